@@ -1,0 +1,1 @@
+"""Candles, funding rates and order books of crypto exchanges, past and live."""

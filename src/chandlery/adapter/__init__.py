@@ -1,0 +1,1 @@
+"""The contract between chandlery and an exchange: pure, no I/O."""

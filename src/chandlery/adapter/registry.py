@@ -1,0 +1,83 @@
+"""Which exchanges exist."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from importlib.metadata import entry_points
+from typing import ClassVar, TypeVar
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.core.errors import InvalidInput, UnknownName
+from chandlery.core.instrument import MarketType
+from chandlery.core.query import DataProvider
+
+_Adapter = TypeVar("_Adapter", bound=type[ExchangeAdapter])
+
+
+class ExchangeRegistry:
+    """
+    The adapters by id.
+
+    An adapter registers itself with ``@ExchangeRegistry.register("<exchange>_<market>")``. The
+    modules of ``chandlery.exchanges`` are found by being there, those of third parties by the
+    entry point group ``chandlery.exchanges``; both are imported at the first question.
+    """
+
+    _adapters: ClassVar[dict[str, type[ExchangeAdapter]]] = {}
+    _found: ClassVar[bool] = False
+
+    @classmethod
+    def register(cls, exchange_id: str) -> Callable[[_Adapter], _Adapter]:
+        """Decorate an adapter with the id under which it is found."""
+
+        def add(adapter: _Adapter) -> _Adapter:
+            known = cls._adapters.get(exchange_id)
+            if known is not None and known.__qualname__ != adapter.__qualname__:
+                raise InvalidInput(f"{exchange_id} is registered already, as {known.__module__}.{known.__qualname__}")
+            adapter.id = exchange_id
+            cls._adapters[exchange_id] = adapter
+            return adapter
+
+        return add
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The ids, sorted."""
+        cls._find()
+        return sorted(cls._adapters)
+
+    @classmethod
+    def get(cls, exchange_id: str) -> type[ExchangeAdapter]:
+        """The adapter of that id."""
+        cls._find()
+        try:
+            return cls._adapters[exchange_id]
+        except KeyError:
+            raise UnknownName(f"{exchange_id!r} is not an exchange; one of {', '.join(cls.names())}") from None
+
+    @classmethod
+    def of_market(cls, provider: DataProvider, market_type: MarketType) -> type[ExchangeAdapter]:
+        """The adapter of a provider's market."""
+        cls._find()
+        for adapter in cls._adapters.values():
+            if adapter.provider is provider and adapter.market_type is market_type:
+                return adapter
+        raise UnknownName(f"{provider!r} has no adapter for {market_type.name}; there is {', '.join(cls.names())}")
+
+    @classmethod
+    def create(cls, exchange_id: str, endpoints: Mapping[str, Mapping[str, str]] | None = None) -> ExchangeAdapter:
+        """The adapter of that id with the base URLs that ``endpoints[exchange_id]`` overrides."""
+        return cls.get(exchange_id)((endpoints or {}).get(exchange_id))
+
+    @classmethod
+    def _find(cls) -> None:
+        if cls._found:
+            return
+        package = importlib.import_module("chandlery.exchanges")
+        for module in pkgutil.iter_modules(package.__path__, "chandlery.exchanges."):
+            importlib.import_module(module.name)
+        for entry in entry_points(group="chandlery.exchanges"):
+            entry.load()
+        cls._found = True

@@ -1,0 +1,1 @@
+"""The vocabulary of chandlery: plain values and pure functions, no I/O."""

@@ -1,0 +1,170 @@
+"""The one error tree.
+
+::
+
+    ChandleryError
+    ├── InvalidInput                what the caller asked for cannot be answered as asked
+    │   ├── InvalidSymbol
+    │   ├── InvalidRange
+    │   ├── UnknownInterval
+    │   ├── UnsupportedRequest      this exchange, market or source cannot answer it
+    │   └── UnknownName             no exchange, provider, chart type or client of that name
+    ├── ExchangeError               an exchange, or the way to it, failed
+    │   ├── ExchangeUnavailable     retryable: refused, reset, cut off, 5xx
+    │   │   └── RequestTimeout      retryable
+    │   ├── RateLimited             retryable: 429, carries retry_after_s
+    │   │   └── AddressBanned       retryable: 418
+    │   ├── MalformedResponse       retryable: the body is not what the documentation says
+    │   ├── ResponseTooLarge
+    │   └── RequestRejected         the exchange understood and said no
+    │       └── NotFound            404: no such file or resource
+    ├── ArchiveError
+    │   ├── ChecksumMismatch        retryable: the file is not the one its checksum describes
+    │   └── CorruptArchive          retryable: not a zip of one CSV of candles
+    ├── CacheError
+    │   └── CorruptCacheFile
+    ├── IncompleteData              part of the range could not be had; carries the rest
+    ├── MissingDependency           an optional extra is not installed
+    └── Closed                      used after it was closed
+
+``retryable`` is a class attribute: it says whether the same call may succeed a moment later.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from chandlery.core.gaps import Gap
+
+
+class ChandleryError(Exception):
+    """The base of every error that chandlery raises."""
+
+    retryable = False
+
+
+class InvalidInput(ChandleryError):
+    """What the caller asked for cannot be answered as asked."""
+
+
+class InvalidSymbol(InvalidInput):
+    """Not a symbol of that market."""
+
+
+class InvalidRange(InvalidInput):
+    """The moments do not make a range that can be served."""
+
+
+class UnknownInterval(InvalidInput):
+    """Not an interval."""
+
+
+class UnsupportedRequest(InvalidInput):
+    """This exchange, market or source cannot answer it; the message names what can be had."""
+
+
+class UnknownName(InvalidInput):
+    """Nothing is registered under that name; the message lists what is."""
+
+
+class ExchangeError(ChandleryError):
+    """An exchange, or the way to it, failed."""
+
+
+class ExchangeUnavailable(ExchangeError):
+    """Refused, reset, cut off, or a 5xx answer."""
+
+    retryable = True
+
+
+class RequestTimeout(ExchangeUnavailable):
+    """No full answer within the time-out."""
+
+
+class RateLimited(ExchangeError):
+    """The exchange asks for a pause (HTTP 429)."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        """Keep the pause that the exchange named; ``None`` where it named none."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class AddressBanned(RateLimited):
+    """This address is banned for a while (HTTP 418)."""
+
+
+class MalformedResponse(ExchangeError):
+    """The body is not what the exchange's documentation says."""
+
+    retryable = True
+
+
+class ResponseTooLarge(ExchangeError):
+    """The body exceeds the size cap."""
+
+
+class RequestRejected(ExchangeError):
+    """The exchange understood the request and said no."""
+
+    def __init__(self, message: str, *, status: int | None = None, code: int | str | None = None) -> None:
+        """Keep the HTTP status and the exchange's own error code."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class NotFound(RequestRejected):
+    """No such file or resource (HTTP 404)."""
+
+
+class ArchiveError(ChandleryError):
+    """A file of an exchange's archive cannot be used."""
+
+
+class ChecksumMismatch(ArchiveError):
+    """The file is not the one that its checksum describes."""
+
+    retryable = True
+
+
+class CorruptArchive(ArchiveError):
+    """Not a zip file that holds one CSV of candles."""
+
+    retryable = True
+
+
+class CacheError(ChandleryError):
+    """The cache folder cannot be used."""
+
+
+class CorruptCacheFile(CacheError):
+    """A cache file is damaged or cut short."""
+
+
+class IncompleteData(ChandleryError):
+    """
+    Part of the range could not be had.
+
+    ``data`` is what was got, in the output form that was asked for; ``missing`` the gaps that
+    were left by failures, oldest first; ``__cause__`` the first failure.
+    """
+
+    def __init__(self, message: str, *, data: Any, missing: Sequence[Gap]) -> None:
+        """Keep the part that was got and the gaps."""
+        super().__init__(message)
+        self.data = data
+        self.missing = tuple(missing)
+
+
+class MissingDependency(ChandleryError):
+    """An optional extra is not installed; the message is the command that installs it."""
+
+
+class Closed(ChandleryError):
+    """Used after it was closed."""

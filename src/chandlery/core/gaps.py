@@ -1,0 +1,113 @@
+"""Half-open spans of time, the arithmetic on them, and what is said of the holes in a series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+
+from msgspec import Struct
+
+from chandlery.core.interval import Interval
+from chandlery.core.time import Micros, iso
+
+
+class Span(Struct, frozen=True, order=True):
+    """``start <= t < end``, in microseconds."""
+
+    start: Micros
+    end: Micros
+
+    def __bool__(self) -> bool:
+        """Whether any moment lies in it."""
+        return self.end > self.start
+
+    def __str__(self) -> str:
+        """Both ends as text."""
+        return f"[{iso(self.start)}, {iso(self.end)})"
+
+    def holds(self, moment: Micros) -> bool:
+        """Whether ``moment`` lies in it."""
+        return self.start <= moment < self.end
+
+    def clip(self, other: Span) -> Span:
+        """What both have in common; empty where they do not meet."""
+        return Span(max(self.start, other.start), min(self.end, other.end))
+
+
+class GapKind(Enum):
+    """Why candles are not there."""
+
+    HALT = "halt"
+    """The exchange has none: asked again, it still answers with its neighbours and not with these."""
+    NO_TRADES = "no_trades"
+    """The exchange sends no candle where nobody traded."""
+    NOT_LISTED = "not_listed"
+    """Before the first candle of the instrument."""
+    BEYOND_RETENTION = "beyond_retention"
+    """Older than what the exchange keeps."""
+    NOT_IN_ARCHIVE = "not_in_archive"
+    """The archive, which alone was allowed, lacks it; whether the exchange has it was not asked."""
+    FETCH_FAILED = "fetch_failed"
+    """It could not be fetched; ``evidence`` is the failure."""
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the candles may exist all the same, so that a result without them is incomplete."""
+        return self in {GapKind.FETCH_FAILED, GapKind.NOT_IN_ARCHIVE}
+
+
+class Gap(Struct, frozen=True, order=True):
+    """A hole in a series, and what is known of its cause."""
+
+    start: Micros
+    end: Micros
+    kind: GapKind
+    evidence: str = ""
+
+    @property
+    def span(self) -> Span:
+        """Where it lies."""
+        return Span(self.start, self.end)
+
+
+def merge(spans: Iterable[Span]) -> list[Span]:
+    """The same moments as the fewest spans, in order."""
+    merged: list[Span] = []
+    for span in sorted(span for span in spans if span):
+        if merged and span.start <= merged[-1].end:
+            merged[-1] = Span(merged[-1].start, max(merged[-1].end, span.end))
+        else:
+            merged.append(span)
+    return merged
+
+
+def subtract(whole: Span, taken: Iterable[Span]) -> list[Span]:
+    """What of ``whole`` lies in none of ``taken``, in order."""
+    left: list[Span] = []
+    at = whole.start
+    for span in merge(taken):
+        if span.start > at:
+            left.append(Span(at, min(span.start, whole.end)))
+        at = max(at, span.end)
+    left.append(Span(at, whole.end))
+    return [span for span in left if span]
+
+
+def missing_spans(open_times: Sequence[Micros], interval: Interval, span: Span) -> list[Span]:
+    """
+    The parts of ``span`` that have no candle.
+
+    ``open_times`` is ascending. A candle off the grid counts for the grid place that it lies in.
+    """
+    missing: list[Span] = []
+    expected = interval.ceil(span.start)
+    for opened in open_times:
+        place = interval.floor(opened)
+        if place > expected:
+            missing.append(Span(expected, place))
+        if place >= expected:
+            expected = interval.step(place)
+    end = interval.ceil(span.end)
+    if expected < end:
+        missing.append(Span(expected, end))
+    return missing

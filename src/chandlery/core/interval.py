@@ -1,0 +1,91 @@
+"""Candle intervals, anchored: days and shorter on the UTC clock, weeks on Monday, months by calendar."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+from chandlery.core.errors import UnknownInterval
+from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, Micros, add_months, month_of, to_datetime
+
+_UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+_MONDAY: Micros = 4 * DAY
+"""1970-01-05, the first Monday."""
+
+
+class Interval(Enum):
+    """
+    How long a candle is.
+
+    ``Interval("1m")`` is a minute and ``Interval("1M")`` a month: case matters here, and
+    ``slug`` is the spelling that differs on a case-insensitive disk too.
+    """
+
+    SECOND_1 = "1s"
+    MINUTE_1 = "1m"
+    MINUTE_3 = "3m"
+    MINUTE_5 = "5m"
+    MINUTE_15 = "15m"
+    MINUTE_30 = "30m"
+    HOUR_1 = "1h"
+    HOUR_2 = "2h"
+    HOUR_4 = "4h"
+    HOUR_6 = "6h"
+    HOUR_8 = "8h"
+    HOUR_12 = "12h"
+    DAY_1 = "1d"
+    DAY_3 = "3d"
+    WEEK_1 = "1w"
+    MONTH_1 = "1M"
+
+    micros: Micros | None
+    """Its length, ``None`` for the month, whose length varies."""
+    anchor: Micros
+    """A moment at which a candle opens."""
+
+    def __init__(self, text: str) -> None:
+        """Derive length and anchor from the spelling."""
+        self.micros = None if text.endswith("M") else int(text[:-1]) * _UNITS[text[-1]]
+        self.anchor = _MONDAY if text.endswith("w") else 0
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        known = " ".join(member.value for member in cls)
+        raise UnknownInterval(f"{value!r} is not an interval; one of {known} (1m is a minute, 1M a month)")
+
+    @property
+    def slug(self) -> str:
+        """The spelling for file names: ``1mo`` for the month, so that it never meets ``1m``."""
+        return "1mo" if self is Interval.MONTH_1 else self.value
+
+    @property
+    def longest(self) -> Micros:
+        """The greatest length that a candle of it can have."""
+        return 31 * DAY if self.micros is None else self.micros
+
+    def floor(self, moment: Micros) -> Micros:
+        """The open of the candle that holds ``moment``."""
+        if self.micros is None:
+            return month_of(moment)
+        return moment - (moment - self.anchor) % self.micros
+
+    def ceil(self, moment: Micros) -> Micros:
+        """The first open at or after ``moment``."""
+        opened = self.floor(moment)
+        return opened if opened == moment else self.step(opened)
+
+    def step(self, opened: Micros, count: int = 1) -> Micros:
+        """The open that lies ``count`` candles after the one at ``opened``; negative goes back."""
+        if self.micros is None:
+            return add_months(opened, count)
+        return opened + count * self.micros
+
+    def count(self, start: Micros, end: Micros) -> int:
+        """How many candles open at or after ``start`` and before ``end``."""
+        first, last = self.ceil(start), self.ceil(end)
+        if last <= first:
+            return 0
+        if self.micros is not None:
+            return (last - first) // self.micros
+        a, b = to_datetime(first), to_datetime(last)
+        return (b.year - a.year) * 12 + b.month - a.month

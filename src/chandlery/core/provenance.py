@@ -1,0 +1,128 @@
+"""Where each part of a result came from, what is missing, and what was noticed on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any, Self
+
+import msgspec
+from msgspec import Struct
+
+from chandlery.core.gaps import Gap, Span
+from chandlery.core.time import Micros
+
+
+class SourceSpan(Struct, frozen=True, order=True):
+    """
+    One stretch of a series that has one source.
+
+    ``source`` is ``"rest"``, ``"vision"`` or a third party's own word; ``file`` and ``sha256``
+    name the archive file; ``fetched_at`` is when it came from the exchange, also where ``cached``
+    says that this time it came from the cache.
+    """
+
+    start: Micros
+    end: Micros
+    source: str
+    fetched_at: Micros
+    file: str | None = None
+    sha256: str | None = None
+    cached: bool = False
+
+    @property
+    def span(self) -> Span:
+        """The stretch."""
+        return Span(self.start, self.end)
+
+
+class EventKind(Enum):
+    """What can be noticed of the data while it is fetched."""
+
+    BAD_CHECKSUM = "bad_checksum"
+    BAD_ARCHIVE = "bad_archive"
+    MISSING_ARCHIVE_FILE = "missing_archive_file"
+    MISSING_ROWS = "missing_rows"
+    DOUBLED_ROWS = "doubled_rows"
+    CONFLICTING_ROWS = "conflicting_rows"
+    UNORDERED_ROWS = "unordered_rows"
+    OFF_GRID = "off_grid"
+    INVALID_ROWS = "invalid_rows"
+    RESTATED = "restated"
+    DAMAGED_CACHE_FILE = "damaged_cache_file"
+    CACHE_NOT_WRITTEN = "cache_not_written"
+
+
+class Event(Struct, frozen=True, order=True):
+    """Something that was noticed, where, and how it was dealt with."""
+
+    start: Micros
+    end: Micros
+    kind: EventKind
+    detail: str = ""
+
+
+class _Content(Struct, frozen=True):
+    spans: tuple[SourceSpan, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    events: tuple[Event, ...] = ()
+    open_candle: Micros | None = None
+
+
+class Provenance(dict[str, Any]):
+    """
+    Where each part of a result came from: ``spans``, ``gaps``, ``events``, all oldest first.
+
+    It is a dict of plain JSON values, since what a data frame carries in ``attrs`` must survive
+    being copied, compared and written to a file; the properties give the same as typed values.
+    ``open_candle`` is the open of the running candle where one was asked for.
+    """
+
+    @classmethod
+    def of(
+        cls,
+        spans: Iterable[SourceSpan] = (),
+        gaps: Iterable[Gap] = (),
+        events: Iterable[Event] = (),
+        open_candle: Micros | None = None,
+    ) -> Self:
+        """From typed values, in any order."""
+        return cls(msgspec.to_builtins(_Content(tuple(sorted(spans)), tuple(sorted(gaps)), tuple(events), open_candle)))
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> Self:
+        """From what ``to_json`` wrote."""
+        return cls(msgspec.to_builtins(msgspec.json.decode(text, type=_Content)))
+
+    @classmethod
+    def carried_by(cls, attrs: Mapping[Any, Any]) -> Self:
+        """From the ``attrs`` of a data frame, also after it has been through a file."""
+        return cls(attrs["chandlery"])
+
+    def to_json(self) -> bytes:
+        """As JSON, e.g. for the metadata of an Arrow schema."""
+        return msgspec.json.encode(self._content)
+
+    @property
+    def _content(self) -> _Content:
+        return msgspec.convert(dict(self), _Content)
+
+    @property
+    def spans(self) -> tuple[SourceSpan, ...]:
+        """The sources."""
+        return self._content.spans
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The holes."""
+        return self._content.gaps
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What was noticed."""
+        return self._content.events
+
+    @property
+    def open_candle(self) -> Micros | None:
+        """The open of the running candle, where the result holds it."""
+        return self._content.open_candle

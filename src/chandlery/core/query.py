@@ -1,0 +1,171 @@
+"""What is asked for: provider, kind of data, source, and the query that combines them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Any, ClassVar, Self
+
+from msgspec import Struct
+
+from chandlery.core.errors import InvalidInput, UnknownName
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+
+OUTPUT_DTYPES: Mapping[str, str] = {
+    "open": "float64",
+    "high": "float64",
+    "low": "float64",
+    "close": "float64",
+    "volume": "float64",
+    "close_time": "datetime64[ns, UTC]",
+    "quote_asset_volume": "float64",
+    "count": "int64",
+    "taker_buy_volume": "float64",
+    "taker_buy_quote_volume": "float64",
+}
+"""The columns of candles, in order, under the index ``open_time``."""
+
+FUNDING_RATE_DTYPES: Mapping[str, str] = {
+    "contracts": "string",
+    "funding_interval": "string",
+    "funding_rate": "float64",
+}
+"""The columns of funding rates, in order, under the index ``open_time``, the moment of funding."""
+
+COLUMN_DTYPES = frozenset({"float64", "int64", "bool", "string", "datetime64[ns, UTC]"})
+"""What a column may be."""
+
+
+class _OpenNames(type):
+    """Makes the members of an open set of names iterable, countable and callable by value."""
+
+    _members: dict[str, Any]
+
+    def __iter__(cls) -> Iterator[Any]:
+        return iter(tuple(cls._members.values()))
+
+    def __len__(cls) -> int:
+        return len(cls._members)
+
+
+class _OpenName(metaclass=_OpenNames):
+    """
+    A name from a set that others may extend; an ``Enum`` would be closed.
+
+    Members are attributes, ``X.NAME``, and are found by value, ``X("value")``.
+    """
+
+    _members: ClassVar[dict[str, Any]]
+    name: str
+    value: str
+
+    def __init_subclass__(cls) -> None:
+        cls._members = {}
+
+    def __new__(cls, value: Self | str) -> Self:
+        """The member of that value."""
+        if isinstance(value, cls):
+            return value
+        member: Self | None = cls._members.get(value) if isinstance(value, str) else None
+        if member is None:
+            raise UnknownName(f"{value!r} is not a {cls.__name__}; one of {', '.join(cls._members)}")
+        return member
+
+    @classmethod
+    def _add(cls, name: str, value: str) -> Self:
+        if not (name.isidentifier() and name.isupper()):
+            raise InvalidInput(f"{name!r} cannot name a {cls.__name__}: give an identifier in capitals, e.g. NEW_NAME")
+        if not value.isidentifier():
+            raise InvalidInput(
+                f"{value!r} cannot be the value of a {cls.__name__}: letters, digits and _ only, for it names a cache folder"
+            )
+        for member in cls._members.values():
+            if name == member.name or value.lower() == member.value.lower():
+                raise InvalidInput(f"{cls.__name__} has {member!r} already")
+        member = object.__new__(cls)
+        member.name = name
+        member.value = value
+        cls._members[value] = member
+        setattr(cls, name, member)
+        return member
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.{self.name}"
+
+    def __reduce__(self) -> tuple[type[Self], tuple[str]]:
+        """Pickle and copy by value, so that a member stays the only one of its name."""
+        return type(self), (self.value,)
+
+
+class DataProvider(_OpenName):
+    """Who provides the data; third parties add theirs with ``register``."""
+
+    BINANCE: ClassVar[DataProvider]
+    TRADESTATION: ClassVar[DataProvider]
+
+    @classmethod
+    def register(cls, name: str, value: str | None = None) -> Self:
+        """Add a provider, e.g. ``register("ACME")``; then it is ``DataProvider.ACME``."""
+        return cls._add(name, name if value is None else value)
+
+
+class ChartType(_OpenName):
+    """
+    What kind of data; third parties add theirs with ``register``.
+
+    ``dtypes`` are its columns in order. ``interval`` is ``None`` where rows open on the grid of
+    the interval that is asked for, as candles do; where rows are events at moments of their own,
+    as funding is, it is the one interval under which they are filed.
+    """
+
+    KLINES: ClassVar[ChartType]
+    FUNDING_RATE: ClassVar[ChartType]
+
+    dtypes: Mapping[str, str]
+    interval: Interval | None
+
+    @classmethod
+    def register(cls, name: str, value: str, *, dtypes: Mapping[str, str], interval: Interval | None = None) -> Self:
+        """Add a kind of data, e.g. ``register("OPEN_INTEREST", "openInterest", dtypes={"open_interest": "float64"})``."""
+        unknown = {column: dtype for column, dtype in dtypes.items() if dtype not in COLUMN_DTYPES}
+        if unknown or not dtypes or "open_time" in dtypes:
+            raise InvalidInput(
+                f"dtypes {dict(dtypes)} cannot be stored: name at least one column besides open_time, each one of {', '.join(sorted(COLUMN_DTYPES))}"
+            )
+        member = cls._add(name, value)
+        member.dtypes = dict(dtypes)
+        member.interval = interval
+        return member
+
+
+DataProvider.register("BINANCE")
+DataProvider.register("TRADESTATION")
+ChartType.register("KLINES", "klines", dtypes=OUTPUT_DTYPES)
+ChartType.register("FUNDING_RATE", "fundingRate", dtypes=FUNDING_RATE_DTYPES, interval=Interval.HOUR_8)
+
+
+class DataSource(Enum):
+    """Where data may come from."""
+
+    AUTO = "auto"
+    """The cache, then the archive, then REST."""
+    REST = "rest"
+    VISION = "vision"
+
+
+class CandleQuery(Struct, frozen=True):
+    """One series, and the half-open span of it that is wanted. ``symbol`` is in the exchange's own spelling."""
+
+    symbol: str
+    interval: Interval
+    span: Span
+    market_type: MarketType = MarketType.SPOT
+    provider: DataProvider = DataProvider.BINANCE
+    chart_type: ChartType = ChartType.KLINES
+
+    @property
+    def filed_interval(self) -> Interval:
+        """The interval under which its rows are kept."""
+        return self.chart_type.interval or self.interval

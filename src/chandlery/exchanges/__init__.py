@@ -1,0 +1,1 @@
+"""One pure file per exchange; the registry finds them by being here."""

@@ -1,0 +1,1 @@
+"""All network input and output of chandlery."""

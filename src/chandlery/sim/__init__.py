@@ -1,0 +1,1 @@
+"""An offline exchange that speaks the wire formats, with faults on demand."""

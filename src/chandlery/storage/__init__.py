@@ -1,0 +1,1 @@
+"""All persistence of chandlery."""

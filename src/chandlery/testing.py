@@ -1,0 +1,1 @@
+"""What users of chandlery need to test their own code against it."""
