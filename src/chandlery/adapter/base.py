@@ -12,7 +12,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
-from chandlery.core.time import Micros
+from chandlery.core.time import SECOND, Micros
 from chandlery.core.wire import RateLimit, Request, Response
 
 
@@ -43,8 +43,12 @@ class ExchangeAdapter(ABC):
     """How the exchange spells each interval that it has."""
     page_size: ClassVar[int]
     """The most candles that one request returns."""
+    funding_page_size: ClassVar[int] = 0
+    """The most funding rates that one request returns."""
     longest_request: ClassVar[Micros | None] = None
     """The longest span of time that one request may name."""
+    launched: ClassVar[Micros] = 0
+    """Nothing is older than this: where the first candle must be searched for, the search begins here."""
     retention: ClassVar[Micros | None] = None
     """How far back it answers; ``None`` for everything."""
     limits: ClassVar[tuple[RateLimit, ...]]
@@ -52,7 +56,10 @@ class ExchangeAdapter(ABC):
     """What ``volume`` counts: ``base``, ``quote`` or ``contracts``."""
     sends_empty_candles: ClassVar[bool] = True
     """Whether it sends a candle where nobody traded; where not, a hole may just be that."""
+    settle: ClassVar[Micros] = 60 * SECOND
+    """How long after its close a candle may be late or still change; until then it is not kept."""
     rest_row: ClassVar[CandleLayout]
+    archive_row: ClassVar[CandleLayout]
     unverified: ClassVar[tuple[str, ...]] = ()
     """What of this could not be checked against documentation or a recording."""
 
@@ -95,9 +102,9 @@ class ExchangeAdapter(ABC):
     def candle_rows(self, body: bytes) -> CandleColumns:
         """The candles of an answer, in the exchange's order, ``span`` not yet applied."""
 
-    @abstractmethod
-    def first_candle_request(self, symbol: str, interval: Interval) -> Request:
-        """The request whose answer's first row is the oldest candle that the exchange has."""
+    def first_candle_request(self, symbol: str, interval: Interval) -> Request | None:
+        """The request whose oldest row is the oldest that the exchange has; ``None`` where it must be searched for."""
+        return None
 
     def funding_request(self, symbol: str, span: Span) -> Request:
         """The request for the oldest funding rates in ``span``, one page of them."""
@@ -106,6 +113,10 @@ class ExchangeAdapter(ABC):
     def funding_rows(self, body: bytes) -> FundingColumns:
         """The funding rates of an answer."""
         raise UnsupportedRequest(f"{self.id} has no funding rates; they belong to perpetual futures")
+
+    def archive_request(self, symbol: str, interval: Interval, start: Micros, *, monthly: bool) -> Request:
+        """The request for the archive file of the day, or the month, that begins at ``start``."""
+        raise UnsupportedRequest(f"{self.id} has no archive; use REST")
 
     @abstractmethod
     def server_time_request(self) -> Request:

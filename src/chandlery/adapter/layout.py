@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import MalformedResponse
 from chandlery.core.time import Micros, Unit
+
+LATEST: Micros = 9_214_646_400_000_000
+"""2262-01-01: frames count nanoseconds in 64 bits, which end in April of that year."""
 
 
 class CandleColumns(Struct, frozen=True):
@@ -34,7 +37,6 @@ class CandleColumns(Struct, frozen=True):
     taker_buy_quote_volume: Sequence[float] | None = None
 
 
-_INTEGERS = frozenset({"open_time", "close_time", "count"})
 _TIMES = frozenset({"open_time", "close_time"})
 
 
@@ -102,6 +104,8 @@ class CandleLayout(Struct, frozen=True):
 def _decoder(layout: CandleLayout) -> msgspec.json.Decoder[list[tuple[Any, ...]]]:
     """A decoder that makes numbers of the fields, number strings included, in C."""
     types: list[Any] = [Any] * layout.width
+    moment = Annotated[int, Meta(ge=0, le=LATEST // layout.unit.value)]
+    count = Annotated[int, Meta(le=2**63 - 1)]
     for name, place in layout.places().items():
-        types[place] = int if name in _INTEGERS else float
+        types[place] = moment if name in _TIMES else count if name == "count" else float
     return msgspec.json.Decoder(list[tuple[*types]], strict=False)  # type: ignore[valid-type]  # built at run time

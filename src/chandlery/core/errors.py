@@ -32,6 +32,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -160,6 +161,10 @@ class IncompleteData(ChandleryError):
         super().__init__(message)
         self.data = data
         self.missing = tuple(missing)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with what it carries, which is no positional argument."""
+        return partial(type(self), data=self.data, missing=self.missing), self.args
 
 
 class MissingDependency(ChandleryError):

@@ -45,6 +45,8 @@ class GapKind(Enum):
     """Before the first candle of the instrument."""
     BEYOND_RETENTION = "beyond_retention"
     """Older than what the exchange keeps."""
+    NOT_YET = "not_yet"
+    """Closed so short a time ago that the exchange may not have published it."""
     NOT_IN_ARCHIVE = "not_in_archive"
     """The archive, which alone was allowed, lacks it; whether the exchange has it was not asked."""
     FETCH_FAILED = "fetch_failed"
@@ -97,17 +99,16 @@ def missing_spans(open_times: Sequence[Micros], interval: Interval, span: Span) 
     """
     The parts of ``span`` that have no candle.
 
-    ``open_times`` is ascending. A candle off the grid counts for the grid place that it lies in.
+    ``open_times`` is ascending and may reach beyond ``span``. A candle off the grid counts for the grid place that it lies in.
     """
     missing: list[Span] = []
-    expected = interval.ceil(span.start)
+    expected, end = interval.ceil(span.start), interval.ceil(span.end)
     for opened in open_times:
-        place = interval.floor(opened)
+        place = min(interval.floor(opened), end)
         if place > expected:
             missing.append(Span(expected, place))
         if place >= expected:
             expected = interval.step(place)
-    end = interval.ceil(span.end)
     if expected < end:
         missing.append(Span(expected, end))
     return missing

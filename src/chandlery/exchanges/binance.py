@@ -13,33 +13,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import ClassVar
+from math import isfinite
+from typing import Annotated, ClassVar
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
-from chandlery.adapter.layout import CandleColumns, CandleLayout
+from chandlery.adapter.layout import LATEST, CandleColumns, CandleLayout
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import ChandleryError, InvalidSymbol, MalformedResponse, RequestRejected
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
-from chandlery.core.time import DAY, Micros, Unit
+from chandlery.core.time import DAY, Micros, Unit, date_text
 from chandlery.core.wire import RateLimit, Request, Response
 
 SPOT_MICROS_SINCE: Micros = 1_735_689_600_000_000
 """2025-01-01: from here on the spot archive writes microseconds, so a close_time ends in ...999999."""
 
 
+_Millis = Annotated[int, Meta(ge=0, le=LATEST // Unit.MILLIS.value)]
+
+
 class _Funding(Struct):
-    fundingTime: int  # noqa: N815  # the exchange's spelling
+    fundingTime: _Millis  # noqa: N815  # the exchange's spelling
     fundingRate: float  # noqa: N815  # the exchange's spelling
 
 
 class _ServerTime(Struct):
-    serverTime: int  # noqa: N815  # the exchange's spelling
+    serverTime: _Millis  # noqa: N815  # the exchange's spelling
 
 
 class _Error(Struct):
@@ -61,7 +65,7 @@ class _Binance(ExchangeAdapter):
     intervals: ClassVar[Mapping[Interval, str]] = {
         each: each.value for each in Interval if each is not Interval.SECOND_1
     }
-    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+    rest_row = archive_row = CandleLayout(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
     prefix: ClassVar[str]
     archive_path: ClassVar[str]
     """Where the market lies in the archive, below ``data/``."""
@@ -109,7 +113,7 @@ class _Binance(ExchangeAdapter):
         """Rows of twelve, oldest first, the running candle among them."""
         return self.rest_row.columns_of_json(body)
 
-    def first_candle_request(self, symbol: str, interval: Interval) -> Request:
+    def first_candle_request(self, symbol: str, interval: Interval) -> Request | None:
         """With a start and no end, the oldest candles from there."""
         return self._request(
             "/klines",
@@ -119,6 +123,13 @@ class _Binance(ExchangeAdapter):
             startTime=0,
             limit=1,
         )
+
+    def archive_request(self, symbol: str, interval: Interval, start: Micros, *, monthly: bool) -> Request:
+        """``SYMBOL-INTERVAL-YYYY-MM[-DD].zip``; the month is spelled ``1mo`` there."""
+        self.interval_name(interval)
+        date, period = (date_text(start)[:7], "monthly") if monthly else (date_text(start), "daily")
+        folder = f"/data/{self.archive_path}/{period}/klines/{symbol}/{interval.slug}"
+        return Request(f"{self.archive_url}{folder}/{symbol}-{interval.slug}-{date}.zip")
 
     def server_time_request(self) -> Request:
         """The clock."""
@@ -148,7 +159,7 @@ class _Perpetuals(_Binance):
     """The futures' funding rates: both bounds inclusive, oldest first, 1000 a page."""
 
     page_size = 1500
-    funding_page_size: ClassVar[int] = 1000
+    funding_page_size = 1000
     funding_limits = (RateLimit(500, 300),)
 
     def funding_request(self, symbol: str, span: Span) -> Request:
@@ -167,6 +178,8 @@ class _Perpetuals(_Binance):
             rows = _FUNDING.decode(body)
         except msgspec.MsgspecError as error:
             raise MalformedResponse(f"not an array of funding rates: {error}; it begins {body[:80]!r}") from error
+        if not all(isfinite(row.fundingRate) for row in rows):
+            raise MalformedResponse(f"not every funding rate is a finite number; the answer begins {body[:80]!r}")
         return FundingColumns([Unit.MILLIS.micros(row.fundingTime) for row in rows], [row.fundingRate for row in rows])
 
 
@@ -226,8 +239,14 @@ class BinanceInverse(_Perpetuals):
     archive_path = "futures/cm"
     limits = (RateLimit(2400, 60),)
     longest_request = 200 * DAY
+    launched = 1_590_969_600_000_000
+    """2020-06-01, some weeks before the first candle."""
     volume_unit = "contracts"
     native = re.compile(r"[^\W_]{4,32}_(PERP|\d{6})")
+
+    def first_candle_request(self, symbol: str, interval: Interval) -> Request | None:
+        """None: a request without an end is answered for 200 days from its start."""
+        return None
 
     def _spelled(self, instrument: Instrument) -> str:
         return f"{instrument.base}{instrument.quote}_PERP"

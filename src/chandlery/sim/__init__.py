@@ -1,1 +1,8 @@
 """An offline exchange that speaks the wire formats, with faults on demand."""
+
+from chandlery.sim.faults import Fault, FaultKind
+from chandlery.sim.market import Market, SyntheticMarket
+from chandlery.sim.recorded import RecordedMarket
+from chandlery.sim.server import SimServer, running, wall_clock
+
+__all__ = ["Fault", "FaultKind", "Market", "RecordedMarket", "SimServer", "SyntheticMarket", "running", "wall_clock"]

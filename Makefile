@@ -1,0 +1,53 @@
+# The one entry point. Every target does the set-up that it needs, inside the checkout, from the hashed locks.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+READY := .venv/.ready
+
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help setup demo test soak lint types contracts bench docs lock clean
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY) ## Set up .venv from the locks (every other target does so too)
+
+# Again when a lock, the project's own data or the set-up itself changes.
+$(READY): requirements/dev.txt requirements/uv.txt pyproject.toml scripts/setup
+	@scripts/setup
+
+demo: $(READY) ## A year of candles from an offline exchange, cold and warm
+	@$(BIN)/python -m chandlery.cli.demo
+
+test: $(READY) ## All tests, and the time that they take
+	@$(BIN)/python -m pytest -n 2 --durations=5
+
+soak: $(READY) ## The long runs under faults
+	@$(BIN)/python -m pytest -m soak
+
+lint: $(READY) ## Style, formatting, and that the locks are whole and name no host
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python scripts/check_locks.py
+
+types: $(READY) ## Static types, strictly
+	@$(BIN)/mypy
+
+contracts: $(READY) ## Who may import whom
+	@$(BIN)/lint-imports --no-cache
+
+bench: $(READY) ## Ratios to hand-written pipelines, in one run
+	@$(BIN)/python bench/run.py
+
+docs: $(READY) ## The links, the names page and the code blocks of the documentation
+	@$(BIN)/python -m pytest tests/docs tests/test_public_names.py
+
+lock: ## Resolve the locks anew
+	@scripts/lock
+
+clean: ## Remove everything that was built, the environment included
+	rm -rf .venv dist build site .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,106 @@
+"""Puts the parts of a result together and proves that every candle is there or accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from msgspec import Struct, structs
+
+from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract
+from chandlery.core.interval import Interval
+from chandlery.core.provenance import Event, Provenance, SourceSpan
+from chandlery.core.query import ChartType
+from chandlery.core.time import Micros
+from chandlery.history.checks import holes
+from chandlery.history.interfaces import FetchResult
+from chandlery.storage.frame import empty_table, open_times, slice_span
+from chandlery.storage.reading import Cached
+
+
+class Assembled(Struct, frozen=True):
+    """A whole result: rows in order, each once, and the account of them."""
+
+    table: pa.Table
+    spans: list[SourceSpan]
+    gaps: list[Gap]
+    events: list[Event]
+    open_candle: Micros | None = None
+
+    @property
+    def provenance(self) -> Provenance:
+        """The account."""
+        return Provenance.of(self.spans, self.gaps, self.events, self.open_candle)
+
+    @property
+    def failures(self) -> list[Gap]:
+        """The gaps that leave the result incomplete."""
+        return [gap for gap in self.gaps if gap.kind.is_failure]
+
+
+def assemble(
+    chart_type: ChartType, interval: Interval, wanted: Span, cached: Cached, parts: Sequence[FetchResult]
+) -> Assembled:
+    """
+    The rows of ``wanted`` from the cache and from ``parts``, which come in any order.
+
+    A moment that no part answers for, and a candle that is neither there nor in a gap, become
+    gaps of their own: no hole is silent.
+    """
+    table = _in_order([cached.table, *(part.table for part in parts)], chart_type)
+    spans = [structs.replace(each, cached=True) for each in cached.spans] + [
+        each for part in parts for each in part.spans
+    ]
+    gaps = [*cached.gaps, *(gap for part in parts for gap in part.gaps)]
+    spans = [
+        structs.replace(each, start=part.start, end=part.end) for each in spans if (part := each.span.clip(wanted))
+    ]
+    gaps = [structs.replace(gap, start=part.start, end=part.end) for gap in gaps if (part := gap.span.clip(wanted))]
+    accounted = [each.span for each in spans] + [gap.span for gap in gaps]
+    silent = subtract(wanted, accounted)
+    if chart_type.interval is None:
+        absent = holes(open_times(table), interval, wanted)
+        silent += [left for hole in absent for left in subtract(hole, [*silent, *(gap.span for gap in gaps)])]
+    gaps += [Gap(each.start, each.end, GapKind.FETCH_FAILED, "no source answered for it") for each in merge(silent)]
+    events = [*cached.events, *(event for part in parts for event in part.events)]
+    return Assembled(table, sorted(spans), sorted(gaps), sorted(set(events), key=_by_place))
+
+
+def restrict(cached: Cached, source: str) -> Cached:
+    """Of what the cache holds, the part that came from ``source``."""
+    spans = [each for each in cached.spans if each.source == source]
+    covered = merge(each.span for each in spans)
+    tables = [slice_span(cached.table, span) for span in covered]
+    gaps = [gap for gap in cached.gaps if any(span.clip(gap.span) == gap.span for span in covered)]
+    table = pa.concat_tables(tables) if tables else cached.table.slice(0, 0)
+    return structs.replace(cached, table=table, covered=covered, spans=spans, gaps=gaps)
+
+
+def with_closed(table: pa.Table, running: pa.Table) -> pa.Table:
+    """Both, with a column ``closed`` that is true for the rows of ``table`` alone."""
+    marked = [
+        part.append_column(pa.field("closed", pa.bool_(), nullable=False), pa.array(np.full(len(part), flag)))
+        for part, flag in ((table, True), (running, False))
+    ]
+    return pa.concat_tables(marked)
+
+
+def _in_order(tables: Sequence[pa.Table | None], chart_type: ChartType) -> pa.Table:
+    filled = [table for table in tables if table is not None and len(table)]
+    if not filled:
+        return empty_table(chart_type)
+    filled.sort(key=lambda table: int(open_times(table.slice(0, 1))[0]))
+    table = pa.concat_tables(filled)
+    if len(filled) == 1:
+        return table
+    times = open_times(table)
+    if np.all(times[1:] > times[:-1]):
+        return table
+    table = table.sort_by("open_time")
+    times = open_times(table)
+    return table.filter(pa.array(np.concatenate(([True], times[1:] > times[:-1]))))
+
+
+def _by_place(event: Event) -> tuple[Micros, Micros, str, str]:
+    return event.start, event.end, event.kind.value, event.detail

@@ -1,0 +1,278 @@
+"""The one implementation behind ``DataSourceManager``: plan, carry out, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, TypeAlias
+
+import platformdirs
+import pyarrow as pa
+
+from chandlery.core.errors import IncompleteData, InvalidInput, InvalidRange
+from chandlery.core.gaps import Gap, Span
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.provenance import SourceSpan
+from chandlery.core.query import ChartType, DataProvider, DataSource
+from chandlery.core.time import HOUR, Clock, Micros, iso, to_micros
+from chandlery.history.assemble import Assembled, assemble
+from chandlery.history.execute import Keep, Progress
+from chandlery.history.factory import DataClientFactory
+from chandlery.history.interfaces import DataClientInterface, Resources
+from chandlery.history.native import NativeClient
+from chandlery.history.plan import Abilities, CacheStep, plan
+from chandlery.history.rest import RestDataClient
+from chandlery.history.series import AgreedClock, Series
+from chandlery.history.vision import VisionDataClient
+from chandlery.net.clock import system_clock
+from chandlery.net.http import HttpClient
+from chandlery.net.limiter import RateLimiter
+from chandlery.storage.arrow_cache import UnifiedCacheManager
+from chandlery.storage.frame import empty_table, to_output
+from chandlery.storage.series import SeriesKey
+
+Output: TypeAlias = Literal["pandas", "polars", "arrow"]
+OnMissing: TypeAlias = Literal["raise", "report"]
+Endpoints: TypeAlias = Mapping[str, Mapping[str, str]]
+OnProgress: TypeAlias = Callable[[Progress], None]
+
+
+_LONGEST_WAIT_S = 300.0
+"""A long range by REST waits for its share of the weight rather than fail; a longer ban is an error at once."""
+
+
+class SourceLimits:
+    """The documented constants; a subclass may set others."""
+
+    VISION_DATA_DELAY_HOURS = 48
+    """Data newer than this is not relied upon to be in the archive."""
+    REST_CHUNK_SIZE = 1000
+    """The most candles that one REST request asks for."""
+    REST_MAX_CHUNKS = 5
+    """Beyond this many REST requests the archive is tried first, also where it may not have the data yet."""
+
+
+class AsyncDataSourceManager(SourceLimits):
+    """
+    The asynchronous form of ``DataSourceManager``: the same arguments, ``async with``, ``await get_data(…)``.
+
+    One instance belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        market_type: MarketType = MarketType.SPOT,
+        provider: DataProvider = DataProvider.BINANCE,
+        chart_type: ChartType = ChartType.KLINES,
+        rest_client: RestDataClient | None = None,
+        cache_dir: Path | str | None = None,
+        use_cache: bool = True,  # noqa: FBT001, FBT002  # the documented signature
+        max_concurrent: int = 50,
+        retry_count: int = 5,
+        max_concurrent_downloads: int | None = None,
+        endpoints: Endpoints | None = None,
+        *,
+        clock: Clock = system_clock,
+        limiter: RateLimiter | None = None,
+    ) -> None:
+        """Nothing is opened yet; see ``DataSourceManager`` for the arguments."""
+        for name, value in {
+            "max_concurrent": max_concurrent,
+            "max_concurrent_downloads": max_concurrent_downloads,
+        }.items():
+            if value is not None and value < 1:
+                raise InvalidInput(f"{name} is {value}; at least 1 is needed")
+        if retry_count < 0:
+            raise InvalidInput(f"retry_count is {retry_count}; 0 means no second attempt")
+        DataClientFactory.discover()
+        self.market_type = MarketType(market_type)
+        self.provider = DataProvider(provider)
+        self.chart_type = ChartType(chart_type)
+        self.cache = UnifiedCacheManager(_cache_folder(cache_dir)) if use_cache else None
+        self._rest_client = rest_client
+        self._http = HttpClient(
+            limiter=limiter, max_concurrent=max_concurrent, retry_count=retry_count, max_wait_s=_LONGEST_WAIT_S
+        )
+        self._resources = Resources(
+            self._http,
+            clock,
+            endpoints or {},
+            max_concurrent,
+            min(max_concurrent, 16) if max_concurrent_downloads is None else max_concurrent_downloads,
+        )
+        self._clock = clock
+        self._agreed: dict[DataProvider, AgreedClock] = {}
+
+    async def __aenter__(self) -> Self:
+        """Nothing to open; connections are made when they are needed."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the connections."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; the manager cannot fetch any more."""
+        await self._http.close()
+
+    async def get_data(
+        self,
+        symbol: str,
+        start_time: datetime,
+        end_time: datetime,
+        interval: Interval | str = Interval.SECOND_1,
+        use_cache: bool = True,  # noqa: FBT001, FBT002  # the documented signature
+        enforce_source: DataSource | str = DataSource.AUTO,
+        provider: DataProvider | str | None = None,
+        chart_type: ChartType | str | None = None,
+        output: Output = "pandas",
+        progress: OnProgress | None = None,
+        *,
+        on_missing: OnMissing = "raise",
+        include_open: bool = False,
+    ) -> Any:
+        """See ``DataSourceManager.get_data``."""
+        _require_one_of("output", output, ("pandas", "polars", "arrow"))
+        _require_one_of("on_missing", on_missing, ("raise", "report"))
+        source = _source(enforce_source)
+        kind = ChartType(chart_type or self.chart_type)
+        series = self._series(symbol, _interval(interval), DataProvider(provider or self.provider), kind)
+        span = _span(start_time, end_time, self._clock())
+        now = await self._agreed.setdefault(series.key.provider, AgreedClock(self._clock)).now(series.rest, span.end)
+        wanted = _closed_part(span, series, now)
+        cache = self.cache if use_cache else None
+        cached = await series.load(cache, wanted, source)
+        steps = plan(wanted, series.grid, covered=cached.covered, now=now, source=source, abilities=series.abilities)
+        report = _reporter(progress, series.grid, wanted)
+        for step in steps:
+            if isinstance(step, CacheStep):
+                report(step.span, "cache")
+        execution = series.execution(source, now, _keeper(cache, series.key), report)
+        await execution.run(steps)
+        done = assemble(kind, series.grid, wanted, cached, execution.parts)
+        if include_open:
+            done = await series.with_running(done, span, now)
+        return _answer(done, wanted, output, on_missing, execution.failure)
+
+    def _series(self, symbol: str, interval: Interval, provider: DataProvider, chart_type: ChartType) -> Series:
+        """The clients of a series; refuses what nothing can serve before anything is sent."""
+        rest = self._client(DataSource.REST, symbol, interval, provider, chart_type)
+        archive = self._client(DataSource.VISION, symbol, interval, provider, chart_type)
+        client = rest or archive
+        if client is None:
+            # Raises, and lists what is served.
+            client = DataClientFactory.create_data_client(provider, self.market_type, chart_type, symbol, interval)
+        grid = chart_type.interval or interval
+        key = SeriesKey(provider, self.market_type, chart_type, client.symbol, grid)
+        adapter = client.adapter if isinstance(client, NativeClient) else None
+        page = adapter.page_size if isinstance(rest, RestDataClient) and adapter else client.page_size
+        chunk = min(page, self.REST_CHUNK_SIZE) if page is not None else None
+        abilities = Abilities(
+            rest=rest is not None,
+            archive=isinstance(archive, VisionDataClient) and archive.adapter.archive_url is not None,
+            delay=self.VISION_DATA_DELAY_HOURS * HOUR,
+            chunk=chunk,
+            longest=adapter.longest_request if adapter else None,
+            max_chunks=self.REST_MAX_CHUNKS,
+            retention=adapter.retention if adapter else None,
+        )
+        return Series(key, rest, archive if isinstance(archive, VisionDataClient) else None, abilities, self._resources)
+
+    def _client(
+        self, source: DataSource, symbol: str, interval: Interval, provider: DataProvider, chart_type: ChartType
+    ) -> DataClientInterface | None:
+        given = self._rest_client
+        if source is DataSource.REST and given is not None and chart_type is given.chart_type:
+            return given.for_series(symbol, interval)
+        client_class = DataClientFactory.client_class(provider, self.market_type, chart_type, source)
+        if client_class is None:
+            return None
+        return client_class(
+            symbol=symbol, interval=interval, market_type=self.market_type, provider=provider, resources=self._resources
+        )
+
+
+def _cache_folder(given: Path | str | None) -> Path:
+    return Path(given) if given is not None else platformdirs.user_cache_path("chandlery")
+
+
+def _require_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InvalidInput(f"{name} is {value!r}; it is one of {', '.join(known)}")
+
+
+def _source(given: DataSource | str) -> DataSource:
+    try:
+        return DataSource(given)
+    except ValueError:
+        known = ", ".join(source.value for source in DataSource)
+        raise InvalidInput(f"enforce_source is {given!r}; it is one of {known}") from None
+
+
+def _interval(given: Interval | str) -> Interval:
+    return given if isinstance(given, Interval) else Interval(given)
+
+
+def _span(start_time: datetime, end_time: datetime, now: Micros) -> Span:
+    start, end = to_micros(start_time, name="start_time"), to_micros(end_time, name="end_time")
+    if start >= end:
+        raise InvalidRange(f"the range ends at {iso(end)}, not after its start at {iso(start)}; give a later end_time")
+    if start < 0:
+        raise InvalidRange(f"the range starts at {iso(start)}, before 1970; give a later start_time")
+    if start > now + HOUR:
+        raise InvalidRange(
+            f"the range starts at {iso(start)}, in the future: it is {iso(now)}; give an earlier start_time"
+        )
+    return Span(start, end)
+
+
+def _closed_part(span: Span, series: Series, now: Micros) -> Span:
+    """From the first open in the range to past the last that has closed by ``now``."""
+    if series.key.chart_type.interval is not None:
+        return Span(span.start, max(span.start, min(span.end, now)))
+    grid = series.grid
+    start = grid.ceil(span.start)
+    return Span(start, max(start, min(grid.ceil(span.end), grid.floor(now))))
+
+
+def _keeper(cache: UnifiedCacheManager | None, key: SeriesKey) -> Keep | None:
+    if cache is None:
+        return None
+
+    def keep(table: pa.Table | None, spans: Sequence[SourceSpan], gaps: Sequence[Gap]) -> None:
+        cache.store(key, empty_table(key.chart_type) if table is None else table, spans, gaps)
+
+    return keep
+
+
+def _reporter(progress: OnProgress | None, grid: Interval, wanted: Span) -> Callable[[Span, str], None]:
+    total = grid.count(wanted.start, wanted.end)
+    done = 0
+
+    def report(span: Span, source: str) -> None:
+        nonlocal done
+        if progress is not None:
+            part = span.clip(wanted)
+            done = min(total, done + (grid.count(part.start, part.end) if part else 0))
+            progress(Progress(done, total, source))
+
+    return report
+
+
+def _answer(done: Assembled, wanted: Span, output: Output, on_missing: OnMissing, failure: BaseException | None) -> Any:
+    frame = to_output(done.table, output, done.provenance)
+    missing = done.failures
+    if not missing or on_missing == "report":
+        return frame
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    message = f"{missing[0].span}{more} of {wanted} could not be had: {missing[0].evidence}"
+    raise IncompleteData(
+        f"{message}. The error's .data is the rest; on_missing='report' returns it with the gap marked",
+        data=frame,
+        missing=missing,
+    ) from failure

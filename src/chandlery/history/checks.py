@@ -1,0 +1,168 @@
+"""What is looked at in rows before they are believed; archive and REST rows alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from chandlery.core.gaps import Span, merge
+from chandlery.core.interval import Interval
+from chandlery.core.provenance import Event, EventKind
+from chandlery.core.time import Micros
+
+Columns = Mapping[str, NDArray[Any]]
+"""Candles by column; times in microseconds."""
+
+_PRICES = ("open", "high", "low", "close")
+_AMOUNTS = ("volume", "quote_asset_volume", "taker_buy_volume", "taker_buy_quote_volume", "count")
+
+
+class Checked(Struct, frozen=True):
+    """The rows that can be believed, in order, each open once; what was wrong; where to ask again."""
+
+    columns: Columns
+    events: list[Event]
+    doubtful: list[Span]
+
+
+def check(columns: Columns, interval: Interval, span: Span, where: str) -> Checked:
+    """
+    Sort, drop rows that are doubled or outside ``span``, and set aside those that cannot be right.
+
+    Doubles that agree are dropped; those that contradict each other are all set aside, as are
+    rows whose values no candle can have. Rows off the grid are kept as they are and reported.
+    ``where`` names the source in the events.
+    """
+    events: list[Event] = []
+    doubtful: list[Span] = []
+    times = columns["open_time"]
+    if len(times) and bool(np.any(times[1:] <= times[:-1])):
+        columns = _in_order(columns, interval, events, doubtful, where)
+    columns = _inside(columns, span, events, where)
+    columns = _believable(columns, interval, events, doubtful, where)
+    times = columns["open_time"]
+    off = _off_grid(times, interval)
+    if len(off):
+        events.append(
+            _event(EventKind.OFF_GRID, times[off], interval, f"{where}: {len(off)} candles open off the grid")
+        )
+    return Checked(columns, events, merge(doubtful))
+
+
+def holes(open_times: NDArray[np.int64], interval: Interval, span: Span) -> list[Span]:
+    """
+    The parts of ``span`` that have no candle; ``open_times`` is ascending.
+
+    A candle off the grid counts for the grid place that it lies in.
+    """
+    first, end = interval.ceil(span.start), interval.ceil(span.end)
+    if first >= end:
+        return []
+    at_places = places(open_times, interval)
+    edges = np.concatenate(([_place(interval.step(first, -1), interval)], at_places, [_place(end, interval)]))
+    at = np.flatnonzero(np.diff(edges) > 1)
+    return [Span(_moment(int(edges[i]) + 1, interval), _moment(int(edges[i + 1]), interval)) for i in at]
+
+
+def places(times: NDArray[np.int64], interval: Interval) -> NDArray[np.int64]:
+    """Which candle of the grid, counted from its anchor, each moment lies in."""
+    if interval.micros is None:
+        months = times.astype("datetime64[us]").astype("datetime64[M]")
+        return months.astype(np.int64)
+    return (times - interval.anchor) // interval.micros
+
+
+def _place(moment: Micros, interval: Interval) -> int:
+    return int(places(np.array([moment]), interval)[0])
+
+
+def _moment(place: int, interval: Interval) -> Micros:
+    if interval.micros is None:
+        return interval.step(0, place)
+    return interval.anchor + place * interval.micros
+
+
+def _off_grid(times: NDArray[np.int64], interval: Interval) -> NDArray[np.intp]:
+    if interval.micros is not None:
+        return np.flatnonzero((times - interval.anchor) % interval.micros)
+    return np.flatnonzero(
+        times.astype("datetime64[us]").astype("datetime64[M]").astype("datetime64[us]").astype(np.int64) != times
+    )
+
+
+def _take(columns: Columns, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Columns:
+    return {name: values[rows] for name, values in columns.items()}
+
+
+def _event(kind: EventKind, times: NDArray[np.int64], interval: Interval, detail: str) -> Event:
+    return Event(int(times.min()), interval.step(interval.floor(int(times.max()))), kind, detail)
+
+
+def _in_order(columns: Columns, interval: Interval, events: list[Event], doubtful: list[Span], where: str) -> Columns:
+    times = columns["open_time"]
+    if np.any(times[1:] < times[:-1]):
+        events.append(_event(EventKind.UNORDERED_ROWS, times, interval, f"{where}: rows out of order were sorted"))
+        columns = _take(columns, np.argsort(times, kind="stable"))
+        times = columns["open_time"]
+    again = np.flatnonzero(times[1:] == times[:-1]) + 1
+    if not len(again):
+        return columns
+    differs = np.zeros(len(again), dtype=bool)
+    for values in columns.values():
+        differs |= values[again] != values[again - 1]
+    contradicted = np.unique(times[again[differs]])
+    keep = np.ones(len(times), dtype=bool)
+    keep[again] = False
+    if len(contradicted):
+        keep &= ~np.isin(times, contradicted)
+        events.append(
+            _event(
+                EventKind.CONFLICTING_ROWS,
+                contradicted,
+                interval,
+                f"{where}: {len(contradicted)} candles stand there twice with different values",
+            )
+        )
+        doubtful += [Span(int(t), interval.step(interval.floor(int(t)))) for t in contradicted]
+    doubled = np.setdiff1d(times[again], contradicted)
+    if len(doubled):
+        events.append(
+            _event(
+                EventKind.DOUBLED_ROWS, doubled, interval, f"{where}: {len(doubled)} candles stand there twice, alike"
+            )
+        )
+    return _take(columns, keep)
+
+
+def _inside(columns: Columns, span: Span, events: list[Event], where: str) -> Columns:
+    times = columns["open_time"]
+    if not len(times) or (span.start <= times[0] and times[-1] < span.end):
+        return columns
+    inside = (times >= span.start) & (times < span.end)
+    outside = int(len(times) - inside.sum())
+    events.append(
+        Event(span.start, span.end, EventKind.INVALID_ROWS, f"{where}: {outside} rows outside of {span} were left out")
+    )
+    return _take(columns, inside)
+
+
+def _believable(columns: Columns, interval: Interval, events: list[Event], doubtful: list[Span], where: str) -> Columns:
+    """NaN fails each comparison, so comparisons alone find it."""
+    opened, high, low, close = (columns[name] for name in _PRICES)
+    good = (high >= opened) & (high >= close) & (low <= opened) & (low <= close) & (low > -np.inf) & (high < np.inf)
+    for name in _AMOUNTS:
+        values = columns.get(name)
+        if values is not None:
+            good &= (values >= 0) & (values < np.inf)
+    if good.all():
+        return columns
+    bad = columns["open_time"][~good]
+    events.append(
+        _event(EventKind.INVALID_ROWS, bad, interval, f"{where}: {len(bad)} rows hold values that no candle can have")
+    )
+    doubtful += [Span(int(t), interval.step(interval.floor(int(t)))) for t in bad]
+    return _take(columns, good)

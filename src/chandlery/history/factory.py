@@ -1,0 +1,111 @@
+"""Which client serves which kind of data of which market."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Any, ClassVar
+
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.errors import InvalidInput, UnknownName
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.query import ChartType, DataProvider, DataSource
+from chandlery.history.funding import BinanceFundingRateClient
+from chandlery.history.interfaces import DataClientInterface
+from chandlery.history.rest import RestDataClient
+from chandlery.history.vision import VisionDataClient
+
+_Key = tuple[DataProvider, MarketType, ChartType, DataSource]
+
+
+class DataClientFactory:
+    """
+    The registered client classes.
+
+    Third parties call ``register_client``, in a module that the entry point group
+    ``chandlery.data_clients`` names; those modules are imported at the first question.
+    """
+
+    _clients: ClassVar[dict[_Key, type[DataClientInterface]]] = {}
+    _found: ClassVar[bool] = False
+
+    @classmethod
+    def register_client(
+        cls,
+        provider: DataProvider,
+        market_type: MarketType,
+        chart_type: ChartType,
+        client_class: type[DataClientInterface],
+        *,
+        source: DataSource = DataSource.REST,
+    ) -> None:
+        """
+        Let ``client_class`` serve that kind of data; ``source`` says whether as REST or as archive.
+
+        Raises:
+            InvalidInput: Where another class serves it already, or the class is no client.
+        """
+        if not (isinstance(client_class, type) and issubclass(client_class, DataClientInterface)):
+            raise InvalidInput(f"{client_class!r} is not a subclass of DataClientInterface")
+        key = (provider, market_type, chart_type, source)
+        known = cls._clients.get(key)
+        if known is not None and known.__qualname__ != client_class.__qualname__:
+            raise InvalidInput(f"{_text(key)} is served by {known.__qualname__} already")
+        cls._clients[key] = client_class
+
+    @classmethod
+    def client_class(
+        cls,
+        provider: DataProvider,
+        market_type: MarketType,
+        chart_type: ChartType,
+        source: DataSource = DataSource.REST,
+    ) -> type[DataClientInterface] | None:
+        """The class that serves it, or ``None``."""
+        cls.discover()
+        return cls._clients.get((provider, market_type, chart_type, source))
+
+    @classmethod
+    def create_data_client(
+        cls,
+        provider: DataProvider,
+        market_type: MarketType,
+        chart_type: ChartType,
+        symbol: str,
+        interval: Interval,
+        *,
+        source: DataSource = DataSource.REST,
+        **options: Any,
+    ) -> DataClientInterface:
+        """
+        A client of one series; ``options`` go to the class.
+
+        Raises:
+            UnknownName: Where nothing serves it; the message lists what is served.
+        """
+        client_class = cls.client_class(provider, market_type, chart_type, source)
+        if client_class is None:
+            served = "; ".join(sorted(map(_text, cls._clients)))
+            raise UnknownName(f"nothing serves {_text((provider, market_type, chart_type, source))}; there is {served}")
+        return client_class(symbol=symbol, interval=interval, market_type=market_type, provider=provider, **options)
+
+    @classmethod
+    def discover(cls) -> None:
+        """Register the clients of every exchange, and import the modules of third parties; once."""
+        if cls._found:
+            return
+        for exchange_id in ExchangeRegistry.names():
+            adapter = ExchangeRegistry.get(exchange_id)
+            for client in (RestDataClient, VisionDataClient, BinanceFundingRateClient):
+                if client.serves(adapter):
+                    cls.register_client(
+                        adapter.provider, adapter.market_type, client.kind, client, source=client.data_source
+                    )
+        for entry in entry_points(group="chandlery.data_clients"):
+            entry.load()
+        cls._found = True
+
+
+def _text(key: _Key) -> str:
+    provider, market_type, chart_type, source = key
+    return f"{provider.name} {market_type.name} {chart_type.name} by {source.name}"

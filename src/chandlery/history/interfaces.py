@@ -1,0 +1,133 @@
+"""What a source of past data must answer, and what it gives."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from msgspec import Struct
+
+from chandlery.core.errors import InvalidSymbol
+from chandlery.core.gaps import Gap, Span
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.provenance import Event, SourceSpan
+from chandlery.core.query import ChartType, DataProvider
+from chandlery.core.time import Clock, Micros, to_datetime
+from chandlery.net.clock import system_clock
+from chandlery.net.http import HttpClient
+from chandlery.storage.frame import empty_table, from_pandas, slice_span
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class FetchResult(Struct, frozen=True):
+    """
+    What a source gave of a span.
+
+    ``table`` holds the rows in order, in the schema of the chart type; ``None`` stands for no rows. ``spans`` say for which
+    moments the source has answered, ``gaps`` which of them have no row and why; a moment in
+    neither was not answered and must be had elsewhere.
+    """
+
+    table: pa.Table | None
+    spans: Sequence[SourceSpan] = ()
+    gaps: Sequence[Gap] = ()
+    events: Sequence[Event] = ()
+
+
+class Resources(Struct, frozen=True):
+    """What clients share: the connection pool, the clock, and base URLs by exchange id."""
+
+    http: HttpClient
+    clock: Clock
+    endpoints: Mapping[str, Mapping[str, str]] = {}
+    max_concurrent: int = 50
+    max_concurrent_downloads: int = 16
+
+
+class DataClientInterface(ABC):
+    """
+    A source of one series.
+
+    A third party implements the three properties and ``fetch``, and registers the class with
+    ``DataClientFactory``. ``source`` is the word that provenance uses for it; ``page_size`` how
+    many rows one call of ``fetch`` may be asked for, ``None`` for any number.
+    """
+
+    source: str = "rest"
+    page_size: int | None = None
+
+    def __init__(
+        self,
+        *,
+        symbol: str,
+        interval: Interval,
+        market_type: MarketType = MarketType.SPOT,
+        provider: DataProvider | None = None,
+        resources: Resources | None = None,
+    ) -> None:
+        """
+        A client of one series.
+
+        ``market_type`` and ``provider`` are those under which it was asked for; a class that serves
+        several tells by them which. ``resources`` are shared with other clients where given.
+        """
+        del market_type, provider
+        if not symbol:
+            raise InvalidSymbol("the symbol is empty; give e.g. BTCUSDT")
+        self.symbol = symbol
+        self.interval = interval
+        self.resources = resources
+
+    @property
+    @abstractmethod
+    def provider(self) -> DataProvider:
+        """Who provides the data."""
+
+    @property
+    @abstractmethod
+    def market_type(self) -> MarketType:
+        """The market that it serves."""
+
+    @property
+    @abstractmethod
+    def chart_type(self) -> ChartType:
+        """The kind of data."""
+
+    @abstractmethod
+    def fetch(self, start_time: datetime, end_time: datetime, **kwargs: Any) -> pd.DataFrame:
+        """
+        The rows that open in ``[start_time, end_time)``, final ones only, oldest first.
+
+        Both are aware datetimes. The frame has a UTC ``DatetimeIndex`` and the chart type's
+        columns and dtypes.
+        """
+
+    async def fetch_span(self, span: Span) -> FetchResult:
+        """``fetch`` in a thread, as Arrow; clients that are asynchronous inside override it."""
+        frame = await asyncio.to_thread(self.fetch, to_datetime(span.start), to_datetime(span.end))
+        table = slice_span(from_pandas(self.chart_type, frame), span)
+        return FetchResult(table, [SourceSpan(span.start, span.end, self.source, self._now())])
+
+    def _now(self) -> Micros:
+        return (system_clock if self.resources is None else self.resources.clock)()
+
+    async def close(self) -> None:  # noqa: B027  # most clients open nothing of their own
+        """Release what the client itself has opened."""
+
+
+def joined(chart_type: ChartType, parts: Sequence[FetchResult]) -> FetchResult:
+    """Several results, given in the order of their rows, as one."""
+    tables = [part.table for part in parts if part.table is not None and part.table.num_rows]
+    return FetchResult(
+        pa.concat_tables(tables) if tables else empty_table(chart_type),
+        [each for part in parts for each in part.spans],
+        [each for part in parts for each in part.gaps],
+        [each for part in parts for each in part.events],
+    )

@@ -1,0 +1,90 @@
+"""What the clients over our own exchange adapters share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.provenance import Provenance
+from chandlery.core.query import ChartType, DataProvider, DataSource
+from chandlery.core.time import to_micros
+from chandlery.history.interfaces import DataClientInterface, Resources
+from chandlery.net.clock import system_clock
+from chandlery.net.http import HttpClient
+from chandlery.net.portal import shared_portal
+from chandlery.storage.frame import to_output
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class NativeClient(DataClientInterface):
+    """
+    A client of one series of an exchange that has an adapter.
+
+    Used by itself it opens its own connections: call ``close`` (or ``close_sync``) when done.
+    """
+
+    kind: ClassVar[ChartType]
+    data_source: ClassVar[DataSource] = DataSource.REST
+
+    def __init__(
+        self,
+        *,
+        symbol: str,
+        interval: Interval,
+        market_type: MarketType = MarketType.SPOT,
+        provider: DataProvider | None = None,
+        resources: Resources | None = None,
+    ) -> None:
+        """Refuse symbols and intervals that the exchange does not have; without a provider it is Binance."""
+        super().__init__(symbol=symbol, interval=interval, resources=resources)
+        self.shared = resources or Resources(HttpClient(), system_clock)
+        adapter = ExchangeRegistry.of_market(provider or DataProvider.BINANCE, market_type)
+        self.adapter = adapter(self.shared.endpoints.get(adapter.id))
+        self.symbol = self.adapter.symbol(symbol)
+        if self.kind.interval is None:
+            self.adapter.interval_name(interval)
+
+    @classmethod
+    @abstractmethod
+    def serves(cls, adapter: type[ExchangeAdapter]) -> bool:
+        """Whether an exchange has what this client fetches."""
+
+    @property
+    def provider(self) -> DataProvider:
+        """The exchange."""
+        return self.adapter.provider
+
+    @property
+    def market_type(self) -> MarketType:
+        """The market."""
+        return self.adapter.market_type
+
+    @property
+    def chart_type(self) -> ChartType:
+        """The kind of data."""
+        return self.kind
+
+    def fetch(self, start_time: datetime, end_time: datetime, **kwargs: Any) -> pd.DataFrame:
+        """The rows that open in ``[start_time, end_time)`` as a frame; gaps and sources in ``attrs["chandlery"]``."""
+        del kwargs
+        span = Span(to_micros(start_time, name="start_time"), to_micros(end_time, name="end_time"))
+        got = shared_portal().run(self.fetch_span(span))
+        frame: pd.DataFrame = to_output(got.table, "pandas", Provenance.of(got.spans, got.gaps, got.events))
+        return frame
+
+    async def close(self) -> None:
+        """Close the connections that the client itself has opened."""
+        if self.resources is None:
+            await self.shared.http.close()
+
+    def close_sync(self) -> None:
+        """``close`` for synchronous users."""
+        shared_portal().run(self.close())

@@ -1,0 +1,203 @@
+"""Which part of a range comes from where: decided here, by pure functions, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from chandlery.core.errors import UnsupportedRequest
+from chandlery.core.gaps import Span, merge, subtract
+from chandlery.core.interval import Interval
+from chandlery.core.query import DataSource
+from chandlery.core.time import DAY, HOUR, Micros, add_months, date_text, day_of, iso, month_of
+
+
+class ArchiveFile(Struct, frozen=True, order=True):
+    """One file of the archive: a UTC day, or a calendar month."""
+
+    start: Micros
+    monthly: bool
+
+    @property
+    def span(self) -> Span:
+        """The moments whose candles it holds."""
+        return Span(self.start, add_months(self.start, 1) if self.monthly else self.start + DAY)
+
+    def __str__(self) -> str:
+        """``2024-01`` or ``2024-01-31``."""
+        return date_text(self.start)[: 7 if self.monthly else 10]
+
+
+class CacheStep(Struct, frozen=True):
+    """The cache has it."""
+
+    span: Span
+
+
+class ArchiveStep(Struct, frozen=True):
+    """``span`` is wanted of ``file``."""
+
+    span: Span
+    file: ArchiveFile
+
+
+class RestStep(Struct, frozen=True):
+    """One REST request."""
+
+    span: Span
+
+
+Step: TypeAlias = CacheStep | ArchiveStep | RestStep
+
+
+class Abilities(Struct, frozen=True):
+    """
+    What the sources of a series can do.
+
+    ``delay`` is the age from which the archive is relied upon, ``earliest`` the age from which a
+    file may be there already. ``chunk`` is how many candles one REST request returns, ``longest``
+    the span that it may name, ``max_chunks`` up to how many requests REST is preferred to a file
+    that may not be there yet. ``retention`` is how far back REST answers.
+    """
+
+    rest: bool = True
+    archive: bool = False
+    delay: Micros = 48 * HOUR
+    earliest: Micros = 24 * HOUR
+    chunk: int | None = 1000
+    longest: Micros | None = None
+    max_chunks: int = 5
+    retention: Micros | None = None
+
+
+def plan(
+    wanted: Span,
+    interval: Interval,
+    *,
+    covered: Sequence[Span],
+    now: Micros,
+    source: DataSource,
+    abilities: Abilities,
+) -> list[Step]:
+    """
+    The steps that make up ``wanted``: in order, touching, none overlapping, nothing left out.
+
+    What ``covered`` holds comes from the cache. The rest comes from the archive where it serves
+    it, by the month where a whole month is wanted and by the day otherwise, else from REST.
+
+    Raises:
+        UnsupportedRequest: Where the sources that ``source`` allows cannot serve the range.
+    """
+    steps: list[Step] = [CacheStep(found) for span in merge(covered) if (found := span.clip(wanted))]
+    for hole in subtract(wanted, covered):
+        if source is DataSource.VISION:
+            _require(abilities.archive, "the archive", hole)
+            steps += _archive_steps(hole, interval, whole_months_only=False)
+        elif source is DataSource.REST or not abilities.archive:
+            _require(abilities.rest, "REST", hole)
+            steps += _rest_steps(hole, interval, abilities, now)
+        else:
+            steps += _mixed_steps(hole, interval, abilities, now)
+    return sorted(steps, key=lambda step: step.span)
+
+
+def rest_chunks(span: Span, interval: Interval, *, chunk: int | None, longest: Micros | None = None) -> Iterator[Span]:
+    """``span`` in touching parts that each hold at most ``chunk`` candles and last at most ``longest``."""
+    if chunk is None and longest is None:
+        yield span
+        return
+    size = chunk if chunk is not None else max((longest or 0) // interval.longest, 1)
+    if longest is not None:
+        size = max(min(size, longest // interval.longest), 1)
+    at = span.start
+    while at < span.end:
+        end = min(interval.step(interval.floor(at), size), span.end)
+        yield Span(at, end)
+        at = end
+
+
+def archive_files(span: Span, interval: Interval) -> list[ArchiveFile]:
+    """The fewest files that hold all of ``span``: months where they lie wholly in it, else days."""
+    steps = _archive_steps(span, interval, whole_months_only=False)
+    return [step.file for step in steps if isinstance(step, ArchiveStep)]
+
+
+def _require(able: bool, source: str, hole: Span) -> None:  # noqa: FBT001  # a plain condition
+    if not able:
+        raise UnsupportedRequest(
+            f"{source} was demanded for {hole}, but this series cannot be had from it; use DataSource.AUTO"
+        )
+
+
+def _has_daily_files(interval: Interval) -> bool:
+    return interval.longest <= DAY
+
+
+def _mixed_steps(hole: Span, interval: Interval, abilities: Abilities, now: Micros) -> list[Step]:
+    relied = Span(hole.start, min(hole.end, day_of(now - abilities.delay)))
+    recent = Span(max(relied.end, hole.start), hole.end)
+    steps = _archive_steps(relied, interval, whole_months_only=True, now=now, abilities=abilities) if relied else []
+    if not recent:
+        return steps
+    if not abilities.rest:
+        return steps + _archive_steps(recent, interval, whole_months_only=True)
+    chunks = _rest_steps(recent, interval, abilities, now)
+    if len(chunks) > abilities.max_chunks and _has_daily_files(interval):
+        tried = Span(recent.start, min(recent.end, day_of(now - abilities.earliest)))
+        if tried:
+            left = Span(tried.end, recent.end)
+            return (
+                steps
+                + _archive_steps(tried, interval, whole_months_only=True)
+                + (_rest_steps(left, interval, abilities, now) if left else [])
+            )
+    return steps + chunks
+
+
+def _archive_steps(
+    span: Span,
+    interval: Interval,
+    *,
+    whole_months_only: bool,
+    now: Micros | None = None,
+    abilities: Abilities | None = None,
+) -> list[Step]:
+    """
+    ``span`` by archive files.
+
+    Intervals over a day have monthly files alone; of those, where ``whole_months_only``, the ends
+    of a span that are not whole months go to REST.
+    """
+    steps: list[Step] = []
+    at = span.start
+    while at < span.end:
+        month = ArchiveFile(month_of(at), monthly=True)
+        whole = month.span.clip(span) == month.span and (now is None or _month_published(month) <= now)
+        if whole or (not _has_daily_files(interval) and not whole_months_only):
+            file = month
+        elif _has_daily_files(interval):
+            file = ArchiveFile(day_of(at), monthly=False)
+        else:
+            part = month.span.clip(Span(at, span.end))
+            steps += _rest_steps(part, interval, abilities or Abilities(), now or span.end)
+            at = part.end
+            continue
+        part = file.span.clip(Span(at, span.end))
+        steps.append(ArchiveStep(part, file))
+        at = part.end
+    return steps
+
+
+def _month_published(month: ArchiveFile) -> Micros:
+    """Months appear on the first Monday after their end; two days are allowed for that."""
+    return Interval.WEEK_1.ceil(month.span.end) + 2 * DAY
+
+
+def _rest_steps(span: Span, interval: Interval, abilities: Abilities, now: Micros) -> list[Step]:
+    if abilities.retention is not None and span.start < now - abilities.retention:
+        raise UnsupportedRequest(
+            f"{span} begins before {iso(now - abilities.retention)}, the oldest moment that this exchange answers for"
+        )
+    return [RestStep(chunk) for chunk in rest_chunks(span, interval, chunk=abilities.chunk, longest=abilities.longest)]

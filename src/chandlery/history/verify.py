@@ -1,0 +1,243 @@
+"""
+Whether what an exchange publishes agrees with itself, and whether it still says what it said.
+
+``compare`` sets monthly files, daily files, REST and candles built from minutes side by side.
+``recheck`` asks whether archive files have been replaced since they were cached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import DAY, Micros
+from chandlery.history.checks import Columns, places
+from chandlery.history.interfaces import FetchResult, joined
+from chandlery.history.plan import ArchiveFile, archive_files, rest_chunks
+from chandlery.history.rest import RestDataClient
+from chandlery.history.vision import VisionDataClient
+from chandlery.storage.arrow_cache import UnifiedCacheManager
+from chandlery.storage.frame import open_times, slice_span
+from chandlery.storage.reading import Cached
+from chandlery.storage.series import SeriesKey
+
+_SUMS = ("volume", "quote_asset_volume", "count", "taker_buy_volume", "taker_buy_quote_volume")
+_COMPARED = ("open", "high", "low", "close", *_SUMS)
+_SUM_TOLERANCE = 1e-9
+"""Sums of floats differ in their last digits by the order of addition; relative."""
+
+
+class Disagreement(Struct, frozen=True, order=True):
+    """One value of one candle on which sources differ; ``values`` is by source."""
+
+    open_time: Micros
+    column: str
+    values: Mapping[str, float]
+
+
+class Comparison(Struct, frozen=True):
+    """
+    What came of setting sources side by side.
+
+    ``missing`` tells, by source, which candles it lacks that another has.
+    """
+
+    sources: Sequence[str]
+    candles: int
+    disagreements: Sequence[Disagreement]
+    missing: Mapping[str, Sequence[Span]]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether all sources say the same."""
+        return not self.disagreements and not any(self.missing.values())
+
+
+class Restatement(Struct, frozen=True):
+    """An archive file that was replaced since it was cached, and what that changed; ``None`` is no row."""
+
+    file: str
+    before_sha256: str
+    after_sha256: str
+    noticed_at: Micros
+    changes: Sequence[Change]
+
+
+class Change(Struct, frozen=True, order=True):
+    """One value before and after."""
+
+    open_time: Micros
+    column: str
+    before: float | None
+    after: float | None
+
+
+async def compare(
+    rest: RestDataClient, archive: VisionDataClient, minutes: VisionDataClient | None, span: Span, chunk: int
+) -> Comparison:
+    """
+    Monthly files, daily files, REST, and candles built from ``minutes``, side by side on ``span``.
+
+    A source that has nothing of the span is left out. Raises what the sources raise.
+    """
+    interval = archive.interval
+    tables: dict[str, pa.Table] = {}
+    tables["monthly"] = await _of_files(archive, _files(span, Interval.MONTH_1), span)
+    if interval.longest <= DAY:
+        tables["daily"] = await _of_files(archive, _files(span, Interval.DAY_1), span)
+    pages = rest_chunks(span, interval, chunk=chunk, longest=rest.adapter.longest_request)
+    tables["rest"] = joined(rest.chart_type, [await rest.fetch_chunk(page) for page in pages]).table
+    by_source = {name: _columns(table) for name, table in tables.items() if len(table)}
+    if minutes is not None and interval.longest > Interval.MINUTE_1.longest:
+        built = aggregate(_columns(await _of_files(minutes, archive_files(span, Interval.MINUTE_1), span)), interval)
+        if len(built["open_time"]):
+            by_source["minutes"] = built
+    return _side_by_side(by_source, interval)
+
+
+def aggregate(columns: Columns, interval: Interval) -> Columns:
+    """Candles of ``interval`` out of shorter ones, which are in order; only those that have any."""
+    if not len(columns["open_time"]):
+        return columns
+    place = places(columns["open_time"], interval)
+    first = np.flatnonzero(np.concatenate(([True], place[1:] != place[:-1])))
+    last = np.concatenate((first[1:], [len(place)])) - 1
+    opens = np.array([interval.floor(int(time)) for time in columns["open_time"][first]], np.int64)
+    built = {
+        "open_time": opens,
+        "open": columns["open"][first],
+        "high": np.maximum.reduceat(columns["high"], first),
+        "low": np.minimum.reduceat(columns["low"], first),
+        "close": columns["close"][last],
+    }
+    return built | {name: np.add.reduceat(columns[name], first) for name in _SUMS}
+
+
+async def recheck(
+    archive: VisionDataClient, cache: UnifiedCacheManager, key: SeriesKey, span: Span
+) -> list[Restatement]:
+    """
+    Ask, for each archive file that cached rows of ``span`` came from, whether it is still the same.
+
+    A file that was replaced is fetched, proved and cached in place of the old rows; the change
+    goes into the cache's ledger of restatements.
+    """
+    found: list[Restatement] = []
+    cached = cache.load(key, span)
+    for file, (name, sha256) in sorted(_files_used(cached, archive).items()):
+        published = await archive.checksum(file)
+        if published == sha256:
+            continue
+        parts: list[FetchResult] = []
+
+        async def keep(part: FetchResult, parts: list[FetchResult] = parts) -> None:
+            parts.append(part)
+
+        await archive.fetch_files([file], keep)
+        fresh = joined(archive.chart_type, parts)
+        if not fresh.spans:
+            continue
+        before = slice_span(cache.load(key, file.span).table, file.span)
+        changes = _changes(_columns(before), _columns(fresh.table))
+        restated = Restatement(name, sha256, fresh.spans[0].sha256 or published, archive.shared.clock(), changes)
+        cache.store(key, fresh.table, fresh.spans)
+        cache.note_restatement(msgspec.json.encode(restated))
+        found.append(restated)
+    return found
+
+
+def _files_used(cached: Cached, archive: VisionDataClient) -> dict[ArchiveFile, tuple[str, str]]:
+    used: dict[ArchiveFile, tuple[str, str]] = {}
+    for each in cached.spans:
+        if each.file is None or each.sha256 is None:
+            continue
+        for monthly in (True, False):
+            period = Interval.MONTH_1 if monthly else Interval.DAY_1
+            file = ArchiveFile(period.floor(each.start), monthly=monthly)
+            if archive.name_of(file) == each.file:
+                used[file] = (each.file, each.sha256)
+    return used
+
+
+async def _of_files(archive: VisionDataClient, files: Sequence[ArchiveFile], span: Span) -> pa.Table:
+    parts: list[FetchResult] = []
+
+    async def keep(part: FetchResult) -> None:
+        parts.append(part)
+
+    await archive.fetch_files(files, keep)
+    return slice_span(joined(archive.chart_type, parts).table, span)
+
+
+def _side_by_side(by_source: Mapping[str, Columns], interval: Interval) -> Comparison:
+    empty = np.empty(0, np.int64)
+    every: NDArray[np.int64] = np.unique(
+        np.concatenate([empty, *(columns["open_time"] for columns in by_source.values())])
+    )
+    disagreements: list[Disagreement] = []
+    missing: dict[str, list[Span]] = {}
+    for name, columns in by_source.items():
+        lacking = np.setdiff1d(every, columns["open_time"])
+        missing[name] = [Span(int(time), interval.step(interval.floor(int(time)))) for time in lacking]
+    for column in _COMPARED:
+        values = {name: _at(columns, column, every) for name, columns in by_source.items()}
+        stacked = np.vstack([*values.values()]) if values else np.empty((0, 0))
+        if not stacked.size:
+            continue
+        low, high = np.fmin.reduce(stacked), np.fmax.reduce(stacked)
+        allowed = _SUM_TOLERANCE * np.abs(high) if column in _SUMS else 0.0
+        disagreements += [
+            Disagreement(
+                int(every[i]), column, {name: float(value[i]) for name, value in values.items() if value[i] == value[i]}
+            )
+            for i in np.flatnonzero(high - low > allowed)
+        ]
+    return Comparison(
+        tuple(by_source), len(every), sorted(disagreements, key=lambda each: (each.open_time, each.column)), missing
+    )
+
+
+def _at(columns: Columns, column: str, times: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The values of a column at ``times``; NaN where there is no candle."""
+    values = np.full(len(times), np.nan)
+    values[np.searchsorted(times, columns["open_time"])] = columns[column]
+    return values
+
+
+def _changes(before: Columns, after: Columns) -> list[Change]:
+    every: NDArray[np.int64] = np.union1d(before["open_time"], after["open_time"])
+    changes: list[Change] = []
+    for column in _COMPARED:
+        old, new = _at(before, column, every), _at(after, column, every)
+        differs = (old != new) & ~(np.isnan(old) & np.isnan(new))
+        changes += [
+            Change(
+                int(every[i]),
+                column,
+                None if np.isnan(old[i]) else float(old[i]),
+                None if np.isnan(new[i]) else float(new[i]),
+            )
+            for i in np.flatnonzero(differs)
+        ]
+    return sorted(changes, key=lambda each: (each.open_time, each.column))
+
+
+def _columns(table: pa.Table) -> Columns:
+    return {"open_time": open_times(table)} | {name: table[name].to_numpy() for name in _COMPARED}
+
+
+def _files(span: Span, period: Interval) -> list[ArchiveFile]:
+    """Every file of a day, or of a month, that holds a part of ``span``."""
+    files = []
+    at = period.floor(span.start)
+    while at < span.end:
+        files.append(ArchiveFile(at, monthly=period is Interval.MONTH_1))
+        at = period.step(at)
+    return files

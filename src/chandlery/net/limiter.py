@@ -1,0 +1,171 @@
+"""The one rate limiter: weighted, per host, shared by every process of this user on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+from chandlery.core.errors import CacheError, RateLimited, UnsupportedRequest
+from chandlery.core.time import SECOND, Clock, Micros
+from chandlery.core.wire import RateLimit
+from chandlery.net.budget import BudgetFile
+from chandlery.net.clock import system_clock
+
+USED_WEIGHT = "x-mbx-used-weight-1m"
+"""The header in which Binance tells the weight used in its current minute."""
+
+SHORTEST_BAN_S = 120.0
+"""How long an address counts as banned whose ban names no end; Binance bans for two minutes at least."""
+
+Sleep = Callable[[float], Awaitable[None]]
+"""Something that waits for so many seconds."""
+
+_MINUTE_S = 60
+_TOO_MANY = 429
+_BANNED = 418
+
+
+def pause_of(status: int, headers: Mapping[str, str], now: Micros) -> float | None:
+    """
+    The seconds for which an answer asks to be left alone; ``None`` where it does not say.
+
+    ``headers`` are in lower case. Only 429 and 418 ask; ``Retry-After`` may be seconds or a date.
+    """
+    if status not in {_TOO_MANY, _BANNED}:
+        return None
+    text = headers.get("retry-after", "")
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(text).timestamp() - now / SECOND
+        except ValueError:
+            seconds = math.nan
+    if math.isfinite(seconds):
+        return max(seconds, 0.0)
+    return SHORTEST_BAN_S if status == _BANNED else None
+
+
+class RateLimiter:
+    """
+    One budget per host and limit, for every process that uses the same ``state_dir``.
+
+    Without ``state_dir`` that is a folder of this user below the temporary folder, so that all
+    processes of a user share. ``clock`` must be one that they share too.
+    """
+
+    def __init__(
+        self, state_dir: Path | None = None, *, clock: Clock = system_clock, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        self._state_dir = state_dir
+        self._clock = clock
+        self._sleep = sleep
+        self._files: dict[str, BudgetFile] = {}
+        self._process = os.getpid()
+
+    async def acquire(
+        self, host: str, limits: tuple[RateLimit, ...], weight: int = 1, *, max_wait_s: float = 120.0
+    ) -> None:
+        """
+        Wait until ``weight`` may be used of all ``limits`` of ``host``, and count it as used.
+
+        Served in the order of asking, over all processes; asking costs nothing while it waits and
+        is taken back when cancelled. At most an hour can be waited for.
+
+        Raises:
+            RateLimited: At once, where it would take longer than ``max_wait_s``.
+            UnsupportedRequest: Where a limit is smaller than ``weight``.
+            CacheError: Where the shared state cannot be kept.
+        """
+        for limit in limits:
+            if weight > limit.weight:
+                raise UnsupportedRequest(
+                    f"{host} allows a weight of {limit.weight} in {limit.seconds:g} s; {weight} never fits"
+                )
+        latest = self._clock() + round(max_wait_s * SECOND)
+        while True:
+            at = self._book(host, limits, weight, latest)
+            try:
+                waited = await self._wait_until(at)
+                if not waited or self._may_start(host, limits, at):
+                    return
+            except BaseException:
+                with self._file(host).open() as budget:
+                    budget.release(limits, weight, at)
+                raise
+            with self._file(host).open() as budget:
+                budget.release(limits, weight, at)
+
+    def observe(self, host: str, limits: tuple[RateLimit, ...], headers: Mapping[str, str], status: int) -> None:
+        """
+        Learn from an answer: the weight that the exchange counts, and the pause it asks for.
+
+        The exchange's count is taken where it is the greater one: then others use the same address.
+        ``headers`` are in lower case.
+        """
+        now = self._clock()
+        used = headers.get(USED_WEIGHT, "")
+        pause_s = pause_of(status, headers, now)
+        if pause_s is None and not used.isdecimal():
+            return
+        with self._file(host).open() as budget:
+            if pause_s is not None:
+                budget.paused_until = max(budget.paused_until, now + round(pause_s * SECOND))
+            for limit in limits:
+                if limit.seconds == _MINUTE_S and used.isdecimal():
+                    window = budget.window(limit)
+                    window.add(now, max(0, int(used) - window.used_until(now)))
+
+    def _book(self, host: str, limits: tuple[RateLimit, ...], weight: int, latest: Micros) -> Micros:
+        with self._file(host).open() as budget:
+            now = self._clock()
+            at = budget.book(limits, weight, now=now, latest=latest)
+        if at > latest:
+            wait_s = (at - now) / SECOND
+            raise RateLimited(f"{host} can be asked again in {wait_s:.1f} s", retry_after_s=wait_s)
+        return at
+
+    async def _wait_until(self, at: Micros) -> bool:
+        """Whether there was anything to wait for."""
+        waited = False
+        while (left := at - self._clock()) > 0:
+            waited = True
+            await self._sleep(left / SECOND)
+        return waited
+
+    def _may_start(self, host: str, limits: tuple[RateLimit, ...], at: Micros) -> bool:
+        """Whether what was booked at ``at`` still holds: no pause since, and not long overslept."""
+        with self._file(host).open() as budget:
+            now = self._clock()
+            late = any(now - at > budget.window(limit).slice_length for limit in limits)
+            return budget.paused_until <= now and not late
+
+    def _file(self, host: str) -> BudgetFile:
+        if self._process != os.getpid():
+            # A descriptor inherited by fork shares its lock with the parent's.
+            self._files, self._process = {}, os.getpid()
+        file = self._files.get(host)
+        if file is None:
+            readable = re.sub(r"[^a-z0-9.-]", "_", host.lower())[:80]
+            digest = hashlib.blake2s(host.encode(), digest_size=6).hexdigest()
+            file = self._files[host] = BudgetFile(self._folder() / f"{readable}-{digest}.limits")
+        return file
+
+    def _folder(self) -> Path:
+        try:
+            folder = self._state_dir or Path(tempfile.gettempdir()) / f"chandlery-{os.getuid()}"
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = folder.lstat()
+        except OSError as error:
+            raise CacheError(f"no folder for the shared rate limits: {error}; give RateLimiter a state_dir") from error
+        if self._state_dir is None and (found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode)):
+            raise CacheError(f"{folder} is not a folder of this user; give RateLimiter a state_dir")
+        return folder

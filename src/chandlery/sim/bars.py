@@ -1,0 +1,197 @@
+"""Candles in whole ticks and lots, so that they add up exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TypeAlias
+
+import numpy as np
+from msgspec import Struct
+
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.time import MINUTE, SECOND
+from chandlery.sim import noise
+from chandlery.sim.noise import Integers
+from chandlery.sim.venues import Venue
+
+Bars: TypeAlias = dict[str, Integers]
+
+_SUMS = ("volume", "quote_asset_volume", "count", "taker_buy_volume", "taker_buy_quote_volume")
+_BOUGHT = {"volume": "taker_buy_volume", "quote_asset_volume": "taker_buy_quote_volume"}
+"""Which part of each volume takers bought."""
+NAMES = ("open_time", "open", "high", "low", "close", *_SUMS)
+"""What bars hold; ``open_time`` in microseconds."""
+COLUMNS = (*NAMES[:6], "close_time", *NAMES[6:])
+"""What candles hold, in the order of an archive file."""
+
+_LEVELS = {"BTC": 40_000, "ETH": 2_500, "BNB": 400, "SOL": 100}
+_TURNOVER = 400_000
+"""Quote units that change hands in an ordinary minute."""
+
+
+class Scale(Struct, frozen=True):
+    """How many ticks and lots one symbol has, and the keys of its random numbers."""
+
+    level: int
+    """The price around which it moves, in ticks."""
+    lots: int
+    """What is traded in an ordinary minute."""
+    digits: Mapping[str, int]
+    """Decimal digits of the columns that are not integers."""
+    contract: int | None
+    """Quote units in one contract; ``None`` where lots are of the base asset."""
+    price_key: np.uint64
+    trade_key: np.uint64
+    second_key: np.uint64
+
+
+@lru_cache(maxsize=4096)
+def scale(seed: int, market_type: MarketType, symbol: str) -> Scale:
+    """The scale of a symbol: what it costs follows from its name."""
+    key = int(noise.key(seed, market_type.value, symbol, "scale"))
+    units = _LEVELS.get(symbol[:3]) or (key % 9 + 1) * 10 ** (key // 9 % 4) / 10
+    dear = units >= 1000
+    prices = 2 if dear else 4
+    contract = None
+    if market_type is MarketType.FUTURES_COIN:
+        contract = 100 if symbol.startswith("BTC") else 10
+        volumes, quotes = 0, 8 if dear else 4
+        lots = _TURNOVER // contract
+    else:
+        volumes, quotes = (5 if dear else 1) if market_type is MarketType.SPOT else (3 if dear else 0), 4
+        lots = int(_TURNOVER / units * 10**volumes)
+    digits = dict.fromkeys(("open", "high", "low", "close"), prices)
+    digits |= dict.fromkeys(("volume", "taker_buy_volume"), volumes)
+    digits |= dict.fromkeys(("quote_asset_volume", "taker_buy_quote_volume"), quotes)
+    keys = [noise.key(seed, market_type.value, symbol, use) for use in ("price", "trade", "second")]
+    return Scale(round(units * 10**prices), lots, digits, contract, *keys)
+
+
+def empty() -> Bars:
+    """No candles."""
+    return {name: np.empty(0, dtype=np.int64) for name in NAMES}
+
+
+def join(parts: Sequence[Bars]) -> Bars:
+    """One after the other."""
+    filled = [part for part in parts if len(part["open_time"])]
+    if len(filled) == 1:
+        return filled[0]
+    return {name: np.concatenate([part[name] for part in filled]) for name in NAMES} if filled else empty()
+
+
+def cut(bars: Bars, span: Span) -> Bars:
+    """Those that open in ``span``."""
+    low, high = np.searchsorted(bars["open_time"], [span.start, max(span.start, span.end)])
+    return {name: column[low:high] for name, column in bars.items()}
+
+
+def minutes(of: Scale, start: int, count: int) -> Bars:
+    """``count`` minutes from the ``start``-th of the epoch; each opens where the one before closed."""
+    if count <= 0:
+        return empty()
+    at = np.arange(start, start + count, dtype=np.int64)
+    prices = np.rint(of.level * noise.walk(of.price_key, start, count + 1)).astype(np.int64)
+    opened, closed = prices[:-1], prices[1:]
+    random = noise.bits(of.trade_key, at)
+    wick = max(of.level // 1500, 2)
+    high = np.maximum(opened, closed) + ((noise.sixteen(random, 0) * wick) >> 16)
+    low = np.minimum(opened, closed) - ((noise.sixteen(random, 1) * wick) >> 16)
+    activity = noise.sixteen(random, 2)
+    volume = 1 + ((of.lots * (4096 + (activity * activity >> 14))) >> 16)
+    bought = (volume * (19_661 + (noise.sixteen(random, 3) * 26_214 >> 16))) >> 16
+    mean = (opened + high + low + closed) // 4
+    return {
+        "open_time": at * MINUTE,
+        "open": opened,
+        "high": high,
+        "low": low,
+        "close": closed,
+        "volume": volume,
+        "quote_asset_volume": _quote(of, volume, mean),
+        "count": 20 + (activity * 2000 >> 16) + noise.sixteen(random, 3) % 61,
+        "taker_buy_volume": bought,
+        "taker_buy_quote_volume": _quote(of, bought, mean),
+    }
+
+
+def _quote(of: Scale, volume: Integers, price: Integers) -> Integers:
+    """The other side of ``volume``: quote units of base lots, base units of contracts."""
+    prices, volumes, quotes = (of.digits[name] for name in ("open", "volume", "quote_asset_volume"))
+    if of.contract is not None:
+        return volume * np.int64(of.contract * 10 ** (prices + quotes)) // price
+    return volume * price // np.int64(10 ** (prices + volumes - quotes))
+
+
+def seconds(of: Scale, known: Bars) -> Bars:
+    """The sixty seconds of each minute: a path that touches its high and its low, volumes that add up to its own."""
+    count = len(known["open_time"])
+    if not count:
+        return empty()
+    opens = known["open_time"][:, None] + np.arange(60, dtype=np.int64) * SECOND
+    random = noise.bits(of.second_key, opens // SECOND)
+    path = _path(known, random)
+    parts = np.cumsum(1 + (noise.sixteen(random, 1) & 0xFF), axis=1)
+    split = {"open_time": opens, "open": path[:, :-1], "close": path[:, 1:]}
+    split["high"] = np.maximum(split["open"], split["close"])
+    split["low"] = np.minimum(split["open"], split["close"])
+
+    def spread(amounts: Integers) -> Integers:
+        return np.diff(amounts[:, None] * parts // parts[:, -1:], axis=1, prepend=0)
+
+    split["count"] = spread(known["count"])
+    for whole, bought in _BOUGHT.items():
+        split[bought] = spread(known[bought])
+        split[whole] = split[bought] + spread(known[whole] - known[bought])
+    return {name: split[name].reshape(-1) for name in NAMES}
+
+
+def _path(known: Bars, random: noise.Bits) -> Integers:
+    """Sixty-one prices per minute, from its open to its close, within its low and high and touching both."""
+    rows = np.arange(len(random))
+    low, high = known["low"][:, None], known["high"][:, None]
+    opened, closed = known["open"][:, None], known["close"][:, None]
+    wobble = ((high - low + 1) * (noise.sixteen(random, 0) - 32_768)) >> 17
+    path = np.empty((len(random), 61), dtype=np.int64)
+    path[:, :-1] = np.clip(opened + (closed - opened) * np.arange(60) // 60 + wobble, low, high)
+    top = 1 + noise.sixteen(random[:, 0], 2) % 59
+    path[rows, top] = known["high"]
+    path[rows, 1 + (top - 1 + 1 + noise.sixteen(random[:, 1], 2) % 58) % 59] = known["low"]
+    path[:, 0], path[:, -1] = known["open"], known["close"]
+    return path
+
+
+def aggregate(bars: Bars, interval: Interval) -> Bars:
+    """Candles of ``interval`` out of shorter ones, of what there is of each."""
+    if not len(bars["open_time"]):
+        return bars
+    opens = floors(bars["open_time"], interval)
+    starts = np.flatnonzero(np.diff(opens, prepend=opens[0] - 1))
+    ends = np.append(starts[1:], len(opens)) - 1
+    whole = {name: np.add.reduceat(bars[name], starts) for name in _SUMS}
+    whole["open_time"] = opens[starts]
+    whole["open"], whole["close"] = bars["open"][starts], bars["close"][ends]
+    whole["high"] = np.maximum.reduceat(bars["high"], starts)
+    whole["low"] = np.minimum.reduceat(bars["low"], starts)
+    return whole
+
+
+def floors(moments: Integers, interval: Interval) -> Integers:
+    """The open of the candle that holds each moment."""
+    if interval.micros is None:
+        return _months(moments, 0)
+    return moments - (moments - interval.anchor) % interval.micros
+
+
+def close_times(opens: Integers, interval: Interval, venue: Venue) -> Integers:
+    """The last moment of each candle, in the archive's unit and as microseconds."""
+    ends = _months(opens, 1) if interval.micros is None else opens + interval.micros
+    return ends - np.where(opens >= venue.micros_since, 1, 1000)
+
+
+def _months(moments: Integers, later: int) -> Integers:
+    months = moments.astype("datetime64[us]").astype("datetime64[M]") + later
+    return months.astype("datetime64[us]").astype(np.int64)

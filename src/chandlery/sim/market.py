@@ -1,0 +1,231 @@
+"""What an offline exchange trades, and the market that is made up for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Protocol, TypeAlias
+
+import numpy as np
+
+from chandlery.core.gaps import Span, merge, subtract
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, Micros, add_months, month_of
+from chandlery.sim import bars, noise
+from chandlery.sim.bars import Bars
+from chandlery.sim.text import csv_lines
+from chandlery.sim.venues import VENUES, Venue
+
+Columns: TypeAlias = dict[str, np.ndarray]
+
+LISTED: Mapping[MarketType, Micros] = {venue.market_type: venue.listed for venue in VENUES.values()}
+"""When each market opened, where nothing else is said."""
+
+FUNDING_EVERY: Micros = 8 * HOUR
+
+_EXAMPLES = ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA")
+
+
+class Market(Protocol):
+    """
+    What the offline exchange serves.
+
+    ``span`` is half-open by open time. ``now``, where given, is the moment up to which anything has
+    happened: nothing that opens later is there, and the candle that it lies in holds what is known so far.
+    """
+
+    def candles(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> Columns:
+        """The columns ``open_time`` to ``taker_buy_quote_volume``, ascending; times in microseconds."""
+        ...
+
+    def funding(self, market_type: MarketType, symbol: str, span: Span) -> Columns:
+        """The columns ``open_time`` and ``funding_rate``, ascending."""
+        ...
+
+    def lines(
+        self, market_type: MarketType, symbol: str, interval: Interval, span: Span, *, now: Micros | None = None
+    ) -> list[bytes]:
+        """The candles as the lines of an archive file, without a header and without line ends."""
+        ...
+
+    def header(self, market_type: MarketType, symbol: str, interval: Interval, opened: Micros) -> bytes | None:
+        """The header line of the archive file that holds the candle at ``opened``; ``None`` where it has none."""
+        ...
+
+    def has(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> bool:
+        """Whether any candle opens in ``span``."""
+        ...
+
+    def first(self, market_type: MarketType, symbol: str, interval: Interval) -> Micros | None:
+        """The oldest open; ``None`` where there is none at all."""
+        ...
+
+    def knows(self, market_type: MarketType, symbol: str) -> bool:
+        """Whether the symbol is traded."""
+        ...
+
+    def symbols(self, market_type: MarketType) -> Sequence[str]:
+        """Symbols that are traded, perhaps not all of them."""
+        ...
+
+
+class SyntheticMarket:
+    """
+    A made-up market: any symbol at any time, the same numbers for the same seed.
+
+    A candle of a minute or more is exactly the sum of its minutes, a minute of its seconds; a
+    range is the same however it is asked for. Nothing opens before ``listed`` (one moment, or one
+    per market), nor in a minute that one of the ``halts`` touches. ``symbols``, where given, are
+    the only ones.
+    """
+
+    def __init__(
+        self,
+        seed: int = 7,
+        *,
+        listed: Mapping[MarketType, Micros] | Micros | None = None,
+        halts: Sequence[Span] = (),
+        symbols: Mapping[MarketType, Sequence[str]] | None = None,
+    ) -> None:
+        self.seed = seed
+        given = dict.fromkeys(MarketType, listed) if isinstance(listed, int) else dict(listed or {})
+        self._listed = {**LISTED, **given}
+        self.halts = tuple(merge(Span(Interval.MINUTE_1.floor(h.start), Interval.MINUTE_1.ceil(h.end)) for h in halts))
+        self._symbols = symbols
+        self._month = lru_cache(maxsize=1024)(self._compute_month)
+
+    def knows(self, market_type: MarketType, symbol: str) -> bool:
+        """Any spelling of that market, or only those that were given."""
+        if self._symbols is not None:
+            return symbol in self._symbols.get(market_type, ())
+        return _venue(market_type).native.fullmatch(symbol) is not None
+
+    def symbols(self, market_type: MarketType) -> Sequence[str]:
+        """Those that were given, or a few examples."""
+        if self._symbols is not None:
+            return tuple(self._symbols.get(market_type, ()))
+        ending = "USD_PERP" if market_type is MarketType.FUTURES_COIN else "USDT"
+        return tuple(f"{base}{ending}" for base in _EXAMPLES)
+
+    def first(self, market_type: MarketType, symbol: str, interval: Interval) -> Micros | None:
+        """The candle in which trading began."""
+        if not self.knows(market_type, symbol):
+            return None
+        began = Interval.MINUTE_1.ceil(self._listed[market_type])
+        for halt in self.halts:
+            began = halt.end if halt.holds(began) else began
+        return interval.floor(began)
+
+    def has(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> bool:
+        """Whether any candle opens in ``span``."""
+        whole = Span(interval.ceil(span.start), interval.ceil(span.end))
+        whole = whole.clip(Span(Interval.MINUTE_1.ceil(self._listed[market_type]), whole.end))
+        return self.knows(market_type, symbol) and bool(whole) and bool(subtract(whole, self.halts))
+
+    def candles(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> Columns:
+        """The candles that open in ``span``, as numbers; times in microseconds, ``close_time`` as the archive has it."""
+        known = self._bars(market_type, symbol, interval, span, None)
+        digits = self._scale(market_type, symbol).digits
+        columns: Columns = {
+            name: known[name] / 10.0 ** digits[name] if name in digits else known[name] for name in bars.NAMES
+        }
+        columns["close_time"] = bars.close_times(known["open_time"], interval, _venue(market_type))
+        return {name: columns[name] for name in bars.COLUMNS}
+
+    def lines(
+        self, market_type: MarketType, symbol: str, interval: Interval, span: Span, *, now: Micros | None = None
+    ) -> list[bytes]:
+        """The candles as the lines of an archive file, with Binance's digits."""
+        known = self._bars(market_type, symbol, interval, span, now)
+        return csv_lines(known, self._scale(market_type, symbol).digits, interval, _venue(market_type))
+
+    def header(self, market_type: MarketType, symbol: str, interval: Interval, opened: Micros) -> bytes | None:
+        """The futures' files have one since May 2022."""
+        return _venue(market_type).header(opened)
+
+    def funding(self, market_type: MarketType, symbol: str, span: Span) -> Columns:
+        """A rate every eight hours, some milliseconds past the hour; none during a halt."""
+        began = max(span.start - MINUTE, self._listed[market_type])
+        first, last = -(-began // FUNDING_EVERY), -(-span.end // FUNDING_EVERY)
+        turns = np.arange(first, max(last, first), dtype=np.int64)
+        random = noise.bits(noise.key(self.seed, market_type.value, symbol, "funding"), turns)
+        open_time = turns * FUNDING_EVERY + noise.sixteen(random, 0) % 15 * 1000
+        rate = (noise.sixteen(random, 1) % 70_000 - 25_000) / 1e8
+        keep = (open_time >= span.start) & (open_time < span.end)
+        for halt in self.halts:
+            keep &= (open_time < halt.start) | (open_time >= halt.end)
+        if not self.knows(market_type, symbol) or market_type is MarketType.SPOT:
+            keep[:] = False
+        return {"open_time": open_time[keep], "funding_rate": rate[keep]}
+
+    def _scale(self, market_type: MarketType, symbol: str) -> bars.Scale:
+        return bars.scale(self.seed, market_type, symbol)
+
+    def _bars(self, market_type: MarketType, symbol: str, interval: Interval, span: Span, now: Micros | None) -> Bars:
+        if not self.knows(market_type, symbol):
+            return bars.empty()
+        if now is None:
+            return self._closed(market_type, symbol, interval, span)
+        running = interval.floor(now)
+        closed = self._closed(market_type, symbol, interval, Span(span.start, min(span.end, running)))
+        if not span.holds(running):
+            return closed
+        minute = max(Interval.MINUTE_1.floor(now), running)
+        parts = [
+            self._minutes(market_type, symbol, Span(running, minute)),
+            self._seconds(market_type, symbol, Span(minute, now + 1)),
+        ]
+        return bars.join([closed, bars.aggregate(bars.join(parts), interval)])
+
+    def _closed(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> Bars:
+        """As if all had happened."""
+        whole = Span(interval.ceil(span.start), interval.ceil(span.end))
+        if interval is Interval.SECOND_1:
+            return self._seconds(market_type, symbol, whole)
+        if interval is Interval.MINUTE_1:
+            return self._minutes(market_type, symbol, whole)
+        if interval.longest < HOUR:
+            return bars.aggregate(self._minutes(market_type, symbol, whole), interval)
+        return self._long(market_type, symbol, interval, whole)
+
+    def _long(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> Bars:
+        """Out of whole calendar months of hours or days, which are kept."""
+        base = Interval.DAY_1 if interval.longest >= DAY else interval
+        listed = month_of(self._listed[market_type])
+        month, months = max(month_of(span.start), listed), []
+        while month < span.end:
+            months.append(self._month(market_type, symbol, base, month))
+            month = add_months(month, 1)
+        known = bars.cut(bars.join(months), span)
+        return known if base is interval else bars.aggregate(known, interval)
+
+    def _compute_month(self, market_type: MarketType, symbol: str, interval: Interval, month: Micros) -> Bars:
+        return bars.aggregate(self._minutes(market_type, symbol, Span(month, add_months(month, 1))), interval)
+
+    def _minutes(self, market_type: MarketType, symbol: str, span: Span) -> Bars:
+        span = span.clip(Span(Interval.MINUTE_1.ceil(self._listed[market_type]), span.end))
+        if not span:
+            return bars.empty()
+        start = -(-span.start // MINUTE)
+        made = bars.minutes(self._scale(market_type, symbol), start, -(-span.end // MINUTE) - start)
+        return _without(made, self.halts)
+
+    def _seconds(self, market_type: MarketType, symbol: str, span: Span) -> Bars:
+        whole = Span(Interval.MINUTE_1.floor(span.start), Interval.MINUTE_1.ceil(span.end))
+        minutes = self._minutes(market_type, symbol, whole)
+        split = bars.seconds(self._scale(market_type, symbol), minutes)
+        return bars.cut(split, Span(-(-span.start // SECOND) * SECOND, span.end))
+
+
+def _venue(market_type: MarketType) -> Venue:
+    return next(venue for venue in VENUES.values() if venue.market_type is market_type)
+
+
+def _without(known: Bars, halts: Iterable[Span]) -> Bars:
+    for halt in halts:
+        opens = known["open_time"]
+        low, high = np.searchsorted(opens, [halt.start, halt.end])
+        if low < high:
+            known = {name: np.delete(column, slice(low, high)) for name, column in known.items()}
+    return known

@@ -1,0 +1,240 @@
+"""The offline exchange on a port of 127.0.0.1."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Self
+from wsgiref.handlers import format_date_time
+
+from aiohttp import web
+
+from chandlery.core.errors import ChandleryError, ExchangeUnavailable, UnknownName
+from chandlery.core.time import SECOND, Clock, Micros
+from chandlery.sim.archive import Archive
+from chandlery.sim.faults import Fault, FaultKind, Faults
+from chandlery.sim.market import Market, SyntheticMarket
+from chandlery.sim.reply import Reply, error_reply
+from chandlery.sim.rest import Rest
+from chandlery.sim.stream import Streams
+from chandlery.sim.venues import VENUES
+
+_ARCHIVE = "vision"
+_LOGGED = 10_000
+_START_TIMEOUT_S = 10.0
+_CUT = 0
+"""The status that the log gives to a request that got no whole answer."""
+_REFUSALS = {
+    FaultKind.TOO_MANY_REQUESTS: (429, -1003, "Too many requests."),
+    FaultKind.BANNED: (418, -1003, "Way too many requests; IP banned."),
+}
+
+
+def wall_clock() -> Micros:
+    """What time it is."""
+    return time.time_ns() // 1000
+
+
+class SimServer:
+    """
+    An exchange that needs no network: archive, REST and kline streams over one market.
+
+    An async context manager. ``endpoints`` is what the library takes under that name. ``clock``
+    says what time it is there and may stand still; nothing after it has happened. ``tick_s`` is how
+    often the streams speak of their own accord, ``None`` for only when ``tick`` is called. ``seed``
+    is that of the faults' dice; ``weight_limit`` takes the place of the exchanges' per-minute limits.
+    ``log`` holds the latest requests as method, path with query, and status (0 where the answer was cut off).
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        exchanges: Sequence[str] = tuple(VENUES),
+        clock: Clock = wall_clock,
+        faults: Sequence[Fault] = (),
+        port: int = 0,
+        seed: int = 0,
+        weight_limit: int | None = None,
+        tick_s: float | None = 1.0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        unknown = set(exchanges) - set(VENUES)
+        if unknown:
+            raise UnknownName(f"no offline exchange {', '.join(sorted(unknown))}; there is {', '.join(VENUES)}")
+        self.market = market
+        self.clock = clock
+        self.faults = list(faults)
+        self.log: deque[tuple[str, str, int]] = deque(maxlen=_LOGGED)
+        self.port = port
+        self._faults = Faults(self.faults, seed)
+        self._sleep = sleep
+        self._tick_s = tick_s
+        self._archive = Archive(market, clock, self._faults)
+        venues = [VENUES[each] for each in exchanges]
+        self._rest = {venue.id: Rest(venue, market, clock, ticks=ticks, weight_limit=weight_limit) for venue in venues}
+        self._streams = {venue.id: Streams(venue, market, clock) for venue in venues}
+        self._runner: web.ServerRunner | None = None
+        self._ticker: asyncio.Task[None] | None = None
+
+    @property
+    def endpoints(self) -> dict[str, dict[str, str]]:
+        """Base URLs by exchange id, under ``rest``, ``ws`` and ``archive``."""
+        base = f"127.0.0.1:{self.port}"
+        return {
+            each: {"rest": f"http://{base}/{each}", "ws": f"ws://{base}/{each}", "archive": f"http://{base}/{_ARCHIVE}"}
+            for each in self._rest
+        }
+
+    @property
+    def subscriptions(self) -> dict[str, list[str]]:
+        """The streams that are subscribed to now, by exchange id."""
+        return {each: streams.subscriptions for each, streams in self._streams.items()}
+
+    async def __aenter__(self) -> Self:
+        """Listen; ``port`` 0 becomes a free one."""
+        runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=1.0)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", self.port, backlog=1024)
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise ExchangeUnavailable(f"cannot listen on port {self.port}: {error}") from error
+        self.port = runner.addresses[0][1]
+        self._runner = runner
+        if self._tick_s is not None:
+            self._ticker = asyncio.create_task(self._keep_ticking(self._tick_s))
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close every connection."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+            await asyncio.wait([self._ticker], timeout=1)
+        for streams in self._streams.values():
+            await streams.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def tick(self) -> None:
+        """Have the streams say what has happened until now."""
+        for streams in self._streams.values():
+            await streams.tick()
+
+    async def _keep_ticking(self, every_s: float) -> None:
+        while True:
+            await self._sleep(every_s)
+            await self.tick()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        name, _, rest = request.path.lstrip("/").partition("/")
+        fault = self._faults.of_request(request.path_qs, archive=name == _ARCHIVE)
+        status = _CUT
+        try:
+            if fault is not None and fault.kind in {FaultKind.SLOW, FaultKind.STALL}:
+                await self._sleep(fault.seconds)
+            if fault is not None and fault.kind in {FaultKind.STALL, FaultKind.RESET}:
+                return _hang_up(request, reset=fault.kind is FaultKind.RESET)
+            if request.headers.get("Upgrade", "").lower() == "websocket" and name in self._streams and fault is None:
+                status = 101
+                return await self._streams[name].serve(request, f"/{rest}")
+            reply = _with_fault(self._reply(request, name, rest, fault), fault)
+            if fault is not None and fault.kind is FaultKind.CUT_BODY:
+                return await _cut_off(request, self._headed(reply))
+            status = reply.status
+            return web.Response(status=reply.status, body=reply.body, headers=self._headed(reply).headers)
+        finally:
+            self.log.append((request.method, request.path_qs, status))
+
+    def _reply(self, request: web.BaseRequest, name: str, rest: str, fault: Fault | None) -> Reply:
+        if fault is not None and fault.kind in _REFUSALS:
+            status, code, message = _REFUSALS[fault.kind]
+            headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+            return error_reply(code, message, status, headers)
+        if fault is not None and fault.kind is FaultKind.SERVER_ERROR:
+            return error_reply(-1001, "Internal error; unable to process your request. Please try again.", fault.status)
+        if name == _ARCHIVE:
+            return self._archive.answer(rest, request.query)
+        if name in self._rest:
+            return self._rest[name].answer(f"/{rest}", request.query)
+        return error_reply(-5000, f"Path {request.path} is invalid", 404)
+
+    def _headed(self, reply: Reply) -> Reply:
+        return Reply(reply.status, reply.body, {"Date": format_date_time(self.clock() // SECOND), **reply.headers})
+
+
+def _with_fault(reply: Reply, fault: Fault | None) -> Reply:
+    if fault is not None and fault.kind is FaultKind.BAD_JSON:
+        return Reply(reply.status, reply.body[: len(reply.body) // 2] or b"{", reply.headers)
+    if fault is not None and fault.kind is FaultKind.BAD_CHECKSUM and reply.status == 200:
+        return Reply(200, b"0" * 64 + reply.body[64:], reply.headers)
+    return reply
+
+
+def _hang_up(request: web.BaseRequest, *, reset: bool) -> web.Response:
+    """End the connection without an answer; with a linger time of zero, the kernel sends a reset."""
+    if request.transport is not None:
+        if reset:
+            connection = request.transport.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        request.transport.abort()
+    return web.Response()
+
+
+async def _cut_off(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+    response = web.StreamResponse(status=reply.status, headers=reply.headers)
+    response.content_length = len(reply.body)
+    await response.prepare(request)
+    await response.write(reply.body[: len(reply.body) // 2])
+    if request.transport is not None:
+        request.transport.close()
+    return response
+
+
+@contextlib.contextmanager
+def running(market: Market | None = None, **options: Any) -> Iterator[SimServer]:
+    """
+    An offline exchange in a thread of its own, for callers without an event loop.
+
+    ``options`` are those of ``SimServer``; without a market, the synthetic one.
+    """
+    server = SimServer(market or SyntheticMarket(), **options)
+    started: threading.Event = threading.Event()
+    failures: list[Exception] = []
+    stop: list[Callable[[], object]] = []
+
+    async def serve() -> None:
+        over = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        async with server:
+            stop.append(lambda: loop.call_soon_threadsafe(over.set))
+            started.set()
+            await over.wait()
+
+    def run() -> None:
+        try:
+            asyncio.run(serve())
+        except ChandleryError as error:
+            failures.append(error)
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=run, name="chandlery-sim", daemon=True)
+    thread.start()
+    if not started.wait(_START_TIMEOUT_S):
+        raise ExchangeUnavailable(f"the offline exchange did not start within {_START_TIMEOUT_S:.0f} s")
+    if failures:
+        raise failures[0]
+    try:
+        yield server
+    finally:
+        stop[0]()
+        thread.join(_START_TIMEOUT_S)

@@ -1,0 +1,174 @@
+"""The cache of past rows: Arrow files of a day each, shared by threads and processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from chandlery.core.errors import CacheError, CorruptCacheFile, InvalidInput, InvalidSymbol
+from chandlery.core.gaps import Gap, Span
+from chandlery.core.provenance import SourceSpan
+from chandlery.core.time import Micros
+from chandlery.storage import day_file, files, housekeeping
+from chandlery.storage.day_file import NewerVersion
+from chandlery.storage.frame import empty_table, open_times, schema_of
+from chandlery.storage.housekeeping import CacheInfo, Cleaned, Verification
+from chandlery.storage.index import CacheEntry, CacheIndex, Change
+from chandlery.storage.merge import Content, disjoint, fresh, overlay, part
+from chandlery.storage.reading import Cached, Reader, read_file
+from chandlery.storage.series import SeriesKey
+
+
+class UnifiedCacheManager:
+    """
+    The cache in one folder: ``PROVIDER/MARKET/CHART_TYPE/SYMBOL/INTERVAL/YYYY-MM-DD.arrow``.
+
+    Any number of threads and processes may use one folder at once. Each file is the truth about
+    itself; ``cache_metadata.json`` is only an index, made anew from the files where it is wrong.
+    """
+
+    def __init__(self, cache_dir: Path | str) -> None:
+        """Use ``cache_dir``, which is made at the first ``store``."""
+        self.root = Path(cache_dir).absolute()
+        self._index = CacheIndex(self.root)
+        self._reader = Reader(self.root)
+
+    def load(self, key: SeriesKey, span: Span) -> Cached:
+        """
+        All that the cache holds of ``span``.
+
+        A damaged file is set aside under the name ``….damaged`` and told of in ``events``; its
+        moments are then not covered.
+
+        Raises:
+            InvalidSymbol: Where the symbol cannot be a folder's name.
+            CacheError: Where the folder is there and cannot be read.
+        """
+        folder = self._folder(key)
+        with _told(folder, "read"):
+            return self._reader.read(folder, key, span)
+
+    def store(self, key: SeriesKey, table: pa.Table, spans: Sequence[SourceSpan], gaps: Sequence[Gap] = ()) -> None:
+        """
+        Keep the rows of ``table`` that lie in ``spans``: these are now known completely.
+
+        What is kept already of other moments stays; of these moments the new rows, gaps and origins
+        take its place. Where ``spans`` overlap, the later one counts. A gap that is a failure is not
+        kept, and its moments do not count as known. ``table`` is oldest first, no moment twice.
+
+        Raises:
+            InvalidInput: Where the table is not of the chart type, or not in order.
+            InvalidSymbol: Where the symbol cannot be a folder's name.
+            CacheError: Where it cannot be written; the files are then as they were, each of them
+                old or new and none by halves.
+        """
+        _check(key, table)
+        failures = [gap.span for gap in gaps if gap.kind.is_failure]
+        known = disjoint(fresh(spans), failures)
+        if not known:
+            return
+        new = Content(table, tuple(known), tuple(gap for gap in gaps if not gap.kind.is_failure))
+        folder = self._folder(key)
+        changes: list[Change] = []
+        try:
+            with _told(folder, "written to"), files.locked(folder):
+                for span in _file_spans(key, known):
+                    changes.append(self._store_file(folder, key, span, part(new, span)))  # noqa: PERF401  # kept where a later one fails
+        finally:
+            with suppress(OSError, CacheError):  # an index that is behind is made anew when it is asked
+                self._index.add(key.folder.as_posix(), changes)
+
+    def entries(self) -> list[CacheEntry]:
+        """What there is of each series, by name; the index is put right where it is wrong."""
+        with _told(self.root, "read"):
+            return self._index.entries()
+
+    def rebuild_index(self) -> list[CacheEntry]:
+        """The entries, made anew from the files alone."""
+        with _told(self.root, "read"):
+            return self._index.entries(anew=True)
+
+    def info(self) -> CacheInfo:
+        """How much there is in all."""
+        with _told(self.root, "read"):
+            return housekeeping.info(self.root, self._index.entries())
+
+    def verify(self) -> Verification:
+        """
+        Every file, read and checked to the last byte.
+
+        Nothing is changed, save that what processes left half-written when they were killed is
+        removed.
+        """
+        with _told(self.root, "read"):
+            return housekeeping.verify(self.root)
+
+    def clean(self, entries: Iterable[CacheEntry] = (), *, before: Micros | None = None) -> Cleaned:
+        """
+        Remove what was set aside or left half-written, and the files of ``entries``.
+
+        Where ``before`` is given, of ``entries`` only the files that end at or before it.
+        """
+        with _told(self.root, "written to"):
+            cleaned = housekeeping.clean(self.root, entries, before)
+            if self.root.is_dir():
+                self._index.entries()
+            return cleaned
+
+    @staticmethod
+    def _store_file(folder: Path, key: SeriesKey, span: Span, new: Content) -> Change:
+        path = folder / key.file_name(span)
+        old, old_size = Content(empty_table(key.chart_type)), 0
+        try:
+            old_size = path.stat().st_size
+            label, table = read_file(path, key, span)
+            old = Content(table, label.spans, label.gaps)
+        except FileNotFoundError:
+            pass
+        except NewerVersion as error:
+            raise CacheError(f"{path} stays as it is: {error}") from error
+        except CorruptCacheFile:
+            files.set_aside(path)
+        both = overlay(old, new)
+        content = day_file.render(both.table, key.folder.as_posix(), both.spans, both.gaps)
+        written = files.replace(path, content)
+        rows = both.table.num_rows - old.table.num_rows
+        return Change(int(not old_size), rows, written.st_size - old_size, span.start, written.st_mtime_ns)
+
+    def _folder(self, key: SeriesKey) -> Path:
+        folder = self.root / key.folder
+        if not folder.resolve().is_relative_to(self.root.resolve()):
+            raise InvalidSymbol(f"{folder} leads out of the cache by a symbolic link")
+        return folder
+
+
+@contextmanager
+def _told(folder: Path, verb: str) -> Iterator[None]:
+    """Errors of the operating system as ours."""
+    try:
+        yield
+    except OSError as error:
+        raise CacheError(f"the cache in {folder} cannot be {verb}: {error.strerror or error}") from error
+
+
+def _check(key: SeriesKey, table: pa.Table) -> None:
+    expected = schema_of(key.chart_type)
+    if not table.schema.equals(expected):
+        raise InvalidInput(f"the table is not of {key.chart_type.name}: {table.schema.names}, not {expected.names}")
+    if np.any(np.diff(open_times(table)) <= 0):
+        raise InvalidInput(f"the rows of {key.symbol} are not oldest first, or hold a moment twice")
+
+
+def _file_spans(key: SeriesKey, spans: Iterable[SourceSpan]) -> list[Span]:
+    found: dict[Span, None] = {}
+    for span in spans:
+        at = span.start
+        while at < span.end:
+            file_span = key.file_span(at)
+            found[file_span] = None
+            at = file_span.end
+    return sorted(found)

@@ -1,0 +1,94 @@
+"""Locks between threads and processes, and files that are either whole or not there."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from chandlery.core.errors import CacheError
+
+TEMPORARY = ".tmp"
+DAMAGED = ".damaged"
+LOCK = ".lock"
+_LONGEST_PAUSE_S = 0.005
+_numbers = itertools.count()
+
+
+@contextmanager
+def locked(
+    folder: Path,
+    *,
+    timeout_s: float = 60.0,
+    sleep: Callable[[float], None] = time.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Iterator[None]:
+    """
+    Nobody else holds ``folder``, which is made where it is missing.
+
+    Raises:
+        CacheError: Where somebody else still holds it after ``timeout_s``.
+        OSError: Where the folder cannot be written to.
+    """
+    path = folder / LOCK
+    deadline = monotonic() + timeout_s
+    pause = 0.001
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = -1
+        with suppress(FileNotFoundError):  # the folder was removed since
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            if descriptor >= 0 and _acquired(descriptor, path):
+                yield
+                return
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+        if monotonic() > deadline:
+            raise CacheError(f"{folder} has been in use by another process for {timeout_s:g} s")
+        sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+
+def _acquired(descriptor: int, path: Path) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(descriptor), path.stat())  # else it was removed while we waited
+    except (BlockingIOError, FileNotFoundError):
+        return False
+
+
+def remove_lock(folder: Path) -> None:
+    """Forget the lock of a folder; only while holding it, and only to remove the folder."""
+    (folder / LOCK).unlink(missing_ok=True)
+
+
+def set_aside(path: Path) -> None:
+    """Take a damaged file out of use; it is kept for who wants to look at it."""
+    path.replace(path.with_name(path.name + DAMAGED))
+
+
+def replace(path: Path, content: bytes | bytearray) -> os.stat_result:
+    """
+    Make ``content`` the file at ``path``, at once: a reader sees the old file or the new one.
+
+    It is not forced to the disk: a process that is killed loses nothing that was written, and what
+    a power failure can do to a file, its checksum reveals.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}{TEMPORARY}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            written = os.fstat(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    return written

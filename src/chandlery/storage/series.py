@@ -1,0 +1,123 @@
+"""Which series a cache file belongs to, where its folder is, and how it is cut into files."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from chandlery.core.errors import InvalidSymbol
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.query import CandleQuery, ChartType, DataProvider
+from chandlery.core.time import DAY, Micros, date_text, to_micros
+
+_LONGEST_NAME = 120
+"""In bytes; file systems allow 255, and suffixes need some."""
+SUFFIX = ".arrow"
+_DAY_FILE = re.compile(r"\d{4}-\d\d-\d\d\.arrow", re.ASCII)
+_SLUGS = {interval.slug: interval for interval in Interval}
+_RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
+    f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"
+}
+_UNSAFE = set('/\\<>:"|?*')
+
+
+class SeriesKey(Struct, frozen=True):
+    """One series of the cache. ``symbol`` is in the exchange's own spelling."""
+
+    provider: DataProvider
+    market_type: MarketType
+    chart_type: ChartType
+    symbol: str
+    interval: Interval
+
+    @classmethod
+    def of(cls, query: CandleQuery) -> SeriesKey:
+        """The series that a query asks for."""
+        return cls(query.provider, query.market_type, query.chart_type, query.symbol, query.filed_interval)
+
+    @classmethod
+    def of_folder(cls, folder: str) -> SeriesKey | None:
+        """The series of a relative folder; ``None`` where a name in it is not known here."""
+        try:
+            provider, market, chart_type, symbol, slug = folder.split("/")
+            return cls(
+                _named(DataProvider, provider), MarketType[market], _named(ChartType, chart_type), symbol, _SLUGS[slug]
+            )
+        except (ValueError, KeyError):
+            return None
+
+    @property
+    def folder(self) -> Path:
+        """
+        Its folder, relative to the cache.
+
+        Raises:
+            InvalidSymbol: For a symbol that cannot be a folder's name everywhere.
+        """
+        return Path(
+            self.provider.name, self.market_type.name, self.chart_type.name, safe_name(self.symbol), self.interval.slug
+        )
+
+    def file_span(self, moment: Micros) -> Span:
+        """
+        The rows of which moments are in the same file as those of ``moment``.
+
+        That is one UTC day; where candles are longer than a day, one candle.
+        """
+        unit = self.interval if self.interval.longest > DAY else Interval.DAY_1
+        start = unit.floor(moment)
+        return Span(start, unit.step(start))
+
+    @staticmethod
+    def file_name(span: Span) -> str:
+        """The name of the file of that span."""
+        return date_text(span.start) + SUFFIX
+
+
+def _named(kind: Iterable[Any], name: str) -> Any:
+    return {member.name: member for member in kind}[name]
+
+
+def day_of_name(name: str) -> Micros | None:
+    """The day of the file of that name; ``None`` where it is not a cache file."""
+    if not _DAY_FILE.fullmatch(name):
+        return None
+    try:
+        return to_micros(datetime.fromisoformat(f"{name[:10]}T00:00:00+00:00"))
+    except ValueError:
+        return None
+
+
+def safe_name(text: str) -> str:
+    """
+    ``text`` itself, where it is a harmless name of one folder on every system.
+
+    Raises:
+        InvalidSymbol: Where it is not; the message says why.
+    """
+    reason = None
+    if not text or text.startswith("."):
+        reason = "it is empty or begins with a dot"
+    elif not text.isprintable() or any(letter.isspace() for letter in text):
+        reason = "it has spaces or characters that do not print"
+    elif _UNSAFE & set(text):
+        reason = f"it has one of {' '.join(sorted(_UNSAFE))}"
+    elif text.endswith("."):
+        reason = "it ends with a dot"
+    elif text.split(".", maxsplit=1)[0].upper() in _RESERVED:
+        reason = "the name is reserved on Windows"
+    elif len(text.encode()) > _LONGEST_NAME:
+        reason = f"it is longer than {_LONGEST_NAME} bytes"
+    elif not unicodedata.is_normalized("NFC", text):
+        reason = "its letters are not in Unicode's composed form"
+    if reason:
+        raise InvalidSymbol(f"{text[:_LONGEST_NAME]!r} is not a symbol that can be cached: {reason}")
+    return text

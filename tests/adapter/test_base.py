@@ -1,0 +1,76 @@
+"""What every adapter does alike: base URLs, intervals, and saying what it cannot."""
+
+from __future__ import annotations
+
+import pytest
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.errors import UnsupportedRequest
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+
+EXCHANGES = ExchangeRegistry.names()
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_base_urls_can_be_replaced_one_by_one(exchange):
+    """An offline exchange, a proxy or a testnet takes the place of what is named, of nothing else."""
+    own = ExchangeRegistry.create(exchange)
+    moved = ExchangeRegistry.create(exchange, {exchange: {"rest": "http://localhost:1/"}, "another": {"ws": "x"}})
+
+    assert "http://localhost:1" == moved.rest_url
+    assert (own.ws_url, own.archive_url) == (moved.ws_url, moved.archive_url)
+    assert moved.server_time_request().url.startswith("http://localhost:1/")
+    assert own.rest_url == ExchangeRegistry.create(exchange).rest_url
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_an_unknown_endpoint_is_refused(exchange):
+    """A typing mistake does not silently talk to the real exchange."""
+    with pytest.raises(UnsupportedRequest, match="rest, ws and archive, not rset"):
+        ExchangeRegistry.create(exchange, {exchange: {"rset": "http://localhost:1"}})
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+@pytest.mark.parametrize("interval", Interval)
+def test_every_interval_is_spelled_or_refused(exchange, interval):
+    """What an exchange lacks is refused before it is asked, with what it has."""
+    adapter = ExchangeRegistry.create(exchange)
+    if interval in adapter.intervals:
+        assert adapter.interval_name(interval)
+        return
+
+    with pytest.raises(UnsupportedRequest, match=f"{exchange} has no {interval.value} candles; it has"):
+        adapter.candles_request("BTCUSDT", interval, Span(0, interval.longest))
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_capabilities_are_declared(exchange):
+    """The row of the capability matrix is whole."""
+    adapter = ExchangeRegistry.create(exchange)
+
+    assert exchange == adapter.id
+    assert adapter.page_size > 0
+    assert all(limit.weight > 0 and limit.seconds > 0 for limit in adapter.limits)
+    assert adapter.volume_unit in {"base", "quote", "contracts"}
+    assert set(adapter.rest_row.places()) >= {"open_time", "open", "high", "low", "close", "volume"}
+    assert adapter.rest_url.startswith("https://")
+
+
+def test_spellings_of_intervals_never_collide():
+    """No two intervals of an exchange are spelled alike."""
+    for exchange in EXCHANGES:
+        names = list(ExchangeRegistry.get(exchange).intervals.values())
+
+        assert len(names) == len(set(names)), exchange
+
+
+def test_an_exchange_without_an_archive_says_so():
+    """What an adapter does not answer is refused by name, with what to use."""
+    adapter = ExchangeRegistry.create("binance_spot")
+
+    with pytest.raises(UnsupportedRequest, match="has no archive; use REST"):
+        ExchangeAdapter.archive_request(adapter, "X", Interval.DAY_1, 0, monthly=False)
+    with pytest.raises(UnsupportedRequest, match="has no funding rates"):
+        ExchangeAdapter.funding_rows(adapter, b"[]")

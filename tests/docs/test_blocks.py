@@ -1,0 +1,22 @@
+"""Every Python block of the documentation runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+PAGES = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/**/*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_run(page, tmp_path, monkeypatch):
+    """The blocks of a page, in order, run in one namespace without an error."""
+    monkeypatch.chdir(tmp_path)
+    document = Sybil(parsers=[PythonCodeBlockParser()], path=str(page.parent)).parse(page)
+
+    for example in document.examples():
+        example.evaluate()

@@ -1,0 +1,99 @@
+"""The text of archive files: proof, header, unit, many at once."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+
+import pytest
+
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.errors import ChecksumMismatch, CorruptArchive
+from chandlery.history.archive_csv import inflate, parse_csv
+
+LAYOUT = ExchangeRegistry.get("binance_spot").archive_row
+HEADER = b"open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore\n"
+MILLIS = b"1733011200000,1.5,2.5,0.5,2.0,10.25,1733014799999,20.5,7,5.125,10.25,0\n"
+MICROS = b"1735689600000000,1.5,2.5,0.5,2.0,10.25,1735693199999999,20.5,7,5.125,10.25,0\n"
+
+
+def zipped(text, method=zipfile.ZIP_DEFLATED, names=("a.csv",)):
+    """A zip and its SHA-256."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", method) as archive:
+        for name in names:
+            archive.writestr(name, text)
+    return target.getvalue(), hashlib.sha256(target.getvalue()).hexdigest()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+@pytest.mark.parametrize("text", [MILLIS, b"", MILLIS * 5000])
+def test_the_member_comes_out_as_it_went_in(method, text):
+    """Deflated or stored, empty or long."""
+    packed, sha256 = zipped(text, method)
+
+    assert text == inflate(packed, sha256, "url")
+
+
+def test_another_file_than_the_checksum_describes_is_refused():
+    """The error names both checksums."""
+    packed, _ = zipped(MILLIS)
+
+    with pytest.raises(ChecksumMismatch, match=f"its .CHECKSUM says {'0' * 64}"):
+        inflate(packed, "0" * 64, "url")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda packed: packed[:-30],
+        lambda _: b"not a zip at all",
+        lambda packed: packed[:40] + b"\xff\xff\xff" + packed[43:],
+        lambda _: zipped(MILLIS, names=("a.csv", "b.csv"))[0],
+    ],
+    ids=["cut short", "no zip", "damaged stream", "two members"],
+)
+def test_a_file_with_the_right_checksum_may_still_be_no_zip_of_one_csv(damage):
+    """It is refused as corrupt, whatever is wrong inside."""
+    packed = damage(zipped(MILLIS * 100)[0])
+
+    with pytest.raises(CorruptArchive, match="url"):
+        inflate(packed, hashlib.sha256(packed).hexdigest(), "url")
+
+
+def test_headers_units_and_line_ends_are_told_for_each_file_by_itself():
+    """A file with a header in milliseconds, one without in microseconds, an empty one, one without a last line end."""
+    parsed = parse_csv([HEADER + MILLIS * 2, MICROS, b"", HEADER, MILLIS.rstrip()], LAYOUT)
+
+    assert [2, 1, 0, 0, 1] == [len(columns["open_time"]) for columns in parsed]
+    assert 1_733_011_200_000_000 == parsed[0]["open_time"][0]
+    assert 1_733_014_799_999_000 == parsed[0]["close_time"][1]
+    assert 1_735_689_600_000_000 == parsed[1]["open_time"][0]
+    assert 1_735_693_199_999_999 == parsed[1]["close_time"][0]
+    assert 1_733_011_200_000_000 == parsed[4]["open_time"][0]
+    assert (1.5, 2.5, 0.5, 2.0, 10.25, 20.5, 7, 5.125, 10.25) == tuple(
+        float(parsed[1][name][0])
+        for name in (
+            "open",
+            "high",
+            "low",
+            "close",
+            "volume",
+            "quote_asset_volume",
+            "count",
+            "taker_buy_volume",
+            "taker_buy_quote_volume",
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    "line", [b"1733011200000,1.5\n", b"1733011200000,x,2,1,1,1,1,1,1,1,1,0\n", b"1" + b"," * 11 + b"\n"]
+)
+def test_one_bad_file_does_not_spoil_the_others(line):
+    """It alone becomes an error; those parsed together with it are read."""
+    first, bad, last = parse_csv([MILLIS, MILLIS + line, MICROS], LAYOUT)
+
+    assert isinstance(bad, CorruptArchive)
+    assert 1 == len(first["open_time"]) == len(last["open_time"])

@@ -1,0 +1,141 @@
+"""Rows are looked at before they are believed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chandlery.core.gaps import Span, missing_spans
+from chandlery.core.interval import Interval
+from chandlery.core.provenance import EventKind
+from chandlery.core.time import DAY, HOUR, MINUTE, SECOND
+from chandlery.history.checks import check, holes
+
+START = 19_800 * DAY
+
+
+def rows(*minutes, **changed):
+    """A candle for each minute; ``changed`` replaces whole columns."""
+    size = len(minutes)
+    columns = {
+        "open_time": START + np.array(minutes, np.int64) * MINUTE,
+        "open": np.full(size, 2.0),
+        "high": np.full(size, 3.0),
+        "low": np.full(size, 1.0),
+        "close": np.full(size, 2.5),
+        "volume": np.full(size, 10.0),
+        "count": np.full(size, 4, np.int64),
+    }
+    return columns | {name: np.array(values, columns[name].dtype) for name, values in changed.items()}
+
+
+def checked(columns, minutes=5):
+    return check(columns, Interval.MINUTE_1, Span(START, START + minutes * MINUTE), "rows")
+
+
+def kinds(result):
+    return [event.kind for event in result.events]
+
+
+def test_good_rows_pass_as_they_are():
+    """The same arrays, no events, nothing to ask again."""
+    columns = rows(0, 1, 2)
+
+    result = checked(columns)
+
+    assert columns is result.columns
+    assert [] == result.events
+    assert [] == result.doubtful
+
+
+def test_rows_out_of_order_are_sorted_and_reported():
+    """The values move with their times."""
+    result = checked(rows(2, 0, 1, volume=[12, 10, 11]))
+
+    assert [10, 11, 12] == result.columns["volume"].tolist()
+    assert [EventKind.UNORDERED_ROWS] == kinds(result)
+
+
+def test_a_row_that_stands_there_twice_alike_counts_once():
+    """The double is dropped and reported; there is nothing to doubt."""
+    result = checked(rows(0, 1, 1, 2))
+
+    assert [0, 1, 2] == ((result.columns["open_time"] - START) // MINUTE).tolist()
+    assert [EventKind.DOUBLED_ROWS] == kinds(result)
+    assert [] == result.doubtful
+
+
+@pytest.mark.parametrize("volumes", [[10, 11, 99, 12], [10, 99, 11, 12]])
+def test_rows_that_contradict_each_other_are_all_set_aside(volumes):
+    """Neither is believed; the candle is asked for again."""
+    result = checked(rows(0, 1, 1, 2, volume=volumes))
+
+    assert [0, 2] == ((result.columns["open_time"] - START) // MINUTE).tolist()
+    assert [EventKind.CONFLICTING_ROWS] == kinds(result)
+    assert [Span(START + MINUTE, START + 2 * MINUTE)] == result.doubtful
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"high": [3, np.nan, 3]},
+        {"high": [3, 2.4, 3]},
+        {"low": [1, 2.1, 1]},
+        {"high": [3, np.inf, 3]},
+        {"low": [1, -np.inf, 1]},
+        {"open": [2, np.nan, 2]},
+        {"volume": [1, -1, 1]},
+        {"volume": [1, np.nan, 1]},
+        {"count": [1, -1, 1]},
+    ],
+)
+def test_values_that_no_candle_can_have_are_set_aside(changed):
+    """Not a number, infinite, a high below the close, a negative volume: asked for again, never passed on."""
+    result = checked(rows(0, 1, 2, **changed))
+
+    assert [0, 2] == ((result.columns["open_time"] - START) // MINUTE).tolist()
+    assert [EventKind.INVALID_ROWS] == kinds(result)
+    assert [Span(START + MINUTE, START + 2 * MINUTE)] == result.doubtful
+
+
+def test_rows_outside_of_the_span_are_left_out_and_reported():
+    """A file of one day has no say about another."""
+    result = checked(rows(-1, 0, 1, 5))
+
+    assert [0, 1] == ((result.columns["open_time"] - START) // MINUTE).tolist()
+    assert [EventKind.INVALID_ROWS] == kinds(result)
+
+
+def test_rows_off_the_grid_are_kept_as_they_are_and_flagged():
+    """Never snapped: the open stays where the exchange put it."""
+    columns = rows(0, 1, 2)
+    columns["open_time"] = columns["open_time"] + np.array([0, 14 * SECOND, 0])
+
+    result = checked(columns)
+
+    assert START + MINUTE + 14 * SECOND == result.columns["open_time"][1]
+    assert [EventKind.OFF_GRID] == kinds(result)
+    assert [] == holes(result.columns["open_time"], Interval.MINUTE_1, Span(START, START + 3 * MINUTE))
+
+
+@given(data=st.data(), interval=st.sampled_from(Interval))
+def test_holes_are_what_the_plain_definition_says(data, interval):
+    """The fast form agrees with the one-by-one form on any grid, with candles off it too."""
+    first = interval.floor(START)
+    places = sorted(data.draw(st.sets(st.integers(0, 30), max_size=20)))
+    times = [interval.step(first, place) + data.draw(st.sampled_from([0, 0, 1, SECOND // 2])) for place in places]
+    begin, length = data.draw(st.integers(0, 10)), data.draw(st.integers(0, 25))
+    span = Span(interval.step(first, begin), interval.step(first, begin + length))
+    inside = [time for time in times if span.holds(interval.floor(time))]
+
+    assert missing_spans(inside, interval, span) == holes(np.array(inside, np.int64), interval, span)
+
+
+def test_the_first_and_the_last_candle_of_a_day_can_be_missing():
+    """A hole at 00:00 or at 23:00 is a hole like any other."""
+    day = Span(START, START + DAY)
+    times = np.arange(START + HOUR, START + 23 * HOUR, HOUR)
+
+    assert [Span(START, START + HOUR), Span(START + 23 * HOUR, START + DAY)] == holes(times, Interval.HOUR_1, day)

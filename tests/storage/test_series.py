@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chandlery.core.errors import InvalidSymbol
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.query import CandleQuery, ChartType
+from chandlery.core.time import DAY, HOUR
+from chandlery.storage.series import SeriesKey, day_of_name, safe_name
+
+UNSAFE = [
+    "", ".", "..", "../x", "a/b", "a\\b", "a\0b", "a\nb", "a b", " a", "a.", ".hidden", "CON", "nul", "Com1.x", "LPT¹",
+    "BTC/USDT:USDT", "a:b", "a*", "x" * 121, "é" * 61, "e\u0301", "\ud800", "a\u202eb", "a\u00a0b",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("symbol", UNSAFE)
+def test_a_symbol_can_never_escape_the_cache_folder(make, cache, symbol):
+    """It is refused before the disk is touched."""
+    with pytest.raises(InvalidSymbol):
+        cache.load(make.series(symbol), Span(0, DAY))
+    with pytest.raises(InvalidSymbol):
+        cache.store(make.series(symbol), make.rows([]), [make.source(0, DAY)])
+    assert not cache.root.exists()
+
+
+@pytest.mark.parametrize(
+    "symbol", ["BTCUSDT", "BTCUSD_PERP", "BTCUSDT_240329", "币安人生USDT", "BRK.B", "1000SHIBUSDT", "ÉTHUSDT"]
+)
+def test_symbols_that_exchanges_list_are_names(make, symbol):
+    """Letters of any alphabet among them."""
+    assert safe_name(symbol) == symbol
+    assert make.series(symbol).folder.parts[3] == symbol
+
+
+@given(st.text())
+def test_any_text_is_a_single_folder_or_refused(text):
+    """Nothing else can come of it."""
+    try:
+        name = safe_name(text)
+    except InvalidSymbol:
+        return
+    assert "/" not in name
+    assert name not in {"", ".", ".."}
+
+
+def test_a_symbolic_link_out_of_the_cache_is_refused(make, cache, tmp_path):
+    """Also where the name is harmless."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder = cache.root / make.series().folder
+    folder.parent.parent.mkdir(parents=True)
+    folder.parent.symlink_to(outside)
+    with pytest.raises(InvalidSymbol, match="symbolic link"):
+        cache.store(make.series(), make.day_rows(), [make.source(make.start, make.start + DAY)])
+    assert list(outside.iterdir()) == []
+
+
+def test_markets_and_intervals_never_meet_on_a_disk_that_ignores_case(make):
+    """Spot and futures of one symbol, a minute and a month."""
+    folders = {
+        str(make.series(interval=interval, market=market).folder).lower()
+        for interval in Interval
+        for market in MarketType
+    }
+    assert len(folders) == len(Interval) * len(MarketType)
+
+
+def test_a_folder_names_its_series(make):
+    """And a folder of names that are not known here names none."""
+    for key in (make.series(), make.series(interval=Interval.MONTH_1, chart_type=ChartType.FUNDING_RATE)):
+        assert SeriesKey.of_folder(key.folder.as_posix()) == key
+    for folder in ("a", "BINANCE/SPOT/KLINES/X/9m", "register/SPOT/KLINES/X/1m", "BINANCE/SPOT/OTHER/X/1m"):
+        assert SeriesKey.of_folder(folder) is None
+
+
+def test_the_series_of_a_query_is_filed_under_the_interval_of_its_chart_type():
+    """Funding rates have one interval, whatever is asked for."""
+    query = CandleQuery("BTCUSDT", Interval.MINUTE_1, Span(0, 1), chart_type=ChartType.FUNDING_RATE)
+    assert SeriesKey.of(query).interval is Interval.HOUR_8
+
+
+@pytest.mark.parametrize("interval", list(Interval))
+@given(moment=st.integers(0, 30_000 * DAY))
+def test_each_moment_is_in_one_file_that_begins_a_day(make_key, interval, moment):
+    """A day, or one candle where that is longer; files touch and do not overlap."""
+    key = make_key(interval)
+    span = key.file_span(moment)
+    assert span.holds(moment)
+    assert span.start % DAY == 0
+    assert key.file_span(span.end).start == span.end
+    assert span == (Span(moment - moment % DAY, moment - moment % DAY + DAY) if interval.longest <= DAY else span)
+    assert day_of_name(key.file_name(span)) == span.start
+
+
+@pytest.fixture(scope="module")
+def make_key():
+    """A series of an interval."""
+    query = CandleQuery("BTCUSDT", Interval.MINUTE_1, Span(0, HOUR))
+    return lambda interval: SeriesKey(query.provider, query.market_type, query.chart_type, query.symbol, interval)
+
+
+@pytest.mark.parametrize("name", ["2024-13-01.arrow", "2024-01-01.arrow.damaged", ".2024-01-01.arrow.1.tmp", "x.arrow"])
+def test_other_names_are_no_cache_files(name):
+    """They are never read."""
+    assert day_of_name(name) is None

@@ -1,0 +1,56 @@
+"""``import chandlery`` costs next to nothing."""
+
+from __future__ import annotations
+
+import compileall
+import statistics
+import subprocess
+import sys
+
+HEAVY = ("ccxt", "fastapi", "pandas", "polars", "aiohttp", "pyarrow", "numpy", "isal", "stamina", "typer", "rich")
+
+
+def _python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _seconds_to_import(module: str) -> float:
+    return float(
+        _python(f"import time; t = time.perf_counter(); import {module}; print(time.perf_counter() - t, flush=True)")
+    )
+
+
+def test_import_is_at_most_half_as_slow_again_as_pyarrow(project):
+    """With bytecode compiled, the median of interleaved imports is within 1.5 times that of pyarrow."""
+    compileall.compile_dir(str(project / "src/chandlery"), quiet=1)
+    pairs = [(_seconds_to_import("chandlery"), _seconds_to_import("pyarrow")) for _ in range(7)]
+    ours, theirs = (statistics.median(times) for times in zip(*pairs, strict=True))
+
+    assert ours <= 1.5 * theirs, f"chandlery {ours:.3f} s, pyarrow {theirs:.3f} s"
+
+
+def test_import_loads_no_heavy_library():
+    """None of the large libraries is imported before it is used."""
+    loaded = _python("import sys, chandlery; print(' '.join(sys.modules))").split()
+
+    assert [] == [name for name in HEAVY if name in loaded]
+
+
+def test_vocabulary_loads_no_heavy_library():
+    """Intervals, instruments, queries and errors work without any of them too."""
+    code = (
+        "import sys; from chandlery import CandleData, CandleQuery, ChandleryError, DataSource, ExchangeRegistry, Interval; "
+        "ExchangeRegistry.names(); print(' '.join(sys.modules))"
+    )
+    loaded = _python(code).split()
+
+    assert [] == [name for name in HEAVY if name in loaded]
+
+
+def test_nothing_of_the_library_loads_ccxt():
+    """Using every public name never imports ccxt, nor a server."""
+    code = "import sys; from chandlery import *; print(' '.join(sys.modules))"
+    loaded = _python(code).split()
+
+    assert [] == [name for name in ("ccxt", "fastapi", "starlette", "uvicorn") if name in loaded]
