@@ -22,6 +22,9 @@ TESTED_IN: dict[str, str] = {
     "history/async_manager.py": "history/test_manager.py",
     "history/execute.py": "history/test_manager.py",
     "history/series.py": "history/test_manager.py",
+    # What the clients share.
+    "history/interfaces.py": "history/test_factory.py",
+    "history/native.py": "history/test_rest.py",
 }
 
 # Places in tests that need what is otherwise refused: (file, word) to the reason.

@@ -132,6 +132,9 @@ def test_the_oldest_candle_is_asked_for_from_the_beginning(adapter):
     """A start and no end: one candle, the oldest from there."""
     request = adapter.first_candle_request("X", Interval.DAY_1)
 
+    if adapter is INVERSE:
+        assert request is None, "its pages count back from their end, so the first candle is searched for"
+        return
     assert {"symbol": "X", "interval": "1d", "startTime": 0, "limit": 1} == request.params
     assert (2 if adapter is SPOT else 1) == request.weight
 

@@ -21,7 +21,7 @@ from chandlery.core.errors import (
     UnknownName,
     UnsupportedRequest,
 )
-from chandlery.core.gaps import Gap, GapKind, Span
+from chandlery.core.gaps import GapKind, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import EventKind, Provenance
@@ -711,10 +711,3 @@ async def test_the_asynchronous_twin(exchange, tmp_path):
 
     for day, frame in enumerate(frames, 1):
         exchange.assert_same(frame, Interval.HOUR_1, at(2024, 5, day), at(2024, 5, day + 1))
-
-
-def test_a_gap_knows_whether_it_is_a_failure():
-    """Halts, no trades and moments before the listing are facts; the others leave a result incomplete."""
-    failures = {kind for kind in GapKind if Gap(0, 1, kind).kind.is_failure}
-
-    assert {GapKind.FETCH_FAILED, GapKind.NOT_IN_ARCHIVE} == failures

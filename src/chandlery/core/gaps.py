@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import Enum
 
 from msgspec import Struct
 
-from chandlery.core.interval import Interval
 from chandlery.core.time import Micros, iso
 
 
@@ -93,22 +92,3 @@ def subtract(whole: Span, taken: Iterable[Span]) -> list[Span]:
         at = max(at, span.end)
     left.append(Span(at, whole.end))
     return [span for span in left if span]
-
-
-def missing_spans(open_times: Sequence[Micros], interval: Interval, span: Span) -> list[Span]:
-    """
-    The parts of ``span`` that have no candle.
-
-    ``open_times`` is ascending and may reach beyond ``span``. A candle off the grid counts for the grid place that it lies in.
-    """
-    missing: list[Span] = []
-    expected, end = interval.ceil(span.start), interval.ceil(span.end)
-    for opened in open_times:
-        place = min(interval.floor(opened), end)
-        if place > expected:
-            missing.append(Span(expected, place))
-        if place >= expected:
-            expected = interval.step(place)
-    if expected < end:
-        missing.append(Span(expected, end))
-    return missing

@@ -78,6 +78,14 @@ class Provenance(dict[str, Any]):
     ``open_candle`` is the open of the running candle where one was asked for.
     """
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """
+        Itself: it is not changed once made, and pandas copies ``attrs`` at every operation on a frame.
+
+        A change to it would show in every frame that was made from the same one.
+        """
+        return self
+
     @classmethod
     def of(
         cls,

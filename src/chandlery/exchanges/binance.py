@@ -78,9 +78,7 @@ class _Binance(ExchangeAdapter):
         if self.native.fullmatch(wanted):
             return wanted
         if "/" in wanted or "-" in wanted:
-            instrument = Instrument.parse(wanted, self.market_type)
-            if instrument.market is self.market_type:
-                return self._spelled(instrument)
+            return self._spelled(Instrument.parse(wanted, self.market_type))
         raise InvalidSymbol(f"{text!r} is not a symbol of {self.id}; it has e.g. {self._example()}")
 
     def _spelled(self, instrument: Instrument) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, TypeAlias
 import platformdirs
 import pyarrow as pa
 
-from chandlery.core.errors import IncompleteData, InvalidInput, InvalidRange
+from chandlery.core.errors import IncompleteData, InvalidInput, InvalidRange, UnsupportedRequest
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
@@ -26,6 +26,7 @@ from chandlery.history.native import NativeClient
 from chandlery.history.plan import Abilities, CacheStep, plan
 from chandlery.history.rest import RestDataClient
 from chandlery.history.series import AgreedClock, Series
+from chandlery.history.verify import Comparison, Restatement, compare, recheck
 from chandlery.history.vision import VisionDataClient
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
@@ -158,6 +159,33 @@ class AsyncDataSourceManager(SourceLimits):
         if include_open:
             done = await series.with_running(done, span, now)
         return _answer(done, wanted, output, on_missing, execution.failure)
+
+    async def compare(
+        self, symbol: str, start_time: datetime, end_time: datetime, interval: Interval | str
+    ) -> Comparison:
+        """See ``DataSourceManager.compare``."""
+        grid = _interval(interval)
+        span = _span(start_time, end_time, self._clock())
+        rest, archive, minutes = (
+            self._client(source, symbol, each, self.provider, ChartType.KLINES)
+            for source, each in (
+                (DataSource.REST, grid),
+                (DataSource.VISION, grid),
+                (DataSource.VISION, Interval.MINUTE_1),
+            )
+        )
+        wanted = Span(grid.ceil(span.start), grid.ceil(span.end))
+        return await compare(rest, archive, minutes, wanted, self.REST_CHUNK_SIZE)
+
+    async def recheck(
+        self, symbol: str, start_time: datetime, end_time: datetime, interval: Interval | str
+    ) -> list[Restatement]:
+        """See ``DataSourceManager.recheck``."""
+        if self.cache is None:
+            raise UnsupportedRequest("this manager has no cache, so there is nothing to check again")
+        span = _span(start_time, end_time, self._clock())
+        archive = self._client(DataSource.VISION, symbol, _interval(interval), self.provider, ChartType.KLINES)
+        return await recheck(archive, self.cache, span)
 
     def _series(self, symbol: str, interval: Interval, provider: DataProvider, chart_type: ChartType) -> Series:
         """The clients of a series; refuses what nothing can serve before anything is sent."""

@@ -20,6 +20,7 @@ from chandlery.history.async_manager import (
     SourceLimits,
 )
 from chandlery.history.rest import RestDataClient
+from chandlery.history.verify import Comparison, Restatement
 from chandlery.net.clock import system_clock
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.portal import shared_portal
@@ -157,3 +158,23 @@ class DataSourceManager(SourceLimits):
                 include_open=include_open,
             )
         )
+
+    def compare(self, symbol: str, start_time: datetime, end_time: datetime, interval: Interval | str) -> Comparison:
+        """
+        Monthly files, daily files, REST, and candles built from minutes, side by side.
+
+        The cache is neither read nor written. Says on which values of which candles of
+        ``[start_time, end_time)`` the exchange disagrees with itself, and what each source lacks.
+        """
+        return shared_portal().run(self._core.compare(symbol, start_time, end_time, interval))
+
+    def recheck(
+        self, symbol: str, start_time: datetime, end_time: datetime, interval: Interval | str
+    ) -> list[Restatement]:
+        """
+        Whether archive files have been replaced since rows of the range were cached from them.
+
+        A file that was replaced is fetched, proved and cached in place of the old rows. What that
+        changed is returned, and stays in the cache's ledger, ``cache.restatements()``.
+        """
+        return shared_portal().run(self._core.recheck(symbol, start_time, end_time, interval))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.layout import CandleColumns
@@ -16,6 +19,8 @@ from chandlery.history.interfaces import FetchResult, joined
 from chandlery.history.native import NativeClient
 from chandlery.history.plan import rest_chunks
 from chandlery.storage.frame import table_of
+
+_INTEGERS = frozenset({"open_time", "close_time", "count"})
 
 
 class RestDataClient(NativeClient):
@@ -114,7 +119,7 @@ class RestDataClient(NativeClient):
     async def _page(self, span: Span, name: str) -> Checked:
         request = self.adapter.candles_request(self.symbol, self.interval, span)
         rows = await self.shared.http.fetch(request, self.adapter.candle_rows, error_of=self.adapter.error)
-        return check(_arrays(rows, self.interval), self.interval, span, name)
+        return check(_arrays(rows), self.interval, span, name)
 
     def _reasons(self, hole: Span, span: Span, listed: Micros | None, doubtful: list[Span]) -> list[Gap]:
         begin = min(max(hole.start, listed or hole.start), hole.end)
@@ -141,33 +146,32 @@ class RestDataClient(NativeClient):
         unanswered = [gap.span for gap in gaps if gap.kind.is_failure or gap.kind is GapKind.NOT_YET]
         at = self.shared.clock()
         spans = [SourceSpan(part.start, part.end, self.source, at) for part in subtract(span, unanswered)]
-        return FetchResult(table_of(self.chart_type, columns), spans, gaps, events)
+        return FetchResult(table_of(self.chart_type, _whole(columns, self.interval)), spans, gaps, events)
 
 
-def _arrays(rows: CandleColumns, interval: Interval) -> Columns:
-    """What an exchange does not send is NaN, and 0 for the number of trades."""
-    size = len(rows.open_time)
-    opened = np.array(rows.open_time, dtype=np.int64)
-
-    def floats(values: object) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        return np.full(size, np.nan) if values is None else np.array(values, dtype=np.float64)
-
-    ends = (
-        rows.close_time if rows.close_time is not None else [interval.step(opened_) - 1 for opened_ in rows.open_time]
-    )
+def _arrays(rows: CandleColumns) -> Columns:
+    """The columns that the exchange sends."""
+    sent = {name: getattr(rows, name) for name in CandleColumns.__struct_fields__}
     return {
-        "open_time": opened,
-        "open": floats(rows.open),
-        "high": floats(rows.high),
-        "low": floats(rows.low),
-        "close": floats(rows.close),
-        "volume": floats(rows.volume),
-        "close_time": np.array(ends, dtype=np.int64),
-        "quote_asset_volume": floats(rows.quote_asset_volume),
-        "count": np.zeros(size, np.int64) if rows.count is None else np.array(rows.count, dtype=np.int64),
-        "taker_buy_volume": floats(rows.taker_buy_volume),
-        "taker_buy_quote_volume": floats(rows.taker_buy_quote_volume),
+        name: np.array(values, np.int64 if name in _INTEGERS else np.float64)
+        for name, values in sent.items()
+        if values is not None
     }
+
+
+def _whole(columns: Columns, interval: Interval) -> Columns:
+    """With NaN for what the exchange does not send, 0 for the number of trades, and the close by the interval."""
+    size = len(columns["open_time"])
+    missing: dict[str, NDArray[Any]] = {}
+    for name in CandleColumns.__struct_fields__:
+        if name in columns:
+            continue
+        if name == "close_time":
+            ends = [interval.step(int(opened)) - 1 for opened in columns["open_time"]]
+            missing[name] = np.array(ends, np.int64)
+        else:
+            missing[name] = np.zeros(size, np.int64) if name == "count" else np.full(size, np.nan)
+    return {**columns, **missing}
 
 
 def _merged(first: Columns, again: Columns) -> Columns:

@@ -45,8 +45,8 @@ class Series:
         self.archive = archive
         self.abilities = abilities
         self.resources = resources
-        adapter = (rest or archive).adapter if isinstance(rest or archive, NativeClient) else None  # type: ignore[union-attr]
-        self.settle = adapter.settle if adapter else _SETTLE
+        client = rest or archive
+        self.settle = client.adapter.settle if isinstance(client, NativeClient) else _SETTLE
 
     @property
     def grid(self) -> Interval:

@@ -15,11 +15,12 @@ import pyarrow as pa
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from chandlery.core.errors import UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, Micros
 from chandlery.history.checks import Columns, places
-from chandlery.history.interfaces import FetchResult, joined
+from chandlery.history.interfaces import DataClientInterface, FetchResult, joined
 from chandlery.history.plan import ArchiveFile, archive_files, rest_chunks
 from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
@@ -80,13 +81,19 @@ class Change(Struct, frozen=True, order=True):
 
 
 async def compare(
-    rest: RestDataClient, archive: VisionDataClient, minutes: VisionDataClient | None, span: Span, chunk: int
+    rest: DataClientInterface | None,
+    archive: DataClientInterface | None,
+    minutes: DataClientInterface | None,
+    span: Span,
+    chunk: int,
 ) -> Comparison:
     """
     Monthly files, daily files, REST, and candles built from ``minutes``, side by side on ``span``.
 
     A source that has nothing of the span is left out. Raises what the sources raise.
     """
+    if not isinstance(rest, RestDataClient) or not isinstance(archive, VisionDataClient):
+        raise UnsupportedRequest("to compare sources there must be REST and an archive; this series lacks one of them")
     interval = archive.interval
     tables: dict[str, pa.Table] = {}
     tables["monthly"] = await _of_files(archive, _files(span, Interval.MONTH_1), span)
@@ -95,7 +102,7 @@ async def compare(
     pages = rest_chunks(span, interval, chunk=chunk, longest=rest.adapter.longest_request)
     tables["rest"] = joined(rest.chart_type, [await rest.fetch_chunk(page) for page in pages]).table
     by_source = {name: _columns(table) for name, table in tables.items() if len(table)}
-    if minutes is not None and interval.longest > Interval.MINUTE_1.longest:
+    if isinstance(minutes, VisionDataClient) and interval.longest > Interval.MINUTE_1.longest:
         built = aggregate(_columns(await _of_files(minutes, archive_files(span, Interval.MINUTE_1), span)), interval)
         if len(built["open_time"]):
             by_source["minutes"] = built
@@ -120,15 +127,16 @@ def aggregate(columns: Columns, interval: Interval) -> Columns:
     return built | {name: np.add.reduceat(columns[name], first) for name in _SUMS}
 
 
-async def recheck(
-    archive: VisionDataClient, cache: UnifiedCacheManager, key: SeriesKey, span: Span
-) -> list[Restatement]:
+async def recheck(archive: DataClientInterface | None, cache: UnifiedCacheManager, span: Span) -> list[Restatement]:
     """
     Ask, for each archive file that cached rows of ``span`` came from, whether it is still the same.
 
     A file that was replaced is fetched, proved and cached in place of the old rows; the change
     goes into the cache's ledger of restatements.
     """
+    if not isinstance(archive, VisionDataClient):
+        raise UnsupportedRequest("this series has no archive, so no file of it can have been replaced")
+    key = SeriesKey(archive.provider, archive.market_type, archive.chart_type, archive.symbol, archive.interval)
     found: list[Restatement] = []
     cached = cache.load(key, span)
     for file, (name, sha256) in sorted(_files_used(cached, archive).items()):

@@ -13,7 +13,7 @@ from chandlery.core.errors import CacheError, CorruptCacheFile, InvalidInput, In
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.provenance import SourceSpan
 from chandlery.core.time import Micros
-from chandlery.storage import day_file, files, housekeeping
+from chandlery.storage import day_file, files, housekeeping, ledger
 from chandlery.storage.day_file import NewerVersion
 from chandlery.storage.frame import empty_table, open_times, schema_of
 from chandlery.storage.housekeeping import CacheInfo, Cleaned, Verification
@@ -81,6 +81,16 @@ class UnifiedCacheManager:
         finally:
             with suppress(OSError, CacheError):  # an index that is behind is made anew when it is asked
                 self._index.add(key.folder.as_posix(), changes)
+
+    def note_restatement(self, line: bytes) -> None:
+        """Add a line of JSON to the ledger of what changed after it was kept."""
+        with _told(self.root, "written to"):
+            ledger.append(self.root, line)
+
+    def restatements(self) -> list[bytes]:
+        """The lines of the ledger, oldest first."""
+        with _told(self.root, "read"):
+            return ledger.lines(self.root)
 
     def entries(self) -> list[CacheEntry]:
         """What there is of each series, by name; the index is put right where it is wrong."""

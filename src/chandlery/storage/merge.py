@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 import msgspec
@@ -70,6 +71,8 @@ def fresh(spans: Iterable[SourceSpan]) -> list[SourceSpan]:
 
 def disjoint(spans: Sequence[SourceSpan], never: Sequence[Span]) -> list[SourceSpan]:
     """The same moments, oldest first, without those in ``never``; where spans overlap, the later one in order counts."""
+    if not never and all(each.end <= later.start for each, later in pairwise(spans)):
+        return list(spans)
     result: list[SourceSpan] = []
     for each in spans:
         result = [*_without(result, [each.span]), each]

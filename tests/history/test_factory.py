@@ -1,0 +1,142 @@
+"""Which client serves what; third parties add providers and kinds of data without a change to chandlery."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from chandlery.core.errors import InvalidInput, InvalidSymbol, UnknownName
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.query import ChartType, DataProvider, DataSource
+from chandlery.history.factory import DataClientFactory
+from chandlery.history.funding import BinanceFundingRateClient
+from chandlery.history.rest import RestDataClient
+from chandlery.history.vision import VisionDataClient
+
+ACME = Path(__file__).parent / "third_party" / "acme"
+
+
+def run_as_a_user(code, *arguments):
+    """In a process of its own that has the third party's package installed; what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", dedent(code), *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ACME)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert 0 == done.returncode, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_third_partys_provider_is_found_by_its_entry_point_cached_and_accounted_for(tmp_path):
+    """Nobody imports the package: its provider is known by name, its candles are cached, its source is named."""
+    said = run_as_a_user(
+        """
+        import sys
+        from datetime import datetime, timezone
+        from chandlery import DataSourceManager
+        with DataSourceManager(provider="ACME", cache_dir=sys.argv[1]) as manager:
+            span = (datetime(2024, 1, 1, tzinfo=timezone.utc), datetime(2024, 1, 3, 5, tzinfo=timezone.utc))
+            for _ in range(2):
+                frame = manager.get_data("any thing".replace(" ", ""), *span, "1h")
+            import acme_data
+            print(len(frame), frame["close"].tolist()[:3], len(acme_data.CALLS))
+            print({each.source for each in frame.attrs["chandlery"].spans}, frame.attrs["chandlery"].gaps)
+        """,
+        tmp_path,
+    )
+
+    assert ["53 [0.0, 1.0, 2.0] 1", "{'acme'} ()"] == said
+    assert 3 == len(list((tmp_path / "ACME/SPOT/KLINES/anything/1h").glob("*.arrow")))
+
+
+def test_a_third_partys_kind_of_data_has_columns_of_its_own(tmp_path):
+    """Its dtypes, text among them, come back exactly, from the source as from the cache."""
+    said = run_as_a_user(
+        """
+        import sys
+        from datetime import datetime, timezone
+        from chandlery import DataSourceManager
+        with DataSourceManager(provider="ACME", chart_type="openInterest", cache_dir=sys.argv[1]) as manager:
+            span = (datetime(2024, 1, 1, tzinfo=timezone.utc), datetime(2024, 1, 2, tzinfo=timezone.utc))
+            for _ in range(2):
+                frame = manager.get_data("GOLD", *span, "1h")
+                print(len(frame), {name: str(dtype) for name, dtype in frame.dtypes.items()}, frame["note"].iloc[-1])
+            import acme_data
+            print(len(acme_data.CALLS))
+        """,
+        tmp_path,
+    )
+
+    row = "24 {'open_interest': 'float64', 'note': 'string'} ok"
+    assert [row, row, "1"] == said
+
+
+@pytest.mark.parametrize(
+    ("market_type", "chart_type", "source", "served_by"),
+    [
+        (MarketType.SPOT, ChartType.KLINES, DataSource.REST, RestDataClient),
+        (MarketType.FUTURES_COIN, ChartType.KLINES, DataSource.VISION, VisionDataClient),
+        (MarketType.FUTURES_USDT, ChartType.FUNDING_RATE, DataSource.REST, BinanceFundingRateClient),
+        (MarketType.SPOT, ChartType.FUNDING_RATE, DataSource.REST, None),
+        (MarketType.FUTURES_USDT, ChartType.FUNDING_RATE, DataSource.VISION, None),
+    ],
+)
+def test_what_is_served_of_binance(market_type, chart_type, source, served_by):
+    """Candles of every market by REST and archive, funding of the two futures markets by REST."""
+    assert served_by is DataClientFactory.client_class(DataProvider.BINANCE, market_type, chart_type, source)
+
+
+def test_a_client_is_made_as_documented():
+    """With the series; it knows what it is."""
+    client = DataClientFactory.create_data_client(
+        provider=DataProvider.BINANCE,
+        market_type=MarketType.FUTURES_USDT,
+        chart_type=ChartType.FUNDING_RATE,
+        symbol="BTC/USDT",
+        interval=Interval.HOUR_8,
+    )
+
+    assert isinstance(client, BinanceFundingRateClient)
+    assert (DataProvider.BINANCE, MarketType.FUTURES_USDT, ChartType.FUNDING_RATE, "BTCUSDT", Interval.HOUR_8) == (
+        client.provider,
+        client.market_type,
+        client.chart_type,
+        client.symbol,
+        client.interval,
+    )
+
+
+def test_what_nothing_serves_is_an_error_that_lists_what_is_served():
+    """Among other things, spot has no funding."""
+    with pytest.raises(UnknownName, match=r"BINANCE SPOT FUNDING_RATE by REST; there is .*BINANCE SPOT KLINES by REST"):
+        DataClientFactory.create_data_client(
+            DataProvider.BINANCE, MarketType.SPOT, ChartType.FUNDING_RATE, "BTCUSDT", Interval.HOUR_8
+        )
+
+
+def test_an_empty_symbol_is_refused():
+    """Before an adapter is asked."""
+    with pytest.raises(InvalidSymbol, match="the symbol is empty"):
+        DataClientFactory.create_data_client(
+            DataProvider.BINANCE, MarketType.SPOT, ChartType.KLINES, "", Interval.HOUR_1
+        )
+
+
+def test_what_is_served_already_is_not_taken_over_in_silence():
+    """Nor is something registered that is no client."""
+    key = (DataProvider.BINANCE, MarketType.SPOT, ChartType.KLINES)
+    DataClientFactory.discover()
+
+    with pytest.raises(InvalidInput, match="is served by RestDataClient already"):
+        DataClientFactory.register_client(*key, VisionDataClient)
+    with pytest.raises(InvalidInput, match="not a subclass of DataClientInterface"):
+        DataClientFactory.register_client(*key, dict)

@@ -1,0 +1,83 @@
+"""The archive client by itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from chandlery.core.errors import NotFound
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.provenance import EventKind
+from chandlery.core.time import DAY, to_micros
+from chandlery.history.interfaces import Resources
+from chandlery.history.plan import ArchiveFile
+from chandlery.history.vision import VisionDataClient
+from chandlery.net.http import HttpClient
+from chandlery.sim.faults import Fault, FaultKind
+
+
+def at(*parts):
+    """A UTC datetime."""
+    return datetime(*parts, tzinfo=UTC)
+
+
+@pytest.fixture
+async def client(exchange):
+    """Hours of BTCUSDT, two files at a time."""
+    async with HttpClient(retry_count=1) as http:
+        resources = Resources(http, exchange.server.clock, exchange.endpoints, max_concurrent_downloads=2)
+        yield VisionDataClient(symbol="BTCUSDT", interval=Interval.HOUR_1, resources=resources)
+
+
+async def test_a_span_comes_from_the_fewest_files_and_is_cut_to_size(exchange, client):
+    """A month and a day; of the last day only what is in the span."""
+    got = await client.fetch_span(Span(to_micros(at(2024, 4, 1)), to_micros(at(2024, 5, 1, 12))))
+
+    assert 30 * 24 + 12 == len(got.table)
+    assert ["BTCUSDT-1h-2024-04", "BTCUSDT-1h-2024-05-01"] == [each.file for each in got.spans]
+
+
+async def test_what_cannot_be_had_stays_unanswered_with_an_event(exchange, client):
+    """One missing day between two that are there."""
+    exchange.faults.append(Fault(FaultKind.MISSING_DAY, path=r"1h-2024-05-02\.zip", times=None))
+
+    got = await client.fetch_span(Span(to_micros(at(2024, 5, 1)), to_micros(at(2024, 5, 4))))
+
+    assert 48 == len(got.table)
+    assert [at(2024, 5, 1), at(2024, 5, 3)] == [datetime.fromtimestamp(each.start / 1e6, UTC) for each in got.spans]
+    assert [EventKind.MISSING_ARCHIVE_FILE] == [event.kind for event in got.events]
+
+
+async def test_results_come_in_the_order_of_the_files(client):
+    """Though later files may arrive first."""
+    files = [ArchiveFile(to_micros(at(2024, 5, 1)) + day * DAY, monthly=False) for day in range(9)]
+    tables = []
+
+    async def keep(part):
+        tables.append(part.table)
+
+    await client.fetch_files(files, keep)
+
+    times = [time for table in tables for time in table["open_time"].to_pylist()]
+    assert sorted(times) == times
+    assert 9 * 24 == len(times)
+
+
+async def test_a_file_without_a_checksum_is_not_used(exchange, client):
+    """It cannot be proved, so it stays unanswered."""
+    exchange.faults.append(Fault(FaultKind.SERVER_ERROR, path=r"05-02\.zip\.CHECKSUM", times=None, status=404))
+
+    got = await client.fetch_span(Span(to_micros(at(2024, 5, 2)), to_micros(at(2024, 5, 3))))
+
+    assert 0 == len(got.table)
+    assert [EventKind.BAD_CHECKSUM, EventKind.BAD_CHECKSUM] == [event.kind for event in got.events]
+    assert "cannot be proved" in got.events[0].detail
+
+
+async def test_the_published_checksum_can_be_asked_for(client):
+    """As it stands in the archive now; a file that is not there is said not to be."""
+    assert 64 == len(await client.checksum(ArchiveFile(to_micros(at(2024, 5, 2)), monthly=False)))
+    with pytest.raises(NotFound):
+        await client.checksum(ArchiveFile(to_micros(at(2016, 5, 2)), monthly=False))
