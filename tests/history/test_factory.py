@@ -138,5 +138,7 @@ def test_what_is_served_already_is_not_taken_over_in_silence():
 
     with pytest.raises(InvalidInput, match="is served by RestDataClient already"):
         DataClientFactory.register_client(*key, VisionDataClient)
+    with pytest.raises(InvalidInput, match="only a VisionDataClient serves an archive"):
+        DataClientFactory.register_client(*key, RestDataClient, source=DataSource.VISION)
     with pytest.raises(InvalidInput, match="not a subclass of DataClientInterface"):
         DataClientFactory.register_client(*key, dict)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from chandlery.core.errors import (
+    Closed,
     IncompleteData,
     InvalidInput,
     InvalidRange,
@@ -672,7 +673,46 @@ def test_numbers_that_make_no_sense_are_refused(exchange, option):
         exchange.manager(**option)
 
 
+@pytest.mark.parametrize("more", [{"enforce_source": "vision"}, {"chart_type": ChartType.FUNDING_RATE}])
+def test_there_is_no_running_candle_in_an_archive_nor_among_events(exchange, more):
+    """Refused before anything is sent."""
+    manager = exchange.manager(market_type=MarketType.FUTURES_USDT)
+
+    with pytest.raises(UnsupportedRequest, match="include_open needs candles, and REST"):
+        manager.get_data("BTCUSDT", at(2024, 5, 1), at(2024, 5, 2), "1h", include_open=True, **more)
+
+    assert [] == exchange.asked()
+
+
+def test_a_closed_manager_says_so(exchange):
+    """It is an error of its own, not missing data."""
+    manager = exchange.manager()
+    manager.close()
+
+    with pytest.raises(Closed, match="make a new one"):
+        manager.get_data("BTCUSDT", at(2024, 5, 1), at(2024, 5, 2), "1h")
+
+
 # Ways to call it
+
+
+def test_the_documented_constants_can_be_set_by_a_subclass(exchange):
+    """A delay of five days, pages of a hundred."""
+
+    class Patient(DataSourceManager):
+        VISION_DATA_DELAY_HOURS = 5 * 24
+        REST_CHUNK_SIZE = 100
+
+    assert (48, 1000, 5) == (
+        DataSourceManager.VISION_DATA_DELAY_HOURS,
+        DataSourceManager.REST_CHUNK_SIZE,
+        DataSourceManager.REST_MAX_CHUNKS,
+    )
+    with Patient(use_cache=False, endpoints=exchange.endpoints, clock=exchange.server.clock) as manager:
+        frame = manager.get_data("BTCUSDT", at(2025, 3, 14), at(2025, 3, 20), "1h")
+
+    assert to_micros(at(2025, 3, 15)) == next(each.start for each in account(frame).spans if each.source == "rest")
+    assert 2 == len(exchange.asked("/klines?"))
 
 
 def test_several_threads_share_one_manager(exchange, tmp_path):

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import ClassVar
 
 import pytest
+from aiohttp import web
 
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.layout import CandleLayout
+from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import InvalidSymbol, UnsupportedRequest
-from chandlery.core.gaps import Span
+from chandlery.core.gaps import GapKind, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.time import to_micros
+from chandlery.core.query import DataProvider
+from chandlery.core.time import SECOND, Unit, to_micros
+from chandlery.core.wire import Request
+from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.history.interfaces import Resources
 from chandlery.history.rest import RestDataClient
 from chandlery.net.http import HttpClient
@@ -73,6 +81,95 @@ def test_the_documented_synchronous_fetch(exchange):
     assert ["rest"] == [each.source for each in frame.attrs["chandlery"].spans]
     client.close_sync()
     shared_portal().run(resources.http.close())
+
+
+TOY = DataProvider.register("TOY")
+
+
+class Toy(ExchangeAdapter):
+    """Six places a row, seconds, newest first, no candle where nobody traded, two rows a page."""
+
+    provider = TOY
+    market_type = MarketType.SPOT
+    rest_url = "http://127.0.0.1"
+    ws_url = ""
+    intervals: ClassVar = {Interval.HOUR_1: "60"}
+    page_size = 2
+    limits = ()
+    sends_empty_candles = False
+    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, unit=Unit.SECONDS, width=6)
+
+    def symbol(self, text):
+        return text
+
+    def candles_request(self, symbol, interval, span):
+        return Request(f"{self.rest_url}/candles", {"from": span.start // SECOND, "to": span.end // SECOND})
+
+    def candle_rows(self, body):
+        return self.rest_row.columns_of_json(body)
+
+    def first_candle_request(self, symbol, interval):
+        return Request(f"{self.rest_url}/candles", {"from": 0, "to": 2**40})
+
+    def server_time_request(self):
+        return Request(f"{self.rest_url}/time")
+
+    def server_time(self, body):
+        return int(body) * SECOND
+
+    def error(self, response):
+        return None
+
+
+@pytest.fixture
+def toy():
+    """The exchange is known while a test needs it."""
+    ExchangeRegistry.register("toy_spot")(Toy)
+    yield
+    ExchangeRegistry._adapters.pop("toy_spot")
+
+
+async def test_an_exchange_that_sends_less_and_the_other_way_round(toy, tmp_path):
+    """Newest first, no quote volume, no close: what is not sent is NaN, and a hole may be an hour without trades."""
+    opens = [int(at(2024, 5, 1, hour).timestamp()) for hour in range(2, 12) if hour != 5]
+
+    async def answer(request):
+        start, end = int(request.query["from"]), int(request.query["to"])
+        return web.json_response([[t, "2", "3", "1", "2", "7"] for t in reversed(opens) if start <= t < end])
+
+    async def clock(_):
+        return web.Response(text=str(int(at(2024, 5, 1, 12).timestamp())))
+
+    app = web.Application()
+    app.router.add_get("/candles", answer)
+    app.router.add_get("/time", clock)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    endpoints = {"toy_spot": {"rest": f"http://127.0.0.1:{runner.addresses[0][1]}"}}
+    options = {
+        "provider": TOY,
+        "cache_dir": tmp_path,
+        "endpoints": endpoints,
+        "clock": lambda: to_micros(at(2024, 5, 1, 12)),
+    }
+
+    async with AsyncDataSourceManager(**options) as manager:
+        frame = await manager.get_data("GOLD", at(2024, 5, 1), at(2024, 5, 1, 12), "1h")
+    await runner.cleanup()
+
+    assert opens == [int(moment.timestamp()) for moment in frame.index]
+    assert {(2.0, 3.0, 1.0, 2.0, 7.0)} == set(
+        frame[["open", "high", "low", "close", "volume"]].itertuples(index=False, name=None)
+    )
+    assert frame["quote_asset_volume"].isna().all()
+    assert at(2024, 5, 1, 2, 59, 59, 999999) == frame["close_time"].iloc[0]
+    gaps = frame.attrs["chandlery"].gaps
+    assert [GapKind.NOT_LISTED, GapKind.NO_TRADES] == [gap.kind for gap in gaps]
+    assert [
+        Span(to_micros(at(2024, 5, 1)), to_micros(at(2024, 5, 1, 2))),
+        Span(to_micros(at(2024, 5, 1, 5)), to_micros(at(2024, 5, 1, 6))),
+    ] == [gap.span for gap in gaps]
 
 
 def test_what_a_market_does_not_have_is_refused_at_once():

@@ -60,11 +60,16 @@ class ExchangeRegistry:
     @classmethod
     def of_market(cls, provider: DataProvider, market_type: MarketType) -> type[ExchangeAdapter]:
         """The adapter of a provider's market."""
-        cls._find()
-        for adapter in cls._adapters.values():
+        for adapter in cls.adapters():
             if adapter.provider is provider and adapter.market_type is market_type:
                 return adapter
         raise UnknownName(f"{provider!r} has no adapter for {market_type.name}; there is {', '.join(cls.names())}")
+
+    @classmethod
+    def adapters(cls) -> list[type[ExchangeAdapter]]:
+        """All adapters."""
+        cls._find()
+        return list(cls._adapters.values())
 
     @classmethod
     def create(cls, exchange_id: str, endpoints: Mapping[str, Mapping[str, str]] | None = None) -> ExchangeAdapter:

@@ -8,15 +8,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
-import platformdirs
 import pyarrow as pa
+from msgspec import structs
 
-from chandlery.core.errors import IncompleteData, InvalidInput, InvalidRange, UnsupportedRequest
+from chandlery.core.errors import Closed, IncompleteData, InvalidInput, InvalidRange, UnsupportedRequest
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import SourceSpan
-from chandlery.core.query import ChartType, DataProvider, DataSource
+from chandlery.core.query import CandleQuery, ChartType, DataProvider, DataSource
 from chandlery.core.time import HOUR, Clock, Micros, iso, to_micros
 from chandlery.history.assemble import Assembled, assemble
 from chandlery.history.execute import Keep, Progress
@@ -92,7 +92,7 @@ class AsyncDataSourceManager(SourceLimits):
         self.market_type = MarketType(market_type)
         self.provider = DataProvider(provider)
         self.chart_type = ChartType(chart_type)
-        self.cache = UnifiedCacheManager(_cache_folder(cache_dir)) if use_cache else None
+        self.cache = UnifiedCacheManager(cache_dir) if use_cache else None
         self._rest_client = rest_client
         self._http = HttpClient(
             limiter=limiter, max_concurrent=max_concurrent, retry_count=retry_count, max_wait_s=_LONGEST_WAIT_S
@@ -105,7 +105,8 @@ class AsyncDataSourceManager(SourceLimits):
             min(max_concurrent, 16) if max_concurrent_downloads is None else max_concurrent_downloads,
         )
         self._clock = clock
-        self._agreed: dict[DataProvider, AgreedClock] = {}
+        self._agreed = AgreedClock(clock)
+        self._closed = False
 
     async def __aenter__(self) -> Self:
         """Nothing to open; connections are made when they are needed."""
@@ -119,6 +120,7 @@ class AsyncDataSourceManager(SourceLimits):
 
     async def close(self) -> None:
         """Close the connections; the manager cannot fetch any more."""
+        self._closed = True
         await self._http.close()
 
     async def get_data(
@@ -141,11 +143,16 @@ class AsyncDataSourceManager(SourceLimits):
         _require_one_of("output", output, ("pandas", "polars", "arrow"))
         _require_one_of("on_missing", on_missing, ("raise", "report"))
         source = _source(enforce_source)
-        kind = ChartType(chart_type or self.chart_type)
-        series = self._series(symbol, _interval(interval), DataProvider(provider or self.provider), kind)
-        span = _span(start_time, end_time, self._clock())
-        now = await self._agreed.setdefault(series.key.provider, AgreedClock(self._clock)).now(series.rest, span.end)
-        wanted = _closed_part(span, series, now)
+        query = self._query(
+            symbol, start_time, end_time, interval, provider or self.provider, chart_type or self.chart_type
+        )
+        if include_open and (query.chart_type.interval is not None or source is DataSource.VISION):
+            raise UnsupportedRequest(
+                "include_open needs candles, and REST: events and the archive have no running candle"
+            )
+        series = self._series(query)
+        now = await self._agreed.now(series.rest, query.span.end)
+        wanted = _closed_part(query.span, series, now)
         cache = self.cache if use_cache else None
         cached = await series.load(cache, wanted, source)
         steps = plan(wanted, series.grid, covered=cached.covered, now=now, source=source, abilities=series.abilities)
@@ -155,27 +162,25 @@ class AsyncDataSourceManager(SourceLimits):
                 report(step.span, "cache")
         execution = series.execution(source, now, _keeper(cache, series.key), report)
         await execution.run(steps)
-        done = assemble(kind, series.grid, wanted, cached, execution.parts)
+        done = assemble(query.chart_type, series.grid, wanted, cached, execution.parts)
         if include_open:
-            done = await series.with_running(done, span, now)
+            done = await series.with_running(done, query.span, now)
         return _answer(done, wanted, output, on_missing, execution.failure)
 
     async def compare(
         self, symbol: str, start_time: datetime, end_time: datetime, interval: Interval | str
     ) -> Comparison:
         """See ``DataSourceManager.compare``."""
-        grid = _interval(interval)
-        span = _span(start_time, end_time, self._clock())
-        rest, archive, minutes = (
-            self._client(source, symbol, each, self.provider, ChartType.KLINES)
-            for source, each in (
-                (DataSource.REST, grid),
-                (DataSource.VISION, grid),
-                (DataSource.VISION, Interval.MINUTE_1),
-            )
+        query = self._query(symbol, start_time, end_time, interval)
+        minutes = structs.replace(query, interval=Interval.MINUTE_1)
+        wanted = Span(query.interval.ceil(query.span.start), query.interval.ceil(query.span.end))
+        return await compare(
+            self._client(DataSource.REST, query),
+            self._client(DataSource.VISION, query),
+            self._client(DataSource.VISION, minutes),
+            wanted,
+            self.REST_CHUNK_SIZE,
         )
-        wanted = Span(grid.ceil(span.start), grid.ceil(span.end))
-        return await compare(rest, archive, minutes, wanted, self.REST_CHUNK_SIZE)
 
     async def recheck(
         self, symbol: str, start_time: datetime, end_time: datetime, interval: Interval | str
@@ -183,50 +188,68 @@ class AsyncDataSourceManager(SourceLimits):
         """See ``DataSourceManager.recheck``."""
         if self.cache is None:
             raise UnsupportedRequest("this manager has no cache, so there is nothing to check again")
-        span = _span(start_time, end_time, self._clock())
-        archive = self._client(DataSource.VISION, symbol, _interval(interval), self.provider, ChartType.KLINES)
-        return await recheck(archive, self.cache, span)
+        query = self._query(symbol, start_time, end_time, interval)
+        return await recheck(self._client(DataSource.VISION, query), self.cache, query.span)
 
-    def _series(self, symbol: str, interval: Interval, provider: DataProvider, chart_type: ChartType) -> Series:
+    def _query(
+        self,
+        symbol: str,
+        start_time: datetime,
+        end_time: datetime,
+        interval: Interval | str,
+        provider: DataProvider | str | None = None,
+        chart_type: ChartType | str = ChartType.KLINES,
+    ) -> CandleQuery:
+        """What is asked for, each part of it checked; the symbol only by the client."""
+        if self._closed:
+            raise Closed("this manager is closed; make a new one")
+        return CandleQuery(
+            symbol,
+            interval if isinstance(interval, Interval) else Interval(interval),
+            _span(start_time, end_time, self._clock()),
+            self.market_type,
+            DataProvider(provider or self.provider),
+            ChartType(chart_type),
+        )
+
+    def _series(self, query: CandleQuery) -> Series:
         """The clients of a series; refuses what nothing can serve before anything is sent."""
-        rest = self._client(DataSource.REST, symbol, interval, provider, chart_type)
-        archive = self._client(DataSource.VISION, symbol, interval, provider, chart_type)
+        rest = self._client(DataSource.REST, query)
+        archive = self._client(DataSource.VISION, query)
         client = rest or archive
         if client is None:
             # Raises, and lists what is served.
-            client = DataClientFactory.create_data_client(provider, self.market_type, chart_type, symbol, interval)
-        grid = chart_type.interval or interval
-        key = SeriesKey(provider, self.market_type, chart_type, client.symbol, grid)
+            client = DataClientFactory.create_data_client(
+                query.provider, query.market_type, query.chart_type, query.symbol, query.interval
+            )
         adapter = client.adapter if isinstance(client, NativeClient) else None
         page = adapter.page_size if isinstance(rest, RestDataClient) and adapter else client.page_size
-        chunk = min(page, self.REST_CHUNK_SIZE) if page is not None else None
         abilities = Abilities(
             rest=rest is not None,
-            archive=isinstance(archive, VisionDataClient) and archive.adapter.archive_url is not None,
+            archive=isinstance(archive, VisionDataClient),
             delay=self.VISION_DATA_DELAY_HOURS * HOUR,
-            chunk=chunk,
+            chunk=None if page is None else min(page, self.REST_CHUNK_SIZE),
             longest=adapter.longest_request if adapter else None,
             max_chunks=self.REST_MAX_CHUNKS,
             retention=adapter.retention if adapter else None,
         )
+        key = SeriesKey.of(structs.replace(query, symbol=client.symbol))
         return Series(key, rest, archive if isinstance(archive, VisionDataClient) else None, abilities, self._resources)
 
-    def _client(
-        self, source: DataSource, symbol: str, interval: Interval, provider: DataProvider, chart_type: ChartType
-    ) -> DataClientInterface | None:
+    def _client(self, source: DataSource, query: CandleQuery) -> DataClientInterface | None:
         given = self._rest_client
-        if source is DataSource.REST and given is not None and chart_type is given.chart_type:
-            return given.for_series(symbol, interval)
-        client_class = DataClientFactory.client_class(provider, self.market_type, chart_type, source)
+        if source is DataSource.REST and given is not None and query.chart_type is given.chart_type:
+            return given.for_series(query.symbol, query.interval)
+        client_class = DataClientFactory.client_class(query.provider, query.market_type, query.chart_type, source)
         if client_class is None:
             return None
         return client_class(
-            symbol=symbol, interval=interval, market_type=self.market_type, provider=provider, resources=self._resources
+            symbol=query.symbol,
+            interval=query.interval,
+            market_type=query.market_type,
+            provider=query.provider,
+            resources=self._resources,
         )
-
-
-def _cache_folder(given: Path | str | None) -> Path:
-    return Path(given) if given is not None else platformdirs.user_cache_path("chandlery")
 
 
 def _require_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
@@ -240,10 +263,6 @@ def _source(given: DataSource | str) -> DataSource:
     except ValueError:
         known = ", ".join(source.value for source in DataSource)
         raise InvalidInput(f"enforce_source is {given!r}; it is one of {known}") from None
-
-
-def _interval(given: Interval | str) -> Interval:
-    return given if isinstance(given, Interval) else Interval(given)
 
 
 def _span(start_time: datetime, end_time: datetime, now: Micros) -> Span:

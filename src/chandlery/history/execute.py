@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import pyarrow as pa
 from msgspec import Struct
 
-from chandlery.core.errors import CacheError, ChandleryError, InvalidInput
+from chandlery.core.errors import CacheError, ChandleryError, Closed, InvalidInput
 from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import Event, EventKind, SourceSpan
@@ -174,7 +174,7 @@ class Execution:
     async def _one_chunk(self, rest: DataClientInterface, span: Span) -> None:
         try:
             got = await (rest.fetch_chunk(span) if isinstance(rest, RestDataClient) else rest.fetch_span(span))
-        except InvalidInput:
+        except (InvalidInput, Closed):
             raise
         except ChandleryError as error:
             self.failure = self.failure or error

@@ -12,15 +12,20 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.history.funding import BinanceFundingRateClient
 from chandlery.history.interfaces import DataClientInterface
+from chandlery.history.native import NativeClient
 from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
 
 _Key = tuple[DataProvider, MarketType, ChartType, DataSource]
 
 
+_NATIVE: tuple[type[NativeClient], ...] = (RestDataClient, VisionDataClient, BinanceFundingRateClient)
+"""The clients of every exchange that has an adapter and what they fetch."""
+
+
 class DataClientFactory:
     """
-    The registered client classes.
+    The client classes: those for the exchanges in ``ExchangeRegistry``, and what third parties add.
 
     Third parties call ``register_client``, in a module that the entry point group
     ``chandlery.data_clients`` names; those modules are imported at the first question.
@@ -47,8 +52,10 @@ class DataClientFactory:
         """
         if not (isinstance(client_class, type) and issubclass(client_class, DataClientInterface)):
             raise InvalidInput(f"{client_class!r} is not a subclass of DataClientInterface")
+        if source is DataSource.VISION and not issubclass(client_class, VisionDataClient):
+            raise InvalidInput(f"{client_class.__qualname__} reads no files; only a VisionDataClient serves an archive")
         key = (provider, market_type, chart_type, source)
-        known = cls._clients.get(key)
+        known = cls._served().get(key)
         if known is not None and known.__qualname__ != client_class.__qualname__:
             raise InvalidInput(f"{_text(key)} is served by {known.__qualname__} already")
         cls._clients[key] = client_class
@@ -63,7 +70,7 @@ class DataClientFactory:
     ) -> type[DataClientInterface] | None:
         """The class that serves it, or ``None``."""
         cls.discover()
-        return cls._clients.get((provider, market_type, chart_type, source))
+        return cls._served().get((provider, market_type, chart_type, source))
 
     @classmethod
     def create_data_client(
@@ -85,25 +92,28 @@ class DataClientFactory:
         """
         client_class = cls.client_class(provider, market_type, chart_type, source)
         if client_class is None:
-            served = "; ".join(sorted(map(_text, cls._clients)))
+            served = "; ".join(sorted(map(_text, cls._served())))
             raise UnknownName(f"nothing serves {_text((provider, market_type, chart_type, source))}; there is {served}")
         return client_class(symbol=symbol, interval=interval, market_type=market_type, provider=provider, **options)
 
     @classmethod
     def discover(cls) -> None:
-        """Register the clients of every exchange, and import the modules of third parties; once."""
-        if cls._found:
-            return
-        for exchange_id in ExchangeRegistry.names():
-            adapter = ExchangeRegistry.get(exchange_id)
-            for client in (RestDataClient, VisionDataClient, BinanceFundingRateClient):
-                if client.serves(adapter):
-                    cls.register_client(
-                        adapter.provider, adapter.market_type, client.kind, client, source=client.data_source
-                    )
-        for entry in entry_points(group="chandlery.data_clients"):
-            entry.load()
-        cls._found = True
+        """Import the modules of third parties, once, so that their names are known."""
+        if not cls._found:
+            for entry in entry_points(group="chandlery.data_clients"):
+                entry.load()
+            cls._found = True
+
+    @classmethod
+    def _served(cls) -> dict[_Key, type[DataClientInterface]]:
+        """What is served now; exchanges may be registered at any time."""
+        native: dict[_Key, type[DataClientInterface]] = {
+            (adapter.provider, adapter.market_type, client.kind, client.data_source): client
+            for adapter in ExchangeRegistry.adapters()
+            for client in _NATIVE
+            if client.serves(adapter)
+        }
+        return native | cls._clients
 
 
 def _text(key: _Key) -> str:

@@ -11,7 +11,7 @@ from chandlery.core.errors import ExchangeError, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataSource
-from chandlery.core.time import DAY, MINUTE, Micros
+from chandlery.core.time import DAY, MINUTE, Clock, Micros
 from chandlery.history.assemble import Assembled, restrict, with_closed
 from chandlery.history.execute import Execution, Keep
 from chandlery.history.interfaces import DataClientInterface, Resources
@@ -81,8 +81,8 @@ class Series:
 
     async def with_running(self, done: Assembled, span: Span, now: Micros) -> Assembled:
         """``done`` with the column ``closed``, and with the running candle where it opens in ``span``."""
-        if self.key.chart_type.interval is not None or not isinstance(self.rest, RestDataClient):
-            raise UnsupportedRequest("include_open is for candles by REST: events have no running candle")
+        if not isinstance(self.rest, RestDataClient):
+            raise UnsupportedRequest("include_open is not possible: this client of a third party gives final rows only")
         running = empty_table(self.key.chart_type)
         opened = self.grid.floor(now)
         if span.holds(opened):
@@ -94,7 +94,7 @@ class Series:
 class AgreedClock:
     """The exchange's clock: ours, set right by what the exchange said a short while ago."""
 
-    def __init__(self, clock: Callable[[], Micros]) -> None:
+    def __init__(self, clock: Clock) -> None:
         """``clock`` is ours."""
         self._clock = clock
         self._offset: Micros = 0

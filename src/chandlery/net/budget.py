@@ -148,7 +148,7 @@ class BudgetFile:
             except OSError as error:
                 raise CacheError(f"cannot share rate limits through {self._path}: {error}") from error
             try:
-                before = os.pread(fd, _MOST_BYTES, 0)
+                before = os.pread(fd, min(os.fstat(fd).st_size, _MOST_BYTES), 0)
                 budget = self._decoded(before)
                 yield budget
                 after = _encoded(budget)

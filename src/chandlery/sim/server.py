@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 import threading
@@ -107,7 +108,7 @@ class SimServer:
             await site.start()
         except OSError as error:
             await runner.cleanup()
-            raise ExchangeUnavailable(f"cannot listen on port {self.port}: {error}") from error
+            raise ExchangeUnavailable(f"cannot listen on port {self.port}: {os.strerror(error.errno or 0)}") from error
         self.port = runner.addresses[0][1]
         self._runner = runner
         if self._tick_s is not None:

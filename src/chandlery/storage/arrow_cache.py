@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import pyarrow as pa
 
 from chandlery.core.errors import CacheError, CorruptCacheFile, InvalidInput, InvalidSymbol
@@ -15,7 +16,7 @@ from chandlery.core.provenance import SourceSpan
 from chandlery.core.time import Micros
 from chandlery.storage import day_file, files, housekeeping, ledger
 from chandlery.storage.day_file import NewerVersion
-from chandlery.storage.frame import empty_table, open_times, schema_of
+from chandlery.storage.frame import open_times, schema_of
 from chandlery.storage.housekeeping import CacheInfo, Cleaned, Verification
 from chandlery.storage.index import CacheEntry, CacheIndex, Change
 from chandlery.storage.merge import Content, disjoint, fresh, overlay, part
@@ -31,9 +32,9 @@ class UnifiedCacheManager:
     itself; ``cache_metadata.json`` is only an index, made anew from the files where it is wrong.
     """
 
-    def __init__(self, cache_dir: Path | str) -> None:
-        """Use ``cache_dir``, which is made at the first ``store``."""
-        self.root = Path(cache_dir).absolute()
+    def __init__(self, cache_dir: Path | str | None = None) -> None:
+        """Use ``cache_dir``, by default the user's cache folder; it is made at the first ``store``."""
+        self.root = platformdirs.user_cache_path("chandlery") if cache_dir is None else Path(cache_dir).absolute()
         self._index = CacheIndex(self.root)
         self._reader = Reader(self.root)
 
@@ -132,21 +133,21 @@ class UnifiedCacheManager:
     @staticmethod
     def _store_file(folder: Path, key: SeriesKey, span: Span, new: Content) -> Change:
         path = folder / key.file_name(span)
-        old, old_size = Content(empty_table(key.chart_type)), 0
+        both, old_rows, old_size = new, 0, 0
         try:
             old_size = path.stat().st_size
             label, table = read_file(path, key, span)
-            old = Content(table, label.spans, label.gaps)
+            old_rows = table.num_rows
+            both = overlay(Content(table, label.spans, label.gaps), new)
         except FileNotFoundError:
             pass
         except NewerVersion as error:
             raise CacheError(f"{path} stays as it is: {error}") from error
         except CorruptCacheFile:
             files.set_aside(path)
-        both = overlay(old, new)
         content = day_file.render(both.table, key.folder.as_posix(), both.spans, both.gaps)
         written = files.replace(path, content)
-        rows = both.table.num_rows - old.table.num_rows
+        rows = both.table.num_rows - old_rows
         return Change(int(not old_size), rows, written.st_size - old_size, span.start, written.st_mtime_ns)
 
     def _folder(self, key: SeriesKey) -> Path:

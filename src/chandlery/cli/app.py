@@ -1,0 +1,103 @@
+"""The only place where commands meet the process: what they raise becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+from typer.exceptions import TyperException
+
+import chandlery
+from chandlery.cli.cache import commands as cache_commands
+from chandlery.cli.fetch import fetch
+from chandlery.cli.sim import sim
+from chandlery.core.errors import ChandleryError, IncompleteData, InvalidInput
+
+OK, FAILURE, MISTAKE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
+
+app = typer.Typer(
+    add_completion=False,
+    help="Candles and funding rates of crypto exchanges: complete, correct and fast.",
+    epilog="Exit codes: 0 done, 1 failed (exchange, disk), 2 asked wrongly, 3 incomplete data, 130 interrupted.",
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it so
+    if wanted:
+        sys.stdout.write(f"chandlery {chandlery.__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),  # noqa: FBT001  # an option
+) -> None:
+    pass
+
+
+app.command()(fetch)
+app.add_typer(cache_commands, name="cache")
+app.command()(sim)
+
+
+def run(args: Sequence[str]) -> int:
+    """
+    Carry out a command line; its exit code.
+
+    What goes wrong in an expected way is one line on stderr, never a traceback. A reader that
+    stops early, as ``head`` does, is no failure.
+    """
+    code = OK
+    try:
+        code = _dispatch(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+    except (KeyboardInterrupt, typer.Abort):
+        code = INTERRUPTED
+    except TyperException as error:
+        code = _complain(f"{error.format_message().rstrip('.')}; see chandlery --help", MISTAKE)
+    except InvalidInput as error:
+        code = _complain(str(error), MISTAKE)
+    except IncompleteData as error:
+        code = _complain(_advice(error), INCOMPLETE)
+    except (ChandleryError, OSError) as error:
+        code = _complain(str(error), FAILURE)
+    return code
+
+
+def main() -> None:
+    """Carry out the command line of this process, and end it."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _dispatch(args: Sequence[str]) -> int:
+    # Not typer's own main, which has its own ideas of exit codes and of broken pipes.
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("chandlery", list(args) or ["--help"]) as context:
+            command.invoke(context)
+    except typer.Exit as done:
+        return done.exit_code
+    return OK
+
+
+def _complain(message: str, code: int) -> int:
+    sys.stderr.write(f"chandlery: {' '.join(message.split())}\n")
+    return code
+
+
+def _advice(error: IncompleteData) -> str:
+    first = error.missing[0]
+    more = f", and {len(error.missing) - 1} more such spans," if len(error.missing) > 1 else ""
+    return f"incomplete: {first.span}{more} could not be had: {first.evidence}. --on-missing report takes what there is"
+
+
+def _silence_stdout() -> None:
+    """What is still in the buffer would fail again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,165 @@
+"""What is written on the command line, as values of the library."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.errors import InvalidInput, InvalidRange, UnknownName
+from chandlery.core.instrument import MarketType
+from chandlery.core.query import ChartType, DataSource
+
+if TYPE_CHECKING:
+    from chandlery.sim.faults import Fault
+
+_T = TypeVar("_T")
+
+MARKETS: Mapping[str, MarketType] = {
+    "spot": MarketType.SPOT,
+    "um": MarketType.FUTURES_USDT,
+    "usdm": MarketType.FUTURES_USDT,
+    "linear": MarketType.FUTURES_USDT,
+    "futures_usdt": MarketType.FUTURES_USDT,
+    "cm": MarketType.FUTURES_COIN,
+    "coinm": MarketType.FUTURES_COIN,
+    "inverse": MarketType.FUTURES_COIN,
+    "futures_coin": MarketType.FUTURES_COIN,
+}
+CHART_TYPES: Mapping[str, ChartType] = {"klines": ChartType.KLINES, "funding": ChartType.FUNDING_RATE}
+SOURCES: Mapping[str, DataSource] = {source.value: source for source in DataSource}
+SUFFIXES = (".parquet", ".csv", ".arrow", ".feather")
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?", re.ASCII)
+_URL = re.compile(r"(https?|wss?)://[^\s/]+\S*", re.ASCII)
+
+
+def moment(text: str, option: str) -> datetime:
+    """
+    The moment that ``2024-01-01`` or ``2024-01-01T12:00`` names; UTC where no zone is given.
+
+    Raises:
+        InvalidRange: For other text.
+    """
+    try:
+        # The pattern keeps out what Python reads too and few people mean, e.g. week numbers.
+        at = datetime.fromisoformat(text if _DATE.fullmatch(text) else "")
+    except ValueError:
+        raise InvalidRange(
+            f"{option} {text!r} is not a moment; write 2024-01-01 or 2024-01-01T12:00, which are UTC, or add a zone: 2024-01-01T12:00+01:00"
+        ) from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def market(text: str) -> MarketType:
+    """The market of that name."""
+    return _named(text, "--market", MARKETS)
+
+
+def chart_type(text: str) -> ChartType:
+    """The kind of data of that name."""
+    return _named(text, "--type", CHART_TYPES)
+
+
+def source(text: str) -> DataSource:
+    """The source of that name."""
+    return _named(text, "--source", SOURCES)
+
+
+def _named(text: str, option: str, known: Mapping[str, _T]) -> _T:
+    try:
+        return known[text.lower().replace("-", "")]
+    except KeyError:
+        raise UnknownName(f"{option} {text!r} is unknown; it is one of {', '.join(known)}") from None
+
+
+def endpoints(text: str | None) -> dict[str, dict[str, str]]:
+    """
+    Base URLs by exchange id, of JSON; none of ``None`` and of an empty text.
+
+    Raises:
+        InvalidInput: Where it is not of that form, or names an exchange that there is not: data
+            would then silently come from elsewhere.
+    """
+    if not text or not text.strip():
+        return {}
+    example = '{"binance_spot": {"rest": "http://127.0.0.1:8080"}}'
+    try:
+        given = msgspec.json.decode(text, type=dict[str, dict[str, str]])
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"the endpoints are not JSON like {example}: {error}") from None
+    unknown = sorted(set(given) - set(ExchangeRegistry.names()))
+    if unknown:
+        raise UnknownName(
+            f"the endpoints name {', '.join(unknown)}; there is {', '.join(sorted(ExchangeRegistry.names()))}"
+        )
+    for name, urls in given.items():
+        for kind, url in urls.items():
+            if not _URL.fullmatch(url):
+                raise InvalidInput(
+                    f"the endpoint {kind} of {name} is {url!r}, which is not a URL like http://127.0.0.1:8080"
+                )
+    return given
+
+
+def output_file(path: Path) -> Path:
+    """
+    ``path``, where a file of that kind can be written there.
+
+    Raises:
+        InvalidInput: Where its suffix says nothing, or its folder is not there.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise InvalidInput(f"-o {path}: the suffix says what to write: {', '.join(SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise InvalidInput(f"-o {path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise InvalidInput(f"-o {path} is a folder")
+    if not os.access(path.parent, os.W_OK):
+        raise InvalidInput(f"-o {path}: the folder {path.parent} cannot be written to")
+    return path
+
+
+def fault(text: str) -> Fault:
+    """
+    What ``KIND[:path-regex][:times|p=0.1]`` describes.
+
+    Without ``times`` it strikes once; with ``p=`` any number of requests, each with that probability.
+    """
+    from chandlery.sim.faults import Fault, FaultKind  # noqa: PLC0415  # only the offline exchange needs it
+
+    name, _, rest = text.partition(":")
+    kinds = {kind.value: kind for kind in FaultKind}
+    kind = kinds.get(name.lower().replace("-", "_"))
+    if kind is None:
+        raise UnknownName(f"--fault {name!r} is no kind of fault; there is {', '.join(kinds)}")
+    path, _, last = rest.rpartition(":")
+    times, probability = _how_often(last)
+    if times is None and probability is None:
+        path, times = rest, 1
+    try:
+        re.compile(path)
+    except re.error as error:
+        raise InvalidInput(f"--fault {text!r}: {path!r} is not a regular expression: {error}") from None
+    return Fault(kind, path, times=times, probability=1.0 if probability is None else probability)
+
+
+def _how_often(text: str) -> tuple[int | None, float | None]:
+    """How many times, and with which probability, where the text says either."""
+    if text.isascii() and text.isdigit():
+        return int(text), None
+    if not text.startswith("p="):
+        return None, None
+    try:
+        probability = float(text.removeprefix("p="))
+    except ValueError:
+        probability = -1.0
+    if not 0 < probability <= 1:
+        raise InvalidInput(f"--fault …:{text}: a probability is above 0 and at most 1, e.g. p=0.1")
+    return None, probability

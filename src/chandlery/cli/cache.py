@@ -1,0 +1,170 @@
+"""``chandlery cache``: what the cache holds, whether it is in order, and how to empty it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import typer
+
+from chandlery.cli import arguments, output
+from chandlery.core.errors import InvalidInput, UnknownName
+from chandlery.core.time import date_text, to_micros
+
+if TYPE_CHECKING:
+    from chandlery.storage.arrow_cache import UnifiedCacheManager
+    from chandlery.storage.index import CacheEntry
+
+commands = typer.Typer(help="What the cache holds; check it, empty it.")
+
+_FOLDER = typer.Option(None, "--cache-dir", help="The cache.", show_default="your cache folder")
+_JSON = typer.Option(False, "--json", help="For scripts.")
+_PATTERN_HELP = "Which: a symbol, SYMBOL/INTERVAL, or a pattern such as BINANCE/SPOT/KLINES/*."
+_TITLES = ("provider", "market", "type", "symbol", "interval", "first day", "last day", "files", "rows", "size")
+
+
+@commands.command("ls")
+def list_series(cache_dir: Path | None = _FOLDER, *, as_json: bool = _JSON) -> None:
+    """List the series in the cache."""
+    _print_entries(_cache(cache_dir).entries(), as_json=as_json)
+
+
+@commands.command()
+def info(
+    series: str = typer.Argument("", help=_PATTERN_HELP, show_default="all"),
+    cache_dir: Path | None = _FOLDER,
+    *,
+    as_json: bool = _JSON,
+) -> None:
+    """Say how much there is of a series, or of everything."""
+    cache = _cache(cache_dir)
+    if series:
+        _print_entries(_chosen(cache.entries(), series), as_json=as_json)
+        return
+    found = cache.info()
+    if as_json:
+        output.print_json(found)
+        return
+    to = output.printer()
+    to.print(f"{found.folder}")
+    to.print(
+        f"{found.series:,} series, {output.counted(found.days, 'file')}, {found.rows:,} rows, {output.size_text(found.bytes)}"
+    )
+    if found.set_aside:
+        to.print(f"{output.counted(found.set_aside, 'damaged file')} set aside; chandlery cache clean removes them")
+
+
+@commands.command()
+def verify(cache_dir: Path | None = _FOLDER, *, as_json: bool = _JSON) -> None:
+    """Check every file to the last byte; exit code 1 where one is damaged."""
+    found = _cache(cache_dir).verify()
+    if as_json:
+        output.print_json(found)
+    else:
+        to = output.printer()
+        for each in found.damaged:
+            to.print(f"damaged: {each.path}: {each.reason}", soft_wrap=True)
+        state = f"{len(found.damaged):,} damaged" if found.damaged else "all in order"
+        to.print(
+            f"{output.counted(found.files, 'file')}, {found.rows:,} rows, {output.size_text(found.bytes)}: {state}"
+        )
+        if found.damaged:
+            to.print("the next fetch of those days replaces them")
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+@commands.command()
+def clean(
+    cache_dir: Path | None = _FOLDER,
+    series: str = typer.Option("", "--series", help=f"Remove series too. {_PATTERN_HELP}", show_default=False),
+    before: str = typer.Option("", "--before", help="Of them, only the files of days before this date.", show_default=False),
+    *,
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+) -> None:  # fmt: skip
+    """Remove damaged and half-written files; with --series or --before, data too."""
+    cache = _cache(cache_dir)
+    limit = to_micros(arguments.moment(before, "--before")) if before else None
+    entries = _chosen(cache.entries(), series or "*") if series or before else []
+    if limit is not None:
+        entries = [entry for entry in entries if entry.first < limit]
+    if entries and not yes:
+        _ask(entries, before)
+    cleaned = cache.clean(entries, before=limit)
+    output.printer().print(f"removed {output.counted(cleaned.files, 'file')}, {output.size_text(cleaned.bytes)}")
+
+
+def _ask(entries: Sequence[CacheEntry], before: str) -> None:
+    if not sys.stdin.isatty():
+        raise InvalidInput("this would remove data; say --yes where nobody can be asked")
+    names = ", ".join(entry.series for entry in entries[:3]) + (", ..." if len(entries) > 3 else "")
+    what = f"the days before {before} of {names}" if before else f"{names} ({sum(each.days for each in entries)} files)"
+    if not typer.confirm(f"Remove {what}?", err=True):
+        raise typer.Exit(1)
+
+
+def _cache(cache_dir: Path | None) -> UnifiedCacheManager:
+    """
+    The cache in a folder that is there, or the user's.
+
+    Raises:
+        InvalidInput: Where the folder that was named is not there.
+    """
+    from chandlery.storage.arrow_cache import UnifiedCacheManager  # noqa: PLC0415  # loads pyarrow
+
+    if cache_dir is not None and not cache_dir.is_dir():
+        raise InvalidInput(f"there is no folder {cache_dir}")
+    return UnifiedCacheManager(cache_dir)
+
+
+def _chosen(entries: Sequence[CacheEntry], pattern: str) -> list[CacheEntry]:
+    """
+    The entries that a pattern names.
+
+    Raises:
+        UnknownName: Where there is none.
+    """
+    chosen = [entry for entry in entries if any(fnmatchcase(name, pattern) for name in _names(entry))]
+    if not chosen and entries:
+        some = ", ".join(entry.series for entry in entries[:5])
+        raise UnknownName(f"no series {pattern!r} in the cache; there is {some}{', ...' if len(entries) > 5 else ''}")
+    if not chosen and pattern != "*":
+        raise UnknownName(f"no series {pattern!r}: the cache is empty")
+    return chosen
+
+
+def _names(entry: CacheEntry) -> tuple[str, str, str]:
+    symbol, interval = entry.parts[-2:]
+    return entry.series, symbol, f"{symbol}/{interval}"
+
+
+def _print_entries(entries: Sequence[CacheEntry], *, as_json: bool) -> None:
+    if as_json:
+        output.print_json([_plain(entry) for entry in entries])
+        return
+    to = output.printer()
+    if not entries:
+        to.print("the cache is empty")
+        return
+    rows = [
+        (
+            *entry.parts,
+            date_text(entry.first),
+            date_text(entry.last),
+            f"{entry.days:,}",
+            f"{entry.rows:,}",
+            output.size_text(entry.bytes),
+        )
+        for entry in entries
+    ]
+    to.print(output.as_table(_TITLES, rows, left=7))
+
+
+def _plain(entry: CacheEntry) -> dict[str, Any]:
+    content: dict[str, Any] = msgspec.structs.asdict(entry)
+    del content["newest"]
+    return content | {"first": date_text(entry.first), "last": date_text(entry.last)}

@@ -1,0 +1,192 @@
+"""``chandlery fetch``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from msgspec import Struct
+
+from chandlery.cli import arguments, output
+from chandlery.core.errors import InvalidInput, UnknownInterval
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.provenance import Provenance
+from chandlery.core.query import ChartType, DataSource
+from chandlery.core.time import to_datetime
+from chandlery.net.clock import system_clock
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from chandlery.history.execute import Progress
+
+_ON_MISSING = ("raise", "report")
+
+
+class _Job(Struct, frozen=True):
+    """A checked command line."""
+
+    symbol: str
+    interval: Interval
+    start: datetime
+    end: datetime
+    market: MarketType
+    chart_type: ChartType
+    source: DataSource
+    on_missing: str
+    include_open: bool
+    cache_dir: Path | None
+    use_cache: bool
+    endpoints: dict[str, dict[str, str]]
+
+
+def fetch(
+    symbol: str = typer.Argument(help="BTCUSDT, BTC/USDT or BTC-USDT.", show_default=False),
+    interval: str = typer.Argument("", help="1s 1m … 1h … 1d 3d 1w 1M; 1m is a minute, 1M a month. Not for funding.", show_default=False),
+    *,
+    start: str = typer.Option(help="First moment: 2024-01-01 or 2024-01-01T12:00, UTC unless it ends in Z or an offset.", show_default=False),
+    end: str = typer.Option("", help="Moment after the last, written alike.", show_default="now"),
+    market: str = typer.Option("spot", help="spot; um (or usdm, linear); cm (or coinm, inverse)."),
+    chart_type: str = typer.Option("klines", "--type", help="klines or funding."),
+    source: str = typer.Option("auto", help="auto: cache, archive, then REST. rest or vision (the archive): that alone."),
+    file: Path | None = typer.Option(None, "--output", "-o", help="Write .parquet, .csv, .arrow or .feather.", show_default=False),
+    cache_dir: Path | None = typer.Option(None, help="Where day files are kept.", show_default="your cache folder"),
+    no_cache: bool = typer.Option(False, "--no-cache", help="Neither read nor write the cache."),
+    on_missing: str = typer.Option("raise", help="raise: fail where data cannot be had (exit code 3). report: take the rest."),
+    include_open: bool = typer.Option(False, "--include-open", help="Add the running candle; the column closed marks it."),
+    endpoints: str = typer.Option("", envvar="CHANDLERY_ENDPOINTS", help="Base URLs as JSON, e.g. what chandlery sim prints.", show_default=False),
+) -> None:  # fmt: skip
+    """
+    Get candles or funding rates of [START, END).
+
+    Without -o the first and last rows are shown, with where they came from and what is missing.
+    """
+    path = None if file is None else arguments.output_file(file)
+    if on_missing not in _ON_MISSING:
+        raise InvalidInput(f"--on-missing {on_missing!r} is unknown; it is one of {', '.join(_ON_MISSING)}")
+    kind = arguments.chart_type(chart_type)
+    job = _Job(
+        symbol,
+        _interval(interval, kind),
+        arguments.moment(start, "--start"),
+        arguments.moment(end, "--end") if end else to_datetime(system_clock()),
+        arguments.market(market),
+        kind,
+        arguments.source(source),
+        on_missing,
+        include_open,
+        cache_dir,
+        not no_cache,
+        arguments.endpoints(endpoints),
+    )
+    table, retries = _got(job)
+    account = Provenance.from_json(table.schema.metadata[b"chandlery"])
+    if path is None:
+        to = output.printer()
+        _show(to, job, table, account)
+    else:
+        _write(table, path)
+        repeated = f"; {output.counted(retries, 'request')} repeated" if retries else ""
+        sys.stderr.write(f"{path}: {output.summary(table, account)}{repeated}\n")
+
+
+def _interval(text: str, kind: ChartType) -> Interval:
+    if text:
+        return Interval(text)
+    if kind.interval is None:
+        raise UnknownInterval("which INTERVAL? e.g. chandlery fetch BTCUSDT 1h --start 2024-01-01")
+    return kind.interval
+
+
+def _got(job: _Job) -> tuple[pa.Table, int]:
+    """The rows, and how many requests were repeated for them."""
+    from chandlery.history.manager import DataSourceManager  # noqa: PLC0415  # loads all that a fetch needs
+
+    with (
+        progress_bar(job.symbol) as progress,
+        counting_retries() as retries,
+        DataSourceManager(
+            job.market,
+            chart_type=job.chart_type,
+            cache_dir=job.cache_dir,
+            use_cache=job.use_cache,
+            endpoints=job.endpoints,
+        ) as manager,
+    ):
+        table = manager.get_data(
+            job.symbol,
+            job.start,
+            job.end,
+            job.interval,
+            enforce_source=job.source,
+            output="arrow",
+            progress=progress,
+            on_missing="report" if job.on_missing == "report" else "raise",
+            include_open=job.include_open,
+        )
+    return table, len(retries)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[Progress], None] | None]:
+    """Something that shows progress on stderr while the block runs; ``None`` where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich import progress as rich  # noqa: PLC0415  # only for terminals
+    from rich.console import Console  # noqa: PLC0415  # the same
+
+    columns = (
+        rich.TextColumn("{task.description}", markup=False),
+        rich.BarColumn(),
+        rich.MofNCompleteColumn(),
+        rich.TimeRemainingColumn(),
+        rich.TextColumn("{task.fields[source]}", markup=False),
+    )
+    with rich.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None, source="")
+
+        def show(now: Progress) -> None:
+            bar.update(task, completed=now.done, total=now.total, source=now.source)
+
+        yield show
+
+
+@contextmanager
+def counting_retries() -> Iterator[list[str]]:
+    """Why requests were repeated while the block runs, instead of a warning for each."""
+    from stamina import instrumentation  # noqa: PLC0415  # loaded where it is used
+
+    reasons: list[str] = []
+
+    def note(details: Any) -> None:
+        reasons.append(str(details.caused_by))
+
+    instrumentation.set_on_retry_hooks([note])
+    try:
+        yield reasons
+    finally:
+        instrumentation.set_on_retry_hooks(None)
+
+
+def _show(to: Any, job: _Job, table: pa.Table, account: Provenance) -> None:
+    noun = "candle" if job.chart_type is ChartType.KLINES else "row"
+    name = f"{job.symbol} {job.interval.value}" if job.chart_type.interval is None else job.symbol
+    to.print(f"{name}, {job.market.name} {job.chart_type.name}: {output.counted(table.num_rows, noun)}", style="bold")
+    if table.num_rows:
+        to.print()
+        output.print_rows(to, table)
+    output.print_account(to, table, account)
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    try:
+        output.write_file(table, path)
+    except OSError as error:
+        raise OSError(f"cannot write {path}: {error.strerror or error}") from error

@@ -1,0 +1,146 @@
+"""What is written on the command line, right and wrong."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chandlery.cli import arguments
+from chandlery.core.errors import InvalidInput, InvalidRange, UnknownName
+from chandlery.core.instrument import MarketType
+from chandlery.sim.faults import FaultKind
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-01-01", datetime(2024, 1, 1, tzinfo=UTC)),
+        ("2024-01-01T12:00", datetime(2024, 1, 1, 12, tzinfo=UTC)),
+        ("2024-01-01 12:00:30", datetime(2024, 1, 1, 12, 0, 30, tzinfo=UTC)),
+        ("2024-01-01T12:00Z", datetime(2024, 1, 1, 12, tzinfo=UTC)),
+        ("2024-01-01T12:00+05:30", datetime(2024, 1, 1, 12, tzinfo=timezone(timedelta(hours=5.5)))),
+    ],
+)
+def test_moments(text, expected):
+    """A date or a date and time; UTC unless a zone is given."""
+    assert expected == arguments.moment(text, "--start")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2024", "2024-1-1", "2024-13-01", "2024-02-30", "1704067200", "2024-W01-1", "01.02.2024"]
+)
+def test_what_is_no_moment_is_refused_with_an_example(text):
+    """Nothing is guessed."""
+    with pytest.raises(InvalidRange, match=r"--end .*write 2024-01-01"):
+        arguments.moment(text, "--end")
+
+
+@given(st.text(max_size=30))
+def test_any_text_is_a_moment_or_refused(text):
+    """No text makes another error than ours, and every moment has a zone."""
+    try:
+        at = arguments.moment(text, "--start")
+    except InvalidRange:
+        return
+    assert at.utcoffset() is not None
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (("spot", "SPOT"), MarketType.SPOT),
+        (("um", "usdm", "usd-m", "linear", "futures_usdt"), MarketType.FUTURES_USDT),
+        (("cm", "coinm", "coin-m", "inverse", "futures_coin"), MarketType.FUTURES_COIN),
+    ],
+)
+def test_markets(texts, expected):
+    """Each market has its names, in any case."""
+    assert {expected} == {arguments.market(text) for text in texts}
+
+
+@pytest.mark.parametrize("parse", [arguments.market, arguments.chart_type, arguments.source])
+def test_unknown_names_are_refused_with_the_known(parse):
+    """The message lists what there is."""
+    with pytest.raises(UnknownName, match="'swap' is unknown; it is one of"):
+        parse("swap")
+
+
+def test_endpoints():
+    """JSON by exchange; nothing is no endpoints."""
+    url = "http://127.0.0.1:8080"
+
+    assert {"binance_spot": {"rest": url}} == arguments.endpoints(f'{{"binance_spot": {{"rest": "{url}"}}}}')
+    assert {} == arguments.endpoints("") == arguments.endpoints(None) == arguments.endpoints(" ")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"binance_spot"', "not JSON like"),
+        ('["binance_spot"]', "not JSON like"),
+        ('{"binance_spot": {"rest": 1}}', "not JSON like"),
+        ('{"binance_spt": {}}', "binance_spt; there is binance_"),
+        ('{"binance_spot": {"rest": "localhost:80"}}', "not a URL"),
+    ],
+)
+def test_wrong_endpoints_are_refused(text, said):
+    """Also names that are misspelt: the data would come from elsewhere."""
+    with pytest.raises(InvalidInput, match=said):
+        arguments.endpoints(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("out.xlsx", "suffix"), ("out", "suffix"), ("no/out.csv", "no folder"), ("folder.csv", "is a folder")],
+)
+def test_output_that_cannot_be_is_refused(tmp_path, name, said):
+    """Before anything is fetched."""
+    (tmp_path / "folder.csv").mkdir()
+
+    with pytest.raises(InvalidInput, match=said):
+        arguments.output_file(tmp_path / name)
+
+
+def test_output_in_the_working_folder(tmp_path, monkeypatch):
+    """A bare name, in any case of its suffix, is a file here."""
+    monkeypatch.chdir(tmp_path)
+
+    assert Path("out.CSV") == arguments.output_file(Path("out.CSV"))
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "path", "times", "probability"),
+    [
+        ("slow", FaultKind.SLOW, "", 1, 1.0),
+        ("too-many-requests:klines", FaultKind.TOO_MANY_REQUESTS, "klines", 1, 1.0),
+        ("reset:/api/v3:3", FaultKind.RESET, "/api/v3", 3, 1.0),
+        ("reset:a:b:p=0.25", FaultKind.RESET, "a:b", None, 0.25),
+        ("reset:(?:a|b)", FaultKind.RESET, "(?:a|b)", 1, 1.0),
+        ("MISSING_ROW::2", FaultKind.MISSING_ROW, "", 2, 1.0),
+        ("bad_json:p=1", FaultKind.BAD_JSON, "", None, 1.0),
+    ],
+)
+def test_faults(text, kind, path, times, probability):
+    """Kind, then perhaps a pattern, which may hold colons, then perhaps how often."""
+    fault = arguments.fault(text)
+
+    assert (kind, path, times, probability) == (fault.kind, fault.path, fault.times, fault.probability)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nope", "there is too_many_requests"),
+        ("slow:(", "regular expression"),
+        ("slow:p=2", "0.1"),
+        ("slow::p=x", "0.1"),
+    ],
+)
+def test_wrong_faults_are_refused(text, said):
+    """An unknown kind is told the known ones."""
+    with pytest.raises(InvalidInput, match=said):
+        arguments.fault(text)

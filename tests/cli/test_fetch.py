@@ -1,0 +1,233 @@
+"""``chandlery fetch`` against the offline exchange."""
+
+from __future__ import annotations
+
+import csv
+import os
+import pty
+import subprocess
+import termios
+
+import pyarrow.parquet as pq
+import pytest
+
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.provenance import EventKind, Provenance
+from chandlery.core.time import DAY, HOUR, iso
+from chandlery.sim.faults import Fault, FaultKind
+
+JANUARY_1 = 1_704_067_200_000_000
+DAY_1 = ("--start", "2024-01-01", "--end", "2024-01-02")
+
+
+@pytest.fixture
+def fetch(chandlery, exchange, tmp_path):
+    """Runs ``chandlery fetch`` with a cache of its own."""
+
+    def call(*args):
+        return chandlery("fetch", *args, "--cache-dir", tmp_path / "cache")
+
+    return call
+
+
+def test_without_output_there_is_a_table_and_an_account(fetch):
+    """First and last rows, sources, gaps and events on stdout; nothing on stderr."""
+    code, out, err = fetch("BTCUSDT", "1h", *DAY_1)
+
+    assert (0, "") == (code, err)
+    assert "BTCUSDT 1h, SPOT KLINES: 24 candles" in out
+    assert "2024-01-01T00:00:00Z" in out
+    assert "2024-01-01T23:00:00Z" in out
+    assert "2024-01-02T00:00:00Z" not in out
+    assert ["vision", "24", "1"] in [line.split() for line in out.splitlines()]
+    assert "gaps: none\nevents: none\n" in out
+    assert "\x1b" not in out
+
+
+def test_again_it_comes_from_the_cache(fetch, exchange):
+    """The second time nothing is downloaded, and the account says so."""
+    fetch("BTCUSDT", "1h", *DAY_1)
+    exchange.log.clear()
+
+    _, out, _ = fetch("BTCUSDT", "1h", *DAY_1)
+
+    assert "cache (vision)" in out
+    assert [] == [path for _, path, _ in exchange.log if "klines" in path]
+
+
+def test_csv_is_the_market(fetch, exchange, tmp_path):
+    """Every number in the file is the exchange's, and stderr has one line."""
+    code, out, err = fetch("BTC/USDT", "1h", *DAY_1, "-o", tmp_path / "out.csv", "--no-cache")
+
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    market = exchange.market.candles(MarketType.SPOT, "BTCUSDT", Interval.HOUR_1, Span(JANUARY_1, JANUARY_1 + DAY))
+    assert (0, "") == (code, out)
+    assert f"{tmp_path / 'out.csv'}: 24 rows (24 from vision)\n" == err
+    assert market["close"].tolist() == [float(row["close"]) for row in rows]
+    assert market["count"].tolist() == [int(row["count"]) for row in rows]
+    assert not (tmp_path / "cache").exists()
+
+
+def test_funding(fetch, tmp_path):
+    """Funding rates of a perpetual need no interval."""
+    code, out, err = fetch("BTCUSDT", "--type", "funding", "--market", "um", *DAY_1)
+
+    assert (0, "") == (code, err)
+    assert "BTCUSDT, FUTURES_USDT FUNDING_RATE: 3 rows" in out
+
+
+def test_dates_without_a_zone_are_utc_and_offsets_count(fetch, tmp_path):
+    """One o'clock in +01:00 is midnight UTC."""
+    _, out, _ = fetch("BTCUSDT", "1h", "--start", "2024-01-01T01:00+01:00", "--end", "2024-01-01T02:00")
+
+    assert ": 2 candles" in out
+    assert "2024-01-01T00:00:00Z" in out
+
+
+def test_end_defaults_to_now_and_the_running_candle_is_only_there_if_asked_for(fetch, exchange, tmp_path):
+    """With ``--include-open`` a column marks it."""
+    start = Interval.HOUR_1.floor(exchange.clock()) - HOUR
+    text = ("--start", iso(start))
+
+    _, without, _ = fetch("BTCUSDT", "1m", *text)
+    _, with_it, _ = fetch("BTCUSDT", "1m", *text, "--include-open")
+
+    assert "closed" not in without
+    assert "closed" in with_it
+    assert "False" in with_it
+
+
+def test_a_fault_that_is_survived_is_an_event(fetch, exchange, tmp_path):
+    """A bad checksum sends the day to REST; the line on stderr and the file tell."""
+    exchange.faults.append(Fault(FaultKind.BAD_CHECKSUM, times=2))
+
+    code, _, err = fetch("BTCUSDT", "1h", *DAY_1, "-o", tmp_path / "out.parquet")
+
+    account = Provenance.from_json(pq.read_schema(tmp_path / "out.parquet").metadata[b"chandlery"])
+    assert 0 == code
+    assert "24 from rest" in err
+    assert "1 bad_checksum" in err
+    assert {EventKind.BAD_CHECKSUM} == {event.kind for event in account.events}
+
+
+def test_incomplete_data_is_code_3_and_writes_nothing(fetch, exchange, tmp_path):
+    """With ``--on-missing report`` the rest is taken, and the gap told."""
+    exchange.faults.append(Fault(FaultKind.MISSING_DAY, "2024-01-02", times=None))
+    range_ = ("--start", "2024-01-01", "--end", "2024-01-03", "--source", "vision", "-o", tmp_path / "out.csv")
+
+    code, out, err = fetch("BTCUSDT", "1h", *range_)
+
+    assert (3, "") == (code, out)
+    assert err.startswith("chandlery: incomplete: [2024-01-02T00:00:00Z, 2024-01-03T00:00:00Z)")
+    assert 1 == err.count("\n")
+    assert not (tmp_path / "out.csv").exists()
+
+    code, _, err = fetch("BTCUSDT", "1h", *range_, "--on-missing", "report")
+
+    assert 0 == code
+    assert "24 rows" in err
+    assert "1 gap (1 not_in_archive)" in err
+    assert 25 == len((tmp_path / "out.csv").read_text().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("BTCUSDT", "7m", *DAY_1), "'7m' is not an interval"),
+        (("BTCUSDT", "1mo", *DAY_1), "1m is a minute, 1M a month"),
+        (("BTCUSDT", "1s", *DAY_1, "--market", "um"), "binance_perpetual has no 1s candles"),
+        (("BTCUSDT", *DAY_1), "which INTERVAL?"),
+        (("BTCUSDT", "1h", "--start", "yesterday"), "--start 'yesterday' is not a moment"),
+        (("BTCUSDT", "1h", "--start", "2024-01-02", "--end", "2024-01-01"), "not after its start"),
+        (("BTCUSDT", "1h", "--start", "2024-01-01", "--end", "2024-01-01"), "not after its start"),
+        (("BTCUSDT", "1h", "--start", "2999-01-01", "--end", "2999-01-02"), "in the future"),
+        (("BTCUSDT", "1h", "--start", "1969-01-01", "--end", "2024-01-01"), "before 1970"),
+        (("BTCUSDT", "1h", *DAY_1, "--market", "margin"), "--market 'margin' is unknown"),
+        (("BTCUSDT", "1h", *DAY_1, "--source", "magic"), "--source 'magic' is unknown"),
+        (("BTCUSDT", "1h", *DAY_1, "--type", "trades"), "--type 'trades' is unknown"),
+        (("BTCUSDT", "1h", *DAY_1, "--on-missing", "panic"), "--on-missing 'panic' is unknown"),
+        (("../x", "1h", *DAY_1), "is not"),
+        (("..", "1h", *DAY_1), "is not"),
+        (("", "1h", *DAY_1), "the symbol is empty"),
+        (("BTCUSDT", *DAY_1, "--type", "funding"), "FUNDING_RATE"),
+        (("BTCUSDT", "1h", *DAY_1, "--endpoints", "{"), "not JSON like"),
+        (("BTCUSDT", "1h", *DAY_1, "-o", "out.xlsx"), "the suffix says what to write"),
+        (("BTCUSDT", "1h", *DAY_1, "-o", "missing/out.csv"), "there is no folder"),
+    ],
+)
+def test_mistakes_are_one_line_code_2_and_ask_the_exchange_nothing(fetch, exchange, tmp_path, args, said):
+    """Whatever is typed wrongly is told in one line before anything is sent."""
+    code, out, err = fetch(*args)
+
+    assert (2, "") == (code, out)
+    assert err.startswith("chandlery: ")
+    assert said in err
+    assert 1 == err.count("\n")
+    assert [] == [path for _, path, _ in exchange.log]
+    assert not (tmp_path / "cache").exists()
+
+
+def test_bad_json_in_the_environment(chandlery, monkeypatch):
+    """``CHANDLERY_ENDPOINTS`` is checked as the option is."""
+    monkeypatch.setenv("CHANDLERY_ENDPOINTS", "{nonsense")
+
+    code, _, err = chandlery("fetch", "BTCUSDT", "1h", *DAY_1)
+
+    assert 2 == code
+    assert "the endpoints are not JSON" in err
+
+
+def test_a_pipe_gets_no_progress_bar(process, exchange, tmp_path):
+    """Neither stdout nor stderr has anything but the result."""
+    child = process(
+        "fetch", "BTCUSDT", "1h", *DAY_1, "--cache-dir", tmp_path / "cache",
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    out, err = child.communicate(timeout=30)
+
+    assert (0, b"") == (child.returncode, err)
+    assert b"\x1b" not in out
+    assert b"24 candles" in out
+
+
+def test_a_terminal_gets_a_progress_bar_and_a_table_that_fits(process, exchange, tmp_path, monkeypatch):
+    """The bar goes to stderr and is gone afterwards; no line is wider than the terminal."""
+    monkeypatch.setenv("TERM", "xterm")
+    for name in ("NO_COLOR", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+    bar_end, bar = pty.openpty()
+    table_end, table = pty.openpty()
+    for terminal in (bar, table):
+        termios.tcsetwinsize(terminal, (24, 80))
+    child = process(
+        "fetch", "BTCUSDT", "1m", *DAY_1, "--cache-dir", tmp_path,
+        stdin=table, stdout=table, stderr=bar,
+    )  # fmt: skip
+    os.close(bar)
+    os.close(table)
+    drawn, printed = _read_all(bar_end), _read_all(table_end)
+
+    assert 0 == child.wait(30)
+    assert "1440/1440" in drawn
+    assert "\x1b[2K" in drawn
+    assert "1,440 candles" in printed
+    rows = [line for line in printed.splitlines() if line.startswith("2024-")]
+    assert 10 == len(rows)
+    assert max(map(len, rows)) <= 80
+    assert "not shown: " in printed
+    assert "…" not in printed
+
+
+def _read_all(end):
+    """All that a terminal was sent until the other side closed it."""
+    parts = []
+    try:
+        while part := os.read(end, 65536):
+            parts.append(part)
+    except OSError:  # how a terminal says that it is over
+        pass
+    os.close(end)
+    return b"".join(parts).decode()
