@@ -10,15 +10,12 @@ from hypothesis import strategies as st
 
 from chandlery.core.errors import UnknownInterval
 from chandlery.core.interval import Interval
-from chandlery.core.time import DAY, to_datetime, to_micros
+from chandlery.core.moment import to_micros
+from chandlery.core.time import DAY, to_datetime
+from support import micros
 
 MOMENTS = st.integers(to_micros(datetime(2001, 1, 1, tzinfo=UTC)), to_micros(datetime(2099, 1, 1, tzinfo=UTC)))
 INTERVALS = st.sampled_from(Interval)
-
-
-def at(*parts: int) -> int:
-    """The moment of a UTC date."""
-    return to_micros(datetime(*parts, tzinfo=UTC))
 
 
 @given(INTERVALS, MOMENTS)
@@ -88,12 +85,12 @@ def test_months_open_on_the_first(moment):
 @pytest.mark.parametrize(
     ("interval", "moment", "opened"),
     [
-        (Interval.WEEK_1, at(2024, 1, 7, 23, 59), at(2024, 1, 1)),
-        (Interval.WEEK_1, at(2024, 1, 8), at(2024, 1, 8)),
-        (Interval.MONTH_1, at(2024, 2, 29, 23), at(2024, 2, 1)),
-        (Interval.HOUR_8, at(2024, 1, 1, 15, 59), at(2024, 1, 1, 8)),
-        (Interval.DAY_3, at(1970, 1, 6), at(1970, 1, 4)),
-        (Interval.SECOND_1, at(2024, 1, 1, 0, 0, 1, 999_999), at(2024, 1, 1, 0, 0, 1)),
+        (Interval.WEEK_1, micros(2024, 1, 7, 23, 59), micros(2024, 1, 1)),
+        (Interval.WEEK_1, micros(2024, 1, 8), micros(2024, 1, 8)),
+        (Interval.MONTH_1, micros(2024, 2, 29, 23), micros(2024, 2, 1)),
+        (Interval.HOUR_8, micros(2024, 1, 1, 15, 59), micros(2024, 1, 1, 8)),
+        (Interval.DAY_3, micros(1970, 1, 6), micros(1970, 1, 4)),
+        (Interval.SECOND_1, micros(2024, 1, 1, 0, 0, 1, 999_999), micros(2024, 1, 1, 0, 0, 1)),
     ],
 )
 def test_known_opens(interval, moment, opened):
@@ -103,9 +100,9 @@ def test_known_opens(interval, moment, opened):
 
 def test_a_leap_february_and_a_year_of_months():
     """Months are counted by calendar, not as thirty days."""
-    assert 12 == Interval.MONTH_1.count(at(2024, 1, 1), at(2025, 1, 1))
-    assert 29 == Interval.DAY_1.count(at(2024, 2, 1), at(2024, 3, 1))
-    assert at(2023, 12, 1) == Interval.MONTH_1.step(at(2024, 2, 1), -2)
+    assert 12 == Interval.MONTH_1.count(micros(2024, 1, 1), micros(2025, 1, 1))
+    assert 29 == Interval.DAY_1.count(micros(2024, 2, 1), micros(2024, 3, 1))
+    assert micros(2023, 12, 1) == Interval.MONTH_1.step(micros(2024, 2, 1), -2)
 
 
 def test_a_minute_is_not_a_month():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -21,20 +20,16 @@ from chandlery.core.errors import (
 )
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
-from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, to_micros
+from chandlery.core.time import DAY, HOUR, MINUTE, SECOND
 from chandlery.core.wire import RateLimit, Response
 from chandlery.exchanges.binance import SPOT_MICROS_SINCE, BinanceInverse, BinancePerpetual, BinanceSpot
 from chandlery.history.checks import check
+from support import micros
 
 SPOT, PERPETUAL, INVERSE = BinanceSpot(), BinancePerpetual(), BinanceInverse()
 MARKETS = [SPOT, PERPETUAL, INVERSE]
 EACH = pytest.mark.parametrize("adapter", MARKETS, ids=lambda adapter: adapter.id)
 MS = 1_000
-
-
-def at(*parts: int) -> int:
-    """The moment of a UTC date."""
-    return to_micros(datetime(*parts, tzinfo=UTC))
 
 
 def row(opened_ms: int, close_ms: int) -> list[object]:
@@ -48,7 +43,7 @@ def row(opened_ms: int, close_ms: int) -> list[object]:
 @given(
     st.sampled_from(MARKETS),
     st.sampled_from(Interval),
-    st.integers(at(2018, 1, 1), at(2026, 1, 1)),
+    st.integers(micros(2018, 1, 1), micros(2026, 1, 1)),
     st.integers(1, 1500),
     st.integers(0, DAY),
 )
@@ -80,7 +75,7 @@ def test_a_request_names_exactly_the_opens_of_its_span(adapter, interval, start,
 )
 def test_a_full_page(adapter, path, page):
     """The whole request, as it goes out; the end is always sent, since COIN-M counts back from it."""
-    span = Span(at(2024, 1, 1), at(2024, 1, 1) + page * MINUTE)
+    span = Span(micros(2024, 1, 1), micros(2024, 1, 1) + page * MINUTE)
     request = adapter.candles_request("X", Interval.MINUTE_1, span)
 
     expected = {
@@ -100,7 +95,7 @@ def test_a_full_page(adapter, path, page):
 )
 def test_what_a_page_costs(count, weight):
     """Two on spot, whatever the limit; one, two, five or ten by limit on the futures."""
-    span = Span(at(2024, 1, 1), at(2024, 1, 1) + count * MINUTE)
+    span = Span(micros(2024, 1, 1), micros(2024, 1, 1) + count * MINUTE)
 
     assert [weight] * 2 == [each.candles_request("X", Interval.MINUTE_1, span).weight for each in (PERPETUAL, INVERSE)]
     assert 2 == SPOT.candles_request("X", Interval.MINUTE_1, span).weight
@@ -141,12 +136,12 @@ def test_the_oldest_candle_is_asked_for_from_the_beginning(adapter):
 
 def test_funding_is_asked_for_by_page_and_only_of_perpetuals():
     """Both bounds inclusive, a thousand a page, under a budget of its own; spot has none."""
-    request = PERPETUAL.funding_request("BTCUSDT", Span(at(2024, 1, 1), at(2024, 1, 2)))
+    request = PERPETUAL.funding_request("BTCUSDT", Span(micros(2024, 1, 1), micros(2024, 1, 2)))
 
     expected = {
         "symbol": "BTCUSDT",
-        "startTime": at(2024, 1, 1) // MS,
-        "endTime": at(2024, 1, 2) // MS - 1,
+        "startTime": micros(2024, 1, 1) // MS,
+        "endTime": micros(2024, 1, 2) // MS - 1,
         "limit": 1000,
     }
     assert ("https://fapi.binance.com/fapi/v1/fundingRate", expected) == (request.url, request.params)
@@ -168,7 +163,7 @@ def test_funding_is_asked_for_by_page_and_only_of_perpetuals():
 )
 def test_where_the_archive_keeps_a_file(adapter, interval, monthly, path):
     """By market, day or month, symbol and interval; the month's interval is spelled ``1mo`` there."""
-    request = adapter.archive_request("X", interval, at(2024, 2, 1), monthly=monthly)
+    request = adapter.archive_request("X", interval, micros(2024, 2, 1), monthly=monthly)
 
     assert f"https://data.binance.vision{path}" == request.url
 
@@ -334,8 +329,8 @@ def replaced(value: object, path: tuple[object, ...], by: object) -> object:
     return copy
 
 
-ROWS = [row(at(2024, 12, 31, hour) // MS, at(2024, 12, 31, hour + 1) // MS - 1) for hour in range(3)]
-RATES = [{"symbol": "X", "fundingRate": "0.0001", "fundingTime": at(2024, 1, 1, hour) // MS} for hour in (0, 8, 16)]
+ROWS = [row(micros(2024, 12, 31, hour) // MS, micros(2024, 12, 31, hour + 1) // MS - 1) for hour in range(3)]
+RATES = [{"symbol": "X", "fundingRate": "0.0001", "fundingTime": micros(2024, 1, 1, hour) // MS} for hour in (0, 8, 16)]
 
 
 @given(st.sampled_from(MARKETS), st.sampled_from(nodes(ROWS)), ANYTHING)
@@ -349,7 +344,7 @@ def test_damaged_candles_are_finite_or_refused(adapter, path, anything):
         name: np.array(getattr(columns, name), np.int64 if name in {"open_time", "close_time", "count"} else np.float64)
         for name in adapter.rest_row.places()
     }
-    span = Span(at(2024, 12, 31), at(2024, 12, 31, 3))
+    span = Span(micros(2024, 12, 31), micros(2024, 12, 31, 3))
     good = check(arrays, Interval.HOUR_1, span, "a damaged page").columns
 
     assert all(np.isfinite(values).all() for values in good.values())

@@ -9,7 +9,7 @@ import pytest
 
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
-from chandlery.core.time import to_micros
+from chandlery.core.moment import to_micros
 from chandlery.history.manager import DataSourceManager
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import running

@@ -12,11 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from chandlery.core.instrument import MarketType
+from chandlery.core.moment import to_micros
 from chandlery.core.query import OUTPUT_DTYPES, DataSource
-from chandlery.core.time import to_micros
 from chandlery.history.manager import DataSourceManager
 from chandlery.sim.recorded import RecordedMarket
 from chandlery.sim.server import running
+from support import at
 
 NOW = to_micros(datetime(2025, 6, 1, tzinfo=UTC))
 CSV_COLUMNS = (
@@ -31,11 +32,6 @@ CSV_COLUMNS = (
     "taker_buy_volume",
     "taker_buy_quote_volume",
 )
-
-
-def at(*parts):
-    """A UTC datetime."""
-    return datetime(*parts, tzinfo=UTC)
 
 
 def read_independently(path):

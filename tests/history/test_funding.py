@@ -10,7 +10,8 @@ from aiohttp import web
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.time import HOUR, to_micros
+from chandlery.core.moment import to_micros
+from chandlery.core.time import HOUR
 from chandlery.history.funding import BinanceFundingRateClient
 from chandlery.history.interfaces import Resources
 from chandlery.net.http import HttpClient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from textwrap import dedent
 
 import numpy as np
@@ -16,19 +16,16 @@ from chandlery.core.errors import IncompleteData, InvalidSymbol, UnsupportedRequ
 from chandlery.core.gaps import GapKind, Span
 from chandlery.core.instrument import Instrument, MarketType
 from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
 from chandlery.core.provenance import EventKind
 from chandlery.core.query import ChartType, DataProvider, DataSource
-from chandlery.core.time import DAY, SECOND, to_micros
+from chandlery.core.time import DAY, SECOND
 from chandlery.history.manager import DataSourceManager
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.recorded import RecordedMarket
 from chandlery.sim.server import running
 from chandlery.storage.series import SeriesKey
-
-
-def at(*parts):
-    """A UTC datetime."""
-    return datetime(*parts, tzinfo=UTC)
+from support import at
 
 
 def account(frame):

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from chandlery.core.errors import UnsupportedRequest
 from chandlery.core.gaps import Span, merge, subtract
 from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
 from chandlery.core.query import DataSource
-from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, add_months, to_micros
+from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, add_months
 from chandlery.history.plan import (
     Abilities,
     ArchiveFile,

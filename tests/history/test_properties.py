@@ -14,8 +14,9 @@ from chandlery.core.errors import IncompleteData
 from chandlery.core.gaps import Span, merge, subtract
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
 from chandlery.core.query import DataSource
-from chandlery.core.time import DAY, HOUR, MINUTE, to_datetime, to_micros
+from chandlery.core.time import DAY, HOUR, MINUTE, to_datetime
 from chandlery.sim.faults import Fault, FaultKind
 
 NOW = to_micros(datetime(2025, 3, 20, 12, 0, 30, tzinfo=UTC))

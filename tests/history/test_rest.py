@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import ClassVar
 
 import pytest
@@ -15,19 +14,16 @@ from chandlery.core.errors import InvalidSymbol, UnsupportedRequest
 from chandlery.core.gaps import GapKind, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
 from chandlery.core.query import DataProvider
-from chandlery.core.time import SECOND, Unit, to_micros
+from chandlery.core.time import SECOND, Unit
 from chandlery.core.wire import Request
 from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.history.interfaces import Resources
 from chandlery.history.rest import RestDataClient
 from chandlery.net.http import HttpClient
 from chandlery.net.portal import shared_portal
-
-
-def at(*parts):
-    """A UTC datetime."""
-    return datetime(*parts, tzinfo=UTC)
+from support import at
 
 
 @pytest.fixture

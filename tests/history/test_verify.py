@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -12,17 +11,14 @@ from chandlery.core.errors import UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.time import DAY, HOUR, to_micros
+from chandlery.core.moment import to_micros
+from chandlery.core.time import DAY, HOUR
 from chandlery.history.manager import DataSourceManager
 from chandlery.history.verify import aggregate
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.recorded import RecordedMarket
 from chandlery.sim.server import running
-
-
-def at(*parts):
-    """A UTC datetime."""
-    return datetime(*parts, tzinfo=UTC)
+from support import at
 
 
 def test_sources_that_agree(exchange):

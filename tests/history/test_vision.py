@@ -9,18 +9,15 @@ import pytest
 from chandlery.core.errors import NotFound
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
 from chandlery.core.provenance import EventKind
-from chandlery.core.time import DAY, to_micros
+from chandlery.core.time import DAY
 from chandlery.history.interfaces import Resources
 from chandlery.history.plan import ArchiveFile
 from chandlery.history.vision import VisionDataClient
 from chandlery.net.http import HttpClient
 from chandlery.sim.faults import Fault, FaultKind
-
-
-def at(*parts):
-    """A UTC datetime."""
-    return datetime(*parts, tzinfo=UTC)
+from support import at
 
 
 @pytest.fixture

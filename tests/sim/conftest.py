@@ -1,27 +1,21 @@
 """An offline exchange whose clock the test sets."""
 
-from datetime import UTC, datetime
-
 import aiohttp
 import pytest
 
-from chandlery.core.time import to_micros
 from chandlery.sim import SimServer, SyntheticMarket
+from support import moment
 
 
 class SetClock:
     """A clock that stands still until it is set."""
 
     def __init__(self, text: str) -> None:
-        self.now = at(text)
+        self.now = moment(text)
 
     def __call__(self) -> int:
         """What it was set to."""
         return self.now
-
-
-def at(text: str) -> int:
-    return to_micros(datetime.fromisoformat(text).replace(tzinfo=UTC))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import csv
 import io
 import zipfile
-from datetime import UTC, datetime
 from hashlib import sha256
 from xml.etree import ElementTree as ET
 
@@ -12,14 +11,11 @@ import pytest
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.time import DAY, to_micros
+from chandlery.core.time import DAY
 from chandlery.sim import SimServer, SyntheticMarket
+from support import moment
 
 S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
-
-
-def at(text):
-    return to_micros(datetime.fromisoformat(text).replace(tzinfo=UTC))
 
 
 async def get(http, url):
@@ -55,7 +51,7 @@ async def test_files_hold_the_market(http, sim, market, path, market_type, symbo
     """Name, checksum, header line and rows of each kind of file are as in the archive."""
     name, rows = await read(http, sim, path)
     header = rows.pop(0) if rows[0][0] == "open_time" else None
-    columns = market.candles(MarketType(market_type), symbol, Interval(interval), Span(at(start), at(end)))
+    columns = market.candles(MarketType(market_type), symbol, Interval(interval), Span(moment(start), moment(end)))
     unit = 1 if market_type == "spot" and start >= "2025" else 1000
 
     assert name == path.rsplit("/", maxsplit=1)[-1].replace(".zip", ".csv")
@@ -78,9 +74,9 @@ async def test_files_appear_when_they_should(http, sim, clock, path, since):
     """A day appears 24 hours after its end, a month on the Monday after it; until then both files are 404."""
     base = sim.endpoints["binance_spot"]["archive"]
     for ending in ("", ".CHECKSUM"):
-        clock.now = at(since) - 1
+        clock.now = moment(since) - 1
         assert (await get(http, f"{base}/data/{path}{ending}"))[0] == 404
-        clock.now = at(since)
+        clock.now = moment(since)
         assert (await get(http, f"{base}/data/{path}{ending}"))[0] == 200
 
 
@@ -107,8 +103,8 @@ async def test_what_is_not_there_is_404(http, sim, path):
 
 async def test_a_day_without_candles_has_no_file(http, clock):
     """A day that was halted from end to end is 404 and is not listed."""
-    halted = SyntheticMarket(listed=at("2024-01-01"), halts=[Span(at("2024-01-03"), at("2024-01-04"))])
-    clock.now = at("2024-01-06")
+    halted = SyntheticMarket(listed=moment("2024-01-01"), halts=[Span(moment("2024-01-03"), moment("2024-01-04"))])
+    clock.now = moment("2024-01-06")
     async with SimServer(halted, clock=clock, tick_s=None) as sim:
         keys, _ = await listing(http, sim, "data/spot/daily/klines/BTCUSDT/1m/")
 
@@ -137,7 +133,7 @@ async def test_the_listing_pages_through_everything(http, sim, clock):
     assert "data/spot/monthly/klines/BTCUSDT/1mo/" in (await listing(http, sim, "data/spot/monthly/klines/BTCUSDT/"))[1]
 
     keys, _ = await listing(http, sim, "data/spot/daily/klines/BTCUSDT/1d/")
-    days = (at("2025-03-11") - at("2017-08-17")) // DAY
+    days = (moment("2025-03-11") - moment("2017-08-17")) // DAY
     assert len(keys) == len(set(keys)) == 2 * days
     assert keys == sorted(keys)
     last = [key for key in keys if key.endswith(".zip")][-1]

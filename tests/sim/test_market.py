@@ -2,54 +2,18 @@
 
 import time
 from datetime import UTC, datetime
-from decimal import Decimal
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, add_months, to_micros
+from chandlery.core.moment import to_micros
+from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, add_months
 from chandlery.sim import SyntheticMarket
+from support import LINEAR, SPOT, body, rows, summed
 
-SPOT, LINEAR, INVERSE = MarketType.SPOT, MarketType.FUTURES_USDT, MarketType.FUTURES_COIN
-SYMBOLS = [
-    (SPOT, "BTCUSDT"),
-    (SPOT, "DOGEUSDT"),
-    (LINEAR, "ETHUSDT"),
-    (INVERSE, "BTCUSD_PERP"),
-    (INVERSE, "ADAUSD_PERP"),
-]
 NEW_YEAR = to_micros(datetime(2024, 12, 31, tzinfo=UTC))
-COLUMNS = [
-    "open_time",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "close_time",
-    "quote_asset_volume",
-    "count",
-    "taker_buy_volume",
-    "taker_buy_quote_volume",
-]
-
-
-def rows(lines):
-    """Lines as open_time and decimals."""
-    return [[Decimal(field) for field in line.decode().split(",")] for line in lines]
-
-
-def summed(parts):
-    """One candle out of shorter ones, by decimals."""
-    sums = [sum(part[place] for part in parts) for place in (5, 7, 8, 9, 10)]
-    return [parts[0][1], max(p[2] for p in parts), min(p[3] for p in parts), parts[-1][4], *sums]
-
-
-def body(row):
-    return [row[place] for place in (1, 2, 3, 4, 5, 7, 8, 9, 10)]
 
 
 @settings(max_examples=40, deadline=None)

@@ -14,7 +14,8 @@ from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.time import DAY, HOUR, to_micros
+from chandlery.core.moment import to_micros
+from chandlery.core.time import DAY, HOUR
 from chandlery.sim import RecordedMarket, SimServer
 
 RECORDED = Path(__file__).parents[2].parent / "shared/recorded/binance-vision"

@@ -1,23 +1,18 @@
 """The REST interfaces, by their documented rules."""
 
-from datetime import UTC, datetime
-
 import pytest
 
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.time import DAY, HOUR, MINUTE, to_micros
+from chandlery.core.time import DAY, HOUR, MINUTE
 from chandlery.sim import SimServer, SyntheticMarket
+from support import moment
 
 SPOT, LINEAR, INVERSE = "binance_spot", "binance_perpetual", "binance_inverse"
 PREFIX = {SPOT: "/api/v3", LINEAR: "/fapi/v1", INVERSE: "/dapi/v1"}
 SYMBOL = {SPOT: "BTCUSDT", LINEAR: "BTCUSDT", INVERSE: "BTCUSD_PERP"}
 MARKET = {SPOT: MarketType.SPOT, LINEAR: MarketType.FUTURES_USDT, INVERSE: MarketType.FUTURES_COIN}
-
-
-def at(text):
-    return to_micros(datetime.fromisoformat(text).replace(tzinfo=UTC))
 
 
 async def ask(http, sim, exchange, path, **params):
@@ -35,7 +30,7 @@ async def opens(http, sim, exchange, interval="1m", **params):
 @pytest.mark.parametrize("exchange", [SPOT, LINEAR, INVERSE])
 async def test_rows_are_the_market(http, sim, market, exchange):
     """Twelve columns, decimals as strings, times in milliseconds, the numbers those of the market."""
-    start = at("2025-01-01")
+    start = moment("2025-01-01")
     _, rows, _ = await ask(
         http, sim, exchange, "/klines", symbol=SYMBOL[exchange], interval="1h", startTime=start // 1000, endTime=start // 1000 + 3 * 3_600_000 - 1
     )  # fmt: skip
@@ -52,8 +47,8 @@ async def test_rows_are_the_market(http, sim, market, exchange):
 @pytest.mark.parametrize("exchange", [SPOT, LINEAR, INVERSE])
 async def test_both_bounds_are_inclusive_open_times(http, sim, exchange):
     """A start within a candle begins with the next, an end within one ends with it."""
-    start, end = at("2025-03-12T09:00") // 1000, at("2025-03-12T09:05") // 1000
-    whole = [at("2025-03-12T09:00") + n * MINUTE for n in range(6)]
+    start, end = moment("2025-03-12T09:00") // 1000, moment("2025-03-12T09:05") // 1000
+    whole = [moment("2025-03-12T09:00") + n * MINUTE for n in range(6)]
 
     assert await opens(http, sim, exchange, startTime=start, endTime=end) == whole
     assert await opens(http, sim, exchange, startTime=start + 1, endTime=end) == whole[1:]
@@ -63,9 +58,9 @@ async def test_both_bounds_are_inclusive_open_times(http, sim, exchange):
 
 async def test_which_rows_a_limit_keeps(http, sim):
     """The oldest from a start, else the newest; COIN-M always the newest."""
-    start, end = at("2025-03-12T09:00"), at("2025-03-12T09:59")
+    start, end = moment("2025-03-12T09:00"), moment("2025-03-12T09:59")
     bounds = {"startTime": start // 1000, "endTime": end // 1000, "limit": 2}
-    newest = [at("2025-03-12T10:19"), at("2025-03-12T10:20")]
+    newest = [moment("2025-03-12T10:19"), moment("2025-03-12T10:20")]
 
     for exchange in (SPOT, LINEAR):
         assert await opens(http, sim, exchange, **bounds) == [start, start + MINUTE]
@@ -105,26 +100,26 @@ async def test_the_running_candle_is_the_last(http, sim, market, clock, exchange
 
 async def test_the_oldest_candle(http, sim):
     """From time zero on, the first candle there is; nothing beyond now."""
-    assert await opens(http, sim, SPOT, "1d", startTime=0, limit=1) == [at("2017-08-17")]
-    assert await opens(http, sim, LINEAR, "1M", startTime=0, limit=1) == [at("2019-09-01")]
-    assert await opens(http, sim, SPOT, startTime=at("2025-03-13") // 1000) == []
+    assert await opens(http, sim, SPOT, "1d", startTime=0, limit=1) == [moment("2017-08-17")]
+    assert await opens(http, sim, LINEAR, "1M", startTime=0, limit=1) == [moment("2019-09-01")]
+    assert await opens(http, sim, SPOT, startTime=moment("2025-03-13") // 1000) == []
 
 
 async def test_a_page_leaps_over_a_halt(http, clock):
     """A page is full although minutes are missing in between."""
-    halt = Span(at("2025-03-12T09:02"), at("2025-03-12T10:00"))
+    halt = Span(moment("2025-03-12T09:02"), moment("2025-03-12T10:00"))
     async with SimServer(SyntheticMarket(halts=[halt]), clock=clock, tick_s=None) as sim:
-        page = await opens(http, sim, SPOT, startTime=at("2025-03-12T09:00") // 1000, limit=4)
-        last = await opens(http, sim, SPOT, endTime=at("2025-03-12T10:00") // 1000, limit=3)
+        page = await opens(http, sim, SPOT, startTime=moment("2025-03-12T09:00") // 1000, limit=4)
+        last = await opens(http, sim, SPOT, endTime=moment("2025-03-12T10:00") // 1000, limit=3)
 
-    expected = [at(f"2025-03-12T{each}") for each in ("09:00", "09:01", "10:00", "10:01")]
+    expected = [moment(f"2025-03-12T{each}") for each in ("09:00", "09:01", "10:00", "10:01")]
     assert page == expected
     assert last == expected[:3]
 
 
 async def test_coin_m_spans_two_hundred_days(http, sim):
     """More is refused; where only one bound is given, the other lies 200 days away."""
-    start = at("2024-01-01")
+    start = moment("2024-01-01")
     status, said, _ = await ask(
         http, sim, INVERSE, "/klines", symbol="BTCUSD_PERP", interval="1d", startTime=start // 1000, endTime=(start + 201 * DAY) // 1000
     )  # fmt: skip
@@ -155,7 +150,7 @@ async def test_refusals(http, sim, params, code):
 
 async def test_futures_have_no_seconds(http, sim):
     """Seconds belong to spot alone; there a start may be in microseconds."""
-    start = at("2025-03-12T09:00")
+    start = moment("2025-03-12T09:00")
     status, said, _ = await ask(http, sim, LINEAR, "/klines", symbol="BTCUSDT", interval="1s")
     assert (status, said["code"]) == (400, -1120)
     assert await opens(http, sim, SPOT, "1s", startTime=start, limit=1) == [start]
@@ -171,7 +166,7 @@ async def test_unknown_paths_are_404(http, sim):
 @pytest.mark.parametrize("exchange", [LINEAR, INVERSE])
 async def test_funding_rates(http, sim, market, exchange):
     """Both bounds inclusive, oldest first, the oldest of the span where it holds more than the limit."""
-    known = market.funding(MARKET[exchange], SYMBOL[exchange], Span(at("2025-01-01"), at("2025-01-11")))
+    known = market.funding(MARKET[exchange], SYMBOL[exchange], Span(moment("2025-01-01"), moment("2025-01-11")))
     moments = known["open_time"].tolist()
     first, last = moments[0] // 1000, moments[5] // 1000
 
@@ -184,7 +179,7 @@ async def test_funding_rates(http, sim, market, exchange):
     assert all(float(row["markPrice"]) > 0 for row in rows)
     assert await page(startTime=first, endTime=last, limit=2) == rows[:2]
     assert len(await page()) == 100
-    assert (await page())[-1]["fundingTime"] * 1000 <= at("2025-03-12T10:21")
+    assert (await page())[-1]["fundingTime"] * 1000 <= moment("2025-03-12T10:21")
 
 
 async def test_weights_and_what_follows_when_they_are_used_up(http, market, clock):

@@ -9,7 +9,8 @@ import pytest
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.time import DAY, to_micros
+from chandlery.core.moment import to_micros
+from chandlery.core.time import DAY
 
 START = to_micros(datetime(2024, 12, 30, tzinfo=UTC))
 MARKETS = [

@@ -8,7 +8,8 @@ import pytest
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.time import MINUTE, SECOND, to_micros
+from chandlery.core.moment import to_micros
+from chandlery.core.time import MINUTE, SECOND
 from chandlery.sim import SimServer
 
 SPOT, LINEAR, INVERSE = "binance_spot", "binance_perpetual", "binance_inverse"

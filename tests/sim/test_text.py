@@ -5,33 +5,13 @@ from datetime import UTC, datetime
 import pytest
 
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.time import DAY, HOUR, to_micros
+from chandlery.core.moment import to_micros
+from chandlery.core.time import DAY, HOUR
 from chandlery.sim import SyntheticMarket
+from support import COLUMNS, LINEAR, SPOT, SYMBOLS
 
-SPOT, LINEAR, INVERSE = MarketType.SPOT, MarketType.FUTURES_USDT, MarketType.FUTURES_COIN
-SYMBOLS = [
-    (SPOT, "BTCUSDT"),
-    (SPOT, "DOGEUSDT"),
-    (LINEAR, "ETHUSDT"),
-    (INVERSE, "BTCUSD_PERP"),
-    (INVERSE, "ADAUSD_PERP"),
-]
 NEW_YEAR = to_micros(datetime(2024, 12, 31, tzinfo=UTC))
-COLUMNS = [
-    "open_time",
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "close_time",
-    "quote_asset_volume",
-    "count",
-    "taker_buy_volume",
-    "taker_buy_quote_volume",
-]
 
 
 @pytest.mark.parametrize(("market_type", "symbol"), SYMBOLS)

@@ -13,7 +13,8 @@ import typer
 
 from chandlery.cli import arguments, output
 from chandlery.core.errors import InvalidInput, UnknownName
-from chandlery.core.time import date_text, to_micros
+from chandlery.core.moment import to_micros
+from chandlery.core.time import date_text
 
 if TYPE_CHECKING:
     from chandlery.storage.arrow_cache import UnifiedCacheManager

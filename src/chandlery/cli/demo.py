@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from chandlery.cli import output
 from chandlery.cli.fetch import counting_retries, progress_bar
+from chandlery.core.moment import to_micros
 from chandlery.core.provenance import Provenance
-from chandlery.core.time import iso, to_micros
+from chandlery.core.time import iso
 
 if TYPE_CHECKING:
     import pyarrow as pa

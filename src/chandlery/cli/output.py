@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from chandlery.core.gaps import Span
+from chandlery.core.moment import to_micros
 from chandlery.core.provenance import Provenance
-from chandlery.core.time import iso, to_micros
+from chandlery.core.time import iso
 
 if TYPE_CHECKING:
     import pyarrow as pa

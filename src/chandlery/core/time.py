@@ -7,8 +7,6 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import TypeAlias
 
-from chandlery.core.errors import InvalidRange
-
 Micros: TypeAlias = int
 """A moment, or a length of time, in microseconds."""
 
@@ -40,21 +38,8 @@ class Unit(Enum):
         return moment // self.value
 
 
-def to_micros(moment: datetime, *, name: str = "the datetime") -> Micros:
-    """
-    The microseconds of an aware datetime.
-
-    Raises:
-        InvalidRange: For a naive datetime, whose time zone would have to be guessed.
-    """
-    if not isinstance(moment, datetime):
-        raise InvalidRange(
-            f"{name} is a {type(moment).__name__}; give an aware datetime, e.g. datetime(2024, 1, 1, tzinfo=timezone.utc)"
-        )
-    if moment.utcoffset() is None:
-        raise InvalidRange(
-            f"{name} {moment} has no time zone; say which, e.g. {moment.isoformat(sep=' ')}+00:00 or .replace(tzinfo=timezone.utc)"
-        )
+def micros_of(moment: datetime) -> Micros:
+    """The microseconds of a datetime that has a time zone."""
     return (moment - _EPOCH) // _MICROSECOND
 
 
@@ -87,4 +72,4 @@ def add_months(moment: Micros, months: int) -> Micros:
     """00:00 UTC of the first day of the month that lies ``months`` after the one of ``moment``."""
     date = to_datetime(moment)
     index = date.year * 12 + date.month - 1 + months
-    return to_micros(datetime(index // 12, index % 12 + 1, 1, tzinfo=UTC))
+    return micros_of(datetime(index // 12, index % 12 + 1, 1, tzinfo=UTC))

@@ -15,9 +15,10 @@ from chandlery.core.errors import Closed, IncompleteData, InvalidInput, InvalidR
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
 from chandlery.core.provenance import SourceSpan
 from chandlery.core.query import CandleQuery, ChartType, DataProvider, DataSource
-from chandlery.core.time import HOUR, Clock, Micros, iso, to_micros
+from chandlery.core.time import HOUR, Clock, Micros, iso
 from chandlery.history.assemble import Assembled, assemble
 from chandlery.history.execute import Keep, Progress
 from chandlery.history.factory import DataClientFactory

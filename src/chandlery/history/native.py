@@ -11,9 +11,9 @@ from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
 from chandlery.core.provenance import Provenance
 from chandlery.core.query import ChartType, DataProvider, DataSource
-from chandlery.core.time import to_micros
 from chandlery.history.interfaces import DataClientInterface, Resources
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient

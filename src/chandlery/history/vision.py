@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 import numpy as np
 from msgspec import Struct, structs
@@ -24,10 +23,10 @@ from chandlery.history.native import NativeClient
 from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.storage.frame import slice_span, table_of
 
-_BATCH_BYTES = 1 << 19
+_BATCH_BYTES = 1 << 20
 """How much is collected before it is unzipped and parsed, while more is downloaded."""
-_BATCHES_AT_ONCE = 2
-"""So that one is parsed while the one before it is written to the cache."""
+_BATCHES_AT_ONCE = 3
+"""So that some are unzipped and parsed while one is written to the cache."""
 _HELD_TEXT = 512 << 20
 """How much text may wait to be parsed."""
 _ROW_TEXT = 130
@@ -147,15 +146,13 @@ class VisionDataClient(NativeClient):
         return _Download(file, zipped, sha256, self.shared.clock())
 
     async def _with_checksum(self, file: ArchiveFile) -> tuple[bytes, str]:
+        """One after the other, so that each file that is under way needs one connection."""
         request = self._request(file)
-        zipped, expected = await asyncio.gather(_outcome(self.shared.http.send(request)), _outcome(self.checksum(file)))
-        if isinstance(zipped, ChandleryError):
-            raise zipped
-        if isinstance(expected, NotFound):
-            raise ChecksumMismatch(f"{request.url} has no .CHECKSUM, so it cannot be proved")
-        if isinstance(expected, ChandleryError):
-            raise expected
-        return zipped.body, expected
+        zipped = await self.shared.http.send(request)
+        try:
+            return zipped.body, await self.checksum(file)
+        except NotFound as error:
+            raise ChecksumMismatch(f"{request.url} has no .CHECKSUM, so it cannot be proved") from error
 
     def _open(self, downloads: Sequence[_Download]) -> list[_Download]:
         return [self._opened(each) if each.sha256 else each for each in downloads]
@@ -208,11 +205,3 @@ class VisionDataClient(NativeClient):
 
 def _refused(file: ArchiveFile, kind: EventKind, error: ChandleryError, *, suspect: bool = False) -> _Download:
     return _Download(file, events=[Event(file.span.start, file.span.end, kind, str(error))], suspect=suspect)
-
-
-async def _outcome(awaitable: Awaitable[Any]) -> Any:
-    """The result, or the error as a value, so that the other of two requests is not cancelled."""
-    try:
-        return await awaitable
-    except ChandleryError as error:
-        return error

@@ -16,7 +16,8 @@ from msgspec import Struct
 
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
-from chandlery.core.time import DAY, Clock, Micros, add_months, date_text, month_of, to_micros
+from chandlery.core.moment import to_micros
+from chandlery.core.time import DAY, Clock, Micros, add_months, date_text, month_of
 from chandlery.sim.faults import FaultKind, Faults
 from chandlery.sim.market import Market
 from chandlery.sim.reply import Reply

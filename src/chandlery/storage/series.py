@@ -15,8 +15,9 @@ from chandlery.core.errors import InvalidSymbol
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
 from chandlery.core.query import CandleQuery, ChartType, DataProvider
-from chandlery.core.time import DAY, Micros, date_text, to_micros
+from chandlery.core.time import DAY, Micros, date_text
 
 _LONGEST_NAME = 120
 """In bytes; file systems allow 255, and suffixes need some."""

@@ -1,0 +1,67 @@
+"""What several test files need."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from chandlery.core.instrument import MarketType
+from chandlery.core.moment import to_micros
+
+SPOT, LINEAR, INVERSE = MarketType.SPOT, MarketType.FUTURES_USDT, MarketType.FUTURES_COIN
+
+SYMBOLS = [
+    (SPOT, "BTCUSDT"),
+    (SPOT, "DOGEUSDT"),
+    (LINEAR, "ETHUSDT"),
+    (INVERSE, "BTCUSD_PERP"),
+    (INVERSE, "ADAUSD_PERP"),
+]
+"""A few series of each market."""
+
+COLUMNS = [
+    "open_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "close_time",
+    "quote_asset_volume",
+    "count",
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+]
+"""The places of an archive row."""
+
+
+def at(*parts: int) -> datetime:
+    """A UTC datetime."""
+    return datetime(*parts, tzinfo=UTC)
+
+
+def micros(*parts: int) -> int:
+    """A UTC datetime as microseconds."""
+    return to_micros(at(*parts))
+
+
+def moment(text: str) -> int:
+    """ISO 8601 without a time zone, read as UTC, as microseconds."""
+    return to_micros(datetime.fromisoformat(text).replace(tzinfo=UTC))
+
+
+def rows(lines: Sequence[bytes]) -> list[list[Decimal]]:
+    """Lines of an archive file as decimals."""
+    return [[Decimal(field) for field in line.decode().split(",")] for line in lines]
+
+
+def summed(parts: Sequence[Sequence[Decimal]]) -> list[Decimal | int]:
+    """One candle out of shorter ones, without its times."""
+    sums = [sum(part[place] for part in parts) for place in (5, 7, 8, 9, 10)]
+    return [parts[0][1], max(part[2] for part in parts), min(part[3] for part in parts), parts[-1][4], *sums]
+
+
+def body(row: Sequence[Decimal]) -> list[Decimal]:
+    """A candle without its times."""
+    return [row[place] for place in (1, 2, 3, 4, 5, 7, 8, 9, 10)]
