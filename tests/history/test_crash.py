@@ -9,6 +9,8 @@ import sys
 from datetime import UTC, datetime
 from textwrap import dedent
 
+import pytest
+
 from chandlery.core.interval import Interval
 from chandlery.storage.arrow_cache import UnifiedCacheManager
 
@@ -61,12 +63,16 @@ def test_two_processes_fill_one_cache_at_once(exchange, tmp_path):
     assert [] == exchange.asked("2024-03"), "all of it came from the cache"
 
 
-def test_kill_9_in_the_middle_of_a_fill_leaves_a_clean_cache(exchange, tmp_path):
-    """Eight times at a random moment: what is there verifies, and the rest is fetched again."""
+@pytest.mark.parametrize(
+    "rounds", [8, pytest.param(150, marks=[pytest.mark.soak, pytest.mark.timeout(600)])], ids=["a few times", "often"]
+)
+def test_kill_9_in_the_middle_of_a_fill_leaves_a_clean_cache(exchange, tmp_path, rounds):
+    """Each time at a random moment: what is there verifies, and the rest is fetched again."""
     chance = random.Random(11)
     killed = 0
-    for _ in range(8):
-        process = filling(exchange, tmp_path)
+    for number in range(rounds):
+        cache = tmp_path / str(number // 8)  # a new one now and then, lest all be there already
+        process = filling(exchange, cache)
         assert "ready\n" == process.stdout.readline()
         try:
             process.wait(chance.uniform(0.02, 0.5))
@@ -74,10 +80,10 @@ def test_kill_9_in_the_middle_of_a_fill_leaves_a_clean_cache(exchange, tmp_path)
             process.send_signal(signal.SIGKILL)
             killed += 1
         process.communicate(timeout=30)
-        checked = UnifiedCacheManager(tmp_path).verify()
+        checked = UnifiedCacheManager(cache).verify()
         assert checked.ok, checked.damaged
         assert 0 == checked.set_aside
 
-    assert killed >= 4
-    assert_clean_and_right(exchange, tmp_path)
+    assert killed >= rounds // 2
+    assert_clean_and_right(exchange, cache)
     assert [] == [path for path in tmp_path.rglob("*") if path.suffix in {".tmp", ".damaged"}]

@@ -229,9 +229,10 @@ def test_pitfall_16_what_an_exchange_cannot_answer_is_refused_before_it_is_sent(
 def test_pitfall_17_a_pause_that_one_process_is_told_holds_for_all(exchange):
     """Of two processes one is refused with Retry-After: 2; the other, which knows nothing of it, waits as well."""
     code = """
-        import sys, time
+        import logging, sys, time
         from datetime import datetime, timezone
         from chandlery import DataSourceManager, MarketType
+        logging.basicConfig()
         endpoints = {"binance_spot": {"rest": sys.argv[1], "archive": sys.argv[1]}}
         with DataSourceManager(use_cache=False, endpoints=endpoints) as manager:
             day = datetime(2024, 5, 1, tzinfo=timezone.utc)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import subprocess
+import sys
 import time
 from email.utils import formatdate
+from textwrap import dedent
 
 import pytest
 
@@ -326,3 +329,36 @@ async def test_back_off_waits(server, client):
     await client.send(server.request())
 
     assert 0.1 <= server.times[1] - server.times[0] < 5
+
+
+def test_a_retry_says_nothing_to_those_who_have_not_asked_for_logs():
+    """Nothing on stdout or stderr where logging is not configured; a warning where it is."""
+    code = """
+        import asyncio, sys
+        from chandlery.core.errors import ExchangeUnavailable
+        from chandlery.core.wire import Request
+        from chandlery.net.http import HttpClient
+        from chandlery.testing import no_waiting
+
+        async def main():
+            async with HttpClient(retry_count=1, connect_timeout_s=1) as http:
+                try:
+                    await http.send(Request("http://127.0.0.1:9"))
+                except ExchangeUnavailable:
+                    print(http.retries)
+
+        if sys.argv[1:]:
+            import logging
+            logging.basicConfig()
+        with no_waiting():
+            asyncio.run(main())
+    """
+    quiet, asked = (
+        subprocess.run(
+            [sys.executable, "-c", dedent(code), *more], capture_output=True, text=True, timeout=60, check=True
+        )
+        for more in ([], ["logs"])
+    )
+
+    assert ("1\n", "") == (quiet.stdout, quiet.stderr)
+    assert "retry" in asked.stderr

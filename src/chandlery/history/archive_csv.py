@@ -89,7 +89,7 @@ def _body(text: bytes) -> bytes:
 
 
 def _lines(body: bytes) -> int:
-    """``body.count(b"\\n")``, six times as fast where lines are short."""
+    """The number of line ends; six times as fast as ``bytes.count`` where lines are short."""
     return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord("\n")))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from msgspec import Struct, structs
@@ -31,6 +32,8 @@ _HELD_TEXT = 512 << 20
 """How much text may wait to be parsed."""
 _ROW_TEXT = 130
 """About how long a row is."""
+
+_T = TypeVar("_T")
 
 Deliver = Callable[[FetchResult], Awaitable[None]]
 
@@ -146,13 +149,16 @@ class VisionDataClient(NativeClient):
         return _Download(file, zipped, sha256, self.shared.clock())
 
     async def _with_checksum(self, file: ArchiveFile) -> tuple[bytes, str]:
-        """One after the other, so that each file that is under way needs one connection."""
+        """Both at once: for a file of a day the way there and back takes longer than all else."""
         request = self._request(file)
-        zipped = await self.shared.http.send(request)
-        try:
-            return zipped.body, await self.checksum(file)
-        except NotFound as error:
-            raise ChecksumMismatch(f"{request.url} has no .CHECKSUM, so it cannot be proved") from error
+        zipped, expected = await asyncio.gather(_outcome(self.shared.http.send(request)), _outcome(self.checksum(file)))
+        if isinstance(zipped, ChandleryError):
+            raise zipped
+        if isinstance(expected, NotFound):
+            raise ChecksumMismatch(f"{request.url} has no .CHECKSUM, so it cannot be proved") from expected
+        if isinstance(expected, ChandleryError):
+            raise expected
+        return zipped.body, expected
 
     def _open(self, downloads: Sequence[_Download]) -> list[_Download]:
         return [self._opened(each) if each.sha256 else each for each in downloads]
@@ -205,3 +211,11 @@ class VisionDataClient(NativeClient):
 
 def _refused(file: ArchiveFile, kind: EventKind, error: ChandleryError, *, suspect: bool = False) -> _Download:
     return _Download(file, events=[Event(file.span.start, file.span.end, kind, str(error))], suspect=suspect)
+
+
+async def _outcome(awaitable: Awaitable[_T]) -> _T | ChandleryError:
+    """The result, or the error as a value, so that the other of two requests is not cancelled."""
+    try:
+        return await awaitable
+    except ChandleryError as error:
+        return error

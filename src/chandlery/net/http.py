@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cache
@@ -40,6 +41,9 @@ _READ_BUFFER = 1 << 20
 _MOST_REDIRECTS = 3
 
 _T = TypeVar("_T")
+
+# A library does not write to the stderr of those who have not asked for logs.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 ErrorOf = Callable[[Response], ChandleryError | None]
 """What an answer with a 4xx status says, in the exchange's own terms; ``None`` where nothing."""

@@ -1,0 +1,187 @@
+"""``make bench``: chandlery against hand-written pipelines, as ratios within one run; see docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pipelines
+from exchange import DISTANT, INTERVAL, LATENCY_S, SYMBOL, Endpoints, clock, monthly_url, served, urls, warm_up
+from measure import Ratio, interleaved
+
+from chandlery.history.manager import DataSourceManager
+
+COLD = date(2024, 3, 12), date(2024, 4, 11)
+"""Thirty days of which no whole month is part, so that they come by daily files."""
+MONTH = date(2024, 4, 1), date(2024, 5, 1)
+YEAR = date(2023, 1, 1), date(2024, 1, 1)
+REST_ROWS = 5000
+
+
+def main() -> int:
+    """Measure and print; 1 where a target is missed and ``--check`` asks for that."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="exit with 1 where a target is missed")
+    parser.add_argument("--rounds", type=int, default=15, help="how often each work is timed")
+    arguments = parser.parse_args()
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, medians of {arguments.rounds} rounds\n")
+    with tempfile.TemporaryDirectory(prefix="chandlery-bench-") as name, served() as endpoints:
+        folder = Path(name)
+        ratios = [
+            *cold(endpoints, folder, arguments.rounds),
+            *warm(endpoints, folder, arguments.rounds),
+            memory(folder),
+        ]
+        rest(endpoints, arguments.rounds)
+    imports()
+    print()
+    for ratio in ratios:
+        print(ratio)
+    return int(arguments.check and not all(ratio.met for ratio in ratios))
+
+
+def cold(endpoints: Endpoints, folder: Path, rounds: int) -> list[Ratio]:
+    """Thirty days from the archive into an empty cache."""
+    daily, monthly = urls(endpoints, *COLD), [monthly_url(endpoints, MONTH[0])]
+    warm_up([*daily, *monthly])
+    warm_up([f"{url}.CHECKSUM" for url in [*daily, *monthly]])
+
+    empty = folder / "empty"
+
+    def ours(span: tuple[date, date], **options: object) -> pd.DataFrame:
+        return get(endpoints, empty, span, **options)
+
+    def clear() -> None:
+        shutil.rmtree(empty, ignore_errors=True)
+        gc.collect()
+
+    _same(ours(COLD), pipelines.by_aiohttp_and_polars(daily), pipelines.by_requests_and_pandas(daily))
+    took = interleaved(
+        {
+            "chandlery": lambda: ours(COLD),
+            "aiohttp + isal + polars": lambda: pipelines.by_aiohttp_and_polars(daily),
+            "requests + zipfile + pandas": lambda: pipelines.by_requests_and_pandas(daily),
+            "chandlery without cache": lambda: ours(COLD, use_cache=False),
+            "chandlery, by one monthly file": lambda: ours(MONTH),
+            "aiohttp + isal + polars, by one monthly file": lambda: pipelines.by_aiohttp_and_polars(monthly),
+        },
+        rounds,
+        clear,
+    )
+    _tell("cold: 30 days of 1m from the archive", took, 30 * 1440)
+    distant = urls(endpoints, *COLD, DISTANT)
+    warm_up([*distant, *(f"{url}.CHECKSUM" for url in distant)])
+    far = {
+        "chandlery": lambda: ours(COLD, symbol=DISTANT),
+        "aiohttp + isal + polars": lambda: pipelines.by_aiohttp_and_polars(distant),
+        "requests + zipfile + pandas": lambda: pipelines.by_requests_and_pandas(distant),
+    }
+    _tell(f"the same, each answer {LATENCY_S * 1000:.0f} ms late", interleaved(far, rounds, clear), 30 * 1440)
+    ours_s = took["chandlery"]
+    return [
+        Ratio("cold 30 days / aiohttp + isal + polars", ours_s / took["aiohttp + isal + polars"], 1.6),
+        Ratio("cold 30 days / requests + zipfile + pandas", ours_s / took["requests + zipfile + pandas"], 0.5),
+    ]
+
+
+def warm(endpoints: Endpoints, folder: Path, rounds: int) -> list[Ratio]:
+    """A year in the cache, by day files; it is left in ``folder / "cache"``."""
+    cache_dir, one = folder / "cache", folder / "year.arrow"
+    frame = get(endpoints, cache_dir, YEAR)
+    pipelines.write_arrow(frame, one)
+    feathers = pipelines.write_feather(frame, folder / "feather")
+    own = sorted(cache_dir.rglob("*.arrow"))
+    rows = len(frame)
+    _same(
+        get(endpoints, cache_dir, YEAR),
+        *(each.set_index("open_time") for each in (pipelines.by_one_arrow_file(one), pipelines.by_feather(feathers))),
+    )
+    del frame
+    took = interleaved(
+        {
+            "chandlery": lambda: get(endpoints, cache_dir, YEAR),
+            "one Arrow file through pyarrow": lambda: pipelines.by_one_arrow_file(one),
+            "read_feather of each day + concat": lambda: pipelines.by_feather(feathers),
+            "the same of the cache's own files": lambda: pipelines.by_feather(own),
+            "chandlery, into Arrow": lambda: get(endpoints, cache_dir, YEAR, output="arrow"),
+        },
+        rounds,
+    )
+    _tell(f"warm: a year of 1m from {len(own)} files of the cache", took, rows)
+    ours_s = took["chandlery"]
+    return [
+        Ratio("warm year / one Arrow file through pyarrow", ours_s / took["one Arrow file through pyarrow"], 2.5),
+        Ratio("warm year / read_feather + concat", ours_s / took["read_feather of each day + concat"], 0.15),
+    ]
+
+
+def memory(folder: Path) -> Ratio:
+    """The peak of a process that reads the year from the cache."""
+    command = [sys.executable, str(Path(__file__).with_name("memory.py")), str(folder / "cache"), *map(str, YEAR)]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout.split()
+    print(f"memory: the frame of the year is {int(said[1]) / 2**20:.1f} MiB\n")
+    return Ratio("peak memory of the warm year / the frame", float(said[0]), 3.0)
+
+
+def rest(endpoints: Endpoints, rounds: int) -> None:
+    """Rows by REST, which is a matter of round trips."""
+    start = datetime(2024, 6, 1, tzinfo=UTC)
+    with DataSourceManager(use_cache=False, endpoints=endpoints, clock=clock) as manager:
+        end = start + timedelta(minutes=REST_ROWS)
+        work = {"chandlery": lambda: manager.get_data(SYMBOL, start, end, INTERVAL, enforce_source="rest")}
+        _tell(
+            f"REST: {REST_ROWS} rows in {REST_ROWS // manager.REST_CHUNK_SIZE} requests",
+            interleaved(work, rounds),
+            REST_ROWS,
+        )
+
+
+def imports() -> None:
+    """What importing costs, bytecode compiled."""
+    works = {
+        f"import {name}": lambda name=name: subprocess.run(
+            [sys.executable, "-c", f"import {name}"], check=True, timeout=60
+        )
+        for name in ("chandlery", "pyarrow")
+    }
+    took = interleaved(works, 5)
+    _tell("import, a whole process each", took, None)
+
+
+def get(
+    endpoints: Endpoints, cache_dir: Path, span: tuple[date, date], symbol: str = SYMBOL, **options: object
+) -> pd.DataFrame:
+    """What a user's script does: open a manager, ask, close it."""
+    start, end = (datetime(each.year, each.month, each.day, tzinfo=UTC) for each in span)
+    with DataSourceManager(cache_dir=cache_dir, endpoints=endpoints, clock=clock) as manager:
+        return manager.get_data(symbol, start, end, INTERVAL, **options)
+
+
+def _same(ours: pd.DataFrame, *others: pd.DataFrame) -> None:
+    """Nothing is compared that does not do the same."""
+    for other in others:
+        pd.testing.assert_frame_equal(
+            ours, other[list(ours.columns)].astype(ours.dtypes), check_index_type=False, check_freq=False
+        )
+
+
+def _tell(title: str, took: dict[str, float], rows: int | None) -> None:
+    print(title)
+    first = next(iter(took.values()))
+    for name, seconds in took.items():
+        rate = f"{rows / seconds:14,.0f} rows/s" if rows else ""
+        print(f"  {name:<46} {seconds * 1000:8.1f} ms   x {first / seconds:5.2f}{rate}")
+    print()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
