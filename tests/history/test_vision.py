@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
@@ -17,7 +18,7 @@ from chandlery.history.plan import ArchiveFile
 from chandlery.history.vision import VisionDataClient
 from chandlery.net.http import HttpClient
 from chandlery.sim.faults import Fault, FaultKind
-from support import at
+from support import at, micros
 
 
 @pytest.fixture
@@ -60,6 +61,20 @@ async def test_results_come_in_the_order_of_the_files(client):
     times = [time for table in tables for time in table["open_time"].to_pylist()]
     assert sorted(times) == times
     assert 9 * 24 == len(times)
+
+
+async def test_months_of_seconds_that_are_not_there_do_not_wait_for_each_other(client):
+    """Each may be so large that only one is held at a time; that none of them comes does not stop the others."""
+    seconds = VisionDataClient(symbol="BTCUSDT", interval=Interval.SECOND_1, resources=client.shared)
+    files = [ArchiveFile(micros(2016, month, 1), monthly=True) for month in range(1, 5)]
+    events = []
+
+    async def keep(part):
+        events.extend(part.events)
+
+    await asyncio.wait_for(seconds.fetch_files(files, keep), 20)
+
+    assert [EventKind.MISSING_ARCHIVE_FILE] * 4 == [event.kind for event in events]
 
 
 async def test_a_file_without_a_checksum_is_not_used(exchange, client):

@@ -68,6 +68,7 @@ class Execution:
         self.parts: list[FetchResult] = []
         self.failure: ChandleryError | None = None
         self._unkept: list[FetchResult] = []
+        self._writing: asyncio.Task[None] | None = None
 
     async def run(self, steps: Sequence[Step]) -> None:
         """
@@ -85,6 +86,8 @@ class Execution:
         except BaseExceptionGroup as group_error:
             raise _first(group_error) from None
         finally:
+            if self._writing is not None:
+                await self._writing
             await self._flush()
 
     async def _by_archive(self, steps: Sequence[ArchiveStep]) -> None:
@@ -106,7 +109,7 @@ class Execution:
         answered: list[Span] = []
 
         async def deliver(part: FetchResult) -> None:
-            await self._write([part])
+            await self._write_soon(part)
             got = [found for each in part.spans for span in wanted if (found := _clipped(each, span))]
             tables = [slice_span(part.table, span) for span in wanted] if part.table is not None else []
             self.parts.append(FetchResult(pa.concat_tables(tables) if tables else None, got, events=part.events))
@@ -189,6 +192,12 @@ class Execution:
     async def _flush(self) -> None:
         parts, self._unkept = self._unkept, []
         await self._write(parts)
+
+    async def _write_soon(self, part: FetchResult) -> None:
+        """Keep ``part`` while the next one is made; one at a time."""
+        if self._writing is not None:
+            await self._writing
+        self._writing = asyncio.create_task(self._write([part]))
 
     async def _write(self, parts: Sequence[FetchResult]) -> None:
         """Keep what is final of ``parts``, which come in any order."""

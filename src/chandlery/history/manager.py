@@ -40,7 +40,7 @@ class DataSourceManager(SourceLimits):
         use_cache: ``False`` neither reads nor writes the cache.
         max_concurrent: The most requests under way at once.
         retry_count: How often a request that failed for a passing reason is repeated.
-        max_concurrent_downloads: The most archive files under way at once; by default 16.
+        max_concurrent_downloads: The most archive files under way at once, each with its checksum; by default 16.
         endpoints: Base URLs in place of an exchange's own, e.g. ``{"binance_spot": {"rest": "http://127.0.0.1:8080"}}``.
         clock: What time it is, in microseconds UTC.
         limiter: The budget of requests; by default the one that all processes of this user share.

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
-from msgspec import Struct, structs
+from msgspec import Struct
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.errors import ChandleryError, ChecksumMismatch, CorruptArchive, ExchangeUnavailable, NotFound
@@ -24,12 +24,12 @@ from chandlery.history.native import NativeClient
 from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.storage.frame import slice_span, table_of
 
-_BATCH_BYTES = 1 << 20
-"""How much is collected before it is unzipped and parsed, while more is downloaded."""
-_BATCHES_AT_ONCE = 3
-"""So that some are unzipped and parsed while one is written to the cache."""
+_BATCH_TEXT = 16 << 20
+"""How much text is collected before it is parsed, while more is downloaded."""
+_SMALL_ZIP = 1 << 18
+"""A zip below this is inflated where it arrives: passing it to a thread would take as long."""
 _HELD_TEXT = 512 << 20
-"""How much text may wait to be parsed."""
+"""How much may wait to be parsed, as text."""
 _ROW_TEXT = 130
 """About how long a row is."""
 
@@ -39,16 +39,14 @@ Deliver = Callable[[FetchResult], Awaitable[None]]
 
 
 class _Download(Struct, frozen=True):
-    """One file: its zip and what it is to hash to, then its text; or why it cannot be used."""
+    """The outcome of one file: its text and the checksum of its zip, or why it cannot be used."""
 
     file: ArchiveFile
-    zipped: bytes = b""
+    text: bytes = b""
     sha256: str = ""
     fetched_at: Micros = 0
-    text: bytes | None = None
     events: Sequence[Event] = ()
-    suspect: bool = False
-    """It is not what the checksum says, and may be so when asked for again."""
+    usable: bool = False
 
 
 class VisionDataClient(NativeClient):
@@ -87,36 +85,26 @@ class VisionDataClient(NativeClient):
         unanswered.
         """
         ill = asyncio.Event()
-        waiting = deque(files)
-        running: deque[asyncio.Task[_Download]] = deque()
-        batch: list[_Download] = []
-        passing_on: deque[asyncio.Task[None]] = deque()
-        ahead = self._ahead(files)
-        async with asyncio.TaskGroup() as group:
-            while waiting or running:
-                while waiting and len(running) < ahead:
-                    running.append(group.create_task(self._download(waiting.popleft(), ill)))
-                batch.append(await running.popleft())
-                if not running or sum(len(each.zipped) for each in batch) >= _BATCH_BYTES:
-                    if len(passing_on) == _BATCHES_AT_ONCE:
-                        await passing_on.popleft()
-                    before = passing_on[-1] if passing_on else None
-                    passing_on.append(group.create_task(self._pass_on(batch, ill, deliver, before)))
-                    batch = []
+        under_way = asyncio.Semaphore(self.shared.max_concurrent_downloads)
+        text = max((self.interval.count(file.span.start, file.span.end) for file in files), default=1) * _ROW_TEXT
+        most = max(1, _HELD_TEXT // text)
+        held = asyncio.Semaphore(most)
 
-    async def _pass_on(
-        self, batch: Sequence[_Download], ill: asyncio.Event, deliver: Deliver, before: asyncio.Task[None] | None
-    ) -> None:
-        """Deliver after ``before``. A file that does not match its checksum is asked for once more."""
-        opened = await asyncio.to_thread(self._open, batch)
-        for place, first in enumerate(opened):
-            if first.suspect:
-                (second,) = await asyncio.to_thread(self._open, [await self._download(first.file, ill)])
-                opened[place] = structs.replace(second, events=[*first.events, *second.events])
-        parsed = await asyncio.to_thread(self._parse, opened)
-        if before is not None:
-            await before
-        await deliver(parsed)
+        async def one(file: ArchiveFile) -> _Download:
+            await held.acquire()
+            async with under_way:
+                return await self._download(file, ill)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = deque(group.create_task(one(file)) for file in files)
+            batch: list[_Download] = []
+            while tasks:
+                batch.append(await tasks.popleft())
+                if not tasks or len(batch) == most or sum(len(each.text) for each in batch) >= _BATCH_TEXT:
+                    await deliver(await asyncio.to_thread(self._parse, batch))
+                    for _ in batch:
+                        held.release()
+                    batch = []
 
     async def checksum(self, file: ArchiveFile) -> str:
         """The SHA-256 that the archive publishes for a file now."""
@@ -127,28 +115,32 @@ class VisionDataClient(NativeClient):
             raise ChecksumMismatch(f"{request.url}.CHECKSUM does not hold a SHA-256")
         return words[0].lower()
 
-    def _ahead(self, files: Sequence[ArchiveFile]) -> int:
-        longest = max((self.interval.count(file.span.start, file.span.end) for file in files), default=1)
-        return max(1, min(self.shared.max_concurrent_downloads, _HELD_TEXT // (longest * _ROW_TEXT + 1)))
-
     def _request(self, file: ArchiveFile) -> Request:
         return self.adapter.archive_request(self.symbol, self.interval, file.start, monthly=file.monthly)
 
     async def _download(self, file: ArchiveFile, ill: asyncio.Event) -> _Download:
-        try:
-            if ill.is_set():
-                raise ExchangeUnavailable("the archive failed for another file, so this one was not asked for")
-            zipped, sha256 = await self._with_checksum(file)
-        except ChecksumMismatch as error:
-            return _refused(file, EventKind.BAD_CHECKSUM, error, suspect=True)
-        except NotFound as error:
-            return _refused(file, EventKind.MISSING_ARCHIVE_FILE, error)
-        except ChandleryError as error:
-            ill.set()
-            return _refused(file, EventKind.BAD_ARCHIVE, error)
-        return _Download(file, zipped, sha256, self.shared.clock())
+        """A file that does not match its checksum, or is no zip, is asked for once more."""
+        events: list[Event] = []
+        for _ in range(2):
+            try:
+                if ill.is_set():
+                    raise ExchangeUnavailable("the archive failed for another file, so this one was not asked for")
+                text, sha256 = await self._proved(file)
+            except (ChecksumMismatch, CorruptArchive) as error:
+                kind = EventKind.BAD_CHECKSUM if isinstance(error, ChecksumMismatch) else EventKind.BAD_ARCHIVE
+                events.append(Event(file.span.start, file.span.end, kind, str(error)))
+            except NotFound as error:
+                events.append(Event(file.span.start, file.span.end, EventKind.MISSING_ARCHIVE_FILE, str(error)))
+                break
+            except ChandleryError as error:
+                ill.set()
+                events.append(Event(file.span.start, file.span.end, EventKind.BAD_ARCHIVE, str(error)))
+                break
+            else:
+                return _Download(file, text, sha256, self.shared.clock(), events, usable=True)
+        return _Download(file, events=events)
 
-    async def _with_checksum(self, file: ArchiveFile) -> tuple[bytes, str]:
+    async def _proved(self, file: ArchiveFile) -> tuple[bytes, str]:
         """Both at once: for a file of a day the way there and back takes longer than all else."""
         request = self._request(file)
         zipped, expected = await asyncio.gather(_outcome(self.shared.http.send(request)), _outcome(self.checksum(file)))
@@ -158,27 +150,17 @@ class VisionDataClient(NativeClient):
             raise ChecksumMismatch(f"{request.url} has no .CHECKSUM, so it cannot be proved") from expected
         if isinstance(expected, ChandleryError):
             raise expected
-        return zipped.body, expected
-
-    def _open(self, downloads: Sequence[_Download]) -> list[_Download]:
-        return [self._opened(each) if each.sha256 else each for each in downloads]
-
-    def _opened(self, download: _Download) -> _Download:
-        try:
-            text = inflate(download.zipped, download.sha256, self._request(download.file).url)
-        except ChecksumMismatch as error:
-            return _refused(download.file, EventKind.BAD_CHECKSUM, error, suspect=True)
-        except CorruptArchive as error:
-            return _refused(download.file, EventKind.BAD_ARCHIVE, error, suspect=True)
-        return structs.replace(download, zipped=b"", text=text)
+        if len(zipped.body) < _SMALL_ZIP:
+            return inflate(zipped.body, expected, request.url), expected
+        return await asyncio.to_thread(inflate, zipped.body, expected, request.url), expected
 
     def _parse(self, downloads: Sequence[_Download]) -> FetchResult:
         events = [event for each in downloads for event in each.events]
-        usable = [(each, each.text) for each in downloads if each.text is not None]
+        usable = [each for each in downloads if each.usable]
         spans: list[SourceSpan] = []
         kept: list[Columns] = []
-        parsed = parse_csv([text for _, text in usable], self.adapter.archive_row)
-        for (download, _), columns in zip(usable, parsed, strict=True):
+        parsed = parse_csv([each.text for each in usable], self.adapter.archive_row)
+        for download, columns in zip(usable, parsed, strict=True):
             if isinstance(columns, CorruptArchive):
                 detail = f"{self.name_of(download.file)}: {columns}"
                 events.append(Event(download.file.span.start, download.file.span.end, EventKind.BAD_ARCHIVE, detail))
@@ -207,10 +189,6 @@ class VisionDataClient(NativeClient):
     def name_of(self, file: ArchiveFile) -> str:
         """How provenance names a file: the archive's name without its ending."""
         return f"{self.symbol}-{self.interval.slug}-{file}"
-
-
-def _refused(file: ArchiveFile, kind: EventKind, error: ChandleryError, *, suspect: bool = False) -> _Download:
-    return _Download(file, events=[Event(file.span.start, file.span.end, kind, str(error))], suspect=suspect)
 
 
 async def _outcome(awaitable: Awaitable[_T]) -> _T | ChandleryError:

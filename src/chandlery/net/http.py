@@ -131,7 +131,14 @@ class HttpClient:
         return await self._retried(request, lambda response: response, error_of)
 
     async def _retried(self, request: Request, use: Callable[[Response], _T], error_of: ErrorOf | None) -> _T:
+        """The first try is made without the machinery for those after it, which would double its cost."""
         url = _url(request)
+        try:
+            return use(await self._attempt(request, url, error_of))
+        except ChandleryError as error:
+            if self._backoff(error) is False:
+                raise
+            failure = error
         async for attempt in stamina.retry_context(
             on=self._backoff,
             attempts=self._retry_count + 1,
@@ -141,7 +148,9 @@ class HttpClient:
             wait_jitter=BACKOFF_JITTER_S,
         ):
             with attempt:
-                self.retries += attempt.num > 1
+                if attempt.num == 1:
+                    raise failure
+                self.retries += 1
                 return use(await self._attempt(request, url, error_of))
         raise AssertionError  # pragma: no cover  # the last attempt returns or raises
 

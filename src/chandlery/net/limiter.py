@@ -90,6 +90,8 @@ class RateLimiter:
                 raise UnsupportedRequest(
                     f"{host} allows a weight of {limit.weight} in {limit.seconds:g} s; {weight} never fits"
                 )
+        if not limits and self._file(host).paused_until() <= self._clock():
+            return
         latest = self._clock() + round(max_wait_s * SECOND)
         while True:
             at = self._book(host, limits, weight, latest)
