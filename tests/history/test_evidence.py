@@ -17,21 +17,9 @@ from chandlery.core.query import OUTPUT_DTYPES, DataSource
 from chandlery.history.manager import DataSourceManager
 from chandlery.sim.recorded import RecordedMarket
 from chandlery.sim.server import running
-from support import at
+from support import COLUMNS, at
 
 NOW = to_micros(datetime(2025, 6, 1, tzinfo=UTC))
-CSV_COLUMNS = (
-    "open",
-    "high",
-    "low",
-    "close",
-    "volume",
-    "close_time",
-    "quote_asset_volume",
-    "count",
-    "taker_buy_volume",
-    "taker_buy_quote_volume",
-)
 
 
 def read_independently(path):
@@ -57,7 +45,7 @@ def assert_equal(frame, rows):
     """Each value of the frame is the float nearest to the decimal of the file."""
     assert list(OUTPUT_DTYPES) == list(frame.columns)
     np.testing.assert_array_equal([row[0] for row in rows], frame.index.asi8)
-    for place, name in enumerate(CSV_COLUMNS, 1):
+    for place, name in enumerate(COLUMNS[1:], 1):
         values = frame[name].array.asi8 if name == "close_time" else frame[name].to_numpy()
         wanted = [row[place] if name == "close_time" else float(row[place]) for row in rows]
         np.testing.assert_array_equal(wanted, values, err_msg=name)

@@ -193,5 +193,5 @@ def close_times(opens: Integers, interval: Interval, venue: Venue) -> Integers:
 
 
 def _months(moments: Integers, later: int) -> Integers:
-    months = moments.astype("datetime64[us]").astype("datetime64[M]") + later
+    months = moments.astype("datetime64[us]").astype("datetime64[M]") + np.timedelta64(later, "M")
     return months.astype("datetime64[us]").astype(np.int64)
