@@ -303,6 +303,15 @@ def test_the_exchanges_clock_decides_what_is_closed(exchange):
     assert at(2025, 3, 20, 11, 59) == frame.index[-1]
 
 
+def test_an_exchange_that_does_not_tell_the_time_is_taken_to_share_ours(exchange):
+    """What is asked for by REST may still succeed; where it does not, that failure is the one reported."""
+    exchange.faults.append(failing("api/v3/time"))
+
+    frame = exchange.manager(retry_count=0).get_data("BTCUSDT", at(2025, 3, 20, 11, 50), at(2025, 3, 20, 13), "1m")
+
+    exchange.assert_same(frame, Interval.MINUTE_1, at(2025, 3, 20, 11, 50), at(2025, 3, 20, 12))
+
+
 def test_a_candle_that_may_still_change_is_not_kept(exchange, tmp_path):
     """It is asked for again: final is what closed a declared while ago."""
     manager = exchange.manager(tmp_path)

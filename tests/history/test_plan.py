@@ -146,6 +146,16 @@ def test_a_forced_source_that_does_not_exist_is_refused():
         laid_out(Span(JAN, JAN + DAY), Interval.MINUTE_1, [], DataSource.VISION, Abilities(archive=False))
 
 
+def test_what_only_an_archive_serves_comes_from_it_however_new():
+    """Its files may not be there yet; nothing else could be asked."""
+    wanted = Span(NOW - 3 * DAY, NOW)
+
+    steps = laid_out(wanted, Interval.HOUR_1, [], abilities=Abilities(rest=False, archive=True))
+
+    assert {ArchiveStep} == {type(step) for step in steps}
+    assert [] == subtract(wanted, [step.span for step in steps])
+
+
 def test_more_than_the_exchange_keeps_is_refused_before_anything_is_sent():
     """A retention of a day answers no question about last week; the error names the oldest moment."""
     with pytest.raises(UnsupportedRequest, match="2024-06-19T12:00:00Z, the oldest moment"):

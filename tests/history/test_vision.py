@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import io
+import zipfile
 from datetime import UTC, datetime
 
 import pytest
+from aiohttp import web
 
 from chandlery.core.errors import NotFound
 from chandlery.core.gaps import Span
@@ -93,3 +97,53 @@ async def test_the_published_checksum_can_be_asked_for(client):
     assert 64 == len(await client.checksum(ArchiveFile(to_micros(at(2024, 5, 2)), monthly=False)))
     with pytest.raises(NotFound):
         await client.checksum(ArchiveFile(to_micros(at(2016, 5, 2)), monthly=False))
+
+
+@pytest.fixture
+async def odd():
+    """An archive whose every file is a right zip of ``text``, with the checksum ``says`` or the right one."""
+    content = {"text": b"", "says": None}
+
+    async def answer(request):
+        target = io.BytesIO()
+        with zipfile.ZipFile(target, "w") as archive:
+            archive.writestr("a.csv", content["text"])
+        right = hashlib.sha256(target.getvalue()).hexdigest()
+        if request.path.endswith(".CHECKSUM"):
+            return web.Response(text=content["says"] or f"{right}  a.zip")
+        return web.Response(body=target.getvalue())
+
+    app = web.Application()
+    app.router.add_get("/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    endpoints = {"binance_spot": {"archive": f"http://127.0.0.1:{runner.addresses[0][1]}"}}
+    async with HttpClient(retry_count=0) as http:
+        resources = Resources(http, lambda: micros(2024, 6, 1), endpoints)
+        yield VisionDataClient(symbol="BTCUSDT", interval=Interval.HOUR_1, resources=resources), content
+    await runner.cleanup()
+
+
+async def test_a_checksum_that_is_none_proves_nothing(odd):
+    """A page in place of a SHA-256, as a proxy may send it."""
+    client, content = odd
+    content["says"] = "<html>hello</html>"
+
+    got = await client.fetch_span(Span(micros(2024, 5, 1), micros(2024, 5, 2)))
+
+    assert 0 == len(got.table)
+    assert {EventKind.BAD_CHECKSUM} == {event.kind for event in got.events}
+    assert "does not hold a SHA-256" in got.events[0].detail
+
+
+async def test_a_proved_file_may_still_hold_no_candles(odd):
+    """It is reported, and its moments stay unanswered."""
+    client, content = odd
+    content["text"] = b"1,these,are,no,candles\n"
+
+    got = await client.fetch_span(Span(micros(2024, 5, 1), micros(2024, 5, 2)))
+
+    assert [] == list(got.spans)
+    assert [EventKind.BAD_ARCHIVE] == [event.kind for event in got.events]
+    assert "not a CSV of candles" in got.events[0].detail

@@ -143,3 +143,24 @@ def test_a_killed_process_gives_its_lock_back(tmp_path):
         process.kill()
     with BudgetFile(path).open() as budget:
         assert Budget() == budget
+
+
+def test_a_pause_is_looked_up_without_taking_a_turn(tmp_path):
+    """Nothing is known where there is no file; a file that is read by halves is read again in turn."""
+    path = tmp_path / "host"
+    file = BudgetFile(path)
+    assert 0 == file.paused_until()
+
+    with file.open() as budget:
+        budget.paused_until = 77
+    assert 77 == file.paused_until()
+
+    path.write_bytes(path.read_bytes()[:-1])
+    assert 0 == file.paused_until()
+    assert 1 == file.damaged
+
+
+def test_a_pause_that_cannot_be_looked_up_is_an_error(tmp_path):
+    """Not a licence to ask."""
+    with pytest.raises(CacheError, match="cannot share rate limits"):
+        BudgetFile(tmp_path).paused_until()

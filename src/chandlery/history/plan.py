@@ -142,7 +142,7 @@ def _mixed_steps(hole: Span, interval: Interval, abilities: Abilities, now: Micr
     if not recent:
         return steps
     if not abilities.rest:
-        return steps + _archive_steps(recent, interval, whole_months_only=True)
+        return _archive_steps(hole, interval, whole_months_only=False)
     chunks = _rest_steps(recent, interval, abilities, now)
     if len(chunks) > abilities.max_chunks and _has_daily_files(interval):
         tried = Span(recent.start, min(recent.end, day_of(now - abilities.earliest)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from chandlery.adapter.base import ExchangeAdapter
@@ -73,11 +74,12 @@ class RestDataClient(NativeClient):
         gaps = [gap for hole in missing for gap in self._reasons(hole, span, listed, again.doubtful)]
         return self._result(span, columns, gaps, [*first.events, *again.events])
 
-    async def running_candle(self, now: Micros) -> Columns:
+    async def running_candle(self, now: Micros) -> pa.Table:
         """The candle that is open at ``now``; no row where the exchange does not send it yet."""
         opened = self.interval.floor(now)
         span = Span(opened, self.interval.step(opened))
-        return (await self._page(span, f"{self.symbol} {self.interval.value} by REST")).columns
+        page = await self._page(span, f"{self.symbol} {self.interval.value} by REST")
+        return table_of(self.chart_type, _whole(page.columns, self.interval))
 
     async def first_open(self) -> Micros | None:
         """The open of the oldest candle that the exchange has, asked for once; ``None`` where it has none."""

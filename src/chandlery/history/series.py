@@ -20,7 +20,7 @@ from chandlery.history.plan import Abilities
 from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
 from chandlery.storage.arrow_cache import UnifiedCacheManager
-from chandlery.storage.frame import empty_table, table_of
+from chandlery.storage.frame import empty_table
 from chandlery.storage.reading import Cached
 from chandlery.storage.series import SeriesKey
 
@@ -86,7 +86,7 @@ class Series:
         running = empty_table(self.key.chart_type)
         opened = self.grid.floor(now)
         if span.holds(opened):
-            running = table_of(self.key.chart_type, await self.rest.running_candle(now))
+            running = await self.rest.running_candle(now)
         table = with_closed(done.table, running)
         return structs.replace(done, table=table, open_candle=opened if len(running) else None)
 
