@@ -698,6 +698,20 @@ def test_a_closed_manager_says_so(exchange):
         manager.get_data("BTCUSDT", at(2024, 5, 1), at(2024, 5, 2), "1h")
 
 
+@pytest.mark.parametrize(
+    ("option", "error", "says"),
+    [
+        ({"market_type": "fx"}, InvalidInput, "market_type is 'fx'; it is one of spot, futures_usdt, futures_coin"),
+        ({"endpoints": {"binance_sopt": {}}}, UnknownName, "binance_sopt, which is no exchange; one of .*binance_spot"),
+        ({"provider": "BINNACE"}, UnknownName, "one of BINANCE"),
+    ],
+)
+def test_a_mistyped_name_never_reaches_the_real_exchange(exchange, option, error, says):
+    """Least of all a mistyped endpoint, which would leave the real one in place."""
+    with pytest.raises(error, match=says):
+        exchange.manager(**option)
+
+
 # Ways to call it
 
 

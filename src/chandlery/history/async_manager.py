@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias, TypeVar
 
 import pyarrow as pa
 from msgspec import structs
 
-from chandlery.core.errors import Closed, IncompleteData, InvalidInput, InvalidRange, UnsupportedRequest
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.errors import Closed, IncompleteData, InvalidInput, InvalidRange, UnknownName, UnsupportedRequest
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
@@ -39,6 +41,8 @@ from chandlery.storage.series import SeriesKey
 Output: TypeAlias = Literal["pandas", "polars", "arrow"]
 OnMissing: TypeAlias = Literal["raise", "report"]
 Endpoints: TypeAlias = Mapping[str, Mapping[str, str]]
+_Member = TypeVar("_Member", bound=Enum)
+
 OnProgress: TypeAlias = Callable[[Progress], None]
 
 
@@ -89,8 +93,12 @@ class AsyncDataSourceManager(SourceLimits):
                 raise InvalidInput(f"{name} is {value}; at least 1 is needed")
         if retry_count < 0:
             raise InvalidInput(f"retry_count is {retry_count}; 0 means no second attempt")
+        unknown = set(endpoints or ()) - set(ExchangeRegistry.names())
+        if unknown:
+            known = ", ".join(ExchangeRegistry.names())
+            raise UnknownName(f"endpoints names {', '.join(sorted(unknown))}, which is no exchange; one of {known}")
         DataClientFactory.discover()
-        self.market_type = MarketType(market_type)
+        self.market_type = _member(MarketType, market_type, "market_type")
         self.provider = DataProvider(provider)
         self.chart_type = ChartType(chart_type)
         self.cache = UnifiedCacheManager(cache_dir) if use_cache else None
@@ -143,7 +151,7 @@ class AsyncDataSourceManager(SourceLimits):
         """See ``DataSourceManager.get_data``."""
         _require_one_of("output", output, ("pandas", "polars", "arrow"))
         _require_one_of("on_missing", on_missing, ("raise", "report"))
-        source = _source(enforce_source)
+        source = _member(DataSource, enforce_source, "enforce_source")
         query = self._query(
             symbol, start_time, end_time, interval, provider or self.provider, chart_type or self.chart_type
         )
@@ -258,12 +266,11 @@ def _require_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
         raise InvalidInput(f"{name} is {value!r}; it is one of {', '.join(known)}")
 
 
-def _source(given: DataSource | str) -> DataSource:
+def _member(kind: type[_Member], given: _Member | str, name: str) -> _Member:
     try:
-        return DataSource(given)
+        return kind(given)
     except ValueError:
-        known = ", ".join(source.value for source in DataSource)
-        raise InvalidInput(f"enforce_source is {given!r}; it is one of {known}") from None
+        raise InvalidInput(f"{name} is {given!r}; it is one of {', '.join(each.value for each in kind)}") from None
 
 
 def _span(start_time: datetime, end_time: datetime, now: Micros) -> Span:
