@@ -26,8 +26,6 @@ from chandlery.storage.frame import slice_span, table_of
 
 _BATCH_TEXT = 16 << 20
 """How much text is collected before it is parsed, while more is downloaded."""
-_SMALL_ZIP = 1 << 18
-"""A zip below this is inflated where it arrives: passing it to a thread would take as long."""
 _HELD_TEXT = 512 << 20
 """How much may wait to be parsed, as text."""
 _ROW_TEXT = 130
@@ -150,8 +148,6 @@ class VisionDataClient(NativeClient):
             raise ChecksumMismatch(f"{request.url} has no .CHECKSUM, so it cannot be proved") from expected
         if isinstance(expected, ChandleryError):
             raise expected
-        if len(zipped.body) < _SMALL_ZIP:
-            return inflate(zipped.body, expected, request.url), expected
         return await asyncio.to_thread(inflate, zipped.body, expected, request.url), expected
 
     def _parse(self, downloads: Sequence[_Download]) -> FetchResult:

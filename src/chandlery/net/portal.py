@@ -11,6 +11,8 @@ from collections.abc import Coroutine
 from concurrent.futures import CancelledError
 from typing import Any, TypeVar
 
+import uvloop
+
 from chandlery.core.errors import Closed, InvalidInput, RequestTimeout
 
 _T = TypeVar("_T")
@@ -85,7 +87,7 @@ class Portal:
         if self._thread is None:
             started = threading.Event()
             self._thread = threading.Thread(
-                target=asyncio.run, args=(self._serve(started),), name="chandlery-portal", daemon=True
+                target=_run, args=(self._serve(started),), name="chandlery-portal", daemon=True
             )
             self._thread.start()
             if not started.wait(_CLOSE_TIMEOUT_S):
@@ -93,7 +95,7 @@ class Portal:
         return self._loop
 
     async def _serve(self, started: threading.Event) -> None:
-        """Live until ``close``; ``asyncio.run`` then cancels and awaits what is left."""
+        """Live until ``close``; the runner then cancels and awaits what is left."""
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         started.set()
@@ -106,6 +108,11 @@ class Portal:
             _left_to_parent.append(self._loop)
         self._lock = threading.Lock()
         self._thread = None
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
 
 
 _portals: weakref.WeakSet[Portal] = weakref.WeakSet()
