@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from msgspec import Struct
+from msgspec import Struct, field
 
 from chandlery.core.errors import InvalidSymbol
 from chandlery.core.gaps import Gap, Span
@@ -24,6 +24,10 @@ from chandlery.storage.frame import empty_table, from_pandas, slice_span
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_UNZIPPING = 2
+"""How many files are unzipped at once: more threads would only wait for each other."""
 
 
 class FetchResult(Struct, frozen=True):
@@ -42,13 +46,14 @@ class FetchResult(Struct, frozen=True):
 
 
 class Resources(Struct, frozen=True):
-    """What clients share: the connection pool, the clock, and base URLs by exchange id."""
+    """What clients share: connections, the clock, base URLs by exchange id, and how much may go on at once."""
 
     http: HttpClient
     clock: Clock
     endpoints: Mapping[str, Mapping[str, str]] = {}
     max_concurrent: int = 50
     max_concurrent_downloads: int = 16
+    unzipping: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UNZIPPING))
 
 
 class DataClientInterface(ABC):

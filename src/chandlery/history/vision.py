@@ -148,7 +148,8 @@ class VisionDataClient(NativeClient):
             raise ChecksumMismatch(f"{request.url} has no .CHECKSUM, so it cannot be proved") from expected
         if isinstance(expected, ChandleryError):
             raise expected
-        return await asyncio.to_thread(inflate, zipped.body, expected, request.url), expected
+        async with self.shared.unzipping:
+            return await asyncio.to_thread(inflate, zipped.body, expected, request.url), expected
 
     def _parse(self, downloads: Sequence[_Download]) -> FetchResult:
         events = [event for each in downloads for event in each.events]

@@ -61,7 +61,11 @@ def joined(pieces: Iterable[_Piece]) -> list[_Piece]:
 
 def clipped(pieces: Iterable[_Piece], span: Span) -> list[_Piece]:
     """What of the spans or gaps lies in ``span``."""
-    return [_at(piece, piece.span.clip(span)) for piece in pieces if piece.span.clip(span)]
+    touching = (piece for piece in pieces if piece.start < span.end and piece.end > span.start)
+    return [
+        piece if span.start <= piece.start and piece.end <= span.end else _at(piece, piece.span.clip(span))
+        for piece in touching
+    ]
 
 
 def fresh(spans: Iterable[SourceSpan]) -> list[SourceSpan]:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,7 @@ class SeriesKey(Struct, frozen=True):
         Raises:
             InvalidSymbol: For a symbol that cannot be a folder's name everywhere.
         """
-        return Path(
-            self.provider.name, self.market_type.name, self.chart_type.name, safe_name(self.symbol), self.interval.slug
-        )
+        return _folder(self)
 
     def file_span(self, moment: Micros) -> Span:
         """
@@ -95,6 +94,12 @@ def day_of_name(name: str) -> Micros | None:
         return to_micros(datetime.fromisoformat(f"{name[:10]}T00:00:00+00:00"))
     except ValueError:
         return None
+
+
+@lru_cache(maxsize=1024)
+def _folder(key: SeriesKey) -> Path:
+    """Asked for at each file, and costly to make and to check."""
+    return Path(key.provider.name, key.market_type.name, key.chart_type.name, safe_name(key.symbol), key.interval.slug)
 
 
 def safe_name(text: str) -> str:
