@@ -14,8 +14,8 @@ from chandlery.core.provenance import Event, Provenance, SourceSpan
 from chandlery.core.query import ChartType
 from chandlery.core.time import Micros
 from chandlery.history.checks import holes
-from chandlery.history.interfaces import FetchResult
-from chandlery.storage.frame import empty_table, open_times, slice_span
+from chandlery.history.interfaces import FetchResult, in_order
+from chandlery.storage.frame import open_times, slice_span
 from chandlery.storage.reading import Cached
 
 
@@ -48,7 +48,7 @@ def assemble(
     A moment that no part answers for, and a candle that is neither there nor in a gap, become
     gaps of their own: no hole is silent.
     """
-    table = _in_order([cached.table, *(part.table for part in parts)], chart_type)
+    table = in_order([cached.table, *(part.table for part in parts)], chart_type)
     spans = [structs.replace(each, cached=True) for each in cached.spans] + [
         each for part in parts for each in part.spans
     ]
@@ -84,22 +84,6 @@ def with_closed(table: pa.Table, running: pa.Table) -> pa.Table:
         for part, flag in ((table, True), (running, False))
     ]
     return pa.concat_tables(marked)
-
-
-def _in_order(tables: Sequence[pa.Table | None], chart_type: ChartType) -> pa.Table:
-    filled = [table for table in tables if table is not None and len(table)]
-    if not filled:
-        return empty_table(chart_type)
-    filled.sort(key=lambda table: int(open_times(table.slice(0, 1))[0]))
-    table = pa.concat_tables(filled)
-    if len(filled) == 1:
-        return table
-    times = open_times(table)
-    if np.all(times[1:] > times[:-1]):
-        return table
-    table = table.sort_by("open_time")
-    times = open_times(table)
-    return table.filter(pa.array(np.concatenate(([True], times[1:] > times[:-1]))))
 
 
 def _by_place(event: Event) -> tuple[Micros, Micros, str, str]:

@@ -35,7 +35,7 @@ from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.storage.arrow_cache import UnifiedCacheManager
-from chandlery.storage.frame import empty_table, to_output
+from chandlery.storage.frame import to_output
 from chandlery.storage.series import SeriesKey
 
 Output: TypeAlias = Literal["pandas", "polars", "arrow"]
@@ -299,8 +299,8 @@ def _keeper(cache: UnifiedCacheManager | None, key: SeriesKey) -> Keep | None:
     if cache is None:
         return None
 
-    def keep(table: pa.Table | None, spans: Sequence[SourceSpan], gaps: Sequence[Gap]) -> None:
-        cache.store(key, empty_table(key.chart_type) if table is None else table, spans, gaps)
+    def keep(table: pa.Table, spans: Sequence[SourceSpan], gaps: Sequence[Gap]) -> None:
+        cache.store(key, table, spans, gaps)
 
     return keep
 

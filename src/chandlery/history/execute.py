@@ -15,14 +15,14 @@ from chandlery.core.interval import Interval
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType, DataSource
 from chandlery.core.time import DAY, Micros, iso
-from chandlery.history.interfaces import DataClientInterface, FetchResult
+from chandlery.history.interfaces import DataClientInterface, FetchResult, in_order
 from chandlery.history.plan import Abilities, ArchiveFile, ArchiveStep, RestStep, Step, rest_chunks
 from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
 from chandlery.storage.frame import slice_span
 
 _KEPT_AT_ONCE = 50_000
-"""How many rows by REST are collected before the cache is written, so that a day is not rewritten for each page."""
+"""How many rows are collected before the cache is written, so that a day is not rewritten for each page of it."""
 
 
 class Progress(Struct, frozen=True):
@@ -33,7 +33,7 @@ class Progress(Struct, frozen=True):
     source: str
 
 
-Keep = Callable[[pa.Table | None, Sequence[SourceSpan], Sequence[Gap]], None]
+Keep = Callable[[pa.Table, Sequence[SourceSpan], Sequence[Gap]], None]
 """Writes final rows to the cache; runs in a thread."""
 
 
@@ -68,7 +68,6 @@ class Execution:
         self.parts: list[FetchResult] = []
         self.failure: ChandleryError | None = None
         self._unkept: list[FetchResult] = []
-        self._writing: asyncio.Task[None] | None = None
 
     async def run(self, steps: Sequence[Step]) -> None:
         """
@@ -86,8 +85,6 @@ class Execution:
         except BaseExceptionGroup as group_error:
             raise _first(group_error) from None
         finally:
-            if self._writing is not None:
-                await self._writing
             await self._flush()
 
     async def _by_archive(self, steps: Sequence[ArchiveStep]) -> None:
@@ -109,7 +106,7 @@ class Execution:
         answered: list[Span] = []
 
         async def deliver(part: FetchResult) -> None:
-            await self._write_soon(part)
+            await self._keep_later(part)
             got = [found for each in part.spans for span in wanted if (found := _clipped(each, span))]
             tables = [slice_span(part.table, span) for span in wanted] if part.table is not None else []
             self.parts.append(FetchResult(pa.concat_tables(tables) if tables else None, got, events=part.events))
@@ -184,20 +181,17 @@ class Execution:
             self._fail([span], GapKind.FETCH_FAILED, str(error))
             return
         self.parts.append(got)
-        self._unkept.append(got)
         self._tell(got.spans)
-        if sum(len(part.table) for part in self._unkept if part.table is not None) >= _KEPT_AT_ONCE:
+        await self._keep_later(got)
+
+    async def _keep_later(self, part: FetchResult) -> None:
+        self._unkept.append(part)
+        if sum(len(each.table) for each in self._unkept if each.table is not None) >= _KEPT_AT_ONCE:
             await self._flush()
 
     async def _flush(self) -> None:
         parts, self._unkept = self._unkept, []
         await self._write(parts)
-
-    async def _write_soon(self, part: FetchResult) -> None:
-        """Keep ``part`` while the next one is made; one at a time."""
-        if self._writing is not None:
-            await self._writing
-        self._writing = asyncio.create_task(self._write([part]))
 
     async def _write(self, parts: Sequence[FetchResult]) -> None:
         """Keep what is final of ``parts``, which come in any order."""
@@ -208,7 +202,7 @@ class Execution:
         tables = [part.table for part in parts if part.table is not None and len(part.table)]
         if not spans:
             return
-        table = pa.concat_tables(tables).sort_by("open_time") if len(tables) > 1 else tables[0] if tables else None
+        table = in_order(tables, self.chart_type)
         gaps = [gap for part in parts for gap in part.gaps if not gap.kind.is_failure and gap.end <= final.end]
         try:
             await asyncio.to_thread(self.keep, table, spans, gaps)

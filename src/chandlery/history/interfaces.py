@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 from msgspec import Struct, field
 
@@ -20,7 +21,7 @@ from chandlery.core.query import ChartType, DataProvider
 from chandlery.core.time import Clock, Micros, to_datetime
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
-from chandlery.storage.frame import empty_table, from_pandas, slice_span
+from chandlery.storage.frame import empty_table, from_pandas, open_times, slice_span
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,3 +137,20 @@ def joined(chart_type: ChartType, parts: Sequence[FetchResult]) -> FetchResult:
         [each for part in parts for each in part.gaps],
         [each for part in parts for each in part.events],
     )
+
+
+def in_order(tables: Sequence[pa.Table | None], chart_type: ChartType) -> pa.Table:
+    """The rows of tables that come in any order, each of which is oldest first; a row that is there twice, once."""
+    filled = [table for table in tables if table is not None and len(table)]
+    if not filled:
+        return empty_table(chart_type)
+    filled.sort(key=lambda table: int(open_times(table.slice(0, 1))[0]))
+    table = pa.concat_tables(filled)
+    if len(filled) == 1:
+        return table
+    times = open_times(table)
+    if np.all(times[1:] > times[:-1]):
+        return table
+    table = table.sort_by("open_time")
+    times = open_times(table)
+    return table.filter(pa.array(np.concatenate(([True], times[1:] > times[:-1]))))
