@@ -401,6 +401,17 @@ def test_a_month_that_is_missing_comes_by_the_day(exchange):
     assert 30 == len([path for path in exchange.asked("/daily/") if path.endswith(".zip")])
 
 
+def test_several_missing_months_all_come_by_the_day(exchange):
+    """Neighbours that are both missing are one hole, and yet each is asked for by its days."""
+    exchange.faults.append(failing(r"1h-2024-0[45]\.zip", FaultKind.MISSING_DAY))
+
+    frame = exchange.manager().get_data("BTCUSDT", at(2024, 3, 1), at(2024, 6, 1), "1h")
+
+    exchange.assert_same(frame, Interval.HOUR_1, at(2024, 3, 1), at(2024, 6, 1))
+    assert {"vision"} == {each.source for each in account(frame).spans}
+    assert 61 == len([path for path in exchange.asked("/daily/") if path.endswith(".zip")])
+
+
 def test_an_archive_that_is_down_is_not_asked_for_every_file(exchange):
     """One file fails after its retries; the others are not waited for, and REST serves the range."""
     exchange.faults.append(failing("/vision/"))

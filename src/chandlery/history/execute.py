@@ -38,7 +38,7 @@ Keep = Callable[[pa.Table, Sequence[SourceSpan], Sequence[Gap]], None]
 
 
 class Execution:
-    """One plan being carried out; ``result`` gives what came of it."""
+    """One plan being carried out: ``parts`` is what came of it, in any order, ``failure`` the first thing that failed."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class Execution:
             return
         left = await self._listed(await self._files(steps))
         monthly = {step.file for step in steps if step.file.monthly}
-        retried = [step for span in left for step in self._daily_instead(span, monthly)]
+        retried = self._daily_instead(left, monthly)
         if retried:
             left = merge([*subtract_all(left, [step.span for step in retried]), *await self._files(retried)])
         if self.source is DataSource.AUTO and self.rest is not None:
@@ -142,17 +142,18 @@ class Execution:
             self._tell(unlisted.spans)
         return subtract_all(left, before)
 
-    def _daily_instead(self, span: Span, monthly: set[ArchiveFile]) -> list[ArchiveStep]:
-        """The days of a month whose file is not to be had, where days have files."""
+    def _daily_instead(self, left: Sequence[Span], monthly: set[ArchiveFile]) -> list[ArchiveStep]:
+        """The days of the months whose files are not to be had, where days have files."""
         if self.interval.longest > DAY:
             return []
         events = [event for part in self.parts for event in part.events]
         missing = {event.start for event in events if event.kind is EventKind.MISSING_ARCHIVE_FILE}
-        for month in monthly:
-            if month.start in missing and month.span.clip(span) == month.span:
-                days = range(month.span.start, month.span.end, DAY)
-                return [ArchiveStep(Span(day, day + DAY), ArchiveFile(day, monthly=False)) for day in days]
-        return []
+        months = [month for month in monthly if month.start in missing and not subtract(month.span, left)]
+        return [
+            ArchiveStep(Span(day, day + DAY), ArchiveFile(day, monthly=False))
+            for month in sorted(months)
+            for day in range(month.span.start, month.span.end, DAY)
+        ]
 
     def _chunks(self, span: Span) -> Iterable[Span]:
         return rest_chunks(span, self.interval, chunk=self.abilities.chunk, longest=self.abilities.longest)
