@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from chandlery.core.errors import UnsupportedRequest
+from chandlery.core.errors import ArchiveError, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
@@ -117,6 +117,36 @@ def test_rows_that_a_restatement_removes_or_adds_have_no_before_or_after(january
     assert (44, 48) == (len(short), len(long))
     assert {None} == {each.before for each in restated.changes}
     assert 4 == len({each.open_time for each in restated.changes})
+
+
+def test_a_replacement_that_cannot_be_used_is_an_error(january, tmp_path):
+    """What is cached stays, and nothing goes into the ledger."""
+    span = ("BTCUSDT", at(2024, 1, 1), at(2024, 1, 3), "1h")
+    with served(january) as sim, manager(sim, tmp_path / "cache") as dsm:
+        before = dsm.get_data(*span)
+    with served(january) as sim, manager(sim, tmp_path / "cache") as dsm:
+        sim.faults.append(Fault(FaultKind.BAD_CHECKSUM, path="01-02.zip", times=None))
+        with pytest.raises(ArchiveError, match=r"2024-01-02 was replaced, and the new one cannot be used: .*SHA-256"):
+            dsm.recheck(*span)
+        after = dsm.get_data(*span)
+
+        assert [] == dsm.cache.restatements()
+    assert before["close"].tolist() == after["close"].tolist()
+
+
+def test_rows_that_came_from_elsewhere_are_not_the_files_business(exchange, tmp_path):
+    """A row that the file lacked and REST gave is no change when the file is replaced and lacks it still."""
+    manager = exchange.manager(tmp_path)
+    span = ("BTCUSDT", at(2024, 5, 1), at(2024, 5, 4), "1h")
+    exchange.faults.append(Fault(FaultKind.MISSING_ROW, path=r"1h-2024-05-02\.zip", times=None))
+    manager.get_data(*span)
+    exchange.faults.append(Fault(FaultKind.CONFLICTING_ROW, path=r"1h-2024-05-02\.zip", times=None))
+
+    changes = [change for restated in manager.recheck(*span) for change in restated.changes]
+
+    assert {None} == {change.after for change in changes}, "only the rows that now contradict each other are gone"
+    assert len({change.open_time for change in changes}) <= 1
+    exchange.assert_same(manager.get_data(*span), Interval.HOUR_1, at(2024, 5, 1), at(2024, 5, 4))
 
 
 def test_what_has_no_archive_or_no_cache_cannot_be_checked_again(exchange, tmp_path):

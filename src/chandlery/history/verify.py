@@ -7,6 +7,7 @@ Whether what an exchange publishes agrees with itself, and whether it still says
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -15,7 +16,7 @@ import pyarrow as pa
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from chandlery.core.errors import UnsupportedRequest
+from chandlery.core.errors import ArchiveError, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, Micros
@@ -132,13 +133,17 @@ async def recheck(archive: DataClientInterface | None, cache: UnifiedCacheManage
     Ask, for each archive file that cached rows of ``span`` came from, whether it is still the same.
 
     A file that was replaced is fetched, proved and cached in place of the old rows; the change
-    goes into the cache's ledger of restatements.
+    goes into the cache's ledger of restatements. A row that the new file lacks is told of as a
+    change to nothing, and stays in the cache as it was.
+
+    Raises:
+        ArchiveError: Where a file was replaced by one that cannot be used; what is cached stays.
     """
     if not isinstance(archive, VisionDataClient):
         raise UnsupportedRequest("this series has no archive, so no file of it can have been replaced")
     key = SeriesKey(archive.provider, archive.market_type, archive.chart_type, archive.symbol, archive.interval)
     found: list[Restatement] = []
-    cached = cache.load(key, span)
+    cached = await asyncio.to_thread(cache.load, key, span)
     for file, (name, sha256) in sorted(_files_used(cached, archive).items()):
         published = await archive.checksum(file)
         if published == sha256:
@@ -151,14 +156,21 @@ async def recheck(archive: DataClientInterface | None, cache: UnifiedCacheManage
         await archive.fetch_files([file], keep)
         fresh = joined(archive.chart_type, parts)
         if not fresh.spans:
-            continue
-        before = slice_span(cache.load(key, file.span).table, file.span)
-        changes = _changes(_columns(before), _columns(fresh.table))
+            reasons = "; ".join(event.detail for event in fresh.events)
+            raise ArchiveError(f"{name} was replaced, and the new one cannot be used: {reasons}")
+        changes = _changes(await asyncio.to_thread(_rows_of_file, cache, key, file, name), _columns(fresh.table))
         restated = Restatement(name, sha256, fresh.spans[0].sha256 or published, archive.shared.clock(), changes)
-        cache.store(key, fresh.table, fresh.spans)
-        cache.note_restatement(msgspec.json.encode(restated))
+        await asyncio.to_thread(cache.store, key, fresh.table, fresh.spans)
+        await asyncio.to_thread(cache.note_restatement, msgspec.json.encode(restated))
         found.append(restated)
     return found
+
+
+def _rows_of_file(cache: UnifiedCacheManager, key: SeriesKey, file: ArchiveFile, name: str) -> Columns:
+    """The cached rows that came from a file; others of its time came from elsewhere, and it has no say about them."""
+    cached = cache.load(key, file.span)
+    parts = [slice_span(cached.table, each.span) for each in cached.spans if each.file == name]
+    return _columns(pa.concat_tables(parts))
 
 
 def _files_used(cached: Cached, archive: VisionDataClient) -> dict[ArchiveFile, tuple[str, str]]:
