@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import pytest
 from aiohttp import web
 
-from chandlery.core.errors import NotFound
+from chandlery.core.errors import IncompleteData, InvalidRange, NotFound
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
@@ -21,6 +21,7 @@ from chandlery.history.interfaces import Resources
 from chandlery.history.plan import ArchiveFile
 from chandlery.history.vision import VisionDataClient
 from chandlery.net.http import HttpClient
+from chandlery.net.portal import shared_portal
 from chandlery.sim.faults import Fault, FaultKind
 from support import at, micros
 
@@ -39,6 +40,21 @@ async def test_a_span_comes_from_the_fewest_files_and_is_cut_to_size(exchange, c
 
     assert 30 * 24 + 12 == len(got.table)
     assert ["BTCUSDT-1h-2024-04", "BTCUSDT-1h-2024-05-01"] == [each.file for each in got.spans]
+
+
+def test_the_synchronous_fetch_never_leaves_a_silent_hole(exchange):
+    """A day that the archive lacks is an error that carries the others, and so is a range without a moment."""
+    exchange.faults.append(Fault(FaultKind.MISSING_DAY, path=r"1h-2024-05-02\.zip", times=None))
+    resources = Resources(HttpClient(), exchange.server.clock, exchange.endpoints)
+    client = VisionDataClient(symbol="BTCUSDT", interval=Interval.HOUR_1, resources=resources)
+
+    with pytest.raises(IncompleteData, match=r"2024-05-02T00:00:00Z, 2024-05-03T00:00:00Z.*no usable file") as caught:
+        client.fetch(at(2024, 5, 1), at(2024, 5, 4))
+    with pytest.raises(InvalidRange, match="give an end_time after start_time"):
+        client.fetch(at(2024, 5, 4), at(2024, 5, 1))
+
+    assert 48 == len(caught.value.data)
+    shared_portal().run(resources.http.close())
 
 
 async def test_what_cannot_be_had_stays_unanswered_with_an_event(exchange, client):

@@ -13,7 +13,7 @@ import pyarrow as pa
 from msgspec import structs
 
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.core.errors import Closed, IncompleteData, InvalidInput, InvalidRange, UnknownName, UnsupportedRequest
+from chandlery.core.errors import Closed, InvalidInput, InvalidRange, UnknownName, UnsupportedRequest
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
@@ -24,7 +24,7 @@ from chandlery.core.time import HOUR, Clock, Micros, iso
 from chandlery.history.assemble import Assembled, assemble
 from chandlery.history.execute import Keep, Progress
 from chandlery.history.factory import DataClientFactory
-from chandlery.history.interfaces import DataClientInterface, Resources
+from chandlery.history.interfaces import DataClientInterface, Resources, incomplete
 from chandlery.history.native import NativeClient
 from chandlery.history.plan import Abilities, CacheStep, plan
 from chandlery.history.rest import RestDataClient
@@ -324,10 +324,4 @@ def _answer(done: Assembled, wanted: Span, output: Output, on_missing: OnMissing
     missing = done.failures
     if not missing or on_missing == "report":
         return frame
-    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-    message = f"{missing[0].span}{more} of {wanted} could not be had: {missing[0].evidence}"
-    raise IncompleteData(
-        f"{message}. The error's .data is the rest; on_missing='report' returns it with the gap marked",
-        data=frame,
-        missing=missing,
-    ) from failure
+    raise incomplete(frame, missing, wanted, "; on_missing='report' returns it with the gap marked") from failure

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Struct, field
 
-from chandlery.core.errors import InvalidSymbol
+from chandlery.core.errors import IncompleteData, InvalidSymbol
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
@@ -154,3 +154,10 @@ def in_order(tables: Sequence[pa.Table | None], chart_type: ChartType) -> pa.Tab
     table = table.sort_by("open_time")
     times = open_times(table)
     return table.filter(pa.array(np.concatenate(([True], times[1:] > times[:-1]))))
+
+
+def incomplete(data: Any, missing: Sequence[Gap], wanted: Span, advice: str = "") -> IncompleteData:
+    """The error for a result that lacks ``missing``, of which there is at least one."""
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    message = f"{missing[0].span}{more} of {wanted} could not be had: {missing[0].evidence}"
+    return IncompleteData(f"{message}. The error's .data is the rest{advice}", data=data, missing=missing)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.errors import InvalidRange
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.provenance import Provenance
 from chandlery.core.query import ChartType, DataProvider, DataSource
-from chandlery.history.interfaces import DataClientInterface, Resources
+from chandlery.history.interfaces import DataClientInterface, Resources, incomplete
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
 from chandlery.net.portal import shared_portal
@@ -73,11 +74,22 @@ class NativeClient(DataClientInterface):
         return self.kind
 
     def fetch(self, start_time: datetime, end_time: datetime, **kwargs: Any) -> pd.DataFrame:
-        """The rows that open in ``[start_time, end_time)`` as a frame; gaps and sources in ``attrs["chandlery"]``."""
+        """
+        The rows that open in ``[start_time, end_time)`` as a frame; gaps and sources in ``attrs["chandlery"]``.
+
+        Raises:
+            InvalidRange: For naive datetimes, or an end that is not after the start.
+            IncompleteData: Where part of it could not be had; it carries the rest.
+        """
         del kwargs
         span = Span(to_micros(start_time, name="start_time"), to_micros(end_time, name="end_time"))
+        if not span:
+            raise InvalidRange(f"{span} holds no moment; give an end_time after start_time")
         got = shared_portal().run(self.fetch_span(span))
         frame: pd.DataFrame = to_output(got.table, "pandas", Provenance.of(got.spans, got.gaps, got.events))
+        missing = [gap for gap in got.gaps if gap.kind.is_failure]
+        if missing:
+            raise incomplete(frame, missing, span)
         return frame
 
     async def close(self) -> None:

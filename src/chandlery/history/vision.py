@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.errors import ChandleryError, ChecksumMismatch, CorruptArchive, ExchangeUnavailable, NotFound
-from chandlery.core.gaps import Span, subtract
+from chandlery.core.gaps import Gap, GapKind, Span, subtract
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType, DataSource
 from chandlery.core.time import Micros
@@ -63,7 +63,7 @@ class VisionDataClient(NativeClient):
         """
         The candles of ``span`` from the fewest files.
 
-        Files that are missing or cannot be used leave their moments unanswered, with an event.
+        What files lack, that are missing or cannot be used, is a gap: the exchange itself was not asked.
         """
         parts: list[FetchResult] = []
 
@@ -72,7 +72,12 @@ class VisionDataClient(NativeClient):
 
         await self.fetch_files(archive_files(span, self.interval), keep)
         got = joined(self.chart_type, parts)
-        return FetchResult(slice_span(got.table, span), got.spans, got.gaps, got.events)
+        absent = subtract(span, [each.span for each in got.spans])
+        gaps = [
+            Gap(each.start, each.end, GapKind.NOT_IN_ARCHIVE, "the archive has no usable file with these candles")
+            for each in absent
+        ]
+        return FetchResult(slice_span(got.table, span), got.spans, gaps, got.events)
 
     async def fetch_files(self, files: Sequence[ArchiveFile], deliver: Deliver) -> None:
         """
