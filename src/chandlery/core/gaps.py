@@ -42,8 +42,6 @@ class GapKind(Enum):
     """The exchange sends no candle where nobody traded."""
     NOT_LISTED = "not_listed"
     """Before the first candle of the instrument."""
-    BEYOND_RETENTION = "beyond_retention"
-    """Older than what the exchange keeps."""
     NOT_YET = "not_yet"
     """Closed so short a time ago that the exchange may not have published it."""
     NOT_IN_ARCHIVE = "not_in_archive"

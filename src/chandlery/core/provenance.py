@@ -48,7 +48,6 @@ class EventKind(Enum):
     UNORDERED_ROWS = "unordered_rows"
     OFF_GRID = "off_grid"
     INVALID_ROWS = "invalid_rows"
-    RESTATED = "restated"
     DAMAGED_CACHE_FILE = "damaged_cache_file"
     CACHE_NOT_WRITTEN = "cache_not_written"
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.gaps import Span
@@ -29,7 +31,7 @@ class BinanceFundingRateClient(NativeClient):
     source = "rest"
     kind = ChartType.FUNDING_RATE
     page_size = 360
-    """One chunk is 120 days at three a day: one page even where funding comes hourly three times as often."""
+    """At three a day a chunk is 120 days, which is one page even where funding comes every three hours."""
 
     @classmethod
     def serves(cls, adapter: type[ExchangeAdapter]) -> bool:
@@ -64,7 +66,7 @@ class BinanceFundingRateClient(NativeClient):
             [SourceSpan(span.start, span.end, self.source, self.shared.clock())],
         )
 
-    def _table(self, times: np.ndarray, rates: np.ndarray, span: Span) -> object:
+    def _table(self, times: NDArray[np.int64], rates: NDArray[np.float64], span: Span) -> pa.Table:
         hours = np.rint(np.diff(times) / HOUR).astype(int)
         since = np.concatenate([hours[:1], hours]) if len(times) > 1 else np.full(len(times), self._usual_hours())
         inside = times >= span.start

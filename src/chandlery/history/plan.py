@@ -105,12 +105,13 @@ def plan(
 
 def rest_chunks(span: Span, interval: Interval, *, chunk: int | None, longest: Micros | None = None) -> Iterator[Span]:
     """``span`` in touching parts that each hold at most ``chunk`` candles and last at most ``longest``."""
-    if chunk is None and longest is None:
+    limits = [] if chunk is None else [chunk]
+    if longest is not None:
+        limits.append(longest // interval.longest)
+    if not limits:
         yield span
         return
-    size = chunk if chunk is not None else max((longest or 0) // interval.longest, 1)
-    if longest is not None:
-        size = max(min(size, longest // interval.longest), 1)
+    size = max(min(limits), 1)
     at = span.start
     while at < span.end:
         end = min(interval.step(interval.floor(at), size), span.end)
