@@ -52,7 +52,7 @@ def test_rows_and_single_candles_agree(many):
     typed = [
         (*row[:1], *map(float, row[1:6]), row[6], float(row[7]), row[8], *map(float, row[9:11]), None) for row in many
     ]
-    candles = [FULL.candle(row, closed=False) for row in typed]
+    candles = [FULL.candle(row) for row in typed]
 
     assert list(columns.open_time) == [candle.open_time for candle in candles]
     assert list(columns.close) == [candle.close for candle in candles]
@@ -68,7 +68,7 @@ def test_what_a_row_does_not_have_is_none():
         map(list, (columns.open_time, columns.open, columns.close, columns.volume))
     )
     assert (None, None, None) == (columns.close_time, columns.count, columns.quote_asset_volume)
-    assert CandleData(60_000_000, 1.0, 3.0, 0.5, 2.5, 9.0) == BARE.candle((2.5, 60, 1.0, 3.0, 0.5, 9.0), closed=True)
+    assert CandleData(60_000_000, 1.0, 3.0, 0.5, 2.5, 9.0, closed=False) == BARE.candle((2.5, 60, 1.0, 3.0, 0.5, 9.0))
 
 
 def test_no_rows_are_no_candles():

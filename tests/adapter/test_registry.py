@@ -56,12 +56,33 @@ def test_a_provider_and_a_market_name_one_adapter(market, exchange):
     assert adapter is ExchangeRegistry.get(exchange)
 
 
+@pytest.mark.parametrize(
+    ("published", "exchange"),
+    [
+        ("gate_io_spot", "gate_spot"),
+        ("gate_io_perpetual", "gate_perpetual"),
+        ("huobi_spot", "htx_spot"),
+        ("huobi_perpetual", "htx_perpetual"),
+        ("coinbase_advanced_trade", "coinbase_spot"),
+        ("ascend_ex_spot", "ascendex_spot"),
+    ],
+)
+def test_published_spellings_are_accepted(published, exchange):
+    """They lead to the same adapter, and are no names of their own."""
+    assert ExchangeRegistry.get(exchange) is ExchangeRegistry.get(published)
+    assert exchange in ExchangeRegistry.names()
+    assert published not in ExchangeRegistry.names()
+    assert published in ExchangeRegistry.aliases(exchange)
+    for name in (published, exchange):
+        assert "http://x" == ExchangeRegistry.create(published, {name: {"rest": "http://x"}}).rest_url
+
+
 def test_unknown_names_are_refused_with_the_known_ones():
     """Nothing is guessed."""
     with pytest.raises(UnknownName, match=r"'binance' is not an exchange; one of .*binance_spot"):
         ExchangeRegistry.get("binance")
-    with pytest.raises(UnknownName, match="has no adapter for SPOT"):
-        ExchangeRegistry.of_market(DataProvider.TRADESTATION, MarketType.SPOT)
+    with pytest.raises(UnknownName, match="has no adapter for FUTURES_COIN"):
+        ExchangeRegistry.of_market(DataProvider.TRADESTATION, MarketType.FUTURES_COIN)
 
 
 def test_an_id_belongs_to_one_adapter():

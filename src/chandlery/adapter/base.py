@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
+from msgspec import structs
+
+from chandlery.adapter.books import BookRule
 from chandlery.adapter.layout import CandleColumns, CandleLayout
-from chandlery.core.errors import ChandleryError, UnsupportedRequest
+from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
+from chandlery.core.book import BookUpdate
+from chandlery.core.errors import ChandleryError, InvalidSymbol, RequestRejected, UnsupportedRequest
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import MarketType
+from chandlery.core.instrument import Instrument, Listing, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros
-from chandlery.core.wire import RateLimit, Request, Response
+from chandlery.core.wire import AccessToken, RateLimit, Request, Response
 
 
 class FundingColumns(NamedTuple):
-    """Funding rates by column, in the order in which the exchange sent them; times in microseconds."""
+    """Funding rates by column, oldest first; times in microseconds. ``last`` says that no numbered page follows."""
 
     open_time: list[Micros]
     funding_rate: list[float]
+    last: bool = False
 
 
 class ExchangeAdapter(ABC):
@@ -38,19 +45,31 @@ class ExchangeAdapter(ABC):
     rest_url: str
     ws_url: str
     archive_url: str | None = None
+    auth_url: str | None = None
+    """Where access tokens are fetched, for exchanges that answer only to those who have one."""
+    credentials: ClassVar[tuple[str, ...]] = ()
+    """Which credentials ``token_request`` needs; empty where requests need no token."""
+    more_credentials: ClassVar[tuple[str, ...]] = ()
+    """Which it takes besides."""
+    native: ClassVar[re.Pattern[str]]
+    """What the exchange's own spelling of a symbol looks like."""
+    example: ClassVar[str]
+    """Symbols that are right, for messages, e.g. ``BTCUSDT, BTC/USDT or BTC-USDT``."""
+    unverified: ClassVar[tuple[str, ...]] = ()
+    """What of this could not be checked against documentation or a recording."""
 
     intervals: ClassVar[Mapping[Interval, str]]
-    """How the exchange spells each interval that it has."""
+    """How the exchange spells each interval that it has, in requests."""
     page_size: ClassVar[int]
     """The most candles that one request returns."""
-    funding_page_size: ClassVar[int] = 0
-    """The most funding rates that one request returns."""
     longest_request: ClassVar[Micros | None] = None
     """The longest span of time that one request may name."""
     launched: ClassVar[Micros] = 0
     """Nothing is older than this: where the first candle must be searched for, the search begins here."""
     retention: ClassVar[Micros | None] = None
     """How far back it answers; ``None`` for everything."""
+    retained_candles: ClassVar[int | None] = None
+    """How many of the latest candles of an interval it answers for, the running one included; ``None`` for all."""
     limits: ClassVar[tuple[RateLimit, ...]]
     volume_unit: ClassVar[str] = "base"
     """What ``volume`` counts: ``base``, ``quote`` or ``contracts``."""
@@ -58,19 +77,45 @@ class ExchangeAdapter(ABC):
     """Whether it sends a candle where nobody traded; where not, a hole may just be that."""
     settle: ClassVar[Micros] = 60 * SECOND
     """How long after its close a candle may be late or still change; until then it is not kept."""
+    revises: ClassVar[bool] = False
+    """Whether it changes candles after their close, so that one is read a second time after ``settle``."""
+    close_delay: ClassVar[Micros] = SECOND
+    """How long after its close a candle can be had by REST."""
     rest_row: ClassVar[CandleLayout]
+    names_ends: ClassVar[bool] = False
+    """Whether ``candle_rows`` gives the moments at which candles end, which ``candles`` makes into their opens."""
     archive_row: ClassVar[CandleLayout]
-    unverified: ClassVar[tuple[str, ...]] = ()
-    """What of this could not be checked against documentation or a recording."""
+
+    funding_page_size: ClassVar[int] = 0
+    """The most funding rates that one request returns; 0 where there are none."""
+    funding_newest_first: ClassVar[bool] = False
+    """Whether a page that is too short for its span holds the latest of it, and not the oldest."""
+    funding_by_page: ClassVar[bool] = False
+    """Whether pages are numbered, 1 being the latest, and no ``span`` bounds them; each says whether it is the last."""
+
+    live_intervals: ClassVar[Mapping[Interval, str]] = {}
+    """How the exchange spells each interval whose candles its sockets send."""
+    live_closes: ClassVar[bool] = False
+    """Whether live candles say that they are closed; where not, the next candle says it."""
+    socket: ClassVar[SocketRules] = SocketRules()
+    streams_lines: ClassVar[bool] = False
+    """Whether live candles are the lines of HTTP answers without end, one stream each, and not messages of sockets."""
+
+    book_depths: ClassVar[tuple[int, ...]] = ()
+    """How many levels a side its books can be subscribed to with, ascending; empty where it has no live books."""
+    book_rule: ClassVar[BookRule | None] = None
 
     def __init__(self, endpoints: Mapping[str, str] | None = None) -> None:
-        """Take base URLs, under ``rest``, ``ws`` and ``archive``, in place of the exchange's own."""
+        """Take base URLs, under ``rest``, ``ws``, ``archive`` and ``auth``, in place of the exchange's own."""
         given = dict(endpoints or {})
         self.rest_url = given.pop("rest", self.rest_url).rstrip("/")
         self.ws_url = given.pop("ws", self.ws_url).rstrip("/")
         self.archive_url = (given.pop("archive", self.archive_url) or "").rstrip("/") or None
+        if self.auth_url is not None:
+            self.auth_url = given.pop("auth", self.auth_url).rstrip("/")
         if given:
-            raise UnsupportedRequest(f"endpoints of {self.id} are rest, ws and archive, not {', '.join(given)}")
+            known = "rest, ws and archive" if self.auth_url is None else "auth, rest, ws and archive"
+            raise UnsupportedRequest(f"endpoints of {self.id} are {known}, not {', '.join(given)}")
 
     def interval_name(self, interval: Interval) -> str:
         """
@@ -85,7 +130,26 @@ class ExchangeAdapter(ABC):
             known = " ".join(each.value for each in self.intervals)
             raise UnsupportedRequest(f"{self.id} has no {interval.value} candles; it has {known}") from None
 
-    @abstractmethod
+    def live_interval_name(self, interval: Interval) -> str:
+        """
+        The spelling of an interval on the sockets.
+
+        Raises:
+            UnsupportedRequest: Where no candles of that length are sent.
+        """
+        try:
+            return self.live_intervals[interval]
+        except KeyError:
+            known = " ".join(each.value for each in self.live_intervals) or "none"
+            raise UnsupportedRequest(f"{self.id} sends no {interval.value} candles; it sends {known}") from None
+
+    def oldest(self, interval: Interval, now: Micros) -> Micros | None:
+        """The open of the oldest candle that the exchange answers for at ``now``; ``None`` for no bound."""
+        bounds = [] if self.retention is None else [interval.ceil(now - self.retention)]
+        if self.retained_candles is not None:
+            bounds.append(interval.step(interval.floor(now), 1 - self.retained_candles))
+        return max(bounds, default=None)
+
     def symbol(self, text: str) -> str:
         """
         The exchange's spelling of a symbol, from that spelling, ``BTC/USDT`` or ``BTC-USDT``.
@@ -93,25 +157,54 @@ class ExchangeAdapter(ABC):
         Raises:
             InvalidSymbol: Where it is no symbol of this market; the message says what would be.
         """
+        wanted = text.upper()
+        if self.native.fullmatch(wanted):
+            return wanted
+        if "/" in wanted or "-" in wanted:
+            return self.spelled(Instrument.parse(wanted, self.market_type))
+        raise InvalidSymbol(f"{text!r} is not a symbol of {self.id}; it has e.g. {self.example}")
+
+    @abstractmethod
+    def spelled(self, instrument: Instrument) -> str:
+        """The exchange's spelling of an instrument of this market."""
+
+    def instruments_request(self, cursor: str | None = None) -> Request:
+        """The request for the list of instruments, or for its page at ``cursor``."""
+        raise UnsupportedRequest(f"{self.id} publishes no list of instruments")
+
+    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """The instruments of an answer, those of this market alone, and the cursor of the next page."""
+        raise UnsupportedRequest(f"{self.id} publishes no list of instruments")
 
     @abstractmethod
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
         """The request for the candles that open in ``span``, which holds at most ``page_size``."""
 
-    @abstractmethod
     def candle_rows(self, body: bytes) -> CandleColumns:
-        """The candles of an answer, in the exchange's order, ``span`` not yet applied."""
+        """The candles of an answer, oldest first, ``span`` not yet applied: by ``rest_row`` where nothing else is said."""
+        return self.rest_row.columns_of_json(body)
+
+    def candles(self, body: bytes, interval: Interval) -> CandleColumns:
+        """The candles of an answer to a request for that interval, oldest first, ``span`` not yet applied."""
+        rows = self.candle_rows(body)
+        if not self.names_ends:
+            return rows
+        return structs.replace(rows, open_time=[self.opened(end, interval) for end in rows.open_time])
+
+    def opened(self, end: Micros, interval: Interval) -> Micros:
+        """When the candle opened that ends at ``end``, for exchanges that name the ends."""
+        return interval.step(end, -1)
 
     def first_candle_request(self, symbol: str, interval: Interval) -> Request | None:
         """The request whose oldest row is the oldest that the exchange has; ``None`` where it must be searched for."""
         return None
 
-    def funding_request(self, symbol: str, span: Span) -> Request:
-        """The request for the oldest funding rates in ``span``, one page of them."""
+    def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
+        """The request for the funding rates in ``span``, one page of them: that of number ``page`` where ``funding_by_page``."""
         raise UnsupportedRequest(f"{self.id} has no funding rates; they belong to perpetual futures")
 
     def funding_rows(self, body: bytes) -> FundingColumns:
-        """The funding rates of an answer."""
+        """The funding rates of an answer, oldest first."""
         raise UnsupportedRequest(f"{self.id} has no funding rates; they belong to perpetual futures")
 
     def archive_request(self, symbol: str, interval: Interval, start: Micros, *, monthly: bool) -> Request:
@@ -126,6 +219,105 @@ class ExchangeAdapter(ABC):
     def server_time(self, body: bytes) -> Micros:
         """The exchange's clock, of that answer."""
 
+    def clock(self, response: Response) -> Micros:
+        """The same, of all of the answer, for exchanges that do not say it in the body."""
+        return self.server_time(response.body)
+
+    def token_request(self, credentials: Mapping[str, str]) -> Request:
+        """The request for an access token."""
+        raise UnsupportedRequest(f"{self.id} needs no access token")
+
+    def token(self, body: bytes) -> AccessToken:
+        """
+        The access token of an answer.
+
+        Raises:
+            MalformedResponse: Where there is none; the message holds nothing of the body.
+        """
+        raise UnsupportedRequest(f"{self.id} needs no access token")
+
+    def authorized(self, request: Request, token: str) -> Request:
+        """The request with the access token in it."""
+        return structs.replace(request, headers={**request.headers, "Authorization": f"Bearer {token}"})
+
     @abstractmethod
     def error(self, response: Response) -> ChandleryError | None:
-        """What an answer says went wrong, in the exchange's own terms; ``None`` where it says nothing of its own."""
+        """
+        What an answer says went wrong, in the exchange's own terms; ``None`` where it says nothing of its own.
+
+        Asked of every answer to a request of this adapter, whatever its status, 429 and 5xx aside.
+        """
+
+    def refused(self, said: object, *, status: int | None = None, code: int | str | None = None) -> RequestRejected:
+        """The error for a request that the exchange understood and refused in these words."""
+        return RequestRejected(f"{self.id} refused the request: {said} (code {code})", status=status, code=code)
+
+    def unknown_symbol(self, said: object) -> InvalidSymbol:
+        """The error for a symbol that the exchange, in these words, does not know."""
+        return InvalidSymbol(f"{self.id} does not know the symbol ({said}); it has e.g. {self.example}")
+
+    def handshake_request(self) -> Request | None:
+        """The request whose answer ``socket_url`` needs, to be sent anew before each connect; ``None`` where none is."""
+        return None
+
+    def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
+        """Where sockets for that channel connect; ``answer`` is that to ``handshake_request``."""
+        return self.ws_url
+
+    def socket_headers(self) -> Mapping[str, str]:
+        """What is sent along when a socket is opened, besides what the protocol needs."""
+        return {}
+
+    def decode(self, frame: bytes) -> bytes:
+        """A frame as the message that it carries, for exchanges that compress by themselves."""
+        return frame
+
+    def ping(self) -> str | None:
+        """The message that keeps a connection alive; ``None`` where the protocol's own pings do."""
+        return None
+
+    def reply(self, message: bytes) -> str | None:
+        """The answer that the exchange demands to a message, such as its own ping; ``None`` for most."""
+        return None
+
+    def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
+        """The messages that subscribe to candles, or end that with ``leave``."""
+        raise UnsupportedRequest(f"{self.id} sends no candles; poll it")
+
+    def stream_request(self, message: str) -> Request:
+        """
+        The request for the lines that one of the messages of ``subscribe`` asks for.
+
+        ``live_rows`` is given that message, a line end and the line, as a line need not say what it is of.
+        """
+        raise UnsupportedRequest(f"{self.id} streams no lines")
+
+    def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
+        """
+        The candles in a message; none for acknowledgements, pongs and the like.
+
+        Raises:
+            RequestRejected: Where the message refuses a subscription.
+            MalformedResponse: Where it is none of the exchange's messages.
+        """
+        raise UnsupportedRequest(f"{self.id} sends no candles; poll it")
+
+    def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
+        """The messages that subscribe to order books of one of the ``book_depths``, or end that with ``leave``."""
+        raise UnsupportedRequest(f"{self.id} has no live order books")
+
+    def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
+        """What a message says of order books, in order; it raises what ``live_rows`` raises."""
+        raise UnsupportedRequest(f"{self.id} has no live order books")
+
+    def book_request(self, symbol: str, depth: int) -> Request:
+        """The request for a book of at least ``depth`` levels a side, or the most that there are."""
+        raise UnsupportedRequest(f"{self.id} has no order books by REST")
+
+    def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
+        """The book of an answer."""
+        raise UnsupportedRequest(f"{self.id} has no order books by REST")
+
+    def book_message(self, symbol: str, depth: int) -> str:
+        """The message that asks for a snapshot on the socket, which ``book_updates`` then reads."""
+        raise UnsupportedRequest(f"{self.id} sends no snapshots on demand")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import ClassVar, TypeVar
 
@@ -26,17 +26,19 @@ class ExchangeRegistry:
     """
 
     _adapters: ClassVar[dict[str, type[ExchangeAdapter]]] = {}
+    _aliases: ClassVar[dict[str, str]] = {}
     _found: ClassVar[bool] = False
 
     @classmethod
-    def register(cls, exchange_id: str) -> Callable[[_Adapter], _Adapter]:
-        """Decorate an adapter with the id under which it is found."""
+    def register(cls, exchange_id: str, *, aliases: Sequence[str] = ()) -> Callable[[_Adapter], _Adapter]:
+        """Decorate an adapter with the id under which it is found, and with other spellings of it."""
 
         def add(adapter: _Adapter) -> _Adapter:
             known = cls._adapters.get(exchange_id)
             if known is not None and known.__qualname__ != adapter.__qualname__:
                 raise InvalidInput(f"{exchange_id} is registered already, as {known.__module__}.{known.__qualname__}")
             adapter.id = exchange_id
+            cls._aliases |= dict.fromkeys(aliases, exchange_id)
             cls._adapters[exchange_id] = adapter
             return adapter
 
@@ -49,11 +51,17 @@ class ExchangeRegistry:
         return sorted(cls._adapters)
 
     @classmethod
+    def aliases(cls, exchange_id: str) -> tuple[str, ...]:
+        """The other spellings of an id, sorted."""
+        cls._find()
+        return tuple(sorted(alias for alias, known in cls._aliases.items() if known == exchange_id))
+
+    @classmethod
     def get(cls, exchange_id: str) -> type[ExchangeAdapter]:
-        """The adapter of that id."""
+        """The adapter of that id, or of that other spelling of it."""
         cls._find()
         try:
-            return cls._adapters[exchange_id]
+            return cls._adapters[cls._aliases.get(exchange_id, exchange_id)]
         except KeyError:
             raise UnknownName(f"{exchange_id!r} is not an exchange; one of {', '.join(cls.names())}") from None
 
@@ -73,8 +81,10 @@ class ExchangeRegistry:
 
     @classmethod
     def create(cls, exchange_id: str, endpoints: Mapping[str, Mapping[str, str]] | None = None) -> ExchangeAdapter:
-        """The adapter of that id with the base URLs that ``endpoints[exchange_id]`` overrides."""
-        return cls.get(exchange_id)((endpoints or {}).get(exchange_id))
+        """The adapter of that id with the base URLs that ``endpoints`` overrides under it, or under the spelling given."""
+        adapter = cls.get(exchange_id)
+        given = endpoints or {}
+        return adapter(given.get(adapter.id, given.get(exchange_id)))
 
     @classmethod
     def _find(cls) -> None:
@@ -86,3 +96,7 @@ class ExchangeRegistry:
         for entry in entry_points(group="chandlery.exchanges"):
             entry.load()
         cls._found = True
+
+
+# Exchanges bring their providers along, so a provider that is not known yet may be one of theirs.
+DataProvider.finder = ExchangeRegistry.names

@@ -51,8 +51,7 @@ class Instrument(Struct, frozen=True):
             )
         base, quote, settle = found.groups()
         if settle is None:
-            settle = {MarketType.FUTURES_USDT: quote, MarketType.FUTURES_COIN: base}.get(market or MarketType.SPOT)
-            return cls(base, quote, market or MarketType.SPOT, settle)
+            return cls.of(base, quote, market or MarketType.SPOT)
         if settle not in {base, quote}:
             raise InvalidSymbol(f"{text!r}: it settles in {base} (inverse) or {quote} (linear), not in {settle}")
         named = MarketType.FUTURES_USDT if settle == quote else MarketType.FUTURES_COIN
@@ -62,6 +61,42 @@ class Instrument(Struct, frozen=True):
             )
         return cls(base, quote, named, settle)
 
+    @classmethod
+    def of(cls, base: str, quote: str, market: MarketType) -> Self:
+        """The instrument of a market, which says in what it settles."""
+        return cls(base, quote, market, {MarketType.FUTURES_USDT: quote, MarketType.FUTURES_COIN: base}.get(market))
+
     def __str__(self) -> str:
         """The text as ccxt writes it."""
         return f"{self.base}/{self.quote}" + (f":{self.settle}" if self.settle else "")
+
+
+class ListingStatus(Enum):
+    """Whether an instrument trades."""
+
+    LISTED = "listed"
+    """It trades, or will within moments."""
+    UPCOMING = "upcoming"
+    """Announced, never traded yet."""
+    HALTED = "halted"
+    """It may trade again."""
+    DELISTED = "delisted"
+    """It will not trade again."""
+
+
+class Listing(Struct, frozen=True):
+    """
+    An instrument as an exchange lists it.
+
+    ``symbol`` is the exchange's spelling. ``contract_size`` is how much one contract is worth: of
+    the base asset where the contract is linear, of the quote currency where it is inverse; ``None``
+    for spot. ``tick_size`` and ``lot_size`` are the steps of price and size, in the exchange's own
+    unit of size; ``None`` where it does not say.
+    """
+
+    symbol: str
+    instrument: Instrument
+    status: ListingStatus
+    contract_size: float | None = None
+    tick_size: float | None = None
+    lot_size: float | None = None

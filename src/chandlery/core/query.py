@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any, ClassVar, Self
 
@@ -42,12 +42,29 @@ class _OpenNames(type):
     """Makes the members of an open set of names iterable, countable and callable by value."""
 
     _members: dict[str, Any]
+    finder: Callable[[], object] | None = None
+    """Called once, before it is said that a name is none: it loads what registers names."""
 
     def __iter__(cls) -> Iterator[Any]:
+        cls.find()
         return iter(tuple(cls._members.values()))
 
     def __len__(cls) -> int:
+        cls.find()
         return len(cls._members)
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.isupper() and cls.find():
+            return getattr(cls, name)
+        raise AttributeError(f"{cls.__name__} has no {name}")
+
+    def find(cls) -> bool:
+        """Have the names registered that are not yet; whether anything was done."""
+        finder, cls.finder = cls.finder, None
+        if finder is None:
+            return False
+        finder()
+        return True
 
 
 class _OpenName(metaclass=_OpenNames):
@@ -69,6 +86,8 @@ class _OpenName(metaclass=_OpenNames):
         if isinstance(value, cls):
             return value
         member: Self | None = cls._members.get(value) if isinstance(value, str) else None
+        if member is None and cls.find():
+            return cls(value)
         if member is None:
             raise UnknownName(f"{value!r} is not a {cls.__name__}; one of {', '.join(cls._members)}")
         return member

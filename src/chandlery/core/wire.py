@@ -30,6 +30,10 @@ class Request(Struct, frozen=True):
     weight: int = 1
     limits: tuple[RateLimit, ...] = ()
 
+    def __repr__(self) -> str:
+        """Without query, headers and body, which may hold secrets."""
+        return f"Request({self.method} {self.url})"
+
 
 class Response(Struct, frozen=True):
     """One HTTP answer; header names are in lower case."""
@@ -37,3 +41,19 @@ class Response(Struct, frozen=True):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class AccessToken(Struct, frozen=True):
+    """
+    What lets requests in for ``lifetime_s``.
+
+    ``renewed`` are credentials that take the place of those that it was fetched with.
+    """
+
+    text: str
+    lifetime_s: float
+    renewed: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Nothing of the token itself."""
+        return f"AccessToken(for {self.lifetime_s:g} s)"

@@ -1,0 +1,91 @@
+"""What an exchange can do, as values: the capability matrix that people and programs read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.time import DAY
+
+
+class Capabilities(Struct, frozen=True):
+    """
+    One row of the matrix.
+
+    ``intervals`` can be had by REST, ``live_intervals`` come by socket. ``retention_days`` and
+    ``retained_candles`` bound how far back REST answers, ``None`` for all. ``book_depths`` are the
+    levels a side of live books; ``book_check`` how they are proved: ``sequence``, ``checksum``,
+    ``sequence and checksum`` or ``snapshots``.
+    """
+
+    id: str
+    aliases: tuple[str, ...]
+    provider: str
+    market: str
+    intervals: tuple[str, ...]
+    page_size: int
+    retention_days: float | None
+    retained_candles: int | None
+    archive: bool
+    volume_unit: str
+    sends_empty_candles: bool
+    live_intervals: tuple[str, ...]
+    live_closes: bool
+    revises: bool
+    funding: bool
+    book_depths: tuple[int, ...]
+    book_check: str | None
+    unverified: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return msgspec.structs.asdict(self)
+
+
+def capabilities(exchange_id: str) -> Capabilities:
+    """
+    What the exchange of that id can do.
+
+    Raises:
+        UnknownName: No such exchange.
+    """
+    adapter = ExchangeRegistry.get(exchange_id)
+    return Capabilities(
+        id=adapter.id,
+        aliases=ExchangeRegistry.aliases(adapter.id),
+        provider=adapter.provider.value,
+        market=adapter.market_type.value,
+        intervals=tuple(each.value for each in adapter.intervals),
+        page_size=adapter.page_size,
+        retention_days=None if adapter.retention is None else adapter.retention / DAY,
+        retained_candles=adapter.retained_candles,
+        archive=adapter.archive_url is not None,
+        volume_unit=adapter.volume_unit,
+        sends_empty_candles=adapter.sends_empty_candles,
+        live_intervals=tuple(each.value for each in adapter.live_intervals),
+        live_closes=adapter.live_closes,
+        revises=adapter.revises,
+        funding=adapter.funding_page_size > 0,
+        book_depths=adapter.book_depths,
+        book_check=_book_check(adapter),
+        unverified=adapter.unverified,
+    )
+
+
+def all_capabilities() -> list[Capabilities]:
+    """The whole matrix, by id."""
+    return [capabilities(each) for each in ExchangeRegistry.names()]
+
+
+def _book_check(adapter: type[ExchangeAdapter]) -> str | None:
+    rule = adapter.book_rule
+    if rule is None:
+        return None
+    ways = ["sequence"] * (rule.link.value != "none" or rule.per_connection) + ["checksum"] * (
+        rule.checksum is not None
+    )
+    return " and ".join(ways) or "snapshots"

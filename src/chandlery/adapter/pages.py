@@ -1,0 +1,41 @@
+"""How a span is asked for: in requests that an exchange answers whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from chandlery.adapter.base import FundingColumns
+from chandlery.core.errors import MalformedResponse
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import Micros
+
+
+def rest_chunks(span: Span, interval: Interval, *, chunk: int | None, longest: Micros | None = None) -> Iterator[Span]:
+    """``span`` in touching parts that each hold at most ``chunk`` candles and last at most ``longest``."""
+    limits = [] if chunk is None else [chunk]
+    if longest is not None:
+        limits.append(longest // interval.longest)
+    if not limits:
+        yield span
+        return
+    size = max(min(limits), 1)
+    at = span.start
+    while at < span.end:
+        end = min(interval.step(interval.floor(at), size), span.end)
+        yield Span(at, end)
+        at = end
+
+
+def numbered_page(rates: Sequence[tuple[Micros, float]], number: int, count: int) -> FundingColumns:
+    """
+    Page ``number`` of ``count`` of funding rates, given as sent, which is the latest first.
+
+    Raises:
+        MalformedResponse: Where they are in another order, since pages then lead away from what is wanted.
+    """
+    if any(later < earlier for (later, _), (earlier, _) in pairwise(rates)):
+        raise MalformedResponse(f"page {number} of funding rates is not ordered from the latest to the oldest")
+    oldest_first = rates[::-1]
+    return FundingColumns([t for t, _ in oldest_first], [rate for _, rate in oldest_first], last=number >= count)

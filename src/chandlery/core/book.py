@@ -1,0 +1,342 @@
+"""The one order book, and the one message about it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Sequence
+from math import inf
+from typing import Any, ClassVar, TypeAlias
+
+from msgspec import Struct
+
+from chandlery.core.errors import InvalidInput
+from chandlery.core.time import Micros
+
+Level: TypeAlias = tuple[float, float]
+"""Price and size."""
+
+Digits: TypeAlias = tuple[str, str]
+"""Price and size as they were on the wire."""
+
+
+class BookUpdate(Struct, frozen=True, gc=False):
+    """
+    One message about one book: levels to set, where size 0 deletes.
+
+    Prices and sizes are finite, prices differ from 0. ``at`` is the exchange's time. What the ids
+    mean, the rule of the exchange says; one that it does not send is ``None``.
+    """
+
+    symbol: str
+    bids: Sequence[Level]
+    asks: Sequence[Level]
+    is_snapshot: bool = False
+    """Whether it replaces the book."""
+    first: int | None = None
+    """The id of the first change that it holds."""
+    last: int | None = None
+    """The id of the last change that it holds, or the version that the book has after it."""
+    previous: int | None = None
+    """The ``last`` of the message that it says it follows."""
+    at: Micros | None = None
+    checksum: int | None = None
+    """Of the book after it; ``None`` or 0 where the exchange sends none."""
+    bid_digits: Sequence[Digits] | None = None
+    """``bids`` as on the wire, only where a checksum is made of them."""
+    ask_digits: Sequence[Digits] | None = None
+
+
+_WIDTH = 24
+"""How many prices are kept in order: fewer must be sorted anew more often, more take longer to insert into."""
+
+_RESERVE = 8
+"""How many times as many are sorted when new ones are needed: fewer do not last, more take longer."""
+
+
+class _Side(ABC):
+    """
+    The bids or the asks.
+
+    ``front`` holds, ascending, the prices from the best one to ``edge``; what lies deeper is
+    sorted only when the front is used up, or somebody asks for more, and then at first no deeper
+    than to ``rim``.
+    """
+
+    __slots__ = ("digits", "edge", "front", "levels", "rim", "width")
+
+    whole: ClassVar[float]
+    """The edge where no price lies deeper."""
+
+    def __init__(self) -> None:
+        self.width = _WIDTH
+        self.digits: dict[float, Digits] = {}
+        self.replace(())
+
+    def replace(self, levels: Iterable[Level]) -> None:
+        self.levels = {level[0]: level for level in levels if level[1]}
+        self.digits.clear()
+        self.rim = self.whole
+        self.sort()
+
+    def sort(self) -> None:
+        """Bring the best prices into the front."""
+        self.front = self.within(self.rim)
+        if len(self.front) < self.width:
+            self.rim = self.whole
+            self.front = [*self.levels]
+        self.front.sort()
+        self.edge = self.rim
+        if len(self.front) > _RESERVE * self.width:
+            self.rim = self.prices(_RESERVE * self.width)[-1]
+        if len(self.front) > self.width:
+            self.cut()
+
+    @abstractmethod
+    def within(self, rim: float) -> list[float]:
+        """The prices that are as good, in no order."""
+
+    @abstractmethod
+    def cut(self) -> None:
+        """Keep the best in the front."""
+
+    @abstractmethod
+    def update(self, levels: Iterable[Level]) -> None:
+        """Set and delete levels."""
+
+    @abstractmethod
+    def prices(self, count: int) -> list[float]:
+        """The best of the front, best first."""
+
+    def best(self) -> Level | None:
+        if not self.front:
+            self.sort()
+        return self.levels[self.prices(1)[0]] if self.front else None
+
+    def top(self, count: int) -> list[Level]:
+        if count < 0:
+            raise InvalidInput(f"a book has no {count} levels; ask for 0 or more")
+        self.width = max(self.width, 3 * count)
+        if len(self.front) < count and len(self.front) < len(self.levels):
+            self.sort()
+        return [*map(self.levels.__getitem__, self.prices(count))]
+
+    def keep(self, depth: int) -> None:
+        """Drop what lies deeper than ``depth`` levels."""
+        if len(self.levels) > depth:
+            self.levels = {level[0]: level for level in self.top(depth)}
+            self.digits = {price: text for price, text in self.digits.items() if price in self.levels}
+            self.sort()
+
+    def note(self, levels: Iterable[Level], digits: Iterable[Digits]) -> None:
+        """Remember how the levels were written."""
+        self.digits.update(zip((price for price, _ in levels), digits, strict=True))
+        if len(self.digits) > 2 * len(self.levels) + 1000:
+            self.digits = {price: text for price, text in self.digits.items() if price in self.levels}
+
+    def top_digits(self, count: int) -> list[Digits]:
+        """Empty where any level came without digits."""
+        found = [self.digits.get(price) for price, _ in self.top(count)]
+        return [] if None in found else [each for each in found if each is not None]
+
+
+class _Bids(_Side):
+    """Best last. Its ``update`` and that of the asks are the same loop, written twice because it is the hot one."""
+
+    __slots__ = ()
+    whole = -inf
+
+    def within(self, rim: float) -> list[float]:
+        return [price for price in self.levels if price >= rim]
+
+    def cut(self) -> None:
+        del self.front[: -self.width]
+        self.edge = self.front[0]
+
+    def update(self, levels: Iterable[Level]) -> None:
+        known, front, edge = self.levels, self.front, self.edge
+        for level in levels:
+            price, size = level
+            if price < edge:
+                if size:
+                    known[price] = level
+                else:
+                    known.pop(price, None)
+            elif size:
+                if price not in known:
+                    insort(front, price)
+                known[price] = level
+            elif known.pop(price, None):
+                del front[bisect_left(front, price)]
+        if len(front) > 2 * self.width:
+            self.cut()
+
+    def prices(self, count: int) -> list[float]:
+        return self.front[: -count - 1 : -1]
+
+
+class _Asks(_Side):
+    """Best first."""
+
+    __slots__ = ()
+    whole = inf
+
+    def within(self, rim: float) -> list[float]:
+        return [price for price in self.levels if price <= rim]
+
+    def cut(self) -> None:
+        del self.front[self.width :]
+        self.edge = self.front[-1]
+
+    def update(self, levels: Iterable[Level]) -> None:
+        known, front, edge = self.levels, self.front, self.edge
+        for level in levels:
+            price, size = level
+            if price > edge:
+                if size:
+                    known[price] = level
+                else:
+                    known.pop(price, None)
+            elif size:
+                if price not in known:
+                    insort(front, price)
+                known[price] = level
+            elif known.pop(price, None):
+                del front[bisect_left(front, price)]
+        if len(front) > 2 * self.width:
+            self.cut()
+
+    def prices(self, count: int) -> list[float]:
+        return self.front[:count]
+
+
+class OrderBook:
+    """
+    The order book of one symbol, kept up to date by ``apply``.
+
+    ``depth`` is the number of levels that each side keeps; without it, all that were sent. It
+    holds what it was told: whether the messages followed each other, somebody else has checked.
+    """
+
+    def __init__(self, symbol: str, *, depth: int | None = None) -> None:
+        self.symbol = symbol
+        self.depth = depth
+        self.last: int | None = None
+        """The id of the last change in it; ``None`` where the exchange sends no ids."""
+        self.at: Micros | None = None
+        """The exchange's time of the last message that had one."""
+        self._bids = _Bids()
+        self._asks = _Asks()
+        self._reach = (-inf, inf)
+
+    def apply(self, update: BookUpdate) -> None:
+        """Set the levels of one message, or replace all by those of a snapshot."""
+        bids, asks = self._bids, self._asks
+        if update.is_snapshot:
+            bids.replace(update.bids)
+            asks.replace(update.asks)
+            self._reach = (min(bids.levels, default=-inf), max(asks.levels, default=inf))
+        else:
+            if update.bids:
+                bids.update(update.bids)
+            if update.asks:
+                asks.update(update.asks)
+        self.last = update.last
+        if update.at is not None:
+            self.at = update.at
+        if update.bid_digits is not None:
+            bids.note(update.bids, update.bid_digits)
+        if update.ask_digits is not None:
+            asks.note(update.asks, update.ask_digits)
+        if self.depth is not None:
+            bids.keep(self.depth)
+            asks.keep(self.depth)
+
+    def bids(self, count: int) -> list[Level]:
+        """The ``count`` best bids, or as many as there are, best first."""
+        return self._bids.top(count)
+
+    def asks(self, count: int) -> list[Level]:
+        """The ``count`` best asks, or as many as there are, best first."""
+        return self._asks.top(count)
+
+    def covers(self, count: int) -> bool:
+        """
+        Whether the ``count`` best levels of each side lie within the last snapshot's reach.
+
+        Where updates are about the whole book and the snapshot was of its best part only, levels
+        beyond its reach are missing unless they have changed since.
+        """
+        lowest, highest = self._reach
+        return all(price >= lowest for price, _ in self.bids(count)[-1:]) and all(
+            price <= highest for price, _ in self.asks(count)[-1:]
+        )
+
+    @property
+    def best_bid(self) -> float | None:
+        """The highest bid; ``None`` where nobody bids."""
+        best = self._bids.best()
+        return None if best is None else best[0]
+
+    @property
+    def best_ask(self) -> float | None:
+        """The lowest ask; ``None`` where nobody asks."""
+        best = self._asks.best()
+        return None if best is None else best[0]
+
+    @property
+    def spread(self) -> float | None:
+        """The best ask less the best bid; ``None`` where a side is empty."""
+        bid, ask = self._bids.best(), self._asks.best()
+        return None if bid is None or ask is None else ask[0] - bid[0]
+
+    @property
+    def mid(self) -> float | None:
+        """Halfway between the best bid and the best ask; ``None`` where a side is empty."""
+        bid, ask = self._bids.best(), self._asks.best()
+        return None if bid is None or ask is None else (bid[0] + ask[0]) / 2
+
+    @property
+    def microprice(self) -> float | None:
+        """The two best prices, each weighted by the size on the other side; ``None`` where a side is empty."""
+        bid, ask = self._bids.best(), self._asks.best()
+        return None if bid is None or ask is None else (bid[0] * ask[1] + ask[0] * bid[1]) / (bid[1] + ask[1])
+
+    @property
+    def is_crossed(self) -> bool:
+        """Whether somebody bids as much as somebody asks, or more."""
+        bids, asks = self._bids.front, self._asks.front
+        if bids and asks:
+            return bids[-1] >= asks[0]
+        bid, ask = self._bids.best(), self._asks.best()
+        return bid is not None and ask is not None and bid[0] >= ask[0]
+
+    def __len__(self) -> int:
+        """How many levels both sides have together."""
+        return len(self._bids.levels) + len(self._asks.levels)
+
+    def __bool__(self) -> bool:
+        """Always true, so that a book without levels is not taken for none."""
+        return True
+
+    def top_digits(self, count: int) -> tuple[list[Digits], list[Digits]]:
+        """
+        The ``count`` best bids and asks as they were on the wire, best first.
+
+        Empty where the messages carried no digits.
+        """
+        return self._bids.top_digits(count), self._asks.top_digits(count)
+
+    def columns(self, count: int) -> dict[str, list[Any]]:
+        """
+        The ``count`` best levels of each side, by column: ``side``, ``level``, ``price``, ``size``.
+
+        Bids come first, and ``level`` 0 is the best of its side.
+        """
+        bids, asks = self.bids(count), self.asks(count)
+        return {
+            "side": ["bid"] * len(bids) + ["ask"] * len(asks),
+            "level": [*range(len(bids)), *range(len(asks))],
+            "price": [price for price, _ in (*bids, *asks)],
+            "size": [size for _, size in (*bids, *asks)],
+        }

@@ -1,0 +1,429 @@
+"""A book is served only while its messages follow each other, whatever happens to them on the way."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import msgspec
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from chandlery.adapter.books import (
+    BookRule,
+    BookSync,
+    ConnectionSequence,
+    Fault,
+    Link,
+    Outcome,
+    SnapshotSource,
+    WireLevels,
+    bitget_checksum,
+    kraken_checksum,
+    okx_checksum,
+)
+from chandlery.core.book import BookUpdate, OrderBook
+
+BY_FIRST = BookRule(Link.FIRST, SnapshotSource.REST)
+BY_PREVIOUS = BookRule(Link.PREVIOUS, SnapshotSource.REST)
+BY_STREAM = BookRule(Link.FIRST, SnapshotSource.STREAM)
+UNLINKED = BookRule(Link.NONE, SnapshotSource.STREAM)
+
+
+def change(first: int, last: int | None = None, *, bids=(), asks=(), previous: int | None = None, **more) -> BookUpdate:
+    """An update that holds the changes from ``first`` to ``last``."""
+    return BookUpdate("X", bids, asks, first=first, last=first if last is None else last, previous=previous, **more)
+
+
+def snapshot(last: int | None, *, bids=(), asks=(), **more) -> BookUpdate:
+    """A snapshot after the change ``last``."""
+    return BookUpdate("X", bids, asks, is_snapshot=True, last=last, **more)
+
+
+def synced(rule: BookRule = BY_FIRST, last: int = 10, **more) -> BookSync:
+    """A book of which only the id is known."""
+    sync = BookSync("X", rule, **more)
+    assert Outcome.APPLIED is sync.snapshot(snapshot(last))
+    return sync
+
+
+class Wire(RuleBasedStateMachine):
+    """
+    An exchange, a wire that loses, repeats and swaps messages, and a book at its end.
+
+    ``truth`` is the book after each change.
+    """
+
+    @initialize(linked=st.sampled_from([BY_FIRST, BY_PREVIOUS]))
+    def begin(self, linked):
+        """Either kind of link."""
+        self.rule = linked
+        self.sync = BookSync("X", linked, keep=20)
+        self.id = 100
+        self.truth = {100: ({}, {})}
+        self.sent = [100]
+        self.queue: list[BookUpdate] = []
+        self.delivered: list[BookUpdate] = []
+
+    @rule(
+        batch=st.lists(st.tuples(st.booleans(), st.integers(1, 9), st.integers(0, 3)), min_size=1, max_size=4),
+        skip=st.integers(0, 3),
+    )
+    def trade(self, batch, skip):
+        """Some changes, sent as one message; futures skip ids between two messages."""
+        previous = self.id
+        if self.rule.link is Link.PREVIOUS:
+            self.id += skip
+        first, levels = self.id + 1, ([], [])
+        for is_bid, price, size in batch:
+            level = (float(price if is_bid else 10 + price), float(size))
+            levels[not is_bid].append(level)
+            sides = tuple(dict(side) for side in self.truth[previous if self.id + 1 == first else self.id])
+            side = sides[not is_bid]
+            side.pop(level[0], None)
+            if level[1]:
+                side[level[0]] = level[1]
+            self.id += 1
+            self.truth[self.id] = sides
+        self.sent.append(self.id)
+        self.queue.append(
+            BookUpdate("X", *levels, first=first, last=self.id, previous=self.sent[-2]),
+        )
+
+    @rule()
+    def deliver(self):
+        """The next message arrives."""
+        if self.queue:
+            self.delivered.append(self.queue.pop(0))
+            self.sync.feed(self.delivered[-1])
+
+    @rule()
+    def lose(self):
+        """The next message does not arrive."""
+        if self.queue:
+            self.queue.pop(0)
+
+    @rule()
+    def swap(self):
+        """The next message overtakes the one before it."""
+        self.queue[:2] = self.queue[1::-1]
+
+    @rule(back=st.integers(1, 5))
+    def repeat(self, back):
+        """An old message arrives again."""
+        if self.delivered:
+            self.sync.feed(self.delivered[-min(back, len(self.delivered))])
+
+    @rule(data=st.data())
+    def fetch(self, data):
+        """A snapshot of some moment arrives."""
+        known = sorted(self.truth)
+        at = known[-data.draw(st.integers(1, min(12, len(known))))]
+        self.sync.snapshot(self.whole(at))
+
+    @rule()
+    def lose_connection(self):
+        """Everything under way is gone."""
+        self.queue.clear()
+        self.sync.reset()
+
+    def whole(self, at: int) -> BookUpdate:
+        """The true book after a change."""
+        bids, asks = self.truth[at]
+        return snapshot(at, bids=list(bids.items()), asks=list(asks.items()))
+
+    @invariant()
+    def what_is_served_is_true(self):
+        """The book that is served is the true one after the change that it names."""
+        book = self.sync.book
+        if book is not None:
+            bids, asks = self.truth[book.last]
+            assert sorted(bids.items(), reverse=True) == book.bids(10)
+            assert sorted(asks.items()) == book.asks(10)
+
+    @invariant()
+    def what_waits_is_bounded(self):
+        """However long no snapshot comes."""
+        assert 20 >= len(self.sync._kept)
+
+    def teardown(self):
+        """Once the wire is good, one snapshot is enough."""
+        while self.queue:
+            self.deliver()
+        self.sync.snapshot(self.whole(self.id))
+
+        assert self.sync.book is not None
+        assert self.id == self.sync.book.last
+        assert self.sync.fault is None
+
+
+TestWire = Wire.TestCase
+TestWire.settings = settings(max_examples=150, stateful_step_count=30)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "outcome"),
+    [
+        (8, 9, Outcome.STALE),
+        (9, 10, Outcome.STALE),
+        (9, 11, Outcome.APPLIED),
+        (11, 12, Outcome.APPLIED),
+        (12, 13, Outcome.GAP),
+    ],
+)
+def test_the_first_update_holds_the_change_after_the_snapshot(first, last, outcome):
+    """Older ones are dropped; a later one says that the snapshot was too old."""
+    assert outcome is synced().feed(change(first, last))
+
+
+@pytest.mark.parametrize(
+    ("previous", "last", "outcome"),
+    [
+        (8, 9, Outcome.STALE),
+        (8, 10, Outcome.STALE),
+        (8, 11, Outcome.APPLIED),
+        (10, 13, Outcome.APPLIED),
+        (11, 13, Outcome.GAP),
+    ],
+)
+def test_the_first_update_follows_what_the_snapshot_holds(previous, last, outcome):
+    """The same where updates name the one before."""
+    assert outcome is synced(BY_PREVIOUS).feed(change(9, last, previous=previous))
+
+
+def test_after_the_first_each_update_must_name_the_one_before():
+    """An overlap is no link."""
+    sync = synced(BY_PREVIOUS)
+    sync.feed(change(11, 14, previous=10))
+
+    assert Outcome.GAP is sync.feed(change(13, 17, previous=12))
+    assert Fault(Outcome.GAP, expected=14, came=12) == sync.fault
+
+
+def test_updates_by_first_may_overlap():
+    """Sizes are absolute, so what is said twice is true twice."""
+    sync = synced()
+    sync.feed(change(11, 14))
+
+    assert Outcome.APPLIED is sync.feed(change(13, 17))
+
+
+def test_an_update_without_ids_is_a_gap_where_ids_are_the_rule():
+    """It cannot be told what it follows."""
+    assert Outcome.GAP is synced().feed(BookUpdate("X", (), ()))
+    assert Outcome.GAP is synced(BY_PREVIOUS).feed(BookUpdate("X", (), (), last=11))
+
+
+def test_a_gap_takes_the_book_away_and_the_next_snapshot_brings_it_back():
+    """The update after the gap is kept and joined to the snapshot."""
+    sync = synced()
+    sync.feed(change(11))
+
+    assert Outcome.GAP is sync.feed(change(13, bids=[(1.0, 13.0)]))
+    assert sync.book is None
+    assert Fault(Outcome.GAP, expected=11, came=12) == sync.fault
+    assert Outcome.WAITING is sync.feed(change(14, bids=[(2.0, 14.0)]))
+    assert Outcome.GAP is sync.snapshot(snapshot(11))
+    assert Outcome.APPLIED is sync.snapshot(snapshot(12))
+    assert [(2.0, 14.0), (1.0, 13.0)] == sync.book.bids(5)
+    assert sync.fault is None
+
+
+def test_keep_alives_and_ids_that_go_down_follow_what_they_name():
+    """An empty update that names itself, then one of a counter that was set back."""
+    sync = synced(BY_PREVIOUS)
+
+    assert Outcome.APPLIED is sync.feed(change(10, 10, previous=10))
+    assert Outcome.APPLIED is sync.feed(change(3, 3, previous=10))
+    assert Outcome.APPLIED is sync.feed(change(4, 4, previous=3))
+
+
+def test_a_repeated_message_is_a_duplicate():
+    """One from further back is stale; neither harms the book."""
+    sync = synced()
+    for message in (change(11), change(12)):
+        sync.feed(message)
+
+    assert Outcome.DUPLICATE is sync.feed(change(12))
+    assert Outcome.STALE is sync.feed(change(11))
+    assert sync.book is not None
+    assert {Outcome.DUPLICATE: 1, Outcome.STALE: 1} == sync.counts
+
+
+def test_nothing_but_stale_messages_means_that_the_exchange_counts_anew():
+    """The book would stand still for ever otherwise."""
+    sync = synced(last=1_000_000)
+    outcomes = [sync.feed(change(number)) for number in range(1, BookSync.STALE_LIMIT + 2)]
+
+    assert {Outcome.STALE} == set(outcomes[:-1])
+    assert Outcome.GAP is outcomes[-1]
+    assert Outcome.APPLIED is sync.snapshot(snapshot(BookSync.STALE_LIMIT))
+
+
+def test_updates_wait_for_the_snapshot_up_to_a_bound():
+    """The oldest go first, and are counted; then a snapshot must be newer than what went."""
+    sync = BookSync("X", BY_FIRST, keep=3)
+    outcomes = [sync.feed(change(number)) for number in range(1, 6)]
+
+    assert [Outcome.WAITING] * 5 == outcomes
+    assert 2 == sync.dropped
+    assert Outcome.GAP is sync.snapshot(snapshot(1))
+    assert Outcome.APPLIED is sync.snapshot(snapshot(2))
+    assert 5 == sync.book.last
+
+
+def test_a_snapshot_that_is_older_than_the_book_changes_nothing():
+    """As when two were asked for."""
+    sync = synced()
+    sync.feed(change(11, bids=[(1.0, 1.0)]))
+
+    assert Outcome.STALE is sync.snapshot(snapshot(10))
+    assert [(1.0, 1.0)] == sync.book.bids(1)
+
+
+def test_a_snapshot_in_the_stream_replaces_the_book():
+    """Whatever its id: after a restart the exchange counts from 1."""
+    sync = synced(BY_STREAM, last=500)
+
+    assert Outcome.APPLIED is sync.feed(snapshot(1, bids=[(1.0, 1.0)]))
+    assert Outcome.APPLIED is sync.feed(change(2, bids=[(2.0, 2.0)]))
+    assert [(2.0, 2.0), (1.0, 1.0)] == sync.book.bids(5)
+
+
+def test_before_a_snapshot_that_comes_by_the_stream_nothing_is_kept():
+    """It belongs to an older subscription."""
+    sync = BookSync("X", BY_STREAM)
+
+    assert Outcome.WAITING is sync.feed(change(6, bids=[(9.0, 9.0)]))
+    assert Outcome.APPLIED is sync.feed(snapshot(5))
+    assert [] == sync.book.bids(1)
+
+
+def test_after_a_gap_in_such_a_stream_only_the_next_snapshot_counts():
+    """What came before it is not applied to it."""
+    sync = synced(BY_STREAM)
+
+    assert Outcome.GAP is sync.feed(change(13, bids=[(9.0, 9.0)]))
+    assert Outcome.APPLIED is sync.feed(snapshot(12, bids=[(1.0, 1.0)]))
+    assert [(1.0, 1.0)] == sync.book.bids(5)
+
+
+def test_a_crossed_book_is_never_served():
+    """Neither after an update nor from a snapshot."""
+    sync = BookSync("X", BY_FIRST)
+    sync.snapshot(snapshot(1, bids=[(1.0, 1.0)], asks=[(2.0, 1.0)]))
+
+    assert Outcome.CROSSED is sync.feed(change(2, bids=[(2.0, 1.0)]))
+    assert sync.book is None
+    assert Outcome.CROSSED is sync.snapshot(snapshot(3, bids=[(3.0, 1.0)], asks=[(2.0, 1.0)]))
+    assert sync.book is None
+    assert Outcome.CROSSED.needs_snapshot
+
+
+def test_a_book_with_a_wrong_checksum_is_not_served():
+    """A checksum of 0, or none, says nothing."""
+    sync = BookSync("X", BookRule(Link.NONE, SnapshotSource.STREAM, checksum=lambda _: 7))
+    sync.feed(snapshot(None, checksum=7))
+
+    assert Outcome.APPLIED is sync.feed(BookUpdate("X", (), (), checksum=0))
+    assert Outcome.APPLIED is sync.feed(BookUpdate("X", (), ()))
+    assert Outcome.BAD_CHECKSUM is sync.feed(BookUpdate("X", (), (), checksum=8))
+    assert Fault(Outcome.BAD_CHECKSUM, expected=8, came=7) == sync.fault
+    assert sync.book is None
+
+
+def test_only_rules_that_say_so_drop_what_lies_deeper_than_the_subscription():
+    """Others delete such levels themselves."""
+    levels = [(3.0, 1.0), (2.0, 1.0), (1.0, 1.0)]
+    kept = []
+    for truncates in (True, False):
+        sync = BookSync("X", BookRule(Link.NONE, SnapshotSource.STREAM, truncates=truncates), depth=2)
+        sync.feed(snapshot(None, bids=levels))
+        kept.append(sync.book.bids(5))
+
+    assert [levels[:2], levels] == kept
+
+
+def test_reset_forgets_the_book_and_what_waited():
+    """After a lost connection both are of the past."""
+    sync = synced()
+    sync.feed(change(13))
+    sync.reset()
+
+    assert sync.book is None
+    assert sync.fault is None
+    assert Outcome.APPLIED is sync.snapshot(snapshot(11))
+
+
+def test_a_connection_whose_numbers_jump_gives_up_its_books():
+    """Parts of one message share a number; the first may be any."""
+    sequence = ConnectionSequence()
+    sync = synced(UNLINKED)
+    follows = [sequence.follows(number) for number in (41, 41, 42, 44, 45)]
+
+    assert [True, True, True, False, True] == follows
+    assert Outcome.GAP is sync.fail(Fault(Outcome.GAP, expected=42, came=44))
+    assert sync.book is None
+
+
+@pytest.mark.parametrize("damage", ["nan", "inf", "-1", "-inf", "1e999", None, "", [], True])
+def test_wire_levels_are_finite_numbers(damage):
+    """Neither price nor size can be anything else; a price can be no 0 either."""
+    decoder = msgspec.json.Decoder(WireLevels, strict=False)
+    assert [(1.0, 0.0)] == decoder.decode(b'[["1.0","0.00"]]')
+    for row in ([damage, "1"], ["1", damage], ["0", "1"], ["1"], ["1", "1", "1"]):
+        with pytest.raises(msgspec.MsgspecError):
+            decoder.decode(msgspec.json.encode([row]))
+
+
+KRAKEN_ASKS = """45285.2/0.00100000 45286.4/1.54571953 45286.6/1.54571109 45289.6/1.54560911 45290.2/0.15890660
+45291.8/1.54553491 45294.7/0.04454749 45296.1/0.35380000 45297.5/0.09945542 45299.5/0.18772827"""
+KRAKEN_BIDS = """45283.5/0.10000000 45283.4/1.54582015 45282.1/0.10000000 45281.0/0.10000000 45280.3/1.54592586
+45279.0/0.07990000 45277.6/0.03310103 45277.5/0.30000000 45277.3/1.54602737 45276.6/0.15445238"""
+
+
+def written(text: str) -> dict[str, list]:
+    """Levels with their digits."""
+    digits = [tuple(each.split("/")) for each in text.split()]
+    return {"levels": [(float(price), float(size)) for price, size in digits], "digits": digits}
+
+
+def book_of(bids: str, asks: str) -> OrderBook:
+    """A book of levels as they are written."""
+    book = OrderBook("X")
+    one, other = written(bids), written(asks)
+    book.apply(
+        BookUpdate(
+            "X",
+            one["levels"],
+            other["levels"],
+            is_snapshot=True,
+            bid_digits=one["digits"],
+            ask_digits=other["digits"],
+        )
+    )
+    return book
+
+
+def test_kraken_checksum_of_the_documentation():
+    """The example of Kraken's page, and levels beyond the tenth do not matter."""
+    assert 3310070434 == kraken_checksum(book_of(KRAKEN_BIDS, KRAKEN_ASKS))
+    assert 3310070434 == kraken_checksum(book_of(KRAKEN_BIDS + " 1.0/1.0", KRAKEN_ASKS + " 99999.0/1.0"))
+
+
+def test_okx_checksum_is_made_of_the_levels_in_turn():
+    """What one side lacks is left out, as in the text that OKX's page gives; Bitget has the same rule."""
+    book = book_of("3366.1/7", "3366.8/9 3368/8 3372/8")
+    text = b"3366.1:7:3366.8:9:3368:8:3372:8"
+
+    assert crc32(text) == okx_checksum(book) % 2**32
+    assert okx_checksum(book) == bitget_checksum(book)
+    assert 0 == okx_checksum(OrderBook("X"))
+
+
+def test_okx_checksum_has_a_sign():
+    """Half of all are negative."""
+    signs = {okx_checksum(book_of(f"{price}/1", "")) < 0 for price in range(1, 20)}
+
+    assert {True, False} == signs
