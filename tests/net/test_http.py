@@ -179,6 +179,28 @@ async def test_the_exchanges_own_words_come_first(server, client, status):
         await client.send(server.request(), error_of=lambda _: None)
 
 
+async def test_a_refusal_with_status_200(server, client):
+    """Some exchanges say no with 200; ``error_of`` is asked of those answers too, and what it raises is not retried."""
+    server.otherwise = server.reply(body=b'{"retCode": 10001}')
+
+    with pytest.raises(InvalidSymbol):
+        await client.send(server.request(), error_of=lambda response: InvalidSymbol(response.body.decode()))
+    assert 1 == len(server.heads)
+
+
+async def test_a_pause_that_only_the_adapter_understands(server, client_of):
+    """A pause in the exchange's own words holds for all to that host, as one in a header does."""
+    server.script = [server.reply(body=b"10006")]
+
+    def error_of(response):
+        return RateLimited("10006", retry_after_s=1.0) if response.body == b"10006" else None
+
+    await asyncio.gather(client_of().send(server.request(), error_of=error_of), client_of().send(server.request()))
+    await client_of().send(server.request())
+
+    assert sum(at - server.times[0] >= 1 for at in server.times) >= 2
+
+
 @pytest.mark.parametrize("form", ["seconds", "date"])
 async def test_retry_after_is_obeyed_to_the_second(server, client_of, form):
     """The next request leaves when the exchange said: not earlier, and at most a second later."""

@@ -46,7 +46,7 @@ _T = TypeVar("_T")
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 ErrorOf = Callable[[Response], ChandleryError | None]
-"""What an answer with a 4xx status says, in the exchange's own terms; ``None`` where nothing."""
+"""What an answer says went wrong, in the exchange's own terms; ``None`` where nothing. Not asked of 429, 418 and 5xx."""
 
 
 class HttpClient:
@@ -113,7 +113,7 @@ class HttpClient:
 
         Raises what ``send`` and ``decode`` raise.
         """
-        return await self._retried(request, lambda response: decode(response.body), error_of)
+        return await self.ask(request, lambda response: decode(response.body), error_of=error_of)
 
     async def send(self, request: Request, *, error_of: ErrorOf | None = None) -> Response:
         """
@@ -121,18 +121,24 @@ class HttpClient:
 
         Raises:
             RateLimited: 429 or 418 (``AddressBanned``), after the last retry or with too long a pause.
-            RequestRejected: Another 4xx; ``NotFound`` for 404. What ``error_of`` returns comes first.
+            RequestRejected: Another 4xx; ``NotFound`` for 404. What ``error_of`` returns comes first,
+                with a 2xx status too, since some exchanges refuse with 200.
             ExchangeUnavailable: 5xx, no connection, a body cut short; ``RequestTimeout`` for a time-out.
             MalformedResponse: What came is not HTTP.
             ResponseTooLarge: The body exceeds ``max_bytes``.
             InvalidInput: The URL is not an HTTP one.
             Closed: After ``close``.
         """
-        return await self._retried(request, lambda response: response, error_of)
+        return await self.ask(request, lambda response: response, error_of=error_of)
 
-    async def _retried(self, request: Request, use: Callable[[Response], _T], error_of: ErrorOf | None) -> _T:
-        """The first try is made without the machinery for those after it, which would double its cost."""
-        url = _url(request)
+    async def ask(self, request: Request, use: Callable[[Response], _T], *, error_of: ErrorOf | None = None) -> _T:
+        """
+        What ``use`` makes of the answer; one that it finds malformed is asked for again.
+
+        Raises what ``send`` and ``use`` raise.
+        """
+        url = url_of(request)
+        # The first try is made without the machinery for those after it, which would double its cost.
         try:
             return use(await self._attempt(request, url, error_of))
         except ChandleryError as error:
@@ -170,21 +176,28 @@ class HttpClient:
             async with asyncio.timeout(QUEUE_TIMEOUT_S):
                 await gate.acquire()
         except TimeoutError:
-            raise RequestTimeout(f"{_name(request, url)}: not sent within {QUEUE_TIMEOUT_S:g} s") from None
+            raise RequestTimeout(f"{name_of(request, url)}: not sent within {QUEUE_TIMEOUT_S:g} s") from None
         try:
             await self._limiter.acquire(host, request.limits, request.weight, max_wait_s=self._max_wait_s)
             response = await self._exchange(request, url)
         finally:
             gate.release()
+        failure: ChandleryError | None
+        if 200 <= response.status < 300:
+            failure = None if error_of is None else error_of(response)
+        else:
+            failure = status_error(name_of(request, url), response, error_of)
         if not stamina.is_testing():  # which says not to wait; and a pause would outlive the test
             self._limiter.observe(host, request.limits, response.headers, response.status)
-        if not 200 <= response.status < 300:
-            raise _error(_name(request, url), response, error_of)
+            if isinstance(failure, RateLimited) and failure.retry_after_s is not None:
+                self._limiter.pause(host, failure.retry_after_s)
+        if failure is not None:
+            raise failure
         return response
 
     async def _exchange(self, request: Request, url: URL) -> Response:
         """Send and receive, with the errors of aiohttp turned into ours."""
-        name = _name(request, url)
+        name = name_of(request, url)
         session = self._opened()
         self.requests += 1
         try:
@@ -199,7 +212,7 @@ class HttpClient:
                 raise Closed(f"{name}: the client was closed meanwhile") from error
             if isinstance(error, RuntimeError):
                 raise
-            raise _failure(name, error) from error
+            raise failure_of(name, error) from error
 
     async def _body(self, answer: aiohttp.ClientResponse, name: str) -> bytes:
         """Read in as large pieces as come; the declared length may be that of compressed data, so both count."""
@@ -223,7 +236,7 @@ class HttpClient:
                 connector=aiohttp.TCPConnector(limit=self._max_concurrent, keepalive_timeout=30, ttl_dns_cache=300),
                 timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": _user_agent(), "Accept-Encoding": "gzip, deflate"},
+                headers={"User-Agent": user_agent(), "Accept-Encoding": "gzip, deflate"},
                 read_bufsize=_READ_BUFFER,
                 trust_env=False,
             )
@@ -231,11 +244,13 @@ class HttpClient:
 
 
 @cache
-def _user_agent() -> str:
+def user_agent() -> str:
+    """What the library calls itself."""
     return f"chandlery/{version('chandlery')}"
 
 
-def _url(request: Request) -> URL:
+def url_of(request: Request) -> URL:
+    """The address with its query."""
     try:
         url = URL(request.url).extend_query(request.params)
     except (ValueError, TypeError) as error:
@@ -245,12 +260,12 @@ def _url(request: Request) -> URL:
     return url
 
 
-def _name(request: Request, url: URL) -> str:
+def name_of(request: Request, url: URL) -> str:
     """What messages call a request; its query may hold secrets."""
     return f"{request.method} {url.host}{url.path}"
 
 
-def _failure(name: str, error: Exception) -> ChandleryError:
+def failure_of(name: str, error: Exception) -> ChandleryError:
     """Our error for one of aiohttp or the system."""
     said = str(error) or type(error).__name__
     if isinstance(error, TimeoutError):
@@ -264,7 +279,7 @@ def _failure(name: str, error: Exception) -> ChandleryError:
     return ExchangeUnavailable(f"{name}: {said}")
 
 
-def _error(name: str, response: Response, error_of: ErrorOf | None) -> ChandleryError:
+def status_error(name: str, response: Response, error_of: ErrorOf | None) -> ChandleryError:
     """What a status other than 2xx means."""
     status = response.status
     message = f"{name}: status {status}"

@@ -126,6 +126,11 @@ class RateLimiter:
                     window = budget.window(limit)
                     window.add(now, max(0, int(used) - window.used_until(now)))
 
+    def pause(self, host: str, seconds: float) -> None:
+        """Nobody asks ``host`` for so long, as it said in a way of its own."""
+        with self._file(host).open() as budget:
+            budget.paused_until = max(budget.paused_until, self._clock() + round(seconds * SECOND))
+
     def _book(self, host: str, limits: tuple[RateLimit, ...], weight: int, latest: Micros) -> Micros:
         with self._file(host).open() as budget:
             now = self._clock()

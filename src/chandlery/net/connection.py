@@ -1,0 +1,305 @@
+"""One open WebSocket connection: its frames, its time-outs and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
+
+import picows
+from picows import WSCloseCode, WSFrame, WSMsgType, WSTransport
+
+from chandlery.core.errors import (
+    ChandleryError,
+    Closed,
+    ExchangeUnavailable,
+    InvalidInput,
+    MalformedResponse,
+    RequestTimeout,
+    ResponseTooLarge,
+)
+
+Cause = Literal["peer", "ours", "cut", "idle", "pong", "unread", "malformed", "failed", "refused"]
+
+_LONGEST_CONTROL = 125
+"""No control frame has a longer payload (RFC 6455, 5.5)."""
+_HELD_UP_S = 0.1
+_CODES: dict[Cause, int] = {"idle": 1001, "pong": 1001, "unread": 1001, "malformed": 1002, "failed": 1011}
+
+# A library does not write to the stderr of those who have not asked for logs.
+logging.getLogger("picows").addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True, slots=True)
+class CloseReason:
+    """
+    Why a connection ended.
+
+    ``cause`` is what ended it: ``peer``, a close frame of the peer; ``ours``, a call of ``close``;
+    ``cut``, the end of the TCP connection without a close frame; ``idle``, no frame of any kind for
+    too long; ``pong``, none came; ``unread``, the peer does not read what is sent; ``malformed``,
+    what came breaks the protocol or the size cap; ``failed``, ``on_message`` raised; ``refused``, what
+    was asked for was not granted.
+
+    ``code`` is that of the close frame that ended it: of the peer's, 0 where that names none, or of
+    ours; 1006 for ``cut``. ``reason`` is the text of that frame, or what ``error`` says. ``error`` is
+    ``None`` only for ``peer`` and ``ours``; for ``failed`` it is what ``on_message`` raised.
+    """
+
+    cause: Cause
+    code: int
+    reason: str
+    error: Exception | None = None
+
+
+class Socket(picows.WSListener):
+    """
+    An open WebSocket connection, made by ``connect``.
+
+    The methods ``on_ws_...``, ``pause_writing`` and ``resume_writing`` are for picows only.
+    """
+
+    # What every message touches; the rest is in the dictionary.
+    __slots__ = (
+        "__dict__", "_clock", "_on_message", "_stamped", "_whole", "bytes_received", "last_message_at", "messages"
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        on_message: Callable[[bytes], object],
+        close_timeout_s: float,
+        idle_timeout_s: float | None,
+        ping: tuple[float | None, float],
+        max_bytes: int,
+        max_unsent_bytes: int,
+    ) -> None:
+        self.name = name
+        """Host and path; no query, which may hold secrets."""
+        self.messages = 0
+        """Messages received."""
+        self.bytes_received = 0
+        """Bytes of their payloads."""
+        self.last_message_at: float | None = None
+        """When the last one was read, by the clock of the loop; ``None`` before the first."""
+        self.pings = 0
+        """Pings of the peer, all of them answered."""
+        self.pongs = 0
+        """Pongs of the peer."""
+        self._on_message = on_message
+        self._close_timeout_s = close_timeout_s
+        self._idle_s = idle_timeout_s or inf
+        self._ping_every_s, self._pong_timeout_s = ping[0] or inf, ping[1]
+        self._max_bytes = max_bytes
+        self._max_unsent = max_unsent_bytes
+        self._loop = asyncio.get_running_loop()
+        self._clock = self._loop.time
+        self._transport: WSTransport
+        self._reason: CloseReason | None = None
+        self._closed: asyncio.Future[CloseReason] = self._loop.create_future()
+        self._fragments: bytearray | None = None
+        self._whole = True  # the next frame is a whole message, and wanted
+        self._stamped = 0  # messages that ``last_message_at`` knows of
+        self._last_frame_at = self._clock()  # of those in ``_on_other``
+        self._watcher: asyncio.TimerHandle | None = None
+        self._killer: asyncio.TimerHandle | None = None
+        self._held_up = False
+        self._watching_at = self._ping_at = self._pong_by = inf
+
+    @property
+    def closed(self) -> asyncio.Future[CloseReason]:
+        """
+        Why the connection ended, as soon as it has; never an exception.
+
+        To cancel it, as a time-out does, leaves the connection alone: every access gives a new one.
+        """
+        return asyncio.shield(self._closed)
+
+    def send(self, text: str | bytes) -> None:
+        """
+        Send a text message, at once or as soon as the peer reads; bytes must be UTF-8.
+
+        Raises:
+            ExchangeUnavailable: More than ``max_unsent_bytes`` wait already; the connection is closed then.
+            Closed: It is closed, by whomever, or closing.
+        """
+        if self._reason is not None or self._transport.is_close_frame_sent or self._transport.is_disconnected:
+            said = "" if self._reason is None else f" ({self._reason.cause}: {self._reason.reason})"
+            raise Closed(f"{self.name}: the connection is closed{said}")
+        if not self._write(WSMsgType.TEXT, text):
+            raise ExchangeUnavailable(f"{self.name}: the peer does not read")
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """
+        Close the connection; returns when it is gone, at the latest after ``close_timeout_s``.
+
+        No message is delivered any more from the call on. Does nothing where it is closed already.
+
+        Raises:
+            InvalidInput: A code other than 1000 and 3000 to 4999, or over 123 bytes of reason.
+        """
+        if code != 1000 and not 3000 <= code <= 4999:
+            raise InvalidInput(f"{code} is not a close code for applications: 1000, or 3000 to 4999")
+        if len(reason.encode()) > _LONGEST_CONTROL - 2:
+            raise InvalidInput(f"the reason of a close has at most {_LONGEST_CONTROL - 2} bytes")
+        self._end(CloseReason("ours", code, reason))
+        try:
+            await self.closed
+        except asyncio.CancelledError:
+            self._transport.disconnect(graceful=False)
+            raise
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        """Begin."""
+        self._transport = transport
+        # Only this says what picows found wrong by itself.
+        gone = self._loop.create_task(transport.wait_disconnected())
+        gone.add_done_callback(self._on_gone)
+        self._ping_at = self._clock() + self._ping_every_s
+        self._watch()
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        """Take one frame."""
+        payload = frame.get_payload_as_bytes()
+        size = len(payload)
+        # A longer one is no control frame; to ask for the type would cost as much as all the rest.
+        if size > _LONGEST_CONTROL and frame.fin and self._whole:
+            self.messages += 1
+            self.bytes_received += size
+            if frame.last_in_buffer:
+                self._stamped = self.messages
+                self.last_message_at = self._clock()
+            try:
+                self._on_message(payload)
+            except Exception as error:  # noqa: BLE001  # it is why the connection ends
+                self._fail("failed", error)
+        else:
+            self._on_other(frame, payload)
+
+    def pause_writing(self) -> None:
+        """Nothing: what may wait is bounded before it is written."""
+
+    def resume_writing(self) -> None:
+        """Nothing."""
+
+    def _on_other(self, frame: WSFrame, payload: bytes) -> None:
+        """Control frames, fragments and short messages."""
+        now = self._last_frame_at = self._clock()
+        if self._stamped != self.messages:  # some came in the same read, before this frame
+            self._stamped, self.last_message_at = self.messages, now
+        kind = frame.msg_type
+        if kind == WSMsgType.CLOSE:
+            code = int.from_bytes(payload[:2], "big")
+            self._end(CloseReason("peer", code, frame.get_close_reason() or ""))
+            self._transport.disconnect()
+        elif self._reason is not None:
+            pass
+        elif kind == WSMsgType.PING:
+            self.pings += 1
+            self._write(WSMsgType.PONG, payload)
+        elif kind == WSMsgType.PONG:
+            self.pongs += 1
+            self._pong_by = inf
+        elif (self._fragments is None) == (kind == WSMsgType.CONTINUATION):
+            self._fail("malformed", MalformedResponse(f"{self.name}: a fragment out of place"))
+        else:
+            self._on_fragment(payload, last=bool(frame.fin))
+
+    def _on_fragment(self, payload: bytes, *, last: bool) -> None:
+        if self._fragments is None:
+            self._fragments = bytearray()
+        self._fragments += payload
+        if len(self._fragments) > self._max_bytes:
+            self._fail("malformed", ResponseTooLarge(f"{self.name}: a message of over {self._max_bytes} bytes"), 1009)
+            return
+        self._whole = last
+        if not last:
+            return
+        message, self._fragments = bytes(self._fragments), None
+        self.messages += 1
+        self.bytes_received += len(message)
+        self._stamped, self.last_message_at = self.messages, self._last_frame_at
+        try:
+            self._on_message(message)
+        except Exception as error:  # noqa: BLE001  # it is why the connection ends
+            self._fail("failed", error)
+
+    def _write(self, kind: WSMsgType, payload: str | bytes) -> bool:
+        """Whether it could be written: where too much waits to be read by the peer, the connection ends."""
+        waiting = self._transport.underlying_transport.get_write_buffer_size()
+        if waiting > self._max_unsent:
+            self._fail("unread", ExchangeUnavailable(f"{self.name}: the peer has left {waiting} bytes unread"))
+            return False
+        self._transport.send(kind, payload)
+        return True
+
+    def _watch(self) -> None:
+        """Look at the time-outs, and set the timer for the next of them."""
+        now = self._clock()
+        if now - self._watching_at > _HELD_UP_S and not self._held_up:
+            # Something has held the loop up: what came meanwhile is still to be read.
+            self._held_up = True
+            self._watch_at(now + _HELD_UP_S)
+            return
+        self._held_up = False
+        idle_at = max(self.last_message_at or 0.0, self._last_frame_at) + self._idle_s
+        if self._transport.is_close_frame_sent:  # by picows, to a peer that may not read it
+            self._transport.disconnect(graceful=False)
+        elif now >= idle_at:
+            self._fail("idle", RequestTimeout(f"{self.name}: silent for {self._idle_s:g} s"))
+        elif now >= self._pong_by:
+            self._fail("pong", RequestTimeout(f"{self.name}: no pong within {self._pong_timeout_s:g} s"))
+        else:
+            if now >= self._ping_at:
+                self._ping_at = now + self._ping_every_s
+                self._pong_by = min(self._pong_by, now + self._pong_timeout_s)
+                if not self._write(WSMsgType.PING, b""):
+                    return
+            self._watch_at(min(idle_at, self._pong_by, self._ping_at, now + self._close_timeout_s))
+
+    def _watch_at(self, at: float) -> None:
+        self._watching_at = at
+        self._watcher = self._loop.call_at(at, self._watch)
+
+    def _fail(self, cause: Cause, error: Exception, code: int | None = None) -> None:
+        self._end(CloseReason(cause, code or _CODES[cause], str(error), error))
+
+    def _end(self, reason: CloseReason) -> None:
+        """End it for the first reason given, in bounded time; later ones change nothing."""
+        if self._reason is not None or self._closed.done():
+            return
+        self._reason = reason
+        self._whole = False
+        if self._watcher is not None:
+            self._watcher.cancel()
+        said = reason.reason if reason.cause == "ours" else ""
+        self._transport.send_close(WSCloseCode(reason.code or 1000), said.encode())
+        self._killer = self._loop.call_later(self._close_timeout_s, self._transport.disconnect, False)
+        if reason.cause != "ours":  # else the peer's close frame is waited for
+            self._transport.disconnect(graceful=reason.cause != "unread")
+
+    def _on_gone(self, gone: asyncio.Task[None]) -> None:
+        self._whole = False
+        for timer in (self._watcher, self._killer):
+            if timer is not None:
+                timer.cancel()
+        found = None if gone.cancelled() else gone.exception()
+        if gone.cancelled():  # with all tasks of a loop that ends
+            self._transport.disconnect(graceful=False)
+        if self._reason is None:
+            self._reason = self._reason_of(found)
+        self._closed.set_result(self._reason)
+
+    def _reason_of(self, found: BaseException | None) -> CloseReason:
+        """What picows made of the end, where we did not."""
+        if isinstance(found, picows.WSError):
+            code = int(getattr(found, "code", 1002))
+            kind = ResponseTooLarge if code == 1009 else MalformedResponse
+            error: ChandleryError = kind(f"{self.name}: {found}")
+            return CloseReason("malformed", code, str(error), error)
+        error = ExchangeUnavailable(f"{self.name}: cut off")
+        error.__cause__ = found
+        return CloseReason("cut", 1006, str(error), error)

@@ -1,0 +1,174 @@
+"""Opens WebSocket connections; only this and ``connection`` know picows."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import cache
+from ssl import SSLContext, create_default_context
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import aiohappyeyeballs
+import picows
+
+from chandlery.core.errors import (
+    ChandleryError,
+    ExchangeUnavailable,
+    InvalidInput,
+    MalformedResponse,
+    RequestTimeout,
+)
+from chandlery.core.wire import Response
+from chandlery.net.connection import CloseReason, Socket
+from chandlery.net.http import status_error, user_agent
+
+__all__ = ["CloseReason", "Socket", "connect"]
+
+_HAPPY_EYEBALLS_S = 0.25
+_ABANDON_S = 1.0
+
+_Opening: TypeAlias = "asyncio.Task[tuple[picows.WSTransport, picows.WSListener | None]]"
+
+
+async def connect(
+    url: str,
+    *,
+    on_message: Callable[[bytes], object],
+    headers: Mapping[str, str] | None = None,
+    connect_timeout_s: float = 10.0,
+    close_timeout_s: float = 5.0,
+    idle_timeout_s: float | None = None,
+    ping_every_s: float | None = None,
+    pong_timeout_s: float = 10.0,
+    max_bytes: int = 16 << 20,
+    max_unsent_bytes: int = 1 << 20,
+    ssl: SSLContext | None = None,
+) -> Socket:
+    """
+    Open a connection; without compression, and with a verified certificate where it is ``wss``.
+
+    ``on_message`` is called with the payload of each message, text or binary, in the moment in which
+    it is read, which may be before this returns; what it raises closes the connection. It must not
+    block. Pings of the peer are answered. With ``ping_every_s`` it is pinged too, and the connection
+    ends without a pong within ``pong_timeout_s``; with ``idle_timeout_s`` it ends without any frame
+    for so long. Redirects are not followed and proxies not used.
+
+    Raises:
+        InvalidInput: Not the URL of a WebSocket, or not headers.
+        RequestTimeout: Not open within ``connect_timeout_s``.
+        RateLimited: The answer is 429 or 418 (``AddressBanned``), not 101.
+        RequestRejected: It is any other below 500; ``NotFound`` for 404.
+        ExchangeUnavailable: It is 5xx; no such host, refused, no valid certificate, cut off.
+        MalformedResponse: It is not that of a WebSocket server.
+    """
+    name = _name(url)
+    sent = {"User-Agent": user_agent()} | _checked(headers or {})
+    ping = ping_every_s, pong_timeout_s
+    made = Socket(name, on_message, close_timeout_s, idle_timeout_s, ping, max_bytes, max_unsent_bytes)
+    held: list[socket.socket] = []
+    opening = asyncio.create_task(_open(url, made, held, sent, max_bytes, ssl))
+    try:
+        done, _ = await asyncio.wait({opening}, timeout=connect_timeout_s)
+    except BaseException:
+        await _abandon(opening, held)
+        raise
+    if not done:
+        await _abandon(opening, held)
+        raise RequestTimeout(f"{name}: not open within {connect_timeout_s:g} s")
+    try:
+        _, listener = opening.result()
+    except (picows.WSError, OSError, UnicodeError) as error:
+        raise _failure(name, error) from error
+    if listener is None:
+        raise ExchangeUnavailable(f"{name}: cut off before the connection was open")
+    return made
+
+
+async def _open(
+    url: str, made: Socket, held: list[socket.socket], headers: dict[str, str], max_bytes: int, ssl: SSLContext | None
+) -> tuple[picows.WSTransport, picows.WSListener | None]:
+    async def dial(to: picows.WSParsedURL) -> socket.socket:
+        """The TCP connection, in hand: of an opening that is given up, nothing else tells its transport."""
+        found = await asyncio.get_running_loop().getaddrinfo(to.host, to.port, type=socket.SOCK_STREAM)
+        held.append(await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_HAPPY_EYEBALLS_S))
+        return held[0]
+
+    def accept(_: picows.WSUpgradeRequest, answer: picows.WSUpgradeResponse) -> Socket:
+        if "Sec-WebSocket-Extensions" in answer.headers:
+            raise MalformedResponse(f"{made.name}: an extension that was not asked for")
+        return made
+
+    return await picows.ws_connect(
+        accept,
+        url,
+        ssl_context=ssl or (_verified() if url.lower().startswith("wss") else None),
+        websocket_handshake_timeout=None,  # ``connect`` has one for all of it
+        enable_auto_pong=False,
+        max_frame_size=max_bytes,
+        extra_headers=headers,
+        max_redirects=0,
+        socket_factory=dial,
+    )
+
+
+async def _abandon(opening: _Opening, held: list[socket.socket]) -> None:
+    """Leave nothing behind of an opening that nobody waits for any more."""
+    if held:
+        with suppress(OSError):  # closed already
+            held[0].shutdown(socket.SHUT_RDWR)
+    else:
+        opening.cancel()
+    await asyncio.wait({opening}, timeout=_ABANDON_S)
+    if not opening.done():
+        opening.cancel()
+    elif not opening.cancelled() and opening.exception() is None:
+        opening.result()[0].disconnect(graceful=False)
+
+
+@cache
+def _verified() -> SSLContext:
+    return create_default_context()
+
+
+def _name(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError as error:
+        raise InvalidInput(f"not a URL: {error}") from error
+    if parts.scheme not in {"ws", "wss"} or not parts.hostname or parts.fragment or re.search(r"[\0- \x7f]", url):
+        raise InvalidInput(f"not the URL of a WebSocket: {parts.scheme}://{parts.hostname}{port}{parts.path}")
+    if "@" in parts.netloc:
+        raise InvalidInput(f"the URL for {parts.hostname} holds credentials; send them in a header")
+    return f"{parts.hostname}{port}{parts.path}"
+
+
+def _checked(headers: Mapping[str, str]) -> dict[str, str]:
+    for key, value in headers.items():
+        if not re.fullmatch(r"[!#-'*+.^-z|~\w-]+", key, re.ASCII) or not re.fullmatch(r"[\t -~]*", value):
+            raise InvalidInput(f"not an HTTP header: {key!r}")
+    return {key.title(): value for key, value in headers.items()}
+
+
+def _failure(name: str, error: Exception) -> ChandleryError:
+    """Our error for one of picows or the system."""
+    said = f"{name}: {error or type(error).__name__}"
+    if isinstance(error, picows.WSHandshakeError):
+        return _refusal(name, error)
+    if isinstance(error, UnicodeError | picows.WSError):
+        return InvalidInput(said)
+    return RequestTimeout(said) if isinstance(error, TimeoutError) else ExchangeUnavailable(said)
+
+
+def _refusal(name: str, error: picows.WSHandshakeError) -> ChandleryError:
+    """What an answer other than 101 means; picows knows fewer statuses than there are."""
+    first, *lines = (error.raw_header or b"").decode("latin-1").split("\r\n")
+    found = re.match(r"HTTP/\d\.\d (\d{3})\b", first)
+    if found is None or found[1] == "101":
+        return MalformedResponse(f"{name}: {error}")
+    headers = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    return status_error(name, Response(int(found[1]), headers, error.raw_body or b""), None)
