@@ -5,16 +5,19 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import MutableSequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from enum import Enum
 
 
 class FaultKind(Enum):
     """
-    How a request fails.
+    How a request, a file or a frame fails.
 
-    The last six belong to the archive: they make its file so, for as long as it is asked for, with
-    a checksum that is right (but for a missing day, which has none), and count files, not requests.
+    ``CORRUPT_ZIP`` to ``WRONG_ORDER`` belong to the archive: they make its file so, for as long as
+    it is asked for, with a checksum that is right (but for a missing day, which has none), and
+    count files, not requests. Those from ``DROP`` on strike frames of data on a socket, whose
+    "path" is the exchange's id, a slash, and the subscription.
     """
 
     TOO_MANY_REQUESTS = "too_many_requests"
@@ -46,6 +49,27 @@ class FaultKind(Enum):
     WRONG_ORDER = "wrong_order"
     """Two neighbours have changed places."""
 
+    DROP = "drop"
+    """The connection is cut."""
+    STALLED_SOCKET = "stalled_socket"
+    """The connection stays open and sends no data any more."""
+    NO_DATA = "no_data"
+    """The subscription, although acknowledged, sends nothing any more."""
+    DUPLICATE = "duplicate"
+    """The frame comes twice."""
+    OUT_OF_ORDER = "out_of_order"
+    """The frame comes after the next one."""
+    GARBAGE = "garbage"
+    """In its place comes a frame that is nothing of the exchange's, and no gzip either."""
+    POLICY_CLOSE = "policy_close"
+    """The exchange closes the connection with 1008."""
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105  # the name of a fault
+    """The connection is cut, and every token that was handed out is refused."""
+    SKIPPED_UPDATE = "skipped_update"
+    """An update of an order book does not come."""
+    BAD_BOOK_CHECKSUM = "bad_book_checksum"
+    """The checksum of an order book is wrong, where it has one."""
+
 
 IN_FILES = frozenset(
     {
@@ -58,6 +82,10 @@ IN_FILES = frozenset(
     }
 )
 """The kinds that are in a file of the archive."""
+ON_SOCKETS = frozenset(
+    kind for kind in FaultKind if list(FaultKind).index(kind) >= list(FaultKind).index(FaultKind.DROP)
+)
+"""The kinds that strike frames."""
 
 
 @dataclass
@@ -114,11 +142,15 @@ class Faults:
     def of_request(self, path: str, *, archive: bool) -> Fault | None:
         """The first that meets the request."""
         for fault in self.faults:
-            if fault.kind in IN_FILES or not _concerns(fault.kind, path, archive=archive):
+            if fault.kind in IN_FILES | ON_SOCKETS or not _concerns(fault.kind, path, archive=archive):
                 continue
             if fault.strikes(path, self._chance):
                 return fault
         return None
+
+    def of_frame(self, name: str, kinds: AbstractSet[FaultKind]) -> Fault | None:
+        """The first of those kinds that meets the frame of data."""
+        return next((fault for fault in self.faults if fault.kind in kinds and fault.strikes(name, self._chance)), None)
 
     def of_file(self, file: str) -> list[Fault]:
         """All that are in a file of the archive."""

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
-from chandlery.core.time import HOUR, Clock, Micros, Unit
+from chandlery.core.time import HOUR, Micros, Unit
 from chandlery.sim.listing import exchange_info
-from chandlery.sim.market import Market
 from chandlery.sim.reply import Reply, error_reply, json_reply
 from chandlery.sim.venues import Venue
+from chandlery.sim.view import MarketView
 
 _FUNDING_LIMIT, _FUNDING_WINDOW_S = 500, 300.0
 _WEIGHT_WINDOW_S = 60.0
@@ -69,26 +69,35 @@ class Rest:
     """
     One market's REST interface.
 
-    ``weight_limit`` takes the place of the market's own per-minute limit. Windows are counted in
-    ``ticks``, seconds that really pass, since ``clock`` may stand still.
+    ``depth`` answers for order books: symbol, levels. ``weight_limit`` takes the place of the market's own per-minute limit. Windows are counted in
+    ``ticks``, seconds that really pass, since the market's clock may stand still.
 
     Where the documentation is silent: a ``limit`` above the maximum is cut to it by spot and refused
     with -1130 by the futures; a start after the end is an empty answer from spot, -1023 from the futures.
     """
 
     def __init__(
-        self, venue: Venue, market: Market, clock: Clock, *, ticks: Callable[[], float], weight_limit: int | None = None
+        self,
+        venue: Venue,
+        view: MarketView,
+        *,
+        ticks: Callable[[], float],
+        depth: Callable[[str, int], Reply],
+        weight_limit: int | None = None,
     ) -> None:
         self.venue = venue
-        self._market = market
-        self._clock = clock
+        self._view = view
+        self._market = view.market
+        self._clock = view.clock
+        self._depth = depth
         self._weights = Budget(weight_limit or venue.weight_limit, _WEIGHT_WINDOW_S, ticks)
         self._fundings = Budget(_FUNDING_LIMIT, _FUNDING_WINDOW_S, ticks)
         self._paths: dict[str, Callable[[Mapping[str, str]], Reply]] = {
             "/klines": self._klines,
             "/ping": lambda _: json_reply({}),
-            "/time": lambda _: json_reply({"serverTime": Unit.MILLIS.of(clock())}),
-            "/exchangeInfo": lambda _: json_reply(exchange_info(venue, market, clock(), self._weights.limit)),
+            "/time": lambda _: json_reply({"serverTime": Unit.MILLIS.of(view.clock())}),
+            "/depth": self._book,
+            "/exchangeInfo": lambda _: json_reply(exchange_info(venue, view.market, view.clock(), self._weights.limit)),
         }
         if not venue.is_spot:
             self._paths["/fundingRate"] = self._funding
@@ -115,6 +124,9 @@ class Rest:
             return self.venue.weight(self._limit(query, 500, self.venue.page_max))
         if name == "/exchangeInfo" and self.venue.is_spot:
             return 20
+        if name == "/depth":
+            limit = self._limit(query, 100, 5000) if self.venue.is_spot else self._limit(query, 500, 1000)
+            return self.venue.depth_weight(limit)
         return 0 if name == "/fundingRate" else 1
 
     def _klines(self, query: Mapping[str, str]) -> Reply:
@@ -129,7 +141,7 @@ class Rest:
             start, end = self._short_span(start, end, self.venue.longest_request)
             newest_first = True
         span = Span(start or 0, min(now, now if end is None else end) + 1)
-        lines = (self._newest if newest_first else self._oldest)(symbol, interval, span, limit, now)
+        lines = self._view.lines(symbol, interval, span, limit, newest=newest_first)
         return json_reply(b"[" + b",".join(map(_row, lines)) + b"]")
 
     def _short_span(self, start: Micros | None, end: Micros | None, longest: Micros) -> tuple[Micros, Micros]:
@@ -141,25 +153,9 @@ class Rest:
             raise _Refused(-4088, "Maximum time interval is 200 days.")
         return start, end
 
-    def _oldest(self, symbol: str, interval: Interval, span: Span, limit: int, now: Micros) -> list[bytes]:
-        first = self._market.first(self.venue.market_type, symbol, interval)
-        at = span.end if first is None else max(interval.ceil(span.start), first)
-        lines: list[bytes] = []
-        while at < span.end and len(lines) < limit:
-            window = Span(at, min(interval.step(at, limit), span.end))
-            lines += self._market.lines(self.venue.market_type, symbol, interval, window, now=now)
-            at = window.end
-        return lines[:limit]
-
-    def _newest(self, symbol: str, interval: Interval, span: Span, limit: int, now: Micros) -> list[bytes]:
-        first = self._market.first(self.venue.market_type, symbol, interval)
-        low = span.end if first is None else max(span.start, first)
-        at, lines = span.end, list[bytes]()
-        while at > low and len(lines) < limit:
-            window = Span(max(interval.step(interval.ceil(at), -limit), low), at)
-            lines = self._market.lines(self.venue.market_type, symbol, interval, window, now=now) + lines
-            at = window.start
-        return lines[-limit:]
+    def _book(self, query: Mapping[str, str]) -> Reply:
+        most = 5000 if self.venue.is_spot else 1000
+        return self._depth(self._symbol(query), self._limit(query, 100 if self.venue.is_spot else 500, most))
 
     def _funding(self, query: Mapping[str, str]) -> Reply:
         symbol, limit = self._symbol(query), self._limit(query, 100, 1000)

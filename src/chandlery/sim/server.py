@@ -22,9 +22,10 @@ from chandlery.sim.archive import Archive
 from chandlery.sim.faults import Fault, FaultKind, Faults
 from chandlery.sim.market import Market, SyntheticMarket
 from chandlery.sim.reply import Reply, error_reply
-from chandlery.sim.rest import Rest
 from chandlery.sim.stream import Streams
-from chandlery.sim.venues import VENUES
+from chandlery.sim.view import MarketView
+from chandlery.sim.wire import SimRequest, Wire
+from chandlery.sim.wires import wires as known_wires
 
 _ARCHIVE = "vision"
 _LOGGED = 10_000
@@ -32,8 +33,8 @@ _START_TIMEOUT_S = 10.0
 _CUT = 0
 """The status that the log gives to a request that got no whole answer."""
 _REFUSALS = {
-    FaultKind.TOO_MANY_REQUESTS: (429, -1003, "Too many requests."),
-    FaultKind.BANNED: (418, -1003, "Way too many requests; IP banned."),
+    FaultKind.TOO_MANY_REQUESTS: 429,
+    FaultKind.BANNED: 418,
 }
 
 
@@ -48,8 +49,8 @@ class SimServer:
 
     An async context manager. ``endpoints`` is what the library takes under that name. ``clock``
     says what time it is there and may stand still; nothing after it has happened. ``tick_s`` is how
-    often the streams speak of their own accord, ``None`` for only when ``tick`` is called. ``seed``
-    is that of the faults' dice; ``weight_limit`` takes the place of the exchanges' per-minute limits.
+    often the streams speak of their own accord, ``None`` for only when ``tick`` is called. ``exchanges``
+    are those that it is, all where nothing is said; ``wires`` are further ones to choose from. ``seed`` is that of the faults' dice; ``weight_limit`` takes the place of the exchanges' per-minute limits.
     ``log`` holds the latest requests as method, path with query, and status (0 where the answer was cut off).
     """
 
@@ -57,7 +58,8 @@ class SimServer:
         self,
         market: Market,
         *,
-        exchanges: Sequence[str] = tuple(VENUES),
+        exchanges: Sequence[str] | None = None,
+        wires: Sequence[type[Wire]] = (),
         clock: Clock = wall_clock,
         faults: Sequence[Fault] = (),
         port: int = 0,
@@ -67,9 +69,11 @@ class SimServer:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        unknown = set(exchanges) - set(VENUES)
+        known = known_wires() | {wire.id: wire for wire in wires}
+        exchanges = list(known) if exchanges is None else exchanges
+        unknown = set(exchanges) - set(known)
         if unknown:
-            raise UnknownName(f"no offline exchange {', '.join(sorted(unknown))}; there is {', '.join(VENUES)}")
+            raise UnknownName(f"no offline exchange {', '.join(sorted(unknown))}; there is {', '.join(known)}")
         self.market = market
         self.clock = clock
         self.faults = list(faults)
@@ -79,19 +83,20 @@ class SimServer:
         self._sleep = sleep
         self._tick_s = tick_s
         self._archive = Archive(market, clock, self._faults)
-        venues = [VENUES[each] for each in exchanges]
-        self._rest = {venue.id: Rest(venue, market, clock, ticks=ticks, weight_limit=weight_limit) for venue in venues}
-        self._streams = {venue.id: Streams(venue, market, clock) for venue in venues}
+        views = {each: MarketView(market, known[each].market_type, clock) for each in exchanges}
+        self._wires = {each: known[each](views[each], ticks=ticks, weight_limit=weight_limit) for each in exchanges}
+        self._streams = {each: Streams(wire, self._faults) for each, wire in self._wires.items()}
         self._runner: web.ServerRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
 
     @property
     def endpoints(self) -> dict[str, dict[str, str]]:
-        """Base URLs by exchange id, under ``rest``, ``ws`` and ``archive``."""
+        """Base URLs by exchange id, under ``rest``, ``ws``, ``archive`` and, where tokens are needed, ``auth``."""
         base = f"127.0.0.1:{self.port}"
         return {
             each: {"rest": f"http://{base}/{each}", "ws": f"ws://{base}/{each}", "archive": f"http://{base}/{_ARCHIVE}"}
-            for each in self._rest
+            | ({"auth": f"http://{base}/{each}"} if wire.signs_in else {})
+            for each, wire in self._wires.items()
         }
 
     @property
@@ -147,29 +152,45 @@ class SimServer:
             if request.headers.get("Upgrade", "").lower() == "websocket" and name in self._streams and fault is None:
                 status = 101
                 return await self._streams[name].serve(request, f"/{rest}")
-            reply = _with_fault(self._reply(request, name, rest, fault), fault)
+            body = await request.read()
+            reply = _with_fault(self._reply(request, name, rest, body, fault), fault)
             if fault is not None and fault.kind is FaultKind.CUT_BODY:
                 return await _cut_off(request, self._headed(reply))
             status = reply.status
+            wire = self._wires.get(name)
+            if wire is not None and status == 200 and (text := wire.stream_of(_asked(request, rest, body))) is not None:
+                headers = self._headed(reply).headers
+                return await self._streams[name].serve_lines(request, f"/{rest}", text, headers)
             return web.Response(status=reply.status, body=reply.body, headers=self._headed(reply).headers)
         finally:
             self.log.append((request.method, request.path_qs, status))
 
-    def _reply(self, request: web.BaseRequest, name: str, rest: str, fault: Fault | None) -> Reply:
+    def _reply(self, request: web.BaseRequest, name: str, rest: str, body: bytes, fault: Fault | None) -> Reply:
+        wire = self._wires.get(name)
+        refuse = wire.refusal if wire else _refusal
         if fault is not None and fault.kind in _REFUSALS:
-            status, code, message = _REFUSALS[fault.kind]
-            headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-            return error_reply(code, message, status, headers)
+            reply = refuse(_REFUSALS[fault.kind])
+            wait = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+            return Reply(reply.status, reply.body, {**reply.headers, **wait})
         if fault is not None and fault.kind is FaultKind.SERVER_ERROR:
-            return error_reply(-1001, "Internal error; unable to process your request. Please try again.", fault.status)
+            return refuse(fault.status)
         if name == _ARCHIVE:
             return self._archive.answer(rest, request.query)
-        if name in self._rest:
-            return self._rest[name].answer(f"/{rest}", request.query)
-        return error_reply(-5000, f"Path {request.path} is invalid", 404)
+        if wire is None:
+            return _refusal(404)
+        return wire.answer(_asked(request, rest, body))
 
     def _headed(self, reply: Reply) -> Reply:
         return Reply(reply.status, reply.body, {"Date": format_date_time(self.clock() // SECOND), **reply.headers})
+
+
+def _asked(request: web.BaseRequest, rest: str, body: bytes) -> SimRequest:
+    headers = {key.lower(): value for key, value in request.headers.items()}
+    return SimRequest(request.method, f"/{rest}", dict(request.query), headers, body)
+
+
+def _refusal(status: int) -> Reply:
+    return error_reply(status, f"Status {status}", status)
 
 
 def _with_fault(reply: Reply, fault: Fault | None) -> Reply:

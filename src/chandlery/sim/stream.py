@@ -1,84 +1,123 @@
-"""The kline streams of one market."""
+"""The sockets of one market, whatever it speaks, and what goes wrong with them on demand."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-import msgspec
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
+from msgspec import Struct
 
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
-from chandlery.core.time import Clock, Micros, Unit
-from chandlery.sim.market import Market
-from chandlery.sim.venues import Venue
+from chandlery.core.time import Micros
+from chandlery.sim.book import tick_of
+from chandlery.sim.faults import Fault, FaultKind, Faults
+from chandlery.sim.lines import LineSocket
+from chandlery.sim.wire import Session, Want, Wire
 
-_MAX_STREAMS = 1024
 _MAX_BACKLOG = 1000
 """How many closed candles one tick sends at most, should the clock have leapt."""
+_MAX_LEAP = 6000
+"""Over how many ticks of a book a stream goes on; after a longer leap the connection is cut."""
 _SEND_TIMEOUT_S = 5.0
 _PING_S = 20.0
+_GARBAGE = b"\x1f\x8b\x00garbage\xff"
 
 
-class _Command(msgspec.Struct):
-    method: str
-    params: list[str] = []
-    id: int | str | None = None
+class _Told(Struct):
+    """Up to when a subscription has been told; one that is made anew begins anew."""
+
+    want: Want
+    at: Micros
+    tick: int
+    began: bool = False
+    silent: bool = False
 
 
 class _Connection:
-    """One socket: what it wants, and up to which moment it has been told."""
+    """One socket: its session, and up to which moment each subscription has been told."""
 
-    def __init__(self, socket: web.WebSocketResponse, *, combined: bool, silent: bool) -> None:
+    def __init__(self, socket: web.WebSocketResponse | LineSocket, request: web.BaseRequest, session: Session) -> None:
         self.socket = socket
-        self.combined = combined
-        self.silent = silent
-        self.streams: dict[str, Micros] = {}
+        self.request = request
+        self.session = session
+        self.told: dict[str, _Told] = {}
+        self.held: list[str | bytes] = []
+        """Frames that come after the next, out of order."""
+        self.stalled = False
 
-    async def send(self, content: Any) -> None:
-        """Send JSON, within the time-out."""
+    async def send(self, frame: str | bytes) -> None:
+        """Send a frame, within the time-out."""
         async with asyncio.timeout(_SEND_TIMEOUT_S):
-            await self.socket.send_str(msgspec.json.encode(content).decode())
+            if isinstance(frame, bytes):
+                await self.socket.send_bytes(frame)
+            else:
+                await self.socket.send_str(frame)
+
+    def cut(self) -> None:
+        """End the connection without a word."""
+        if self.request.transport is not None:
+            self.request.transport.abort()
 
 
 class Streams:
     """
     The sockets of one market.
 
-    They speak when ``tick`` is called: for each stream, every candle that has closed since, once,
-    with ``x`` true, then the running one. Paths other than the market's own are acknowledged and stay silent.
+    They speak when ``tick`` is called: for each candle stream every candle that has closed since,
+    once, then the running one; for each book what has changed.
     """
 
-    def __init__(self, venue: Venue, market: Market, clock: Clock) -> None:
-        self.venue = venue
+    def __init__(self, wire: Wire, faults: Faults) -> None:
+        self.wire = wire
         self.dropped = 0
-        """Sockets that were closed because they did not read."""
-        self._market = market
-        self._clock = clock
+        """Sockets that were closed because they did not read, or by a fault."""
+        self._faults = faults
         self._connections: set[_Connection] = set()
 
     async def serve(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """One socket until it is closed; ``path`` is what follows the market's base."""
+        session = Session(path, dict(request.query))
+        refused = self.wire.admit(session)
+        if refused is not None:
+            return web.Response(status=refused.status, body=refused.body, headers=refused.headers)
         socket = web.WebSocketResponse(heartbeat=_PING_S, compress=False)
         await socket.prepare(request)
-        kind, _, raw = path.removeprefix(self.venue.stream_prefix).strip("/").partition("/")
-        wanted = request.query.get("streams", "") if kind == "stream" else raw
-        connection = _Connection(
-            socket, combined=kind == "stream", silent=not path.startswith(f"{self.venue.stream_prefix}/{kind}")
-        )
-        self._subscribe(connection, [name for name in wanted.split("/") if name])
+        connection = _Connection(socket, request, session)
         self._connections.add(connection)
         try:
+            await self._say(connection, self.wire.greeting(session))
+            self._begin(connection)
             async for message in socket:
-                if message.type is WSMsgType.TEXT:
-                    await connection.send(self._obey(connection, message.data))
+                if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                    text = message.data if isinstance(message.data, str) else message.data.decode(errors="replace")
+                    await self._say(connection, self.wire.obey(session, text))
+                    self._begin(connection)
         except (TimeoutError, ConnectionError):
             self.dropped += 1
         finally:
             self._connections.discard(connection)
         return socket
+
+    async def serve_lines(
+        self, request: web.BaseRequest, path: str, text: str, headers: Mapping[str, str]
+    ) -> web.StreamResponse:
+        """One answer of lines until it is closed; ``text`` says to ``obey`` what it was asked for."""
+        session = Session(path, dict(request.query))
+        socket = await LineSocket.opened(request, headers)
+        connection = _Connection(socket, request, session)
+        self._connections.add(connection)
+        try:
+            await self._say(connection, self.wire.obey(session, text))
+            self._begin(connection)
+            await socket.over()
+        except (TimeoutError, ConnectionError):
+            self.dropped += 1
+        finally:
+            self._connections.discard(connection)
+        return socket.response
 
     async def tick(self) -> None:
         """Send what is to be said now."""
@@ -91,65 +130,117 @@ class Streams:
     @property
     def subscriptions(self) -> list[str]:
         """The streams that are subscribed to now, over all sockets, sorted."""
-        return sorted(name for connection in self._connections for name in connection.streams)
+        return sorted(key for connection in self._connections for key in connection.session.wants)
 
-    def _obey(self, connection: _Connection, text: str) -> dict[str, Any]:
-        try:
-            command = msgspec.json.decode(text, type=_Command)
-        except msgspec.MsgspecError as error:
-            return {"error": {"code": 2, "msg": f"Invalid request: {error}"}, "id": None}
-        result: list[str] | None = None
-        if command.method == "SUBSCRIBE":
-            self._subscribe(connection, command.params)
-        elif command.method == "UNSUBSCRIBE":
-            for name in command.params:
-                connection.streams.pop(name, None)
-        elif command.method == "LIST_SUBSCRIPTIONS":
-            result = list(connection.streams)
-        else:
-            return {"error": {"code": 2, "msg": f"Invalid request: unknown method {command.method}"}, "id": command.id}
-        return {"result": result, "id": command.id}
+    def _begin(self, connection: _Connection) -> None:
+        """Note from when on each new subscription is to be told."""
+        now = self.wire.now
+        told = connection.told
+        connection.told = {
+            key: told[key] if key in told and told[key].want is want else _Told(want, now, tick_of(now))
+            for key, want in connection.session.wants.items()
+            if want.symbol
+        }
 
-    def _subscribe(self, connection: _Connection, names: Iterable[str]) -> None:
-        for name in names:
-            if len(connection.streams) < _MAX_STREAMS:
-                connection.streams.setdefault(name, self._clock())
+    async def _say(self, connection: _Connection, contents: Iterable[Any]) -> None:
+        for content in contents:
+            await connection.send(self.wire.frame(content))
 
     async def _tell(self, connection: _Connection) -> None:
-        now = self._clock()
         try:
-            for name in () if connection.silent else tuple(connection.streams):
-                for event in self._events(name, connection.streams[name], now):
-                    await connection.send({"stream": name, "data": event} if connection.combined else event)
-                if name in connection.streams:
-                    connection.streams[name] = now
+            if not connection.session.silent and not connection.stalled:
+                await self._say(connection, self.wire.heartbeat(connection.session))
+            for key, told in tuple(connection.told.items()):
+                want = connection.session.wants.get(key)
+                if want is not None and not connection.session.silent:
+                    await self._tell_of(connection, want, told)
         except (TimeoutError, ConnectionError):
             self.dropped += 1
             self._connections.discard(connection)
             await connection.socket.close()
 
-    def _events(self, name: str, told: Micros, now: Micros) -> list[dict[str, Any]]:
-        """Nothing for what is no kline stream of a known symbol, as the exchange does."""
-        symbol, _, kind = name.partition("@")
-        interval = self.venue.interval(kind.removeprefix("kline_")) if kind.startswith("kline_") else None
-        if (
-            interval is None
-            or symbol != symbol.lower()
-            or not self._market.knows(self.venue.market_type, symbol.upper())
-        ):
-            return []
-        running = interval.floor(now)
-        since = max(interval.floor(told), interval.step(running, -_MAX_BACKLOG))
-        lines = self._market.lines(self.venue.market_type, symbol.upper(), interval, Span(since, now + 1), now=now)
-        return [_event(line, symbol.upper(), interval, now) for line in lines]
+    async def _tell_of(self, connection: _Connection, want: Want, told: _Told) -> None:
+        session = connection.session
+        contents = (
+            self._candles(session, want, want.interval, told) if want.interval else self._book(session, want, told)
+        )
+        for content in contents:
+            if connection.stalled or told.silent or connection.socket.closed:
+                return
+            await self._send(connection, want, told, content)
+
+    def _candles(self, session: Session, want: Want, interval: Interval, told: _Told) -> Iterable[Any]:
+        now = self.wire.now
+        since = max(interval.floor(told.at), interval.step(interval.floor(now), -_MAX_BACKLOG))
+        told.at = now
+        candles = self.wire.view.candles(want.symbol, interval, Span(since, now + 1), _MAX_BACKLOG + 1, newest=True)
+        return self.wire.candles(session, want, candles) if candles else ()
+
+    def _book(self, session: Session, want: Want, told: _Told) -> Iterable[Any]:
+        tick = tick_of(self.wire.now)
+        if tick - told.tick > _MAX_LEAP:
+            raise ConnectionError
+        if not told.began:
+            told.began = True
+            yield from self.wire.book(session, want, self.wire.view.book(want.symbol, want.depth, told.tick), told.tick)
+        while told.tick < tick:
+            before, told.tick = told.tick, told.tick + 1
+            fault = self._faults.of_frame(self._name(want), {FaultKind.SKIPPED_UPDATE, FaultKind.BAD_BOOK_CHECKSUM})
+            bids, asks = self.wire.view.changes(want.symbol, want.depth, before, told.tick)
+            self.wire.skew = int(fault is not None and fault.kind is FaultKind.BAD_BOOK_CHECKSUM)
+            contents = self.wire.changes(session, want, bids, asks, before, told.tick)
+            self.wire.skew = 0
+            if fault is None or fault.kind is not FaultKind.SKIPPED_UPDATE:
+                yield from contents
+
+    def _name(self, want: Want) -> str:
+        return f"{self.wire.id}/{want.key}"
+
+    async def _send(self, connection: _Connection, want: Want, told: _Told, content: Any) -> None:
+        frame = self.wire.frame(content)
+        fault = self._faults.of_frame(self._name(want), ON_FRAMES)
+        if fault is not None:
+            await self._strike(connection, told, fault, frame)
+            return
+        await connection.send(frame)
+        while connection.held:
+            await connection.send(connection.held.pop())
+
+    async def _strike(self, connection: _Connection, told: _Told, fault: Fault, frame: str | bytes) -> None:
+        match fault.kind:
+            case FaultKind.DROP:
+                connection.cut()
+            case FaultKind.STALLED_SOCKET:
+                connection.stalled = True
+            case FaultKind.NO_DATA:
+                told.silent = True
+            case FaultKind.DUPLICATE:
+                await connection.send(frame)
+                await connection.send(frame)
+            case FaultKind.OUT_OF_ORDER:
+                connection.held.append(frame)
+            case FaultKind.GARBAGE:
+                await connection.send(_GARBAGE)
+            case FaultKind.POLICY_CLOSE:
+                await connection.socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"Too many requests")
+            case _:
+                self.wire.forget_tokens()
+                connection.cut()
+        if fault.kind in {FaultKind.DROP, FaultKind.POLICY_CLOSE, FaultKind.TOKEN_EXPIRED}:
+            self.dropped += 1
+            self._connections.discard(connection)
 
 
-def _event(line: bytes, symbol: str, interval: Interval, now: Micros) -> dict[str, Any]:
-    opened, o, h, low, c, volume, end, quote, count, taker, taker_quote, *_ = line.decode().split(",")
-    opens_ms, closes_ms, now_ms = int(opened[:13]), int(end[:13]), Unit.MILLIS.of(now)
-    candle = {
-        "t": opens_ms, "T": closes_ms, "s": symbol, "i": interval.value, "f": opens_ms, "L": opens_ms + int(count) - 1,
-        "o": o, "c": c, "h": h, "l": low, "v": volume, "n": int(count), "x": closes_ms < now_ms,
-        "q": quote, "V": taker, "Q": taker_quote, "B": "0",
-    }  # fmt: skip
-    return {"e": "kline", "E": now_ms, "s": symbol, "k": candle}
+ON_FRAMES = frozenset(
+    {
+        FaultKind.DROP,
+        FaultKind.STALLED_SOCKET,
+        FaultKind.NO_DATA,
+        FaultKind.DUPLICATE,
+        FaultKind.OUT_OF_ORDER,
+        FaultKind.GARBAGE,
+        FaultKind.POLICY_CLOSE,
+        FaultKind.TOKEN_EXPIRED,
+    }
+)
+"""The faults that strike a frame of data."""

@@ -65,6 +65,11 @@ class Venue(Struct, frozen=True):
             return 2
         return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
 
+    def depth_weight(self, limit: int) -> int:
+        """What a book of ``limit`` levels costs."""
+        steps = ((100, 5), (500, 25), (1000, 50)) if self.is_spot else ((50, 2), (100, 5), (500, 10))
+        return next((weight for most, weight in steps if limit <= most), 250 if self.is_spot else 20)
+
 
 VENUES = {
     venue.id: venue

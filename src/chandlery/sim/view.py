@@ -1,0 +1,127 @@
+"""A market as the wires of one exchange read it: candles as text, pages of them, books, funding rates, the time."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import lru_cache
+
+from msgspec import Struct
+
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.time import Clock, Micros, Unit
+from chandlery.sim import bars
+from chandlery.sim.book import BookState, Levels, SyntheticBook
+from chandlery.sim.market import Market, SyntheticMarket
+
+_MILLIS_DIGITS = 13
+BOOK_LEVELS = 50
+"""How many levels a side a book has, whatever an exchange may offer."""
+
+
+class SimCandle(Struct, frozen=True):
+    """One candle: decimals as text with the market's digits; ``end`` is the next open, times in microseconds."""
+
+    open_time: Micros
+    end: Micros
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    quote: str
+    count: int
+    taker: str
+    taker_quote: str
+    closed: bool
+
+
+class MarketView:
+    """What one market type of ``market`` is at ``clock``; symbols are those of the market, e.g. ``BTCUSDT``."""
+
+    def __init__(self, market: Market, market_type: MarketType, clock: Clock) -> None:
+        self.market = market
+        self.market_type = market_type
+        self.clock = clock
+        self.funding_unit = Unit.MICROS
+        """How exactly the exchange says when a rate was due."""
+        self._book = lru_cache(maxsize=1024)(self._make_book)
+
+    def knows(self, symbol: str) -> bool:
+        """Whether the symbol is traded."""
+        return self.market.knows(self.market_type, symbol)
+
+    def symbols(self) -> list[str]:
+        """Symbols that are traded, perhaps not all of them."""
+        return list(self.market.symbols(self.market_type))
+
+    def lot(self, symbol: str) -> Decimal:
+        """The smallest amount of ``volume``, which serves as the size of a linear contract."""
+        return Decimal(1).scaleb(-self._scale(symbol).digits["volume"])
+
+    def contract_value(self, symbol: str) -> int:
+        """How many units of the quote currency an inverse contract is worth."""
+        return self._scale(symbol).contract or 1
+
+    def _scale(self, symbol: str) -> bars.Scale:
+        seed = self.market.seed if isinstance(self.market, SyntheticMarket) else 0
+        return bars.scale(seed, self.market_type, symbol)
+
+    def contracts(self, symbol: str, volume: str) -> int:
+        """A volume in lots."""
+        return int(Decimal(volume) / self.lot(symbol))
+
+    def lines(self, symbol: str, interval: Interval, span: Span, limit: int, *, newest: bool) -> list[bytes]:
+        """At most ``limit`` candles that open in ``span`` until now, as lines of an archive file, oldest first."""
+        now = self.clock()
+        first = self.market.first(self.market_type, symbol, interval)
+        span = Span(span.end if first is None else max(interval.ceil(span.start), first), min(span.end, now + 1))
+        return (self._newest if newest else self._oldest)(symbol, interval, span, limit, now)
+
+    def candles(self, symbol: str, interval: Interval, span: Span, limit: int, *, newest: bool) -> list[SimCandle]:
+        """The same as candles."""
+        now = self.clock()
+        return [_candle(line, interval, now) for line in self.lines(symbol, interval, span, limit, newest=newest)]
+
+    def _oldest(self, symbol: str, interval: Interval, span: Span, limit: int, now: Micros) -> list[bytes]:
+        at, lines = span.start, list[bytes]()
+        while at < span.end and len(lines) < limit:
+            window = Span(at, min(interval.step(at, limit), span.end))
+            lines += self.market.lines(self.market_type, symbol, interval, window, now=now)
+            at = window.end
+        return lines[:limit]
+
+    def _newest(self, symbol: str, interval: Interval, span: Span, limit: int, now: Micros) -> list[bytes]:
+        at, lines = span.end, list[bytes]()
+        while at > span.start and len(lines) < limit:
+            window = Span(max(interval.step(interval.ceil(at), -limit), span.start), at)
+            lines = self.market.lines(self.market_type, symbol, interval, window, now=now) + lines
+            at = window.start
+        return lines[-limit:]
+
+    def book(self, symbol: str, levels: int, tick: int) -> BookState:
+        """The book during a tick, at most ``BOOK_LEVELS`` a side; empty before trading began."""
+        return self._book(symbol, min(levels, BOOK_LEVELS)).at(tick) or BookState([], [])
+
+    def changes(self, symbol: str, levels: int, before: int, after: int) -> tuple[Levels, Levels]:
+        """Bids and asks that turn the book of one tick into that of another; a size of zeros deletes."""
+        return self._book(symbol, min(levels, BOOK_LEVELS)).changes(before, after)
+
+    def _make_book(self, symbol: str, levels: int) -> SyntheticBook:
+        return SyntheticBook(self.market, self.market_type, symbol, levels=levels)
+
+    def funding(self, symbol: str, span: Span) -> list[tuple[Micros, str]]:
+        """Moments and rates, oldest first, until now."""
+        columns = self.market.funding(self.market_type, symbol, Span(span.start, min(span.end, self.clock() + 1)))
+        return [
+            (self.funding_unit.micros(self.funding_unit.of(moment)), f"{rate:.8f}")
+            for moment, rate in zip(columns["open_time"].tolist(), columns["funding_rate"].tolist(), strict=True)
+        ]
+
+
+def _candle(line: bytes, interval: Interval, now: Micros) -> SimCandle:
+    opened, o, h, low, c, volume, _, quote, count, taker, taker_quote, *_ = line.decode().split(",")
+    open_time = int(opened) * (1 if len(opened) > _MILLIS_DIGITS else 1000)
+    end = interval.step(open_time)
+    return SimCandle(open_time, end, o, h, low, c, volume, quote, int(count), taker, taker_quote, end <= now)

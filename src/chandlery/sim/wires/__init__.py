@@ -1,0 +1,21 @@
+"""The wire formats that the offline exchange speaks, found by being there."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from functools import cache
+
+from chandlery.sim.wire import Wire
+
+
+@cache
+def wires() -> dict[str, type[Wire]]:
+    """Every market, by exchange id."""
+    found: dict[str, type[Wire]] = {}
+    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
+        for _, each in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
+            if issubclass(each, Wire) and "id" in vars(each):
+                found[each.id] = each
+    return dict(sorted(found.items()))

@@ -1,0 +1,396 @@
+"""
+Gate.io's markets on the wire.
+
+Sources: https://www.gate.com/docs/developers/apiv4/en/ and the pages of the sockets,
+https://www.gate.com/docs/developers/apiv4/ws/en/ and https://www.gate.com/docs/developers/futures/ws/en/.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import msgspec
+
+from chandlery.core.errors import ChandleryError
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.time import SECOND, Micros, Unit
+from chandlery.sim.book import BookState, Levels, tick_of
+from chandlery.sim.reply import Reply, json_reply
+from chandlery.sim.view import MarketView, SimCandle
+from chandlery.sim.wire import Session, SimRequest, Want, Wire
+
+_LIMIT, _WINDOW_S = 200, 10.0
+"""So many requests of one path within so many seconds."""
+_KEPT = 10_000
+"""How many of the latest candles are served."""
+_STREAMED = {name: Interval(name) for name in ("1m", "5m", "15m", "30m", "1h", "4h", "8h", "1d")}
+_DEPTHS = ("50", "400")
+_SPEEDS = {"100ms": ("100", "50", "20"), "20ms": ("20",)}
+_LABELS = {429: "TOO_MANY_REQUESTS", 418: "TOO_MANY_REQUESTS", 404: "NOT_FOUND"}
+
+
+class _Command(msgspec.Struct):
+    channel: str
+    event: str = ""
+    payload: list[str] = []
+    id: int | None = None
+
+
+class _Refused(ChandleryError):
+    """A request is not as it should be."""
+
+    def __init__(self, message: str, label: str = "INVALID_PARAM_VALUE", status: int = 400) -> None:
+        super().__init__(message)
+        self.reply = json_reply({"label": label, "message": message}, status)
+
+
+class GateSpotWire(Wire):
+    """
+    Spot, whose rows are arrays of strings: seconds, quote volume, close, high, low, open, volume, whether it is closed.
+
+    Bounds are seconds, both inclusive, and never go with a limit; nothing older than 10,000 candles is
+    served. Where the documentation is silent, a ``limit`` above the most is refused.
+    """
+
+    id = "gate_spot"
+    market_type = MarketType.SPOT
+    prefix: ClassVar[str] = "/spot"
+    channel: ClassVar[str] = "spot"
+    """What the names of its channels begin with."""
+    key: ClassVar[str] = "currency_pair"
+    """The parameter that names the symbol."""
+    unknown: ClassVar[str] = "INVALID_CURRENCY_PAIR"
+    """How it says that it does not know one."""
+    listing: ClassVar[str] = "currency_pairs"
+    names: ClassVar[Mapping[str, Interval]] = {"1s": Interval.SECOND_1, **_STREAMED, "30d": Interval.MONTH_1}
+    most_candles: ClassVar[int] = 1000
+    most_levels: ClassVar[int] = 1000
+
+    def __init__(self, view: MarketView, *, ticks: Callable[[], float], weight_limit: int | None = None) -> None:
+        super().__init__(view, ticks=ticks, weight_limit=weight_limit)
+        view.funding_unit = Unit.SECONDS
+        self._window = -1
+        self._used: Counter[str] = Counter()
+        self._paths: dict[str, Callable[[SimRequest], Any]] = {
+            "/spot/time": lambda _: {"server_time": Unit.MILLIS.of(self.now)},
+            "/spot/currencies": lambda _: [],
+            "/margin/currency_pairs": lambda _: [],
+            f"{self.prefix}/{self.listing}": lambda _: [*map(self.listed, filter(None, map(self.native, view.symbols())))],
+            f"{self.prefix}/candlesticks": self._candlesticks,
+            f"{self.prefix}/order_book": self._order_book,
+        }  # fmt: skip
+
+    def native(self, symbol: str) -> str | None:
+        """The exchange's spelling of the market's symbol."""
+        quote = next((each for each in ("USDT", "USDC", "USD", "BTC") if symbol.endswith(each)), "")
+        name = f"{symbol.removesuffix(quote)}_{quote}"
+        return name if self.symbol(name) == symbol else None
+
+    def symbol(self, native: str) -> str | None:
+        """``BTC_USDT`` is ``BTCUSDT``."""
+        base, _, quote = native.partition("_")
+        symbol = f"{base}{quote}"
+        return symbol if quote and self.view.knows(symbol) else None
+
+    # --- REST --------------------------------------------------------------------------------------------------------
+
+    def answer(self, request: SimRequest) -> Reply:
+        """A label and a message with status 400 for what is wrong; 200 requests of a path in 10 seconds."""
+        handler = self._paths.get(request.path)
+        if handler is None or request.method != "GET":
+            return self.refusal(404)
+        window = int(self.ticks() // _WINDOW_S)
+        if window != self._window:
+            self._window = window
+            self._used.clear()
+        self._used[request.path] += 1
+        limit = self.weight_limit or _LIMIT
+        left = limit - self._used[request.path]
+        try:
+            reply = self.refusal(429) if left < 0 else json_reply(handler(request))
+        except _Refused as refused:
+            reply = refused.reply
+        headers = {"X-Gate-RateLimit-Requests-Remain": str(max(left, 0)), "X-Gate-RateLimit-Limit": str(limit)}
+        return Reply(reply.status, reply.body, {**reply.headers, **headers})
+
+    def refusal(self, status: int) -> Reply:
+        """A label and a message."""
+        label = _LABELS.get(status, "SERVER_ERROR")
+        return _Refused(label.replace("_", " ").capitalize(), label, status).reply
+
+    def _wanted(self, query: Mapping[str, str]) -> str:
+        native = query.get(self.key)
+        if not native:
+            raise _Refused(f"Missing required parameter: {self.key}", "MISSING_REQUIRED_PARAM")
+        symbol = self.symbol(native)
+        if symbol is None:
+            raise _Refused(f"Invalid {self.key.replace('_', ' ')}: {native}", self.unknown)
+        return symbol
+
+    def _number(self, query: Mapping[str, str], name: str) -> int | None:
+        text = query.get(name)
+        if text is not None and not (text.isascii() and text.isdigit()):
+            raise _invalid(name, text)
+        return None if text is None else int(text)
+
+    def _limit(self, query: Mapping[str, str], default: int, most: int) -> int:
+        limit = self._number(query, "limit")
+        if limit is not None and not 0 < limit <= most:
+            raise _invalid("limit", query["limit"])
+        return default if limit is None else limit
+
+    def _bounds(self, query: Mapping[str, str]) -> tuple[Micros | None, Micros]:
+        start, end = (self._number(query, name) for name in ("from", "to"))
+        return None if start is None else start * SECOND, self.now if end is None else end * SECOND
+
+    def _candlesticks(self, request: SimRequest) -> list[Any]:
+        query = request.query
+        symbol, text = self._wanted(query), query.get("interval", "5m")
+        interval = self.names.get(text)
+        if interval is None:
+            raise _invalid("interval", text)
+        if "limit" in query and ("from" in query or "to" in query):
+            raise _Refused("limit conflicts with from and to")
+        limit = self._limit(query, 100, self.most_candles)
+        start, end = self._bounds(query)
+        if start is None:
+            start = interval.step(interval.ceil(end + 1), -limit)
+        elif start < interval.step(interval.floor(self.now), 1 - _KEPT):
+            raise _Refused(f"Candlestick too long ago. Maximum {_KEPT} points recently are allowed")
+        span = Span(start, end + SECOND)
+        if interval.count(span.start, span.end) > self.most_candles:
+            raise _Refused(
+                f"Candlestick range too broad. Maximum {self.most_candles} data points are allowed per request"
+            )
+        candles = self.view.candles(symbol, interval, span, self.most_candles, newest=False)
+        decimal = request.headers.get("x-gate-size-decimal") == "1"
+        return [self.row(symbol, each, decimal=decimal) for each in candles]
+
+    def row(self, symbol: str, each: SimCandle, *, decimal: bool) -> Any:
+        """A candle by REST."""
+        closed = "true" if each.closed else "false"
+        opened = str(each.open_time // SECOND)
+        return [opened, each.quote, each.close, each.high, each.low, each.open, each.volume, closed]
+
+    def _order_book(self, request: SimRequest) -> Any:
+        query, tick = request.query, tick_of(self.now)
+        symbol = self._wanted(query)
+        state = self.view.book(symbol, self._limit(query, 10, self.most_levels), tick)
+        asks, bids = (self.levels(self.sized(symbol, side)) for side in (state.asks, state.bids))
+        ids = {"id": tick} if query.get("with_id", "").lower() == "true" else {}
+        return ids | {"current": self.moment(), "update": self.moment(), "asks": asks, "bids": bids}
+
+    def moment(self) -> float:
+        """Now, as its books say it."""
+        return Unit.MILLIS.of(self.now)
+
+    def levels(self, levels: Levels) -> Sequence[Any]:
+        """The levels of a book, but for those of version 2."""
+        return levels
+
+    def sized(self, symbol: str, levels: Levels) -> Levels:
+        """Levels with sizes as the exchange counts them; what is gone has the size 0."""
+        return [(price, size if float(size) else "0") for price, size in levels]
+
+    def listed(self, native: str) -> dict[str, Any]:
+        """One instrument."""
+        base, quote = native.split("_")
+        lot = self.view.lot(base + quote)
+        return {
+            "id": native, "base": base, "quote": quote, "fee": "0.2", "min_base_amount": str(lot),
+            "min_quote_amount": "3", "amount_precision": -int(lot.as_tuple().exponent), "precision": 4,
+            "trade_status": "tradable", "sell_start": 0, "buy_start": 0, "type": "normal",
+        }  # fmt: skip
+
+    # --- sockets -----------------------------------------------------------------------------------------------------
+
+    def obey(self, session: Session, text: str) -> Sequence[Any]:
+        """One subscription a message; a ping is answered with a pong."""
+        try:
+            command = msgspec.json.decode(text, type=_Command)
+        except msgspec.MsgspecError:
+            return [self._said("", "", error={"code": 1, "message": "Invalid request body format"}, result=None)]
+        kind = command.channel.removeprefix(f"{self.channel}.")
+        if kind == "ping":
+            return [self._said("pong", "", error=None, result=None)]
+        told: dict[str, Any] = {"payload": command.payload, "result": {"status": "success"}}
+        try:
+            self._take(session, command.event, self._want(kind, command.payload))
+        except _Refused as refused:
+            told |= {"error": {"code": 2, "message": str(refused)}, "result": {"status": "fail"}}
+        return [self._said(kind, command.event, **told, **({} if command.id is None else {"id": command.id}))]
+
+    def _take(self, session: Session, event: str, want: Want) -> None:
+        if event == "unsubscribe":
+            session.leave(want.key)
+        elif event != "subscribe":
+            raise _Refused(f"unknown event {event}")
+        elif want.key.startswith("ob.") and want.key in session.wants:
+            raise _Refused(f"Alert sub {want.key}")
+        else:
+            session.join(want)
+
+    def _want(self, kind: str, payload: Sequence[str]) -> Want:
+        """What ``["1m", "BTC_USDT"]``, ``["ob.BTC_USDT.50"]`` or ``["BTC_USDT", "100ms", "100"]`` names."""
+        match kind, *payload:
+            case "candlesticks", text, native if text in _STREAMED:
+                return Want(f"{text}_{native}", self._known(native), native, _STREAMED[text])
+            case "obu", name if name.startswith("ob.") and name.rpartition(".")[2] in _DEPTHS:
+                native, _, depth = name.removeprefix("ob.").rpartition(".")
+                return Want(name, self._known(native), native, depth=int(depth))
+            case "order_book_update", native, speed, *rest if speed in _SPEEDS:
+                depth = rest[0] if rest else _SPEEDS[speed][0]
+                if depth in _SPEEDS[speed]:
+                    return Want(f"{native}@{speed}", self._known(native), native, depth=int(depth))
+        raise _Refused(f"invalid argument {list(payload)}")
+
+    def _known(self, native: str) -> str:
+        symbol = self.symbol(native)
+        if symbol is None:
+            raise _Refused(f"unknown {self.key.replace('_', ' ')}: {native}")
+        return symbol
+
+    def _said(self, kind: str, event: str, **rest: Any) -> dict[str, Any]:
+        now = {"time": self.now // SECOND, "time_ms": Unit.MILLIS.of(self.now)}
+        return now | {"channel": f"{self.channel}.{kind}", "event": event} | rest
+
+    def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
+        """Named by the subscription; times are in seconds."""
+        return [self._said("candlesticks", "update", result=self.live(want, each)) for each in candles]
+
+    def live(self, want: Want, each: SimCandle) -> Any:
+        """A candle on the socket: the volume is ``a``, and ``w`` says that it is closed."""
+        return {
+            "t": str(each.open_time // SECOND), "v": each.quote, "c": each.close, "h": each.high, "l": each.low,
+            "o": each.open, "n": want.key, "a": each.volume, "w": each.closed,
+        }  # fmt: skip
+
+    def book(self, session: Session, want: Want, state: BookState, tick: int) -> Sequence[Any]:
+        """Version 2 begins with the whole book, the older channel with nothing."""
+        whole = want.key.startswith("ob.")
+        return [self._update(want, state.bids, state.asks, full=True, u=tick)] if whole else ()
+
+    def changes(
+        self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
+    ) -> Sequence[Any]:
+        """``U`` is the first id, ``u`` the last."""
+        return [self._update(want, bids, asks, U=before + 1, u=after)]
+
+    def _update(self, want: Want, bids: Levels, asks: Levels, **ids: Any) -> dict[str, Any]:
+        at = {"t": Unit.MILLIS.of(self.now)}
+        b, a = self.sized(want.symbol, bids), self.sized(want.symbol, asks)
+        if want.key.startswith("ob."):
+            return self._said("obu", "update", result=at | ids | {"s": want.key, "b": b, "a": a})
+        levels = {"s": want.native, "l": str(want.depth), "b": self.levels(b), "a": self.levels(a)}
+        return self._said("order_book_update", "update", result=at | ids | levels)
+
+
+def _invalid(name: str, text: str) -> _Refused:
+    return _Refused(f"Invalid request parameter `{name}` value: {text}")
+
+
+class _GateContractsWire(GateSpotWire):
+    """Rows are objects; sizes count contracts, and are strings for who sends ``X-Gate-Size-Decimal: 1``."""
+
+    channel, key = "futures", "contract"
+    unknown, listing = "CONTRACT_NOT_FOUND", "contracts"
+    names: ClassVar[Mapping[str, Interval]] = {**_STREAMED, "1w": Interval.WEEK_1, "30d": Interval.MONTH_1}
+    most_candles, most_levels = 2000, 300
+    kind: ClassVar[str] = "direct"
+
+    def __init__(self, view: MarketView, *, ticks: Callable[[], float], weight_limit: int | None = None) -> None:
+        super().__init__(view, ticks=ticks, weight_limit=weight_limit)
+        self._paths[f"{self.prefix}/funding_rate"] = self._funding
+
+    def size(self, symbol: str, volume: str) -> int:
+        """A volume in contracts."""
+        return self.view.contracts(symbol, volume)
+
+    def multiplier(self, native: str) -> str:
+        """How much of the base asset a contract is worth."""
+        return str(self.view.lot(native.replace("_", "")))
+
+    def listed(self, native: str) -> dict[str, Any]:
+        """One contract."""
+        return {
+            "name": native, "type": self.kind, "quanto_multiplier": self.multiplier(native),
+            "mark_type": "index", "mark_price": "100", "index_price": "100", "last_price": "100",
+            "order_price_round": "0.0001", "mark_price_round": "0.0001", "order_price_deviate": "0.5",
+            "order_size_min": 1, "order_size_max": 1_000_000, "enable_decimal": False, "leverage_min": "1",
+            "leverage_max": "100", "funding_interval": 28_800, "in_delisting": False, "status": "trading",
+            "create_time": 1_546_300_800,
+        }  # fmt: skip
+
+    def row(self, symbol: str, each: SimCandle, *, decimal: bool) -> Any:
+        """An object."""
+        size = self.size(symbol, each.volume)
+        return {
+            "t": each.open_time // SECOND, "v": str(size) if decimal else size, "c": each.close, "h": each.high,
+            "l": each.low, "o": each.open, "sum": each.quote,
+        }  # fmt: skip
+
+    def live(self, want: Want, each: SimCandle) -> Any:
+        """A list of one."""
+        size = str(self.size(want.symbol, each.volume))
+        candle = {"t": each.open_time // SECOND, "v": size, "c": each.close, "h": each.high, "l": each.low}
+        return [candle | {"o": each.open, "n": want.key, "a": each.volume}]
+
+    def moment(self) -> float:
+        """In seconds, with a fraction."""
+        return Unit.MILLIS.of(self.now) / 1000
+
+    def levels(self, levels: Levels) -> Sequence[Any]:
+        """Objects."""
+        return [{"p": price, "s": size} for price, size in levels]
+
+    def sized(self, symbol: str, levels: Levels) -> Levels:
+        """In contracts."""
+        return [(price, str(self.size(symbol, size))) for price, size in levels]
+
+    def _funding(self, request: SimRequest) -> list[Any]:
+        """The latest first; a page that is too short for its span holds the latest of it."""
+        symbol, limit = self._wanted(request.query), self._limit(request.query, 100, 1000)
+        start, end = self._bounds(request.query)
+        rates = self.view.funding(symbol, Span(start or 0, end + SECOND))
+        return [{"t": moment // SECOND, "r": rate} for moment, rate in rates[-limit:][::-1]]
+
+
+class GatePerpetualWire(_GateContractsWire):
+    """Settled in USDT."""
+
+    id = "gate_perpetual"
+    market_type = MarketType.FUTURES_USDT
+    prefix = "/futures/usdt"
+
+    def symbol(self, native: str) -> str | None:
+        """What is quoted in USDT."""
+        return super().symbol(native) if native.endswith("_USDT") else None
+
+
+class GateInverseWire(_GateContractsWire):
+    """Settled in BTC: BTC_USD alone, whose contract is 1 USD."""
+
+    id = "gate_inverse"
+    market_type = MarketType.FUTURES_COIN
+    prefix = "/futures/btc"
+    kind = "inverse"
+
+    def native(self, symbol: str) -> str | None:
+        """The only one."""
+        return "BTC_USD" if symbol == "BTCUSD_PERP" else None
+
+    def symbol(self, native: str) -> str | None:
+        """The only one."""
+        return "BTCUSD_PERP" if native == "BTC_USD" and self.view.knows("BTCUSD_PERP") else None
+
+    def size(self, symbol: str, volume: str) -> int:
+        """A volume in contracts of 1 USD."""
+        return self.view.contracts(symbol, volume) * self.view.contract_value(symbol)
+
+    def multiplier(self, native: str) -> str:
+        """It is written as 0."""
+        return "0"
