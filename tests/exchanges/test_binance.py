@@ -268,7 +268,7 @@ def test_funding_rates_of_the_documentation():
         b'[{"symbol":"BTCUSDT","fundingRate":"-0.03750000","fundingTime":1570608000003,"markPrice":"34287.54619963"}]'
     )
 
-    assert ([1570608000003 * MS], [-0.0375]) == tuple(PERPETUAL.funding_rows(body))
+    assert ([1570608000003 * MS], [-0.0375]) == tuple(PERPETUAL.funding_rows(body)[:2])
 
 
 @pytest.mark.parametrize("rate", ['"nan"', '"inf"', '"-Infinity"', "null", '""', "true"])

@@ -1,30 +1,37 @@
 """
-Binance spot, USD-M and COIN-M: candles and funding rates, and their archive.
+Binance spot, USD-M and COIN-M: candles, order books, funding rates, and the archive.
 
 Sources:
 - https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints
 - https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api/Kline-Candlestick-Data
 - https://developers.binance.com/docs/derivatives/coin-margined-futures/market-data/rest-api/Kline-Candlestick-Data
 - https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api/Get-Funding-Rate-History
+- https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams
+- https://developers.binance.com/docs/derivatives/usds-margined-futures/websocket-market-streams
+- https://developers.binance.com/docs/derivatives/coin-margined-futures/websocket-market-streams
 - https://github.com/binance/binance-public-data
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from math import isfinite
-from typing import Annotated, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import msgspec
-from msgspec import Meta, Struct, structs
+from msgspec import Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
-from chandlery.adapter.layout import LATEST, CandleColumns, CandleLayout
+from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.layout import CandleColumns, CandleLayout
+from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
+from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.core.errors import ChandleryError, InvalidSymbol, MalformedResponse, RequestRejected
+from chandlery.core.book import BookUpdate
+from chandlery.core.candle import CandleData
+from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, MarketType
+from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import DAY, Micros, Unit, date_text
@@ -34,16 +41,9 @@ SPOT_MICROS_SINCE: Micros = 1_735_689_600_000_000
 """2025-01-01: from here on the spot archive writes microseconds, so a close_time ends in ...999999."""
 
 
-_Millis = Annotated[int, Meta(ge=0, le=LATEST // Unit.MILLIS.value)]
-
-
 class _Funding(Struct):
-    fundingTime: _Millis  # noqa: N815  # the exchange's spelling
-    fundingRate: float  # noqa: N815  # the exchange's spelling
-
-
-class _ServerTime(Struct):
-    serverTime: _Millis  # noqa: N815  # the exchange's spelling
+    fundingTime: Millis  # noqa: N815  # the exchange's spelling
+    fundingRate: Finite  # noqa: N815  # the exchange's spelling
 
 
 class _Error(Struct):
@@ -51,10 +51,79 @@ class _Error(Struct):
     msg: str = ""
 
 
-_FUNDING = msgspec.json.Decoder(list[_Funding], strict=False)
-_SERVER_TIME = msgspec.json.Decoder(_ServerTime)
-_ERROR = msgspec.json.Decoder(_Error)
+class _Filter(Struct, rename="camel"):
+    filter_type: str
+    tick_size: float | None = None
+    step_size: float | None = None
+
+
+class _Symbol(Struct, rename="camel"):
+    symbol: str
+    base_asset: str
+    quote_asset: str
+    status: str = ""
+    contract_status: str = ""
+    contract_type: str = "PERPETUAL"
+    contract_size: float | None = None
+    filters: list[_Filter] = []
+
+
+class _Snapshot(Struct, rename="camel"):
+    last_update_id: int
+    bids: WireLevels
+    asks: WireLevels
+    time: Millis | None = msgspec.field(name="T", default=None)
+
+
+class _Kline(Struct):
+    """``x`` says whether the candle is closed."""
+
+    t: Millis
+    i: Interval
+    o: float
+    h: float
+    l: float  # noqa: E741  # the exchange's spelling
+    c: float
+    v: float
+    q: float
+    n: int
+    V: float
+    Q: float
+    x: bool
+
+
+class _Event(Struct):
+    """What the streams send: klines, book updates, and the answers to commands."""
+
+    s: str = ""
+    k: _Kline | None = None
+    E: Millis | None = None
+    T: Millis | None = None
+    U: int | None = None
+    u: int | None = None
+    pu: int | None = None
+    b: WireLevels = []
+    a: WireLevels = []
+    error: _Error | None = None
+
+
+_FUNDING = reader(list[_Funding], what="an array of funding rates")
+_SERVER_TIME = reader(Millis, "serverTime", what="a server time")
+_SYMBOLS = reader(list[_Symbol], "symbols", what="a list of symbols")
+_SNAPSHOT = reader(_Snapshot, what="an order book")
+_EVENT = reader(_Event, what="a stream's message")
+_ERROR = attempt(_Error)
 _INVALID_SYMBOL = -1121
+_STATUS = {
+    "TRADING": ListingStatus.LISTED,
+    "PENDING_TRADING": ListingStatus.UPCOMING,
+    "PRE_TRADING": ListingStatus.UPCOMING,
+    "SETTLING": ListingStatus.DELISTED,
+    "DELIVERED": ListingStatus.DELISTED,
+    "DELIVERING": ListingStatus.DELISTED,
+    "CLOSE": ListingStatus.DELISTED,
+}
+"""What the exchange calls otherwise, e.g. BREAK or HALT, is a halt."""
 
 
 class _Binance(ExchangeAdapter):
@@ -69,26 +138,24 @@ class _Binance(ExchangeAdapter):
     prefix: ClassVar[str]
     archive_path: ClassVar[str]
     """Where the market lies in the archive, below ``data/``."""
-    native: ClassVar[re.Pattern[str]]
+    example = "BTCUSDT, BTC/USDT or BTC-USDT"
+    live_closes = True
+    live_intervals: ClassVar[Mapping[Interval, str]] = intervals
+    book_depths = (1000,)
+    """The streams send every change; this is the snapshot that they start from."""
+    socket = SocketRules(streams=1024, per_message=200, messages=RateLimit(10, 1), idle_s=900, lifetime_s=86_400)
     unverified = ("where 3d candles are anchored: taken as every third day from 1970-01-01",)
 
-    def symbol(self, text: str) -> str:
-        """The exchange's spelling; perpetuals have no suffix on USD-M and ``_PERP`` on COIN-M."""
-        wanted = text.upper()
-        if self.native.fullmatch(wanted):
-            return wanted
-        if "/" in wanted or "-" in wanted:
-            return self._spelled(Instrument.parse(wanted, self.market_type))
-        raise InvalidSymbol(f"{text!r} is not a symbol of {self.id}; it has e.g. {self._example()}")
-
-    def _spelled(self, instrument: Instrument) -> str:
+    def spelled(self, instrument: Instrument) -> str:
+        """Base and quote; on COIN-M with ``_PERP``."""
         return f"{instrument.base}{instrument.quote}"
-
-    def _example(self) -> str:
-        return "BTCUSDT, BTC/USDT or BTC-USDT"
 
     def _request(self, path: str, weight: int, **params: str | int) -> Request:
         return Request(f"{self.rest_url}{self.prefix}{path}", params, weight=weight, limits=self.limits)
+
+    def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
+        """One path for all."""
+        return f"{self.ws_url}/ws"
 
     def candles_weight(self, limit: int) -> int:
         """What a page of ``limit`` candles costs; of the futures' steps."""
@@ -107,20 +174,10 @@ class _Binance(ExchangeAdapter):
             limit=limit,
         )
 
-    def candle_rows(self, body: bytes) -> CandleColumns:
-        """Rows of twelve, oldest first, the running candle among them."""
-        return self.rest_row.columns_of_json(body)
-
     def first_candle_request(self, symbol: str, interval: Interval) -> Request | None:
         """With a start and no end, the oldest candles from there."""
-        return self._request(
-            "/klines",
-            self.candles_weight(1),
-            symbol=symbol,
-            interval=self.interval_name(interval),
-            startTime=0,
-            limit=1,
-        )
+        name = self.interval_name(interval)
+        return self._request("/klines", self.candles_weight(1), symbol=symbol, interval=name, startTime=0, limit=1)
 
     def archive_request(self, symbol: str, interval: Interval, start: Micros, *, monthly: bool) -> Request:
         """``SYMBOL-INTERVAL-YYYY-MM[-DD].zip``; the month is spelled ``1mo`` there."""
@@ -135,32 +192,103 @@ class _Binance(ExchangeAdapter):
 
     def server_time(self, body: bytes) -> Micros:
         """``serverTime`` is in milliseconds."""
-        try:
-            return Unit.MILLIS.micros(_SERVER_TIME.decode(body).serverTime)
-        except msgspec.MsgspecError as error:
-            raise MalformedResponse(f"not a server time: {error}; it begins {body[:80]!r}") from error
+        return Unit.MILLIS.micros(_SERVER_TIME(body))
 
     def error(self, response: Response) -> ChandleryError | None:
         """``{"code": -1121, "msg": "Invalid symbol."}`` with a 4xx status."""
-        try:
-            said = _ERROR.decode(response.body)
-        except msgspec.MsgspecError:
+        if response.status < 400:
+            return None
+        said = _ERROR(response.body)
+        if said is None:
             return None
         if said.code == _INVALID_SYMBOL:
-            return InvalidSymbol(f"{self.id} does not know the symbol ({said.msg}); it has e.g. {self._example()}")
-        return RequestRejected(
-            f"{self.id} refused the request: {said.msg} (code {said.code})", status=response.status, code=said.code
+            return self.unknown_symbol(said.msg)
+        return self.refused(said.msg, status=response.status, code=said.code)
+
+    def instruments_request(self, cursor: str | None = None) -> Request:
+        """All symbols come at once."""
+        return self._request("/exchangeInfo", 20)
+
+    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """Contracts that expire are no perpetuals, so they are left out."""
+        return [self._listing(each) for each in _SYMBOLS(body) if each.contract_type == "PERPETUAL"], None
+
+    def _listing(self, each: _Symbol) -> Listing:
+        steps = {one.filter_type: one.tick_size or one.step_size for one in each.filters}
+        return Listing(
+            each.symbol,
+            Instrument.of(each.base_asset, each.quote_asset, self.market_type),
+            _STATUS.get(each.status or each.contract_status, ListingStatus.HALTED),
+            None if self.market_type is MarketType.SPOT else each.contract_size or 1.0,
+            steps.get("PRICE_FILTER"),
+            steps.get("LOT_SIZE"),
         )
+
+    def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
+        """Streams are spelled in lower case."""
+        return self._commands(
+            [f"{each.symbol.lower()}@kline_{self.live_interval_name(each.interval)}" for each in streams], leave
+        )
+
+    def _commands(self, names: Sequence[str], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
+        method = "UNSUBSCRIBE" if leave else "SUBSCRIBE"
+        return [
+            msgspec.json.encode({"method": method, "params": part, "id": number}).decode()
+            for number, part in enumerate(batches(names, self.socket.per_message), 1)
+        ]
+
+    def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
+        """One kline a message."""
+        event = _EVENT(message)
+        k = event.k
+        if k is None:
+            return self._nothing(event)
+        candle = CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q, k.x)
+        return (LiveCandle(event.s, k.i, candle),)
+
+    def _nothing(self, event: _Event) -> tuple[()]:
+        if event.error is not None:
+            raise self.refused(event.error.msg, code=event.error.code)
+        return ()
+
+    def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
+        """Every change, gathered over 100 ms."""
+        return self._commands([f"{symbol.lower()}@depth@100ms" for symbol in symbols], leave)
+
+    def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
+        """``U`` and ``u`` are the first and the last change; futures name in ``pu`` the one before."""
+        event = _EVENT(message)
+        if event.u is None:
+            return self._nothing(event)
+        at_ms = event.T or event.E
+        at = None if at_ms is None else at_ms * 1000
+        return (BookUpdate(event.s, event.b, event.a, first=event.U, last=event.u, previous=event.pu, at=at),)
+
+    def book_request(self, symbol: str, depth: int) -> Request:
+        """A thousand levels, the most that all three markets have."""
+        limit = min(depth, 1000)
+        return self._request("/depth", self.book_weight(limit), symbol=symbol, limit=limit)
+
+    def book_weight(self, limit: int) -> int:
+        """What a snapshot of ``limit`` levels costs; of the futures' steps."""
+        return 2 if limit <= 50 else 5 if limit <= 100 else 10 if limit <= 500 else 20
+
+    def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
+        """Spot says no time."""
+        book = _SNAPSHOT(body)
+        at = None if book.time is None else book.time * 1000
+        return BookUpdate(symbol, book.bids, book.asks, is_snapshot=True, last=book.last_update_id, at=at)
 
 
 class _Perpetuals(_Binance):
     """The futures' funding rates: both bounds inclusive, oldest first, 1000 a page."""
 
     page_size = 1500
+    book_rule = BookRule(Link.PREVIOUS, SnapshotSource.REST)
     funding_page_size = 1000
     funding_limits = (RateLimit(500, 300),)
 
-    def funding_request(self, symbol: str, span: Span) -> Request:
+    def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
         """The oldest of the span, should it hold more than a page."""
         params: dict[str, str | int] = {
             "symbol": symbol,
@@ -172,12 +300,7 @@ class _Perpetuals(_Binance):
 
     def funding_rows(self, body: bytes) -> FundingColumns:
         """``fundingTime`` is in milliseconds and may lie a few of them past the hour."""
-        try:
-            rows = _FUNDING.decode(body)
-        except msgspec.MsgspecError as error:
-            raise MalformedResponse(f"not an array of funding rates: {error}; it begins {body[:80]!r}") from error
-        if not all(isfinite(row.fundingRate) for row in rows):
-            raise MalformedResponse(f"not every funding rate is a finite number; the answer begins {body[:80]!r}")
+        rows = _FUNDING(body)
         return FundingColumns([Unit.MILLIS.micros(row.fundingTime) for row in rows], [row.fundingRate for row in rows])
 
 
@@ -190,14 +313,20 @@ class BinanceSpot(_Binance):
     ws_url = "wss://stream.binance.com:9443"
     prefix = "/api/v3"
     archive_path = "spot"
-    intervals: ClassVar[Mapping[Interval, str]] = {each: each.value for each in Interval}
+    live_intervals = intervals = {each: each.value for each in Interval}  # noqa: RUF012  # declared as constant in the base
     page_size = 1000
     limits = (RateLimit(6000, 60),)
+    socket = SocketRules(streams=1024, per_message=200, messages=RateLimit(5, 1), idle_s=80, lifetime_s=86_400)
+    book_rule = BookRule(Link.FIRST, SnapshotSource.REST)
     native = re.compile(r"[^\W_]{4,32}")
 
     def candles_weight(self, limit: int) -> int:
         """Two, whatever the limit."""
         return 2
+
+    def book_weight(self, limit: int) -> int:
+        """By steps of its own."""
+        return 5 if limit <= 100 else 25 if limit <= 500 else 50 if limit <= 1000 else 250
 
     def candle_rows(self, body: bytes) -> CandleColumns:
         """
@@ -215,7 +344,12 @@ class BinanceSpot(_Binance):
 
 @ExchangeRegistry.register("binance_perpetual")
 class BinancePerpetual(_Perpetuals):
-    """USD-M, linear: volume in the base asset."""
+    """
+    USD-M, linear: volume in the base asset.
+
+    Since 2026-04-23 candles and books have sockets of their own; the former path still acknowledges
+    a subscription and then sends nothing (binance-public-data#472).
+    """
 
     market_type = MarketType.FUTURES_USDT
     rest_url = "https://fapi.binance.com"
@@ -224,6 +358,10 @@ class BinancePerpetual(_Perpetuals):
     archive_path = "futures/um"
     limits = (RateLimit(2400, 60),)
     native = re.compile(r"[^\W_]{4,32}(_\d{6})?")
+
+    def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
+        """Candles under ``/market``, books under ``/public``."""
+        return f"{self.ws_url}/{'market' if channel is Channel.CANDLES else 'public'}/ws"
 
 
 @ExchangeRegistry.register("binance_inverse")
@@ -240,14 +378,13 @@ class BinanceInverse(_Perpetuals):
     launched = 1_590_969_600_000_000
     """2020-06-01, some weeks before the first candle."""
     volume_unit = "contracts"
+    example = "BTCUSD_PERP, BTC/USD:BTC or BTC-USD"
     native = re.compile(r"[^\W_]{4,32}_(PERP|\d{6})")
 
     def first_candle_request(self, symbol: str, interval: Interval) -> Request | None:
         """None: a request without an end is answered for 200 days from its start."""
         return None
 
-    def _spelled(self, instrument: Instrument) -> str:
+    def spelled(self, instrument: Instrument) -> str:
+        """The perpetual; contracts that expire are spelled by their date."""
         return f"{instrument.base}{instrument.quote}_PERP"
-
-    def _example(self) -> str:
-        return "BTCUSD_PERP, BTC/USD:BTC or BTC-USD"

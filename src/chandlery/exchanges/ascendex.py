@@ -1,0 +1,267 @@
+"""
+AscendEX (formerly BitMax) spot: candles and order books.
+
+Sources:
+- https://ascendex.github.io/ascendex-pro-api/#historical-bar-data
+- https://ascendex.github.io/ascendex-pro-api/#channel-bar-data
+- https://ascendex.github.io/ascendex-pro-api/#channel-level-2-order-book-updates
+- https://ascendex.github.io/ascendex-pro-api/#ws-orderbook-snapshot
+- https://ascendex.github.io/ascendex-pro-api/#risk-limit-info-v2
+
+The last ccxt that knew the exchange connected to ``/api/pro/v2/stream`` and took one candle as the
+default of a page; here the documentation is followed, which has ``/0/api/pro/v1/stream`` and ten.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.layout import CandleColumns, CandleLayout
+from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
+from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.book import BookUpdate
+from chandlery.core.candle import CandleData
+from chandlery.core.errors import ChandleryError, MalformedResponse
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.query import DataProvider
+from chandlery.core.time import Micros, Unit
+from chandlery.core.wire import RateLimit, Request, Response
+
+_ASCENDEX = DataProvider.register("ASCENDEX")
+
+
+class _Bar(Struct):
+    """The fields of the layout in its order, then the interval."""
+
+    ts: Millis
+    o: float
+    h: float
+    l: float  # noqa: E741  # the exchange's spelling
+    c: float
+    v: float
+    i: str
+
+
+class _Row(Struct):
+    data: _Bar
+
+
+class _Depth(Struct):
+    ts: Millis
+    seqnum: int
+    asks: WireLevels
+    bids: WireLevels
+
+
+class _Message(Struct):
+    """What the sockets send; ``m`` says what it is, and a ``code`` that it is a refusal."""
+
+    m: str
+    s: str = ""
+    symbol: str = ""
+    code: int = 0
+    reason: str = ""
+    info: str = ""
+    data: Raw = Raw(b"null")
+
+
+class _Refusal(Struct):
+    code: int
+    reason: str = ""
+    message: str = ""
+
+
+class _Product(Struct, rename="camel"):
+    symbol: str
+    tick_size: Finite
+    lot_size: Finite
+    status_code: str = ""
+
+
+_ROWS = reader(list[_Row], "data", what="an array of bars")
+_PRODUCTS = reader(list[_Product], "data", what="a list of products")
+_SERVER_TIME = reader(Millis, "data", "requestReceiveAt", what="a server time")
+_MESSAGE = reader(_Message, what="a message of AscendEX's sockets")
+_BAR = reader(_Bar, what="a bar")
+_DEPTH = reader(_Depth, what="an order book")
+_REFUSAL = attempt(_Refusal)
+
+_UNKNOWN_SYMBOL = frozenset({5002, 100008, 300012})
+_PING = re.compile(rb'\s*\{\s*"m"\s*:\s*"ping"')
+# 1w is left out, since nothing says on which day it begins.
+_INTERVALS = {
+    Interval.MINUTE_1: "1",
+    Interval.MINUTE_5: "5",
+    Interval.MINUTE_15: "15",
+    Interval.MINUTE_30: "30",
+    Interval.HOUR_1: "60",
+    Interval.HOUR_2: "120",
+    Interval.HOUR_4: "240",
+    Interval.HOUR_6: "360",
+    Interval.HOUR_12: "720",
+    Interval.DAY_1: "1d",
+    Interval.MONTH_1: "1m",
+}
+_NAMED = {name: interval for interval, name in _INTERVALS.items()}
+
+
+@ExchangeRegistry.register("ascendex_spot", aliases=("ascend_ex_spot",))
+class AscendexSpot(ExchangeAdapter):
+    """Spot: volume in the base asset; ``1m`` is the month here and ``1`` the minute."""
+
+    provider = _ASCENDEX
+    market_type = MarketType.SPOT
+    rest_url = "https://ascendex.com"
+    ws_url = "wss://ascendex.com"
+    native = re.compile(r"[^\W_]+/[^\W_]+")
+    example = "BTC/USDT or BTC-USDT"
+    intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
+    live_intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
+    page_size = 500
+    limits = (RateLimit(120, 60),)
+    sends_empty_candles = False
+    rest_row = CandleLayout("ts", "o", "h", "l", "c", "v", path=("data",))
+    socket = SocketRules(per_message=10, messages=RateLimit(150, 60))
+    book_depths = (500,)
+    """The stream sends every change; this is the snapshot that it starts from."""
+    book_rule = BookRule(Link.FIRST, SnapshotSource.MESSAGE)
+    unverified = (
+        "whether the exchange still serves any of this: no recording is newer than 2021, none has candles",
+        "in which order it sends a page of candles: they are sorted here",
+        "whether it sends a candle where nobody traded",
+        "that candles of 6 hours and longer open on the UTC clock",
+        "how many requests it allows: ccxt kept to two a second",
+        "with which HTTP status it refuses: the code in the body is read whatever the status",
+    )
+
+    def spelled(self, instrument: Instrument) -> str:
+        """As ccxt writes it."""
+        return f"{instrument.base}/{instrument.quote}"
+
+    def _get(self, path: str, **params: str | int) -> Request:
+        return Request(f"{self.rest_url}/api/pro/v1/{path}", params, limits=self.limits)
+
+    def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
+        """The first and the last open of the span. Without ``n`` ten might be meant; the fewer of the two are sent."""
+        first = max(interval.ceil(span.start), 0)
+        last = max(interval.step(interval.ceil(span.end), -1), first)
+        bounds = {"from": Unit.MILLIS.of(first), "to": Unit.MILLIS.of(last), "n": self.page_size}
+        return self._get("barhist", symbol=symbol, interval=self.interval_name(interval), **bounds)
+
+    def candle_rows(self, body: bytes) -> CandleColumns:
+        """The running candle is among them."""
+        return self.rest_row.columns(sorted((row.data for row in _ROWS(body)), key=lambda bar: bar.ts))
+
+    def server_time_request(self) -> Request:
+        """It wants the client's time and only says how far off that is, so any does."""
+        return self._get("exchange-info", requestTime=0)
+
+    def server_time(self, body: bytes) -> Micros:
+        """When the request came in, in milliseconds."""
+        return Unit.MILLIS.micros(_SERVER_TIME(body))
+
+    def instruments_request(self, cursor: str | None = None) -> Request:
+        """All pairs come at once."""
+        return self._get("cash/products")
+
+    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """What is not ``Normal`` does not trade."""
+        return [self._listing(each) for each in _PRODUCTS(body) if self.native.fullmatch(each.symbol)], None
+
+    def _listing(self, each: _Product) -> Listing:
+        base, _, quote = each.symbol.partition("/")
+        status = ListingStatus.LISTED if each.status_code == "Normal" else ListingStatus.HALTED
+        instrument = Instrument.of(base, quote, self.market_type)
+        return Listing(each.symbol, instrument, status, tick_size=each.tick_size, lot_size=each.lot_size)
+
+    def error(self, response: Response) -> ChandleryError | None:
+        """``{"code": 100008, "reason": "SYMBOL_ERROR", "message": "..."}``; a code of 0 says that all is well."""
+        said = _REFUSAL(response.body)
+        if said is None:
+            return None
+        if said.code == 0:
+            return None
+        text = " ".join(filter(None, (said.reason, said.message)))
+        if said.code in _UNKNOWN_SYMBOL:
+            return self.unknown_symbol(text)
+        return self.refused(text, status=response.status, code=said.code)
+
+    def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
+        """One path for all; 0 is the account group of who has none."""
+        return f"{self.ws_url}/0/api/pro/v1/stream"
+
+    def reply(self, message: bytes) -> str | None:
+        """A pong for its ping; who misses two is disconnected."""
+        return '{"op":"pong"}' if _PING.match(message) else None
+
+    def _commands(self, name: str, symbols: Sequence[str], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
+        op = "unsub" if leave else "sub"
+        return [
+            msgspec.json.encode({"op": op, "ch": f"{name}:{','.join(part)}"}).decode()
+            for part in batches(symbols, self.socket.per_message)
+        ]
+
+    def _read(self, message: bytes) -> _Message:
+        said = _MESSAGE(message)
+        if said.code != 0:
+            raise self.refused(" ".join(filter(None, (said.reason, said.info))), code=said.code)
+        return said
+
+    def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
+        """Up to ten symbols of one interval a message."""
+        symbols: dict[Interval, list[str]] = {}
+        for each in streams:
+            symbols.setdefault(each.interval, []).append(each.symbol)
+        return [
+            command
+            for interval, names in symbols.items()
+            for command in self._commands(f"bar:{self.live_interval_name(interval)}", names, leave)
+        ]
+
+    def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
+        """One bar a message; nothing says that it is closed."""
+        said = self._read(message)
+        if said.m != "bar":
+            return ()
+        bar = _BAR(bytes(said.data))
+        interval = _NAMED.get(bar.i)
+        if interval is None or not said.s:
+            raise MalformedResponse(
+                f"{self.id} sent a bar of {said.s!r} and {bar.i!r}, which is no symbol and interval"
+            )
+        candle = CandleData(bar.ts * 1000, bar.o, bar.h, bar.l, bar.c, bar.v, closed=False)
+        return (LiveCandle(said.s, interval, candle),)
+
+    def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
+        """Every change, gathered over 300 ms; up to ten symbols a message."""
+        return self._commands("depth", symbols, leave)
+
+    def book_message(self, symbol: str, depth: int) -> str:
+        """The answer takes a second or two, says the documentation; it has up to 500 levels."""
+        return msgspec.json.encode({"op": "req", "action": "depth-snapshot", "args": {"symbol": symbol}}).decode()
+
+    def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
+        """``seqnum`` is one more with each message of a symbol; a snapshot has that of the last one in it."""
+        said = self._read(message)
+        if said.m not in {"depth", "depth-snapshot"}:
+            return ()
+        book = _DEPTH(bytes(said.data))
+        if not said.symbol:
+            raise MalformedResponse(f"{self.id} sent a book without a symbol")
+        whole = said.m == "depth-snapshot"
+        first = None if whole else book.seqnum
+        return (
+            BookUpdate(
+                said.symbol, book.bids, book.asks, is_snapshot=whole, first=first, last=book.seqnum, at=book.ts * 1000
+            ),
+        )

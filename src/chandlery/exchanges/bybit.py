@@ -1,0 +1,390 @@
+"""
+Bybit v5 spot, linear and inverse: candles, order books, funding rates.
+
+Sources:
+- https://bybit-exchange.github.io/docs/v5/market/kline
+- https://bybit-exchange.github.io/docs/v5/market/orderbook
+- https://bybit-exchange.github.io/docs/v5/market/history-fund-rate
+- https://bybit-exchange.github.io/docs/v5/market/instrument
+- https://bybit-exchange.github.io/docs/v5/market/time
+- https://bybit-exchange.github.io/docs/v5/rate-limit
+- https://bybit-exchange.github.io/docs/v5/error
+- https://bybit-exchange.github.io/docs/v5/ws/connect
+- https://bybit-exchange.github.io/docs/v5/websocket/public/kline
+- https://bybit-exchange.github.io/docs/v5/websocket/public/orderbook
+
+Of inverse candles ccxt gives the turnover, which is in the base asset, as their volume; the
+documentation calls ``volume`` what is in USD, and so do we.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import ClassVar, Literal
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import Struct, field
+
+from chandlery.adapter.base import ExchangeAdapter, FundingColumns
+from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.layout import CandleLayout
+from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
+from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.book import BookUpdate
+from chandlery.core.candle import CandleData
+from chandlery.core.errors import AddressBanned, ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.query import DataProvider
+from chandlery.core.time import Micros, Unit
+from chandlery.core.wire import RateLimit, Request, Response
+
+BYBIT = DataProvider.register("BYBIT")
+
+_SPELLED = "1m=1 3m=3 5m=5 15m=15 30m=30 1h=60 2h=120 4h=240 6h=360 12h=720 1d=D 1w=W 1M=M"
+_INTERVALS = {Interval(ours): theirs for ours, theirs in (each.split("=") for each in _SPELLED.split())}
+_INTERVAL_OF = {name: interval for interval, name in _INTERVALS.items()}
+
+
+class _Answer(Struct, rename="camel"):
+    ret_code: int
+    ret_msg: str = ""
+
+
+class _Funding(Struct, rename="camel"):
+    funding_rate_timestamp: Millis
+    funding_rate: Finite
+
+
+class _Steps(Struct, rename="camel"):
+    tick_size: float | None = None
+    qty_step: float | None = None
+    base_precision: float | None = None
+
+
+class _Symbol(Struct, rename="camel"):
+    symbol: str
+    base_coin: str
+    quote_coin: str
+    status: str
+    price_filter: _Steps
+    lot_size_filter: _Steps
+    contract_type: str = "Perpetual"
+
+
+class _Symbols(Struct):
+    rows: list[_Symbol] = field(name="list")
+    cursor: str = field(name="nextPageCursor", default="")
+
+
+class _Kline(Struct):
+    start: Millis
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    turnover: float
+    confirm: bool
+
+
+class _Klines(Struct):
+    """A message of candles, or the answer to a command."""
+
+    topic: str = ""
+    data: list[_Kline] = []
+    success: bool = True
+    ret_msg: str = ""
+
+
+class _Levels(Struct):
+    s: str
+    b: WireLevels
+    a: WireLevels
+    u: int
+    ts: Millis | None = None
+
+
+class _Book(Struct):
+    """A message of a book, or the answer to a command."""
+
+    type: Literal["snapshot", "delta", ""] = ""
+    ts: Millis | None = None
+    data: _Levels | None = None
+    success: bool = True
+    ret_msg: str = ""
+
+
+_SERVER_TIME = reader(Millis, "time", what="a server time")
+_FUNDINGS = reader(list[_Funding], "result", "list", what="a list of funding rates")
+_SYMBOLS = reader(_Symbols, "result", what="a list of instruments")
+_SNAPSHOT = reader(_Levels, "result", what="an order book")
+_KLINES = reader(_Klines, what="a message of candles")
+_BOOK = reader(_Book, what="a message of an order book")
+_ANSWER = attempt(_Answer)
+
+_TOO_MANY = {10006, 10018}
+_UNAVAILABLE = {10000, 10016}
+_BAD_PARAMETER = 10001
+_BANNED, _BAN_S = 403, 600.0
+"""An address that asks too often is answered 403 for at least ten minutes."""
+_PRE_LAUNCH = "PreLaunch"
+"""In place of a cursor: the page of what does not trade yet, for which the exchange has to be asked by name."""
+_STATUS = {
+    "Trading": ListingStatus.LISTED,
+    _PRE_LAUNCH: ListingStatus.UPCOMING,
+    "Delivering": ListingStatus.DELISTED,
+    "Closed": ListingStatus.DELISTED,
+}
+_TOPIC = re.compile(r"kline\.(\w+)\.([^.]+)")
+
+
+@lru_cache(maxsize=4096)
+def _stream(topic: str) -> tuple[str, Interval]:
+    """The symbol and the interval that a topic names."""
+    found = _TOPIC.fullmatch(topic)
+    interval = _INTERVAL_OF.get(found[1]) if found else None
+    if found is None or interval is None:
+        raise MalformedResponse(f"not a topic of candles: {topic[:80]!r}")
+    return found[2], interval
+
+
+class _Bybit(ExchangeAdapter):
+    """What the three markets share; they differ in ``category``."""
+
+    provider = BYBIT
+    rest_url = "https://api.bybit.com"
+    ws_url = "wss://stream.bybit.com"
+    category: ClassVar[str]
+    book_most: ClassVar[int]
+    """How many levels a side a book has by REST."""
+    intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
+    live_intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
+    live_closes = True
+    page_size = 1000
+    launched: ClassVar[Micros] = 1_483_228_800_000_000
+    """2017-01-01, the year before the exchange opened."""
+    limits = (RateLimit(600, 5),)
+    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, quote_asset_volume=6, width=7, path=("result", "list"), newest_first=True)
+    socket = SocketRules(streams=500, per_message=200, connects=RateLimit(500, 300), ping_every_s=20)
+    book_depths = (1, 50, 200, 1000)
+    book_rule = BookRule(Link.FIRST, SnapshotSource.STREAM)
+    unverified = (
+        "that days open at 00:00 UTC, weeks on Monday and months on their first day",
+        "that start is taken down to the open of its candle, as ccxt reports; it is sent on the grid, where that makes no difference",
+        "that a candle without trades is sent, and not left out",
+        "how many topics a connection takes: documented are 21,000 characters, for which 500 is a safe number",
+        "what the exchange lists when asked for neither trading nor pre-launch instruments, so that halted and delisted ones are not listed",
+    )
+
+    def spelled(self, instrument: Instrument) -> str:
+        """Base and quote; perpetuals in USDC with ``PERP`` in its place."""
+        return f"{instrument.base}{instrument.quote}"
+
+    def _request(self, path: str, **params: str | int) -> Request:
+        return Request(f"{self.rest_url}/v5/market/{path}", {"category": self.category, **params}, limits=self.limits)
+
+    def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
+        """Both bounds are inclusive open times; the limit counts back from the end."""
+        start = Unit.MILLIS.of(interval.ceil(span.start))
+        return self._request(
+            "kline",
+            symbol=symbol,
+            interval=self.interval_name(interval),
+            start=start,
+            end=max(Unit.MILLIS.of(span.end - 1), start),
+            limit=min(max(interval.count(span.start, span.end), 1), self.page_size),
+        )
+
+    def server_time_request(self) -> Request:
+        """The clock."""
+        return self._request("time")
+
+    def server_time(self, body: bytes) -> Micros:
+        """Every answer carries it in milliseconds."""
+        return Unit.MILLIS.micros(_SERVER_TIME(body))
+
+    def error(self, response: Response) -> ChandleryError | None:
+        """A ``retCode`` other than 0, mostly with status 200; 403 is a ban of the address."""
+        if response.status == _BANNED:
+            return AddressBanned(f"{self.id} has banned this address for a while (403)", retry_after_s=_BAN_S)
+        said = _ANSWER(response.body)
+        if said is None:
+            return None
+        if said.ret_code in _TOO_MANY:
+            return RateLimited(f"{self.id} asks for a pause: {said.ret_msg} (code {said.ret_code})")
+        return self._meant(said.ret_code, said.ret_msg, response.status) if said.ret_code else None
+
+    def _meant(self, code: int, message: str, status: int) -> ChandleryError:
+        if code in _UNAVAILABLE:
+            return ExchangeUnavailable(f"{self.id} failed: {message} (code {code})")
+        if code == _BAD_PARAMETER and "symbol" in message.lower():
+            return self.unknown_symbol(message)
+        return self.refused(message, status=status, code=code)
+
+    def instruments_request(self, cursor: str | None = None) -> Request:
+        """First what trades, in pages, then what does not yet."""
+        if cursor == _PRE_LAUNCH:
+            return self._request("instruments-info", limit=1000, status=_PRE_LAUNCH)
+        # A cursor comes with its characters quoted already.
+        return self._request("instruments-info", limit=1000, **({"cursor": unquote(cursor)} if cursor else {}))
+
+    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """Contracts that expire are no perpetuals, so they are left out."""
+        page = _SYMBOLS(body)
+        trading = any(each.status == "Trading" for each in page.rows)
+        ahead = _PRE_LAUNCH if trading and self.market_type is not MarketType.SPOT else None
+        listings = [self._listing(each) for each in page.rows if each.contract_type.endswith("Perpetual")]
+        return listings, page.cursor or ahead
+
+    def _listing(self, each: _Symbol) -> Listing:
+        return Listing(
+            each.symbol,
+            Instrument.of(each.base_coin, each.quote_coin, self.market_type),
+            _STATUS.get(each.status, ListingStatus.HALTED),
+            None if self.market_type is MarketType.SPOT else 1.0,
+            each.price_filter.tick_size,
+            each.lot_size_filter.qty_step or each.lot_size_filter.base_precision,
+        )
+
+    def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
+        """One path a market, for candles and books."""
+        return f"{self.ws_url}/v5/public/{self.category}"
+
+    def ping(self) -> str | None:
+        """Without it a connection is cut after ten minutes at the latest."""
+        return '{"op":"ping"}'
+
+    def _commands(self, topics: Sequence[str], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
+        operation = "unsubscribe" if leave else "subscribe"
+        return [
+            msgspec.json.encode({"op": operation, "args": part}).decode()
+            for part in batches(topics, self.socket.per_message)
+        ]
+
+    def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
+        """Topics are ``kline.<interval>.<symbol>``."""
+        return self._commands(
+            [f"kline.{self.live_interval_name(each.interval)}.{each.symbol}" for each in streams], leave
+        )
+
+    def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
+        """A candle that closes may come together with the next."""
+        event = _KLINES(message)
+        if not event.topic:
+            return self._nothing(event)
+        symbol, interval = _stream(event.topic)
+        return [
+            LiveCandle(
+                symbol,
+                interval,
+                CandleData(
+                    k.start * 1000, k.open, k.high, k.low, k.close, k.volume, k.turnover, None, None, None, k.confirm
+                ),
+            )
+            for k in event.data
+        ]
+
+    def _nothing(self, event: _Klines | _Book) -> tuple[()]:
+        if not event.success:
+            raise self.refused(event.ret_msg)
+        return ()
+
+    def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
+        """Topics are ``orderbook.<depth>.<symbol>``; the deeper, the more rarely they speak."""
+        return self._commands([f"orderbook.{depth}.{symbol}" for symbol in symbols], leave)
+
+    def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
+        """``u`` grows by one with each message; a 1 says that the service began anew, with a whole book."""
+        event = _BOOK(message)
+        book = event.data
+        if book is None:
+            return self._nothing(event)
+        return (
+            BookUpdate(
+                book.s,
+                book.b,
+                book.a,
+                is_snapshot=event.type == "snapshot" or book.u == 1,
+                first=book.u,
+                last=book.u,
+                at=None if event.ts is None else event.ts * 1000,
+            ),
+        )
+
+    def book_request(self, symbol: str, depth: int) -> Request:
+        """At most 200 levels of spot, 500 of contracts."""
+        return self._request("orderbook", symbol=symbol, limit=min(depth, self.book_most))
+
+    def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
+        """Its ``u`` is that of the stream of 1000 levels."""
+        book = _SNAPSHOT(body)
+        at = None if book.ts is None else book.ts * 1000
+        return BookUpdate(symbol, book.b, book.a, is_snapshot=True, first=book.u, last=book.u, at=at)
+
+
+class _Contracts(_Bybit):
+    """The funding rates of the two markets of contracts: both bounds inclusive, the latest first, 200 a page."""
+
+    book_most = 500
+    funding_page_size = 200
+    funding_newest_first = True
+
+    def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
+        """The latest of the span, should it hold more than a page; a start alone would be refused."""
+        return self._request(
+            "funding/history",
+            symbol=symbol,
+            startTime=-(-span.start // Unit.MILLIS.value),
+            endTime=Unit.MILLIS.of(span.end - 1),
+            limit=self.funding_page_size,
+        )
+
+    def funding_rows(self, body: bytes) -> FundingColumns:
+        """The latest come first."""
+        rows = _FUNDINGS(body)[::-1]
+        return FundingColumns(
+            [Unit.MILLIS.micros(row.funding_rate_timestamp) for row in rows], [row.funding_rate for row in rows]
+        )
+
+
+@ExchangeRegistry.register("bybit_spot")
+class BybitSpot(_Bybit):
+    """Spot: at most ten topics a message."""
+
+    market_type = MarketType.SPOT
+    category = "spot"
+    book_most = 200
+    example = "BTCUSDT, BTC/USDT or BTC-USDT"
+    native = re.compile(r"[A-Z0-9]{4,32}")
+    socket = SocketRules(streams=500, per_message=10, connects=RateLimit(500, 300), ping_every_s=20)
+
+
+@ExchangeRegistry.register("bybit_perpetual")
+class BybitPerpetual(_Contracts):
+    """Linear, in USDT or USDC: volume in the base asset."""
+
+    market_type = MarketType.FUTURES_USDT
+    category = "linear"
+    example = "BTCUSDT, BTC/USDT:USDT or BTC-USDT"
+    native = re.compile(r"[A-Z0-9]{1,28}(USDT|PERP)(-\d{1,2}[A-Z]{3}\d{2})?|[A-Z0-9]{1,28}-\d{1,2}[A-Z]{3}\d{2}")
+
+    def spelled(self, instrument: Instrument) -> str:
+        """``BTCUSDT``, but ``BTCPERP`` for what settles in USDC."""
+        return f"{instrument.base}{'PERP' if instrument.quote == 'USDC' else instrument.quote}"
+
+
+@ExchangeRegistry.register("bybit_inverse")
+class BybitInverse(_Contracts):
+    """Inverse: ``volume`` is in USD, ``quote_asset_volume`` in the base asset."""
+
+    market_type = MarketType.FUTURES_COIN
+    category = "inverse"
+    volume_unit = "quote"
+    example = "BTCUSD, BTC/USD:BTC or BTC-USD"
+    native = re.compile(r"[A-Z0-9]{1,28}USD([FGHJKMNQUVXZ]\d{2})?")

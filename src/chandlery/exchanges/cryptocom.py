@@ -1,0 +1,378 @@
+"""
+Crypto.com Exchange v1, spot and linear perpetuals: candles, order books, funding rates.
+
+Sources:
+- https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-candlestick
+- https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-valuations
+- https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-instruments
+- https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-book
+- https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#candlestick-time_frame-instrument_name
+- https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#book-instrument_name-depth
+- https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#websocket-heartbeats
+- https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#rate-limits
+
+Where ccxt differs, the documentation is followed: it has no candles of 6h, and spells the type of
+a book's subscription ``book_subscription_type``. Whether bounds are inclusive is not documented, and
+ccxt takes both as exclusive: neither of those sent here is an open, so that it makes no difference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from chandlery.adapter.base import ExchangeAdapter, FundingColumns
+from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource
+from chandlery.adapter.layout import CandleLayout
+from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
+from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.book import BookUpdate
+from chandlery.core.candle import CandleData
+from chandlery.core.errors import ChandleryError, ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.query import DataProvider
+from chandlery.core.time import Micros, Unit
+from chandlery.core.wire import RateLimit, Request, Response
+
+CRYPTOCOM = DataProvider.register("CRYPTOCOM")
+
+# Weeks begin on Monday and months with the calendar; 14D has no interval of ours.
+_SPELLED = "1m=1m 5m=5m 15m=15m 30m=30m 1h=1h 2h=2h 4h=4h 12h=12h 1d=1D 1w=7D 1M=1M"
+_INTERVALS = {Interval(ours): theirs for ours, theirs in (each.split("=") for each in _SPELLED.split())}
+_INTERVAL_OF = {theirs: interval for interval, theirs in _INTERVALS.items()}
+_MOST_RATES = 100
+
+_Rows: TypeAlias = list[tuple[Price, Size, Any]]
+"""Price, size and how many orders there are."""
+
+
+class _Sides(Struct):
+    bids: _Rows
+    asks: _Rows
+
+
+class _Book(Struct):
+    """A snapshot has its sides itself, a change has them in ``update``."""
+
+    t: Millis | None = None
+    u: int | None = None
+    pu: int | None = None
+    bids: _Rows | None = None
+    asks: _Rows | None = None
+    update: _Sides | None = None
+
+
+class _Candle(Struct):
+    t: Millis
+    o: float
+    h: float
+    l: float  # noqa: E741  # the exchange's spelling
+    c: float
+    v: float
+
+
+class _Candles(Struct):
+    instrument_name: str
+    interval: str
+    data: list[_Candle]
+
+
+class _Books(Struct):
+    instrument_name: str
+    channel: str
+    data: list[_Book]
+
+
+class _Message(Struct):
+    """What all messages of a socket have; besides data there are acknowledgements, refusals and heartbeats."""
+
+    code: int = 0
+    message: str = ""
+
+
+class _CandlePush(_Message):
+    result: _Candles | None = None
+
+
+class _BookPush(_Message):
+    result: _Books | None = None
+
+
+class _Heartbeat(Struct):
+    id: int
+    method: str
+
+
+class _Rate(Struct):
+    t: Millis
+    v: Finite
+
+
+class _Instrument(Struct):
+    symbol: str
+    inst_type: str
+    base_ccy: str = ""
+    quote_ccy: str = ""
+    price_tick_size: float | None = None
+    qty_tick_size: float | None = None
+    contract_size: float | None = None
+    tradable: bool = False
+
+
+_CANDLES = reader(_CandlePush, what="a candle push")
+_BOOKS = reader(_BookPush, what="an order book push")
+_HEARTBEAT = reader(_Heartbeat, what="a heartbeat")
+_SNAPSHOT = reader(tuple[_Book], "result", "data", what="an order book")
+_RATES = reader(list[_Rate], "result", "data", what="an array of funding rates")
+_INSTRUMENTS = reader(list[_Instrument], "result", "data", what="a list of instruments")
+_ANSWER = attempt(_Message)
+_UNKNOWN_INSTRUMENT = frozenset({209, 30003})
+_PASSING: Mapping[int, type[RateLimited | ExchangeUnavailable]] = {
+    **dict.fromkeys((10006, 42901), RateLimited),
+    **dict.fromkeys((40801, 50001, 9010001), ExchangeUnavailable),
+}
+"""What may be asked again a moment later."""
+
+
+class _Cryptocom(ExchangeAdapter):
+    """What both markets share: all but the spelling of symbols, and funding rates."""
+
+    provider = CRYPTOCOM
+    rest_url = "https://api.crypto.com"
+    ws_url = "wss://stream.crypto.com/exchange/v1"
+    inst_type: ClassVar[str]
+    liquid: ClassVar[str]
+    """A symbol whose book is always new."""
+
+    intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
+    page_size = 300
+    limits = (RateLimit(100, 1),)
+    rest_row = CandleLayout("t", "o", "h", "l", "c", "v", path=("result", "data"))
+    live_intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
+    socket = SocketRules(streams=400, messages=RateLimit(100, 1), pause_s=1.0, idle_s=45)
+    book_depths = (10, 50)
+    book_rule = BookRule(Link.PREVIOUS, SnapshotSource.STREAM, truncates=True)
+    unverified: ClassVar[tuple[str, ...]] = (
+        "whether the bounds of candles are inclusive, and that the latest come where there are too many",
+        "how far back candles are kept, and whether there is one where nobody traded",
+        "whether a subscription needs a nonce, which some examples of the documentation have and others lack",
+        "with which code an unknown instrument is refused",
+        "how the checksum of books is made, which is therefore not checked",
+        "the clock: the exchange publishes none, so that the moment of its BTC book stands for it",
+    )
+
+    def spelled(self, instrument: Instrument) -> str:
+        """``BTC_USDT``."""
+        return f"{instrument.base}_{instrument.quote}"
+
+    def _request(self, method: str, **params: str | int) -> Request:
+        return Request(f"{self.rest_url}/exchange/v1/public/{method}", params, limits=self.limits)
+
+    def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
+        """One socket for all market data."""
+        return f"{self.ws_url}/market"
+
+    def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
+        """From a millisecond ahead of the first open to one ahead of the first that is not wanted."""
+        start_ms, end_ms = _millis(Span(interval.ceil(span.start), interval.ceil(span.end)))
+        return self._request(
+            "get-candlestick",
+            instrument_name=symbol,
+            timeframe=self.interval_name(interval),
+            count=self.page_size,
+            start_ts=max(start_ms - 1, 0),
+            end_ts=max(end_ms - 1, 0),
+        )
+
+    def server_time_request(self) -> Request:
+        """A book, whose moment is now."""
+        return self.book_request(self.liquid, 1)
+
+    def server_time(self, body: bytes) -> Micros:
+        """When the book was sent."""
+        at = self.book_snapshot(self.liquid, body).at
+        if at is None:
+            raise MalformedResponse(f"{self.id} sent a book without its moment")
+        return at
+
+    def error(self, response: Response) -> ChandleryError | None:
+        """``{"code": 40004, "message": "..."}``; the code is 0 where all is well."""
+        said = _ANSWER(response.body)
+        if said is None:
+            return None
+        if said.code == 0:
+            return None
+        if said.code in _UNKNOWN_INSTRUMENT:
+            return self.unknown_symbol(said.message)
+        return self._refusal(said, response.status)
+
+    def _refusal(self, said: _Message, status: int | None = None) -> ChandleryError:
+        kind = _PASSING.get(said.code)
+        if kind is not None:
+            return kind(f"{self.id} asks for patience: {said.message} (code {said.code})")
+        return self.refused(said.message, status=status, code=said.code)
+
+    def instruments_request(self, cursor: str | None = None) -> Request:
+        """All of them come at once."""
+        return self._request("get-instruments")
+
+    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """Futures that expire and warrants are none of ours."""
+        return [
+            self._listing(each)
+            for each in _INSTRUMENTS(body)
+            if each.inst_type == self.inst_type and self.native.fullmatch(each.symbol)
+        ], None
+
+    def _listing(self, each: _Instrument) -> Listing:
+        return Listing(
+            each.symbol,
+            Instrument.of(each.base_ccy, each.quote_ccy, self.market_type),
+            ListingStatus.LISTED if each.tradable else ListingStatus.HALTED,
+            None if self.market_type is MarketType.SPOT else each.contract_size or 1.0,
+            each.price_tick_size,
+            each.qty_tick_size,
+        )
+
+    def reply(self, message: bytes) -> str | None:
+        """A heartbeat must be answered, with its own id, within five seconds."""
+        if b"public/heartbeat" not in message:
+            return None
+        beat = _HEARTBEAT(message)
+        if beat.method != "public/heartbeat":
+            return None
+        return msgspec.json.encode({"id": beat.id, "method": "public/respond-heartbeat"}).decode()
+
+    def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
+        """The first push brings up to 300 candles that have been."""
+        names = [f"candlestick.{self.live_interval_name(each.interval)}.{each.symbol}" for each in streams]
+        return self._commands(names, leave=leave)
+
+    def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
+        """A snapshot, then what changed every 10 ms; subscribing anew brings a new snapshot."""
+        names = [f"book.{symbol}.{depth}" for symbol in symbols]
+        return self._commands(names, leave=leave, book_subscription_type="SNAPSHOT_AND_UPDATE")
+
+    def _commands(self, names: Sequence[str], *, leave: bool, **more: str) -> list[str]:
+        method = "unsubscribe" if leave else "subscribe"
+        return [
+            msgspec.json.encode({"id": number, "method": method, "params": {"channels": part, **more}}).decode()
+            for number, part in enumerate(batches(names, self.socket.per_message), 1)
+        ]
+
+    def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
+        """None says that it is closed."""
+        push = _CANDLES(message)
+        held = push.result
+        if held is None:
+            return self._nothing(push)
+        interval = _INTERVAL_OF.get(held.interval)
+        if interval is None:
+            raise MalformedResponse(f"{self.id} sent candles of {held.interval[:40]!r}")
+        symbol = held.instrument_name
+        return [
+            LiveCandle(symbol, interval, CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, closed=False))
+            for k in held.data
+        ]
+
+    def _nothing(self, push: _Message) -> tuple[()]:
+        if push.code:
+            raise self._refusal(push)
+        return ()
+
+    def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
+        """``pu`` of a change is the ``u`` of the message before; empty ones keep the numbers going."""
+        push = _BOOKS(message)
+        held = push.result
+        if held is None:
+            return self._nothing(push)
+        is_snapshot = held.channel == "book"
+        return [_update(held.instrument_name, each, is_snapshot=is_snapshot) for each in held.data]
+
+    def book_request(self, symbol: str, depth: int) -> Request:
+        """At most 50 levels."""
+        return self._request("get-book", instrument_name=symbol, depth=min(depth, 50))
+
+    def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
+        """It has no number, so that changes cannot be joined to it."""
+        (book,) = _SNAPSHOT(body)
+        return _update(symbol, book, is_snapshot=True)
+
+
+def _millis(span: Span) -> tuple[int, int]:
+    """The first whole milliseconds at or after start and end."""
+    return -(-span.start // Unit.MILLIS.value), -(-span.end // Unit.MILLIS.value)
+
+
+def _update(symbol: str, book: _Book, *, is_snapshot: bool) -> BookUpdate:
+    sides = book if is_snapshot else book.update
+    if sides is None or sides.bids is None or sides.asks is None:
+        raise MalformedResponse(f"a book of {symbol[:40]!r} lacks its sides")
+    return BookUpdate(
+        symbol,
+        [(price, size) for price, size, _ in sides.bids],
+        [(price, size) for price, size, _ in sides.asks],
+        is_snapshot,
+        last=book.u,
+        previous=None if is_snapshot else book.pu,
+        at=None if book.t is None else book.t * 1000,
+    )
+
+
+@ExchangeRegistry.register("cryptocom_spot")
+class CryptocomSpot(_Cryptocom):
+    """Spot."""
+
+    market_type = MarketType.SPOT
+    inst_type = "CCY_PAIR"
+    liquid = "BTC_USDT"
+    native = re.compile(r"[A-Z0-9]+_[A-Z0-9]+")
+    example = "BTC_USDT, BTC/USDT or BTC-USDT"
+
+
+@ExchangeRegistry.register("cryptocom_perpetual")
+class CryptocomPerpetual(_Cryptocom):
+    """Linear, all of them in dollars; volume and book sizes are in the base asset."""
+
+    market_type = MarketType.FUTURES_USDT
+    inst_type = "PERPETUAL_SWAP"
+    liquid = "BTCUSD-PERP"
+    native = re.compile(r"[A-Z0-9]+USD-PERP")
+    example = "BTCUSD-PERP, BTC/USD:USD or BTC-USD"
+    funding_page_size = _MOST_RATES - 2
+    """So many at least lie within the bounds of a page that is full."""
+    funding_newest_first = True
+    unverified = (
+        *_Cryptocom.unverified,
+        "how many funding rates come at once: 100 are asked for; and that they are the latest of the span",
+    )
+
+    def spelled(self, instrument: Instrument) -> str:
+        """``BTCUSD-PERP``."""
+        if instrument.quote != "USD":
+            raise InvalidSymbol(f"{instrument}: the perpetuals of {self.id} are in USD; it has e.g. {self.example}")
+        return f"{instrument.base}USD-PERP"
+
+    def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
+        """The rates that were settled, one an hour. They may stand at any millisecond, so one may come beyond each bound."""
+        start_ms, end_ms = _millis(span)
+        return self._request(
+            "get-valuations",
+            instrument_name=symbol,
+            valuation_type="funding_hist",
+            count=_MOST_RATES,
+            start_ts=max(start_ms - 1, 0),
+            end_ts=end_ms,
+        )
+
+    def funding_rows(self, body: bytes) -> FundingColumns:
+        """In which order they come is not documented."""
+        rows = sorted(_RATES(body), key=lambda row: row.t)
+        return FundingColumns([Unit.MILLIS.micros(row.t) for row in rows], [row.v for row in rows])

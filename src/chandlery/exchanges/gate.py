@@ -1,0 +1,391 @@
+"""
+Gate.io spot and perpetual contracts, settled in USDT and in BTC: candles, order books, funding rates.
+
+Sources:
+- https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
+- https://www.gate.com/docs/developers/apiv4/en/#futures-market-k-line-chart
+- https://www.gate.com/docs/developers/apiv4/en/#futures-market-historical-funding-rate
+- https://www.gate.com/docs/developers/apiv4/ws/en/#candlesticks-channel
+- https://www.gate.com/docs/developers/apiv4/ws/en/#order-book-v2-api
+- https://www.gate.com/docs/developers/futures/ws/en/#candlesticks-api
+- https://www.gate.com/docs/developers/futures/ws/en/#order-book-v2-api
+
+ccxt reads the contracts' books from ``futures.order_book_update`` and a snapshot by REST; here all
+markets use version 2 of the channel, which begins with the snapshot, so that nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from chandlery.adapter.base import ExchangeAdapter, FundingColumns
+from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.layout import CandleLayout
+from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
+from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, reader
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.book import BookUpdate
+from chandlery.core.candle import CandleData
+from chandlery.core.errors import ChandleryError, InvalidSymbol, MalformedResponse, RateLimited
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.query import DataProvider
+from chandlery.core.time import SECOND, Micros, Unit
+from chandlery.core.wire import RateLimit, Request, Response
+
+_GATE = DataProvider.register("GATE")
+
+_Digits = Annotated[int, Meta(ge=0, le=30)]
+
+
+class _Error(Struct):
+    label: str
+    message: str = ""
+
+
+class _Refusal(Struct):
+    code: int
+    message: str = ""
+
+
+class _Event(Struct):
+    """What the sockets send: data, and the answers to commands. The documentation shows data without an event."""
+
+    event: str = "update"
+    error: _Refusal | None = None
+    result: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Candle(Struct):
+    """``n`` is interval and symbol. ``v`` counts contracts; spot's is in the quote currency."""
+
+    t: Seconds
+    o: float
+    h: float
+    l: float  # noqa: E741  # the exchange's spelling
+    c: float
+    v: float
+    n: str
+
+
+class _SpotCandle(_Candle):
+    """``a`` is in the base currency; contracts have it too, and nobody says what it counts there."""
+
+    a: float
+    w: bool = False
+
+
+class _Book(Struct):
+    """``s`` names the subscription, e.g. ``ob.BTC_USDT.50``; a full book has no ``U``."""
+
+    t: Millis
+    s: str
+    u: int
+    U: int | None = None
+    full: bool = False
+    b: WireLevels = []
+    a: WireLevels = []
+
+
+class _Pair(Struct):
+    id: str
+    base: str
+    quote: str
+    precision: _Digits
+    amount_precision: _Digits
+    trade_status: str
+
+
+class _Contract(Struct):
+    name: str
+    quanto_multiplier: Finite
+    order_price_round: Finite
+    order_size_min: Finite
+    status: str = "trading"
+    in_delisting: bool = False
+    enable_decimal: bool = False
+
+
+class _Rate(Struct):
+    t: Seconds
+    r: Finite
+
+
+_ERROR = attempt(_Error)
+_EVENT = reader(_Event, what="a message of Gate's sockets")
+_SPOT_CANDLE = reader(_SpotCandle, what="a live candle")
+_CONTRACT_CANDLES = reader(list[_Candle], what="an array of live candles")
+_BOOK = reader(_Book, what="an update of an order book")
+_PAIRS = reader(list[_Pair], what="a list of pairs")
+_CONTRACTS = reader(list[_Contract], what="a list of contracts")
+_RATES = reader(list[_Rate], what="an array of funding rates")
+_SERVER_TIME = reader(Millis, "server_time", what="a server time")
+
+_UNKNOWN_SYMBOL = frozenset({"INVALID_CURRENCY", "INVALID_CURRENCY_PAIR", "CONTRACT_NOT_FOUND"})
+_TOO_MANY = frozenset({"TOO_MANY_REQUESTS", "TOO_FAST"})
+_STATUS = {"trading": ListingStatus.LISTED, "prelaunch": ListingStatus.UPCOMING}
+_STATUS |= dict.fromkeys(("delisting", "delisted"), ListingStatus.DELISTED)
+"""What the exchange calls otherwise, e.g. suspend or circuit_breaker, is a halt."""
+
+# 7d is counted from 1970-01-01, a Thursday, so it is not our week.
+_NAMED = {name: Interval(name) for name in ("1m", "5m", "15m", "30m", "1h", "4h", "8h", "1d")}
+_STREAMED = {interval: name for name, interval in _NAMED.items()}
+
+
+class _Gate(ExchangeAdapter):
+    """What the markets share: REST below ``path``, channels that begin with ``market``, and the envelopes."""
+
+    provider = _GATE
+    rest_url = "https://api.gateio.ws/api/v4"
+    path: ClassVar[str]
+    market: ClassVar[str]
+    symbol_key: ClassVar[str]
+    headers: ClassVar[Mapping[str, str]] = {}
+    retained_candles = 10_000
+    limits = (RateLimit(200, 10),)
+    live_intervals = _STREAMED
+    socket = SocketRules(per_message=1, ping_every_s=15)
+    book_depths = (50, 400)
+    book_rule = BookRule(Link.FIRST, SnapshotSource.STREAM, truncates=True)
+    unverified: ClassVar[tuple[str, ...]] = (
+        "that a request's from and to both include the candle that opens there",
+        "that candles of a day and longer open at midnight UTC",
+        "that the latest 10,000 candles are counted with the running one",
+        "that subscriptions need no time, which the documentation demands and its examples fill with any number",
+        "whether a level that falls out of the depth of a book is deleted by the exchange; it is dropped in any case",
+    )
+
+    def spelled(self, instrument: Instrument) -> str:
+        """Base and quote, joined by an underscore."""
+        name = f"{instrument.base}_{instrument.quote}"
+        if not self.native.fullmatch(name):
+            raise InvalidSymbol(f"{instrument} is not a symbol of {self.id}; it has e.g. {self.example}")
+        return name
+
+    def _get(self, path: str, **params: str | int) -> Request:
+        return Request(f"{self.rest_url}{path}", params, self.headers, limits=self.limits)
+
+    def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
+        """The first and the last open of the span; a limit beside them would be refused."""
+        first = max(interval.ceil(span.start), 0)
+        last = max(interval.step(interval.ceil(span.end), -1), first)
+        bounds = {"from": Unit.SECONDS.of(first), "to": Unit.SECONDS.of(last)}
+        name = self.interval_name(interval)
+        return self._get(f"{self.path}/candlesticks", **{self.symbol_key: symbol}, interval=name, **bounds)
+
+    def server_time_request(self) -> Request:
+        """The clock, which all markets share."""
+        return self._get("/spot/time")
+
+    def server_time(self, body: bytes) -> Micros:
+        """``server_time`` is in milliseconds."""
+        return Unit.MILLIS.micros(_SERVER_TIME(body))
+
+    def error(self, response: Response) -> ChandleryError | None:
+        """``{"label": "INVALID_CURRENCY_PAIR", "message": "..."}`` with a 4xx status."""
+        if response.status < 400:
+            return None
+        said = _ERROR(response.body)
+        if said is None:
+            return None
+        if said.label in _UNKNOWN_SYMBOL:
+            return self.unknown_symbol(said.message)
+        if said.label in _TOO_MANY:
+            return RateLimited(f"{self.id} asks for a pause: {said.message}")
+        return self.refused(said.message, status=response.status, code=said.label)
+
+    def ping(self) -> str | None:
+        """It is answered on the channel ``pong``."""
+        return f'{{"channel":"{self.market}.ping"}}'
+
+    def _command(self, channel: str, payload: list[str], leave: bool) -> str:  # noqa: FBT001  # passed through
+        event = "unsubscribe" if leave else "subscribe"
+        return msgspec.json.encode({"channel": f"{self.market}.{channel}", "event": event, "payload": payload}).decode()
+
+    def _result(self, message: bytes) -> bytes | None:
+        """The data of a message; ``None`` where it is an answer to a command."""
+        event = _EVENT(message)
+        if event.error is not None:
+            raise self.refused(event.error.message, code=event.error.code)
+        return bytes(event.result) if event.event == "update" else None
+
+    def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
+        """One message for each."""
+        return [
+            self._command("candlesticks", [self.live_interval_name(each.interval), each.symbol], leave)
+            for each in streams
+        ]
+
+    def _named(self, name: str) -> tuple[str, Interval]:
+        """Symbol and interval of ``1m_BTC_USDT``."""
+        text, _, symbol = name.partition("_")
+        interval = _NAMED.get(text)
+        if interval is None or not symbol:
+            raise MalformedResponse(f"{self.id} sent a candle of {name!r}, which is no interval and symbol")
+        return symbol, interval
+
+    def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
+        """One message for each; the whole book comes first."""
+        return [self._command("obu", [f"ob.{symbol}.{depth}"], leave) for symbol in symbols]
+
+    def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
+        """``U`` and ``u`` are the ids of the first and the last change; a full book replaces what is there."""
+        result = self._result(message)
+        if result is None:
+            return ()
+        book = _BOOK(result)
+        kind, _, rest = book.s.partition(".")
+        symbol, _, _ = rest.rpartition(".")
+        if kind != "ob" or not symbol:
+            raise MalformedResponse(f"{self.id} sent a book of {book.s!r}, which is no symbol and depth")
+        return (BookUpdate(symbol, book.b, book.a, is_snapshot=book.full, first=book.U, last=book.u, at=book.t * 1000),)
+
+
+@ExchangeRegistry.register("gate_spot", aliases=("gate_io_spot",))
+class GateSpot(_Gate):
+    """Spot. The message whose ``w`` closes a candle may be missing: then the next candle closes it."""
+
+    market_type = MarketType.SPOT
+    ws_url = "wss://api.gateio.ws/ws/v4"
+    path = "/spot"
+    market = "spot"
+    symbol_key = "currency_pair"
+    native = re.compile(r"[^\W_]+_[^\W_]+")
+    example = "BTC_USDT, BTC/USDT or BTC-USDT"
+    intervals: ClassVar[Mapping[Interval, str]] = {Interval.SECOND_1: "1s", **_STREAMED, Interval.MONTH_1: "30d"}
+    page_size = 1000
+    rest_row = CandleLayout(0, 5, 3, 4, 2, 6, quote_asset_volume=1, closed=7, unit=Unit.SECONDS, width=8)
+
+    def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
+        """One address for all, with a slash at its end."""
+        return f"{self.ws_url}/"
+
+    def instruments_request(self, cursor: str | None = None) -> Request:
+        """All pairs come at once."""
+        return self._get("/spot/currency_pairs")
+
+    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """A pair that can only be bought, or only be sold, trades."""
+        return [
+            Listing(
+                each.id,
+                Instrument.of(each.base, each.quote, self.market_type),
+                ListingStatus.HALTED if each.trade_status == "untradable" else ListingStatus.LISTED,
+                tick_size=float(f"1e-{each.precision}"),
+                lot_size=float(f"1e-{each.amount_precision}"),
+            )
+            for each in _PAIRS(body)
+        ], None
+
+    def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
+        """One candle a message, every two seconds."""
+        result = self._result(message)
+        if result is None:
+            return ()
+        k = _SPOT_CANDLE(result)
+        candle = CandleData(k.t * SECOND, k.o, k.h, k.l, k.c, k.a, k.v, closed=k.w)
+        return (LiveCandle(*self._named(k.n), candle),)
+
+
+class _GateContracts(_Gate):
+    """
+    Perpetual contracts.
+
+    Without the header, the sizes of contracts that trade in fractions are cut to whole numbers.
+    ccxt asks for 1999 candles at most where the documentation allows 2000: so do we.
+    """
+
+    ws_url = "wss://fx-ws.gateio.ws/v4/ws"
+    market = "futures"
+    symbol_key = "contract"
+    headers: ClassVar[Mapping[str, str]] = {"X-Gate-Size-Decimal": "1"}
+    intervals: ClassVar[Mapping[Interval, str]] = {**_STREAMED, Interval.WEEK_1: "1w", Interval.MONTH_1: "30d"}
+    page_size = 1999
+    funding_page_size = 1000
+    funding_newest_first = True
+    unverified = (
+        *_Gate.unverified,
+        "that 1w and 30d candles are served, which the text has and the list of values has not",
+        "that a page of funding rates which is too short for its span holds the latest of it",
+    )
+
+    def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
+        """One address for each currency of settlement."""
+        return f"{self.ws_url}/{self.path.removeprefix('/futures/')}"
+
+    def socket_headers(self) -> Mapping[str, str]:
+        """Sizes are to be decimals."""
+        return self.headers
+
+    def instruments_request(self, cursor: str | None = None) -> Request:
+        """All contracts come at once."""
+        return self._get(f"{self.path}/contracts")
+
+    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """The inverse contract is worth 1 USD, which is written as 0."""
+        return [self._listing(each) for each in _CONTRACTS(body) if self.native.fullmatch(each.name)], None
+
+    def _listing(self, each: _Contract) -> Listing:
+        base, _, quote = each.name.partition("_")
+        return Listing(
+            each.name,
+            Instrument.of(base, quote, self.market_type),
+            ListingStatus.DELISTED if each.in_delisting else _STATUS.get(each.status, ListingStatus.HALTED),
+            each.quanto_multiplier or 1.0,
+            each.order_price_round,
+            each.order_size_min if each.enable_decimal else 1.0,
+        )
+
+    def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
+        """A message may hold several, and nothing says which are closed."""
+        result = self._result(message)
+        if result is None:
+            return ()
+        return [
+            LiveCandle(*self._named(k.n), CandleData(k.t * SECOND, k.o, k.h, k.l, k.c, k.v, closed=False))
+            for k in _CONTRACT_CANDLES(result)
+        ]
+
+    def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
+        """Both bounds are inclusive."""
+        bounds = {"from": -(-span.start // SECOND), "to": Unit.SECONDS.of(span.end - 1)}
+        return self._get(f"{self.path}/funding_rate", contract=symbol, limit=self.funding_page_size, **bounds)
+
+    def funding_rows(self, body: bytes) -> FundingColumns:
+        """The latest comes first; moments are whole seconds."""
+        rows = sorted((row.t, row.r) for row in _RATES(body))
+        return FundingColumns([moment * SECOND for moment, _ in rows], [rate for _, rate in rows])
+
+
+@ExchangeRegistry.register("gate_perpetual", aliases=("gate_io_perpetual",))
+class GatePerpetual(_GateContracts):
+    """Settled in USDT: volume and sizes count contracts, each worth a part of the base asset."""
+
+    market_type = MarketType.FUTURES_USDT
+    path = "/futures/usdt"
+    native = re.compile(r"[^\W_]+_USDT")
+    example = "BTC_USDT, BTC/USDT:USDT or BTC-USDT"
+    volume_unit = "contracts"
+    rest_row = CandleLayout("t", "o", "h", "l", "c", "v", quote_asset_volume="sum", unit=Unit.SECONDS)
+
+
+@ExchangeRegistry.register("gate_inverse", aliases=("gate_io_inverse",))
+class GateInverse(_GateContracts):
+    """
+    Settled in BTC, of which BTC_USD alone is inverse: a contract is 1 USD, so that volume and sizes are in USD.
+
+    What else settles in BTC is quanto: neither its base nor its quote.
+    """
+
+    market_type = MarketType.FUTURES_COIN
+    path = "/futures/btc"
+    native = re.compile("BTC_USD")
+    example = "BTC_USD, BTC/USD:BTC or BTC-USD"
+    volume_unit = "quote"
+    rest_row = CandleLayout("t", "o", "h", "l", "c", "v", unit=Unit.SECONDS)

@@ -1,0 +1,193 @@
+"""
+HTX's perpetual swaps, linear and coin-margined: candles, order books, funding rates.
+
+Sources:
+- https://www.htx.com/en-us/opend/newApiPages/?id=8cb80aca-77b5-11ed-9966-0242ac110003 (linear candles)
+- https://www.htx.com/en-us/opend/newApiPages/?id=8cb7bf6d-77b5-11ed-9966-0242ac110003 (linear live candles)
+- https://www.htx.com/en-us/opend/newApiPages/?id=8cb7c51d-77b5-11ed-9966-0242ac110003 (linear order books)
+- https://www.htx.com/en-us/opend/newApiPages/?id=5d5179ae-77b6-11ed-9966-0242ac110003 (coin-margined candles)
+- https://www.htx.com/en-us/opend/newApiPages/?id=5d514518-77b6-11ed-9966-0242ac110003 (coin-margined order books)
+- https://www.htx.com/en-us/opend/newApiPages/?id=5d516d2f-77b6-11ed-9966-0242ac110003 (coin-margined funding rates)
+
+The exchange counts each trade twice in ``vol``, ``amount`` and ``trade_turnover``, once for each of
+its sides; half of that is given here, so that volume means what it means elsewhere. ccxt gives the
+doubled ``amount``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import ClassVar
+
+from msgspec import Struct, structs
+
+from chandlery.adapter.base import FundingColumns
+from chandlery.adapter.books import BookRule, Link, SnapshotSource
+from chandlery.adapter.layout import CandleColumns
+from chandlery.adapter.pages import numbered_page
+from chandlery.adapter.payload import Finite, Millis, reader
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.errors import MalformedResponse
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.time import DAY, Unit
+from chandlery.core.wire import RateLimit, Request
+from chandlery.exchanges.htx import DELETIONS, CandleTick, Htx, candle_row
+
+
+class _Contract(Struct):
+    symbol: str
+    contract_code: str
+    contract_size: float
+    price_tick: float
+    contract_status: int
+    contract_type: str = "swap"
+
+
+class _Funding(Struct):
+    funding_time: Millis
+    funding_rate: Finite
+
+
+class _FundingPage(Struct):
+    current_page: int
+    total_page: int
+    data: list[_Funding]
+
+
+_FUNDING = reader(list[_Funding], "data", what="funding rates")
+_FUNDING_PAGE = reader(_FundingPage, "data", what="a page of funding rates")
+_CONTRACTS = reader(list[_Contract], "data", what="a list of contracts")
+_STATUSES = {1: ListingStatus.LISTED, 2: ListingStatus.UPCOMING} | dict.fromkeys((0, 6, 8), ListingStatus.DELISTED)
+"""What a contract's status is otherwise, e.g. 3 for suspension, is a halt."""
+
+
+class _Swaps(Htx):
+    """What both kinds of swaps share: two years of candles, contracts, numbered books that begin with a snapshot."""
+
+    rest_url = "https://api.hbdm.com"
+    ws_url = "wss://api.hbdm.com"
+    page_size = 2000
+    retention = 730 * DAY
+    limits = (RateLimit(800, 1),)
+    volume_unit = "contracts"
+    book_depths = (20, 150)
+    book_rule = BookRule(Link.FIRST, SnapshotSource.STREAM, truncates=True)
+    unverified: ClassVar[tuple[str, ...]] = (
+        "Whether both bounds of a span of candles are inclusive.",
+        "Whether `count`, too, counts each trade twice: it is given as it was sent.",
+        "Whether the `version` of books counts for each contract, as taken here and by ccxt, or over all of a connection.",
+        DELETIONS,
+    )
+
+    def candle_rows(self, body: bytes) -> CandleColumns:
+        """Half of what both sides of each trade sum up to."""
+        columns = super().candle_rows(body)
+        volume, worth = ([each / 2 for each in column or ()] for column in (columns.volume, columns.quote_asset_volume))
+        return structs.replace(columns, volume=volume, quote_asset_volume=worth)
+
+    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """Contracts that expire are no perpetuals, so they are left out; sizes are in whole contracts."""
+        return [
+            Listing(
+                each.contract_code,
+                Instrument.of(each.symbol, each.contract_code.rpartition("-")[2], self.market_type),
+                _STATUSES.get(each.contract_status, ListingStatus.HALTED),
+                each.contract_size,
+                each.price_tick,
+                1.0,
+            )
+            for each in _CONTRACTS(body)
+            if each.contract_type == "swap" and self.native.fullmatch(each.contract_code)
+        ], None
+
+    def _book_topic(self, symbol: str, depth: int) -> str:
+        return f"market.{symbol}.depth.size_{depth}.high_freq"
+
+    def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
+        """Incremental, which begins with a snapshot."""
+        topics = [self._book_topic(symbol, depth) for symbol in symbols]
+        return self._commands(topics, leave=leave, data_type="incremental")
+
+
+@ExchangeRegistry.register("htx_perpetual", aliases=("huobi_perpetual",))
+class HtxPerpetual(_Swaps):
+    """Linear swaps, settled in USDT."""
+
+    market_type = MarketType.FUTURES_USDT
+    native = re.compile(r"[A-Z0-9]{1,30}-USDT", re.ASCII)
+    example = "BTC-USDT, BTC/USDT:USDT or BTC/USDT"
+    candles_path = "/linear-swap-ex/market/history/kline"
+    live_path = depth_path = "/linear-swap-ws"
+    info_path = "/linear-swap-api/v1/swap_contract_info"
+    rest_row = candle_row("vol", "trade_turnover")
+    funding_page_size = 100
+    unverified = (
+        *_Swaps.unverified,
+        "What direct=next of /v5/market/funding_rate_history means: taken as oldest first, as elsewhere in the documentation.",
+    )
+
+    def _volumes(self, tick: CandleTick) -> tuple[float, float | None]:
+        return tick.vol / 2, None if tick.trade_turnover is None else tick.trade_turnover / 2
+
+    def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
+        """The oldest of the span, both bounds inclusive; the documented v1 endpoint cannot be asked by time."""
+        params: dict[str, str | int] = {
+            "contract_code": symbol,
+            "start_time": -(-span.start // Unit.MILLIS.value),
+            "end_time": Unit.MILLIS.of(span.end - 1),
+            "limit": self.funding_page_size,
+            "direct": "next",
+        }
+        return Request(f"{self.rest_url}/v5/market/funding_rate_history", params, limits=self.reference_limits)
+
+    def funding_rows(self, body: bytes) -> FundingColumns:
+        """
+        Oldest first.
+
+        Raises:
+            MalformedResponse: Also for a full page that begins with the latest, since then older ones may be missing.
+        """
+        rows = _FUNDING(body)
+        if len(rows) >= self.funding_page_size and rows[0].funding_time > rows[-1].funding_time:
+            raise MalformedResponse(f"{self.id} sent the latest funding rates of the span where the oldest were wanted")
+        rows.sort(key=lambda row: row.funding_time)
+        return FundingColumns(
+            [Unit.MILLIS.micros(row.funding_time) for row in rows], [row.funding_rate for row in rows]
+        )
+
+
+@ExchangeRegistry.register("htx_inverse", aliases=("huobi_inverse",))
+class HtxInverse(_Swaps):
+    """Coin-margined swaps: ``quote_asset_volume`` is in the base asset."""
+
+    market_type = MarketType.FUTURES_COIN
+    native = re.compile(r"[A-Z0-9]{1,30}-USD", re.ASCII)
+    example = "BTC-USD, BTC/USD:BTC or BTC/USD"
+    candles_path = "/swap-ex/market/history/kline"
+    live_path = depth_path = "/swap-ws"
+    info_path = "/swap-api/v1/swap_contract_info"
+    rest_row = candle_row("vol", "amount")
+    funding_page_size = 50
+    funding_by_page = True
+
+    def _volumes(self, tick: CandleTick) -> tuple[float, float | None]:
+        return tick.vol / 2, tick.amount / 2
+
+    def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
+        """By the number of the page alone."""
+        params: dict[str, str | int] = {
+            "contract_code": symbol,
+            "page_index": page,
+            "page_size": self.funding_page_size,
+        }
+        return Request(
+            f"{self.rest_url}/swap-api/v1/swap_historical_funding_rate", params, limits=self.reference_limits
+        )
+
+    def funding_rows(self, body: bytes) -> FundingColumns:
+        """Sent latest first; each page says how many there are."""
+        page = _FUNDING_PAGE(body)
+        rates = [(Unit.MILLIS.micros(each.funding_time), each.funding_rate) for each in page.data]
+        return numbered_page(rates, page.current_page, page.total_page)

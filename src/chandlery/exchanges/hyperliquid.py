@@ -1,0 +1,393 @@
+"""
+Hyperliquid spot and perpetuals: candles, order books, funding rates.
+
+Sources:
+- https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/info-endpoint
+- https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/info-endpoint/perpetuals
+- https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/info-endpoint/spot
+- https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions
+- https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/timeouts-and-heartbeats
+- https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/rate-limits-and-user-limits
+
+The documentation says that a message of candles holds an array of them, ccxt reads a single one;
+both are understood.
+
+Spot pairs are called ``@`` and an index, but for PURR/USDC. Those whose index is known here have a
+symbol such as ``BTC-USDC``, which ccxt writes likewise ``BTC/USDC`` though the coin is UBTC; the
+others keep the index, which the list of instruments tells.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from chandlery.adapter.base import ExchangeAdapter, FundingColumns
+from chandlery.adapter.books import BookRule, Link, SnapshotSource
+from chandlery.adapter.layout import CandleLayout
+from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
+from chandlery.adapter.payload import Finite, Millis, reader
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.book import BookUpdate, Level
+from chandlery.core.candle import CandleData
+from chandlery.core.errors import ChandleryError, InvalidSymbol, MalformedResponse
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.query import DataProvider
+from chandlery.core.time import HOUR, Micros, Unit
+from chandlery.core.wire import RateLimit, Request, Response
+
+HYPERLIQUID = DataProvider.register("HYPERLIQUID")
+
+_LARGEST = 1e300
+
+
+class _Level(Struct):
+    px: Annotated[float, Meta(gt=0, lt=_LARGEST)]
+    sz: Annotated[float, Meta(ge=0, lt=_LARGEST)]
+
+
+class _Book(Struct):
+    coin: str
+    time: Millis
+    levels: tuple[list[_Level], list[_Level]]
+
+
+class _Candle(Struct):
+    s: str
+    i: Interval
+    t: Millis
+    o: float
+    h: float
+    l: float  # noqa: E741  # the exchange's spelling
+    c: float
+    v: float
+    n: int
+
+
+class _Message(Struct, tag_field="channel"):
+    """Whatever a socket sends."""
+
+
+class _CandleMessage(_Message, tag="candle"):
+    data: _Candle | list[_Candle]
+
+
+class _BookMessage(_Message, tag="l2Book"):
+    data: _Book
+
+
+class _Accepted(_Message, tag="subscriptionResponse"):
+    pass
+
+
+class _Pong(_Message, tag="pong"):
+    pass
+
+
+class _Refused(_Message, tag="error"):
+    data: str
+
+
+class _Funding(Struct):
+    time: Millis
+    fundingRate: Finite  # noqa: N815  # the exchange's spelling
+
+
+class _Coin(Struct, rename="camel"):
+    name: str
+    sz_decimals: Annotated[int, Meta(ge=0, le=100)]
+    is_delisted: bool = False
+
+
+class _Token(Struct, rename="camel"):
+    name: str
+    index: int
+    sz_decimals: Annotated[int, Meta(ge=0, le=100)]
+
+
+class _Pair(Struct):
+    name: str
+    tokens: tuple[int, int]
+
+
+class _SpotMeta(Struct):
+    tokens: list[_Token]
+    universe: list[_Pair]
+
+
+_MESSAGES: Any = _CandleMessage | _BookMessage | _Accepted | _Pong | _Refused
+_MESSAGE = reader(_MESSAGES, what="a message of a socket")
+_BOOK = reader(_Book, what="an order book")
+_FUNDINGS = reader(list[_Funding], what="an array of funding rates")
+_COINS = reader(list[_Coin], "universe", what="a list of perpetuals")
+_SPOT_META = reader(_SpotMeta, what="a list of spot pairs")
+_TIME = reader(Millis, "time", what="a server time")
+
+_HARMLESS = ("Already subscribed", "Already unsubscribed")
+_QUOTE = "USDC"
+
+
+class _Hyperliquid(ExchangeAdapter):
+    """What both markets share: one path for all questions, which differ in their ``type``."""
+
+    provider = HYPERLIQUID
+    rest_url = "https://api.hyperliquid.xyz"
+    ws_url = "wss://api.hyperliquid.xyz"
+    # Weeks open on Thursday there, as multiples of seven days since 1970, and are left out therefore.
+    intervals: ClassVar[Mapping[Interval, str]] = {
+        each: each.value for each in Interval if each.value not in {"1s", "6h", "1w"}
+    }
+    live_intervals: ClassVar[Mapping[Interval, str]] = intervals
+    page_size = 5000
+    retained_candles = 5000
+    launched: ClassVar[Micros] = 1_672_531_200_000_000
+    """2023-01-01, the year in which the exchange opened."""
+    limits = (RateLimit(1200, 60),)
+    sends_empty_candles = False
+    rest_row = CandleLayout("t", "o", "h", "l", "c", "v", close_time="T", count="n")
+    socket = SocketRules(streams=1000, per_message=1, messages=RateLimit(2000, 60), ping_every_s=30)
+    book_depths = (20,)
+    book_rule = BookRule(Link.NONE, SnapshotSource.STREAM)
+    unverified = (
+        "that both bounds of a request are inclusive: of candles only opens are sent, where it makes no difference to their start",
+        "that the running candle counts among the 5000 that there are",
+        "that a candle without trades is left out",
+        "where 3d candles are anchored: taken as every third day from 1970-01-01, since weeks are counted from there too",
+        "that months open on their first day",
+        "what a question for an unknown coin is answered: taken as null",
+        "what a socket says of an unknown coin: taken as an error",
+    )
+
+    def coin(self, symbol: str) -> str:
+        """What the exchange calls a symbol in questions."""
+        return symbol
+
+    def symbol_of(self, coin: str) -> str:
+        """The symbol of a coin in an answer."""
+        return coin
+
+    def _ask(self, weight: int, **question: Any) -> Request:
+        return Request(
+            f"{self.rest_url}/info",
+            headers={"Content-Type": "application/json"},
+            method="POST",
+            body=msgspec.json.encode(question),
+            weight=weight,
+            limits=self.limits,
+        )
+
+    def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
+        """The bounds are inclusive open times; sixty candles more weigh one more."""
+        asked = {
+            "coin": self.coin(symbol),
+            "interval": self.interval_name(interval),
+            "startTime": Unit.MILLIS.of(interval.ceil(span.start)),
+            "endTime": Unit.MILLIS.of(span.end - 1),
+        }
+        return self._ask(20 + interval.count(span.start, span.end) // 60, type="candleSnapshot", req=asked)
+
+    def server_time_request(self) -> Request:
+        """The clock stands in the exchange's status."""
+        return self._ask(2, type="exchangeStatus")
+
+    def server_time(self, body: bytes) -> Micros:
+        """``time`` is in milliseconds."""
+        return Unit.MILLIS.micros(_TIME(body))
+
+    def error(self, response: Response) -> ChandleryError | None:
+        """``null`` in place of what was asked for, or a status that says why in plain text."""
+        if response.body == b"null":
+            return self.unknown_symbol("null")
+        if response.status < 400:
+            return None
+        return self.refused(response.body[:200].decode(errors="replace"), status=response.status)
+
+    def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
+        """One path for all."""
+        return f"{self.ws_url}/ws"
+
+    def ping(self) -> str | None:
+        """Within a minute each connection must be spoken on."""
+        return '{"method":"ping"}'
+
+    def _command(self, leave: bool, **subscription: str) -> str:  # noqa: FBT001  # passed through
+        method = "unsubscribe" if leave else "subscribe"
+        return msgspec.json.encode({"method": method, "subscription": subscription}).decode()
+
+    def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
+        """A message for each."""
+        return [
+            self._command(
+                leave, type="candle", coin=self.coin(each.symbol), interval=self.live_interval_name(each.interval)
+            )
+            for each in streams
+        ]
+
+    def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
+        """The running candle; that it has closed, the next one says."""
+        said = _MESSAGE(message)
+        if not isinstance(said, _CandleMessage):
+            return self._nothing(said)
+        return [
+            LiveCandle(
+                self.symbol_of(k.s),
+                k.i,
+                CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, None, k.n, closed=False),
+            )
+            for k in (said.data if isinstance(said.data, list) else (said.data,))
+        ]
+
+    def _nothing(self, said: _Message) -> tuple[()]:
+        if isinstance(said, _Refused) and not said.data.startswith(_HARMLESS):
+            raise self.refused(said.data)
+        return ()
+
+    def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
+        """A message for each."""
+        return [self._command(leave, type="l2Book", coin=self.coin(symbol)) for symbol in symbols]
+
+    def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
+        """Each message is the whole book of twenty levels a side, which may be empty."""
+        said = _MESSAGE(message)
+        if not isinstance(said, _BookMessage):
+            return self._nothing(said)
+        return (self._whole(self.symbol_of(said.data.coin), said.data),)
+
+    def _whole(self, symbol: str, book: _Book) -> BookUpdate:
+        bids, asks = book.levels
+        return BookUpdate(symbol, _levels(bids), _levels(asks), is_snapshot=True, at=book.time * 1000)
+
+    def book_request(self, symbol: str, depth: int) -> Request:
+        """Twenty levels a side, always."""
+        return self._ask(2, type="l2Book", coin=self.coin(symbol))
+
+    def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
+        """The same as on the socket."""
+        return self._whole(symbol, _BOOK(body))
+
+
+def _levels(levels: list[_Level]) -> list[Level]:
+    return [(each.px, each.sz) for each in levels]
+
+
+_INDEXED = {"HYPE-USDC": "@107", "BTC-USDC": "@142", "ETH-USDC": "@151"}
+_NAMES = {coin: symbol for symbol, coin in _INDEXED.items()}
+_CANONICAL = "PURR-USDC"
+_BRIDGED = {"UBTC": "BTC", "UETH": "ETH"}
+"""Tokens that stand for a coin of another chain."""
+
+
+@ExchangeRegistry.register("hyperliquid_spot")
+class HyperliquidSpot(_Hyperliquid):
+    """Spot: a few pairs by name, all by index."""
+
+    market_type = MarketType.SPOT
+    native = re.compile(r"@\d{1,6}")
+    example = "BTC-USDC, BTC/USDC or @107"
+
+    def symbol(self, text: str) -> str:
+        """A pair that has a name is never called by its index."""
+        found = super().symbol(text)
+        return _NAMES.get(found, found)
+
+    def spelled(self, instrument: Instrument) -> str:
+        """
+        The name, with a dash.
+
+        Raises:
+            InvalidSymbol: For pairs whose index is not known here.
+        """
+        name = f"{instrument.base}-{instrument.quote}"
+        if name in _INDEXED or name == _CANONICAL:
+            return name
+        raise InvalidSymbol(
+            f"{self.id} calls {instrument} by an index; give that, e.g. @107, as the list of its instruments has it"
+        )
+
+    def coin(self, symbol: str) -> str:
+        """The index, or the name with a slash."""
+        return _INDEXED.get(symbol) or symbol.replace("-", "/")
+
+    def symbol_of(self, coin: str) -> str:
+        """The other way round."""
+        return _NAMES.get(coin) or coin.replace("/", "-")
+
+    def instruments_request(self, cursor: str | None = None) -> Request:
+        """All come at once."""
+        return self._ask(20, type="spotMeta")
+
+    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """Prices have five significant figures, so that there is no step of theirs."""
+        meta = _SPOT_META(body)
+        tokens = {token.index: token for token in meta.tokens}
+        try:
+            return [self._listing(pair.name, *map(tokens.__getitem__, pair.tokens)) for pair in meta.universe], None
+        except KeyError as error:
+            raise MalformedResponse(f"{self.id} lists a pair of an unknown token, {error}") from error
+
+    def _listing(self, name: str, base: _Token, quote: _Token) -> Listing:
+        instrument = Instrument.of(_BRIDGED.get(base.name, base.name), quote.name, self.market_type)
+        return Listing(self.symbol_of(name), instrument, ListingStatus.LISTED, lot_size=10.0**-base.sz_decimals)
+
+
+_KILO = frozenset({"KBONK", "KDOGS", "KFLOKI", "KLUNC", "KNEIRO", "KPEPE", "KSHIB"})
+"""Coins that are traded by the thousand, in capitals."""
+
+
+def _cased(coin: str) -> str:
+    """The exchange writes the k of thousands small."""
+    return f"k{coin[1:]}" if coin in _KILO else coin
+
+
+@ExchangeRegistry.register("hyperliquid_perpetual")
+class HyperliquidPerpetual(_Hyperliquid):
+    """Perpetuals of the exchange's own, which settle in USDC; those of third parties' exchanges on it are left out."""
+
+    market_type = MarketType.FUTURES_USDT
+    native = re.compile(r"k?[A-Z0-9]{1,24}(?<!USD)(?<!USD[CT])")
+    example = "BTC, BTC/USDC:USDC or BTC-USDC"
+    funding_page_size = 500
+
+    def symbol(self, text: str) -> str:
+        """``kPEPE`` and the like, however they are written."""
+        return _cased(text if self.native.fullmatch(text) else super().symbol(text))
+
+    def spelled(self, instrument: Instrument) -> str:
+        """The base alone; all are quoted in USDC."""
+        if instrument.quote != _QUOTE:
+            raise InvalidSymbol(f"{self.id} settles in {_QUOTE}, so it has no {instrument}; it has e.g. {self.example}")
+        return _cased(instrument.base)
+
+    def instruments_request(self, cursor: str | None = None) -> Request:
+        """All come at once."""
+        return self._ask(20, type="meta")
+
+    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """Prices have five significant figures, so that there is no step of theirs."""
+        return [
+            Listing(
+                each.name,
+                Instrument.of(each.name.upper(), _QUOTE, self.market_type),
+                ListingStatus.DELISTED if each.is_delisted else ListingStatus.LISTED,
+                1.0,
+                lot_size=10.0**-each.sz_decimals,
+            )
+            for each in _COINS(body)
+        ], None
+
+    def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
+        """Both bounds inclusive, oldest first; there is a rate every hour, and twenty more weigh one more."""
+        count = min((span.end - span.start) // HOUR + 1, self.funding_page_size)
+        start, end = -(-span.start // Unit.MILLIS.value), Unit.MILLIS.of(span.end - 1)
+        return self._ask(20 + count // 20, type="fundingHistory", coin=symbol, startTime=start, endTime=end)
+
+    def funding_rows(self, body: bytes) -> FundingColumns:
+        """``time`` may lie a few milliseconds past the hour."""
+        rows = _FUNDINGS(body)
+        return FundingColumns([Unit.MILLIS.micros(row.time) for row in rows], [row.fundingRate for row in rows])

@@ -1,0 +1,392 @@
+"""
+OKX spot, linear and inverse perpetuals: candles, order books, funding rates.
+
+Sources:
+- https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-candlesticks-history
+- https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-order-book
+- https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-candlesticks-channel
+- https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-order-book-channel
+- https://www.okx.com/docs-v5/en/#public-data-rest-api-get-instruments
+- https://www.okx.com/docs-v5/en/#public-data-rest-api-get-funding-rate-history
+- https://www.okx.com/docs-v5/en/#overview-websocket
+- https://www.okx.com/docs-v5/log_en/
+
+Where ccxt differs: it gives the candles of contracts with their volume in the base currency, here
+it counts contracts, as books and trades do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
+
+import msgspec
+from msgspec import Struct, structs
+
+from chandlery.adapter.base import ExchangeAdapter, FundingColumns
+from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource, okx_checksum
+from chandlery.adapter.layout import CandleLayout
+from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
+from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.book import BookUpdate
+from chandlery.core.candle import CandleData
+from chandlery.core.errors import ChandleryError, ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.query import DataProvider
+from chandlery.core.time import DAY, Micros, Unit
+from chandlery.core.wire import RateLimit, Request, Response
+
+OKX = DataProvider.register("OKX")
+
+# Candles of six hours and more begin in Hong Kong, but for these; where 2D, 3D and 3M begin is not said.
+_SPELLED = "1s=1s 1m=1m 3m=3m 5m=5m 15m=15m 30m=30m 1h=1H 2h=2H 4h=4H 6h=6Hutc 12h=12Hutc 1d=1Dutc 1w=1Wutc 1M=1Mutc"
+_INTERVALS = {Interval(ours): theirs for ours, theirs in (each.split("=") for each in _SPELLED.split())}
+_CHANNELS = {f"candle{name}": interval for interval, name in _INTERVALS.items()}
+_BOOKS = {1: "bbo-tbt", 5: "books5", 400: "books"}
+_WHOLE = frozenset({"bbo-tbt", "books5"})
+"""Whose messages are whole books."""
+_SECONDS_KEPT: Micros = 89 * DAY
+"""Candles of a second are kept for three months, which may be as short as this."""
+
+_Rows: TypeAlias = list[tuple[Price, Size, Any, Any]]
+"""Price, size, a number that is always 0, and how many orders there are."""
+_Texts: TypeAlias = list[tuple[str, str, Any, Any]]
+_Candle: TypeAlias = tuple[Millis, float, float, float, float, float, float, float, bool]
+
+
+class _Book(Struct, rename="camel"):
+    bids: _Rows
+    asks: _Rows
+    ts: Millis
+    checksum: int = 0
+    seq_id: int | None = None
+    prev_seq_id: int | None = None
+
+
+class _BookTexts(Struct):
+    bids: _Texts
+    asks: _Texts
+
+
+class _Arg(Struct, rename={"symbol": "instId"}):
+    channel: str
+    symbol: str
+
+
+class _Event(Struct):
+    """What comes besides data: answers to commands, and notices."""
+
+    event: str = ""
+    code: str = ""
+    msg: str = ""
+    arg: _Arg | None = None
+
+
+class _Candles(_Event):
+    data: list[_Candle] = []
+
+
+class _Books(_Event):
+    action: Literal["", "snapshot", "update"] = ""
+    data: list[_Book] = []
+
+
+class _Funding(Struct, rename="camel"):
+    funding_time: Millis
+    realized_rate: Finite
+
+
+class _Instrument(Struct, rename="camel"):
+    """Of one that is announced, all numbers may be empty text."""
+
+    inst_id: str
+    state: str
+    ct_val: str = ""
+    ct_mult: str = ""
+    tick_sz: str = ""
+    lot_sz: str = ""
+
+
+class _Time(Struct):
+    ts: Millis
+
+
+class _Error(Struct):
+    code: str = "0"
+    msg: str = ""
+
+
+_CANDLES = reader(_Candles, what="a candle push")
+_BOOK_PUSH = reader(_Books, what="an order book push")
+_BOOK_PUSH_TEXTS = reader(list[_BookTexts], "data", what="an order book push")
+_SNAPSHOT = reader(tuple[_Book], "data", what="an order book")
+_SNAPSHOT_TEXTS = reader(tuple[_BookTexts], "data", what="an order book")
+_FUNDING = reader(list[_Funding], "data", what="an array of funding rates")
+_INSTRUMENTS = reader(list[_Instrument], "data", what="a list of instruments")
+_SERVER_TIME = reader(tuple[_Time], "data", what="a server time")
+_ERROR = attempt(_Error)
+_UNKNOWN_INSTRUMENT = "51001"
+_PASSING: Mapping[str, type[RateLimited | ExchangeUnavailable]] = {
+    **dict.fromkeys(("50011", "60014"), RateLimited),
+    **dict.fromkeys(("50001", "50004", "50013", "50026"), ExchangeUnavailable),
+}
+"""What may be asked again a moment later."""
+_STATUS = {"live": ListingStatus.LISTED, "preopen": ListingStatus.UPCOMING}
+"""What is called otherwise, e.g. suspend, is a halt; what is delisted is not in the list any more."""
+
+
+def _update(symbol: str, book: _Book, texts: _BookTexts | None, *, is_snapshot: bool) -> BookUpdate:
+    return BookUpdate(
+        symbol,
+        [(price, size) for price, size, _, _ in book.bids],
+        [(price, size) for price, size, _, _ in book.asks],
+        is_snapshot,
+        last=book.seq_id,
+        previous=None if is_snapshot else book.prev_seq_id,
+        at=book.ts * 1000,
+        checksum=book.checksum,
+        bid_digits=None if texts is None else [(price, size) for price, size, _, _ in texts.bids],
+        ask_digits=None if texts is None else [(price, size) for price, size, _, _ in texts.asks],
+    )
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError as error:
+        raise MalformedResponse(f"{text[:40]!r} is not a number") from error
+
+
+class _Okx(ExchangeAdapter):
+    """What the three markets share: nearly all."""
+
+    provider = OKX
+    rest_url = "https://www.okx.com"
+    ws_url = "wss://ws.okx.com:8443/ws/v5"
+    suffix: ClassVar[str] = "-SWAP"
+    inst_type: ClassVar[str] = "SWAP"
+    quote_place: ClassVar[int] = 7
+
+    intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
+    page_size = 300
+    limits = (RateLimit(20, 2),)
+    book_limits: ClassVar[tuple[RateLimit, ...]] = (RateLimit(40, 2),)
+    slow_limits: ClassVar[tuple[RateLimit, ...]] = (RateLimit(10, 2),)
+    """Of the clock and of funding rates."""
+    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, None, 7, closed=8, width=9, path=("data",), newest_first=True)
+    live_intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
+    live_closes = True
+    socket = SocketRules(messages=RateLimit(480, 3600), connects=RateLimit(3, 1), ping_every_s=20, idle_s=30)
+    book_depths = (1, 5, 400)
+    book_rule = BookRule(Link.PREVIOUS, SnapshotSource.REST, okx_checksum)
+    unverified: ClassVar[tuple[str, ...]] = (
+        "whether history-candles has the newest candles as soon as candles has them",
+        "whether 1Wutc candles begin on Monday",
+        "whether the books channel still begins with a snapshot, which was announced to end in August 2026: a book begins with the one of REST, or with that of the channel where it comes",
+        "whether checksums are still sent: they are checked where they are not 0",
+        "whether 300 candles come at once: so the documentation of 2025, earlier ones say 100 of history-candles",
+        "whether a connection takes 100 subscriptions: no limit is documented but that of 64 KB a message",
+    )
+
+    def spelled(self, instrument: Instrument) -> str:
+        """Base, quote and, of perpetuals, ``SWAP``: ``BTC-USDT-SWAP`` is linear, ``BTC-USD-SWAP`` inverse."""
+        spelled = f"{instrument.base}-{instrument.quote}{self.suffix}"
+        if not self.native.fullmatch(spelled):
+            raise InvalidSymbol(f"{instrument} is not a symbol of {self.id}; it has e.g. {self.example}")
+        return spelled
+
+    def oldest(self, interval: Interval, now: Micros) -> Micros | None:
+        """Candles of a second are kept for three months, all others for ever."""
+        return interval.ceil(now - _SECONDS_KEPT) if interval is Interval.SECOND_1 else super().oldest(interval, now)
+
+    def _request(self, path: str, limits: tuple[RateLimit, ...], **params: str | int) -> Request:
+        return Request(f"{self.rest_url}/api/v5{path}", params, limits=limits)
+
+    def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
+        """Candles left the public socket in June 2023."""
+        return f"{self.ws_url}/{'business' if channel is Channel.CANDLES else 'public'}"
+
+    def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
+        """``after`` is the end and ``before`` the start: pages go back in time, and both bounds are exclusive."""
+        path, bar = "/market/history-candles", self.interval_name(interval)
+        return self._request(path, self.limits, instId=symbol, bar=bar, limit=self.page_size, **_bounds(span))
+
+    def server_time_request(self) -> Request:
+        """The clock."""
+        return self._request("/public/time", self.slow_limits)
+
+    def server_time(self, body: bytes) -> Micros:
+        """In milliseconds, as text."""
+        (clock,) = _SERVER_TIME(body)
+        return Unit.MILLIS.micros(clock.ts)
+
+    def error(self, response: Response) -> ChandleryError | None:
+        """``{"code": "51001", "msg": "..."}``, mostly with status 200; the code is "0" where all is well."""
+        said = _ERROR(response.body)
+        if said is None:
+            return None
+        if said.code == "0":
+            return None
+        if said.code == _UNKNOWN_INSTRUMENT:
+            return self.unknown_symbol(said.msg)
+        return self._refusal(said, response.status)
+
+    def _refusal(self, said: _Error | _Event, status: int | None = None) -> ChandleryError:
+        kind = _PASSING.get(said.code)
+        if kind is not None:
+            return kind(f"{self.id} asks for patience: {said.msg} (code {said.code})")
+        return self.refused(said.msg, status=status, code=said.code)
+
+    def instruments_request(self, cursor: str | None = None) -> Request:
+        """All of a kind come at once."""
+        return self._request("/public/instruments", self.limits, instType=self.inst_type)
+
+    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """Linear and inverse perpetuals come together; pairs for tests are left out."""
+        ours = [each for each in _INSTRUMENTS(body) if each.state != "test" and self.native.fullmatch(each.inst_id)]
+        return [self._listing(each) for each in ours], None
+
+    def _listing(self, each: _Instrument) -> Listing:
+        base, quote, *_ = each.inst_id.split("-")
+        value, factor = _number(each.ct_val), _number(each.ct_mult)
+        return Listing(
+            each.inst_id,
+            Instrument.of(base, quote.removesuffix("_UM"), self.market_type),
+            _STATUS.get(each.state, ListingStatus.HALTED),
+            None if value is None else value * (1.0 if factor is None else factor),
+            _number(each.tick_sz),
+            _number(each.lot_sz),
+        )
+
+    def ping(self) -> str | None:
+        """Text; without it a silent connection is closed after 30 seconds."""
+        return "ping"
+
+    def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
+        """A channel for each interval."""
+        names = [(f"candle{self.live_interval_name(each.interval)}", each.symbol) for each in streams]
+        return self._commands(names, leave)
+
+    def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
+        """Every change of 400 levels over 100 ms; of 5 levels and of 1, the whole each time."""
+        return self._commands([(_BOOKS[depth], symbol) for symbol in symbols], leave)
+
+    def _commands(self, names: Sequence[tuple[str, str]], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
+        args = [{"channel": channel, "instId": symbol} for channel, symbol in names]
+        operation = "unsubscribe" if leave else "subscribe"
+        return [
+            msgspec.json.encode({"op": operation, "args": part}).decode()
+            for part in batches(args, self.socket.per_message)
+        ]
+
+    def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
+        """Rows as those of REST."""
+        if message == b"pong":
+            return ()
+        push = _CANDLES(message)
+        if not push.data or push.arg is None:
+            return self._nothing(push)
+        interval = _CHANNELS.get(push.arg.channel)
+        if interval is None:
+            raise MalformedResponse(f"{self.id} sent {push.arg.channel[:40]!r}, which is no channel of candles")
+        symbol, quote = push.arg.symbol, self.quote_place
+        return [
+            LiveCandle(symbol, interval, CandleData(row[0] * 1000, *row[1:6], row[quote], closed=row[8]))
+            for row in push.data
+        ]
+
+    def _nothing(self, event: _Event) -> tuple[()]:
+        if event.event == "error":
+            raise self._refusal(event)
+        return ()
+
+    def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
+        """``prevSeqId`` names the message before; where nothing changed, an empty message has its number again."""
+        if message == b"pong":
+            return ()
+        push = _BOOK_PUSH(message)
+        if not push.data or push.arg is None:
+            return self._nothing(push)
+        symbol, is_snapshot = push.arg.symbol, push.action != "update"
+        if not push.action and push.arg.channel not in _WHOLE:
+            raise MalformedResponse(f"{self.id} does not say whether a book of {symbol[:40]!r} is a snapshot")
+        if not any(book.checksum for book in push.data):
+            return [_update(symbol, book, None, is_snapshot=is_snapshot) for book in push.data]
+        pairs = zip(push.data, _BOOK_PUSH_TEXTS(message), strict=True)
+        return [_update(symbol, book, texts, is_snapshot=is_snapshot) for book, texts in pairs]
+
+    def book_request(self, symbol: str, depth: int) -> Request:
+        """At most 400 levels. ``source`` is what the guide to begin a book from REST gives."""
+        return self._request("/market/books", self.book_limits, instId=symbol, sz=min(depth, 400), source=0)
+
+    def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
+        """With its digits, since the updates that follow may have checksums."""
+        (book,), (texts,) = _SNAPSHOT(body), _SNAPSHOT_TEXTS(body)
+        return _update(symbol, book, texts, is_snapshot=True)
+
+
+def _bounds(span: Span) -> dict[str, int]:
+    """Both exclusive, in milliseconds; the end is where pages begin, which go back in time."""
+    start_ms, end_ms = (-(-moment // Unit.MILLIS.value) for moment in (span.start, span.end))
+    return {"after": end_ms, "before": max(start_ms - 1, 0)}
+
+
+class _Perpetuals(_Okx):
+    """The two perpetuals' funding rates."""
+
+    volume_unit = "contracts"
+    funding_page_size = 100
+    """The documentation of 2025 allows 400, earlier ones and other clients 100."""
+    funding_newest_first = True
+
+    def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
+        """Bounds as those of candles; the exchange keeps three months."""
+        path, limit = "/public/funding-rate-history", self.funding_page_size
+        return self._request(path, self.slow_limits, instId=symbol, limit=limit, **_bounds(span))
+
+    def funding_rows(self, body: bytes) -> FundingColumns:
+        """The rates that were paid, not those that had been predicted."""
+        rows = _FUNDING(body)[::-1]
+        times = [Unit.MILLIS.micros(row.funding_time) for row in rows]
+        return FundingColumns(times, [row.realized_rate for row in rows])
+
+
+@ExchangeRegistry.register("okx_spot")
+class OkxSpot(_Okx):
+    """Spot."""
+
+    market_type = MarketType.SPOT
+    suffix = ""
+    inst_type = "SPOT"
+    native = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
+    example = "BTC-USDT or BTC/USDT"
+
+
+@ExchangeRegistry.register("okx_perpetual")
+class OkxPerpetual(_Perpetuals):
+    """Linear; ``volume`` counts contracts. Those in dollars are spelled ``BTC-USD_UM-SWAP``, since ``USD`` is inverse."""
+
+    market_type = MarketType.FUTURES_USDT
+    native = re.compile(r"[A-Z0-9]+-(?!USD-)[A-Z0-9_]+-SWAP")
+    example = "BTC-USDT-SWAP, BTC/USDT:USDT or BTC-USDT"
+    unverified = (*_Okx.unverified, "how perpetuals that settle in dollars are spelled: taken as BTC-USD_UM-SWAP")
+
+    def spelled(self, instrument: Instrument) -> str:
+        """``USD`` alone would be the inverse perpetual."""
+        quote = "USD_UM" if instrument.quote == "USD" else instrument.quote
+        return super().spelled(Instrument.of(instrument.base, quote, self.market_type))
+
+
+@ExchangeRegistry.register("okx_inverse")
+class OkxInverse(_Perpetuals):
+    """Inverse; ``volume`` counts contracts, ``quote_asset_volume`` is in the base asset."""
+
+    market_type = MarketType.FUTURES_COIN
+    native = re.compile(r"[A-Z0-9]+-USD-SWAP")
+    example = "BTC-USD-SWAP, BTC/USD:BTC or BTC-USD"
+    quote_place = 6
+    rest_row = structs.replace(_Okx.rest_row, quote_asset_volume=6)

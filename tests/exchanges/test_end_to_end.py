@@ -1,0 +1,163 @@
+"""Every exchange as a user meets it, over real sockets: past candles, live candles, order books, and what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+
+import pytest
+
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.candle import CandleData
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import SECOND, to_datetime
+from chandlery.feed.book_feed import LiveBook, OrderBookFeed
+from chandlery.feed.candles_feed import CandlesFeed
+from chandlery.feed.events import Backfilled, Connected, Reconnecting
+from chandlery.history.async_manager import AsyncDataSourceManager
+from chandlery.sim import Fault, FaultKind, SimServer
+from chandlery.sim.view import MarketView
+from chandlery.sim.wires import wires
+from facing import MARKET, Facing, first_example, signed_in
+from support import micros
+
+EXCHANGES = [each for each in ExchangeRegistry.names() if each in wires()]
+EACH = pytest.mark.parametrize("exchange", EXCHANGES)
+BEGAN = micros(2025, 3, 12, 10, 20)
+
+
+class Fast:
+    """A clock that runs ``speed`` times as fast as time."""
+
+    def __init__(self, speed: float) -> None:
+        self._began = time.monotonic()
+        self._speed = speed
+
+    def __call__(self) -> int:
+        return BEGAN + round((time.monotonic() - self._began) * self._speed * SECOND)
+
+
+def offline(exchange, speed, *faults):
+    """The exchange, offline, with a clock that runs fast."""
+    return SimServer(MARKET, exchanges=[exchange], clock=Fast(speed), tick_s=0.05, faults=faults)
+
+
+def expected(exchange, interval, opens):
+    """What the market has for those opens, as the adapter declares to give it."""
+    facing = Facing(exchange, BEGAN + 3600 * SECOND)
+    found = facing.expected(interval, Span(min(opens), interval.step(max(opens))))
+    return {opened: found[opened][:5] for opened in opens}
+
+
+def values(candle):
+    return (candle.open, candle.high, candle.low, candle.close, candle.volume)
+
+
+@EACH
+async def test_past_candles(exchange, tmp_path):
+    """A range of several hours through cache and REST, cold and warm: the market's."""
+    adapter = ExchangeRegistry.get(exchange)
+    async with SimServer(MARKET, exchanges=[exchange], clock=lambda: BEGAN, tick_s=None) as sim:
+        manager = AsyncDataSourceManager(
+            adapter.market_type,
+            adapter.provider,
+            endpoints=sim.endpoints,
+            credentials=signed_in(exchange),
+            cache_dir=tmp_path,
+            clock=lambda: BEGAN,
+        )
+        async with manager:
+            end = to_datetime(BEGAN - 300 * SECOND)
+            for _ in range(2):
+                frame = await manager.get_data(first_example(adapter), end - timedelta(minutes=690), end, "1m")
+                assert 690 == len(frame)
+                opens = [int(each) for each in frame.index.as_unit("us").asi8]
+                columns = frame[["open", "high", "low", "close", "volume"]]
+                rows = dict(zip(opens, map(tuple, columns.itertuples(index=False)), strict=True))
+                assert expected(exchange, Interval.MINUTE_1, opens) == rows
+                assert [] == list(frame.attrs["chandlery"].gaps)
+
+
+@EACH
+async def test_live_candles_through_a_cut(exchange):
+    """History, live candles, a lost connection and what it cost: at the end all closed candles are the market's."""
+    adapter = ExchangeRegistry.get(exchange)
+    interval = next((each for each in adapter.live_intervals if each is not Interval.SECOND_1), Interval.MINUTE_1)
+    fault = Fault(FaultKind.DROP, path=exchange, after=25, times=1)
+    events, closed = [], {}
+    async with offline(exchange, interval.longest / SECOND, fault) as sim:
+        feed = CandlesFeed(
+            exchange,
+            first_example(adapter),
+            interval,
+            max_records=20,
+            endpoints=sim.endpoints,
+            credentials=signed_in(exchange),
+            clock=sim.clock,
+        )
+        async with feed, asyncio.timeout(30):
+            assert 20 == len(feed.get_candles())
+            history = feed.get_candles()
+            async for update in feed:
+                if not isinstance(update, CandleData):
+                    events.append(update)
+                elif update.closed:
+                    assert closed.setdefault(update.open_time, update) == update, "closed once, and for good"
+                cut = not adapter.live_intervals or any(isinstance(each, Reconnecting) for each in events)
+                # What had to be fetched is told later than what came after it.
+                if cut and len(closed) >= 4 and max(closed) - min(closed) == (len(closed) - 1) * interval.longest:
+                    break
+            kept = {each.open_time: each for each in feed.get_candles() if each.closed}
+    everything = {each.open_time: each for each in history if each.closed} | kept | closed
+    opens = sorted(everything)
+
+    assert opens == list(range(opens[0], opens[-1] + 1, interval.longest))
+    assert expected(exchange, interval, opens) == {opened: values(each) for opened, each in everything.items()}
+    if interval in adapter.live_intervals:
+        assert {Connected, Backfilled} <= {type(event) for event in events}
+
+
+BOOKS = [each for each in EXCHANGES if ExchangeRegistry.get(each).book_rule is not None]
+
+
+@pytest.mark.parametrize("exchange", BOOKS)
+async def test_order_books_through_faults(exchange):
+    """Updates lost, doubled, swapped, a cut connection: every book that is served is one that the market had."""
+    adapter = ExchangeRegistry.get(exchange)
+    faults = [
+        Fault(kind, path=exchange, after=after, times=1)
+        for after, kind in (
+            (30, FaultKind.SKIPPED_UPDATE),
+            (60, FaultKind.DUPLICATE),
+            (90, FaultKind.OUT_OF_ORDER),
+            (120, FaultKind.DROP),
+        )
+    ]
+    view = MarketView(MARKET, wires()[exchange].market_type, lambda: 0)
+    symbol = Facing(exchange, BEGAN).symbol
+    seen = 0
+    async with SimServer(
+        MARKET,
+        exchanges=[exchange],
+        tick_s=0.02,
+        faults=faults,
+        clock=Fast(10),
+    ) as sim:
+        feed = OrderBookFeed(exchange, first_example(adapter), endpoints=sim.endpoints, clock=sim.clock)
+        async with feed, asyncio.timeout(30):
+            async for update in feed:
+                if not isinstance(update, LiveBook):
+                    continue
+                now = sim.clock() // 100_000
+                tops = {
+                    tuple(float(side[0][0]) for side in (state.bids, state.asks))
+                    for state in (view.book(symbol, 1, tick) for tick in range(now - 60, now + 2))
+                }
+                assert (update.best_bid, update.best_ask) in tops
+                seen += 1
+                if seen > 150 and feed.audit.disconnects and feed.ready:
+                    break
+    assert feed.audit.disconnects >= 1
+    assert feed.audit.resyncs >= 1
