@@ -33,6 +33,9 @@ from chandlery.history.manager import DataSourceManager
 from chandlery.sim.faults import Fault, FaultKind
 from support import at
 
+NOBODY = DataProvider.register("NOBODY")
+"""A provider without a client."""
+
 
 def account(frame):
     """The provenance of a frame."""
@@ -642,10 +645,10 @@ def test_one_manager_serves_both_kinds(exchange):
         ({"enforce_source": "rets"}, InvalidInput, "one of auto, rest, vision"),
         ({"output": "numpy"}, InvalidInput, "one of pandas, polars, arrow"),
         ({"on_missing": "ignore"}, InvalidInput, "one of raise, report"),
-        ({"provider": "NASDAQ"}, UnknownName, "one of BINANCE, TRADESTATION"),
+        ({"provider": "NASDAQ"}, UnknownName, "is not a DataProvider; one of BINANCE, "),
         ({"chart_type": "trades"}, UnknownName, "one of klines, fundingRate"),
         ({"chart_type": ChartType.FUNDING_RATE}, UnknownName, "nothing serves BINANCE SPOT FUNDING_RATE"),
-        ({"provider": DataProvider.TRADESTATION}, UnknownName, "nothing serves TRADESTATION"),
+        ({"provider": NOBODY}, UnknownName, "nothing serves NOBODY"),
     ],
 )
 def test_a_bad_question_is_refused_before_anything_is_sent(exchange, change, error, says):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from itertools import pairwise
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from chandlery.core.errors import UnsupportedRequest
@@ -23,7 +22,6 @@ from chandlery.history.plan import (
     RestStep,
     archive_files,
     plan,
-    rest_chunks,
 )
 
 JAN = to_micros(datetime(2024, 1, 1, tzinfo=UTC))
@@ -157,29 +155,9 @@ def test_what_only_an_archive_serves_comes_from_it_however_new():
 
 
 def test_more_than_the_exchange_keeps_is_refused_before_anything_is_sent():
-    """A retention of a day answers no question about last week; the error names the oldest moment."""
-    with pytest.raises(UnsupportedRequest, match="2024-06-19T12:00:00Z, the oldest moment"):
-        laid_out(Span(NOW - 7 * DAY, NOW), Interval.MINUTE_1, [], abilities=Abilities(retention=DAY))
-
-
-@given(data=st.data(), interval=intervals, chunk=st.integers(1, 1500), longest=st.sampled_from([None, 200 * DAY]))
-@example(data=None, interval=Interval.DAY_1, chunk=1000, longest=200 * DAY).via("the inverse market's longest span")
-def test_chunks_touch_and_keep_to_the_limits_of_a_request(data, interval, chunk, longest):
-    """No chunk holds more candles than a page, nor lasts longer than a request may."""
-    if data is None:
-        span = Span(JAN - 1000 * DAY, JAN)
-    else:
-        first = data.draw(moments)
-        span = Span(first, first + data.draw(st.integers(1, 3000)) * min(interval.longest, 7 * DAY))
-
-    chunks = list(rest_chunks(span, interval, chunk=chunk, longest=longest))
-
-    assert [] == subtract(span, chunks)
-    assert span.start == chunks[0].start
-    assert span.end == chunks[-1].end
-    assert all(a.end == b.start for a, b in pairwise(chunks))
-    assert all(interval.count(each.start, each.end) <= chunk for each in chunks)
-    assert longest is None or all(each.end - each.start <= max(longest, interval.longest) for each in chunks)
+    """An exchange that keeps a day answers no question about last week; the error names the oldest moment."""
+    with pytest.raises(UnsupportedRequest, match="2024-06-19T12:00:00Z, the oldest 1m candle"):
+        laid_out(Span(NOW - 7 * DAY, NOW), Interval.MINUTE_1, [], abilities=Abilities(oldest=NOW - DAY))
 
 
 def test_archive_files_are_named_as_their_period():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar
 
 import pytest
@@ -95,8 +96,11 @@ class Toy(ExchangeAdapter):
     sends_empty_candles = False
     rest_row = CandleLayout(0, 1, 2, 3, 4, 5, unit=Unit.SECONDS, width=6)
 
-    def symbol(self, text):
-        return text
+    native = re.compile("[A-Z]+")
+    example = "GOLD"
+
+    def spelled(self, instrument):
+        return instrument.base
 
     def candles_request(self, symbol, interval, span):
         return Request(f"{self.rest_url}/candles", {"from": span.start // SECOND, "to": span.end // SECOND})

@@ -8,12 +8,12 @@ from chandlery.core.errors import InvalidSymbol
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.query import CandleQuery, ChartType
+from chandlery.core.query import CandleQuery, ChartType, DataProvider
 from chandlery.core.time import DAY, HOUR
 from chandlery.storage.series import SeriesKey, day_of_name, safe_name
 
 UNSAFE = [
-    "", ".", "..", "../x", "a/b", "a\\b", "a\0b", "a\nb", "a b", " a", "a.", ".hidden", "CON", "nul", "Com1.x", "LPT¹",
+    "", ".", "..", "../x", "a\\b", "a\0b", "a\nb", "a b", " a", "a.", ".hidden", "CON", "nul", "Com1.x", "LPT¹",
     "BTC/USDT:USDT", "a:b", "a*", "x" * 121, "é" * 61, "e\u0301", "\ud800", "a\u202eb", "a\u00a0b",
 ]  # fmt: skip
 
@@ -35,6 +35,19 @@ def test_symbols_that_exchanges_list_are_names(make, symbol):
     """Letters of any alphabet among them."""
     assert safe_name(symbol) == symbol
     assert make.series(symbol).folder.parts[3] == symbol
+
+
+@given(st.text("AB/%2F5.-_", min_size=1, max_size=12))
+def test_slashes_become_part_of_one_folder_and_come_back(text):
+    """``BTC/USD`` is a symbol of some exchanges; no two symbols share a folder."""
+    key = SeriesKey(DataProvider.BINANCE, MarketType.SPOT, ChartType.KLINES, text, Interval.HOUR_1)
+    try:
+        folder = key.folder
+    except InvalidSymbol:
+        return
+
+    assert 5 == len(folder.parts)
+    assert key == SeriesKey.of_folder(folder.as_posix())
 
 
 @given(st.text())

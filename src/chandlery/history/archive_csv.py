@@ -113,7 +113,7 @@ def _columns(text: bytes, rows: int, layout: CandleLayout) -> Columns:
         for place in range(layout.width)
     }
     try:
-        frame = pl.read_csv(text, has_header=False, schema=schema, columns=sorted(names))
+        frame = pl.read_csv(text, has_header=False, schema=schema, columns=sorted(map(int, names)))
     except pl.exceptions.PolarsError as error:
         raise CorruptArchive(f"not a CSV of candles: {error}") from error
     if frame.height != rows or any(frame.null_count().row(0)):

@@ -25,7 +25,6 @@ from chandlery.history.assemble import Assembled, assemble
 from chandlery.history.execute import Keep, Progress
 from chandlery.history.factory import DataClientFactory
 from chandlery.history.interfaces import DataClientInterface, Resources, incomplete
-from chandlery.history.native import NativeClient
 from chandlery.history.plan import Abilities, CacheStep, plan
 from chandlery.history.rest import RestDataClient
 from chandlery.history.series import AgreedClock, Series
@@ -34,6 +33,7 @@ from chandlery.history.vision import VisionDataClient
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
+from chandlery.net.tokens import Accounts, Credentials
 from chandlery.storage.arrow_cache import UnifiedCacheManager
 from chandlery.storage.frame import to_output
 from chandlery.storage.series import SeriesKey
@@ -81,6 +81,7 @@ class AsyncDataSourceManager(SourceLimits):
         max_concurrent_downloads: int | None = None,
         endpoints: Endpoints | None = None,
         *,
+        credentials: Credentials | None = None,
         clock: Clock = system_clock,
         limiter: RateLimiter | None = None,
     ) -> None:
@@ -93,10 +94,11 @@ class AsyncDataSourceManager(SourceLimits):
                 raise InvalidInput(f"{name} is {value}; at least 1 is needed")
         if retry_count < 0:
             raise InvalidInput(f"retry_count is {retry_count}; 0 means no second attempt")
-        unknown = set(endpoints or ()) - set(ExchangeRegistry.names())
-        if unknown:
-            known = ", ".join(ExchangeRegistry.names())
-            raise UnknownName(f"endpoints names {', '.join(sorted(unknown))}, which is no exchange; one of {known}")
+        for name, by_exchange in {"endpoints": endpoints, "credentials": credentials}.items():
+            unknown = set(by_exchange or ()) - set(ExchangeRegistry.names())
+            if unknown:
+                known = ", ".join(ExchangeRegistry.names())
+                raise UnknownName(f"{name} names {', '.join(sorted(unknown))}, which is no exchange; one of {known}")
         DataClientFactory.discover()
         self.market_type = _member(MarketType, market_type, "market_type")
         self.provider = DataProvider(provider)
@@ -112,6 +114,7 @@ class AsyncDataSourceManager(SourceLimits):
             endpoints or {},
             max_concurrent,
             min(max_concurrent, 16) if max_concurrent_downloads is None else max_concurrent_downloads,
+            Accounts(self._http, credentials),
         )
         self._clock = clock
         self._agreed = AgreedClock(clock)
@@ -231,8 +234,9 @@ class AsyncDataSourceManager(SourceLimits):
             client = DataClientFactory.create_data_client(
                 query.provider, query.market_type, query.chart_type, query.symbol, query.interval
             )
-        adapter = client.adapter if isinstance(client, NativeClient) else None
-        page = adapter.page_size if isinstance(rest, RestDataClient) and adapter else client.page_size
+        # What bounds candles by REST bounds nothing else.
+        adapter = rest.adapter if isinstance(rest, RestDataClient) else None
+        page = adapter.page_size if adapter else client.page_size
         abilities = Abilities(
             rest=rest is not None,
             archive=isinstance(archive, VisionDataClient),
@@ -240,7 +244,7 @@ class AsyncDataSourceManager(SourceLimits):
             chunk=None if page is None else min(page, self.REST_CHUNK_SIZE),
             longest=adapter.longest_request if adapter else None,
             max_chunks=self.REST_MAX_CHUNKS,
-            retention=adapter.retention if adapter else None,
+            oldest=adapter.oldest(query.interval, self._clock()) if adapter else None,
         )
         key = SeriesKey.of(structs.replace(query, symbol=client.symbol))
         return Series(key, rest, archive if isinstance(archive, VisionDataClient) else None, abilities, self._resources)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import pyarrow as pa
 from msgspec import Struct
 
+from chandlery.adapter.pages import rest_chunks
 from chandlery.core.errors import CacheError, ChandleryError, Closed, InvalidInput
 from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract
 from chandlery.core.interval import Interval
@@ -16,7 +17,7 @@ from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType, DataSource
 from chandlery.core.time import DAY, Micros, iso
 from chandlery.history.interfaces import DataClientInterface, FetchResult, in_order
-from chandlery.history.plan import Abilities, ArchiveFile, ArchiveStep, RestStep, Step, rest_chunks
+from chandlery.history.plan import Abilities, ArchiveFile, ArchiveStep, RestStep, Step
 from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
 from chandlery.storage.frame import slice_span

@@ -21,6 +21,7 @@ from chandlery.core.query import ChartType, DataProvider
 from chandlery.core.time import Clock, Micros, to_datetime
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
+from chandlery.net.tokens import Account, Accounts, TokenIssuer
 from chandlery.storage.frame import empty_table, from_pandas, open_times, slice_span
 
 if TYPE_CHECKING:
@@ -47,14 +48,23 @@ class FetchResult(Struct, frozen=True):
 
 
 class Resources(Struct, frozen=True):
-    """What clients share: connections, the clock, base URLs by exchange id, and how much may go on at once."""
+    """
+    What clients share: connections, the clock, base URLs by exchange id, and how much may go on at once.
+
+    ``accounts`` are needed for exchanges that answer only to who has signed in.
+    """
 
     http: HttpClient
     clock: Clock
     endpoints: Mapping[str, Mapping[str, str]] = {}
     max_concurrent: int = 50
     max_concurrent_downloads: int = 16
+    accounts: Accounts | None = None
     unzipping: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UNZIPPING))
+
+    def client(self, exchange: TokenIssuer) -> HttpClient | Account:
+        """What requests to an exchange are sent with."""
+        return (self.accounts or Accounts(self.http)).client(exchange)
 
 
 class DataClientInterface(ABC):

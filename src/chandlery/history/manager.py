@@ -24,6 +24,7 @@ from chandlery.history.verify import Comparison, Restatement
 from chandlery.net.clock import system_clock
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.portal import shared_portal
+from chandlery.net.tokens import Credentials
 from chandlery.storage.arrow_cache import UnifiedCacheManager
 
 
@@ -42,6 +43,8 @@ class DataSourceManager(SourceLimits):
         retry_count: How often a request that failed for a passing reason is repeated.
         max_concurrent_downloads: The most archive files under way at once, each with its checksum; by default 16.
         endpoints: Base URLs in place of an exchange's own, e.g. ``{"binance_spot": {"rest": "http://127.0.0.1:8080"}}``.
+        credentials: For exchanges that answer only to who has signed in, by id, e.g.
+            ``{"tradestation": {"client_id": "…", "client_secret": "…", "refresh_token": "…"}}``.
         clock: What time it is, in microseconds UTC.
         limiter: The budget of requests; by default the one that all processes of this user share.
 
@@ -61,6 +64,7 @@ class DataSourceManager(SourceLimits):
         max_concurrent_downloads: int | None = None,
         endpoints: Endpoints | None = None,
         *,
+        credentials: Credentials | None = None,
         clock: Clock = system_clock,
         limiter: RateLimiter | None = None,
     ) -> None:
@@ -76,6 +80,7 @@ class DataSourceManager(SourceLimits):
             retry_count,
             max_concurrent_downloads,
             endpoints,
+            credentials=credentials,
             clock=clock,
             limiter=limiter,
         )

@@ -49,6 +49,7 @@ class NativeClient(DataClientInterface):
         self.shared = resources or Resources(HttpClient(), system_clock)
         adapter = ExchangeRegistry.of_market(provider or DataProvider.BINANCE, market_type)
         self.adapter = adapter(self.shared.endpoints.get(adapter.id))
+        self.http = self.shared.client(self.adapter)
         self.symbol = self.adapter.symbol(symbol)
         if self.kind.interval is None:
             self.adapter.interval_name(interval)

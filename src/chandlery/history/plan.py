@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from msgspec import Struct
 
+from chandlery.adapter.pages import rest_chunks
 from chandlery.core.errors import UnsupportedRequest
 from chandlery.core.gaps import Span, merge, subtract
 from chandlery.core.interval import Interval
@@ -59,7 +60,7 @@ class Abilities(Struct, frozen=True):
     ``delay`` is the age from which the archive is relied upon, ``earliest`` the age from which a
     file may be there already. ``chunk`` is how many candles one REST request returns, ``longest``
     the span that it may name, ``max_chunks`` up to how many requests REST is preferred to a file
-    that may not be there yet. ``retention`` is how far back REST answers.
+    that may not be there yet. ``oldest`` is the first open that REST answers for.
     """
 
     rest: bool = True
@@ -69,7 +70,7 @@ class Abilities(Struct, frozen=True):
     chunk: int | None = 1000
     longest: Micros | None = None
     max_chunks: int = 5
-    retention: Micros | None = None
+    oldest: Micros | None = None
 
 
 def plan(
@@ -97,26 +98,10 @@ def plan(
             steps += _archive_steps(hole, interval, whole_months_only=False)
         elif source is DataSource.REST or not abilities.archive:
             _require(abilities.rest, "REST", hole)
-            steps += _rest_steps(hole, interval, abilities, now)
+            steps += _rest_steps(hole, interval, abilities)
         else:
             steps += _mixed_steps(hole, interval, abilities, now)
     return sorted(steps, key=lambda step: step.span)
-
-
-def rest_chunks(span: Span, interval: Interval, *, chunk: int | None, longest: Micros | None = None) -> Iterator[Span]:
-    """``span`` in touching parts that each hold at most ``chunk`` candles and last at most ``longest``."""
-    limits = [] if chunk is None else [chunk]
-    if longest is not None:
-        limits.append(longest // interval.longest)
-    if not limits:
-        yield span
-        return
-    size = max(min(limits), 1)
-    at = span.start
-    while at < span.end:
-        end = min(interval.step(interval.floor(at), size), span.end)
-        yield Span(at, end)
-        at = end
 
 
 def archive_files(span: Span, interval: Interval) -> list[ArchiveFile]:
@@ -144,7 +129,7 @@ def _mixed_steps(hole: Span, interval: Interval, abilities: Abilities, now: Micr
         return steps
     if not abilities.rest:
         return _archive_steps(hole, interval, whole_months_only=False)
-    chunks = _rest_steps(recent, interval, abilities, now)
+    chunks = _rest_steps(recent, interval, abilities)
     if len(chunks) > abilities.max_chunks and _has_daily_files(interval):
         tried = Span(recent.start, min(recent.end, day_of(now - abilities.earliest)))
         if tried:
@@ -152,7 +137,7 @@ def _mixed_steps(hole: Span, interval: Interval, abilities: Abilities, now: Micr
             return (
                 steps
                 + _archive_steps(tried, interval, whole_months_only=True)
-                + (_rest_steps(left, interval, abilities, now) if left else [])
+                + (_rest_steps(left, interval, abilities) if left else [])
             )
     return steps + chunks
 
@@ -182,7 +167,7 @@ def _archive_steps(
             file = ArchiveFile(day_of(at), monthly=False)
         else:
             part = month.span.clip(Span(at, span.end))
-            steps += _rest_steps(part, interval, abilities or Abilities(), now or span.end)
+            steps += _rest_steps(part, interval, abilities or Abilities())
             at = part.end
             continue
         part = file.span.clip(Span(at, span.end))
@@ -196,9 +181,9 @@ def _month_published(month: ArchiveFile) -> Micros:
     return Interval.WEEK_1.ceil(month.span.end) + 2 * DAY
 
 
-def _rest_steps(span: Span, interval: Interval, abilities: Abilities, now: Micros) -> list[Step]:
-    if abilities.retention is not None and span.start < now - abilities.retention:
+def _rest_steps(span: Span, interval: Interval, abilities: Abilities) -> list[Step]:
+    if abilities.oldest is not None and span.start < abilities.oldest:
         raise UnsupportedRequest(
-            f"{span} begins before {iso(now - abilities.retention)}, the oldest moment that this exchange answers for"
+            f"{span} begins before {iso(abilities.oldest)}, the oldest {interval.value} candle that this exchange answers for"
         )
     return [RestStep(chunk) for chunk in rest_chunks(span, interval, chunk=abilities.chunk, longest=abilities.longest)]

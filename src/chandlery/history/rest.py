@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.layout import CandleColumns
+from chandlery.adapter.pages import rest_chunks
 from chandlery.core.gaps import Gap, GapKind, Span, subtract
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import Event, SourceSpan
 from chandlery.core.query import ChartType
 from chandlery.core.time import Micros, iso
+from chandlery.core.wire import Request
 from chandlery.history.checks import Checked, Columns, check, holes
 from chandlery.history.interfaces import FetchResult, joined
 from chandlery.history.native import NativeClient
-from chandlery.history.plan import rest_chunks
 from chandlery.storage.frame import table_of
 
 _INTEGERS = frozenset({"open_time", "close_time", "count"})
@@ -88,13 +89,17 @@ class RestDataClient(NativeClient):
             if request is None:
                 self._first_open = await self._searched_first_open()
             else:
-                rows = await self.shared.http.fetch(request, self.adapter.candle_rows, error_of=self.adapter.error)
+                rows = await self._rows(request, self.interval)
                 self._first_open = min(rows.open_time, default=None)
         return self._first_open
 
     async def _searched_first_open(self) -> Micros | None:
         """The first month, in it the first day, in it the first candle: a dozen requests at most."""
-        longer = [each for each in (Interval.MONTH_1, Interval.DAY_1) if each.longest > self.interval.longest]
+        longer = [
+            each
+            for each in (Interval.MONTH_1, Interval.DAY_1)
+            if each in self.adapter.intervals and each.longest > self.interval.longest
+        ]
         found: Micros | None = None
         span = Span(self.adapter.launched, self.shared.clock())
         for interval in (*longer, self.interval):
@@ -108,7 +113,7 @@ class RestDataClient(NativeClient):
         adapter = self.adapter
         for chunk in rest_chunks(span, interval, chunk=adapter.page_size, longest=adapter.longest_request):
             request = adapter.candles_request(self.symbol, interval, chunk)
-            rows = await self.shared.http.fetch(request, adapter.candle_rows, error_of=adapter.error)
+            rows = await self._rows(request, interval)
             if rows.open_time:
                 return min(rows.open_time)
         return None
@@ -116,12 +121,17 @@ class RestDataClient(NativeClient):
     async def server_time(self) -> Micros:
         """The exchange's clock."""
         request = self.adapter.server_time_request()
-        return await self.shared.http.fetch(request, self.adapter.server_time, error_of=self.adapter.error)
+        return await self.http.ask(request, self.adapter.clock, error_of=self.adapter.error)
+
+    async def _rows(self, request: Request, interval: Interval) -> CandleColumns:
+        return await self.http.fetch(
+            request, lambda body: self.adapter.candles(body, interval), error_of=self.adapter.error
+        )
 
     async def _page(self, span: Span, name: str) -> Checked:
         request = self.adapter.candles_request(self.symbol, self.interval, span)
-        rows = await self.shared.http.fetch(request, self.adapter.candle_rows, error_of=self.adapter.error)
-        return check(_arrays(rows), self.interval, span, name)
+        rows = await self._rows(request, self.interval)
+        return check(_within(_arrays(rows), span), self.interval, span, name)
 
     def _reasons(self, hole: Span, span: Span, listed: Micros | None, doubtful: list[Span]) -> list[Gap]:
         begin = min(max(hole.start, listed or hole.start), hole.end)
@@ -159,6 +169,13 @@ def _arrays(rows: CandleColumns) -> Columns:
         for name, values in sent.items()
         if values is not None
     }
+
+
+def _within(columns: Columns, span: Span) -> Columns:
+    """What opens in ``span``: some exchanges answer from its start to now."""
+    times = columns["open_time"]
+    inside = (times >= span.start) & (times < span.end)
+    return columns if inside.all() else {name: values[inside] for name, values in columns.items()}
 
 
 def _whole(columns: Columns, interval: Interval) -> Columns:

@@ -16,13 +16,14 @@ import pyarrow as pa
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from chandlery.adapter.pages import rest_chunks
 from chandlery.core.errors import ArchiveError, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, Micros
 from chandlery.history.checks import Columns, places
 from chandlery.history.interfaces import DataClientInterface, FetchResult, joined
-from chandlery.history.plan import ArchiveFile, archive_files, rest_chunks
+from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
 from chandlery.storage.arrow_cache import UnifiedCacheManager

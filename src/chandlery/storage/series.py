@@ -51,7 +51,11 @@ class SeriesKey(Struct, frozen=True):
         try:
             provider, market, chart_type, symbol, slug = folder.split("/")
             return cls(
-                _named(DataProvider, provider), MarketType[market], _named(ChartType, chart_type), symbol, _SLUGS[slug]
+                _named(DataProvider, provider),
+                MarketType[market],
+                _named(ChartType, chart_type),
+                _symbol_of(symbol),
+                _SLUGS[slug],
             )
         except (ValueError, KeyError):
             return None
@@ -99,7 +103,18 @@ def day_of_name(name: str) -> Micros | None:
 @lru_cache(maxsize=1024)
 def _folder(key: SeriesKey) -> Path:
     """Asked for at each file, and costly to make and to check."""
-    return Path(key.provider.name, key.market_type.name, key.chart_type.name, safe_name(key.symbol), key.interval.slug)
+    return Path(
+        key.provider.name, key.market_type.name, key.chart_type.name, _named_folder(key.symbol), key.interval.slug
+    )
+
+
+def _named_folder(symbol: str) -> str:
+    """A slash is part of some exchanges' symbols and of no folder's name."""
+    return safe_name(symbol.replace("%", "%25").replace("/", "%2F"))
+
+
+def _symbol_of(folder: str) -> str:
+    return folder.replace("%2F", "/").replace("%25", "%")
 
 
 def safe_name(text: str) -> str:
