@@ -1,0 +1,400 @@
+"""Live candles of one pair, and groups of them that share connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random as dice
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+from weakref import ref
+
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.candle import CandleData
+from chandlery.core.errors import Closed, InvalidInput, InvalidRange, RequestTimeout, UnsupportedRequest
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
+from chandlery.core.time import SECOND, Clock, Micros
+from chandlery.feed.backoff import PACE, Pace
+from chandlery.feed.events import CandleUpdate
+from chandlery.feed.frame import candles_frame
+from chandlery.feed.mailbox import Mailbox
+from chandlery.feed.network import NetworkClient
+from chandlery.feed.strategies import RESTPollingStrategy, WebSocketStrategy
+from chandlery.feed.stream import LiveStream
+from chandlery.feed.uplink import Sleep
+from chandlery.net.clock import system_clock
+from chandlery.net.http import HttpClient
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+Strategy = Literal["auto", "websocket", "polling"]
+
+MAX_UNREAD = 10_000
+"""How many updates wait for a reader before the oldest are dropped."""
+
+
+class CandlesFeed:
+    """
+    The latest ``max_records`` candles of a pair on an exchange, kept whole and up to date.
+
+    An async context manager, which starts and stops it. ``exchange`` is an id, e.g.
+    ``binance_spot``; ``trading_pair`` is ``BTC-USDT``, ``BTC/USDT`` or the exchange's spelling.
+    ``on_update`` is called with each update, in the event loop, and must not block; what it raises
+    ends the feed. Iterating gives the same updates: candles and, in their place between them,
+    events. ``endpoints`` and ``credentials`` are by exchange id, ``http`` is a client to share.
+
+    Raises:
+        UnknownName: No such exchange.
+        InvalidSymbol: Not a symbol of it.
+        UnknownInterval: Not an interval.
+        UnsupportedRequest: The exchange has no candles of it.
+    """
+
+    def __init__(
+        self,
+        exchange: str,
+        trading_pair: str,
+        interval: Interval | str = "1m",
+        max_records: int = 150,
+        *,
+        on_update: Callable[[CandleUpdate], object] | None = None,
+        endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        credentials: Mapping[str, Mapping[str, str]] | None = None,
+        http: HttpClient | None = None,
+        clock: Clock = system_clock,
+        group: FeedGroup | None = None,
+    ) -> None:
+        if max_records < 1:
+            raise InvalidInput(f"max_records is {max_records}; at least one candle can be kept")
+        self._group = group or FeedGroup(exchange, endpoints=endpoints, credentials=credentials, http=http, clock=clock)
+        self.dropped = 0
+        """How many updates readers have missed because they were too slow."""
+        network = self._group.network
+        self.exchange = network.adapter.id
+        self.trading_pair = trading_pair
+        self.interval = interval if isinstance(interval, Interval) else Interval(interval)
+        network.adapter.interval_name(self.interval)
+        self.symbol = network.adapter.symbol(trading_pair)
+        self.stream = LiveStream(
+            network,
+            self.symbol,
+            self.interval,
+            max_records=max_records,
+            publish=self._publish,
+            on_begun=self._group.look,
+        )
+        """The series, for the strategies."""
+        self._on_update = on_update
+        self._mailboxes: list[ref[Mailbox]] = []
+        self._ended = False
+        self._group.join(self)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self, strategy: Strategy = "auto", *, timeout_s: float = 60.0) -> None:
+        """
+        Fill in history and go on live; returns as soon as the history is there.
+
+        ``auto`` listens where the exchange sends these candles, or shorter ones of which they
+        consist, and polls where it does not, or while no connection brings any. A feed of a group
+        starts all of it; where the group runs already, only the feed itself is waited for.
+
+        Raises:
+            RequestTimeout: The history was not there within ``timeout_s``; the feed is stopped.
+            InvalidSymbol: The exchange does not know the symbol.
+            UnsupportedRequest: ``websocket``, and the exchange sends no such candles.
+            RequestRejected: The exchange does not want to answer for the symbol.
+            Closed: It was stopped before.
+        """
+        await self._group.start(strategy, timeout_s=timeout_s, only=self)
+
+    async def stop(self) -> None:
+        """
+        Stop, with all of its group; iterations end after what they have not taken out yet.
+
+        Raises what ``on_update`` has raised.
+        """
+        await self._group.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the history is there."""
+        return self.stream.began and self.stream.failure is None
+
+    @property
+    def first_timestamp(self) -> int | None:
+        """The open of the oldest candle, in whole seconds; ``None`` before there is one."""
+        first = self.stream.processor.first
+        return None if first is None else first // SECOND
+
+    @property
+    def last_timestamp(self) -> int | None:
+        """The open of the latest candle, in whole seconds; ``None`` before there is one."""
+        last = self.stream.processor.last
+        return None if last is None else last // SECOND
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many candles became what: ``taken``, ``repeated``, ``outdated``, and the reasons of rejects."""
+        processor = self.stream.processor
+        return {"taken": processor.taken} | {verdict.value: count for verdict, count in processor.counts.items()}
+
+    def get_candles(self) -> list[CandleData]:
+        """The candles that are kept, oldest first; the last one may be running."""
+        return self.stream.processor.candles
+
+    def get_candles_df(self) -> pd.DataFrame:
+        """The same as a frame under ``open_time``, with the columns of ``OUTPUT_DTYPES`` and ``closed``."""
+        return candles_frame(self.get_candles(), self.interval)
+
+    async def fetch_candles(self, start: datetime | int, end: datetime | int) -> list[CandleData]:
+        """
+        The candles with ``start <= open < end`` by REST, oldest first, whatever the feed keeps.
+
+        Both are datetimes with a time zone, or whole seconds since 1970.
+
+        Raises:
+            InvalidRange: A datetime without a time zone, or an end that is not after the start.
+        """
+        span = Span(_moment(start, "start"), _moment(end, "end"))
+        if not span:
+            raise InvalidRange(f"{span} holds no moment; give an end after start")
+        return await self._group.network.candles(self.symbol, self.interval, span)
+
+    def __aiter__(self) -> AsyncIterator[CandleUpdate]:
+        """Updates from now on, until the feed stops; each reader has all of them."""
+        mailbox = Mailbox(MAX_UNREAD)
+        if self._ended:
+            mailbox.close()
+        # Who breaks out of a loop says nothing: the reader is gone when nobody holds it any more.
+        self._mailboxes.append(ref(mailbox, self._mailboxes.remove))
+        return mailbox
+
+    def end(self) -> None:
+        """End the iterations."""
+        self._ended = True
+        for each in self._mailboxes:
+            if (mailbox := each()) is not None:
+                mailbox.close()
+
+    def _publish(self, update: CandleUpdate) -> None:
+        if self._ended:
+            return
+        for each in self._mailboxes:
+            if (mailbox := each()) is not None and not mailbox.put(update):
+                self.dropped += 1
+        if self._on_update is not None:
+            try:
+                self._on_update(update)
+            except Exception as error:  # noqa: BLE001  # anything that a user's function raises ends the feed
+                self._group.fail(error)
+
+
+class FeedGroup:
+    """
+    Feeds of one exchange that share their connections; they can be added and removed at any time.
+
+    ``sleep``, ``random`` (numbers from 0 to 1) and ``pace`` are those that its waits are made of.
+
+    Raises:
+        UnknownName: No such exchange.
+    """
+
+    def __init__(
+        self,
+        exchange: str,
+        *,
+        endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        credentials: Mapping[str, Mapping[str, str]] | None = None,
+        http: HttpClient | None = None,
+        clock: Clock = system_clock,
+        sleep: Sleep = asyncio.sleep,
+        random: Callable[[], float] = dice.random,
+        pace: Pace = PACE,
+    ) -> None:
+        self.network = NetworkClient(ExchangeRegistry.create(exchange, endpoints), credentials, http=http, clock=clock)
+        self.feeds: list[CandlesFeed] = []
+        self.sockets = WebSocketStrategy(self.network, sleep=sleep, random=random, pace=pace)
+        self.polling = RESTPollingStrategy(self.network, sleep=sleep, random=random, pace=pace)
+        self._strategy: Strategy | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._failure: BaseException | None = None
+        self._stopped = False
+        self._stopping = asyncio.Lock()
+        self._news = asyncio.Event()
+
+    def add(
+        self,
+        trading_pair: str,
+        interval: Interval | str = "1m",
+        max_records: int = 150,
+        *,
+        on_update: Callable[[CandleUpdate], object] | None = None,
+    ) -> CandlesFeed:
+        """One more feed of the group; in one that runs it begins at once, and its ``start`` waits for its history."""
+        return CandlesFeed(
+            self.network.adapter.id, trading_pair, interval, max_records, on_update=on_update, group=self
+        )
+
+    def remove(self, feed: CandlesFeed) -> None:
+        """End one feed of the group; the others go on."""
+        if feed in self.feeds:
+            self.feeds.remove(feed)
+            for strategy in (self.sockets, self.polling):
+                if feed.stream in strategy.streams:
+                    strategy.remove(feed.stream)
+            feed.end()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(
+        self, strategy: Strategy = "auto", *, timeout_s: float = 60.0, only: CandlesFeed | None = None
+    ) -> None:
+        """
+        Start all feeds, as ``CandlesFeed.start`` does.
+
+        In a group that runs already, wait for all of them, or for ``only`` one, which alone is
+        removed should it fail.
+        """
+        if self._stopped or (only is not None and only not in self.feeds):
+            raise Closed("this feed was stopped; make a new one")
+        first = self._task is None
+        if first:
+            self._choose(strategy)
+            self._task = asyncio.create_task(self._run())
+            self._task.add_done_callback(self._over)
+        try:
+            await self._begun(self.feeds if first or only is None else [only], timeout_s)
+        except BaseException:
+            if first or only is None:
+                await self._shut()
+            else:
+                self.remove(only)
+            raise
+
+    async def stop(self) -> None:
+        """Stop all feeds, as ``CandlesFeed.stop`` does."""
+        await self._shut()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+
+    def fail(self, error: BaseException) -> None:
+        """End all feeds with an error, which ``stop`` raises."""
+        if self._failure is None:
+            self._failure = error
+            log.error("%s: the feeds end: %r", self.network.adapter.id, error)
+        if self._task is not None:
+            self._task.cancel()
+        for feed in self.feeds:
+            feed.end()
+        self.look()
+
+    def join(self, feed: CandlesFeed) -> None:
+        """
+        Take a feed in.
+
+        Raises:
+            Closed: The group was stopped.
+            UnsupportedRequest: It runs with ``websocket``, and the exchange sends no such candles.
+        """
+        if self._stopped:
+            raise Closed("this group was stopped; make a new one")
+        if self._strategy is not None:
+            self._check(feed, self._strategy)
+            self._feed(feed, self._strategy)
+        self.feeds.append(feed)
+
+    def look(self) -> None:
+        """Have those who wait for history look whether it is there."""
+        self._news.set()
+
+    async def _begun(self, feeds: Sequence[CandlesFeed], timeout_s: float) -> None:
+        """Wait until the history of the feeds is there."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    self._news.clear()
+                    for feed in feeds:
+                        if feed.stream.failure is not None:
+                            raise feed.stream.failure
+                    if self._stopped or self._failure is not None:
+                        raise self._failure or Closed("the feed was stopped meanwhile")
+                    if all(feed.stream.began for feed in feeds):
+                        return
+                    await self._news.wait()
+        except TimeoutError:
+            raise RequestTimeout(f"{self.network.adapter.id}: no history within {timeout_s:g} s") from None
+
+    async def _shut(self) -> None:
+        """Stop everything; returns when nothing runs any more."""
+        self._stopped = True
+        self.look()
+        for feed in self.feeds:
+            feed.end()
+        async with self._stopping:
+            if self._task is not None and not self._task.done():
+                self._task.cancel()
+                await asyncio.wait({self._task})
+            await self.network.close()
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
+
+    def _choose(self, strategy: Strategy) -> None:
+        if strategy not in {"auto", "websocket", "polling"}:
+            raise InvalidInput(f"strategy is auto, websocket or polling, not {strategy!r}")
+        for feed in self.feeds:
+            self._check(feed, strategy)
+        self.sockets.fall_back = strategy == "auto"
+        for feed in self.feeds:
+            self._feed(feed, strategy)
+        self._strategy = strategy
+
+    def _feed(self, feed: CandlesFeed, strategy: Strategy) -> None:
+        listens = strategy != "polling" and feed.stream.live is not None
+        (self.sockets if listens else self.polling).add(feed.stream)
+
+    def _check(self, feed: CandlesFeed, strategy: Strategy) -> None:
+        if strategy == "websocket" and feed.stream.live is None:
+            adapter = self.network.adapter
+            sent = " ".join(each.value for each in adapter.live_intervals) or "none"
+            raise UnsupportedRequest(
+                f"{adapter.id} sends no candles for {feed.interval.value}; it sends {sent}; use auto or polling"
+            )
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.sockets.run())
+            tasks.create_task(self.polling.run())
+
+
+def _moment(value: datetime | int, name: str) -> Micros:
+    if isinstance(value, datetime):
+        return to_micros(value, name=name)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise InvalidRange(f"{name} is a datetime with a time zone or whole seconds, not {value!r}")
+    return value * SECOND

@@ -1,0 +1,81 @@
+"""What a feed says between its data, so that nobody takes a hole for silence."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from chandlery.core.candle import CandleData
+from chandlery.core.gaps import Gap, Span
+
+
+class Connected(Struct, frozen=True):
+    """Data can flow; ``attempt`` counts the connections so far, from 1."""
+
+    attempt: int
+
+
+class Reconnecting(Struct, frozen=True):
+    """The connection was lost, or given up, for this reason; a new one is being made."""
+
+    reason: str
+
+
+class Backfilled(Struct, frozen=True):
+    """The candles that open in ``span`` were fetched; they stand in the feed now."""
+
+    span: Span
+
+
+class Missing(Struct, frozen=True):
+    """Candles that should be there are not, and why."""
+
+    gap: Gap
+
+
+class Rejected(Struct, frozen=True):
+    """Something that came was not taken, with the beginning of what it was."""
+
+    reason: str
+    payload: str
+
+
+class Restated(Struct, frozen=True):
+    """The exchange has changed a candle after its close."""
+
+    before: CandleData
+    after: CandleData
+
+
+class Switched(Struct, frozen=True):
+    """The feed goes on by another strategy: ``websocket`` or ``polling``."""
+
+    strategy: str
+
+
+class Resyncing(Struct, frozen=True):
+    """There is no valid order book any more, for this reason; a new snapshot is on its way."""
+
+    reason: str
+
+
+class Resynced(Struct, frozen=True):
+    """There is a valid order book, after so many milliseconds without one."""
+
+    after_ms: float
+
+
+class Dropped(Struct, frozen=True):
+    """So many updates were dropped because they were not taken out in time."""
+
+    count: int
+
+
+Event: TypeAlias = (
+    Connected | Reconnecting | Backfilled | Missing | Rejected | Restated | Switched | Resyncing | Resynced | Dropped
+)
+"""Anything that is not data."""
+
+CandleUpdate: TypeAlias = CandleData | Event
+"""What a candles feed yields."""

@@ -1,0 +1,155 @@
+"""What a feed asks of an exchange, over the one HTTP client and the one kind of socket."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from urllib.parse import urlsplit
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.layout import CandleColumns
+from chandlery.adapter.live import Channel
+from chandlery.adapter.pages import rest_chunks
+from chandlery.core.book import BookUpdate
+from chandlery.core.candle import CandleData
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import HOUR, SECOND, Clock, Micros
+from chandlery.net.clock import system_clock
+from chandlery.net.http import HttpClient
+from chandlery.net.limiter import RateLimiter
+from chandlery.net.line_stream import LineStream
+from chandlery.net.tokens import Account, Accounts, Credentials
+from chandlery.net.ws import Socket, connect
+
+_ASK_CLOCK_EVERY = HOUR
+_STEPPED = 2 * SECOND
+"""By how much this machine's clock must have been set forward or back for the exchange's to be asked again."""
+
+
+class NetworkClient:
+    """
+    Candles, books and sockets of one exchange.
+
+    ``http`` and ``limiter`` may be shared with others; an HTTP client that it makes itself it also
+    closes. ``credentials`` are by exchange id, for those that answer only to who has signed in. ``clock`` is the machine's, and is corrected by what the exchange says the time is; ``ticks``
+    are seconds of a clock that nobody sets, by which it is seen that it was set meanwhile.
+    """
+
+    def __init__(
+        self,
+        adapter: ExchangeAdapter,
+        credentials: Credentials | None = None,
+        *,
+        http: HttpClient | None = None,
+        limiter: RateLimiter | None = None,
+        clock: Clock = system_clock,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.adapter = adapter
+        self._limiter = limiter or RateLimiter()
+        self._own = http is None
+        self._http = http or HttpClient(limiter=self._limiter)
+        self._client = Accounts(self._http, credentials).client(adapter)
+        self._clock = clock
+        self._offset: Micros = 0
+        self._asked_at: Micros | None = None
+        self._ticks = ticks
+        self._asked_ticks = 0.0
+        self._asking = asyncio.Lock()
+
+    async def now(self) -> Micros:
+        """What time it is at the exchange, which is asked every hour, and when this machine's clock was set."""
+        async with self._asking:
+            began = self._clock()
+            if self._asked_at is None or self._is_in_doubt(began - self._asked_at):
+                adapter = self.adapter
+                said = await self._client.ask(adapter.server_time_request(), adapter.clock, error_of=adapter.error)
+                ended = self._clock()
+                # Half of the way there and back; an answer may be a whole second early.
+                self._offset, self._asked_at = said - (began + ended) // 2, ended
+                self._asked_ticks = self._ticks()
+        return self.guess()
+
+    def _is_in_doubt(self, passed: Micros) -> bool:
+        """Whether the exchange's clock is to be asked again, when so much has passed by this machine's."""
+        really = round((self._ticks() - self._asked_ticks) * SECOND)
+        return abs(passed) > _ASK_CLOCK_EVERY or abs(passed - really) > _STEPPED
+
+    def guess(self) -> Micros:
+        """The same, by what was heard last."""
+        return self._clock() + self._offset
+
+    async def candles(self, symbol: str, interval: Interval, span: Span) -> list[CandleData]:
+        """
+        The candles that open in ``span``, oldest first; those that are final say so.
+
+        What lies before the oldest candle that the exchange answers for is left out.
+        """
+        now = await self.now()
+        adapter = self.adapter
+        oldest = adapter.oldest(interval, now)
+        if oldest is not None:
+            span = Span(max(span.start, oldest), span.end)
+        found: dict[Micros, CandleData] = {}
+        for chunk in rest_chunks(span, interval, chunk=adapter.page_size, longest=adapter.longest_request):
+            request = adapter.candles_request(symbol, interval, chunk)
+            rows = await self._client.fetch(
+                request, partial(adapter.candles, interval=interval), error_of=adapter.error
+            )
+            found |= {each.open_time: each for each in _candles(rows, interval, now - adapter.close_delay)}
+        return [found[opened] for opened in sorted(found) if span.holds(opened)]
+
+    async def book(self, symbol: str, depth: int) -> BookUpdate:
+        """The book by REST."""
+        adapter = self.adapter
+        request = adapter.book_request(symbol, depth)
+        return await self._client.fetch(
+            request, lambda body: adapter.book_snapshot(symbol, body), error_of=adapter.error
+        )
+
+    async def connect(self, channel: Channel, on_message: Callable[[bytes], object]) -> Socket | LineStream:
+        """An open socket; it takes its turn among all that connect to that host."""
+        adapter = self.adapter
+        handshake = adapter.handshake_request()
+        answer = None if handshake is None else (await self._client.send(handshake, error_of=adapter.error)).body
+        url = adapter.socket_url(channel, answer)
+        rules = adapter.socket
+        if rules.connects is not None:
+            await self._limiter.acquire(f"{urlsplit(url).netloc}/connects", (rules.connects,))
+        if adapter.streams_lines and channel is Channel.CANDLES:
+            return LineStream(
+                urlsplit(url).netloc,
+                adapter.stream_request,
+                on_message=on_message,
+                account=self._client if isinstance(self._client, Account) else None,
+                error_of=adapter.error,
+                idle_timeout_s=rules.idle_s,
+            )
+        return await connect(url, on_message=on_message, headers=adapter.socket_headers(), idle_timeout_s=rules.idle_s)
+
+    async def close(self) -> None:
+        """Close the HTTP connections that it has opened itself."""
+        if self._own:
+            await self._http.close()
+
+
+def _candles(rows: CandleColumns, interval: Interval, final_by: Micros) -> list[CandleData]:
+    size = len(rows.open_time)
+    nothing = [None] * size
+    columns = (
+        rows.open_time,
+        rows.open,
+        rows.high,
+        rows.low,
+        rows.close,
+        rows.volume,
+        rows.quote_asset_volume or nothing,
+        rows.count or nothing,
+        rows.taker_buy_volume or nothing,
+        rows.taker_buy_quote_volume or nothing,
+        [interval.step(interval.floor(opened)) <= final_by for opened in rows.open_time],
+    )
+    return [CandleData(*row) for row in zip(*columns, strict=True)]

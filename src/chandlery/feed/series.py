@@ -1,0 +1,250 @@
+"""One live series: what is taken into it, and what it lacks."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from enum import Enum
+from math import inf
+
+from msgspec import structs
+
+from chandlery.core.candle import CandleData
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import DAY, Clock, Micros
+
+
+class Verdict(Enum):
+    """What became of a candle."""
+
+    TAKEN = "taken"
+    REPEATED = "repeated"
+    """The same as what is there."""
+    OUTDATED = "outdated"
+    """Older than what is there, or than the oldest that is kept."""
+    CONTRADICTED = "contradicted"
+    """Both are closed and they differ in a price or the volume: the first one stays, unless it is restated."""
+    NOT_FINITE = "not_finite"
+    """A price or a volume is no number, is infinite, or the volume is negative."""
+    IMPOSSIBLE = "impossible"
+    """The high is not the highest price, or the low not the lowest."""
+    OFF_GRID = "off_grid"
+    """It opens where no candle of the interval does."""
+    EARLY = "early"
+    """It opens more than a day from now."""
+
+    @property
+    def is_reject(self) -> bool:
+        """Whether something is wrong with the candle itself."""
+        return self in _REJECTS
+
+
+_REJECTS = frozenset(set(Verdict) - {Verdict.TAKEN, Verdict.REPEATED, Verdict.OUTDATED})
+_TAKEN = Verdict.TAKEN
+
+
+def _never() -> Micros:
+    """Later than any candle."""
+    return 1 << 63
+
+
+def _ignored(verdict: Verdict, candle: CandleData) -> None:
+    """Nothing."""
+
+
+class DataProcessor:
+    """
+    The latest ``max_records`` candles of one series, each open once, in order.
+
+    A candle is taken if it can be one. Of two with the same open, a closed one beats a running one
+    and of two running ones the newer, which has traded more. A closed candle stays as it is; only
+    ``restate`` changes it. With ``next_closes`` a live candle is closed by the live one after it, for
+    exchanges that do not say so. ``clock`` is the exchange's, by which a live candle can be far too
+    early; nor may one be older than the oldest that is there. What is not taken ``on_refused`` is told; ``taken`` and ``counts``
+    say what became of all that came.
+    """
+
+    def __init__(
+        self,
+        interval: Interval,
+        max_records: int = 150,
+        *,
+        next_closes: bool = False,
+        clock: Clock = _never,
+        on_refused: Callable[[Verdict, CandleData], object] = _ignored,
+    ) -> None:
+        self.interval = interval
+        self.max_records = max_records
+        self.next_closes = next_closes
+        self.taken = 0
+        self.counts: Counter[Verdict] = Counter()
+        """How often each verdict but ``TAKEN`` was given."""
+        self._clock = clock
+        self._on_refused = on_refused
+        self._held: dict[Micros, CandleData] = {}
+        self._order: list[Micros] = []
+        self._absent: set[Micros] = set()
+        self._latest: Micros = -1
+        self._heard: Micros = -1
+        """The open of the latest candle that came live since the last interruption."""
+        self._whole: Micros = 0
+        """Up to here nothing is missing."""
+        self._step, self._anchor = interval.micros, interval.anchor
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @property
+    def candles(self) -> list[CandleData]:
+        """Oldest first."""
+        return [self._held[opened] for opened in self._order]
+
+    @property
+    def first(self) -> Micros | None:
+        """The open of the oldest candle."""
+        return self._order[0] if self._order else None
+
+    @property
+    def last(self) -> Micros | None:
+        """The open of the latest candle."""
+        return self._order[-1] if self._order else None
+
+    def held(self, opened: Micros) -> CandleData | None:
+        """The candle that opens then; ``None`` where there is none."""
+        return self._held.get(opened)
+
+    def process(self, candle: CandleData, *, fetched: bool = False) -> Sequence[CandleData]:
+        """
+        Take a candle; the candles that have changed by it, oldest first, and none where it was not taken.
+
+        One that was ``fetched`` says itself whether it is closed, and closes none before it.
+        """
+        opened = candle.open_time
+        if opened == self._latest and not fetched:
+            held = self._held[opened]
+            if not held.closed and candle.volume > held.volume and _wrong(candle) is None:  # as nearly all are
+                self._held[opened] = candle
+                self._heard = opened
+                self.taken += 1
+                return (candle,)
+        verdict = self.verdict(candle, fetched=fetched)
+        if verdict is not _TAKEN:
+            self.counts[verdict] += 1
+            self._on_refused(verdict, candle)
+            return ()
+        self.taken += 1
+        return self._added(candle, opened, fetched=fetched)
+
+    def interrupted(self) -> None:
+        """Live candles may have been missed: the next one closes none before it."""
+        self._heard = -1
+
+    def restate(self, candle: CandleData) -> CandleData | None:
+        """Put a closed candle in the place of a closed one that differs, and return that; else do nothing."""
+        held = self._held.get(candle.open_time)
+        if held is None or not (held.closed and candle.closed) or _core(held) == _core(candle) or _wrong(candle):
+            return None
+        self._held[candle.open_time] = candle
+        self.taken += 1
+        return held
+
+    def absent(self, opens: Iterable[Micros]) -> None:
+        """Note that the exchange has no candles there, so that they are not missed any more."""
+        self._absent.update(opens)
+
+    def missing(self, until: Micros) -> list[Micros]:
+        """
+        The opens whose candles end by ``until`` and are not there, or not closed.
+
+        They are searched from the oldest candle on, but not further back than ``max_records``.
+        """
+        if not self._order or self._whole >= until:
+            return []
+        opened = max(self._order[0], self._whole)
+        if until - opened > self.max_records * self.interval.longest:
+            opened = max(opened, self.interval.step(self.interval.floor(until), -self.max_records))
+        found = []
+        while (end := self.interval.step(opened)) <= until:
+            held = self._held.get(opened)
+            if not held.closed if held is not None else opened not in self._absent:
+                found.append(opened)
+            elif not found:
+                self._whole = end
+            opened = end
+        return found
+
+    def resume(self, now: Micros) -> Span:
+        """From the first candle that is not final, or not there, to the running one."""
+        running = self.interval.floor(now)
+        oldest = self.interval.step(running, 1 - self.max_records)
+        end = self.interval.step(running)
+        if not self._order:
+            return Span(oldest, end)
+        missing = self.missing(running)
+        return Span(max(missing[0] if missing else self._order[-1], oldest), end)
+
+    def verdict(self, candle: CandleData, *, fetched: bool = False) -> Verdict:
+        """What would become of a candle."""
+        wrong = _wrong(candle)
+        if wrong is not None:
+            return wrong
+        held = self._held.get(candle.open_time)
+        if held is None:
+            return self._verdict_of_new(candle.open_time, fetched=fetched)
+        if held == candle:
+            return Verdict.REPEATED
+        if held.closed:
+            if not candle.closed:
+                return Verdict.OUTDATED
+            return Verdict.REPEATED if _core(held) == _core(candle) else Verdict.CONTRADICTED
+        return _TAKEN if candle.closed or candle.volume >= held.volume else Verdict.OUTDATED
+
+    def _verdict_of_new(self, opened: Micros, *, fetched: bool) -> Verdict:
+        if (opened - self._anchor) % self._step if self._step else self.interval.floor(opened) != opened:
+            return Verdict.OFF_GRID
+        if not fetched and opened > self._clock() + DAY:
+            return Verdict.EARLY
+        too_many = not fetched or len(self._order) >= self.max_records
+        return Verdict.OUTDATED if too_many and self._order and opened < self._order[0] else _TAKEN
+
+    def _added(self, candle: CandleData, opened: Micros, *, fetched: bool) -> Sequence[CandleData]:
+        changed = [candle]
+        if opened > self._latest:
+            before = self._held.get(self._latest)
+            # One that was not heard live may have traded between the fetching and its end.
+            heard = self._heard == self._latest
+            if self.next_closes and not fetched and heard and before is not None and not before.closed:
+                before = self._held[self._latest] = structs.replace(before, closed=True)
+                changed = [before, candle]
+            self._latest = opened
+            self._order.append(opened)
+        elif opened not in self._held:
+            insort(self._order, opened)
+            self._whole = min(self._whole, opened)
+        if opened == self._latest and not fetched:
+            self._heard = opened
+        self._held[opened] = candle
+        self._absent.discard(opened)
+        self._forget()
+        return changed
+
+    def _forget(self) -> None:
+        while len(self._order) > self.max_records:
+            del self._held[self._order.pop(0)]
+        if self._absent:
+            self._absent = {each for each in self._absent if each > self._order[0]}
+
+
+def _core(candle: CandleData) -> tuple[float, ...]:
+    """What every exchange sends by REST and by socket; the other columns one of them may lack."""
+    return candle.open, candle.high, candle.low, candle.close, candle.volume
+
+
+def _wrong(candle: CandleData) -> Verdict | None:
+    low, high = candle.low, candle.high
+    if low <= candle.open <= high and low <= candle.close <= high and -inf < low and high < inf:
+        return None if 0.0 <= candle.volume < inf else Verdict.NOT_FINITE
+    numbers = (low, high, candle.open, candle.close)
+    return Verdict.IMPOSSIBLE if all(-inf < number < inf for number in numbers) else Verdict.NOT_FINITE

@@ -1,0 +1,188 @@
+"""Series that share a connection."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from chandlery.adapter.live import CandleStream, Channel
+from chandlery.core.errors import ChandleryError
+from chandlery.core.interval import Interval
+from chandlery.core.time import Micros
+from chandlery.feed.backoff import PACE, Pace
+from chandlery.feed.events import Connected, Event, Reconnecting
+from chandlery.feed.network import NetworkClient
+from chandlery.feed.pulse import Pulse
+from chandlery.feed.stream import LiveStream
+from chandlery.feed.uplink import Sleep, Uplink
+
+_MOST_DOUBLINGS = 5
+_SHOWN = 200
+
+
+class Filler(Protocol):
+    """What fetches the history of series, in the background."""
+
+    def start_filling(self, stream: LiveStream) -> None:
+        """Fill it, anew where that is under way."""
+        ...
+
+    def keep_filling(self, stream: LiveStream) -> None:
+        """Fill it, unless that is under way."""
+        ...
+
+
+class Bundle:
+    """The series of one connection, and what the connection tells."""
+
+    def __init__(
+        self,
+        network: NetworkClient,
+        filler: Filler,
+        *,
+        sleep: Sleep,
+        random: Callable[[], float],
+        pace: Pace = PACE,
+    ) -> None:
+        self.streams: list[LiveStream] = []
+        self.uplink = Uplink(network, Channel.CANDLES, self, sleep=sleep, random=random, pace=pace)
+        self.polling = False
+        """Whether the series are polled, since the connection brings no data."""
+        self.unclaimed = 0
+        """How many candles of symbols came that nobody wants."""
+        self._adapter = network.adapter
+        self._live_rows = network.adapter.live_rows
+        self._filler = filler
+        self._pace = pace
+        self._users: Counter[tuple[str, Interval]] = Counter()
+        self._sinks: dict[str, list[tuple[Interval, LiveStream]]] = {}
+        self._pulses: dict[LiveStream, Pulse] = {}
+        self._polled: dict[LiveStream, Micros] = {}
+        self._deaf: dict[LiveStream, tuple[int, int]] = {}
+        """Because of whom the connection was given up: how often, and what had been heard of it."""
+
+    @property
+    def subscribed(self) -> list[CandleStream]:
+        """What the connection is to send."""
+        return [CandleStream(*key) for key in self._users]
+
+    def subscriptions(self) -> Sequence[str]:
+        """Everything in it."""
+        return self._adapter.subscribe(self.subscribed)
+
+    def has_room(self, stream: LiveStream) -> bool:
+        """Whether the exchange allows one more on the connection."""
+        symbol, interval = _key(stream)
+        rules = self._adapter.socket
+        if (symbol, interval) in self._users:
+            return True
+        taken = rules.one_interval and any(known == symbol for known, _ in self._users)
+        return len(self._users) < rules.streams and not taken
+
+    def add(self, stream: LiveStream) -> Sequence[str]:
+        """Take in a series; the messages that subscribe to it, none where the connection sends it already."""
+        symbol, interval = _key(stream)
+        self._users[symbol, interval] += 1
+        # New lists: who hears a candle may add or remove series while the old ones are gone through.
+        self.streams = [*self.streams, stream]
+        self._sinks[symbol] = [*self._sinks.get(symbol, ()), (interval, stream)]
+        if self.uplink.connected:
+            self._listen(stream)
+        return [] if self._users[symbol, interval] > 1 else self._adapter.subscribe([CandleStream(symbol, interval)])
+
+    def remove(self, stream: LiveStream) -> Sequence[str]:
+        """Let a series go; the messages that end its subscription, none where another one needs it."""
+        symbol, interval = _key(stream)
+        self.streams = [each for each in self.streams if each is not stream]
+        self._sinks[symbol] = [sink for sink in self._sinks[symbol] if sink[1] is not stream]
+        if not self._sinks[symbol]:
+            del self._sinks[symbol]
+        self._pulses.pop(stream, None)
+        self._polled.pop(stream, None)
+        self._deaf.pop(stream, None)
+        stream.lost()
+        self._users[symbol, interval] -= 1
+        if self._users[symbol, interval]:
+            return []
+        del self._users[symbol, interval]
+        return self._adapter.subscribe([CandleStream(symbol, interval)], leave=True)
+
+    def on_up(self, attempt: int) -> None:
+        """Fill what was missed meanwhile, while the new data wait."""
+        self.say(Connected(attempt))
+        for stream in self.streams:
+            self._listen(stream)
+            self._filler.start_filling(stream)
+
+    def on_down(self, reason: str) -> None:
+        """What comes next has a hole before it; nobody has to wait for a connection to see the history."""
+        for stream in self.streams:
+            stream.lost()
+            if not stream.began:
+                self._filler.keep_filling(stream)
+        self.say(Reconnecting(reason))
+
+    def on_message(self, message: bytes) -> bool:
+        """Give each candle to its series."""
+        rows = self._live_rows(message)
+        for row in rows:
+            sinks = self._sinks.get(row.symbol)
+            if sinks is None:
+                self.unclaimed += 1
+                continue
+            for interval, stream in sinks:
+                if interval is row.interval:
+                    stream.take(row.candle)
+        return bool(rows)
+
+    def on_rejected(self, error: ChandleryError, message: bytes) -> None:
+        """Nobody knows of which series it was, so all are told."""
+        reason, payload = str(error), message[:_SHOWN]
+        for stream in self.streams:
+            stream.reject(reason, payload)
+
+    def is_silent(self, stream: LiveStream) -> bool:
+        """Whether it has been quiet for much longer than is usual for it."""
+        pulse = self._pulses.get(stream)
+        if pulse is None or not self.uplink.connected:
+            return False
+        return pulse.is_silent(stream.heard, asyncio.get_running_loop().time())
+
+    def give_up(self, stream: LiveStream) -> None:
+        """Make a new connection, since this one does not tell what happens there; next time, be more patient."""
+        self._deaf[stream] = (self._times_deaf(stream) + 1, stream.heard)
+        self.uplink.kick(f"no data of {stream.symbol} although there is news by REST")
+
+    def is_poll_due(self, stream: LiveStream, now: Micros) -> bool:
+        """Whether a minute, or its interval where that is shorter, has ended since it was last polled."""
+        turn = poll_interval(stream.interval).floor(now - self._adapter.close_delay)
+        if self._polled.get(stream) == turn:
+            return False
+        self._polled[stream] = turn
+        return True
+
+    def say(self, event: Event) -> None:
+        """Tell all series."""
+        for stream in self.streams:
+            stream.say(event)
+
+    def _listen(self, stream: LiveStream) -> None:
+        stream.up()
+        quiet_s = self._pace.quiet_s * 2 ** min(self._times_deaf(stream), _MOST_DOUBLINGS)
+        self._pulses[stream] = Pulse(asyncio.get_running_loop().time(), stream.heard, quiet_s=quiet_s)
+
+    def _times_deaf(self, stream: LiveStream) -> int:
+        times, heard = self._deaf.get(stream, (0, -1))
+        return times if heard == stream.heard else 0
+
+
+def poll_interval(interval: Interval) -> Interval:
+    """With the end of which a series is polled: a minute, for its running candle, or its own where that is shorter."""
+    return min(interval, Interval.MINUTE_1, key=lambda each: each.longest)
+
+
+def _key(stream: LiveStream) -> tuple[str, Interval]:
+    assert stream.live is not None  # noqa: S101  # those without are polled
+    return stream.live.symbol, stream.live.interval

@@ -1,0 +1,284 @@
+"""How live candles come: by socket, or by asking again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random as dice
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any
+
+from chandlery.core.errors import ChandleryError
+from chandlery.core.time import SECOND, Micros
+from chandlery.feed.backoff import PACE, Pace
+from chandlery.feed.events import Switched
+from chandlery.feed.network import NetworkClient
+from chandlery.feed.sockets import Bundle, poll_interval
+from chandlery.feed.stream import LiveStream
+from chandlery.feed.uplink import Sleep
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+FALL_BACK_AFTER = 3
+"""After how many connects in a row without data polling helps out."""
+_AT_ONCE = 16
+"""How many series are fetched at the same time."""
+
+
+class NetworkStrategy(ABC):
+    """
+    Keeps series fed while ``run`` runs, until it is cancelled; they can be added and removed at any time.
+
+    ``sleep`` and ``random`` (numbers from 0 to 1) are those that its waits are made of.
+    """
+
+    def __init__(
+        self,
+        network: NetworkClient,
+        streams: Iterable[LiveStream] = (),
+        *,
+        sleep: Sleep = asyncio.sleep,
+        random: Callable[[], float] = dice.random,
+        pace: Pace = PACE,
+    ) -> None:
+        self.network = network
+        self.streams: list[LiveStream] = []
+        self.pace = pace
+        self._sleep = sleep
+        self._random = random
+        self._gate = asyncio.Semaphore(_AT_ONCE)
+        self._tasks: asyncio.TaskGroup | None = None
+        self._jobs: dict[LiveStream, asyncio.Task[None]] = {}
+        self._not_before: dict[LiveStream, Micros] = {}
+        """When a series may be fetched again that could not be, or that still lacked something."""
+        self._delays: dict[LiveStream, Iterator[float]] = {}
+        for stream in streams:
+            self.add(stream)
+
+    @abstractmethod
+    def add(self, stream: LiveStream) -> None:
+        """Feed one more series."""
+
+    @abstractmethod
+    def remove(self, stream: LiveStream) -> None:
+        """Feed it no more."""
+
+    @abstractmethod
+    def _begin(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin to feed those that are there."""
+
+    async def run(self) -> None:
+        """Feed the series; ends only by being cancelled, or by an error that is a mistake of ours."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            try:
+                self._begin(tasks)
+                await asyncio.Event().wait()
+            finally:
+                self._tasks = None  # one that ends takes no more
+
+    async def fill(self, stream: LiveStream) -> None:
+        """Fill a series, in as many tries as it takes; what forbids the first one for good is its ``failure``."""
+        for wait_s in self.pace.delays(self._random):
+            try:
+                async with self._gate:
+                    await stream.fill()
+            except ChandleryError as error:
+                stream.reject(f"could not be filled: {error}", stream.symbol)
+                if not (error.retryable or stream.began):
+                    stream.fail(error)
+                    return
+            else:
+                return
+            await self._sleep(wait_s)
+
+    async def refresh(self, stream: LiveStream) -> None:
+        """Bring a series up to date by REST; where it still lacks something, it is to be asked for again later."""
+        news = False
+        try:
+            async with self._gate:
+                news = await stream.refresh()
+        except ChandleryError as error:
+            stream.reject(f"could not be fetched: {error}", stream.symbol)
+        now = self.network.guess()
+        if news or not stream.overdue(now):
+            self._delays.pop(stream, None)
+        if stream.overdue(now):
+            waits = self._delays.setdefault(stream, self.pace.delays(self._random))
+            self._not_before[stream] = now + round(next(waits) * SECOND)
+        else:
+            self._not_before.pop(stream, None)
+
+    def _spawn(self, stream: LiveStream, job: Coroutine[Any, Any, None]) -> None:
+        """Do something for a series in the background, in the place of what is being done for it."""
+        self._cancel(stream)
+        if self._tasks is None:
+            job.close()
+            return
+        task = self._jobs[stream] = self._tasks.create_task(job)
+        task.add_done_callback(lambda done: self._jobs.get(stream) is done and self._jobs.pop(stream))
+
+    def _cancel(self, stream: LiveStream) -> None:
+        if (job := self._jobs.pop(stream, None)) is not None:
+            job.cancel()
+
+    def _forget(self, stream: LiveStream) -> None:
+        self.streams.remove(stream)
+        self._cancel(stream)
+        self._not_before.pop(stream, None)
+        self._delays.pop(stream, None)
+
+
+class RESTPollingStrategy(NetworkStrategy):
+    """
+    Asks when there is something to be had: after each close, plus the exchange's delay.
+
+    Series of more than a minute are also asked for their running candle, once a minute.
+    """
+
+    def add(self, stream: LiveStream) -> None:
+        """Fill it once, then ask with each close."""
+        self.streams.append(stream)
+        if self._tasks is not None:
+            self._spawn(stream, self._poll(stream))
+
+    def remove(self, stream: LiveStream) -> None:
+        """Ask no more."""
+        self._forget(stream)
+
+    def _begin(self, tasks: asyncio.TaskGroup) -> None:
+        for stream in self.streams:
+            self._spawn(stream, self._poll(stream))
+
+    async def _poll(self, stream: LiveStream) -> None:
+        await self.fill(stream)
+        while stream.failure is None:
+            now = self.network.guess()
+            await self._sleep(max(self._next(stream, now) - now, 0) / SECOND)
+            await self.refresh(stream)
+
+    def _next(self, stream: LiveStream, now: Micros) -> Micros:
+        """When it is next to be asked for: after a close, or earlier where the last answer lacked something."""
+        every = poll_interval(stream.interval)
+        delay = self.network.adapter.close_delay
+        at = every.step(every.floor(now - delay)) + delay
+        return min(at, self._not_before.get(stream, at))
+
+
+class WebSocketStrategy(NetworkStrategy):
+    """
+    Listens, on as few connections as the exchange allows, and fetches what the sockets leave out.
+
+    With ``fall_back``, series whose connection brings no data are polled until it does again.
+    """
+
+    def __init__(
+        self,
+        network: NetworkClient,
+        streams: Iterable[LiveStream] = (),
+        *,
+        sleep: Sleep = asyncio.sleep,
+        random: Callable[[], float] = dice.random,
+        pace: Pace = PACE,
+        fall_back: bool = False,
+    ) -> None:
+        self.fall_back = fall_back
+        self.bundles: list[Bundle] = []
+        self._held: dict[Bundle, asyncio.Task[None]] = {}
+        super().__init__(network, streams, sleep=sleep, random=random, pace=pace)
+
+    def add(self, stream: LiveStream) -> None:
+        """Subscribe to it, on a connection that has room."""
+        self.streams.append(stream)
+        bundle = next((each for each in self.bundles if each.has_room(stream)), None)
+        if bundle is None:
+            bundle = Bundle(self.network, self, sleep=self._sleep, random=self._random, pace=self.pace)
+            self.bundles.append(bundle)
+            bundle.add(stream)
+            if self._tasks is not None:
+                self._hold(bundle, self._tasks)
+        else:
+            messages = bundle.add(stream)
+            if self._tasks is not None:
+                self._spawn(stream, self._join(bundle, stream, messages))
+
+    def remove(self, stream: LiveStream) -> None:
+        """Unsubscribe; a connection that serves nobody is closed."""
+        bundle = next(each for each in self.bundles if stream in each.streams)
+        messages = bundle.remove(stream)
+        self._forget(stream)
+        if not bundle.streams:
+            self.bundles.remove(bundle)
+            if (task := self._held.pop(bundle, None)) is not None:
+                task.cancel()
+        elif messages and self._tasks is not None:
+            self._tasks.create_task(self._tell(bundle, messages))
+
+    def start_filling(self, stream: LiveStream) -> None:
+        """Fill it in the background."""
+        self._spawn(stream, self.fill(stream))
+
+    def keep_filling(self, stream: LiveStream) -> None:
+        """The same, unless something is being done for it already."""
+        if stream not in self._jobs:
+            self.start_filling(stream)
+
+    def _begin(self, tasks: asyncio.TaskGroup) -> None:
+        for bundle in self.bundles:
+            self._hold(bundle, tasks)
+
+    def _hold(self, bundle: Bundle, tasks: asyncio.TaskGroup) -> None:
+        self._held[bundle] = tasks.create_task(self._keep(bundle))
+
+    async def _keep(self, bundle: Bundle) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(bundle.uplink.run())
+            tasks.create_task(self._watch(bundle))
+
+    async def _join(self, bundle: Bundle, stream: LiveStream, messages: Sequence[str]) -> None:
+        await self._tell(bundle, messages)
+        await self.fill(stream)
+
+    async def _tell(self, bundle: Bundle, messages: Sequence[str]) -> None:
+        try:
+            await bundle.uplink.send(messages)
+        except ChandleryError as error:
+            log.warning("%s: %s; the next connection subscribes", self.network.adapter.id, error)
+
+    async def _watch(self, bundle: Bundle) -> None:
+        while True:
+            await self._sleep(self.pace.watch_every_s)
+            self._look_after(bundle)
+
+    def _look_after(self, bundle: Bundle) -> None:
+        """Fetch what is overdue, ask REST where a socket is silent, and fall back or return."""
+        now = self.network.guess()
+        if self.fall_back and bundle.polling != (bundle.uplink.failures >= FALL_BACK_AFTER):
+            bundle.polling = not bundle.polling
+            bundle.say(Switched("polling" if bundle.polling else "websocket"))
+        for stream in bundle.streams:
+            if stream in self._jobs:
+                continue
+            if bundle.is_silent(stream):
+                self._spawn(stream, self._look_into(bundle, stream))
+            elif self._is_late(bundle, stream, now):
+                self._spawn(stream, self.refresh(stream))
+
+    async def _look_into(self, bundle: Bundle, stream: LiveStream) -> None:
+        """Ask REST about a silence; give the connection up if there was trade of which it did not tell."""
+        await self.refresh(stream)
+        if stream.is_unheard:
+            await self._sleep(self.pace.grace_s)
+            if stream.is_unheard:
+                bundle.give_up(stream)
+
+    def _is_late(self, bundle: Bundle, stream: LiveStream, now: Micros) -> bool:
+        if bundle.polling and bundle.is_poll_due(stream, now):
+            return True
+        if self._not_before.get(stream, now) > now:
+            return False
+        if not (stream.filled or bundle.polling):
+            return False
+        return stream.is_settling_due(now) or stream.overdue(now - round(self.pace.grace_s * SECOND))

@@ -1,0 +1,321 @@
+"""One connection to an exchange that is made anew as often as it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from math import inf
+from typing import Any, Protocol
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.live import Channel
+from chandlery.core.errors import ChandleryError, RateLimited
+from chandlery.feed.backoff import PACE, Pace
+from chandlery.feed.network import NetworkClient
+from chandlery.net.line_stream import LineStream
+from chandlery.net.ws import CloseReason, Socket
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+ROTATE_AT = 0.8
+"""After which part of a connection's life it is replaced at the earliest; the rest is for staggering."""
+_ROTATE_BY = 0.98
+_SPREAD_S = 0.25
+"""The longest pause that is made between two messages before a limit is reached."""
+_MOST_BAD = 20
+"""How many messages in a row may be unreadable before the connection is given up."""
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class Listener(Protocol):
+    """What an uplink tells, and what it asks."""
+
+    def subscriptions(self) -> Sequence[str]:
+        """The messages that subscribe to everything that is wanted now."""
+        ...
+
+    def on_up(self, attempt: int) -> None:
+        """Subscribed; data may have begun to flow."""
+        ...
+
+    def on_down(self, reason: str) -> None:
+        """The connection is lost, or given up."""
+        ...
+
+    def on_message(self, message: bytes) -> bool:
+        """Take a message; whether it held data."""
+        ...
+
+    def on_rejected(self, error: ChandleryError, message: bytes) -> None:
+        """What ``on_message`` raised."""
+        ...
+
+
+class Uplink:
+    """
+    A connection for one channel, kept up until ``run`` is cancelled.
+
+    It subscribes after each connect, pings and answers as the exchange demands, reconnects after
+    ever longer waits, and is replaced before the exchange cuts it, without a moment between the old
+    one and the new. ``failures`` counts the connects in a row after which no data came.
+    """
+
+    def __init__(
+        self,
+        network: NetworkClient,
+        channel: Channel,
+        listener: Listener,
+        *,
+        sleep: Sleep = asyncio.sleep,
+        random: Callable[[], float],
+        pace: Pace = PACE,
+    ) -> None:
+        self.failures = 0
+        self.attempts = 0
+        self.bad_messages = 0
+        """Messages that could not be read, or refused something."""
+        self.rotations = 0
+        self._network = network
+        self._adapter = network.adapter
+        self._channel = channel
+        self._listener = listener
+        self._sleep = sleep
+        self._random = random
+        self._pace = pace
+        self._line: _Line | None = None
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection now."""
+        return self._line is not None
+
+    def kick(self, reason: str) -> None:
+        """Give the connection up and make a new one."""
+        if self._line is not None:
+            self._line.give_up(reason)
+
+    async def send(self, messages: Sequence[str]) -> None:
+        """
+        Send, no faster than the exchange allows; without a connection nothing is sent, as connecting subscribes anew.
+
+        Raises:
+            ExchangeUnavailable: The exchange does not read.
+        """
+        if self._line is not None:
+            await self._line.send(messages)
+
+    async def run(self) -> None:
+        """Keep the connection up; ends only by being cancelled."""
+        waits = self._pace.delays(self._random)
+        while True:
+            reason, stable, pause_s = await self._live()
+            if stable:
+                waits = self._pace.delays(self._random)
+            wait_s = max(pause_s, next(waits))
+            log.warning("%s: %s; reconnecting in %.1f s", self._adapter.id, reason, wait_s)
+            self._listener.on_down(reason)
+            await self._sleep(wait_s)
+
+    def on_data(self) -> None:
+        """Note that a connection has brought data."""
+        self.failures = 0
+
+    def on_bad(self, error: ChandleryError, message: bytes) -> None:
+        """Note a message that could not be read."""
+        self.bad_messages += 1
+        self._listener.on_rejected(error, message)
+
+    async def _live(self) -> tuple[str, bool, float]:
+        """One life of a connection: why it ended, whether data had flowed for long, and the pause that was asked for."""
+        reason, pause_s, heard = "", 0.0, False
+        stable = False
+        try:
+            await self._open()
+            self._listener.on_up(self.attempts)
+            reason = await self._until_over()
+        except RateLimited as error:
+            reason, pause_s = str(error), error.retry_after_s or 0.0
+        except ChandleryError as error:
+            reason = str(error)
+        finally:
+            line, self._line = self._line, None
+            if line is not None:
+                stable, heard = line.flowed_s >= self._pace.stable_s, line.first_data.done()
+                await line.close()
+        if not heard:
+            self.failures += 1
+        return reason, stable, pause_s
+
+    async def _open(self) -> None:
+        """Connect, wait as long as the exchange wants, subscribe."""
+        self.attempts += 1
+        line = _Line(self, self._adapter, self._listener.on_message, self._sleep)
+        try:
+            line.socket = await self._network.connect(self._channel, line.take)
+            if self._adapter.socket.pause_s:
+                await self._sleep(self._adapter.socket.pause_s)
+            self._line = line
+            await line.send(self._listener.subscriptions())
+        except BaseException:
+            await line.close()
+            raise
+
+    async def _until_over(self) -> str:
+        """Ping until the connection is lost or given up, and replace it when it gets old; then why it ended."""
+        ping_s = self._adapter.socket.ping_every_s or inf
+        loop = asyncio.get_running_loop()
+        rotate_at = loop.time() + self._lifetime_s()
+        while (line := self._line) is not None:
+            left = min(ping_s, max(rotate_at - loop.time(), 0.0))
+            closed = line.closed
+            ends: set[asyncio.Future[Any]] = {closed, line.given_up}
+            await asyncio.wait(ends, timeout=None if left == inf else left, return_when=asyncio.FIRST_COMPLETED)
+            if line.given_up.done():
+                return line.given_up.result()
+            if closed.done():
+                over = closed.result()
+                if isinstance(over.error, RateLimited):
+                    raise over.error
+                return f"{over.cause} {over.code} {over.reason}".strip()
+            if loop.time() >= rotate_at:
+                rotate_at = loop.time() + (
+                    self._lifetime_s() if await self._replaced(line) else self._pace.rotate_again_s
+                )
+            elif (ping := self._adapter.ping()) is not None:
+                line.answer(ping)
+        return "closed"
+
+    def _lifetime_s(self) -> float:
+        """Seconds until a new connection is replaced, spread so that not all are at once."""
+        life_s = self._adapter.socket.lifetime_s
+        return inf if life_s is None else life_s * (ROTATE_AT + (_ROTATE_BY - ROTATE_AT) * self._random())
+
+    async def _replaced(self, old: _Line) -> bool:
+        """Replace a connection; it goes on until data come by the new one, and stays if there is none."""
+        try:
+            await self._open()
+        except ChandleryError as error:
+            log.warning("%s: could not replace a connection: %s", self._adapter.id, error)
+            self._line = old
+            return False
+        except BaseException:
+            self._line = old
+            raise
+        try:
+            self.rotations += 1
+            self._listener.on_up(self.attempts)
+            if self._line is not None:
+                await self._line.began(self._pace.overlap_s)
+        finally:
+            await old.close()
+        return True
+
+
+class _Line:
+    """One connection of an uplink: what comes by it is taken, and answered where the exchange demands that."""
+
+    def __init__(
+        self, uplink: Uplink, adapter: ExchangeAdapter, on_message: Callable[[bytes], bool], sleep: Sleep
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.socket: Socket | LineStream | None = None
+        self.given_up: asyncio.Future[str] = loop.create_future()
+        """Why it is to end, as soon as it is."""
+        self.first_data: asyncio.Future[float] = loop.create_future()
+        """When the first data came, by the clock of the loop."""
+        self._uplink = uplink
+        self._adapter = adapter
+        self._on_message = on_message
+        self._decode = adapter.decode if type(adapter).decode is not ExchangeAdapter.decode else None
+        self._sleep = sleep
+        self._sending = asyncio.Lock()
+        self._sent: deque[float] = deque()
+        """When the messages of the current window were sent."""
+        self._bad_run = 0
+        self._clock = loop.time
+        self._has_data = False
+
+    @property
+    def closed(self) -> asyncio.Future[CloseReason]:
+        """Why it ended, as soon as it has."""
+        assert self.socket is not None  # noqa: S101  # it is asked of connections that were opened
+        return self.socket.closed
+
+    @property
+    def flowed_s(self) -> float:
+        """For how long messages have come since the first data."""
+        if self.socket is None or not self.first_data.done():
+            return 0.0
+        return (self.socket.last_message_at or 0.0) - self.first_data.result()
+
+    def give_up(self, reason: str) -> None:
+        """Have it ended."""
+        if not self.given_up.done():
+            self.given_up.set_result(reason)
+
+    async def began(self, timeout_s: float) -> None:
+        """Wait for data, or the end."""
+        ends: set[asyncio.Future[Any]] = {self.first_data, self.closed}
+        await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+
+    async def close(self) -> None:
+        """Close it."""
+        if self.socket is not None:
+            await self.socket.close()
+
+    async def send(self, messages: Sequence[str]) -> None:
+        """Send one after the other, at the pace of the exchange."""
+        async with self._sending:
+            for message in messages:
+                await self._turn()
+                if self.socket is None or self.given_up.done() or self.socket.closed.done():
+                    return
+                self.socket.send(message)
+
+    async def _turn(self) -> None:
+        """
+        Wait until the exchange's limit allows one more message; answers and pings go beside it.
+
+        Short limits are spread evenly, for on the way messages draw nearer to each other.
+        """
+        limit = self._adapter.socket.messages
+        if limit is None:
+            return
+        if self._sent:
+            await self._until(self._sent[-1] + min(limit.seconds / limit.weight, _SPREAD_S))
+        while len(self._sent) >= limit.weight:
+            await self._until(self._sent.popleft() + limit.seconds)
+        self._sent.append(self._clock())
+
+    async def _until(self, moment: float) -> None:
+        if (wait_s := moment - self._clock()) > 0:
+            await self._sleep(wait_s)
+
+    def answer(self, message: str) -> None:
+        """Send a single message at once."""
+        if self.socket is not None:
+            self.socket.send(message)
+
+    def take(self, frame: bytes) -> None:
+        """Take a message."""
+        message = frame
+        try:
+            if self._decode is not None:
+                message = self._decode(frame)
+            if self._on_message(message):
+                if not self._has_data:
+                    self._has_data = True
+                    self.first_data.set_result(self._clock())
+                    self._uplink.on_data()
+                self._bad_run = 0
+            elif (answer := self._adapter.reply(message)) is not None:
+                self.answer(answer)
+        except ChandleryError as error:
+            self._bad_run += 1
+            self._uplink.on_bad(error, message)
+            if self._bad_run >= _MOST_BAD:
+                self.give_up(f"{_MOST_BAD} messages in a row could not be read, the last because: {error}")

@@ -1,0 +1,255 @@
+"""One live series, against a plain model."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from msgspec import structs
+
+from chandlery.core.candle import CandleData
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import DAY, MINUTE
+from chandlery.feed.series import DataProcessor, Verdict
+from support import micros
+
+START = micros(2025, 3, 12)
+numbers = st.floats(allow_nan=True, allow_infinity=True)
+
+
+def candle(place, volume=1.0, *, closed=False, close=2.0):
+    return CandleData(START + place * MINUTE, 1.0, 3.0, 1.0, close, volume, closed=closed)
+
+
+good = st.builds(
+    candle,
+    st.integers(-3, 8),
+    st.sampled_from([0.0, 1.0, 2.0]),
+    closed=st.booleans(),
+    close=st.sampled_from([1.0, 2.0]),
+)
+garbage = st.builds(CandleData, st.integers(START - 9, START + 9 * MINUTE), *[numbers] * 5, closed=st.booleans())
+
+
+class Against(RuleBasedStateMachine):
+    """A dictionary, the rules in plain words, and nothing kept twice."""
+
+    @initialize(most=st.integers(1, 6), next_closes=st.booleans())
+    def begin(self, most, next_closes):
+        self.refused = []
+        self.made = DataProcessor(
+            Interval.MINUTE_1, most, next_closes=next_closes, on_refused=lambda *each: self.refused.append(each)
+        )
+        self.most, self.next_closes = most, next_closes
+        self.model = {}
+        self.live = None
+        self.count = 0
+
+    @rule(given=st.one_of(good, garbage), fetched=st.booleans())
+    def process(self, given, fetched):
+        self.count += 1
+        before = dict(self.model)
+        verdict = self.expected(given, fetched=fetched)
+        latest = max(self.model, default=None)
+        if verdict is Verdict.TAKEN:
+            opened = given.open_time
+            newest = latest is None or opened > latest
+            if newest and self.next_closes and not fetched and latest is not None and self.live == latest:
+                self.model[latest] = structs.replace(self.model[latest], closed=True)
+            self.model[opened] = given
+            if not fetched and (newest or opened == latest):
+                self.live = opened
+            self.model = {each: self.model[each] for each in sorted(self.model)[-self.most :]}
+        changed = self.made.process(given, fetched=fetched)
+
+        expected = [each for opened, each in sorted(self.model.items()) if before.get(opened) != each]
+        if verdict is Verdict.TAKEN:
+            told = {each.open_time: each for each in changed}
+            assert expected == [each for each in changed if each.open_time in self.model]
+            assert given == told[given.open_time]
+        else:
+            assert [] == list(changed)
+            assert (verdict, repr(given)) == (self.refused[-1][0], repr(self.refused[-1][1]))
+
+    @rule(place=st.integers(-3, 8), volume=st.sampled_from([1.0, 5.0]))
+    def restate(self, place, volume):
+        new = candle(place, volume, closed=True)
+        held = self.model.get(new.open_time)
+        differs = held is not None and held.closed and held != new
+        if differs:
+            self.model[new.open_time] = new
+        assert (held if differs else None) == self.made.restate(new)
+        self.count += differs
+
+    @rule()
+    def interrupted(self):
+        self.live = None
+        self.made.interrupted()
+
+    def expected(self, given, *, fetched):
+        prices = (given.open, given.high, given.low, given.close)
+        if not all(map(math.isfinite, (*prices, given.volume))) or given.volume < 0:
+            return (
+                Verdict.IMPOSSIBLE
+                if all(map(math.isfinite, prices)) and not self.in_order(given)
+                else Verdict.NOT_FINITE
+            )
+        if not self.in_order(given):
+            return Verdict.IMPOSSIBLE
+        if given.open_time % MINUTE:
+            return Verdict.OFF_GRID
+        held = self.model.get(given.open_time)
+        kept = not fetched or len(self.model) == self.most
+        too_old = held is None and kept and bool(self.model) and given.open_time < min(self.model)
+        if held is None:
+            return Verdict.OUTDATED if too_old else Verdict.TAKEN
+        return self.expected_of_two(held, given)
+
+    @staticmethod
+    def expected_of_two(held, given):
+        if held == given:
+            return Verdict.REPEATED
+        if held.closed:
+            return Verdict.CONTRADICTED if given.closed else Verdict.OUTDATED
+        return Verdict.TAKEN if given.closed or given.volume >= held.volume else Verdict.OUTDATED
+
+    @staticmethod
+    def in_order(given):
+        return given.low <= min(given.open, given.close, given.high) and given.high >= max(given.open, given.close)
+
+    @invariant()
+    def same(self):
+        held = [each for _, each in sorted(self.model.items())]
+        assert held == self.made.candles
+        assert len(held) == len(self.made)
+        assert self.count == self.made.taken + self.made.counts.total()
+        assert min(self.model, default=None) == self.made.first
+        assert max(self.model, default=None) == self.made.last
+        until = START + 9 * MINUTE
+        grid = range(max(min(self.model, default=until), until - self.most * MINUTE), until, MINUTE)
+        lacking = [each for each in grid if each not in self.model or not self.model[each].closed]
+        assert lacking == self.made.missing(until) or not self.model
+
+
+TestAgainst = Against.TestCase
+TestAgainst.settings = settings(max_examples=120, stateful_step_count=25, deadline=None)
+
+
+@given(
+    st.permutations([candle(place, volume, closed=volume == 2.0) for place in range(4) for volume in (0.0, 1.0, 2.0)])
+)
+def test_any_order_ends_the_same(candles):
+    """Closed beats running, more beats less, and order says nothing."""
+    made = DataProcessor(Interval.MINUTE_1, 10)
+    for each in candles:
+        made.process(each, fetched=True)
+
+    assert [candle(place, 2.0, closed=True) for place in range(4)] == made.candles
+
+
+@given(st.lists(st.one_of(good, garbage)))
+def test_a_closed_candle_never_changes(candles):
+    """Whatever comes after it."""
+    made, closed = DataProcessor(Interval.MINUTE_1, 50), {}
+    for each in candles:
+        for changed in made.process(each):
+            if changed.closed:
+                assert changed == closed.setdefault(changed.open_time, changed)
+    held = {each.open_time: each for each in made.candles if each.closed}
+
+    assert closed == held
+
+
+def test_the_next_closes_only_what_was_heard_to_its_end():
+    """A fetched candle may have traded until its end; so may one before an interruption."""
+    made = DataProcessor(Interval.MINUTE_1, next_closes=True)
+    made.process(candle(0), fetched=True)
+    assert [candle(1)] == list(made.process(candle(1)))
+    assert [candle(1, closed=True), candle(2)] == list(made.process(candle(2)))
+    made.interrupted()
+    assert [candle(3)] == list(made.process(candle(3)))
+
+    assert [START, START + 2 * MINUTE] == made.missing(START + 3 * MINUTE)
+
+
+def test_what_is_missing():
+    """Holes and unfinished candles, until what the exchange lacks was noted; nothing before the oldest."""
+    made = DataProcessor(Interval.MINUTE_1, 10)
+    assert [] == made.missing(START)
+    for place in (2, 3, 6):
+        made.process(candle(place, closed=place != 3))
+    opens = [START + place * MINUTE for place in (3, 4, 5)]
+
+    assert opens == made.missing(START + 7 * MINUTE) == made.missing(START + 6 * MINUTE)
+    assert opens[:2] == made.missing(START + 5 * MINUTE)
+    made.absent(opens[1:])
+    assert opens[:1] == made.missing(START + 7 * MINUTE)
+    made.process(candle(3, closed=True))
+    assert [] == made.missing(START + 7 * MINUTE)
+    made.process(candle(0, closed=True), fetched=True)
+    assert [START + MINUTE] == made.missing(START + 7 * MINUTE)
+
+
+def test_a_long_absence_costs_nothing():
+    """After ten years, not more is missed than would be kept."""
+    made = DataProcessor(Interval.MINUTE_1, 5)
+    made.process(candle(0, closed=True))
+    later = START + 3650 * DAY
+
+    assert [later - left * MINUTE for left in (5, 4, 3, 2, 1)] == made.missing(later)
+    assert Span(later - 4 * MINUTE, later + MINUTE) == made.resume(later + 1)
+
+
+def test_where_to_resume():
+    """As many as are kept; then from the first that is not final, or else the last."""
+    made = DataProcessor(Interval.MINUTE_1, 4)
+    now = START + 5 * MINUTE + 1
+    assert Span(START + 2 * MINUTE, START + 6 * MINUTE) == made.resume(now)
+    for place in (2, 3, 4):
+        made.process(candle(place, closed=True))
+    assert Span(START + 4 * MINUTE, START + 6 * MINUTE) == made.resume(now)
+    made.process(candle(5))
+    assert Span(START + 5 * MINUTE, START + 6 * MINUTE) == made.resume(now)
+    assert Span(START + 5 * MINUTE, START + 8 * MINUTE) == made.resume(now + 2 * MINUTE)
+
+
+@pytest.mark.parametrize("interval", [Interval.MONTH_1, Interval.WEEK_1])
+def test_months_and_weeks_are_on_their_grid(interval):
+    """They open on the first, and on Mondays."""
+    made = DataProcessor(interval)
+    opened = interval.floor(START)
+
+    assert Verdict.TAKEN is made.verdict(structs.replace(candle(0), open_time=opened))
+    assert Verdict.OFF_GRID is made.verdict(candle(0))
+
+
+def test_columns_that_one_of_two_lacks():
+    """They are no contradiction, and no restatement."""
+    made = DataProcessor(Interval.MINUTE_1)
+    made.process(candle(0, closed=True))
+    other = structs.replace(candle(0, closed=True), quote_asset_volume=7.0)
+
+    assert Verdict.REPEATED is made.verdict(other)
+    assert made.restate(other) is None
+    assert [candle(0, closed=True)] == made.candles
+
+
+def test_times_that_cannot_be():
+    """A live candle is not older than the history, and not of next week; else one mistake would spoil the series."""
+    made = DataProcessor(Interval.MINUTE_1, clock=lambda: START)
+    made.process(candle(0, closed=True), fetched=True)
+    day = DAY // MINUTE
+
+    assert Verdict.OUTDATED is made.verdict(candle(-1))
+    assert Verdict.TAKEN is made.verdict(candle(-1), fetched=True)
+    assert Verdict.TAKEN is made.verdict(candle(day))
+    assert Verdict.EARLY is made.verdict(candle(day + 1))
+
+
+def test_which_verdicts_are_rejects():
+    """Those that say that something is wrong with the candle."""
+    rejects = {each for each in Verdict if each.is_reject}
+
+    assert rejects == {Verdict.CONTRADICTED, Verdict.NOT_FINITE, Verdict.IMPOSSIBLE, Verdict.OFF_GRID, Verdict.EARLY}

@@ -1,0 +1,235 @@
+"""One live series: what comes by socket and what is fetched, made into one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from chandlery.adapter.live import CandleStream
+from chandlery.core.candle import CandleData
+from chandlery.core.gaps import Gap, GapKind, Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import MINUTE, SECOND
+from chandlery.feed.events import Backfilled, Missing, Rejected, Restated
+from chandlery.feed.stream import LiveStream, consists, live_stream
+from chandlery.sim import SyntheticMarket
+from chandlery.sim.faults import Fault, FaultKind
+from feeding import Heard, Stopped, truth
+from support import micros
+
+START = micros(2025, 3, 12)
+SYMBOL = "BTCUSDT"
+
+
+@pytest.fixture
+def stream_of(network_of):
+    """Makes streams of minutes, and what hears them."""
+
+    def make(sim, interval=Interval.MINUTE_1, *, max_records=5, adapter=None):
+        heard = Heard()
+        network = network_of(sim, adapter)
+        begun = []
+        stream = LiveStream(
+            network, SYMBOL, interval, max_records=max_records, publish=heard, on_begun=lambda: begun.append(True)
+        )
+        return stream, heard
+
+    return make
+
+
+def minute(market, place, *, closed=True, part=1.0):
+    (candle,) = truth(market, SYMBOL, Interval.MINUTE_1, Span(START + place * MINUTE, START + place * MINUTE + 1))
+    return structs.replace(candle, closed=closed, volume=candle.volume * part)
+
+
+async def test_what_comes_early_waits(sim_of, stream_of, market):
+    """Until the history is there; then it follows without a seam, and once."""
+    clock = Stopped(START + 30 * SECOND)
+    stream, heard = stream_of(await sim_of(clock=clock))
+    stream.up()
+    for each in (minute(market, 0), minute(market, 1, closed=False, part=0.5), minute(market, 0, closed=False)):
+        stream.take(each)
+    assert [] == heard.updates
+    await stream.fill()
+
+    opens = [each.open_time for each in heard.of(CandleData)]
+    assert [START + place * MINUTE for place in (-4, -3, -2, -1, 0, 0, 1)] == opens
+    assert isinstance(heard.updates[5], Backfilled)
+    assert minute(market, 0) == heard.updates[6]
+    assert 3 == stream.heard
+    assert stream.filled
+    assert stream.began
+
+
+async def test_without_a_socket_nothing_is_let_in(sim_of, stream_of, market):
+    """Filled while no socket sends, what comes by the next one waits again."""
+    clock = Stopped(START + 30 * SECOND)
+    stream, heard = stream_of(await sim_of(clock=clock))
+    await stream.fill()
+    assert stream.began
+    assert not stream.filled
+    told = len(heard.updates)
+    stream.take(minute(market, 1, closed=False))
+    assert told == len(heard.updates)
+
+
+async def test_what_waits_is_bounded(sim_of, stream_of, market):
+    """The latest are kept; the others will be fetched."""
+    stream, _ = stream_of(await sim_of(clock=Stopped(START + 40 * MINUTE)), max_records=3)
+    for place in range(20):
+        stream.take(minute(market, place))
+
+    assert [START + place * MINUTE for place in (17, 18, 19)] == sorted(stream._waiting)
+
+
+async def test_the_rest_is_fetched(sim_of, stream_of, market):
+    """What should be final and is not, and the running candle."""
+    clock = Stopped(START + 30 * SECOND)
+    stream, _ = stream_of(await sim_of(clock=clock))
+    await stream.fill()
+    assert not stream.overdue(clock.now)
+    clock.now += 2 * MINUTE
+    assert stream.overdue(clock.now)
+    assert await stream.refresh()
+    assert not stream.overdue(clock.now)
+    assert (
+        truth(market, SYMBOL, Interval.MINUTE_1, Span(START - 2 * MINUTE, START + 2 * MINUTE))
+        == (stream.processor.candles[:4])
+    )
+
+
+@pytest.mark.parametrize("empty", [True, False])
+async def test_what_the_exchange_lacks(sim_of, stream_of, adapter_of, empty):
+    """It is given up when asked twice: at once if others follow and that may be, else when it cannot be late any more."""
+    halt = Span(START + MINUTE, START + 3 * MINUTE)
+    clock = Stopped(START + 30 * SECOND)
+    sim = await sim_of(clock=clock, market=SyntheticMarket(halts=[halt]))
+    stream, heard = stream_of(sim, adapter=adapter_of(sends_empty_candles=empty, settle=MINUTE))
+    await stream.fill()
+    clock.now = START + 3 * MINUTE + 30 * SECOND
+    for _ in range(2):
+        await stream.refresh()
+    kind = GapKind.HALT if empty else GapKind.NO_TRADES
+    gaps = [each.gap for each in heard.of(Missing)]
+    both = [
+        Gap(START + place * MINUTE, START + (place + 1) * MINUTE, kind, "asked twice, the exchange sent no candle")
+        for place in (1, 2)
+    ]
+    assert (both[:1] if empty else both) == gaps
+    clock.now += MINUTE // 2
+    await stream.refresh()
+    assert both == [each.gap for each in heard.of(Missing)]
+    assert not stream.overdue(clock.now - SECOND)
+
+
+async def test_a_candle_that_was_overtaken(sim_of, stream_of, adapter_of, market):
+    """Closed by the next one before its last trades had come, it is read again, and restated."""
+    clock = Stopped(START + 30 * SECOND)
+    adapter = adapter_of(live_closes=False)
+    stream, heard = stream_of(await sim_of(clock=clock), adapter=adapter)
+    stream.up()
+    await stream.fill()
+    clock.now = START + MINUTE + 30 * SECOND
+    stream.take(minute(market, 0, closed=False, part=0.9))
+    stream.take(minute(market, 1, closed=False, part=0.1))
+    wrong = heard.closed[-1]
+    assert (START, minute(market, 0).volume * 0.9) == (wrong.open_time, wrong.volume)
+    assert not stream.is_settling_due(clock.now)
+    stream.take(minute(market, 0, closed=False))
+    assert stream.is_settling_due(clock.now)
+    await stream.refresh()
+    assert [Restated(wrong, minute(market, 0))] == heard.of(Restated)
+    assert not stream.is_settling_due(clock.now)
+    assert 1 == sum(each.open_time == START for each in heard.closed)
+
+
+async def test_a_second_reading(sim_of, stream_of, adapter_of, market):
+    """Of exchanges that revise, each candle that closes from now on is read again; one that did not change is not told."""
+    clock = Stopped(START + 59 * SECOND)
+    stream, heard = stream_of(await sim_of(clock=clock), adapter=adapter_of(revises=True, settle=10 * SECOND))
+    stream.up()
+    await stream.fill()
+    stream.take(minute(market, 0))
+    assert {START: START + 70 * SECOND} == stream._to_settle
+    clock.now = START + 75 * SECOND
+    assert stream.is_settling_due(clock.now)
+    await stream.refresh()
+    assert [] == heard.of(Restated)
+    assert {} == stream._to_settle
+
+
+async def test_trade_that_the_socket_did_not_tell(sim_of, stream_of, market):
+    """Only what was fetched after the filling counts, and only until the socket is heard."""
+    clock = Stopped(START + 10 * SECOND)
+    stream, _ = stream_of(await sim_of(clock=clock))
+    stream.up()
+    await stream.fill()
+    await stream.refresh()
+    assert not stream.is_unheard
+    clock.now += 30 * SECOND
+    await stream.refresh()
+    assert stream.is_unheard
+    stream.take(minute(market, 0, closed=False))
+    assert not stream.is_unheard
+    stream.lost()
+    assert not stream.is_unheard
+
+
+async def test_what_is_wrong_is_told(sim_of, stream_of, market):
+    """With its reason, and the beginning of what it was."""
+    stream, heard = stream_of(await sim_of(clock=Stopped(START + 30 * SECOND)))
+    stream.up()
+    await stream.fill()
+    stream.take(structs.replace(minute(market, 0), high=0.0))
+    stream.take(structs.replace(minute(market, -1), volume=1e9))
+    stream.reject("why", "x" * 1000)
+
+    assert ["impossible", "contradicted", "why"] == [each.reason for each in heard.of(Rejected)]
+    assert "x" * 200 == heard.of(Rejected)[-1].payload
+    assert minute(market, -1) == stream.processor.held(START - MINUTE)
+
+
+async def test_a_hole_in_the_finer_ones(sim_of, stream_of, adapter_of, market):
+    """The running candle is made of the finer ones that were fetched, and goes on from there."""
+    clock = Stopped(START + 7 * MINUTE + 30 * SECOND)
+    adapter = adapter_of(live_intervals={Interval.MINUTE_1: "1m"})
+    sim = await sim_of(Fault(FaultKind.DUPLICATE, "nothing"), clock=clock)
+    stream, heard = stream_of(sim, Interval.HOUR_1, max_records=3, adapter=adapter)
+    assert CandleStream(SYMBOL, Interval.MINUTE_1) == stream.live
+    stream.up()
+    await stream.fill()
+    stream.take(minute(market, 7))
+    parts = truth(market, SYMBOL, Interval.MINUTE_1, Span(START, START + 8 * MINUTE))
+    running = heard.of(CandleData)[-1]
+
+    assert pytest.approx(sum(each.volume for each in parts)) == running.volume
+    assert (START, parts[0].open, parts[-1].close, False) == (
+        running.open_time,
+        running.open,
+        running.close,
+        running.closed,
+    )
+
+
+def test_which_stream_feeds_an_interval():
+    """Its own, or else the longest of which it consists; none where there is none."""
+    sent = [Interval.MINUTE_1, Interval.MINUTE_5, Interval.DAY_1, Interval.HOUR_4]
+    found = {each: live_stream(sent, SYMBOL, each) for each in Interval}
+
+    assert CandleStream(SYMBOL, Interval.MINUTE_5) == found[Interval.MINUTE_5] == found[Interval.MINUTE_15]
+    assert CandleStream(SYMBOL, Interval.HOUR_4) == found[Interval.HOUR_8]
+    assert CandleStream(SYMBOL, Interval.DAY_1) == found[Interval.WEEK_1] == found[Interval.MONTH_1]
+    assert found[Interval.SECOND_1] is None
+    assert live_stream([], SYMBOL, Interval.DAY_1) is None
+
+
+@given(st.sampled_from(list(Interval)), st.sampled_from(list(Interval)), st.integers(0, 4_000_000_000))
+def test_consists_of_whole_ones(interval, finer, second):
+    """Where it says so, the longer one begins and ends with a finer one, at any time."""
+    opened = interval.floor(second * SECOND)
+    if consists(interval, finer):
+        assert opened == finer.floor(opened)
+        assert interval.step(opened) == finer.floor(interval.step(opened))
+        assert finer is not interval
