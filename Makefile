@@ -5,6 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 READY := .venv/.ready
+PEERS := .venv-bench/.ready
 
 export UV_PYTHON_DOWNLOADS := never
 
@@ -18,6 +19,10 @@ setup: $(READY) ## Set up .venv from the locks (every other target does so too)
 # Again when a lock, the project's own data or the set-up itself changes.
 $(READY): requirements/dev.txt requirements/uv.txt pyproject.toml scripts/setup
 	@scripts/setup
+
+# What the benchmarks compare with stays apart from what is measured.
+$(PEERS): requirements/bench.txt requirements/uv.txt scripts/setup
+	@scripts/setup bench
 
 demo: $(READY) ## A year of candles from an offline exchange, cold and warm
 	@$(BIN)/python -m chandlery.cli.demo
@@ -39,7 +44,7 @@ types: $(READY) ## Static types, strictly
 contracts: $(READY) ## Who may import whom
 	@$(BIN)/lint-imports --no-cache
 
-bench: $(READY) ## Ratios to hand-written pipelines, in one run
+bench: $(READY) $(PEERS) ## Ratios to hand-written code and to other libraries, in one run
 	@$(BIN)/python bench/run.py
 
 docs: $(READY) ## The links, the names page and the code blocks of the documentation
@@ -49,5 +54,5 @@ lock: ## Resolve the locks anew
 	@scripts/lock
 
 clean: ## Remove everything that was built, the environment included
-	rm -rf .venv dist build site .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage
+	rm -rf .venv .venv-bench dist build site .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

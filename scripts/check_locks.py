@@ -57,6 +57,7 @@ def main(project: Path = PROJECT) -> int:
     asked = {
         "runtime.txt": runtime,
         "dev.txt": [*runtime, *data["dependency-groups"]["dev"], *data["build-system"]["requires"]],
+        "bench.txt": data["dependency-groups"]["bench"],
         "uv.txt": ["uv"],
     }
     locks = {name: (project / "requirements" / name).read_text() for name in asked}

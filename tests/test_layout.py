@@ -22,6 +22,12 @@ TESTED_IN: dict[str, str] = {
     "history/async_manager.py": "history/test_manager.py",
     "history/execute.py": "history/test_manager.py",
     "history/series.py": "history/test_manager.py",
+    # The open connection, which only ``connect`` makes.
+    "net/connection.py": "net/test_ws.py",
+    # The registry of the wires.
+    "sim/wires/__init__.py": "sim/test_wires.py",
+    # A book and its connection have no behaviour but through a feed.
+    "feed/book_stream.py": "feed/test_book_feed.py",
     # What the clients share.
     "history/interfaces.py": "history/test_factory.py",
     "history/native.py": "history/test_rest.py",
@@ -113,7 +119,7 @@ def test_tests_say_what_they_show(file):
 
 
 _TEXT = {".py", ".md", ".toml", ".txt", ".cfg", ".yml", ".yaml", ".json", ""}
-_BUILT = {".git", ".venv", ".make", "dist", "build", "site", "__pycache__"}
+_BUILT = {".git", ".venv", ".venv-bench", ".make", "dist", "build", "site", "__pycache__"}
 
 
 def _texts() -> list[Path]:

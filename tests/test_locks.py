@@ -60,11 +60,12 @@ def test_a_requirement_that_the_lock_misses_is_found(check_locks, requirement, m
     assert met == (not list(check_locks.unmet_by(GOOD, [requirement])))
 
 
-def test_a_dependency_added_without_locking_is_found(check_locks, project, tmp_path, capsys):
-    """A new dependency in pyproject.toml fails the check until ``make lock``."""
+@pytest.mark.parametrize("group", ["dependencies = [", "bench = ["])
+def test_a_dependency_added_without_locking_is_found(check_locks, project, tmp_path, capsys, group):
+    """A new dependency in pyproject.toml, be it of the benchmarks alone, fails the check until ``make lock``."""
     shutil.copytree(project / "requirements", tmp_path / "requirements")
     text = (project / "pyproject.toml").read_text()
-    (tmp_path / "pyproject.toml").write_text(text.replace("dependencies = [", 'dependencies = [\n  "left-pad>=1",', 1))
+    (tmp_path / "pyproject.toml").write_text(text.replace(f"\n{group}", f'\n{group}\n  "left-pad>=1",', 1))
 
     assert check_locks.main(tmp_path) == 1
     assert "'left-pad>=1' is not met" in capsys.readouterr().out

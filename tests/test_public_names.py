@@ -58,7 +58,7 @@ def test_name_imports_from_where_it_is_said_to_live(documented, name):
     module, _ = documented[name]
     home = importlib.import_module(module)
 
-    assert getattr(home, "ExchangeAdapter" if name == "BaseAdapter" else name) is getattr(chandlery, name)
+    assert getattr(home, chandlery._OWN_NAME.get(name, name)) is getattr(chandlery, name)
 
 
 def test_type_checkers_see_the_same_names(project):

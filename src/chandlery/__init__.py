@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chandlery.adapter.base import ExchangeAdapter as BaseAdapter
+    from chandlery.adapter.capabilities import Capabilities
     from chandlery.adapter.registry import ExchangeRegistry
+    from chandlery.core.book import BookUpdate
     from chandlery.core.candle import CandleData
     from chandlery.core.errors import ChandleryError, IncompleteData
     from chandlery.core.gaps import Gap, GapKind, Span
-    from chandlery.core.instrument import Instrument, MarketType
+    from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
     from chandlery.core.interval import Interval
     from chandlery.core.provenance import Event, EventKind, Provenance, SourceSpan
     from chandlery.core.query import (
@@ -27,6 +29,25 @@ if TYPE_CHECKING:
         DataProvider,
         DataSource,
     )
+    from chandlery.feed.audit import BookAudit
+    from chandlery.feed.book_feed import BookGroup, OrderBookFeed
+    from chandlery.feed.book_stream import LiveBook as OrderBook
+    from chandlery.feed.candles_feed import CandlesFeed, FeedGroup
+    from chandlery.feed.events import (
+        Backfilled,
+        Connected,
+        Dropped,
+        Missing,
+        Reconnecting,
+        Rejected,
+        Restated,
+        Resynced,
+        Resyncing,
+        Switched,
+    )
+    from chandlery.feed.network import NetworkClient
+    from chandlery.feed.series import DataProcessor
+    from chandlery.feed.strategies import NetworkStrategy, RESTPollingStrategy, WebSocketStrategy
     from chandlery.history.async_manager import AsyncDataSourceManager
     from chandlery.history.factory import DataClientFactory
     from chandlery.history.funding import BinanceFundingRateClient
@@ -42,45 +63,91 @@ __all__ = [
     "FUNDING_RATE_DTYPES",
     "OUTPUT_DTYPES",
     "AsyncDataSourceManager",
+    "Backfilled",
     "BaseAdapter",
     "BinanceFundingRateClient",
+    "BookAudit",
+    "BookGroup",
+    "BookUpdate",
     "CandleData",
     "CandleQuery",
+    "CandlesFeed",
+    "Capabilities",
     "ChandleryError",
     "ChartType",
+    "Connected",
     "DataClientFactory",
     "DataClientInterface",
+    "DataProcessor",
     "DataProvider",
     "DataSource",
     "DataSourceManager",
+    "Dropped",
     "Event",
     "EventKind",
     "ExchangeRegistry",
+    "FeedGroup",
     "FetchResult",
     "Gap",
     "GapKind",
     "IncompleteData",
     "Instrument",
     "Interval",
+    "Listing",
+    "ListingStatus",
     "MarketType",
+    "Missing",
+    "NetworkClient",
+    "NetworkStrategy",
+    "OrderBook",
+    "OrderBookFeed",
     "Provenance",
+    "RESTPollingStrategy",
+    "Reconnecting",
+    "Rejected",
     "RestDataClient",
+    "Restated",
+    "Resynced",
+    "Resyncing",
     "SourceSpan",
     "Span",
+    "Switched",
     "UnifiedCacheManager",
     "VisionDataClient",
+    "WebSocketStrategy",
 ]
 
 _MODULES = {
     "adapter.base": ("BaseAdapter",),
+    "adapter.capabilities": ("Capabilities",),
     "adapter.registry": ("ExchangeRegistry",),
+    "core.book": ("BookUpdate",),
     "core.candle": ("CandleData",),
     "core.errors": ("ChandleryError", "IncompleteData"),
     "core.gaps": ("Gap", "GapKind", "Span"),
-    "core.instrument": ("Instrument", "MarketType"),
+    "core.instrument": ("Instrument", "Listing", "ListingStatus", "MarketType"),
     "core.interval": ("Interval",),
     "core.provenance": ("Event", "EventKind", "Provenance", "SourceSpan"),
     "core.query": ("FUNDING_RATE_DTYPES", "OUTPUT_DTYPES", "CandleQuery", "ChartType", "DataProvider", "DataSource"),
+    "feed.audit": ("BookAudit",),
+    "feed.book_feed": ("BookGroup", "OrderBookFeed"),
+    "feed.book_stream": ("OrderBook",),
+    "feed.candles_feed": ("CandlesFeed", "FeedGroup"),
+    "feed.events": (
+        "Backfilled",
+        "Connected",
+        "Dropped",
+        "Missing",
+        "Reconnecting",
+        "Rejected",
+        "Restated",
+        "Resynced",
+        "Resyncing",
+        "Switched",
+    ),
+    "feed.network": ("NetworkClient",),
+    "feed.series": ("DataProcessor",),
+    "feed.strategies": ("NetworkStrategy", "RESTPollingStrategy", "WebSocketStrategy"),
     "history.async_manager": ("AsyncDataSourceManager",),
     "history.factory": ("DataClientFactory",),
     "history.funding": ("BinanceFundingRateClient",),
@@ -91,8 +158,10 @@ _MODULES = {
     "storage.arrow_cache": ("UnifiedCacheManager",),
 }
 _HOME = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
-_OWN_NAME = {"BaseAdapter": "ExchangeAdapter"}
+_OWN_NAME = {"BaseAdapter": "ExchangeAdapter", "OrderBook": "LiveBook"}
 """Names that the module spells differently."""
+_KNOWN_BY = {"DataProvider": "adapter.registry"}
+"""Names that are whole only once another module is loaded."""
 
 
 def __getattr__(name: str) -> Any:
@@ -101,6 +170,8 @@ def __getattr__(name: str) -> Any:
 
         value: Any = version("chandlery")
     elif name in _HOME:
+        if name in _KNOWN_BY:
+            importlib.import_module(f"{__name__}.{_KNOWN_BY[name]}")
         value = getattr(importlib.import_module(_HOME[name]), _OWN_NAME.get(name, name))
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

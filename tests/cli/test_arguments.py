@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from chandlery.cli import arguments
 from chandlery.core.errors import InvalidInput, InvalidRange, UnknownName
 from chandlery.core.instrument import MarketType
+from chandlery.core.query import DataProvider
 from chandlery.sim.faults import FaultKind
 
 
@@ -62,6 +63,18 @@ def test_markets(texts, expected):
     assert {expected} == {arguments.market(text) for text in texts}
 
 
+def test_an_exchange_names_provider_and_market():
+    """By its id, also in a published spelling; without one it is Binance and the market says which."""
+    assert (DataProvider.BINANCE, MarketType.SPOT) == arguments.exchange("", "")
+    assert (DataProvider.BINANCE, MarketType.FUTURES_COIN) == arguments.exchange("", "cm")
+    assert (DataProvider("OKX"), MarketType.FUTURES_USDT) == arguments.exchange("okx_perpetual", "")
+    assert arguments.exchange("gate_spot", "") == arguments.exchange("gate_io_spot", "")
+    with pytest.raises(InvalidInput, match="leave out --market um"):
+        arguments.exchange("okx_perpetual", "um")
+    with pytest.raises(UnknownName, match=r"one of .*okx_spot"):
+        arguments.exchange("okx", "")
+
+
 @pytest.mark.parametrize("parse", [arguments.market, arguments.chart_type, arguments.source])
 def test_unknown_names_are_refused_with_the_known(parse):
     """The message lists what there is."""
@@ -83,7 +96,7 @@ def test_endpoints():
         ('{"binance_spot"', "not JSON like"),
         ('["binance_spot"]', "not JSON like"),
         ('{"binance_spot": {"rest": 1}}', "not JSON like"),
-        ('{"binance_spt": {}}', "binance_spt; there is binance_"),
+        ('{"binance_spt": {}}', "binance_spt; there is "),
         ('{"binance_spot": {"rest": "localhost:80"}}', "not a URL"),
     ],
 )

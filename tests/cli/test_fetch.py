@@ -37,7 +37,7 @@ def test_without_output_there_is_a_table_and_an_account(fetch):
     code, out, err = fetch("BTCUSDT", "1h", *DAY_1)
 
     assert (0, "") == (code, err)
-    assert "BTCUSDT 1h, SPOT KLINES: 24 candles" in out
+    assert "BTCUSDT 1h, BINANCE SPOT KLINES: 24 candles" in out
     assert "2024-01-01T00:00:00Z" in out
     assert "2024-01-01T23:00:00Z" in out
     assert "2024-01-02T00:00:00Z" not in out
@@ -76,7 +76,7 @@ def test_funding(fetch, tmp_path):
     code, out, err = fetch("BTCUSDT", "--type", "funding", "--market", "um", *DAY_1)
 
     assert (0, "") == (code, err)
-    assert "BTCUSDT, FUTURES_USDT FUNDING_RATE: 3 rows" in out
+    assert "BTCUSDT, BINANCE FUTURES_USDT FUNDING_RATE: 3 rows" in out
 
 
 def test_dates_without_a_zone_are_utc_and_offsets_count(fetch, tmp_path):
@@ -231,3 +231,17 @@ def _read_all(end):
         pass
     os.close(end)
     return b"".join(parts).decode()
+
+
+def test_any_exchange(chandlery, exchange, tmp_path):
+    """``--exchange`` takes any id; the rows of one market are the same wherever they come from."""
+    rows = {}
+    for name, symbol in (("binance_spot", "BTCUSDT"), ("okx_spot", "BTC-USDT"), ("htx_spot", "BTC-USDT")):
+        path = tmp_path / f"{name}.csv"
+        span = ("--start", "2025-01-01", "--end", "2025-01-01T03:00", "--cache-dir", tmp_path)
+        code, _, err = chandlery("fetch", symbol, "1h", "--exchange", name, *span, "-o", path)
+        assert 0 == code, err
+        rows[name] = [line.split(",")[:6] for line in path.read_text().splitlines()[1:]]
+
+    assert 3 == len(rows["binance_spot"])
+    assert rows["binance_spot"] == rows["okx_spot"] == rows["htx_spot"]

@@ -83,7 +83,7 @@ def test_serves_recorded_files(served, chandlery, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--exchange", "kraken_spot"), "there is binance_spot"),
+        (("--exchange", "nowhere_spot"), "is not offline; there is ascendex_spot, binance_inverse"),
         (("--data", "missing"), "there is no folder"),
         (("--data", ".", "--synthetic", "1"), "not both"),
         (("--fault", "nope"), "there is too_many_requests"),

@@ -8,6 +8,8 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser
 
+from chandlery.adapter.registry import ExchangeRegistry
+
 PROJECT = Path(__file__).resolve().parent.parent.parent
 PAGES = [PROJECT / "README.md", *sorted(PROJECT.glob("docs/**/*.md"))]
 
@@ -18,5 +20,12 @@ def test_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     document = Sybil(parsers=[PythonCodeBlockParser()], path=str(page.parent)).parse(page)
 
-    for example in document.examples():
-        example.evaluate()
+    ExchangeRegistry.names()
+    known = dict(ExchangeRegistry._adapters)
+    try:
+        for example in document.examples():
+            example.evaluate()
+    finally:
+        # What a page registers is forgotten after it, so that no other test meets it.
+        ExchangeRegistry._adapters.clear()
+        ExchangeRegistry._adapters.update(known)

@@ -14,7 +14,7 @@ import msgspec
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import InvalidInput, InvalidRange, UnknownName
 from chandlery.core.instrument import MarketType
-from chandlery.core.query import ChartType, DataSource
+from chandlery.core.query import ChartType, DataProvider, DataSource
 
 if TYPE_CHECKING:
     from chandlery.sim.faults import Fault
@@ -60,6 +60,22 @@ def moment(text: str, option: str) -> datetime:
 def market(text: str) -> MarketType:
     """The market of that name."""
     return _named(text, "--market", MARKETS)
+
+
+def exchange(text: str, market_name: str) -> tuple[DataProvider, MarketType]:
+    """
+    Provider and market of an exchange id, or of one of Binance's markets where there is none.
+
+    Raises:
+        InvalidInput: For both, which might contradict each other.
+        UnknownName: For another id; the message lists those that there are.
+    """
+    if not text:
+        return DataProvider.BINANCE, market(market_name or "spot")
+    if market_name:
+        raise InvalidInput(f"--exchange {text} names the market already; leave out --market {market_name}")
+    adapter = ExchangeRegistry.get(text)
+    return adapter.provider, adapter.market_type
 
 
 def chart_type(text: str) -> ChartType:

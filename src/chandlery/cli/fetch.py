@@ -17,7 +17,7 @@ from chandlery.core.errors import InvalidInput, UnknownInterval
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import Provenance
-from chandlery.core.query import ChartType, DataSource
+from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.core.time import to_datetime
 from chandlery.net.clock import system_clock
 
@@ -36,6 +36,7 @@ class _Job(Struct, frozen=True):
     interval: Interval
     start: datetime
     end: datetime
+    provider: DataProvider
     market: MarketType
     chart_type: ChartType
     source: DataSource
@@ -52,7 +53,8 @@ def fetch(
     *,
     start: str = typer.Option(help="First moment: 2024-01-01 or 2024-01-01T12:00, UTC unless it ends in Z or an offset.", show_default=False),
     end: str = typer.Option("", help="Moment after the last, written alike.", show_default="now"),
-    market: str = typer.Option("spot", help="spot; um (or usdm, linear); cm (or coinm, inverse)."),
+    exchange: str = typer.Option("", "--exchange", "-e", help="An id of chandlery exchanges, e.g. okx_perpetual.", show_default="Binance's market"),
+    market: str = typer.Option("", help="Of Binance: spot; um (or usdm, linear); cm (or coinm, inverse).", show_default="spot"),
     chart_type: str = typer.Option("klines", "--type", help="klines or funding."),
     source: str = typer.Option("auto", help="auto: cache, archive, then REST. rest or vision (the archive): that alone."),
     file: Path | None = typer.Option(None, "--output", "-o", help="Write .parquet, .csv, .arrow or .feather.", show_default=False),
@@ -71,12 +73,14 @@ def fetch(
     if on_missing not in _ON_MISSING:
         raise InvalidInput(f"--on-missing {on_missing!r} is unknown; it is one of {', '.join(_ON_MISSING)}")
     kind = arguments.chart_type(chart_type)
+    provider, market_type = arguments.exchange(exchange, market)
     job = _Job(
         symbol,
         _interval(interval, kind),
         arguments.moment(start, "--start"),
         arguments.moment(end, "--end") if end else to_datetime(system_clock()),
-        arguments.market(market),
+        provider,
+        market_type,
         kind,
         arguments.source(source),
         on_missing,
@@ -113,6 +117,7 @@ def _got(job: _Job) -> tuple[pa.Table, int]:
         counting_retries() as retries,
         DataSourceManager(
             job.market,
+            job.provider,
             chart_type=job.chart_type,
             cache_dir=job.cache_dir,
             use_cache=job.use_cache,
@@ -178,7 +183,10 @@ def counting_retries() -> Iterator[list[str]]:
 def _show(to: Any, job: _Job, table: pa.Table, account: Provenance) -> None:
     noun = "candle" if job.chart_type is ChartType.KLINES else "row"
     name = f"{job.symbol} {job.interval.value}" if job.chart_type.interval is None else job.symbol
-    to.print(f"{name}, {job.market.name} {job.chart_type.name}: {output.counted(table.num_rows, noun)}", style="bold")
+    to.print(
+        f"{name}, {job.provider.name} {job.market.name} {job.chart_type.name}: {output.counted(table.num_rows, noun)}",
+        style="bold",
+    )
     if table.num_rows:
         to.print()
         output.print_rows(to, table)

@@ -34,9 +34,9 @@ def sim(
     import asyncio  # noqa: PLC0415  # loaded where it is used
 
     from chandlery.sim.server import SimServer  # noqa: PLC0415  # loads aiohttp
-    from chandlery.sim.venues import VENUES  # noqa: PLC0415  # the same
+    from chandlery.sim.wires import wires  # noqa: PLC0415  # the same
 
-    exchanges = _exchanges(exchange, list(VENUES))
+    exchanges = _exchanges(exchange, list(wires()))
     if data and synthetic is not None:
         raise InvalidInput("--data or --synthetic, not both")
     market = _recorded(data) if data else _synthetic(_SEED if synthetic is None else synthetic)

@@ -1,0 +1,53 @@
+"""Writes ``docs/exchanges.md`` from what the adapters declare: ``python scripts/exchanges_page.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from chandlery.adapter.capabilities import Capabilities, all_capabilities
+from chandlery.cli.exchanges import back_to, described
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "exchanges.md"
+_TITLES = ("exchange", "candles", "live candles", "back to", "order book", "checked by", "funding", "archive")
+
+
+def page() -> str:
+    """The whole page."""
+    rows = all_capabilities()
+    head = [
+        "# Exchanges",
+        "",
+        "What each exchange can do, as its adapter declares it; `scripts/exchanges_page.py` writes this page.",
+        "A request that an exchange cannot answer is refused before it is sent, with what it can answer.",
+        "",
+        f"| {' | '.join(_TITLES)} |",
+        f"|{'---|' * len(_TITLES)}",
+    ]
+    return "\n".join([*head, *map(_line, rows), "", *(line for row in rows for line in _section(row))])
+
+
+def _line(row: Capabilities) -> str:
+    cells = (
+        f"[{row.id}](#{row.id})",
+        str(len(row.intervals)),
+        str(len(row.live_intervals) or "-"),
+        back_to(row),
+        ", ".join(map(str, row.book_depths)) or "-",
+        row.book_check or "-",
+        "yes" if row.funding else "-",
+        "yes" if row.archive else "-",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def _section(row: Capabilities) -> list[str]:
+    lines = [f"## {row.id}", ""]
+    lines += [f"- {name}: {value}" for name, value in described(row).items() if value != "-"]
+    if row.unverified:
+        lines += ["", "Not verified against documentation or a recording:", ""]
+        lines += [f"- {each}" for each in row.unverified]
+    return [*lines, ""]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

@@ -1,0 +1,97 @@
+"""``chandlery exchanges``: what each exchange can do."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from chandlery.adapter.capabilities import Capabilities
+
+
+def exchanges(
+    exchange: str = typer.Argument("", metavar="[ID]", help="One exchange, with everything that is declared of it.", show_default=False),
+    as_json: bool = typer.Option(False, "--json", help="As JSON, for programs."),  # noqa: FBT001  # an option
+) -> None:  # fmt: skip
+    """Print what each exchange can do: the capability matrix."""
+    import msgspec  # noqa: PLC0415  # loaded where it is used
+
+    from chandlery.adapter.capabilities import all_capabilities, capabilities  # noqa: PLC0415  # loads the exchanges
+
+    chosen = [capabilities(exchange)] if exchange else all_capabilities()
+    if as_json:
+        content = [each.to_dict() for each in chosen]
+        sys.stdout.write(msgspec.json.encode(content[0] if exchange else content).decode() + "\n")
+    elif exchange:
+        _print_one(chosen[0])
+    else:
+        _print_matrix(chosen)
+
+
+def _print_matrix(rows: list[Capabilities]) -> None:
+    from chandlery.cli.output import grid, printer  # noqa: PLC0415  # loads rich
+
+    table = grid("exchange", "candles", "live", "back to", "volume", "book", "checked by", "funding", "archive", left=9)
+    for row in rows:
+        table.add_row(
+            row.id,
+            _range(row.intervals),
+            _range(row.live_intervals),
+            back_to(row),
+            row.volume_unit,
+            ", ".join(map(str, row.book_depths)) or "-",
+            row.book_check or "-",
+            "yes" if row.funding else "-",
+            "yes" if row.archive else "-",
+        )
+    printer().print(table)
+
+
+def _print_one(row: Capabilities) -> None:
+    from chandlery.cli.output import grid, printer  # noqa: PLC0415  # loads rich
+
+    table = grid("", row.id, left=2)
+    for name, value in described(row).items():
+        table.add_row(name, value)
+    to = printer()
+    to.print(table)
+    if row.unverified:
+        to.print("\nnot verified against documentation or a recording:")
+        for each in row.unverified:
+            to.print(f"- {each}", soft_wrap=True)
+
+
+def described(row: Capabilities) -> dict[str, str]:
+    """One exchange in words, by heading."""
+    return {
+        "also called": ", ".join(row.aliases) or "-",
+        "market": row.market,
+        "candles by REST": " ".join(row.intervals),
+        "candles live": " ".join(row.live_intervals) or "-",
+        "a live candle is closed": "when the exchange says so" if row.live_closes else "by the next one",
+        "read again after the close": "yes" if row.revises else "no",
+        "candles where nobody traded": "sent" if row.sends_empty_candles else "left out",
+        "candles a request": str(row.page_size),
+        "back to": back_to(row),
+        "volume counts": row.volume_unit,
+        "order book levels": ", ".join(map(str, row.book_depths)) or "-",
+        "order book checked by": row.book_check or "-",
+        "funding rates": "yes" if row.funding else "-",
+        "archive": "yes" if row.archive else "-",
+    }
+
+
+def back_to(row: Capabilities) -> str:
+    """How far back candles can be had by REST."""
+    bounds = [] if row.retained_candles is None else [f"{row.retained_candles} candles"]
+    if row.retention_days is not None:
+        bounds.append(f"{row.retention_days:g} days")
+    return " and ".join(bounds) or "the first"
+
+
+def _range(intervals: tuple[str, ...]) -> str:
+    if not intervals:
+        return "-"
+    return intervals[0] if len(intervals) == 1 else f"{intervals[0]}-{intervals[-1]} ({len(intervals)})"
