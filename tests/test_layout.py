@@ -28,6 +28,9 @@ TESTED_IN: dict[str, str] = {
     "sim/wires/__init__.py": "sim/test_wires.py",
     # A book and its connection have no behaviour but through a feed.
     "feed/book_stream.py": "feed/test_book_feed.py",
+    "feed/book_bundle.py": "feed/test_book_feed.py",
+    # What groups of feeds share has none but through them.
+    "feed/group.py": "feed/test_candles_feed.py",
     # What the clients share.
     "history/interfaces.py": "history/test_factory.py",
     "history/native.py": "history/test_rest.py",

@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import pytest
+from msgspec import structs
 
 from chandlery.core.errors import (
     ChandleryError,
@@ -17,6 +18,7 @@ from chandlery.core.errors import (
     UnsupportedRequest,
 )
 from chandlery.feed.audit import AuditKind
+from chandlery.feed.backoff import PACE
 from chandlery.feed.book_feed import BookGroup, LiveBook, OrderBookFeed
 from chandlery.feed.events import Connected, Reconnecting, Rejected, Resynced, Resyncing
 from chandlery.sim import Fault, FaultKind, SimServer, SyntheticMarket
@@ -52,8 +54,9 @@ def made(sim, exchange, **options):
 def is_the_markets(feed):
     """Whether the book is the one that the market has at the book's own id."""
     book = feed.book
-    view = MarketView(MARKET, wires()[feed.exchange].market_type, lambda: 0)
-    state = view.book(feed.symbol, 50, book.last)
+    wire = wires()[feed.exchange]
+    view = MarketView(MARKET, wire.market_type, lambda: 0)
+    state = view.book(wire(view, ticks=lambda: 0.0).symbol(feed.symbol), 50, book.last)
     return [[(float(price), float(size)) for price, size in side] for side in (state.bids, state.asks)] == [
         book.bids(50),
         book.asks(50),
@@ -217,11 +220,56 @@ async def test_what_a_callback_raises_ends_the_feed():
         await feed.stop()
 
 
-async def test_feeds_are_added_before_the_start():
-    """A group that runs takes no more."""
-    async with offline("binance_spot") as sim:
-        group = BookGroup("binance_spot", endpoints=sim.endpoints, clock=sim.clock)
-        group.add("BTC-USDT")
+@pytest.mark.parametrize("exchange", ["binance_spot", "bybit_spot", "htx_spot"])
+async def test_feeds_come_and_go_while_the_group_runs(exchange):
+    """One is added to the same connection and begins at once, another is removed; the rest go on."""
+    async with offline(exchange) as sim:
+        group = BookGroup(exchange, endpoints=sim.endpoints, clock=sim.clock)
+        first = group.add("BTC-USDT")
         async with group:
-            with pytest.raises(InvalidInput, match="before it starts"):
-                group.add("ETH-USDT")
+            second = group.add("ETH-USDT")
+            await second.start(timeout_s=20)
+            await changes(second, 3)
+            await changes(first, 3)
+            with pytest.raises(InvalidInput, match="already"):
+                group.add("ETH/USDT")
+            group.remove(first)
+            assert first.book is None
+            await changes(second, 3)
+            assert [second] == group.feeds
+        assert 1 == first.audit.disconnects
+
+
+async def test_a_book_whose_prices_have_moved_far_is_renewed():
+    """Levels that no message was about may be missing beyond the reach of the snapshot: a new one takes over, unseen."""
+    async with offline("binance_spot") as sim, made(sim, "binance_spot") as feed:
+        async with asyncio.timeout(20):
+            while not feed.audit.renewals:
+                await changes(feed, 5)
+        events = await changes(feed, 10)
+
+    assert [] == events
+    assert (0, 0) == (feed.audit.gaps, feed.audit.resyncs)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "kinds"), [("binance_spot", {AuditKind.DISCONNECTED}), ("htx_perpetual", {AuditKind.SILENT})]
+)
+async def test_a_socket_that_falls_silent(exchange, kinds):
+    """REST is asked, or where it has no book the socket itself, before anybody trusts a book that has stood still."""
+    fault = Fault(FaultKind.NO_DATA, path=exchange, after=30, times=1)
+    async with offline(exchange, fault) as sim:
+        group = BookGroup(
+            exchange,
+            endpoints=sim.endpoints,
+            clock=sim.clock,
+            pace=structs.replace(PACE, quiet_s=0.3, watch_every_s=0.1),
+        )
+        feed = group.add("BTC-USDT")
+        async with group, asyncio.timeout(20):
+            heard = 0
+            async for update in feed:
+                if kinds & {entry.kind for entry in feed.audit.entries} and isinstance(update, LiveBook):
+                    heard += 1
+                    if heard == 5:
+                        break

@@ -7,7 +7,7 @@ from msgspec import Struct
 from chandlery.core.time import SECOND, Micros
 
 
-class CandleData(Struct, frozen=True):
+class CandleData(Struct, frozen=True, gc=False):
     """
     One candle of one instrument and interval.
 

@@ -61,6 +61,8 @@ class BookAudit:
         self.disconnects = 0
         self.resyncs = 0
         """How often a book became valid again."""
+        self.renewals = 0
+        """How often a valid book was replaced by one of a new snapshot, since prices had moved far."""
         self._invalid_since: Micros | None = began
         self._invalid: Micros = 0
         self._was_valid = False

@@ -7,14 +7,19 @@ import random as dice
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
+from weakref import ref
 
+from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.core.errors import Closed, InvalidInput, RequestTimeout, UnsupportedRequest
+from chandlery.core.errors import Closed, InvalidInput, UnsupportedRequest
 from chandlery.core.time import Clock
 from chandlery.feed.audit import BookAudit
-from chandlery.feed.book_stream import BookBundle, BookStream, LiveBook
+from chandlery.feed.backoff import PACE, Pace
+from chandlery.feed.book_bundle import BookBundle
+from chandlery.feed.book_stream import BookStream, LiveBook
 from chandlery.feed.events import Event
+from chandlery.feed.group import Group
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.uplink import Sleep
 from chandlery.net.clock import system_clock
@@ -61,10 +66,12 @@ class OrderBookFeed:
         self.trading_pair = trading_pair
         self.symbol = network.adapter.symbol(trading_pair)
         self.depth = self._group.depth
-        self._stream = BookStream(network, self.symbol, self.depth, publish=self._publish)
+        self.stream = BookStream(network, self.symbol, self.depth, publish=self._publish, on_begun=self._group.look)
+        """The book and its messages, for the group."""
         self._on_update = on_update
-        self._readers: list[_Reader] = []
-        self._group.feeds.append(self)
+        self._readers: list[ref[_Reader]] = []
+        self._ended = False
+        self._group.join(self)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -77,13 +84,14 @@ class OrderBookFeed:
 
     async def start(self, *, timeout_s: float = 60.0) -> None:
         """
-        Connect; returns as soon as there is a book. A feed of a group starts all of it.
+        Connect; returns as soon as there is a book. A feed of a group starts all of it; where the
+        group runs already, only the feed itself is waited for.
 
         Raises:
             RequestTimeout: There was none within ``timeout_s``; the feed is stopped.
             RequestRejected: The exchange does not want to answer for the symbol.
         """
-        await self._group.start(timeout_s=timeout_s)
+        await self._group.start(timeout_s=timeout_s, only=self)
 
     async def stop(self) -> None:
         """Stop, with all of its group; iterations end. Raises what ``on_update`` has raised."""
@@ -92,48 +100,40 @@ class OrderBookFeed:
     @property
     def book(self) -> LiveBook | None:
         """The book as it is now; it changes with the next message. ``None`` while there is no valid one."""
-        return self._stream.book
+        return self.stream.book
 
     @property
     def ready(self) -> bool:
         """Whether there is a valid book."""
-        return self._stream.book is not None
+        return self.stream.book is not None
 
     @property
     def audit(self) -> BookAudit:
         """What happened to the book so far."""
-        return self._stream.audit
+        return self.stream.audit
 
-    @property
-    def stream(self) -> BookStream:
-        """The book and its messages, for the group."""
-        return self._stream
-
-    async def __aiter__(self) -> AsyncIterator[BookFeedUpdate]:
+    def __aiter__(self) -> AsyncIterator[BookFeedUpdate]:
         """The book whenever it has changed, and events, until the feed stops."""
-        reader = _Reader()
-        if self._group.stopped:
+        reader = _Reader(self.stream)
+        if self._ended:
             reader.close()
-        self._readers.append(reader)
-        try:
-            while await reader.wait():
-                while reader.events:
-                    yield reader.events.popleft()
-                if reader.changed:
-                    reader.changed = False
-                    if (book := self._stream.book) is not None:
-                        yield book
-        finally:
-            self._readers.remove(reader)
+        # Who breaks out of a loop says nothing: the reader is gone when nobody holds it any more.
+        self._readers.append(ref(reader, self._readers.remove))
+        return reader
 
     def end(self) -> None:
         """End the iterations."""
-        for reader in self._readers:
-            reader.close()
+        self._ended = True
+        for each in self._readers:
+            if (reader := each()) is not None:
+                reader.close()
 
     def _publish(self, update: BookFeedUpdate) -> None:
-        for reader in self._readers:
-            reader.put(update)
+        if self._ended:
+            return
+        for each in self._readers:
+            if (reader := each()) is not None:
+                reader.put(update)
         if self._on_update is not None:
             try:
                 self._on_update(update)
@@ -144,39 +144,52 @@ class OrderBookFeed:
 class _Reader:
     """What one iteration has not seen: events, the oldest of which give way, and whether the book has changed."""
 
-    def __init__(self) -> None:
-        self.events: deque[Any] = deque(maxlen=_MOST_EVENTS)
-        self.changed = False
+    def __init__(self, stream: BookStream) -> None:
+        self._stream = stream
+        self._events: deque[Event] = deque(maxlen=_MOST_EVENTS)
+        self._changed = False
         self._news = asyncio.Event()
         self._closed = False
 
     def put(self, update: BookFeedUpdate) -> None:
         if isinstance(update, LiveBook):
-            self.changed = True
+            self._changed = True
         else:
-            self.events.append(update)
+            self._events.append(update)
         self._news.set()
 
     def close(self) -> None:
         self._closed = True
         self._news.set()
 
-    async def wait(self) -> bool:
-        """Wait for news; whether there can be any."""
-        if not self._closed:
-            await self._news.wait()
+    def __aiter__(self) -> _Reader:
+        return self
+
+    async def __anext__(self) -> BookFeedUpdate:
+        while True:
+            if self._events:
+                return self._events.popleft()
+            changed, self._changed = self._changed, False
+            if changed and (book := self._stream.book) is not None:
+                return book
+            if self._closed:
+                raise StopAsyncIteration
             self._news.clear()
-        return bool(self.events or self.changed or not self._closed)
+            await self._news.wait()
 
 
-class BookGroup:
+class BookGroup(Group[OrderBookFeed]):
     """
-    Order book feeds of one exchange and depth that share their connections: add them, then start.
+    Order book feeds of one exchange and depth that share their connections; they can be added and removed at any time.
+
+    ``sleep``, ``random`` (numbers from 0 to 1) and ``pace`` are those that its waits are made of.
 
     Raises:
         UnknownName: No such exchange.
         UnsupportedRequest: It has no live books, or none so deep.
     """
+
+    waits_for = "order book"
 
     def __init__(
         self,
@@ -188,90 +201,79 @@ class BookGroup:
         clock: Clock = system_clock,
         sleep: Sleep = asyncio.sleep,
         random: Callable[[], float] = dice.random,
+        pace: Pace = PACE,
     ) -> None:
         adapter = ExchangeRegistry.create(exchange, endpoints)
-        offered = adapter.book_depths
-        if not offered or adapter.book_rule is None:
-            raise UnsupportedRequest(f"{adapter.id} has no live order books")
-        wanted = offered[-1] if depth is None else depth
-        if not 0 < wanted <= offered[-1]:
-            raise UnsupportedRequest(
-                f"{adapter.id} has books of {', '.join(map(str, offered))} levels; {depth} cannot be had"
-            )
-        self.depth = next(each for each in offered if each >= wanted)
-        self.network = NetworkClient(adapter, http=http, clock=clock)
-        self.feeds: list[OrderBookFeed] = []
+        self.depth = _offered(adapter, depth)
+        super().__init__(NetworkClient(adapter, http=http, clock=clock))
         self._sleep = sleep
         self._random = random
-        self._task: asyncio.Task[None] | None = None
-        self._failure: Exception | None = None
-        self.stopped = False
-        """Whether it was stopped, or has failed."""
+        self._pace = pace
+        self._bundles: dict[BookBundle, asyncio.Task[None] | None] = {}
+        self._tasks: asyncio.TaskGroup | None = None
 
     def add(self, trading_pair: str, *, on_update: Callable[[BookFeedUpdate], object] | None = None) -> OrderBookFeed:
-        """One more feed of the group; before it starts."""
-        if self._task is not None:
-            raise InvalidInput("the group runs already; add feeds before it starts")
+        """One more feed of the group; in one that runs it begins at once, and its ``start`` waits for its book."""
         return OrderBookFeed(self.network.adapter.id, trading_pair, on_update=on_update, group=self)
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.stop()
-
-    async def start(self, *, timeout_s: float = 60.0) -> None:
-        """Start all feeds, as ``OrderBookFeed.start`` does."""
-        if self.stopped:
-            raise Closed("this feed was stopped; make a new one")
-        if self._task is not None:
+    def remove(self, feed: OrderBookFeed) -> None:
+        """End one feed of the group; the others go on."""
+        if feed not in self.feeds:
             return
-        self._task = asyncio.create_task(self._run())
-        waiting = asyncio.gather(*(feed.stream.began.wait() for feed in self.feeds))
-        ends: set[asyncio.Future[Any]] = {self._task, waiting}
-        done, _ = await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-        failures = [feed.stream.failure for feed in self.feeds if feed.stream.failure is not None]
-        if waiting in done and not failures and self._failure is None:
-            return
-        waiting.cancel()
-        await self.stop()
-        if failures:
-            raise failures[0]
-        raise RequestTimeout(f"{self.network.adapter.id}: no order book within {timeout_s:g} s")
-
-    async def stop(self) -> None:
-        """Stop all feeds, as ``OrderBookFeed.stop`` does."""
-        self.stopped = True
-        task, self._task = self._task, None
-        if task is not None:
+        self.feeds.remove(feed)
+        bundle = next(each for each in self._bundles if each.streams.get(feed.symbol) is feed.stream)
+        bundle.remove(feed.stream)
+        if not bundle.streams and (task := self._bundles.pop(bundle)) is not None:
             task.cancel()
-            await asyncio.wait({task})
-        for feed in self.feeds:
-            feed.end()
-        await self.network.close()
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
-        if task is not None and not task.cancelled() and (error := task.exception()) is not None:
-            raise error
+        feed.end()
 
-    def fail(self, error: Exception) -> None:
-        """End all feeds with an error, which ``stop`` raises."""
-        self._failure = self._failure or error
-        self.stopped = True
-        if self._task is not None:
-            self._task.cancel()
-        for feed in self.feeds:
-            feed.end()
+    async def start(self, *, timeout_s: float = 60.0, only: OrderBookFeed | None = None) -> None:
+        """
+        Start all feeds, as ``OrderBookFeed.start`` does.
+
+        In a group that runs already, wait for all of them, or for ``only`` one, which alone is
+        removed should it fail.
+        """
+        await self._started(self._run, timeout_s, only)
+
+    def join(self, feed: OrderBookFeed) -> None:
+        """
+        Take a feed in.
+
+        Raises:
+            Closed: The group was stopped.
+            InvalidInput: It has a feed of that symbol.
+        """
+        if self._stopped:
+            raise Closed("this group was stopped; make a new one")
+        if any(each.symbol == feed.symbol for each in self.feeds):
+            raise InvalidInput(f"the group has a feed of {feed.symbol} already; use that one")
+        self.feeds.append(feed)
+        bundle = next((each for each in self._bundles if each.has_room), None)
+        if bundle is None:
+            bundle = BookBundle(self.network, self.depth, sleep=self._sleep, random=self._random, pace=self._pace)
+            self._bundles[bundle] = None if self._tasks is None else self._tasks.create_task(bundle.run())
+        bundle.add(feed.stream)
 
     async def _run(self) -> None:
-        await self.network.now()
-        most = self.network.adapter.socket.streams
-        streams = [feed.stream for feed in self.feeds]
         async with asyncio.TaskGroup() as tasks:
-            for at in range(0, len(streams), most):
-                bundle = BookBundle(self.network, streams[at : at + most], sleep=self._sleep, random=self._random)
-                tasks.create_task(bundle.run())
+            self._tasks = tasks
+            try:
+                for bundle in self._bundles:
+                    self._bundles[bundle] = tasks.create_task(bundle.run())
+                await asyncio.Event().wait()
+            finally:
+                self._tasks = None
+
+
+def _offered(adapter: ExchangeAdapter, depth: int | None) -> int:
+    """The smallest depth of the exchange that has as many levels, the greatest where nothing is said."""
+    offered = adapter.book_depths
+    if not offered or adapter.book_rule is None:
+        raise UnsupportedRequest(f"{adapter.id} has no live order books")
+    wanted = offered[-1] if depth is None else depth
+    if not 0 < wanted <= offered[-1]:
+        raise UnsupportedRequest(
+            f"{adapter.id} has books of {', '.join(map(str, offered))} levels; {depth} cannot be had"
+        )
+    return next(each for each in offered if each >= wanted)

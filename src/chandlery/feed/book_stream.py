@@ -1,26 +1,19 @@
-"""One live order book, and those that share a connection."""
+"""One live order book: what comes by socket and what is fetched, proved to be one."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from chandlery.adapter.books import BookRule, BookSync, ConnectionSequence, Fault, Outcome, SnapshotSource
-from chandlery.adapter.live import Channel
+from chandlery.adapter.books import BookRule, BookSync, Fault, Outcome, SnapshotSource
 from chandlery.core.book import BookUpdate, OrderBook
 from chandlery.core.errors import ChandleryError
 from chandlery.feed.audit import AuditKind, BookAudit
-from chandlery.feed.backoff import delays
-from chandlery.feed.events import Connected, Reconnecting, Rejected, Resynced, Resyncing
+from chandlery.feed.events import Event, Resynced, Resyncing
 from chandlery.feed.network import NetworkClient
-from chandlery.feed.pulse import Pulse
-from chandlery.feed.uplink import Sleep, Uplink
 
-WATCH_EVERY_S = 1.0
-SNAPSHOT_TIMEOUT_S = 10.0
-"""How long a snapshot that comes by the socket may take."""
-_SHOWN = 200
+_RENEW_BELOW = 4
+"""Which part of the levels, as a divisor, must lie within the reach of the last snapshot."""
 
 
 class LiveBook(OrderBook):
@@ -45,26 +38,39 @@ class BookStream:
     """
     The book of one symbol.
 
-    ``publish`` is called with the book after each message that changed it, and with events. What
-    makes it invalid is written into ``audit``, and mended by ``mend`` for this symbol alone.
+    ``publish`` is called with the book after each message that changed it, and with events;
+    ``on_begun`` when there is a book for the first time, or never will be. What makes it invalid is
+    written into ``audit``.
     """
 
-    def __init__(self, network: NetworkClient, symbol: str, depth: int, *, publish: Callable[[Any], None]) -> None:
+    def __init__(
+        self,
+        network: NetworkClient,
+        symbol: str,
+        depth: int,
+        *,
+        publish: Callable[[LiveBook | Event], object],
+        on_begun: Callable[[], object],
+    ) -> None:
         rule = network.adapter.book_rule
         assert rule is not None  # noqa: S101  # the feed has refused exchanges without one
         self.network = network
         self.symbol = symbol
         self.depth = depth
         self.rule: BookRule = rule
-        self.sync = BookSync(symbol, rule, depth=depth, make=LiveBook)
+        self.sync = self._made()
         self.audit = BookAudit(network.guess())
-        self.began = asyncio.Event()
-        """Set as soon as there is a book for the first time, or never will be."""
+        self.began = False
+        """Whether there has been a book, or never will be."""
         self.failure: ChandleryError | None = None
+        """Why there never will be one."""
         self.heard = 0
         """How many messages about it came."""
-        self._publish = publish
+        self._publish: Callable[[Any], object] = publish
+        self._on_begun = on_begun
         self._valid = False
+        self._next: BookSync | None = None
+        """The book that takes the place of this one as soon as it is whole."""
 
     @property
     def book(self) -> LiveBook | None:
@@ -72,9 +78,18 @@ class BookStream:
         book = self.sync.book
         return book if isinstance(book, LiveBook) else None
 
+    @property
+    def is_shallow(self) -> bool:
+        """Whether the prices have moved so far that levels may be missing which no message was about."""
+        book = self.sync.book
+        fetched = self.rule.snapshot is SnapshotSource.REST
+        return fetched and book is not None and not book.covers(max(self.depth // _RENEW_BELOW, 1))
+
     def take(self, update: BookUpdate) -> bool:
         """Take a message of the socket; whether the book is in need of a snapshot."""
         self.heard += 1
+        if self._next is not None:
+            self._next.feed(update)
         outcome = self.sync.feed(update)
         if outcome is not Outcome.APPLIED:
             return self._needs(outcome)
@@ -93,6 +108,18 @@ class BookStream:
             self._publish(self.sync.book)
         return False
 
+    async def renew(self) -> None:
+        """Begin another book from a new snapshot, and change over when it has caught up with this one."""
+        renewed = self._next = self._made()
+        try:
+            renewed.snapshot(await self.network.book(self.symbol, self.depth))
+            book, ours = renewed.book, self.sync.book
+            if book is not None and ours is not None and (book.last or 0) >= (ours.last or 0):
+                self.sync = renewed
+                self.audit.renewals += 1
+        finally:
+            self._next = None
+
     def lost(self, kind: AuditKind, reason: str) -> None:
         """Nothing comes any more, so what there is cannot be trusted."""
         self.sync.reset()
@@ -106,11 +133,14 @@ class BookStream:
     def fail(self, error: ChandleryError) -> None:
         """Note that there will be no book, whatever is tried."""
         self.failure = error
-        self.began.set()
+        self._begin()
 
-    def say(self, event: Any) -> None:
+    def say(self, event: Event) -> None:
         """Tell an event."""
         self._publish(event)
+
+    def _made(self) -> BookSync:
+        return BookSync(self.symbol, self.rule, depth=self.depth, make=LiveBook)
 
     def _needs(self, outcome: Outcome) -> bool:
         if outcome.needs_snapshot:
@@ -125,151 +155,10 @@ class BookStream:
     def _became_valid(self) -> None:
         self._valid = True
         self.audit.valid(self.network.guess())
-        self.began.set()
         self._publish(Resynced(self.audit.entries[-1].invalid_ms))
+        self._begin()
 
-
-class BookBundle:
-    """The books of one connection, and what the connection tells."""
-
-    def __init__(
-        self,
-        network: NetworkClient,
-        streams: Sequence[BookStream],
-        *,
-        sleep: Sleep,
-        random: Callable[[], float],
-    ) -> None:
-        self.streams = {stream.symbol: stream for stream in streams}
-        self.uplink = Uplink(network, Channel.BOOK, self, sleep=sleep, random=random)
-        self._network = network
-        self._updates = network.adapter.book_updates
-        self._sleep = sleep
-        self._random = random
-        self._mending: dict[str, asyncio.Task[None]] = {}
-        self._pulses: dict[str, Pulse] = {}
-        self._sequence = ConnectionSequence()
-        self._numbered = any(stream.rule.per_connection for stream in streams)
-
-    async def run(self) -> None:
-        """Keep the connection until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.uplink.run())
-                tasks.create_task(self._watch())
-        finally:
-            self._stop_mending()
-
-    def subscriptions(self) -> Sequence[str]:
-        """Every book; all have the same depth."""
-        self._sequence = ConnectionSequence()
-        return self._subscribe(list(self.streams))
-
-    def on_up(self, attempt: int) -> None:
-        """Begin every book."""
-        now = asyncio.get_running_loop().time()
-        self._pulses = {symbol: Pulse(now) for symbol in self.streams}
-        for stream in self.streams.values():
-            stream.say(Connected(attempt))
-            if stream.sync.book is None:
-                self._mend(stream, subscribed=True)
-
-    def on_down(self, reason: str) -> None:
-        """No book is valid any more."""
-        self._stop_mending()
-        for stream in self.streams.values():
-            stream.lost(AuditKind.DISCONNECTED, reason)
-            stream.say(Reconnecting(reason))
-
-    def on_message(self, message: bytes) -> bool:
-        """Give each update to its book."""
-        updates = self._updates(message)
-        for update in updates:
-            if self._numbered and update.last is not None and not self._sequence.follows(update.last):
-                self._lost_count(update.last)
-                return True
-            stream = self.streams.get(update.symbol)
-            if stream is not None and stream.take(update):
-                self._mend(stream, subscribed=False)
-        return bool(updates)
-
-    def on_rejected(self, error: ChandleryError, message: bytes) -> None:
-        """Nobody knows of which book it was, so all are told; one that has no snapshot yet has failed."""
-        for stream in self.streams.values():
-            stream.say(Rejected(str(error), repr(message[:_SHOWN])))
-            if not error.retryable and len(self.streams) == 1 and not stream.began.is_set():
-                stream.fail(error)
-
-    def _lost_count(self, came: int) -> None:
-        """A message of the connection is missing, whosever it was: every book begins anew."""
-        expected = self._sequence.last
-        for stream in self.streams.values():
-            stream.fault(Fault(Outcome.GAP, expected, came))
-        self.uplink.kick(f"message {came} came, not the next one")
-
-    def _subscribe(self, symbols: Sequence[str], *, leave: bool = False) -> list[str]:
-        depth = next(iter(self.streams.values())).depth
-        return self._network.adapter.subscribe_book(symbols, depth, leave=leave)
-
-    def _mend(self, stream: BookStream, *, subscribed: bool) -> None:
-        """See to it that a book gets its snapshot; ``subscribed`` says that it was just asked for by subscribing."""
-        task = self._mending.get(stream.symbol)
-        if task is None or task.done():
-            self._mending[stream.symbol] = asyncio.create_task(self._mended(stream, subscribed=subscribed))
-
-    async def _mended(self, stream: BookStream, *, subscribed: bool) -> None:
-        for wait_s in delays(self._random, first_s=0.2):
-            try:
-                await self._snapshot(stream, subscribed=subscribed)
-            except ChandleryError as error:
-                stream.say(Rejected(f"no snapshot: {error}", stream.symbol))
-                if not error.retryable and not stream.began.is_set():
-                    stream.fail(error)
-                    return
-            if stream.sync.book is not None:
-                return
-            subscribed = False
-            await self._sleep(wait_s)
-
-    async def _snapshot(self, stream: BookStream, *, subscribed: bool) -> None:
-        """Ask for a snapshot by the way of the exchange, once."""
-        source = stream.rule.snapshot
-        if source is SnapshotSource.REST:
-            stream.take_snapshot(await self._network.book(stream.symbol, stream.depth))
-            return
-        if source is SnapshotSource.MESSAGE:
-            await self.uplink.send([self._network.adapter.book_message(stream.symbol, stream.depth)])
-        elif not subscribed:
-            await self.uplink.send([*self._subscribe([stream.symbol], leave=True), *self._subscribe([stream.symbol])])
-        until = asyncio.get_running_loop().time() + SNAPSHOT_TIMEOUT_S
-        while stream.sync.book is None and asyncio.get_running_loop().time() < until:
-            await self._sleep(0.05)
-
-    async def _watch(self) -> None:
-        while True:
-            await self._sleep(WATCH_EVERY_S)
-            if self.uplink.connected:
-                now = asyncio.get_running_loop().time()
-                for symbol, pulse in tuple(self._pulses.items()):
-                    stream = self.streams[symbol]
-                    if pulse.is_silent(stream.heard, now) and await self._is_behind(stream):
-                        self.uplink.kick(f"no data of {symbol} although there is news by REST")
-                        break
-
-    async def _is_behind(self, stream: BookStream) -> bool:
-        """Whether REST has another book than the socket's, which has been silent for long."""
-        book = stream.sync.book
-        try:
-            newest = await self._network.book(stream.symbol, stream.depth)
-        except ChandleryError as error:
-            stream.say(Rejected(f"silent, and REST could not be asked: {error}", stream.symbol))
-            return book is None
-        if book is None:
-            return True
-        count = min(len(newest.bids), len(newest.asks), 10)
-        return [list(newest.bids)[:count], list(newest.asks)[:count]] != [book.bids(count), book.asks(count)]
-
-    def _stop_mending(self) -> None:
-        for task in self._mending.values():
-            task.cancel()
-        self._mending.clear()
+    def _begin(self) -> None:
+        if not self.began:
+            self.began = True
+            self._on_begun()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random as dice
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -13,7 +12,7 @@ from weakref import ref
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.candle import CandleData
-from chandlery.core.errors import Closed, InvalidInput, InvalidRange, RequestTimeout, UnsupportedRequest
+from chandlery.core.errors import Closed, InvalidInput, InvalidRange, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
@@ -21,6 +20,7 @@ from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.events import CandleUpdate
 from chandlery.feed.frame import candles_frame
+from chandlery.feed.group import Group
 from chandlery.feed.mailbox import Mailbox
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.strategies import RESTPollingStrategy, WebSocketStrategy
@@ -31,9 +31,6 @@ from chandlery.net.http import HttpClient
 
 if TYPE_CHECKING:
     import pandas as pd
-
-log = logging.getLogger(__name__)
-log.addHandler(logging.NullHandler())
 
 Strategy = Literal["auto", "websocket", "polling"]
 
@@ -205,7 +202,7 @@ class CandlesFeed:
                 self._group.fail(error)
 
 
-class FeedGroup:
+class FeedGroup(Group[CandlesFeed]):
     """
     Feeds of one exchange that share their connections; they can be added and removed at any time.
 
@@ -214,6 +211,8 @@ class FeedGroup:
     Raises:
         UnknownName: No such exchange.
     """
+
+    waits_for = "history"
 
     def __init__(
         self,
@@ -227,16 +226,12 @@ class FeedGroup:
         random: Callable[[], float] = dice.random,
         pace: Pace = PACE,
     ) -> None:
-        self.network = NetworkClient(ExchangeRegistry.create(exchange, endpoints), credentials, http=http, clock=clock)
-        self.feeds: list[CandlesFeed] = []
+        super().__init__(
+            NetworkClient(ExchangeRegistry.create(exchange, endpoints), credentials, http=http, clock=clock)
+        )
         self.sockets = WebSocketStrategy(self.network, sleep=sleep, random=random, pace=pace)
         self.polling = RESTPollingStrategy(self.network, sleep=sleep, random=random, pace=pace)
         self._strategy: Strategy | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._failure: BaseException | None = None
-        self._stopped = False
-        self._stopping = asyncio.Lock()
-        self._news = asyncio.Event()
 
     def add(
         self,
@@ -260,15 +255,6 @@ class FeedGroup:
                     strategy.remove(feed.stream)
             feed.end()
 
-    async def __aenter__(self) -> Self:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.stop()
-
     async def start(
         self, strategy: Strategy = "auto", *, timeout_s: float = 60.0, only: CandlesFeed | None = None
     ) -> None:
@@ -278,39 +264,9 @@ class FeedGroup:
         In a group that runs already, wait for all of them, or for ``only`` one, which alone is
         removed should it fail.
         """
-        if self._stopped or (only is not None and only not in self.feeds):
-            raise Closed("this feed was stopped; make a new one")
-        first = self._task is None
-        if first:
+        if self._task is None and not self._stopped:
             self._choose(strategy)
-            self._task = asyncio.create_task(self._run())
-            self._task.add_done_callback(self._over)
-        try:
-            await self._begun(self.feeds if first or only is None else [only], timeout_s)
-        except BaseException:
-            if first or only is None:
-                await self._shut()
-            else:
-                self.remove(only)
-            raise
-
-    async def stop(self) -> None:
-        """Stop all feeds, as ``CandlesFeed.stop`` does."""
-        await self._shut()
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
-
-    def fail(self, error: BaseException) -> None:
-        """End all feeds with an error, which ``stop`` raises."""
-        if self._failure is None:
-            self._failure = error
-            log.error("%s: the feeds end: %r", self.network.adapter.id, error)
-        if self._task is not None:
-            self._task.cancel()
-        for feed in self.feeds:
-            feed.end()
-        self.look()
+        await self._started(self._run, timeout_s, only)
 
     def join(self, feed: CandlesFeed) -> None:
         """
@@ -326,43 +282,6 @@ class FeedGroup:
             self._check(feed, self._strategy)
             self._feed(feed, self._strategy)
         self.feeds.append(feed)
-
-    def look(self) -> None:
-        """Have those who wait for history look whether it is there."""
-        self._news.set()
-
-    async def _begun(self, feeds: Sequence[CandlesFeed], timeout_s: float) -> None:
-        """Wait until the history of the feeds is there."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    self._news.clear()
-                    for feed in feeds:
-                        if feed.stream.failure is not None:
-                            raise feed.stream.failure
-                    if self._stopped or self._failure is not None:
-                        raise self._failure or Closed("the feed was stopped meanwhile")
-                    if all(feed.stream.began for feed in feeds):
-                        return
-                    await self._news.wait()
-        except TimeoutError:
-            raise RequestTimeout(f"{self.network.adapter.id}: no history within {timeout_s:g} s") from None
-
-    async def _shut(self) -> None:
-        """Stop everything; returns when nothing runs any more."""
-        self._stopped = True
-        self.look()
-        for feed in self.feeds:
-            feed.end()
-        async with self._stopping:
-            if self._task is not None and not self._task.done():
-                self._task.cancel()
-                await asyncio.wait({self._task})
-            await self.network.close()
-
-    def _over(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.fail(error)
 
     def _choose(self, strategy: Strategy) -> None:
         if strategy not in {"auto", "websocket", "polling"}:
