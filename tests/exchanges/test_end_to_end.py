@@ -129,10 +129,10 @@ async def test_order_books_through_faults(exchange):
     faults = [
         Fault(kind, path=exchange, after=after, times=1)
         for after, kind in (
-            (30, FaultKind.SKIPPED_UPDATE),
-            (60, FaultKind.DUPLICATE),
-            (90, FaultKind.OUT_OF_ORDER),
-            (120, FaultKind.DROP),
+            (15, FaultKind.SKIPPED_UPDATE),
+            (30, FaultKind.DUPLICATE),
+            (45, FaultKind.OUT_OF_ORDER),
+            (60, FaultKind.DROP),
         )
     ]
     view = MarketView(MARKET, wires()[exchange].market_type, lambda: 0)
@@ -157,7 +157,7 @@ async def test_order_books_through_faults(exchange):
                 }
                 assert (update.best_bid, update.best_ask) in tops
                 seen += 1
-                if seen > 150 and feed.audit.disconnects and feed.ready:
+                if seen > 70 and feed.audit.disconnects and feed.ready:
                     break
     assert feed.audit.disconnects >= 1
     assert feed.audit.resyncs >= 1
