@@ -8,6 +8,7 @@ import time
 import pytest
 from msgspec import structs
 
+from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import (
     ChandleryError,
     Closed,
@@ -54,7 +55,7 @@ def made(sim, exchange, **options):
 def is_the_markets(feed):
     """Whether the book is the one that the market has at the book's own id."""
     book = feed.book
-    wire = wires()[feed.exchange]
+    wire = wires()["binance_spot" if feed.exchange == "shallow_spot" else feed.exchange]
     view = MarketView(MARKET, wire.market_type, lambda: 0)
     state = view.book(wire(view, ticks=lambda: 0.0).symbol(feed.symbol), 50, book.last)
     return [[(float(price), float(size)) for price, size in side] for side in (state.bids, state.asks)] == [
@@ -240,16 +241,40 @@ async def test_feeds_come_and_go_while_the_group_runs(exchange):
         assert 1 == first.audit.disconnects
 
 
-async def test_a_book_whose_prices_have_moved_far_is_renewed():
+@pytest.fixture
+def shallow():
+    """An exchange whose snapshots hold fifty levels, of a book that has more."""
+
+    @ExchangeRegistry.register("shallow_spot")
+    class Shallow(ExchangeRegistry.get("binance_spot")):
+        """Binance with less."""
+
+        book_depths = (50,)
+
+    yield "shallow_spot"
+    del ExchangeRegistry._adapters["shallow_spot"]
+
+
+async def test_a_book_whose_prices_have_moved_far_is_renewed(shallow):
     """Levels that no message was about may be missing beyond the reach of the snapshot: a new one takes over, unseen."""
-    async with offline("binance_spot") as sim, made(sim, "binance_spot") as feed:
-        async with asyncio.timeout(20):
-            while not feed.audit.renewals:
-                await changes(feed, 5)
-        events = await changes(feed, 10)
+    async with offline("binance_spot") as sim:
+        endpoints = {shallow: sim.endpoints["binance_spot"]}
+        async with OrderBookFeed(shallow, "BTC-USDT", endpoints=endpoints, clock=sim.clock) as feed:
+            async with asyncio.timeout(20):
+                while not feed.audit.renewals:
+                    await changes(feed, 5)
+            events = await changes(feed, 10)
 
     assert [] == events
     assert (0, 0) == (feed.audit.gaps, feed.audit.resyncs)
+
+
+async def test_a_whole_book_is_not_renewed():
+    """Where the snapshot held every level that there was, none can be missing."""
+    async with offline("binance_spot") as sim, made(sim, "binance_spot") as feed:
+        await changes(feed, 150)
+
+    assert 0 == feed.audit.renewals
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chandlery.adapter.books import BookRule, BookSync, Fault, Outcome, SnapshotSource
+from chandlery.adapter.books import BookRule, BookSync, Fault, Outcome
 from chandlery.core.book import BookUpdate, OrderBook
 from chandlery.core.errors import ChandleryError
 from chandlery.feed.audit import AuditKind, BookAudit
@@ -69,6 +69,8 @@ class BookStream:
         self._publish: Callable[[Any], object] = publish
         self._on_begun = on_begun
         self._valid = False
+        self._cut_off = False
+        """Whether the snapshot was of the best levels only."""
         self._next: BookSync | None = None
         """The book that takes the place of this one as soon as it is whole."""
 
@@ -82,8 +84,7 @@ class BookStream:
     def is_shallow(self) -> bool:
         """Whether the prices have moved so far that levels may be missing which no message was about."""
         book = self.sync.book
-        fetched = self.rule.snapshot is SnapshotSource.REST
-        return fetched and book is not None and not book.covers(max(self.depth // _RENEW_BELOW, 1))
+        return self._cut_off and book is not None and not book.covers(max(self.depth // _RENEW_BELOW, 1))
 
     def take(self, update: BookUpdate) -> bool:
         """Take a message of the socket; whether the book is in need of a snapshot."""
@@ -100,6 +101,7 @@ class BookStream:
 
     def take_snapshot(self, update: BookUpdate) -> bool:
         """Take a snapshot that was fetched; whether another is needed."""
+        self._cut_off = _is_cut_off(update, self.depth)
         outcome = self.sync.snapshot(update)
         if self.sync.book is None:
             return self._needs(outcome)
@@ -112,10 +114,12 @@ class BookStream:
         """Begin another book from a new snapshot, and change over when it has caught up with this one."""
         renewed = self._next = self._made()
         try:
-            renewed.snapshot(await self.network.book(self.symbol, self.depth))
+            snapshot = await self.network.book(self.symbol, self.depth)
+            renewed.snapshot(snapshot)
             book, ours = renewed.book, self.sync.book
             if book is not None and ours is not None and (book.last or 0) >= (ours.last or 0):
                 self.sync = renewed
+                self._cut_off = _is_cut_off(snapshot, self.depth)
                 self.audit.renewals += 1
         finally:
             self._next = None
@@ -162,3 +166,8 @@ class BookStream:
         if not self.began:
             self.began = True
             self._on_begun()
+
+
+def _is_cut_off(snapshot: BookUpdate, depth: int) -> bool:
+    """Whether there may be more levels than a snapshot of ``depth`` holds."""
+    return max(len(snapshot.bids), len(snapshot.asks)) >= depth
