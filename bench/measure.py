@@ -28,15 +28,17 @@ def interleaved(
 
 @dataclass
 class Ratio:
-    """One figure and its target."""
+    """One figure and its target, which is the most that it may be, or the ``least``."""
 
     name: str
     value: float
     target: float
+    least: bool = False
 
     @property
     def met(self) -> bool:
-        return self.value <= self.target
+        return self.value >= self.target if self.least else self.value <= self.target
 
     def __str__(self) -> str:
-        return f"{self.name:<58} {self.value:6.2f}   at most {self.target:4.2f}   {'PASS' if self.met else 'FAIL'}"
+        bound = f"at {'least' if self.least else 'most'}"
+        return f"{self.name:<58} {self.value:6.2f}   {bound:<8} {self.target:4.2f}   {'PASS' if self.met else 'FAIL'}"

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pipelines
 from exchange import DISTANT, INTERVAL, LATENCY_S, SYMBOL, Endpoints, clock, monthly_url, served, urls, warm_up
+from live import live
 from measure import Ratio, interleaved
 
 from chandlery.history.manager import DataSourceManager
@@ -33,22 +34,31 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit with 1 where a target is missed")
     parser.add_argument("--rounds", type=int, default=15, help="how often each work is timed")
     parser.add_argument("--folder", default=_memory_or_disk(), help="where the cache is; by default in memory")
+    parser.add_argument("--only", choices=["past", "live"], help="leave out the other half")
+    parser.add_argument("--live-rounds", type=int, default=7, help="how often each client is timed")
+    parser.add_argument("--frames", type=int, default=100_000, help="how many frames a client gets each time")
     arguments = parser.parse_args()
-    print(f"Python {platform.python_version()}, {os.cpu_count()} cores, medians of {arguments.rounds} rounds")
-    print(f"cache in {arguments.folder}\n")
-    with tempfile.TemporaryDirectory(prefix="chandlery-bench-", dir=arguments.folder) as name, served() as endpoints:
-        folder = Path(name)
-        ratios = [
-            *cold(endpoints, folder, arguments.rounds),
-            *warm(endpoints, folder, arguments.rounds),
-            memory(folder),
-        ]
-        rest(endpoints, arguments.rounds)
-    imports()
+    print(f"Python {platform.python_version()}, {os.cpu_count()} cores\n")
+    ratios = []
+    if arguments.only != "live":
+        ratios += past(arguments.rounds, arguments.folder)
+    if arguments.only != "past":
+        ratios += live(arguments.live_rounds, arguments.frames)
     print()
     for ratio in ratios:
         print(ratio)
     return int(arguments.check and not all(ratio.met for ratio in ratios))
+
+
+def past(rounds: int, place: str) -> list[Ratio]:
+    """The past: cold, warm, by REST, and what an import costs; the cache is in ``place``."""
+    print(f"the past: medians of {rounds} rounds, cache in {place}\n")
+    with tempfile.TemporaryDirectory(prefix="chandlery-bench-", dir=place) as name, served() as endpoints:
+        folder = Path(name)
+        ratios = [*cold(endpoints, folder, rounds), *warm(endpoints, folder, rounds), memory(folder)]
+        rest(endpoints, rounds)
+    imports()
+    return ratios
 
 
 def _memory_or_disk() -> str:

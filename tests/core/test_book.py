@@ -230,3 +230,14 @@ def test_less_than_no_levels_cannot_be_asked_for():
     """The message says what can."""
     with pytest.raises(InvalidInput, match="0 or more"):
         book().bids(-1)
+
+
+def test_one_deep_question_does_not_make_the_book_slow():
+    """Who asks once for very many levels gets them, and the prices kept in order stay few."""
+    levels = [(float(price), 1.0) for price in range(1, 3001)]
+    one = book(levels)
+    before = len(one._bids.front)
+
+    assert levels[::-1][:2000] == one.bids(2000)
+    assert one.covers(2000)
+    assert before == len(one._bids.front)

@@ -53,6 +53,9 @@ _WIDTH = 24
 _RESERVE = 8
 """How many times as many are sorted when new ones are needed: fewer do not last, more take longer."""
 
+_WIDEST = 250
+"""Who asks for more levels has all of them sorted each time; else one such question would make the book slow for ever."""
+
 
 class _Side(ABC):
     """
@@ -88,7 +91,7 @@ class _Side(ABC):
         self.front.sort()
         self.edge = self.rim
         if len(self.front) > _RESERVE * self.width:
-            self.rim = self.prices(_RESERVE * self.width)[-1]
+            self.rim = self.prices(self.front, _RESERVE * self.width)[-1]
         if len(self.front) > self.width:
             self.cut()
 
@@ -105,25 +108,36 @@ class _Side(ABC):
         """Set and delete levels."""
 
     @abstractmethod
-    def prices(self, count: int) -> list[float]:
-        """The best of the front, best first."""
+    def prices(self, front: list[float], count: int) -> list[float]:
+        """The best of a front, best first."""
 
     def best(self) -> Level | None:
         if not self.front:
             self.sort()
-        return self.levels[self.prices(1)[0]] if self.front else None
+        return self.levels[self.prices(self.front, 1)[0]] if self.front else None
 
     def top(self, count: int) -> list[Level]:
         if count < 0:
             raise InvalidInput(f"a book has no {count} levels; ask for 0 or more")
-        self.width = max(self.width, 3 * count)
-        if len(self.front) < count and len(self.front) < len(self.levels):
-            self.sort()
-        return [*map(self.levels.__getitem__, self.prices(count))]
+        if count <= _WIDEST:
+            self.width = max(self.width, 3 * count)
+        front = self.front
+        if len(front) < count and len(front) < len(self.levels):
+            if count > self.width:
+                front = sorted(self.levels)
+            else:
+                self.sort()
+                front = self.front
+        return [*map(self.levels.__getitem__, self.prices(front, count))]
+
+    def reaches(self, count: int, rim: float) -> bool:
+        """Whether the best ``count`` are as good as ``rim``."""
+        return len(self.within(rim)) >= min(count, len(self.levels))
 
     def keep(self, depth: int) -> None:
         """Drop what lies deeper than ``depth`` levels."""
         if len(self.levels) > depth:
+            self.width = max(self.width, 3 * depth)
             self.levels = {level[0]: level for level in self.top(depth)}
             self.digits = {price: text for price, text in self.digits.items() if price in self.levels}
             self.sort()
@@ -171,8 +185,8 @@ class _Bids(_Side):
         if len(front) > 2 * self.width:
             self.cut()
 
-    def prices(self, count: int) -> list[float]:
-        return self.front[: -count - 1 : -1]
+    def prices(self, front: list[float], count: int) -> list[float]:
+        return front[: -count - 1 : -1]
 
 
 class _Asks(_Side):
@@ -206,8 +220,8 @@ class _Asks(_Side):
         if len(front) > 2 * self.width:
             self.cut()
 
-    def prices(self, count: int) -> list[float]:
-        return self.front[:count]
+    def prices(self, front: list[float], count: int) -> list[float]:
+        return front[:count]
 
 
 class OrderBook:
@@ -268,9 +282,7 @@ class OrderBook:
         beyond its reach are missing unless they have changed since.
         """
         lowest, highest = self._reach
-        return all(price >= lowest for price, _ in self.bids(count)[-1:]) and all(
-            price <= highest for price, _ in self.asks(count)[-1:]
-        )
+        return self._bids.reaches(count, lowest) and self._asks.reaches(count, highest)
 
     @property
     def best_bid(self) -> float | None:
