@@ -152,6 +152,18 @@ async def test_a_snapshot_that_fails_is_asked_for_again():
         assert 3 == sum(path.startswith("/binance_spot/api/v3/depth") for _, path, _ in sim.log)
 
 
+async def test_events_that_nobody_takes_are_bounded_and_counted():
+    """A reader that sleeps keeps the latest events; what gave way is counted."""
+    async with offline("binance_spot") as sim, made(sim, "binance_spot") as feed:
+        reader = aiter(feed)
+        for number in range(1010):
+            feed.stream.say(Rejected(str(number), ""))
+        kept = [await anext(reader) for _ in range(1000)]
+
+    assert 10 == feed.dropped
+    assert ["10", "1009"] == [kept[0].reason, kept[-1].reason]
+
+
 async def test_an_arrow_table_of_the_top():
     """Bids then asks, best first, with symbol and id in the metadata."""
     async with offline("binance_spot") as sim, made(sim, "binance_spot") as feed:

@@ -68,6 +68,8 @@ class OrderBookFeed:
         self.depth = self._group.depth
         self.stream = BookStream(network, self.symbol, self.depth, publish=self._publish, on_begun=self._group.look)
         """The book and its messages, for the group."""
+        self.dropped = 0
+        """How many events readers have missed because they were too slow."""
         self._on_update = on_update
         self._readers: list[ref[_Reader]] = []
         self._ended = False
@@ -132,8 +134,8 @@ class OrderBookFeed:
         if self._ended:
             return
         for each in self._readers:
-            if (reader := each()) is not None:
-                reader.put(update)
+            if (reader := each()) is not None and not reader.put(update):
+                self.dropped += 1
         if self._on_update is not None:
             try:
                 self._on_update(update)
@@ -151,12 +153,16 @@ class _Reader:
         self._news = asyncio.Event()
         self._closed = False
 
-    def put(self, update: BookFeedUpdate) -> None:
+    def put(self, update: BookFeedUpdate) -> bool:
+        """Note an update; whether no event had to give way."""
+        room = True
         if isinstance(update, LiveBook):
             self._changed = True
         else:
+            room = len(self._events) < _MOST_EVENTS
             self._events.append(update)
         self._news.set()
+        return room
 
     def close(self) -> None:
         self._closed = True
