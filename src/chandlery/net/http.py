@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import defaultdict
 from collections.abc import Callable
 from functools import cache
@@ -31,19 +30,14 @@ from chandlery.core.errors import (
 from chandlery.core.wire import Request, Response
 from chandlery.net.clock import system_clock
 from chandlery.net.limiter import RateLimiter, pause_of
+from chandlery.net.retry import retried
 
-FIRST_BACKOFF_S = 0.1
-LONGEST_BACKOFF_S = 10.0
-BACKOFF_JITTER_S = 0.5
 QUEUE_TIMEOUT_S = 600.0
 """How long a request waits for those to the same host before it, which have time-outs of their own."""
 _READ_BUFFER = 1 << 20
 _MOST_REDIRECTS = 3
 
 _T = TypeVar("_T")
-
-# A library does not write to the stderr of those who have not asked for logs.
-logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 ErrorOf = Callable[[Response], ChandleryError | None]
 """What an answer says went wrong, in the exchange's own terms; ``None`` where nothing. Not asked of 429, 418 and 5xx."""
@@ -138,27 +132,15 @@ class HttpClient:
         Raises what ``send`` and ``use`` raise.
         """
         url = url_of(request)
-        # The first try is made without the machinery for those after it, which would double its cost.
-        try:
+        tries = 0
+
+        async def once() -> _T:
+            nonlocal tries
+            self.retries += tries > 0
+            tries += 1
             return use(await self._attempt(request, url, error_of))
-        except ChandleryError as error:
-            if self._backoff(error) is False:
-                raise
-            failure = error
-        async for attempt in stamina.retry_context(
-            on=self._backoff,
-            attempts=self._retry_count + 1,
-            timeout=None,
-            wait_initial=FIRST_BACKOFF_S,
-            wait_max=LONGEST_BACKOFF_S,
-            wait_jitter=BACKOFF_JITTER_S,
-        ):
-            with attempt:
-                if attempt.num == 1:
-                    raise failure
-                self.retries += 1
-                return use(await self._attempt(request, url, error_of))
-        raise AssertionError  # pragma: no cover  # the last attempt returns or raises
+
+        return await retried(once, self._backoff, self._retry_count)
 
     def _backoff(self, error: Exception) -> bool | float:
         """Whether to try again, or after how many seconds."""

@@ -1,0 +1,70 @@
+"""Trying again: the one way in which what may pass is waited for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TypeVar
+
+import stamina
+from stamina import instrumentation
+
+from chandlery.core.errors import ChandleryError
+
+FIRST_BACKOFF_S = 0.1
+LONGEST_BACKOFF_S = 10.0
+BACKOFF_JITTER_S = 0.5
+
+_T = TypeVar("_T")
+
+# A library does not write to the stderr of those who have not asked for logs.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
+
+
+async def retried(
+    attempt: Callable[[], Awaitable[_T]], on: Callable[[Exception], bool | float], retry_count: int
+) -> _T:
+    """
+    What ``attempt`` gives, which is made again after errors, ``retry_count`` times, with growing, jittered pauses.
+
+    ``on`` says of an error whether to try again, or after how many seconds. Each retry is told to the
+    hooks of ``stamina``, by default a warning to the logger ``stamina``.
+    """
+    # The first try is made without the machinery for those after it, which would double its cost.
+    try:
+        return await attempt()
+    except ChandleryError as error:
+        if on(error) is False:
+            raise
+        failure = error
+    _keep_quiet()
+    async for each in stamina.retry_context(
+        on=on,
+        attempts=retry_count + 1,
+        timeout=None,
+        wait_initial=FIRST_BACKOFF_S,
+        wait_max=LONGEST_BACKOFF_S,
+        wait_jitter=BACKOFF_JITTER_S,
+    ):
+        with each:
+            if each.num == 1:
+                raise failure
+            return await attempt()
+    raise AssertionError  # pragma: no cover  # the last attempt returns or raises
+
+
+def _keep_quiet() -> None:
+    """Where structlog is installed and nobody has configured it, stamina would print; a warning to the logger is enough."""
+    if find_spec("structlog") is None or import_module("structlog").is_configured():
+        return
+    hooks = instrumentation.get_on_retry_hooks()
+    if any(map(_is_structlog, hooks)):
+        instrumentation.set_on_retry_hooks(
+            [instrumentation.LoggingOnRetryHook if _is_structlog(hook) else hook for hook in hooks]
+        )
+
+
+def _is_structlog(hook: object) -> bool:
+    return getattr(hook, "__module__", "") == "stamina.instrumentation._structlog"
