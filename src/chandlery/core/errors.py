@@ -5,10 +5,12 @@
     ChandleryError
     ├── InvalidInput                what the caller asked for cannot be answered as asked
     │   ├── InvalidSymbol
+    │   │   └── WrongMarket         a symbol of another market
     │   ├── InvalidRange
     │   ├── UnknownInterval
     │   ├── UnsupportedRequest      this exchange, market or source cannot answer it
-    │   └── UnknownName             no exchange, provider, chart type or client of that name
+    │   ├── UnknownName             no exchange, provider, chart type or client of that name
+    │   └── MissingCredentials      an account is needed, and there are no keys
     ├── ExchangeError               an exchange, or the way to it, failed
     │   ├── ExchangeUnavailable     retryable: refused, reset, cut off, 5xx
     │   │   └── RequestTimeout      retryable
@@ -17,7 +19,8 @@
     │   ├── MalformedResponse       retryable: the body is not what the documentation says
     │   ├── ResponseTooLarge
     │   └── RequestRejected         the exchange understood and said no
-    │       └── NotFound            404: no such file or resource
+    │       ├── NotFound            404: no such file or resource
+    │       └── AuthenticationFailed    the keys are wrong, or not allowed to do that
     ├── ArchiveError
     │   ├── ChecksumMismatch        retryable: the file is not the one its checksum describes
     │   └── CorruptArchive          retryable: not a zip of one CSV of candles
@@ -25,6 +28,7 @@
     │   └── CorruptCacheFile
     ├── IncompleteData              part of the range could not be had; carries the rest
     ├── MissingDependency           an optional extra is not installed
+    ├── CloseFailed                 something did not close as it should; everything else did
     └── Closed                      used after it was closed
 
 ``retryable`` is a class attribute: it says whether the same call may succeed a moment later.
@@ -36,7 +40,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from chandlery.core.gaps import Gap
 
@@ -55,6 +59,10 @@ class InvalidSymbol(InvalidInput):
     """Not a symbol of that market."""
 
 
+class WrongMarket(InvalidSymbol):
+    """A symbol of another market, e.g. of a perpetual where spot is traded."""
+
+
 class InvalidRange(InvalidInput):
     """The moments do not make a range that can be served."""
 
@@ -69,6 +77,10 @@ class UnsupportedRequest(InvalidInput):
 
 class UnknownName(InvalidInput):
     """Nothing is registered under that name; the message lists what is."""
+
+
+class MissingCredentials(InvalidInput):
+    """An account is needed, and there are no keys; the message says where they are looked for."""
 
 
 class ExchangeError(ChandleryError):
@@ -124,6 +136,10 @@ class NotFound(RequestRejected):
     """No such file or resource (HTTP 404)."""
 
 
+class AuthenticationFailed(RequestRejected):
+    """The keys are wrong, or not allowed to do that."""
+
+
 class ArchiveError(ChandleryError):
     """A file of an exchange's archive cannot be used."""
 
@@ -169,6 +185,19 @@ class IncompleteData(ChandleryError):
 
 class MissingDependency(ChandleryError):
     """An optional extra is not installed; the message is the command that installs it."""
+
+
+class CloseFailed(ChandleryError):
+    """Something did not close as it should; everything else did. ``failures`` are the errors by name."""
+
+    def __init__(self, message: str, *, failures: Mapping[str, BaseException]) -> None:
+        """Keep what failed."""
+        super().__init__(message)
+        self.failures = dict(failures)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with what it carries, which is no positional argument."""
+        return partial(type(self), failures=self.failures), self.args
 
 
 class Closed(ChandleryError):

@@ -8,7 +8,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from chandlery.core.errors import InvalidSymbol
+from chandlery.core.errors import InvalidSymbol, WrongMarket
 
 _TEXT = re.compile(r"([A-Z0-9]+)[/-]([A-Z0-9]+)(?::([A-Z0-9]+))?", re.ASCII)
 
@@ -42,7 +42,8 @@ class Instrument(Struct, frozen=True):
         ``market`` says which one is meant where the text has no ``:SETTLE``; without it, spot.
 
         Raises:
-            InvalidSymbol: For other text, or where text and ``market`` contradict each other.
+            InvalidSymbol: For other text.
+            WrongMarket: Where text and ``market`` contradict each other.
         """
         found = _TEXT.fullmatch(text.upper())
         if not found:
@@ -56,7 +57,7 @@ class Instrument(Struct, frozen=True):
             raise InvalidSymbol(f"{text!r}: it settles in {base} (inverse) or {quote} (linear), not in {settle}")
         named = MarketType.FUTURES_USDT if settle == quote else MarketType.FUTURES_COIN
         if market not in {None, named}:
-            raise InvalidSymbol(
+            raise WrongMarket(
                 f"{text!r} is an instrument of {named.name}, not of {market.name if market else ''}; for that market leave out ':{settle}' or choose the other market"
             )
         return cls(base, quote, named, settle)

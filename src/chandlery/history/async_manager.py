@@ -13,14 +13,14 @@ import pyarrow as pa
 from msgspec import structs
 
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.core.errors import Closed, InvalidInput, InvalidRange, UnknownName, UnsupportedRequest
+from chandlery.core.errors import Closed, InvalidInput, UnknownName, UnsupportedRequest
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.moment import to_micros
+from chandlery.core.moment import range_of
 from chandlery.core.provenance import SourceSpan
 from chandlery.core.query import CandleQuery, ChartType, DataProvider, DataSource
-from chandlery.core.time import HOUR, Clock, Micros, iso
+from chandlery.core.time import HOUR, Clock, Micros
 from chandlery.history.assemble import Assembled, assemble
 from chandlery.history.execute import Keep, Progress
 from chandlery.history.factory import DataClientFactory
@@ -218,7 +218,7 @@ class AsyncDataSourceManager(SourceLimits):
         return CandleQuery(
             symbol,
             interval if isinstance(interval, Interval) else Interval(interval),
-            _span(start_time, end_time, self._clock()),
+            range_of(start_time, end_time, self._clock()),
             self.market_type,
             DataProvider(provider or self.provider),
             ChartType(chart_type),
@@ -275,19 +275,6 @@ def _member(kind: type[_Member], given: _Member | str, name: str) -> _Member:
         return kind(given)
     except ValueError:
         raise InvalidInput(f"{name} is {given!r}; it is one of {', '.join(each.value for each in kind)}") from None
-
-
-def _span(start_time: datetime, end_time: datetime, now: Micros) -> Span:
-    start, end = to_micros(start_time, name="start_time"), to_micros(end_time, name="end_time")
-    if start >= end:
-        raise InvalidRange(f"the range ends at {iso(end)}, not after its start at {iso(start)}; give a later end_time")
-    if start < 0:
-        raise InvalidRange(f"the range starts at {iso(start)}, before 1970; give a later start_time")
-    if start > now + HOUR:
-        raise InvalidRange(
-            f"the range starts at {iso(start)}, in the future: it is {iso(now)}; give an earlier start_time"
-        )
-    return Span(start, end)
 
 
 def _closed_part(span: Span, series: Series, now: Micros) -> Span:

@@ -70,7 +70,7 @@ class RestDataClient(NativeClient):
             gaps = [Gap(hole.start, hole.end, GapKind.NOT_LISTED, f"first candle {iso(listed)}") for hole in missing]
             return self._result(span, first.columns, gaps, first.events)
         again = await self._page(Span(missing[0].start, missing[-1].end), name)
-        columns = _merged(first.columns, again.columns)
+        columns = merged(first.columns, again.columns)
         missing = holes(columns["open_time"], self.interval, span)
         gaps = [gap for hole in missing for gap in self._reasons(hole, span, listed, again.doubtful)]
         return self._result(span, columns, gaps, [*first.events, *again.events])
@@ -80,7 +80,7 @@ class RestDataClient(NativeClient):
         opened = self.interval.floor(now)
         span = Span(opened, self.interval.step(opened))
         page = await self._page(span, f"{self.symbol} {self.interval.value} by REST")
-        return table_of(self.chart_type, _whole(page.columns, self.interval))
+        return table_of(self.chart_type, whole(page.columns, self.interval))
 
     async def first_open(self) -> Micros | None:
         """The open of the oldest candle that the exchange has, asked for once; ``None`` where it has none."""
@@ -131,7 +131,7 @@ class RestDataClient(NativeClient):
     async def _page(self, span: Span, name: str) -> Checked:
         request = self.adapter.candles_request(self.symbol, self.interval, span)
         rows = await self._rows(request, self.interval)
-        return check(_within(_arrays(rows), span), self.interval, span, name)
+        return check(within(arrays(rows), span), self.interval, span, name)
 
     def _reasons(self, hole: Span, span: Span, listed: Micros | None, doubtful: list[Span]) -> list[Gap]:
         begin = min(max(hole.start, listed or hole.start), hole.end)
@@ -158,10 +158,10 @@ class RestDataClient(NativeClient):
         unanswered = [gap.span for gap in gaps if gap.kind.is_failure or gap.kind is GapKind.NOT_YET]
         at = self.shared.clock()
         spans = [SourceSpan(part.start, part.end, self.source, at) for part in subtract(span, unanswered)]
-        return FetchResult(table_of(self.chart_type, _whole(columns, self.interval)), spans, gaps, events)
+        return FetchResult(table_of(self.chart_type, whole(columns, self.interval)), spans, gaps, events)
 
 
-def _arrays(rows: CandleColumns) -> Columns:
+def arrays(rows: CandleColumns) -> Columns:
     """The columns that the exchange sends."""
     sent = {name: getattr(rows, name) for name in CandleColumns.__struct_fields__}
     return {
@@ -171,14 +171,14 @@ def _arrays(rows: CandleColumns) -> Columns:
     }
 
 
-def _within(columns: Columns, span: Span) -> Columns:
+def within(columns: Columns, span: Span) -> Columns:
     """What opens in ``span``: some exchanges answer from its start to now."""
     times = columns["open_time"]
     inside = (times >= span.start) & (times < span.end)
     return columns if inside.all() else {name: values[inside] for name, values in columns.items()}
 
 
-def _whole(columns: Columns, interval: Interval) -> Columns:
+def whole(columns: Columns, interval: Interval) -> Columns:
     """With NaN for what the exchange does not send, 0 for the number of trades, and the close by the interval."""
     size = len(columns["open_time"])
     missing: dict[str, NDArray[Any]] = {}
@@ -193,7 +193,7 @@ def _whole(columns: Columns, interval: Interval) -> Columns:
     return {**columns, **missing}
 
 
-def _merged(first: Columns, again: Columns) -> Columns:
+def merged(first: Columns, again: Columns) -> Columns:
     """Both readings; where both have a candle, the second's."""
     keep = ~np.isin(first["open_time"], again["open_time"])
     both = {name: np.concatenate([first[name][keep], again[name]]) for name in first}

@@ -90,7 +90,7 @@ class RateLimiter:
                 raise UnsupportedRequest(
                     f"{host} allows a weight of {limit.weight} in {limit.seconds:g} s; {weight} never fits"
                 )
-        if not limits and self._file(host).paused_until() <= self._clock():
+        if not limits and not self.is_paused(host):
             return
         latest = self._clock() + round(max_wait_s * SECOND)
         while True:
@@ -125,6 +125,10 @@ class RateLimiter:
                 if limit.seconds == _MINUTE_S and used.isdecimal():
                     window = budget.window(limit)
                     window.add(now, max(0, int(used) - window.used_until(now)))
+
+    def is_paused(self, host: str) -> bool:
+        """Whether ``host`` has asked to be left alone, and that is not over."""
+        return self._file(host).paused_until() > self._clock()
 
     def pause(self, host: str, seconds: float) -> None:
         """Nobody asks ``host`` for so long, as it said in a way of its own."""
