@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
-from chandlery.core.time import HOUR, Micros, Unit
+from chandlery.core.time import DAY, HOUR, Micros, Unit
+from chandlery.sim.book import tick_of
 from chandlery.sim.listing import exchange_info
 from chandlery.sim.reply import Reply, error_reply, json_reply
 from chandlery.sim.venues import Venue
@@ -21,6 +23,7 @@ _BAN_S = 120.0
 _IN_MICROS = 10**15
 """Spot takes microseconds as well, which are 16 digits since 2001."""
 _MILLIS_DIGITS = 13
+_DAY_MINUTES = 1441
 
 
 class _Refused(ChandleryError):
@@ -97,6 +100,7 @@ class Rest:
             "/ping": lambda _: json_reply({}),
             "/time": lambda _: json_reply({"serverTime": Unit.MILLIS.of(view.clock())}),
             "/depth": self._book,
+            "/ticker/24hr": self._ticker,
             "/exchangeInfo": lambda _: json_reply(exchange_info(venue, view.market, view.clock(), self._weights.limit)),
         }
         if not venue.is_spot:
@@ -156,6 +160,38 @@ class Rest:
     def _book(self, query: Mapping[str, str]) -> Reply:
         most = 5000 if self.venue.is_spot else 1000
         return self._depth(self._symbol(query), self._limit(query, 100 if self.venue.is_spot else 500, most))
+
+    def _ticker(self, query: Mapping[str, str]) -> Reply:
+        """The last 24 hours, to the minute, of one symbol."""
+        symbol, now = self._symbol(query), self._clock()
+        lines = self._view.lines(symbol, Interval.MINUTE_1, Span(now - DAY, now + 1), _DAY_MINUTES, newest=True)
+        if not lines:
+            raise _Refused(-1121, "Invalid symbol.")
+        rows = [line.split(b",") for line in lines]
+        closes, volumes, quotes = (_sum(rows, place) for place in (4, 5, 7))
+        first, last = float(rows[0][1]), float(rows[-1][4])
+        entry: dict[str, Any] = {
+            "symbol": symbol,
+            "priceChange": f"{last - first:.8f}",
+            "priceChangePercent": f"{(last / first - 1) * 100:.3f}",
+            "weightedAvgPrice": f"{quotes / volumes if volumes else closes / len(rows):.8f}",
+            "lastPrice": rows[-1][4].decode(),
+            "openPrice": rows[0][1].decode(),
+            "highPrice": max((row[2] for row in rows), key=float).decode(),
+            "lowPrice": min((row[3] for row in rows), key=float).decode(),
+            "volume": f"{volumes:.8f}",
+            "quoteVolume": f"{quotes:.8f}",
+            "openTime": Unit.MILLIS.of(now - DAY),
+            "closeTime": Unit.MILLIS.of(now),
+            "count": int(_sum(rows, 8)),
+        }
+        if self.venue.is_spot:
+            book = self._view.book(symbol, 1, tick_of(now))
+            for side, levels in (("bid", book.bids), ("ask", book.asks)):
+                price, size = levels[0] if levels else ("0.00000000", "0.00000000")
+                entry |= {f"{side}Price": price, f"{side}Qty": size}
+        # The futures answer with a list, since one pair may have several contracts.
+        return json_reply([entry] if self.venue.is_inverse else entry)
 
     def _funding(self, query: Mapping[str, str]) -> Reply:
         symbol, limit = self._symbol(query), self._limit(query, 100, 1000)
@@ -226,6 +262,10 @@ class Rest:
         if number is None or (self.venue.is_spot and number >= _IN_MICROS):
             return number
         return Unit.MILLIS.micros(number)
+
+
+def _sum(rows: Sequence[Sequence[bytes]], place: int) -> float:
+    return sum(float(row[place]) for row in rows)
 
 
 def _row(line: bytes) -> bytes:

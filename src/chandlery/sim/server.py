@@ -18,6 +18,7 @@ from aiohttp import web
 
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, UnknownName
 from chandlery.core.time import SECOND, Clock, Micros
+from chandlery.sim.accounts import Account, Accounts
 from chandlery.sim.archive import Archive
 from chandlery.sim.faults import Fault, FaultKind, Faults
 from chandlery.sim.market import Market, SyntheticMarket
@@ -50,7 +51,8 @@ class SimServer:
     An async context manager. ``endpoints`` is what the library takes under that name. ``clock``
     says what time it is there and may stand still; nothing after it has happened. ``tick_s`` is how
     often the streams speak of their own accord, ``None`` for only when ``tick`` is called. ``exchanges``
-    are those that it is, all where nothing is said; ``wires`` are further ones to choose from. ``seed`` is that of the faults' dice; ``weight_limit`` takes the place of the exchanges' per-minute limits.
+    are those that it is, all where nothing is said; ``wires`` are further ones to choose from. ``accounts`` are those whose keys sign
+    requests, and ``offered`` the keys that somebody came with. ``seed`` is that of the faults' dice; ``weight_limit`` takes the place of the exchanges' per-minute limits.
     ``log`` holds the latest requests as method, path with query, and status (0 where the answer was cut off).
     """
 
@@ -60,6 +62,7 @@ class SimServer:
         *,
         exchanges: Sequence[str] | None = None,
         wires: Sequence[type[Wire]] = (),
+        accounts: Sequence[Account] = (),
         clock: Clock = wall_clock,
         faults: Sequence[Fault] = (),
         port: int = 0,
@@ -85,6 +88,10 @@ class SimServer:
         self._archive = Archive(market, clock, self._faults)
         views = {each: MarketView(market, known[each].market_type, clock) for each in exchanges}
         self._wires = {each: known[each](views[each], ticks=ticks, weight_limit=weight_limit) for each in exchanges}
+        known_accounts = Accounts(accounts)
+        for wire in self._wires.values():
+            wire.accounts = known_accounts
+        self.offered = known_accounts.offered
         self._streams = {each: Streams(wire, self._faults) for each, wire in self._wires.items()}
         self._runner: web.ServerRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
@@ -186,7 +193,7 @@ class SimServer:
 
 def _asked(request: web.BaseRequest, rest: str, body: bytes) -> SimRequest:
     headers = {key.lower(): value for key, value in request.headers.items()}
-    return SimRequest(request.method, f"/{rest}", dict(request.query), headers, body)
+    return SimRequest(request.method, f"/{rest}", dict(request.query), headers, body, request.rel_url.raw_query_string)
 
 
 def _refusal(status: int) -> Reply:

@@ -12,19 +12,25 @@ from msgspec import Struct
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
+from chandlery.sim.accounts import Accounts
 from chandlery.sim.book import BookState, Levels
 from chandlery.sim.reply import Reply
 from chandlery.sim.view import MarketView, SimCandle
 
 
 class SimRequest(Struct, frozen=True):
-    """An HTTP request; ``path`` begins after the exchange's base URL, with a slash; header names are in lower case."""
+    """
+    An HTTP request; ``path`` begins after the exchange's base URL, with a slash; header names are in lower case.
+
+    ``text_query`` is the query as it was sent, which signatures are made of.
+    """
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    text_query: str = ""
 
 
 class Want(Struct, frozen=True):
@@ -88,6 +94,8 @@ class Wire(ABC):
         self.view = view
         self.ticks = ticks
         self.weight_limit = weight_limit
+        self.accounts = Accounts()
+        """Who may ask for what is not public."""
 
     @abstractmethod
     def symbol(self, native: str) -> str | None:

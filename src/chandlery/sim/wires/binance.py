@@ -14,6 +14,7 @@ import msgspec
 
 from chandlery.core.instrument import MarketType
 from chandlery.core.time import Unit
+from chandlery.sim.binance_account import signed_answer
 from chandlery.sim.book import Levels, tick_of
 from chandlery.sim.reply import Reply, error_reply, json_reply
 from chandlery.sim.rest import Rest
@@ -52,8 +53,9 @@ class _BinanceWire(Wire):
         return native if self.view.knows(native) else None
 
     def answer(self, request: SimRequest) -> Reply:
-        """REST is GET alone."""
-        return self._rest.answer(request.path, request.query)
+        """REST is GET alone; what needs an account is signed."""
+        signed = signed_answer(self.id, self.accounts, request, Unit.MILLIS.of(self.now))
+        return signed or self._rest.answer(request.path, request.query)
 
     def refusal(self, status: int) -> Reply:
         """Code and message."""

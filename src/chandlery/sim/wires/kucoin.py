@@ -200,6 +200,10 @@ class KuCoinSpotWire(_KuCoinWire):
             "/api/v1/market/candles": self._candles,
             "/api/v1/market/orderbook/level2_20": lambda query: self._book(query, 20),
             "/api/v1/market/orderbook/level2_100": lambda query: self._book(query, 100),
+            "/api/v1/market/allTickers": lambda _: _fine({"time": Unit.MILLIS.of(self.now), "ticker": []}),
+            "/api/v3/margin/symbols": lambda _: _fine({"timestamp": Unit.MILLIS.of(self.now), "items": []}),
+            "/api/v1/isolated/symbols": lambda _: _fine([]),
+            "/api/v1/hf/accounts/opened": lambda _: _fine(True),  # JSON's
             "/api/v2/symbols": lambda _: _fine([self._listing(*_pair(each)) for each in self.view.symbols()]),
         }
 
