@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 import pipelines
+from connections import connections
 from exchange import DISTANT, INTERVAL, LATENCY_S, SYMBOL, Endpoints, clock, monthly_url, served, urls, warm_up
 from live import live
 from measure import Ratio, interleaved
@@ -34,15 +35,17 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit with 1 where a target is missed")
     parser.add_argument("--rounds", type=int, default=15, help="how often each work is timed")
     parser.add_argument("--folder", default=_memory_or_disk(), help="where the cache is; by default in memory")
-    parser.add_argument("--only", choices=["past", "live"], help="leave out the other half")
+    parser.add_argument("--only", choices=["past", "live", "connections"], help="leave out the others")
     parser.add_argument("--live-rounds", type=int, default=7, help="how often each client is timed")
     parser.add_argument("--frames", type=int, default=100_000, help="how many frames a client gets each time")
     arguments = parser.parse_args()
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores\n")
     ratios = []
-    if arguments.only != "live":
+    if arguments.only in {None, "connections"}:
+        ratios += connections(arguments.rounds)
+    if arguments.only in {None, "past"}:
         ratios += past(arguments.rounds, arguments.folder)
-    if arguments.only != "past":
+    if arguments.only in {None, "live"}:
         ratios += live(arguments.live_rounds, arguments.frames)
     print()
     for ratio in ratios:

@@ -29,6 +29,10 @@ TESTED_IN: dict[str, str] = {
     # A book and its connection have no behaviour but through a feed.
     "feed/book_stream.py": "feed/test_book_feed.py",
     "feed/book_bundle.py": "feed/test_book_feed.py",
+    # The streams of a client have none but through it.
+    "connect/live.py": "connect/test_native.py",
+    # What the fallback gives.
+    "connect/sources.py": "connect/test_fallback.py",
     # What groups of feeds share has none but through them.
     "feed/group.py": "feed/test_candles_feed.py",
     # What the clients share.

@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from chandlery.adapter.base import ExchangeAdapter as BaseAdapter
     from chandlery.adapter.capabilities import Capabilities
     from chandlery.adapter.registry import ExchangeRegistry
+    from chandlery.connect.ccxt_client import CCXTExchangeClient
+    from chandlery.connect.connection_factory import ExchangeConnectionFactory
+    from chandlery.connect.connector import DataSourceConnectorImpl
+    from chandlery.connect.facade import ExchangeManager
+    from chandlery.connect.interfaces import IDataSourceConnector, IExchangeAPIClient
+    from chandlery.connect.manager import AuthenticatedExchangeManager, PublicExchangeManager
+    from chandlery.connect.native import NativeExchangeClient
+    from chandlery.connect.plugins import PluginRegistry
+    from chandlery.connect.settings import CCXTConfig, Credentials, Settings
+    from chandlery.connect.sources import ExchangeSpan, FallbackResult
+    from chandlery.connect.streaming import RealtimeStream
+    from chandlery.connect.wrapper import ExchangeWrapper
     from chandlery.core.book import BookUpdate
     from chandlery.core.candle import CandleData
     from chandlery.core.errors import ChandleryError, IncompleteData
@@ -63,12 +75,15 @@ __all__ = [
     "FUNDING_RATE_DTYPES",
     "OUTPUT_DTYPES",
     "AsyncDataSourceManager",
+    "AuthenticatedExchangeManager",
     "Backfilled",
     "BaseAdapter",
     "BinanceFundingRateClient",
     "BookAudit",
     "BookGroup",
     "BookUpdate",
+    "CCXTConfig",
+    "CCXTExchangeClient",
     "CandleData",
     "CandleQuery",
     "CandlesFeed",
@@ -76,20 +91,29 @@ __all__ = [
     "ChandleryError",
     "ChartType",
     "Connected",
+    "Credentials",
     "DataClientFactory",
     "DataClientInterface",
     "DataProcessor",
     "DataProvider",
     "DataSource",
+    "DataSourceConnectorImpl",
     "DataSourceManager",
     "Dropped",
     "Event",
     "EventKind",
+    "ExchangeConnectionFactory",
+    "ExchangeManager",
     "ExchangeRegistry",
+    "ExchangeSpan",
+    "ExchangeWrapper",
+    "FallbackResult",
     "FeedGroup",
     "FetchResult",
     "Gap",
     "GapKind",
+    "IDataSourceConnector",
+    "IExchangeAPIClient",
     "IncompleteData",
     "Instrument",
     "Interval",
@@ -97,18 +121,23 @@ __all__ = [
     "ListingStatus",
     "MarketType",
     "Missing",
+    "NativeExchangeClient",
     "NetworkClient",
     "NetworkStrategy",
     "OrderBook",
     "OrderBookFeed",
+    "PluginRegistry",
     "Provenance",
+    "PublicExchangeManager",
     "RESTPollingStrategy",
+    "RealtimeStream",
     "Reconnecting",
     "Rejected",
     "RestDataClient",
     "Restated",
     "Resynced",
     "Resyncing",
+    "Settings",
     "SourceSpan",
     "Span",
     "Switched",
@@ -121,6 +150,18 @@ _MODULES = {
     "adapter.base": ("BaseAdapter",),
     "adapter.capabilities": ("Capabilities",),
     "adapter.registry": ("ExchangeRegistry",),
+    "connect.ccxt_client": ("CCXTExchangeClient",),
+    "connect.connection_factory": ("ExchangeConnectionFactory",),
+    "connect.connector": ("DataSourceConnectorImpl",),
+    "connect.facade": ("ExchangeManager",),
+    "connect.sources": ("ExchangeSpan", "FallbackResult"),
+    "connect.interfaces": ("IDataSourceConnector", "IExchangeAPIClient"),
+    "connect.manager": ("AuthenticatedExchangeManager", "PublicExchangeManager"),
+    "connect.native": ("NativeExchangeClient",),
+    "connect.plugins": ("PluginRegistry",),
+    "connect.settings": ("CCXTConfig", "Credentials", "Settings"),
+    "connect.streaming": ("RealtimeStream",),
+    "connect.wrapper": ("ExchangeWrapper",),
     "core.book": ("BookUpdate",),
     "core.candle": ("CandleData",),
     "core.errors": ("ChandleryError", "IncompleteData"),

@@ -245,3 +245,21 @@ def test_any_exchange(chandlery, exchange, tmp_path):
 
     assert 3 == len(rows["binance_spot"])
     assert rows["binance_spot"] == rows["okx_spot"] == rows["htx_spot"]
+
+
+def test_what_is_signed_in_with_comes_from_the_environment(fetch, monkeypatch):
+    """An exchange that answers only to who has signed in takes what the environment says; without it, it is said what lacks."""
+    question = ("MSFT", "1h", "--exchange", "tradestation", *DAY_1)
+    for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN"):
+        monkeypatch.delenv(f"TRADESTATION_{name}", raising=False)
+    code, _, err = fetch(*question)
+
+    assert 2 == code
+    assert "client_id" in err
+
+    for name in ("CLIENT_ID", "CLIENT_SECRET", "REFRESH_TOKEN"):
+        monkeypatch.setenv(f"TRADESTATION_{name}", "x")
+    code, out, _ = fetch(*question)
+
+    assert 0 == code
+    assert "MSFT 1h, TRADESTATION SPOT KLINES: 24 candles" in out

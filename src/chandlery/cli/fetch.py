@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from msgspec import Struct
 
+from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.cli import arguments, output
 from chandlery.core.errors import InvalidInput, UnknownInterval
 from chandlery.core.instrument import MarketType
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from chandlery.history.execute import Progress
+    from chandlery.net.tokens import Credentials
 
 _ON_MISSING = ("raise", "report")
 
@@ -122,6 +124,7 @@ def _got(job: _Job) -> tuple[pa.Table, int]:
             cache_dir=job.cache_dir,
             use_cache=job.use_cache,
             endpoints=job.endpoints,
+            credentials=_credentials(job),
         ) as manager,
     ):
         table = manager.get_data(
@@ -136,6 +139,16 @@ def _got(job: _Job) -> tuple[pa.Table, int]:
             include_open=job.include_open,
         )
     return table, len(retries)
+
+
+def _credentials(job: _Job) -> Credentials | None:
+    """What an exchange that asks for it is signed in to with, from the environment."""
+    adapter = ExchangeRegistry.of_market(job.provider, job.market)
+    if not adapter.credentials:
+        return None
+    from chandlery.connect.settings import Settings  # noqa: PLC0415  # nobody else needs it
+
+    return Settings().sign_in([adapter])
 
 
 @contextmanager

@@ -1,0 +1,287 @@
+"""Any exchange of ccxt as a client."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from chandlery.connect.ccxt_errors import is_ccxt_error, translated
+from chandlery.connect.ccxt_exchange import exchange_class, made, missing_ccxt
+from chandlery.connect.ccxt_history import History, Rows
+from chandlery.connect.ccxt_stream import BookLoop, CandleLoop
+from chandlery.connect.interfaces import EventCallback, IExchangeAPIClient, StreamChannel
+from chandlery.connect.names import canonical
+from chandlery.connect.rows import Row, rows_of_table
+from chandlery.connect.settings import CCXTConfig, Credentials
+from chandlery.connect.streaming import Callback, RealtimeStream
+from chandlery.core.errors import (
+    ChandleryError,
+    Closed,
+    IncompleteData,
+    InvalidInput,
+    InvalidSymbol,
+    RateLimited,
+    UnsupportedRequest,
+    WrongMarket,
+)
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import Instrument
+from chandlery.core.interval import Interval
+from chandlery.core.moment import range_of
+from chandlery.core.provenance import Provenance
+from chandlery.core.time import SECOND, Clock, Micros, Unit
+from chandlery.feed.backoff import PACE, Pace
+from chandlery.history.interfaces import incomplete
+from chandlery.net.clock import system_clock
+from chandlery.net.limiter import RateLimiter
+from chandlery.net.retry import retried
+from chandlery.storage.frame import to_output
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PAGE_SIZE = 500
+"""How many candles are asked for at once where ccxt does not know how many an exchange gives."""
+RETRIES = 5
+LONGEST_PAUSE_S = 120.0
+"""How long a pause may be that an exchange asks for, so that it is waited for."""
+CLOCK_MARGIN: Micros = 2 * SECOND
+"""By how much this machine's clock may be fast, where the exchange does not tell the time."""
+
+_T = TypeVar("_T")
+
+# What ccxt's own code stumbles over in an answer that is not as documented.
+_UNREADABLE = (TypeError, ValueError, KeyError, IndexError, AttributeError)
+
+
+class CCXTExchangeClient(IExchangeAPIClient):
+    """
+    An exchange that ccxt reaches, past and live.
+
+    ``exchange_id`` is ccxt's, or another spelling of it; without it, ``config.default_exchange``.
+    Streams come through ccxt.pro where it has them, and by polling where it has not. It belongs to
+    one event loop; ccxt is loaded when the exchange is first used.
+
+    Raises:
+        UnknownName: ccxt has no such exchange.
+        MissingDependency: ccxt is not installed.
+    """
+
+    family = "ccxt"
+
+    def __init__(
+        self,
+        config: CCXTConfig | None = None,
+        exchange_id: str | None = None,
+        *,
+        credentials: Credentials | None = None,
+        limiter: RateLimiter | None = None,
+        clock: Clock = system_clock,
+        pace: Pace = PACE,
+    ) -> None:
+        try:
+            import ccxt.pro as ccxt  # noqa: PLC0415  # only who uses it pays for it
+            from ccxt import async_support  # noqa: PLC0415  # the same
+        except ImportError:
+            raise missing_ccxt() from None
+        self._config = config or CCXTConfig()
+        self._name = canonical(exchange_id or self._config.default_exchange)
+        contract_type = self._config.default_contract_type
+        module = ccxt if self._name in ccxt.exchanges else async_support
+        self._class = exchange_class(module, self._name, contract_type)
+        self._exchange: Any = None
+        self._made_with = (limiter or RateLimiter(), credentials, contract_type)
+        self._clock = clock
+        self._pace = pace
+        self._closed = False
+        self._streams: set[RealtimeStream] = set()
+
+    def get_exchange_name(self) -> str:
+        """Ccxt's id of the exchange."""
+        return self._name
+
+    async def fetch_historical_data(
+        self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
+    ) -> list[Row]:
+        """The closed candles, page by page."""
+        try:
+            table = await self.fetch_candles(coin, start, end, interval)
+        except IncompleteData as error:
+            rows = await self._rows(error.data, coin, interval)
+            raise IncompleteData(str(error), data=rows, missing=error.missing) from error.__cause__
+        return await self._rows(table, coin, interval)
+
+    async def fetch_candles(
+        self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
+    ) -> pa.Table:
+        """The same by column; NaN for all that ccxt does not give, which is open to volume alone."""
+        span = range_of(start, end, self._clock())
+        length = interval if isinstance(interval, Interval) else Interval(interval)
+        self._require(length)
+        market = await self._market(coin)
+        result = await self.history(market["symbol"], length).fetch(span, await self.now())
+        table: pa.Table = to_output(result.table, "arrow", Provenance.of(result.spans, result.gaps, result.events))
+        failures = [gap for gap in result.gaps if gap.kind.is_failure]
+        if failures:
+            raise incomplete(table, failures, span)
+        return table
+
+    async def check_coin_availability(self, coin: str) -> bool:
+        """Whether ccxt's list of markets has it, and it is not said to be inactive."""
+        try:
+            market = await self._market(coin)
+        except WrongMarket:
+            raise
+        except InvalidSymbol:
+            Instrument.parse(coin)
+            return False
+        return market.get("active") is not False
+
+    async def start_realtime_stream(
+        self,
+        coin: str,
+        callback: Callback,
+        *,
+        channel: StreamChannel = "candles",
+        interval: Interval | str = "1m",
+        depth: int | None = None,
+        on_event: EventCallback | None = None,
+    ) -> RealtimeStream:
+        """Call back with what ccxt.pro watches, or with what is asked for again and again."""
+        if channel not in {"candles", "book"}:
+            raise InvalidInput(f"channel is candles or book, not {channel!r}")
+        if depth is not None and depth < 1:
+            raise InvalidInput(f"depth is {depth}; at least one level a side can be told")
+        length = interval if isinstance(interval, Interval) else Interval(interval)
+        if channel == "candles":
+            self._require(length)
+        symbol = (await self._market(coin))["symbol"]
+        loop: CandleLoop | BookLoop
+        if channel == "candles":
+            loop = CandleLoop(self, symbol, length, coin, callback, on_event, self._pace)
+        else:
+            loop = BookLoop(self, symbol, depth, coin, callback, on_event, self._pace)
+        stream = RealtimeStream(f"{self._name} {symbol} {channel}", loop.run())
+        self._streams = {stream, *(each for each in self._streams if each.running)}
+        await stream.started(loop.begun)
+        return stream
+
+    async def close(self) -> None:
+        """End the streams, and close ccxt's connections."""
+        self._closed = True
+        await asyncio.gather(*(stream.end() for stream in self._streams))
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            await exchange.close()
+
+    @property
+    def exchange(self) -> Any:
+        """Ccxt's own object."""
+        if self._closed:
+            raise Closed(f"the client of {self._name} is closed; make a new one")
+        if self._exchange is None:
+            limiter, credentials, contract_type = self._made_with
+            self._exchange = made(
+                self._class,
+                self._config,
+                limiter,
+                credentials=credentials,
+                testnet=self._config.testnet,
+                contract_type=contract_type,
+            )
+        return self._exchange
+
+    async def call(self, method: str, *args: Any, retries: int = RETRIES, **kwargs: Any) -> Any:
+        """What a method of ccxt's gives; errors are ours, and what may pass is tried again."""
+        exchange = self.exchange
+
+        async def once() -> Any:
+            return await _ours(getattr(exchange, method), exchange, *args, **kwargs)
+
+        return await retried(once, self._backoff, retries)
+
+    def history(self, symbol: str, interval: Interval) -> History:
+        """The past candles of a symbol of ``markets``."""
+        market = self.exchange.market(symbol)
+        created = market.get("created")
+        listed = Unit.MILLIS.micros(created) if isinstance(created, int) else None
+
+        async def ask(span: Span, counts: bool) -> Rows:  # noqa: FBT001  # ``Ask`` has two parameters
+            limit = interval.count(span.start, span.end) if counts else None
+            since = Unit.MILLIS.of(span.start)
+            rows: Rows = await self.call("fetch_ohlcv", symbol, interval.value, since=since, limit=limit)
+            return rows
+
+        name = f"{self._name} {symbol}"
+        return History(name, interval, ask, self._page_size(symbol), listed=listed, clock=self._clock)
+
+    async def now(self) -> Micros:
+        """What time it is at the exchange, or safely before."""
+        if self.exchange.has.get("fetchTime"):
+            said = await self.call("fetch_time")
+            if isinstance(said, int):
+                return Unit.MILLIS.micros(said)
+        return self._clock() - CLOCK_MARGIN
+
+    def _backoff(self, error: Exception) -> bool | float:
+        if not isinstance(error, ChandleryError) or not error.retryable or self._closed:
+            return False
+        if isinstance(error, RateLimited) and error.retry_after_s is not None:
+            return error.retry_after_s if error.retry_after_s <= LONGEST_PAUSE_S else False
+        return True
+
+    async def _market(self, coin: str) -> dict[str, Any]:
+        """The market of a coin; the list is loaded once."""
+        if "/" not in coin and "-" not in coin:
+            raise _no_symbol(coin)
+        await self.call("load_markets")
+        markets: dict[str, dict[str, Any]] = self.exchange.markets
+        symbol = coin.upper() if coin.upper() in markets else str(Instrument.parse(coin))
+        if symbol in markets:
+            return markets[symbol]
+        pair = symbol.partition(":")[0]
+        others = sorted(each for each in markets if each.partition(":")[0] == pair)
+        if others:
+            raise WrongMarket(f"{self._name} has no {symbol}; of {pair} it lists {', '.join(others[:5])}")
+        near = difflib.get_close_matches(symbol, list(markets), 3)
+        hint = f"; did you mean {' or '.join(near)}" if near else ""
+        raise InvalidSymbol(f"{self._name} does not list {symbol}{hint}")
+
+    def _require(self, interval: Interval) -> None:
+        """Refuse what the exchange has no candles of; ccxt spells intervals as we do."""
+        timeframes = self.exchange.timeframes or {}
+        if not self.exchange.has.get("fetchOHLCV"):
+            raise UnsupportedRequest(f"{self._name} has no candles in ccxt")
+        if interval.value not in timeframes:
+            raise UnsupportedRequest(f"{self._name} has no {interval.value} candles; it has {' '.join(timeframes)}")
+
+    def _page_size(self, symbol: str) -> int:
+        size = self.exchange.feature_value(symbol, "fetchOHLCV", "limit")
+        return size if isinstance(size, int) and size > 0 else PAGE_SIZE
+
+    async def _rows(self, table: Any, coin: str, interval: Interval | str) -> list[Row]:
+        length = interval if isinstance(interval, Interval) else Interval(interval)
+        symbol = (await self._market(coin))["symbol"]
+        return rows_of_table(table, self._name, symbol, length, counts=False)
+
+
+async def _ours(method: Callable[..., Awaitable[_T]], exchange: Any, *args: Any, **kwargs: Any) -> _T:
+    """Call ccxt; its errors come out as ours, and nothing that holds secrets is their context."""
+    try:
+        return await method(*args, **kwargs)
+    except ChandleryError:
+        raise
+    except Exception as error:
+        if not is_ccxt_error(error) and not isinstance(error, _UNREADABLE):
+            raise
+        failure = translated(error, exchange)
+    raise failure
+
+
+def _no_symbol(coin: str) -> InvalidSymbol:
+    return InvalidSymbol(
+        f"{coin!r} is not a symbol; write BTC/USDT for spot, BTC/USDT:USDT for linear, BTC/USD:BTC for inverse"
+    )

@@ -1,0 +1,184 @@
+"""How an exchange of ccxt is made: its addresses, its keys, and the one limiter under its requests."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+from chandlery.connect.names import canonical
+from chandlery.connect.settings import CCXTConfig, ContractType, Credentials
+from chandlery.core.errors import MissingDependency, UnknownName, UnsupportedRequest
+from chandlery.net.limiter import RateLimiter
+from chandlery.net.portal import shared_portal
+
+INSTALL = "ccxt is not installed; run: pip install 'chandlery[ccxt]'"
+
+# ccxt writes requests with their keys, and answers, to its logger at the level DEBUG.
+_quiet = logging.getLogger("chandlery.ccxt")
+_quiet.setLevel(logging.INFO)
+_quiet.addHandler(logging.NullHandler())
+
+# Exchanges whose perpetuals ccxt has in a class of their own, or under another word.
+_FUTURES_CLASS: Mapping[str, str] = {"kraken": "krakenfutures", "kucoin": "kucoinfutures"}
+_FUTURES_WORD: Mapping[str, str] = {"binance": "future"}
+# What ccxt's ``has`` calls them, and what the names of their addresses hold.
+_HAS: Mapping[str, str] = {"future": "swap", "delivery": "future"}
+_HOSTS_OF: Mapping[str, tuple[str, ...]] = {
+    "future": ("fapi", "swap", "future", "contract"),
+    "swap": ("fapi", "swap", "future", "contract"),
+    "delivery": ("dapi", "delivery", "future"),
+}
+
+
+def exchange_class(ccxt: Any, exchange: str, contract_type: ContractType | None = None) -> type[Any]:
+    """
+    The class of an exchange in one of ccxt's modules.
+
+    Raises:
+        UnknownName: ccxt has no such exchange.
+    """
+    name = canonical(exchange)
+    if name not in ccxt.exchanges:
+        raise UnknownName(f"ccxt has no exchange {exchange!r}; one of {', '.join(ccxt.exchanges)}")
+    if contract_type in {"future", "swap"} and _FUTURES_CLASS.get(name) in ccxt.exchanges:
+        name = _FUTURES_CLASS[name]
+    found: type[Any] = getattr(ccxt, name)
+    return found
+
+
+def made(
+    of_class: Any,
+    config: CCXTConfig,
+    limiter: RateLimiter,
+    *,
+    credentials: Credentials | None = None,
+    testnet: bool = False,
+    contract_type: ContractType | None = None,
+) -> Any:
+    """
+    An exchange of ccxt; nothing is sent.
+
+    Every request of it waits while its host has asked to be left alone, whoever was told so, and
+    what its answers say of limits is known to everybody who uses ``limiter``.
+
+    Raises:
+        UnsupportedRequest: It has no testnet, or does not trade that kind of contract.
+    """
+    name = of_class.__name__
+    given = {**config.options.get(name, {})}
+    options = {"enableRateLimit": config.enable_rate_limit, "timeout": round(config.timeout_s * 1000), **given}
+    options["options"] = {**_default_type(name, contract_type), **given.get("options", {})}
+    if credentials is not None:
+        options |= {
+            "apiKey": credentials.api_key.get_secret_value(),
+            "secret": credentials.api_secret.get_secret_value(),
+        }
+        if credentials.password is not None:
+            options["password"] = credentials.password.get_secret_value()
+    exchange = _limited(of_class)(options)
+    exchange.logger = _quiet
+    exchange.chandlery_limiter = limiter
+    _require_contracts(exchange, contract_type)
+    pairs = config.endpoints.get(name, {})
+    exchange.urls = {key: _moved(value, pairs) for key, value in exchange.urls.items()}
+    if testnet:
+        _to_testnet(exchange, contract_type)
+    exchange.chandlery_host = host_of(exchange, contract_type)
+    return exchange
+
+
+def missing_ccxt() -> MissingDependency:
+    """The error where ccxt is not installed."""
+    return MissingDependency(INSTALL)
+
+
+def host_of(exchange: Any, contract_type: ContractType | None = None) -> str:
+    """The host that stands for an exchange: of its REST addresses the first for that kind of contract, or the first."""
+    wanted = _HOSTS_OF.get(contract_type or "spot", ())
+    addresses = [(name, url) for name, url in _leaves(exchange.urls["api"]) if url.startswith("http")]
+    fitting = [url for name, url in addresses if any(word in name.lower() for word in wanted)]
+    url = (fitting or [url for _, url in addresses] or [str(exchange.id)])[0]
+    return urlsplit(url.replace("{hostname}", exchange.hostname or "")).netloc or url
+
+
+def _default_type(name: str, contract_type: ContractType | None) -> dict[str, str]:
+    if contract_type is None:
+        return {}
+    return {"defaultType": _FUTURES_WORD.get(name, "swap") if contract_type == "future" else contract_type}
+
+
+def _require_contracts(exchange: Any, contract_type: ContractType | None) -> None:
+    traded = contract_type is None or exchange.has.get(_HAS.get(contract_type, contract_type))
+    if traded is False or (traded is None and contract_type != "spot"):
+        raise UnsupportedRequest(
+            f"{exchange.id} has no {contract_type} in ccxt; choose another contract_type or exchange"
+        )
+
+
+def _to_testnet(exchange: Any, contract_type: ContractType | None) -> None:
+    """Move to the exchange's testnet, which Binance calls demo trading where futures are concerned."""
+    if exchange.id == "binance" and contract_type in {"future", "swap", "delivery"} and exchange.urls.get("demo"):
+        exchange.enable_demo_trading(True)
+    elif exchange.urls.get("test"):
+        exchange.set_sandbox_mode(True)
+    else:
+        raise UnsupportedRequest(f"{exchange.id} has no testnet in ccxt; leave testnet out, or choose another exchange")
+
+
+def _moved(urls: Any, pairs: Mapping[str, str]) -> Any:
+    """The addresses, those that begin as one of ``pairs`` with what stands there instead; the longest beginning counts."""
+    if isinstance(urls, dict):
+        return {key: _moved(value, pairs) for key, value in urls.items()}
+    if isinstance(urls, list):
+        return [_moved(value, pairs) for value in urls]
+    fitting = [old for old in pairs if isinstance(urls, str) and urls.startswith(old)]
+    if not fitting:
+        return urls
+    longest = max(fitting, key=len)
+    return pairs[longest] + urls.removeprefix(longest)
+
+
+def _leaves(urls: Any, name: str = "") -> list[tuple[str, str]]:
+    """The addresses and their names."""
+    if isinstance(urls, dict):
+        return [leaf for key, value in urls.items() for leaf in _leaves(value, f"{name}.{key}")]
+    return [(name, urls)] if isinstance(urls, str) else []
+
+
+class _Observed:
+    """An exchange of ccxt whose answers the limiter sees."""
+
+    chandlery_limiter: RateLimiter
+    chandlery_host: str
+
+    def on_rest_response(self, code: int, reason: str, url: str, method: str, response_headers: Any, *rest: Any) -> Any:
+        """See an answer before ccxt reads it; ccxt calls it."""
+        headers = {name.lower(): value for name, value in response_headers.items()}
+        self.chandlery_limiter.observe(urlsplit(url).netloc, (), headers, code)
+        return super().on_rest_response(code, reason, url, method, response_headers, *rest)  # type: ignore[misc]  # of the class beside it
+
+
+class _Sync(_Observed):
+    def fetch(self, url: str, *args: Any, **kwargs: Any) -> Any:
+        """Send a request once its host may be asked."""
+        host = urlsplit(url).netloc
+        if self.chandlery_limiter.is_paused(host):
+            shared_portal().run(self.chandlery_limiter.acquire(host, ()))
+        return super().fetch(url, *args, **kwargs)  # type: ignore[misc]  # of the class beside it
+
+
+class _Async(_Observed):
+    async def fetch(self, url: str, *args: Any, **kwargs: Any) -> Any:
+        """Send a request once its host may be asked."""
+        await self.chandlery_limiter.acquire(urlsplit(url).netloc, ())
+        return await super().fetch(url, *args, **kwargs)  # type: ignore[misc]  # of the class beside it
+
+
+@cache
+def _limited(of_class: Any) -> Any:
+    kind = _Async if inspect.iscoroutinefunction(of_class.fetch) else _Sync
+    return type(of_class.__name__, (kind, of_class), {})

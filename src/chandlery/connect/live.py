@@ -1,0 +1,173 @@
+"""Streams of an exchange's feeds, which share the connections and, for one coin, the feed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.connect.interfaces import EventCallback, StreamChannel
+from chandlery.connect.ordering import ClosedInOrder
+from chandlery.connect.rows import Row, row_of_candle
+from chandlery.connect.streaming import Callback, RealtimeStream, deliver
+from chandlery.core.candle import CandleData
+from chandlery.core.errors import Closed, InvalidInput
+from chandlery.core.interval import Interval
+from chandlery.core.time import Clock, Unit
+from chandlery.feed.book_feed import BookGroup, OrderBookFeed
+from chandlery.feed.book_stream import LiveBook
+from chandlery.feed.candles_feed import CandlesFeed, FeedGroup
+from chandlery.net.http import HttpClient
+
+KEPT_CANDLES = 1000
+"""How many closed candles a feed keeps, which bounds how long a hole it refills after a lost connection."""
+
+
+class LiveFeeds:
+    """
+    The running feeds of one client.
+
+    Each market has one group of candle feeds and one of book feeds. A feed lives as long as
+    streams read it.
+    """
+
+    def __init__(
+        self,
+        exchange: str,
+        endpoints: Mapping[str, Mapping[str, str]],
+        credentials: Mapping[str, Mapping[str, str]],
+        http: HttpClient,
+        clock: Clock,
+    ) -> None:
+        self._exchange = exchange
+        self._endpoints = endpoints
+        self._credentials = credentials
+        self._http = http
+        self._clock = clock
+        self._candles: dict[str, FeedGroup] = {}
+        self._books: dict[str, BookGroup] = {}
+        self._readers: dict[CandlesFeed | OrderBookFeed, int] = {}
+        self._streams: set[RealtimeStream] = set()
+        self._starting = asyncio.Lock()
+
+    async def start(
+        self,
+        adapter: ExchangeAdapter,
+        symbol: str,
+        coin: str,
+        name: str,
+        callback: Callback,
+        *,
+        channel: StreamChannel,
+        interval: Interval | str,
+        depth: int | None,
+        on_event: EventCallback | None,
+    ) -> RealtimeStream:
+        """A stream of entries named ``name``, once its feed has its history or its book."""
+        if channel not in {"candles", "book"}:
+            raise InvalidInput(f"channel is candles or book, not {channel!r}")
+        if depth is not None and depth < 1:
+            raise InvalidInput(f"depth is {depth}; at least one level a side can be told")
+        feed: CandlesFeed | OrderBookFeed
+        async with self._starting:
+            if channel == "candles":
+                feed = await self._candles_feed(
+                    adapter, symbol, Interval(interval) if isinstance(interval, str) else interval
+                )
+            else:
+                feed = await self._book_feed(adapter, symbol)
+            updates: Any = aiter(feed)
+            self._readers[feed] = self._readers.get(feed, 0) + 1
+        try:
+            await feed.start()
+        except BaseException:
+            self._leave(adapter.id, feed)
+            raise
+
+        in_order = _in_order(feed)
+
+        async def run() -> None:
+            try:
+                async for news in updates:
+                    for update in in_order(news):
+                        entry = self._entry(update, name, feed, depth)
+                        if entry is not None:
+                            await deliver(callback, coin, entry)
+                        elif on_event is not None:
+                            on_event(coin, update)
+                raise feed.stream.failure or Closed(f"{adapter.id} {symbol}: the feed has ended")
+            finally:
+                self._leave(adapter.id, feed)
+
+        stream = RealtimeStream(f"{adapter.id} {symbol} {channel}", run(), dropped=lambda: feed.dropped)
+        self._streams = {stream, *(each for each in self._streams if each.running)}
+        return stream
+
+    async def close(self) -> None:
+        """End all streams, then the groups."""
+        await asyncio.gather(*(stream.end() for stream in self._streams))
+        for candles in self._candles.values():
+            await candles.stop()
+        for books in self._books.values():
+            await books.stop()
+
+    async def _candles_feed(self, adapter: ExchangeAdapter, symbol: str, interval: Interval) -> CandlesFeed:
+        adapter.interval_name(interval)
+        group = self._candles.get(adapter.id)
+        if group is None:
+            group = FeedGroup(
+                adapter.id,
+                endpoints=self._endpoints,
+                credentials=self._credentials,
+                http=self._http,
+                clock=self._clock,
+            )
+            # Begun empty, so that a coin that cannot be had ends its own feed and not the group.
+            await group.start()
+            self._candles[adapter.id] = group
+        known = (each for each in group.feeds if each.symbol == symbol and each.interval is interval)
+        return next(known, None) or group.add(symbol, interval, KEPT_CANDLES)
+
+    async def _book_feed(self, adapter: ExchangeAdapter, symbol: str) -> OrderBookFeed:
+        group = self._books.get(adapter.id)
+        if group is None:
+            group = BookGroup(adapter.id, endpoints=self._endpoints, http=self._http, clock=self._clock)
+            await group.start()
+            self._books[adapter.id] = group
+        known = (each for each in group.feeds if each.symbol == symbol)
+        return next(known, None) or group.add(symbol)
+
+    def _leave(self, exchange_id: str, feed: CandlesFeed | OrderBookFeed) -> None:
+        """One reader less; a feed that nobody reads ends."""
+        self._readers[feed] -= 1
+        if not self._readers[feed]:
+            del self._readers[feed]
+            if isinstance(feed, CandlesFeed):
+                self._candles[exchange_id].remove(feed)
+            else:
+                self._books[exchange_id].remove(feed)
+
+    def _entry(self, update: object, name: str, feed: CandlesFeed | OrderBookFeed, depth: int | None) -> Row | None:
+        """What an update is as an entry; ``None`` for events."""
+        if isinstance(update, CandleData) and isinstance(feed, CandlesFeed):
+            return row_of_candle(update, self._exchange, name, feed.interval)
+        if isinstance(update, LiveBook) and isinstance(feed, OrderBookFeed):
+            levels = depth or feed.depth
+            return {
+                "exchange": self._exchange,
+                "symbol": name,
+                "timestamp": None if update.at is None else Unit.MILLIS.of(update.at),
+                "sequence": update.last,
+                "bids": update.bids(levels),
+                "asks": update.asks(levels),
+            }
+        return None
+
+
+def _in_order(feed: CandlesFeed | OrderBookFeed) -> Callable[[Any], Sequence[Any]]:
+    """What an update of a feed means for those who want closed candles in order; books are in order."""
+    if isinstance(feed, OrderBookFeed):
+        return lambda update: (update,)
+    closed = [each.open_time for each in feed.get_candles() if each.closed]
+    return ClosedInOrder(feed.interval, feed.interval.step(closed[-1]) if closed else None, KEPT_CANDLES).take

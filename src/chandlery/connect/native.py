@@ -1,0 +1,212 @@
+"""Exchanges by adapters of our own: the past by ``history``, live by ``feed``."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.connect.interfaces import EventCallback, IExchangeAPIClient, StreamChannel
+from chandlery.connect.listings import Listings
+from chandlery.connect.live import LiveFeeds
+from chandlery.connect.names import canonical
+from chandlery.connect.rows import Row, rows_of_table
+from chandlery.connect.settings import Settings
+from chandlery.connect.streaming import Callback, RealtimeStream
+from chandlery.core.errors import Closed, IncompleteData, InvalidSymbol, UnknownName, WrongMarket
+from chandlery.core.instrument import Instrument, MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.time import Clock
+from chandlery.history.async_manager import AsyncDataSourceManager
+from chandlery.net.clock import system_clock
+from chandlery.net.http import HttpClient
+from chandlery.net.limiter import RateLimiter
+from chandlery.net.tokens import Accounts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def native_markets(exchange: str) -> list[type[ExchangeAdapter]]:
+    """The adapters of an exchange, e.g. ``binance``, or the one of a market, e.g. ``binance_spot``; none where there are none."""
+    name = canonical(exchange)
+    of_exchange = [each for each in ExchangeRegistry.adapters() if each.provider.value.lower() == name]
+    if of_exchange:
+        return of_exchange
+    try:
+        return [ExchangeRegistry.get(exchange.strip().lower())]
+    except UnknownName:
+        return []
+
+
+class NativeExchangeClient(IExchangeAPIClient):
+    """
+    An exchange that we have adapters for: all its markets, ``binance``, or one of them, ``binance_spot``.
+
+    Of all markets the coin says which one is meant. It belongs to one event loop. The addresses,
+    the cache folder and what some exchanges sign in with come from ``settings``.
+
+    Raises:
+        UnknownName: There is no adapter for such an exchange.
+    """
+
+    family = "native"
+
+    def __init__(
+        self,
+        exchange: str,
+        settings: Settings | None = None,
+        *,
+        limiter: RateLimiter | None = None,
+        clock: Clock = system_clock,
+    ) -> None:
+        markets = native_markets(exchange)
+        if not markets:
+            known = sorted({each.provider.value.lower() for each in ExchangeRegistry.adapters()})
+            raise UnknownName(
+                f"{exchange!r} is not an exchange that we have an adapter for; one of {', '.join(known)}, or of their markets, e.g. binance_spot"
+            )
+        self._settings = settings or Settings()
+        provider = markets[0].provider.value.lower()
+        self._name = provider if provider == canonical(exchange) else markets[0].id
+        endpoints = self._settings.endpoints
+        self._adapters = {each.market_type: ExchangeRegistry.create(each.id, endpoints) for each in markets}
+        self._limiter = limiter or RateLimiter()
+        self._clock = clock
+        self._http = HttpClient(limiter=self._limiter)
+        self._credentials = self._settings.sign_in(markets)
+        self._listings = Listings(Accounts(self._http, self._credentials), clock)
+        self._managers: dict[MarketType, AsyncDataSourceManager] = {}
+        self._live = LiveFeeds(self._name, endpoints, self._credentials, self._http, clock)
+        self._closed = False
+
+    def get_exchange_name(self) -> str:
+        """The exchange, or the id of its market."""
+        return self._name
+
+    async def fetch_historical_data(
+        self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
+    ) -> list[Row]:
+        """The closed candles, from cache, archive or REST, whichever has them."""
+        try:
+            table = await self.fetch_candles(coin, start, end, interval)
+        except IncompleteData as error:
+            rows = self._rows(error.data, coin, interval)
+            raise IncompleteData(str(error), data=rows, missing=error.missing) from error.__cause__
+        return self._rows(table, coin, interval)
+
+    async def fetch_candles(
+        self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
+    ) -> pa.Table:
+        """The same by column, with the provenance of each part."""
+        adapter, symbol = self._market_of(coin)
+        table: pa.Table = await self._manager(adapter).get_data(symbol, start, end, interval, output="arrow")
+        return table
+
+    async def check_coin_availability(self, coin: str) -> bool:
+        """Whether it is in the exchange's list of instruments and trades; where there is no list, whether it has candles."""
+        adapter, symbol = self._market_of(coin)
+        return await self._listings.trades(adapter, symbol)
+
+    async def start_realtime_stream(
+        self,
+        coin: str,
+        callback: Callback,
+        *,
+        channel: StreamChannel = "candles",
+        interval: Interval | str = "1m",
+        depth: int | None = None,
+        on_event: EventCallback | None = None,
+    ) -> RealtimeStream:
+        """Call back from the feed of the coin; coins of a market share connections."""
+        adapter, symbol = self._market_of(coin)
+        instrument = self._spelled(coin, adapter)
+        return await self._live.start(
+            adapter,
+            symbol,
+            coin,
+            instrument,
+            callback,
+            channel=channel,
+            interval=interval,
+            depth=depth,
+            on_event=on_event,
+        )
+
+    def volume_unit(self, coin: str) -> str | None:
+        """What the market declares."""
+        return self._market_of(coin)[0].volume_unit
+
+    async def close(self) -> None:
+        """End the streams and close the connections."""
+        self._closed = True
+        managers, self._managers = self._managers, {}
+        try:
+            await self._live.close()
+        finally:
+            await asyncio.gather(*(each.close() for each in managers.values()))
+            await self._http.close()
+
+    def _market_of(self, coin: str) -> tuple[ExchangeAdapter, str]:
+        """The adapter that a coin belongs to, and the coin in its spelling."""
+        if self._closed:
+            raise Closed(f"the client of {self._name} is closed; make a new one")
+        if len(self._adapters) == 1:
+            (adapter,) = self._adapters.values()
+            return adapter, adapter.symbol(coin)
+        if "/" in coin or "-" in coin:
+            instrument = _parsed(coin)
+            if instrument is not None:
+                return self._of_instrument(instrument, coin)
+        fitting = [each for each in self._adapters.values() if each.native.fullmatch(coin.upper())]
+        if len(fitting) == 1:
+            return fitting[0], fitting[0].symbol(coin)
+        if fitting:
+            names = ", ".join(each.id for each in fitting)
+            raise InvalidSymbol(
+                f"{coin!r} may be of {names}; write BTC/USDT for spot, BTC/USDT:USDT for linear, BTC/USD:BTC for inverse, or ask the one market"
+            )
+        raise InvalidSymbol(f"{coin!r} is not a symbol of {self._name}; write e.g. BTC/USDT or BTC/USDT:USDT")
+
+    def _of_instrument(self, instrument: Instrument, coin: str) -> tuple[ExchangeAdapter, str]:
+        adapter = self._adapters.get(instrument.market)
+        if adapter is None:
+            has = ", ".join(each.id for each in self._adapters.values())
+            raise WrongMarket(f"{coin!r} is of {instrument.market.name}, which {self._name} has not here; it has {has}")
+        return adapter, adapter.spelled(instrument)
+
+    def _spelled(self, coin: str, adapter: ExchangeAdapter) -> str:
+        """The coin as entries name it: as ccxt writes it, or as it was given where it is in the exchange's own spelling."""
+        instrument = _parsed(coin, adapter.market_type)
+        return coin if instrument is None else str(instrument)
+
+    def _manager(self, adapter: ExchangeAdapter) -> AsyncDataSourceManager:
+        market = adapter.market_type
+        if market not in self._managers:
+            storage = self._settings.storage
+            self._managers[market] = AsyncDataSourceManager(
+                market,
+                adapter.provider,
+                cache_dir=storage.cache_dir,
+                use_cache=storage.use_cache,
+                endpoints=self._settings.endpoints,
+                credentials=self._credentials,
+                clock=self._clock,
+                limiter=self._limiter,
+            )
+        return self._managers[market]
+
+    def _rows(self, table: Any, coin: str, interval: Interval | str) -> list[Row]:
+        adapter, _ = self._market_of(coin)
+        length = interval if isinstance(interval, Interval) else Interval(interval)
+        counts = adapter.rest_row.count is not None
+        return rows_of_table(table, self._name, self._spelled(coin, adapter), length, counts=counts)
+
+
+def _parsed(coin: str, market: MarketType | None = None) -> Instrument | None:
+    try:
+        return Instrument.parse(coin, market)
+    except InvalidSymbol:
+        return None

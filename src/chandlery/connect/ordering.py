@@ -1,0 +1,72 @@
+"""Closed candles in order, whatever order they come in."""
+
+from __future__ import annotations
+
+from chandlery.core.candle import CandleData
+from chandlery.core.gaps import Gap, GapKind, Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import Micros
+from chandlery.feed.events import Backfilled, CandleUpdate, Missing
+
+
+class ClosedInOrder:
+    """
+    Puts the updates of a candles feed into an order in which each closed candle follows the one before it.
+
+    A feed tells a candle that had to be fetched later than those that came meanwhile; these wait here,
+    ``most`` of them, until the hole is filled or said to be none. A hole that can never be filled is
+    told as ``Missing``. ``expected`` is the open of the first closed candle to tell; ``None`` for
+    whichever comes first.
+    """
+
+    def __init__(self, interval: Interval, expected: Micros | None, most: int) -> None:
+        self._interval = interval
+        self._expected = expected
+        self._most = most
+        self._waiting: dict[Micros, CandleData] = {}
+        self._absent: list[Span] = []
+
+    def take(self, update: CandleUpdate) -> list[CandleUpdate]:
+        """What is to be told now."""
+        if isinstance(update, CandleData):
+            return self._closed(update) if update.closed else self._running(update)
+        told: list[CandleUpdate] = [update]
+        if isinstance(update, Missing):
+            self._absent.append(update.gap.span)
+        elif isinstance(update, Backfilled) and self._expected is not None and update.span.start > self._expected:
+            told.append(self._lost(self._interval.ceil(update.span.start)))
+        return told + self._ready()
+
+    def _running(self, candle: CandleData) -> list[CandleUpdate]:
+        return [candle] if self._expected in {None, candle.open_time} else []
+
+    def _closed(self, candle: CandleData) -> list[CandleUpdate]:
+        if self._expected is None:
+            self._expected = candle.open_time
+        if candle.open_time < self._expected:
+            return []
+        self._waiting[candle.open_time] = candle
+        told = self._ready()
+        if len(self._waiting) > self._most:
+            told.append(self._lost(min(self._waiting)))
+            told += self._ready()
+        return told
+
+    def _ready(self) -> list[CandleUpdate]:
+        """The candles that wait for none before them any more."""
+        told: list[CandleUpdate] = []
+        while self._expected is not None:
+            candle = self._waiting.pop(self._expected, None)
+            if candle is not None:
+                told.append(candle)
+            elif not any(span.holds(self._expected) for span in self._absent):
+                break
+            self._expected = self._interval.step(self._expected)
+        self._absent = [span for span in self._absent if self._expected is None or span.end > self._expected]
+        return told
+
+    def _lost(self, until: Micros) -> Missing:
+        """Give up what should open before ``until``."""
+        start = self._expected if self._expected is not None else until
+        self._expected = until
+        return Missing(Gap(start, until, GapKind.FETCH_FAILED, "further back than the feed keeps candles"))
