@@ -7,7 +7,7 @@ import pytest
 
 from chandlery.connect.ccxt_exchange import exchange_class, host_of, made
 from chandlery.connect.settings import CCXTConfig, Credentials
-from chandlery.core.errors import UnknownName, UnsupportedRequest
+from chandlery.core.errors import InvalidInput, UnknownName, UnsupportedRequest
 
 CONFIG = CCXTConfig(_env_file=None)
 
@@ -31,6 +31,8 @@ def test_unknown_exchanges():
     """What ccxt has not is refused with what it has."""
     with pytest.raises(UnknownName, match=r"ccxt has no exchange 'nowhere'; one of .*binance"):
         exchange_class(ccxt, "nowhere")
+    with pytest.raises(UnknownName, match="ccxt has no exchange 'binanc'; did you mean binance"):
+        exchange_class(ccxt, "binanc")
 
     assert ccxt.htx is exchange_class(ccxt, "huobi")
 
@@ -59,6 +61,8 @@ def test_contracts_that_an_exchange_has_not(limiter):
     """A kind of contract that an exchange does not trade is refused."""
     with pytest.raises(UnsupportedRequest, match="coinbase has no option in ccxt"):
         exchange_of(limiter, "coinbase", "option")
+    with pytest.raises(InvalidInput, match="contract_type is 'futures'; it is one of spot, margin, future"):
+        exchange_of(limiter, "coinbase", "futures")
 
 
 def test_addresses_are_moved(limiter):

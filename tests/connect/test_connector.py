@@ -57,8 +57,9 @@ async def test_unknown_names(offline, connector_of):
     """What nobody reaches is refused; a family that does not reach it is told who does."""
     async with offline("binance_spot") as sim:
         connector = connector_of(sim)
-        with pytest.raises(UnknownName, match=r"nowhere"):
-            connector.get_client("nowhere")
+        for name in ("nowhere", "", "ccxt.", "."):
+            with pytest.raises(UnknownName, match="ccxt has no exchange"):
+                connector.get_client(name)
         with pytest.raises(UnknownName, match=r"bitstamp is reached by ccxt\.bitstamp"):
             connector.get_client("native.bitstamp")
         with pytest.raises(UnknownName, match=r"ccxt has no exchange"):

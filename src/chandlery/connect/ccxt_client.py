@@ -88,7 +88,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         except ImportError:
             raise missing_ccxt() from None
         self._config = config or CCXTConfig()
-        self._name = canonical(exchange_id or self._config.default_exchange)
+        self._name = canonical(self._config.default_exchange if exchange_id is None else exchange_id)
         contract_type = self._config.default_contract_type
         module = ccxt if self._name in ccxt.exchanges else async_support
         self._class = exchange_class(module, self._name, contract_type)

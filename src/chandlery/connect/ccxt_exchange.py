@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import logging
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 from chandlery.connect.names import canonical
 from chandlery.connect.settings import CCXTConfig, ContractType, Credentials
-from chandlery.core.errors import MissingDependency, UnknownName, UnsupportedRequest
+from chandlery.core.errors import InvalidInput, MissingDependency, UnknownName, UnsupportedRequest
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.portal import shared_portal
 
@@ -43,7 +44,9 @@ def exchange_class(ccxt: Any, exchange: str, contract_type: ContractType | None 
     """
     name = canonical(exchange)
     if name not in ccxt.exchanges:
-        raise UnknownName(f"ccxt has no exchange {exchange!r}; one of {', '.join(ccxt.exchanges)}")
+        near = difflib.get_close_matches(name, ccxt.exchanges, 3)
+        hint = f"did you mean {' or '.join(near)}" if near else f"one of {', '.join(ccxt.exchanges)}"
+        raise UnknownName(f"ccxt has no exchange {exchange!r}; {hint}")
     if contract_type in {"future", "swap"} and _FUTURES_CLASS.get(name) in ccxt.exchanges:
         name = _FUTURES_CLASS[name]
     found: type[Any] = getattr(ccxt, name)
@@ -112,6 +115,8 @@ def _default_type(name: str, contract_type: ContractType | None) -> dict[str, st
 
 
 def _require_contracts(exchange: Any, contract_type: ContractType | None) -> None:
+    if contract_type not in {None, *get_args(ContractType)}:
+        raise InvalidInput(f"contract_type is {contract_type!r}; it is one of {', '.join(get_args(ContractType))}")
     traded = contract_type is None or exchange.has.get(_HAS.get(contract_type, contract_type))
     if traded is False or (traded is None and contract_type != "spot"):
         raise UnsupportedRequest(
