@@ -155,8 +155,12 @@ async def test_the_hole_is_filled_before_live_goes_on(sim_of, feed_of, market):
     await heard.until_closed(4)
     check_whole(feed, market, heard)
     after = heard.updates[max(at for at, each in enumerate(heard.updates) if isinstance(each, Connected)) :]
-    opens = [each.open_time for each in after if isinstance(each, CandleData)][:10]
-    assert sorted(opens) == opens
+    filled = next(at for at, each in enumerate(after) if isinstance(each, Backfilled))
+    fetched = [each.open_time for each in after[:filled] if isinstance(each, CandleData)]
+    live = [each.open_time for each in after[filled:] if isinstance(each, CandleData)]
+    assert fetched
+    assert sorted(fetched) == fetched
+    assert all(opened >= fetched[-1] for opened in live)
     assert [1, 4] == [each.attempt for each in heard.of(Connected)]
     assert 3 == len(heard.of(Reconnecting))
     assert isinstance(after[0], Connected)
