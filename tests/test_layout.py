@@ -35,6 +35,8 @@ TESTED_IN: dict[str, str] = {
     "connect/sources.py": "connect/test_fallback.py",
     # What groups of feeds share has none but through them.
     "feed/group.py": "feed/test_candles_feed.py",
+    # What the repositories share.
+    "storage/interfaces.py": "storage/test_books.py",
     # What the clients share.
     "history/interfaces.py": "history/test_factory.py",
     "history/native.py": "history/test_rest.py",

@@ -11,6 +11,7 @@ from typer.exceptions import TyperException
 
 import chandlery
 from chandlery.cli.cache import commands as cache_commands
+from chandlery.cli.db import commands as db_commands
 from chandlery.cli.exchanges import exchanges
 from chandlery.cli.fetch import fetch
 from chandlery.cli.sim import sim
@@ -41,6 +42,7 @@ def _options(
 
 app.command()(fetch)
 app.add_typer(cache_commands, name="cache")
+app.add_typer(db_commands, name="db")
 app.command()(sim)
 app.command()(exchanges)
 

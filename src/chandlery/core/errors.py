@@ -26,6 +26,18 @@
     │   └── CorruptArchive          retryable: not a zip of one CSV of candles
     ├── CacheError
     │   └── CorruptCacheFile
+    ├── StorageError                the database did not do what it was asked
+    │   ├── StorageUnavailable      retryable: it cannot be opened, read or written now
+    │   │   ├── StorageFull         retryable: no space is left
+    │   │   └── StorageBusy         retryable: locked, or more waits to be written than may
+    │   ├── CorruptStorage          the file, or an entry in it, is damaged
+    │   └── UnknownSchema           the file is of a newer program, or of another one
+    ├── AccessDenied                the service does not let the caller do that
+    │   ├── InvalidToken            no token, or none that is to be trusted
+    │   │   └── TokenExpired
+    │   ├── InsufficientScope       the token does not allow it
+    │   └── LoginFailed             name and secret do not belong together
+    │       └── TooManyLogins       retryable: carries retry_after_s
     ├── IncompleteData              part of the range could not be had; carries the rest
     ├── MissingDependency           an optional extra is not installed
     ├── CloseFailed                 something did not close as it should; everything else did
@@ -162,6 +174,76 @@ class CacheError(ChandleryError):
 
 class CorruptCacheFile(CacheError):
     """A cache file is damaged or cut short."""
+
+
+class StorageError(ChandleryError):
+    """The database did not do what it was asked; nothing of it was written."""
+
+
+class StorageUnavailable(StorageError):
+    """It cannot be opened, read or written now."""
+
+    retryable = True
+
+
+class StorageFull(StorageUnavailable):
+    """No space is left for it."""
+
+
+class StorageBusy(StorageUnavailable):
+    """Somebody else holds it locked, or more waits to be written than may."""
+
+
+class CorruptStorage(StorageError):
+    """The file, or an entry in it, is damaged."""
+
+
+class UnknownSchema(StorageError):
+    """The file was written by a newer program, or by another one."""
+
+
+class AccessDenied(ChandleryError):
+    """The service does not let the caller do that."""
+
+
+class InvalidToken(AccessDenied):
+    """There is no token, or none that is to be trusted."""
+
+
+class TokenExpired(InvalidToken):
+    """The token is not valid any more."""
+
+
+class InsufficientScope(AccessDenied):
+    """The token does not allow it; ``scope`` is what would."""
+
+    def __init__(self, message: str, *, scope: str) -> None:
+        """Keep the scope that is needed."""
+        super().__init__(message)
+        self.scope = scope
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with what it carries, which is no positional argument."""
+        return partial(type(self), scope=self.scope), self.args
+
+
+class LoginFailed(AccessDenied):
+    """Name and secret do not belong together."""
+
+
+class TooManyLogins(LoginFailed):
+    """Too many of them failed."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        """Keep when the next one is let through."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with what it carries, which is no positional argument."""
+        return partial(type(self), retry_after_s=self.retry_after_s), self.args
 
 
 class IncompleteData(ChandleryError):

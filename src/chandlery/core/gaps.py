@@ -46,6 +46,8 @@ class GapKind(Enum):
     """Closed so short a time ago that the exchange may not have published it."""
     NOT_IN_ARCHIVE = "not_in_archive"
     """The archive, which alone was allowed, lacks it; whether the exchange has it was not asked."""
+    NOT_COLLECTED = "not_collected"
+    """Of an order book: nobody listened, or what was heard could not be kept."""
     FETCH_FAILED = "fetch_failed"
     """It could not be fetched; ``evidence`` is the failure."""
 

@@ -1,0 +1,163 @@
+"""``chandlery db``: the service's database, brought up to date, checked, shrunk, read."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from chandlery.cli import arguments, output
+from chandlery.core.errors import InvalidInput, MissingDependency
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from chandlery.storage.sqlite import SqliteDatabase
+
+commands = typer.Typer(help="The service's database: bring it up to date, check it, shrink it, read it.")
+
+DATA_DIR = typer.Option(None, "--data-dir", envvar="CHANDLERY_DATA_DIR", help="Where the service keeps its data.", show_default="your data folder")  # fmt: skip
+_PAGE = 10_000
+_BOOK_PAGE = 200
+
+
+def data_folder(given: Path | None) -> Path:
+    """The folder that was named, or the user's."""
+    import platformdirs  # noqa: PLC0415  # loaded where it is used
+
+    return given if given is not None else platformdirs.user_data_path("chandlery")
+
+
+def database_of(data_dir: Path | None, *, made: bool = False) -> SqliteDatabase:
+    """
+    The database in a folder, not opened yet.
+
+    Raises:
+        InvalidInput: There is none, and none is to be ``made``.
+        MissingDependency: The extra of the service is not installed.
+    """
+    try:
+        from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase  # noqa: PLC0415  # needs an extra
+    except ImportError as error:
+        raise MissingDependency("this needs the service's extra: pip install 'chandlery[server]'") from error
+    folder = data_folder(data_dir)
+    path = folder / FILE_NAME
+    if made:
+        folder.mkdir(parents=True, exist_ok=True)
+    elif not path.is_file():
+        raise InvalidInput(f"there is no {FILE_NAME} in {folder}; name the folder of the service with --data-dir")
+    return SqliteDatabase(path)
+
+
+@commands.command()
+def migrate(data_dir: Path | None = DATA_DIR) -> None:
+    """Bring the database up to date, or make an empty one."""
+
+    async def run() -> int:
+        async with database_of(data_dir, made=True) as database:
+            rows: list[Any] = await database.read("PRAGMA user_version")
+            return int(rows[0][0])
+
+    output.printer().print(f"version {asyncio.run(run())}")
+
+
+@commands.command()
+def check(data_dir: Path | None = DATA_DIR) -> None:
+    """Read every entry; exit code 1 where one is damaged."""
+    database = database_of(data_dir)
+
+    async def run() -> list[str]:
+        from chandlery.storage.checkup import problems  # noqa: PLC0415  # loads pyarrow
+
+        async with database:
+            return await problems(database)
+
+    found = asyncio.run(run())
+    to = output.printer()
+    for each in found:
+        to.print(each, soft_wrap=True)
+    to.print("all in order" if not found else output.counted(len(found), "problem"))
+    if found:
+        raise typer.Exit(1)
+
+
+@commands.command()
+def vacuum(data_dir: Path | None = DATA_DIR) -> None:
+    """Give back the space of what was deleted."""
+    database = database_of(data_dir)
+    before = database.path.stat().st_size
+
+    async def run() -> None:
+        async with database:
+            await database.vacuum()
+
+    asyncio.run(run())
+    after = database.path.stat().st_size
+    output.printer().print(f"{output.size_text(before)} before, {output.size_text(after)} after")
+
+
+@commands.command()
+def export(
+    exchange: str = typer.Argument(help="As it was collected, e.g. binance."),
+    symbol: str = typer.Argument(help="As it was collected, e.g. BTC/USDT."),
+    channel: str = typer.Argument(help="book, or candles:1m and so on."),
+    target: Path = typer.Option(..., "-o", "--output", help="A file; its suffix says what to write.", show_default=False),
+    start: str = typer.Option("1970-01-01", help="The first moment."),
+    end: str = typer.Option("2200-01-01", help="The moment after the last."),
+    data_dir: Path | None = DATA_DIR,
+) -> None:  # fmt: skip
+    """Write what was collected of a series to a file: .parquet, .csv, .arrow or .feather."""
+    from chandlery.storage.series_ids import SeriesName, interval_of  # noqa: PLC0415  # loaded where it is used
+
+    interval = interval_of(channel)
+    path = arguments.output_file(target)
+    span = Span(to_micros(arguments.moment(start, "--start")), to_micros(arguments.moment(end, "--end")))
+    database = database_of(data_dir)
+    series = SeriesName(exchange, symbol, channel)
+
+    async def run() -> pa.Table:
+        async with database:
+            return await (
+                _books(database, series, span) if interval is None else _candles(database, series, interval, span)
+            )
+
+    table = asyncio.run(run())
+    if not table.num_rows:
+        raise InvalidInput(f"there is nothing of {exchange} {symbol} {channel} in {span}")
+    output.write_file(table, path)
+    output.printer().print(f"{output.counted(table.num_rows, 'row')} to {path}")
+
+
+async def _candles(database: SqliteDatabase, series: Any, interval: Interval, span: Span) -> pa.Table:
+    import pyarrow as pa  # noqa: PLC0415  # loaded where it is used
+
+    from chandlery.storage.candles import CandleRepository  # noqa: PLC0415  # loads pyarrow
+    from chandlery.storage.frame import open_times  # noqa: PLC0415  # the same
+
+    pages, at = [], span.start
+    while True:
+        page = await CandleRepository(database).table(series, interval, Span(at, span.end), _PAGE)
+        pages.append(page)
+        if page.num_rows < _PAGE:
+            return pa.concat_tables(pages)
+        at = int(open_times(page)[-1]) + 1
+
+
+async def _books(database: SqliteDatabase, series: Any, span: Span) -> pa.Table:
+    """A row a level, bids before asks, best first."""
+    from chandlery.storage.book_rows import table_of_books  # noqa: PLC0415  # the same
+    from chandlery.storage.books import RawDataRepositoryImpl  # noqa: PLC0415  # loads pyarrow
+
+    books, at = RawDataRepositoryImpl(database), span.start
+    entries = []
+    while True:
+        page = await books.find_by_range(series.symbol, at, span.end, _BOOK_PAGE, exchange=series.exchange)
+        entries += page
+        if len(page) < _BOOK_PAGE:
+            return table_of_books(entries)
+        at = page[-1].timestamp + 1

@@ -1,0 +1,141 @@
+"""Live candles in the database: each once, as last told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from chandlery.core.candle import CandleData
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.query import ChartType
+from chandlery.core.time import Micros
+from chandlery.storage.frame import empty_table, open_times, table_of
+from chandlery.storage.interfaces import IDatabaseConnection
+from chandlery.storage.series_ids import SeriesIds, SeriesName
+
+_COLUMNS = (
+    "open_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "quote_asset_volume",
+    "count",
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+)
+_NAMES = ", ".join(_COLUMNS)
+# What is running never takes the place of what is closed.
+_UPSERT = f"""
+    INSERT INTO candles (series, {_NAMES}, closed) VALUES ({", ".join("?" * (len(_COLUMNS) + 2))})
+    ON CONFLICT (series, open_time) DO UPDATE
+    SET {", ".join(f"{name} = excluded.{name}" for name in (*_COLUMNS[1:], "closed"))}
+    WHERE excluded.closed >= candles.closed
+"""  # noqa: S608  # made of our own column names
+_PRUNED_AT_ONCE = 5_000
+
+
+class CandleRepository:
+    """The table ``candles``."""
+
+    def __init__(self, database: IDatabaseConnection) -> None:
+        self._database = database
+        self._ids = SeriesIds(database)
+
+    async def save(self, series: SeriesName, candles: Sequence[CandleData]) -> None:
+        """
+        Keep the candles, all or none, in place of what was told of the same opens before; returns once they are committed.
+
+        Raises:
+            StorageError: None of them is kept.
+        """
+        number = await self._ids.of(series)
+        rows = [(number, *(getattr(each, name) for name in _COLUMNS), int(each.closed)) for each in candles]
+        await self._database.write((_UPSERT, rows))
+
+    async def save_table(self, series: SeriesName, table: pa.Table) -> None:
+        """The same of closed candles by column; NaN is what was not sent."""
+        number = await self._ids.of(series)
+        columns = [open_times(table).tolist(), *(_values(table, name) for name in _COLUMNS[1:])]
+        rows = [(number, *row, 1) for row in zip(*columns, strict=True)]
+        await self._database.write((_UPSERT, rows))
+
+    async def table(self, series: SeriesName, interval: Interval, span: Span, limit: int) -> pa.Table:
+        """The first ``limit`` closed candles that open in ``span``, oldest first, as the library gives them."""
+        number = await self._ids.find(series)
+        sql = f"SELECT {_NAMES} FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed ORDER BY open_time LIMIT ?"  # noqa: S608  # our own names
+        rows = await self._database.read(sql, (number, span.start, span.end, limit))
+        return _table(rows, interval) if rows else empty_table(ChartType.KLINES)
+
+    async def latest(self, series: SeriesName) -> CandleData | None:
+        """The newest candle, closed or running; ``None`` where there is none."""
+        number = await self._ids.find(series)
+        sql = f"SELECT {_NAMES}, closed FROM candles WHERE series = ? ORDER BY open_time DESC LIMIT 1"  # noqa: S608  # our own names
+        rows: list[Any] = await self._database.read(sql, (number,))
+        if not rows:
+            return None
+        *values, closed = rows[0]
+        return CandleData(**dict(zip(_COLUMNS, values, strict=True)), closed=bool(closed))
+
+    async def last_closed(self, series: SeriesName) -> Micros | None:
+        """The open of the newest closed candle; ``None`` where there is none."""
+        number = await self._ids.find(series)
+        rows: list[Any] = await self._database.read(
+            "SELECT max(open_time) FROM candles WHERE series = ? AND closed", (number,)
+        )
+        opened: Micros | None = rows[0][0]
+        return opened
+
+    async def covered(self, series: SeriesName, interval: Interval, span: Span) -> list[Span]:
+        """Where one closed candle follows the other, in order."""
+        number = await self._ids.find(series)
+        sql = "SELECT open_time FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed ORDER BY open_time"
+        opened = np.array(await self._database.read(sql, (number, span.start, span.end)), np.int64).reshape(-1)
+        if not len(opened):
+            return []
+        if interval.micros is None:
+            follows = np.array([interval.step(int(before)) for before in opened[:-1]], np.int64) == opened[1:]
+        else:
+            follows = np.diff(opened) == interval.micros
+        cuts = np.flatnonzero(~follows)
+        firsts = opened[np.concatenate(([0], cuts + 1))].tolist()
+        lasts = opened[np.concatenate((cuts, [len(opened) - 1]))].tolist()
+        return [Span(first, interval.step(last)) for first, last in zip(firsts, lasts, strict=True)]
+
+    async def prune(self, before: Micros) -> int:
+        """Remove the candles that open earlier; how many they were."""
+        removed = 0
+        for (number,) in await self._database.read("SELECT id FROM series"):
+            while True:
+                sql = "SELECT series, open_time FROM candles WHERE series = ? AND open_time < ? LIMIT ?"
+                rows = await self._database.read(sql, (number, before, _PRUNED_AT_ONCE))
+                if not rows:
+                    break
+                await self._database.write(("DELETE FROM candles WHERE series = ? AND open_time = ?", rows))
+                removed += len(rows)
+        return removed
+
+
+def _values(table: pa.Table, name: str) -> list[Any]:
+    return [None if each != each else each for each in table.column(name).to_pylist()]  # noqa: PLR0124  # NaN alone differs from itself
+
+
+def _table(rows: list[Any], interval: Interval) -> pa.Table:
+    opened, *columns = zip(*rows, strict=True)
+    values: dict[str, Any] = {
+        name: np.array(column, np.float64)
+        for name, column in zip(_COLUMNS[1:], columns, strict=True)
+        if name != "count"
+    }
+    values["count"] = [each or 0 for each in columns[_COLUMNS.index("count") - 1]]
+    values["open_time"] = np.array(opened, np.int64)
+    if interval.micros is None:
+        values["close_time"] = [interval.step(each) - 1 for each in opened]
+    else:
+        values["close_time"] = values["open_time"] + interval.micros - 1
+    return table_of(ChartType.KLINES, values)

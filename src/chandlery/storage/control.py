@@ -1,0 +1,69 @@
+"""What is collected, and where it has holes: the tables ``coins`` and ``gaps``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from chandlery.core.gaps import Gap, GapKind, Span
+from chandlery.core.time import Micros
+from chandlery.storage.interfaces import IDatabaseConnection
+from chandlery.storage.series_ids import SeriesIds, SeriesName
+
+
+class CollectedCoin(Struct, frozen=True):
+    """A coin that is collected from an exchange, since when, and which of its channels."""
+
+    exchange: str
+    symbol: str
+    channels: tuple[str, ...]
+    since: Micros
+
+
+class CoinRepository:
+    """The table ``coins``."""
+
+    def __init__(self, database: IDatabaseConnection) -> None:
+        self._database = database
+
+    async def save(self, coin: CollectedCoin) -> None:
+        """Keep it, in place of what was known of it."""
+        row = (coin.exchange, coin.symbol, msgspec.json.encode(coin.channels).decode(), coin.since)
+        sql = "INSERT INTO coins VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET channels = excluded.channels"
+        await self._database.write((sql, [row]))
+
+    async def remove(self, exchange: str, symbol: str) -> None:
+        """Forget it; what was collected stays."""
+        await self._database.write(("DELETE FROM coins WHERE exchange = ? AND symbol = ?", [(exchange, symbol)]))
+
+    async def all(self) -> list[CollectedCoin]:
+        """All of them."""
+        rows: list[Any] = await self._database.read(
+            "SELECT exchange, symbol, channels, since FROM coins ORDER BY since, exchange, symbol"
+        )
+        return [
+            CollectedCoin(exchange, symbol, msgspec.json.decode(channels, type=tuple[str, ...]), since)
+            for exchange, symbol, channels, since in rows
+        ]
+
+
+class GapRepository:
+    """The table ``gaps``."""
+
+    def __init__(self, database: IDatabaseConnection) -> None:
+        self._database = database
+        self._ids = SeriesIds(database)
+
+    async def record(self, series: SeriesName, gap: Gap) -> None:
+        """Keep a gap; returns once it is committed."""
+        row = (await self._ids.of(series), gap.start, gap.end, gap.kind.value, gap.evidence)
+        await self._database.write(("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?)", [row]))
+
+    async def find(self, series: SeriesName, span: Span) -> list[Gap]:
+        """The gaps that touch ``span``, oldest first."""
+        number = await self._ids.find(series)
+        sql = "SELECT start, stop, kind, evidence FROM gaps WHERE series = ? AND start < ? AND stop > ? ORDER BY start, stop"
+        rows: list[Any] = await self._database.read(sql, (number, span.end, span.start))
+        return [Gap(start, stop, GapKind(kind), evidence) for start, stop, kind, evidence in rows]

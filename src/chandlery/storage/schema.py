@@ -1,0 +1,84 @@
+"""
+The tables, as the steps that led to them.
+
+A step is never changed once it was published; a change of the tables is a further step. Moments are
+microseconds UTC. A series is what one channel of one exchange says of one symbol: ``book``, or
+``candles:1m`` and so on.
+"""
+
+from __future__ import annotations
+
+APPLICATION_ID = 0x43484E44
+"""Marks a file as ours, in its header."""
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE series (
+            id INTEGER PRIMARY KEY,
+            exchange TEXT NOT NULL,
+            symbol TEXT NOT NULL,
+            channel TEXT NOT NULL,
+            UNIQUE (exchange, symbol, channel)
+        ) STRICT""",
+        "CREATE INDEX series_of_symbol ON series (symbol, channel)",
+        """CREATE TABLE books (
+            series INTEGER NOT NULL REFERENCES series,
+            at INTEGER NOT NULL,
+            entry BLOB NOT NULL,
+            UNIQUE (series, at)
+        ) STRICT""",
+        """CREATE TABLE candles (
+            series INTEGER NOT NULL REFERENCES series,
+            open_time INTEGER NOT NULL,
+            open REAL NOT NULL,
+            high REAL NOT NULL,
+            low REAL NOT NULL,
+            close REAL NOT NULL,
+            volume REAL NOT NULL,
+            quote_asset_volume REAL,
+            count INTEGER,
+            taker_buy_volume REAL,
+            taker_buy_quote_volume REAL,
+            closed INTEGER NOT NULL,
+            PRIMARY KEY (series, open_time)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE coins (
+            exchange TEXT NOT NULL,
+            symbol TEXT NOT NULL,
+            channels TEXT NOT NULL,
+            since INTEGER NOT NULL,
+            PRIMARY KEY (exchange, symbol)
+        ) STRICT, WITHOUT ROWID""",
+    ),
+    (
+        """CREATE TABLE gaps (
+            series INTEGER NOT NULL REFERENCES series,
+            start INTEGER NOT NULL,
+            stop INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            evidence TEXT NOT NULL,
+            PRIMARY KEY (series, start, stop)
+        ) STRICT, WITHOUT ROWID""",
+    ),
+    (
+        """CREATE TABLE principals (
+            id TEXT PRIMARY KEY,
+            kind TEXT NOT NULL CHECK (kind IN ('client', 'user')),
+            name TEXT NOT NULL,
+            secret_hash TEXT NOT NULL,
+            scopes TEXT NOT NULL,
+            created_at INTEGER NOT NULL,
+            revoked_at INTEGER
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE signing_keys (
+            kid TEXT PRIMARY KEY,
+            private_pem TEXT NOT NULL,
+            signs_from INTEGER NOT NULL,
+            retires_at INTEGER
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE revoked_tokens (
+            jti TEXT PRIMARY KEY,
+            expires_at INTEGER NOT NULL
+        ) STRICT, WITHOUT ROWID""",
+    ),
+)

@@ -1,0 +1,195 @@
+"""
+The embedded database: one SQLite file that one thread writes and several threads, and other processes, read.
+
+Whatever waits to be written when the writer is free becomes one transaction, so that many small writes cost
+one commit. A write is acknowledged after the commit that holds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import apsw
+from msgspec import Struct
+
+from chandlery.core.errors import Closed, StorageBusy, StorageError, StorageUnavailable
+from chandlery.storage.interfaces import IDatabaseConnection, Record, Statement, Value
+from chandlery.storage.sqlite_file import BUSY_MS, opened, translated, vacuumed
+
+_T = TypeVar("_T")
+
+FILE_NAME = "chandlery.sqlite3"
+"""The database's name in a data folder."""
+
+MAX_WAITING = 20_000
+"""How many writes wait before further ones are refused."""
+_MOST_AT_ONCE = 5_000
+"""How many writes one transaction takes."""
+_READERS = 4
+
+
+class _Job(Struct):
+    statements: Sequence[Statement]
+    done: asyncio.Future[None]
+    error: StorageError | None = None
+
+
+class SqliteDatabase(IDatabaseConnection):
+    """
+    A database in the file ``path``, made where it is not there.
+
+    ``max_waiting`` bounds what waits to be written; ``busy_ms`` is how long another process may hold it locked.
+    """
+
+    def __init__(self, path: Path, *, max_waiting: int = MAX_WAITING, busy_ms: int = BUSY_MS) -> None:
+        self.path = path
+        self._max_waiting = max_waiting
+        self._busy_ms = busy_ms
+        self._jobs: deque[_Job] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._failure: StorageError | None = None
+        self._writer: threading.Thread | None = None
+        self._connection: apsw.Connection | None = None
+        self._readers: ThreadPoolExecutor | None = None
+        self._reading: deque[apsw.Connection] = deque()
+        self._local = threading.local()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def failure(self) -> StorageError | None:
+        """Why the last writing failed; ``None`` where it did not."""
+        return self._failure
+
+    @property
+    def waiting(self) -> int:
+        """How many writes wait for their commit."""
+        return len(self._jobs)
+
+    async def open(self) -> None:
+        """Open it, with the tables of this program; a file of an older one is brought up to date."""
+        if self._connection is not None:
+            return
+        self._loop = asyncio.get_running_loop()
+        self._connection = await asyncio.to_thread(opened, self.path, self._busy_ms)
+        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="chandlery-db-read")
+        self._writer = threading.Thread(target=self._write_on, name="chandlery-db-write", daemon=True)
+        self._writer.start()
+
+    async def close(self) -> None:
+        """Write what waits, then close the file."""
+        if self._connection is None or self._closing:
+            return
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        await asyncio.to_thread(self._shut)
+
+    async def read(self, sql: str, parameters: Record = ()) -> list[tuple[Value, ...]]:
+        """The rows of a query, read in a thread."""
+        return await self._in_reader(lambda connection: connection.execute(sql, tuple(parameters)).fetchall())
+
+    async def write(self, *statements: Statement) -> None:
+        """Have the writer carry out the statements; returns once they are committed."""
+        loop = asyncio.get_running_loop()
+        job = _Job(statements, loop.create_future())
+        with self._wake:
+            if self._closing or self._connection is None:
+                raise Closed(f"{self.path.name} is not open")
+            if len(self._jobs) >= self._max_waiting:
+                raise StorageBusy(f"{len(self._jobs)} writes wait for {self.path.name} already; try again later")
+            self._jobs.append(job)
+            if len(self._jobs) == 1:
+                self._wake.notify()
+        await job.done
+
+    async def check(self) -> list[str]:
+        """What SQLite finds wrong."""
+        found = await self.read("PRAGMA integrity_check(100)")
+        return [str(row[0]) for row in found if row[0] != "ok"]
+
+    async def vacuum(self) -> None:
+        """Rewrite the file without its holes; nobody writes meanwhile."""
+        await asyncio.to_thread(vacuumed, self.path, self._busy_ms)
+
+    async def _in_reader(self, work: Callable[[apsw.Connection], _T]) -> _T:
+        if self._readers is None or self._closing:
+            raise Closed(f"{self.path.name} is not open")
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    def _read(self, work: Callable[[apsw.Connection], _T]) -> _T:
+        try:
+            connection = getattr(self._local, "connection", None)
+            if connection is None:
+                connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
+                connection.set_busy_timeout(self._busy_ms)
+                self._local.connection = connection
+                self._reading.append(connection)
+            return work(connection)
+        except apsw.Error as error:
+            raise translated(error, self.path) from error
+
+    def _write_on(self) -> None:
+        """The writer's thread: until closing, and until nothing waits."""
+        while True:
+            with self._wake:
+                while not self._jobs and not self._closing:
+                    self._wake.wait()
+                batch = [self._jobs.popleft() for _ in range(min(len(self._jobs), _MOST_AT_ONCE))]
+            if not batch:
+                return
+            self._commit(batch)
+            assert self._loop is not None  # noqa: S101  # set before this thread was started
+            self._loop.call_soon_threadsafe(_settle, batch)
+
+    def _commit(self, batch: list[_Job]) -> None:
+        """One transaction for all; where one of them is at fault itself, each gets its own."""
+        error = self._transaction(batch)
+        if error is not None and len(batch) > 1 and not isinstance(error, StorageUnavailable):
+            for job in batch:
+                job.error = self._transaction([job])
+            return
+        for job in batch:
+            job.error = error
+        self._failure = error
+
+    def _transaction(self, batch: list[_Job]) -> StorageError | None:
+        connection = self._connection
+        assert connection is not None  # noqa: S101  # set before this thread was started
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in batch:
+                for sql, rows in job.statements:
+                    connection.executemany(sql, rows)
+            connection.execute("COMMIT")
+        except apsw.Error as error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            return translated(error, self.path)
+        return None
+
+    def _shut(self) -> None:
+        assert self._writer is not None  # noqa: S101  # ``close`` has seen that it is open
+        assert self._readers is not None  # noqa: S101  # the same
+        assert self._connection is not None  # noqa: S101  # the same
+        self._writer.join()
+        self._readers.shutdown()
+        for connection in self._reading:
+            connection.close()
+        self._connection.close()
+        self._connection = None
+
+
+def _settle(batch: list[_Job]) -> None:
+    for job in batch:
+        if not job.done.done():
+            if job.error is None:
+                job.done.set_result(None)
+            else:
+                job.done.set_exception(job.error)

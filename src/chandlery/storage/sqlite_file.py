@@ -1,0 +1,122 @@
+"""The file of the embedded database: opened, brought up to date, and what goes wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import apsw
+
+from chandlery.core.errors import (
+    CorruptStorage,
+    StorageBusy,
+    StorageError,
+    StorageFull,
+    StorageUnavailable,
+    UnknownSchema,
+)
+from chandlery.storage.schema import APPLICATION_ID, MIGRATIONS
+
+BUSY_MS = 5_000
+_OPEN_RETRIES_MS = 30_000
+
+_KINDS: tuple[tuple[type[apsw.Error], type[StorageError]], ...] = (
+    (apsw.FullError, StorageFull),
+    (apsw.BusyError, StorageBusy),
+    (apsw.LockedError, StorageBusy),
+    (apsw.CorruptError, CorruptStorage),
+    (apsw.NotADBError, CorruptStorage),
+    (apsw.IOError, StorageUnavailable),
+    (apsw.CantOpenError, StorageUnavailable),
+    (apsw.ReadOnlyError, StorageUnavailable),
+    (apsw.PermissionsError, StorageUnavailable),
+    (apsw.NoMemError, StorageUnavailable),
+)
+_REASONS: Mapping[type[StorageError], str] = {
+    StorageFull: "there is no space left for it; free some, writing goes on then",
+    StorageBusy: "another process holds it locked",
+}
+
+
+def opened(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
+    """
+    A connection that can write, to a file with all tables.
+
+    Raises:
+        UnknownSchema: The file is of a newer program, or of another one.
+        StorageError: It cannot be opened.
+    """
+    try:
+        connection = apsw.Connection(str(path))
+    except apsw.Error as error:
+        raise translated(error, path) from error
+    try:
+        connection.set_busy_timeout(max(busy_ms, _OPEN_RETRIES_MS))
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+        migrate(connection, path)
+        connection.set_busy_timeout(busy_ms)
+    except apsw.Error as error:
+        connection.close()
+        raise translated(error, path) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def migrate(connection: apsw.Connection, path: Path) -> tuple[int, int]:
+    """
+    Take the steps that the file lacks, all or none; the version that it had, and the one that it has.
+
+    Raises:
+        UnknownSchema: The file is of a newer program, or of another one.
+    """
+    if _version(connection, path) == len(MIGRATIONS):
+        return len(MIGRATIONS), len(MIGRATIONS)
+    # Whoever comes second waits here, and then finds nothing to do.
+    connection.execute("BEGIN EXCLUSIVE")
+    with_rollback = True
+    try:
+        version = _version(connection, path)
+        for steps in MIGRATIONS[version:]:
+            for sql in steps:
+                connection.execute(sql)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        connection.execute("COMMIT")
+        with_rollback = False
+    finally:
+        if with_rollback and connection.in_transaction:
+            connection.execute("ROLLBACK")
+    return version, len(MIGRATIONS)
+
+
+def _version(connection: apsw.Connection, path: Path) -> int:
+    application = connection.pragma("application_id")
+    version = int(connection.pragma("user_version"))
+    if application != APPLICATION_ID and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall():
+        raise UnknownSchema(f"{path} is a database of another program; name another data folder")
+    if version > len(MIGRATIONS):
+        raise UnknownSchema(
+            f"{path} is of version {version}, written by a newer chandlery; this one knows {len(MIGRATIONS)}: upgrade chandlery"
+        )
+    return version
+
+
+def vacuumed(path: Path, busy_ms: int = BUSY_MS) -> None:
+    """Rewrite the file without its holes."""
+    connection = opened(path, busy_ms)
+    try:
+        connection.execute("VACUUM")
+    except apsw.Error as error:
+        raise translated(error, path) from error
+    finally:
+        connection.close()
+
+
+def translated(error: apsw.Error, path: Path) -> StorageError:
+    """Our error for one of SQLite's."""
+    kind = next((ours for theirs, ours in _KINDS if isinstance(error, theirs)), StorageError)
+    return kind(f"{path.name}: {_REASONS.get(kind, str(error))}")
