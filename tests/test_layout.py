@@ -37,6 +37,10 @@ TESTED_IN: dict[str, str] = {
     "feed/group.py": "feed/test_candles_feed.py",
     # What the repositories share.
     "storage/interfaces.py": "storage/test_books.py",
+    # What the endpoints of authentication need and answer.
+    "service/auth/guard.py": "service/auth/test_endpoints.py",
+    "service/auth/schemas.py": "service/auth/test_endpoints.py",
+    "service/auth/wiring.py": "service/auth/test_validator.py",
     # What the clients share.
     "history/interfaces.py": "history/test_factory.py",
     "history/native.py": "history/test_rest.py",

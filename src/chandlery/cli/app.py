@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 import chandlery
+from chandlery.cli.auth import commands as auth_commands
 from chandlery.cli.cache import commands as cache_commands
 from chandlery.cli.db import commands as db_commands
 from chandlery.cli.exchanges import exchanges
@@ -43,6 +44,7 @@ def _options(
 app.command()(fetch)
 app.add_typer(cache_commands, name="cache")
 app.add_typer(db_commands, name="db")
+app.add_typer(auth_commands, name="auth")
 app.command()(sim)
 app.command()(exchanges)
 

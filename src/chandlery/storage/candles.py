@@ -36,7 +36,7 @@ _UPSERT = f"""
     ON CONFLICT (series, open_time) DO UPDATE
     SET {", ".join(f"{name} = excluded.{name}" for name in (*_COLUMNS[1:], "closed"))}
     WHERE excluded.closed >= candles.closed
-"""  # noqa: S608  # made of our own column names
+"""
 _PRUNED_AT_ONCE = 5_000
 
 
@@ -68,14 +68,14 @@ class CandleRepository:
     async def table(self, series: SeriesName, interval: Interval, span: Span, limit: int) -> pa.Table:
         """The first ``limit`` closed candles that open in ``span``, oldest first, as the library gives them."""
         number = await self._ids.find(series)
-        sql = f"SELECT {_NAMES} FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed ORDER BY open_time LIMIT ?"  # noqa: S608  # our own names
+        sql = f"SELECT {_NAMES} FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed ORDER BY open_time LIMIT ?"
         rows = await self._database.read(sql, (number, span.start, span.end, limit))
         return _table(rows, interval) if rows else empty_table(ChartType.KLINES)
 
     async def latest(self, series: SeriesName) -> CandleData | None:
         """The newest candle, closed or running; ``None`` where there is none."""
         number = await self._ids.find(series)
-        sql = f"SELECT {_NAMES}, closed FROM candles WHERE series = ? ORDER BY open_time DESC LIMIT 1"  # noqa: S608  # our own names
+        sql = f"SELECT {_NAMES}, closed FROM candles WHERE series = ? ORDER BY open_time DESC LIMIT 1"
         rows: list[Any] = await self._database.read(sql, (number,))
         if not rows:
             return None

@@ -1,0 +1,139 @@
+"""``chandlery auth``: who may use the service."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from chandlery.cli import output
+from chandlery.cli.db import DATA_DIR, database_of
+from chandlery.core.errors import InvalidInput
+from chandlery.core.time import iso
+
+if TYPE_CHECKING:
+    from chandlery.service.auth.service import AuthenticationModuleImpl
+    from chandlery.storage.accounts import AccountRepository
+
+_T = TypeVar("_T")
+
+commands = typer.Typer(help="Who may use the service: programs (clients) and people (users).")
+
+_SCOPE = typer.Option(["read"], "--scope", help="read, collect or admin. Repeatable.")
+_JSON = typer.Option(False, "--json", help="For scripts.")
+_TITLES = ("id", "kind", "name", "scopes", "created", "revoked")
+
+
+@commands.command("create-client")
+def create_client(
+    name: str = typer.Argument(help="What it is, for you."),
+    scope: list[str] = _SCOPE,
+    data_dir: Path | None = DATA_DIR,
+    *,
+    as_json: bool = _JSON,
+) -> None:
+    """Let a program in. Its secret is shown this once."""
+
+    async def create(module: AuthenticationModuleImpl) -> tuple[str, str]:
+        client, secret = await module.create_client(name, scope)
+        return client.id, secret
+
+    identifier, secret = _with_accounts(data_dir, create)
+    if as_json:
+        output.print_json({"client_id": identifier, "client_secret": secret})
+        return
+    to = output.printer()
+    to.print(f"client_id      {identifier}")
+    to.print(f"client_secret  {secret}")
+    sys.stderr.write("keep the secret now: it is not shown again\n")
+
+
+@commands.command("create-user")
+def create_user(
+    name: str = typer.Argument(help="With which the person logs in."),
+    scope: list[str] = _SCOPE,
+    data_dir: Path | None = DATA_DIR,
+) -> None:
+    """Let a person in. The password is asked for, or read from the first line of stdin."""
+    password = _password()
+    user = _with_accounts(data_dir, lambda module: module.create_user(name, password, scope))
+    output.printer().print(f"{user.id} {user.name}: {' '.join(user.scopes)}")
+
+
+@commands.command("rotate-keys")
+def rotate_keys(data_dir: Path | None = DATA_DIR) -> None:
+    """Sign with the next key from now on; tokens that were given stay valid until they expire."""
+    kid = _with_accounts(data_dir, lambda module: module.keys.rotate())
+    output.printer().print(f"tokens are signed with {kid} from now on; a running service knows within half a minute")
+
+
+@commands.command()
+def revoke(
+    identifier: str = typer.Argument(metavar="ID", help="Of a client or user, as list shows it."),
+    data_dir: Path | None = DATA_DIR,
+) -> None:
+    """Let a client or user in no more; their tokens end within seconds."""
+    _with_accounts(data_dir, lambda module: module.revoke(identifier))
+    output.printer().print(f"{identifier} is revoked")
+
+
+@commands.command("list")
+def list_accounts(data_dir: Path | None = DATA_DIR, *, as_json: bool = _JSON) -> None:
+    """List clients and users."""
+
+    async def read() -> list[tuple[str, ...]]:
+        async with database_of(data_dir) as database:
+            found = await _repository(database).all()
+        return [
+            (
+                each.id,
+                each.kind,
+                each.name,
+                " ".join(each.scopes),
+                iso(each.created_at),
+                "" if each.revoked_at is None else iso(each.revoked_at),
+            )
+            for each in found
+        ]
+
+    rows = asyncio.run(read())
+    if as_json:
+        output.print_json([dict(zip(_TITLES, row, strict=True)) for row in rows])
+    elif rows:
+        output.printer().print(output.as_table(_TITLES, rows, left=6))
+    else:
+        output.printer().print("there are none; chandlery auth create-client makes one")
+
+
+def _repository(database: object) -> AccountRepository:
+    from chandlery.storage.accounts import AccountRepository  # noqa: PLC0415  # loaded where it is used
+
+    return AccountRepository(database)  # type: ignore[arg-type]  # a database, which is typed only where its extra is
+
+
+def _with_accounts(data_dir: Path | None, work: Callable[[AuthenticationModuleImpl], Awaitable[_T]]) -> _T:
+    """Carry out ``work`` on the accounts in a data folder, which is made where there is none."""
+    database = database_of(data_dir, made=True)
+
+    async def run() -> _T:
+        from chandlery.net.clock import system_clock  # noqa: PLC0415  # loaded where it is used
+        from chandlery.service.auth.wiring import authentication  # noqa: PLC0415  # needs an extra
+
+        async with database:
+            return await work(authentication(database, system_clock, issuer=""))
+
+    return asyncio.run(run())
+
+
+def _password() -> str:
+    if not sys.stdin.isatty():
+        password = sys.stdin.readline().rstrip("\n")
+    else:
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    if not password:
+        raise InvalidInput("a password is needed: on a terminal it is asked for, else it is the first line of stdin")
+    return str(password)

@@ -1,0 +1,142 @@
+"""Where tokens are had, and what tells clients so."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, TypeAlias
+from urllib.parse import unquote
+
+from fastapi import APIRouter, Depends, Form, Request
+from starlette.responses import JSONResponse, Response
+
+from chandlery.core.errors import InvalidInput, InvalidToken, LoginFailed, TooManyLogins
+from chandlery.core.time import SECOND
+from chandlery.service.auth.interfaces import SCOPES
+from chandlery.service.auth.schemas import KeySet, Login, ResourceMetadata, ServerMetadata, TokenError, TokenResponse
+from chandlery.service.auth.service import AuthenticationModuleImpl
+from chandlery.service.auth.wiring import MCP_PATH
+
+_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+RESOURCE_METADATA = "/.well-known/oauth-protected-resource"
+
+
+routes = APIRouter(tags=["login"])
+"""None of these asks for a token."""
+
+
+def _accounts(request: Request) -> AuthenticationModuleImpl:
+    module: AuthenticationModuleImpl = request.app.state.accounts
+    return module
+
+
+Accounts: TypeAlias = Annotated[AuthenticationModuleImpl, Depends(_accounts)]
+
+
+@routes.post(
+    "/token",
+    response_model=TokenResponse,
+    responses={400: {"model": TokenError}, 401: {"model": TokenError}, 429: {"model": TokenError}},
+    summary="Get a token",
+)
+async def token(request: Request, module: Accounts, login: Annotated[Login, Form()]) -> Response:
+    """A token for a client (its id and secret here, or by HTTP Basic) or for a user (name and password)."""
+    try:
+        kind, name, secret = _credentials(request, login)
+        if not name or not secret:
+            return _refused(400, "invalid_request", "name and secret are needed")
+        address = request.client.host if request.client else ""
+        given = await module.login(kind, name, secret, scope=login.scope, resource=login.resource, address=address)
+    except TooManyLogins as error:
+        return _refused(429, "slow_down", str(error), {"Retry-After": f"{error.retry_after_s:.0f}"})
+    except LoginFailed as error:
+        if login.grant_type == "password":
+            return _refused(400, "invalid_grant", str(error))
+        return _refused(401, "invalid_client", str(error), {"WWW-Authenticate": 'Basic realm="chandlery"'})
+    except InvalidInput as error:
+        code, _, detail = str(error).partition(": ")
+        return _refused(400, code, detail)
+    answer = {
+        "access_token": given.text,
+        "token_type": "Bearer",
+        "expires_in": given.lifetime // SECOND,
+        "scope": " ".join(given.scopes),
+    }
+    return JSONResponse(answer, headers=_NO_STORE)
+
+
+@routes.post("/revoke", summary="Give a token back")
+async def revoke(module: Accounts, token: Annotated[str, Form()]) -> None:
+    """Trust a token no more (RFC 7009); one that is not trusted anyhow is no mistake."""
+    try:
+        subject = await module.validate_token(token)
+    except InvalidToken:
+        return
+    await module.revoke_token(subject)
+
+
+@routes.get("/.well-known/oauth-authorization-server")
+async def server_metadata(module: Accounts) -> ServerMetadata:
+    """Where tokens are had (RFC 8414)."""
+    base = module.validator.issuer
+    return ServerMetadata(
+        issuer=base,
+        token_endpoint=f"{base}/token",
+        jwks_uri=f"{base}/.well-known/jwks.json",
+        revocation_endpoint=f"{base}/revoke",
+        scopes_supported=list(SCOPES),
+        response_types_supported=["none"],
+        grant_types_supported=["client_credentials", "password"],
+        token_endpoint_auth_methods_supported=["client_secret_basic", "client_secret_post"],
+        service_documentation=f"{base}/docs",
+    )
+
+
+@routes.get(RESOURCE_METADATA)
+async def resource_metadata(module: Accounts) -> ResourceMetadata:
+    """Whose tokens this service trusts (RFC 9728)."""
+    return _metadata(module.validator.issuer, "")
+
+
+@routes.get(f"{RESOURCE_METADATA}{MCP_PATH}")
+async def mcp_metadata(module: Accounts) -> ResourceMetadata:
+    """The same of its MCP endpoint."""
+    return _metadata(module.validator.issuer, MCP_PATH)
+
+
+@routes.get("/.well-known/jwks.json", response_model=KeySet)
+async def key_set(module: Accounts) -> Response:
+    """The public keys of tokens: the one that signs, the next, and former ones that are still trusted."""
+    return JSONResponse(await module.keys.published(), headers={"Cache-Control": "public, max-age=300"})
+
+
+def _metadata(base: str, path: str) -> ResourceMetadata:
+    return ResourceMetadata(
+        resource=f"{base}{path}",
+        authorization_servers=[base],
+        jwks_uri=f"{base}/.well-known/jwks.json",
+        scopes_supported=list(SCOPES),
+        bearer_methods_supported=["header"],
+        resource_name="chandlery",
+    )
+
+
+def _credentials(request: Request, login: Login) -> tuple[str, str, str]:
+    """Of what kind, and name and secret, which for a client are given here or by HTTP Basic (RFC 6749 2.3.1)."""
+    if login.grant_type == "password":
+        return "user", login.username, login.password
+    if login.grant_type != "client_credentials":
+        raise InvalidInput("unsupported_grant_type: it is client_credentials or password")
+    kind, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "basic":
+        return "client", login.client_id, login.client_secret
+    try:
+        name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        raise LoginFailed("the Authorization header is not HTTP Basic") from None
+    return "client", unquote(name), unquote(secret)
+
+
+def _refused(status: int, code: str, description: str, headers: dict[str, str] | None = None) -> Response:
+    content = TokenError(error=code, error_description=description)
+    return JSONResponse(content.model_dump(), status, headers={**_NO_STORE, **(headers or {})})

@@ -1,0 +1,66 @@
+"""What the endpoints of authentication answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class Login(BaseModel):
+    """What is posted for a token."""
+
+    grant_type: str = Field(description="client_credentials or password", examples=["client_credentials"])
+    client_id: str = ""
+    client_secret: str = ""
+    username: str = ""
+    password: str = ""
+    scope: str = Field("", examples=["read"])
+    resource: str | None = Field(None, description="Which of this service's resources it is for.")
+
+
+class TokenResponse(BaseModel):
+    """RFC 6749, 5.1."""
+
+    access_token: str = Field(examples=["eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFUzI1NiJ9.e30.c2ln"])
+    token_type: str = Field("Bearer", examples=["Bearer"])
+    expires_in: int = Field(description="In seconds.", examples=[900])
+    scope: str = Field(examples=["read collect"])
+
+
+class TokenError(BaseModel):
+    """RFC 6749, 5.2."""
+
+    error: str = Field(examples=["invalid_client"])
+    error_description: str = Field(examples=["no client of that name has that secret"])
+
+
+class ServerMetadata(BaseModel):
+    """RFC 8414."""
+
+    issuer: str
+    token_endpoint: str
+    jwks_uri: str
+    revocation_endpoint: str
+    scopes_supported: list[str]
+    response_types_supported: list[str]
+    grant_types_supported: list[str]
+    token_endpoint_auth_methods_supported: list[str]
+    service_documentation: str
+
+
+class ResourceMetadata(BaseModel):
+    """RFC 9728."""
+
+    resource: str
+    authorization_servers: list[str]
+    jwks_uri: str
+    scopes_supported: list[str]
+    bearer_methods_supported: list[str]
+    resource_name: str
+
+
+class KeySet(BaseModel):
+    """RFC 7517."""
+
+    keys: list[dict[str, Any]]

@@ -1,0 +1,198 @@
+"""Clients and users, made, logged in and revoked."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import jwt
+from msgspec import Struct
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from chandlery.core.errors import InvalidInput, LoginFailed
+from chandlery.core.time import SECOND, Clock, Micros
+from chandlery.service.auth.interfaces import SCOPES, IAuthenticationModule, Subject
+from chandlery.service.auth.keys import ALGORITHM, TOKEN_LIFETIME, KeyRing
+from chandlery.service.auth.logins import FailedLogins
+from chandlery.service.auth.validator import TOKEN_TYPE, Revoked, TokenValidator
+from chandlery.storage.accounts import AccountRepository, Principal
+
+_T = TypeVar("_T")
+
+_SHORTEST_PASSWORD = 12
+_LONGEST_SECRET = 1_024
+_HASHING_AT_ONCE = 2
+"""Each takes some 64 MB, so that many at once would take all memory."""
+_HASHING_TIMEOUT_S = 10.0
+
+
+class Secrets:
+    """Secrets and their argon2 hashes, computed in a thread, two at a time."""
+
+    def __init__(self, hasher: Argon2Hasher | None = None) -> None:
+        self._hash = PasswordHash((hasher or Argon2Hasher(),))
+        self._turn = asyncio.Semaphore(_HASHING_AT_ONCE)
+        # Whoever names nobody must wait as long as whoever names somebody.
+        self._nobody = self._hash.hash(secrets.token_urlsafe())
+
+    async def hash(self, secret: str) -> str:
+        """What is kept in its place."""
+        return await self._in_turn(lambda: self._hash.hash(secret))
+
+    async def match(self, secret: str, hashed: str | None) -> bool:
+        """Whether it is the one that was hashed; takes as long where there is none."""
+        known = await self._in_turn(lambda: self._hash.verify(secret, hashed or self._nobody))
+        return known and hashed is not None
+
+    async def _in_turn(self, work: Callable[[], _T]) -> _T:
+        try:
+            async with asyncio.timeout(_HASHING_TIMEOUT_S), self._turn:
+                return await asyncio.to_thread(work)
+        except TimeoutError:
+            raise LoginFailed("too many log in at once; try again later") from None
+
+
+class Token(Struct, frozen=True):
+    """A token, and what it allows."""
+
+    text: str
+    scopes: tuple[str, ...]
+    lifetime: Micros
+
+    def __repr__(self) -> str:
+        """Nothing of the token itself."""
+        return f"Token({' '.join(self.scopes)})"
+
+
+class AuthenticationModuleImpl(IAuthenticationModule):
+    """
+    The service's own accounts: who they are, what they may, and the tokens that they get.
+
+    ``audiences`` are the names of this service; the first is that of a token for which none is asked.
+    ``ids`` gives new ids, ``make_secret`` new secrets.
+    """
+
+    def __init__(
+        self,
+        accounts: AccountRepository,
+        keys: KeyRing,
+        validator: TokenValidator,
+        revoked: Revoked,
+        clock: Clock,
+        *,
+        hashes: Secrets | None = None,
+        ids: Callable[[], str] = lambda: secrets.token_hex(8),
+        make_secret: Callable[[], str] = lambda: secrets.token_urlsafe(32),
+    ) -> None:
+        self.keys = keys
+        self.validator = validator
+        self._accounts = accounts
+        self._revoked = revoked
+        self._clock = clock
+        self._failed = FailedLogins(clock)
+        self._secrets = hashes or Secrets()
+        self._ids = ids
+        self._make_secret = make_secret
+
+    async def validate_token(self, token: str | None) -> Subject:
+        """Ask the validator."""
+        return await self.validator.validate_token(token)
+
+    async def create_client(self, name: str, scopes: Sequence[str]) -> tuple[Principal, str]:
+        """
+        A new client and its secret, which is shown this once.
+
+        Raises:
+            InvalidInput: No name, or no such scope.
+        """
+        secret = self._make_secret()
+        return await self._create("client", f"client-{self._ids()}", name, secret, scopes), secret
+
+    async def create_user(self, name: str, password: str, scopes: Sequence[str]) -> Principal:
+        """
+        A new user.
+
+        Raises:
+            InvalidInput: No name or one that is taken, too short a password, or no such scope.
+        """
+        if not _SHORTEST_PASSWORD <= len(password) <= _LONGEST_SECRET:
+            raise InvalidInput(f"a password has {_SHORTEST_PASSWORD} to {_LONGEST_SECRET} characters")
+        if await self._accounts.find_user(name) is not None:
+            raise InvalidInput(f"there is a user {name!r} already")
+        return await self._create("user", f"user-{self._ids()}", name, password, scopes)
+
+    async def revoke(self, identifier: str) -> None:
+        """
+        Let a client or user in no more, and trust none of the tokens that they have.
+
+        Raises:
+            InvalidInput: There is none of that id.
+        """
+        if not await self._accounts.revoke(identifier, self._clock()):
+            raise InvalidInput(
+                f"there is no client or user {identifier!r} that is not revoked; chandlery auth list shows them"
+            )
+        self._revoked.forget()
+
+    async def revoke_token(self, subject: Subject) -> None:
+        """Trust a token no more."""
+        if subject.token_id is not None and subject.expires_at is not None:
+            await self._accounts.revoke_token(subject.token_id, subject.expires_at, self._clock())
+            self._revoked.forget()
+
+    async def login(
+        self, kind: str, name: str, secret: str, *, scope: str = "", resource: str | None = None, address: str = ""
+    ) -> Token:
+        """
+        A token for a client by its id, or a user by the name, with all that they may or the part that is asked for.
+
+        Raises:
+            TooManyLogins: Too many have failed; says when to try again.
+            LoginFailed: Name and secret do not belong together.
+            InvalidInput: A scope that they have not, or a ``resource`` that this service is not.
+        """
+        self._failed.check(f"{kind} {name}", address)
+        found = await (self._accounts.find(name) if kind == "client" else self._accounts.find_user(name))
+        usable = found is not None and found.kind == kind and found.revoked_at is None
+        hashed = found.secret_hash if found is not None and usable else None
+        if len(secret) > _LONGEST_SECRET or not await self._secrets.match(secret, hashed) or found is None:
+            self._failed.failed(f"{kind} {name}", address)
+            raise LoginFailed(f"no {kind} of that name has that secret")
+        self._failed.succeeded(f"{kind} {name}")
+        return await self._issue(found, scope, resource)
+
+    async def _issue(self, principal: Principal, scope: str, resource: str | None) -> Token:
+        audiences = self.validator.audiences
+        if resource is not None and resource.rstrip("/") not in audiences:
+            raise InvalidInput(f"invalid_target: {resource!r} is not this service; it is {', '.join(audiences)}")
+        asked = tuple(dict.fromkeys(scope.split())) or principal.scopes
+        if more := set(asked) - set(principal.scopes):
+            raise InvalidInput(f"invalid_scope: {' '.join(sorted(more))}; there may be {' '.join(principal.scopes)}")
+        kid, key = await self.keys.signing()
+        now = self._clock()
+        content = {
+            "iss": self.validator.issuer,
+            "aud": audiences[0] if resource is None else resource.rstrip("/"),
+            "sub": principal.id,
+            "client_id": principal.id,
+            "iat": now // SECOND,
+            "exp": (now + TOKEN_LIFETIME) // SECOND,
+            "jti": self._ids() + self._ids(),
+            "scope": " ".join(asked),
+        }
+        text = jwt.encode(content, key, ALGORITHM, headers={"typ": TOKEN_TYPE, "kid": kid})
+        return Token(text, asked, TOKEN_LIFETIME)
+
+    async def _create(self, kind: str, identifier: str, name: str, secret: str, scopes: Sequence[str]) -> Principal:
+        if not name.strip():
+            raise InvalidInput(f"a {kind} needs a name")
+        unknown = set(scopes) - set(SCOPES)
+        if unknown or not scopes:
+            raise InvalidInput(f"scopes {sorted(unknown)} are unknown; give some of {', '.join(SCOPES)}")
+        hashed = await self._secrets.hash(secret)
+        principal = Principal(identifier, kind, name, hashed, tuple(dict.fromkeys(scopes)), self._clock())
+        await self._accounts.add(principal)
+        return principal

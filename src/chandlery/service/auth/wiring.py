@@ -1,0 +1,42 @@
+"""The parts of authentication, put together over a database."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from chandlery.core.time import Clock
+from chandlery.net.http import HttpClient
+from chandlery.service.auth.issuers import Issuer, IssuerKeys
+from chandlery.service.auth.keys import KeyRing
+from chandlery.service.auth.service import AuthenticationModuleImpl, Secrets
+from chandlery.service.auth.validator import Revoked, TokenValidator
+from chandlery.storage.accounts import AccountRepository
+from chandlery.storage.interfaces import IDatabaseConnection
+
+MCP_PATH = "/mcp"
+
+
+def authentication(
+    database: IDatabaseConnection,
+    clock: Clock,
+    *,
+    issuer: str,
+    issuers: Sequence[Issuer] = (),
+    http: HttpClient | None = None,
+    hashes: Secrets | None = None,
+) -> AuthenticationModuleImpl:
+    """``issuer`` is the service's public URL; its tokens are for that, or for its MCP endpoint alone."""
+    accounts = AccountRepository(database)
+    keys = KeyRing(accounts, clock, lambda: secrets.token_hex(8))
+    revoked = Revoked(accounts, clock)
+    client = http or HttpClient()
+    validator = TokenValidator(
+        keys,
+        revoked,
+        clock,
+        issuer=issuer,
+        audiences=(issuer, f"{issuer}{MCP_PATH}"),
+        others=[IssuerKeys(each, client, clock) for each in issuers],
+    )
+    return AuthenticationModuleImpl(accounts, keys, validator, revoked, clock, hashes=hashes)

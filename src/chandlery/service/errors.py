@@ -1,0 +1,118 @@
+"""What each error is to a caller: a status, and a problem document (RFC 9457)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from http import HTTPStatus
+from math import ceil
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from chandlery.core.errors import (
+    AccessDenied,
+    ChandleryError,
+    Closed,
+    ExchangeError,
+    IncompleteData,
+    InsufficientScope,
+    InvalidInput,
+    InvalidToken,
+    RateLimited,
+    RequestTimeout,
+    StorageUnavailable,
+    TooManyLogins,
+    UnknownName,
+)
+
+PROBLEM = "application/problem+json"
+
+_STATUS: tuple[tuple[type[ChandleryError], int], ...] = (
+    (InvalidToken, 401),
+    (InsufficientScope, 403),
+    (TooManyLogins, 429),
+    (AccessDenied, 401),
+    (UnknownName, 404),
+    (InvalidInput, 422),
+    (RateLimited, 503),
+    (RequestTimeout, 504),
+    (ExchangeError, 502),
+    (IncompleteData, 502),
+    (StorageUnavailable, 503),
+    (Closed, 503),
+)
+"""The first that fits; any other of ours is 500."""
+
+
+def status_of(error: ChandleryError) -> int:
+    """The HTTP status of an error."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+
+
+def code_of(error: ChandleryError) -> str:
+    """Its name to a program, e.g. ``rate_limited``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(error).__name__).lower()
+
+
+def problem(status: int, code: str, detail: str, **more: Any) -> dict[str, Any]:
+    """The document of a problem."""
+    return {"type": f"urn:chandlery:{code}", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, "code": code, **more}  # fmt: skip
+
+
+def challenge(error: ChandleryError, metadata_url: str) -> str:
+    """What ``WWW-Authenticate`` says: where tokens for this service are to be had (RFC 9728)."""
+    parts = [f'resource_metadata="{metadata_url}"']
+    if isinstance(error, InsufficientScope):
+        parts = ['error="insufficient_scope"', f'scope="{error.scope}"', *parts]
+    elif not str(error).startswith("a token is needed"):
+        parts = ['error="invalid_token"', f'error_description="{_quotable(str(error))}"', *parts]
+    return "Bearer " + ", ".join(parts)
+
+
+def _quotable(text: str) -> str:
+    return re.sub(r"[^\x20-\x21\x23-\x5b\x5d-\x7e]", "'", text)
+
+
+def headers_of(error: ChandleryError, metadata_url: str) -> dict[str, str]:
+    """What besides the document tells the caller how to go on."""
+    if isinstance(error, InvalidToken | InsufficientScope):
+        return {"WWW-Authenticate": challenge(error, metadata_url)}
+    wait_s = getattr(error, "retry_after_s", None)
+    return {} if wait_s is None else {"Retry-After": str(ceil(wait_s))}
+
+
+def problem_response(status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
+    """A problem document as an answer."""
+    return JSONResponse(dict(content), status, headers=dict(headers or {}), media_type=PROBLEM)
+
+
+def install(app: FastAPI, metadata_url: str) -> None:
+    """Have every error of the application answered by a problem document."""
+
+    async def ours(_: Request, error: Exception) -> Response:
+        assert isinstance(error, ChandleryError)  # noqa: S101  # registered for these
+        status = status_of(error)
+        retryable = {"retryable": True} if error.retryable else {}
+        return problem_response(
+            status, problem(status, code_of(error), str(error), **retryable), headers_of(error, metadata_url)
+        )
+
+    async def wrong(_: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for these
+        mistakes = [{"where": ".".join(map(str, each["loc"])), "what": each["msg"]} for each in error.errors()]
+        detail = "; ".join(f"{each['where']}: {each['what']}" for each in mistakes)
+        return problem_response(422, problem(422, "invalid_input", detail, mistakes=mistakes))
+
+    async def plain(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101  # registered for these
+        code = HTTPStatus(error.status_code).name.lower()
+        return problem_response(error.status_code, problem(error.status_code, code, str(error.detail)), error.headers)
+
+    app.add_exception_handler(ChandleryError, ours)
+    app.add_exception_handler(RequestValidationError, wrong)
+    app.add_exception_handler(HTTPException, plain)

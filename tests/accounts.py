@@ -1,0 +1,100 @@
+"""A service's accounts for tests: quick hashes, a clock that is set, tokens of every wrong kind."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from chandlery.core.time import SECOND
+from chandlery.service.auth.service import Secrets
+
+ISSUER = "http://127.0.0.1:8700"
+NOW = 1_700_000_000 * SECOND
+
+
+class SetClock:
+    """Says what it was set to."""
+
+    def __init__(self, now=NOW):
+        self.now = now
+
+    def __call__(self):
+        return self.now
+
+    def later(self, seconds):
+        """Move on."""
+        self.now += int(seconds * SECOND)
+
+
+def quick_hashes():
+    """argon2 with the least work, since hundreds are made here."""
+    return Secrets(Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+def claims(clock, issuer=ISSUER, **changed):
+    """What a good token of ours says, but for what is changed; ``None`` leaves out."""
+    now = clock() // SECOND
+    good = {
+        "iss": issuer,
+        "aud": issuer,
+        "sub": "client-1",
+        "client_id": "client-1",
+        "iat": now,
+        "exp": now + 900,
+        "jti": "t1",
+        "scope": "read",
+    }
+    return {name: value for name, value in (good | changed).items() if value is not None}
+
+
+def _part(content):
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
+
+
+async def wrong_tokens(module, clock, issuer=ISSUER):
+    """Tokens that must be let in nowhere, by what is wrong with them."""
+    kid, key = await module.keys.signing()
+    head = {"typ": "at+jwt", "kid": kid}
+
+    def signed(head=head, key=key, algorithm="ES256", **changed):
+        return jwt.encode(claims(clock, issuer, **changed), key, algorithm, headers=head)
+
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    good = signed()
+    header, body, signature = good.split(".")
+    forged = f"{_part({'typ': 'at+jwt', 'alg': 'HS256', 'kid': kid})}.{_part(claims(clock, issuer, scope='admin'))}"
+    by_public = base64.urlsafe_b64encode(hmac.new(public, forged.encode(), hashlib.sha256).digest()).rstrip(b"=")
+    flipped = ("B" if signature[0] == "A" else "A") + signature[1:]
+    return {
+        "none": "",
+        "noise": "abc",
+        "three parts of noise": "a.b.c",
+        "too long": "a" * 10_000,
+        "algorithm none": f"{_part({'typ': 'at+jwt', 'alg': 'none', 'kid': kid})}.{_part(claims(clock, issuer))}.",
+        "signed with the public key": f"{forged}.{by_public.decode()}",
+        "content tampered with": f"{header}.{_part(claims(clock, issuer, scope='admin'))}.{signature}",
+        "signature tampered with": f"{header}.{body}.{flipped}",
+        "no signature": f"{header}.{body}.",
+        "another key": signed(key=ec.generate_private_key(ec.SECP256R1())),
+        "unknown key": signed(head={"typ": "at+jwt", "kid": "who"}),
+        "no key named": signed(head={"typ": "at+jwt"}),
+        "another type": signed(head={"typ": "JWT", "kid": kid}),
+        "expired": signed(iat=clock() // SECOND - 2000, exp=clock() // SECOND - 1000),
+        "not valid yet": signed(nbf=clock() // SECOND + 1000),
+        "issued tomorrow": signed(iat=clock() // SECOND + 86_400),
+        "wrong audience": signed(aud="http://elsewhere"),
+        "no audience": signed(aud=None),
+        "wrong issuer": signed(iss="http://elsewhere"),
+        "no issuer": signed(iss=None),
+        "no end": signed(exp=None),
+        "an end that is no number": signed(exp="tomorrow"),
+        "no subject": signed(sub=None),
+        "scopes that are no text": signed(scope={"admin": True}),
+    }

@@ -1,0 +1,34 @@
+"""A service's accounts over a database, at a time that is set."""
+
+from __future__ import annotations
+
+import pytest
+
+from accounts import ISSUER, SetClock, quick_hashes
+from chandlery.service.auth.wiring import authentication
+from chandlery.storage.sqlite import SqliteDatabase
+
+
+@pytest.fixture
+def clock():
+    """A time that stands still."""
+    return SetClock()
+
+
+@pytest.fixture
+async def database(tmp_path):
+    """An open one."""
+    async with SqliteDatabase(tmp_path / "d.sqlite3") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def hashes():
+    """Quick ones."""
+    return quick_hashes()
+
+
+@pytest.fixture
+def module(database, clock, hashes):
+    """The accounts of a service at ``ISSUER``."""
+    return authentication(database, clock, issuer=ISSUER, hashes=hashes)

@@ -1,0 +1,87 @@
+"""The keys that tokens are signed with."""
+
+from __future__ import annotations
+
+import jwt
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chandlery.core.time import DAY, SECOND
+from chandlery.service.auth.keys import LEEWAY, ROTATION, TOKEN_LIFETIME, KeyRing, advanced, rotated
+from chandlery.storage.accounts import AccountRepository, SigningKey
+
+
+def numbered():
+    """Makes keys that need no arithmetic."""
+    made = []
+
+    def make(signs_from):
+        made.append(signs_from)
+        return SigningKey(f"k{len(made)}", "", signs_from)
+
+    return make
+
+
+STEPS = st.lists(st.tuples(st.sampled_from(["wait", "rotate"]), st.integers(0, 3 * ROTATION)), max_size=12)
+
+
+@given(STEPS)
+def test_there_is_always_one_that_signs_one_that_will_and_no_token_without_its_key(steps):
+    """Whatever time goes by, and whenever they are rotated."""
+    make, now, keys = numbered(), 1000, []
+    signed = []  # kid, and until when a token that it has signed is valid
+    for name, wait in steps:
+        now += wait
+        keys = (rotated if name == "rotate" else advanced)(keys, now, make)
+        begun = [key for key in keys if key.signs_from <= now]
+        coming = [key for key in keys if key.signs_from > now]
+
+        assert begun
+        assert coming
+        assert [key.signs_from for key in keys] == sorted(key.signs_from for key in keys)
+        assert all(key.retires_at is None or key.retires_at > now for key in keys)
+        assert None is begun[-1].retires_at
+        trusted = {key.kid for key in keys}
+        assert {kid for kid, until in signed if until > now} <= trusted
+        signed.append((begun[-1].kid, now + TOKEN_LIFETIME + LEEWAY))
+        assert keys == advanced(keys, now, make)
+
+
+def test_the_next_key_is_known_before_it_signs():
+    """It was published a rotation earlier."""
+    make = numbered()
+    keys = advanced([], 0, make)
+    later = advanced(keys, ROTATION + 1, make)
+
+    assert ["k1", "k2"] == [key.kid for key in keys]
+    assert ["k1", "k2", "k3"] == [key.kid for key in later]
+    assert ["k2", "k3"] == [key.kid for key in advanced(later, 2 * ROTATION - DAY, make)]
+
+
+async def test_a_ring_signs_and_publishes(database, clock):
+    """What the signing key signs, the published key of its id verifies, also in another process's ring."""
+    numbers = iter(range(100))
+    rings = [KeyRing(AccountRepository(database), clock, lambda: f"k{next(numbers)}") for _ in range(2)]
+    kid, key = await rings[0].signing()
+    token = jwt.encode({"a": 1}, key, "ES256", headers={"kid": kid})
+    published = jwt.PyJWKSet.from_dict(await rings[1].published())
+
+    assert [kid, "k1"] == [each.key_id for each in published.keys]
+    assert {"a": 1} == jwt.decode(token, published[kid].key, algorithms=["ES256"])
+    assert {"kty", "crv", "x", "y", "kid", "alg", "use"} == set((await rings[0].published())["keys"][0])
+
+
+async def test_rotation_overlaps(database, clock):
+    """The next key signs at once, and the former one is trusted until the last of its tokens has expired."""
+    numbers = iter(range(100))
+    rings = [KeyRing(AccountRepository(database), clock, lambda: f"k{next(numbers)}") for _ in range(2)]
+    assert ("k0", "k0") == ((await rings[0].signing())[0], (await rings[1].signing())[0])
+    assert "k1" == await rings[0].rotate()
+    assert None is not await rings[1].public("k1")
+    clock.later(31)
+    assert "k1" == (await rings[1].signing())[0]
+    assert ["k0", "k1", "k2"] == [key["kid"] for key in (await rings[1].published())["keys"]]
+    clock.later((TOKEN_LIFETIME + LEEWAY) / SECOND)
+    for ring in rings:
+        assert None is await ring.public("k0")
+        assert ["k1", "k2"] == [key["kid"] for key in (await ring.published())["keys"]]

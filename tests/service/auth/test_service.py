@@ -1,0 +1,118 @@
+"""Clients and users."""
+
+from __future__ import annotations
+
+import asyncio
+
+import jwt
+import pytest
+
+from accounts import ISSUER
+from chandlery.core.errors import InvalidInput, LoginFailed, TooManyLogins
+from chandlery.core.time import SECOND
+from chandlery.service.auth.service import Secrets
+
+PASSWORD = "correct horse battery"
+
+
+async def test_a_client_logs_in(module, clock):
+    """By its id and the secret that was shown once; the token says what RFC 9068 asks for."""
+    client, secret = await module.create_client("bot", ["read", "collect"])
+    token = await module.login("client", client.id, secret)
+    head = jwt.get_unverified_header(token.text)
+    content = jwt.decode(token.text, options={"verify_signature": False})
+
+    assert ("at+jwt", "ES256") == (head["typ"], head["alg"])
+    assert {"iss", "aud", "sub", "client_id", "iat", "exp", "jti", "scope"} == set(content)
+    assert (ISSUER, ISSUER, client.id, "read collect") == tuple(
+        content[each] for each in ("iss", "aud", "sub", "scope")
+    )
+    assert 900 == content["exp"] - content["iat"]
+    assert clock() // SECOND == content["iat"]
+    assert secret not in repr(token) + repr(client)
+    assert token.text not in repr(token)
+
+
+async def test_a_user_logs_in(module):
+    """By name; not as a client, nor by the id."""
+    user = await module.create_user("ada", PASSWORD, ["read"])
+    assert ("read",) == (await module.login("user", "ada", PASSWORD)).scopes
+    for kind, name in (("client", "ada"), ("client", user.id), ("user", user.id)):
+        with pytest.raises(LoginFailed):
+            await module.login(kind, name, PASSWORD)
+
+
+async def test_a_part_of_the_scopes_may_be_asked_for(module):
+    """No more than there is, and only for this service."""
+    client, secret = await module.create_client("bot", ["read", "collect"])
+    narrow = await module.login("client", client.id, secret, scope="read", resource=f"{ISSUER}/mcp")
+
+    assert ("read",) == narrow.scopes
+    assert f"{ISSUER}/mcp" == jwt.decode(narrow.text, options={"verify_signature": False})["aud"]
+    with pytest.raises(InvalidInput, match="invalid_scope: admin"):
+        await module.login("client", client.id, secret, scope="read admin")
+    with pytest.raises(InvalidInput, match="invalid_target"):
+        await module.login("client", client.id, secret, resource="http://elsewhere")
+
+
+async def test_wrong_logins(module):
+    """All say the same, whether the name is known or not; then they have to wait, also with the right secret."""
+    client, secret = await module.create_client("bot", ["read"])
+    said = set()
+    for name in (client.id, "client-none"):
+        with pytest.raises(LoginFailed) as caught:
+            await module.login("client", name, "wrong", address="a")
+        said.add(str(caught.value))
+    assert 1 == len(said)
+    for _ in range(4):
+        with pytest.raises(LoginFailed):
+            await module.login("client", client.id, "x" * 5000, address="b")
+    with pytest.raises(TooManyLogins):
+        await module.login("client", client.id, secret, address="c")
+
+
+async def test_a_revoked_client_logs_in_no_more(module):
+    """And is not revoked twice."""
+    client, secret = await module.create_client("bot", ["read"])
+    await module.revoke(client.id)
+    with pytest.raises(LoginFailed):
+        await module.login("client", client.id, secret)
+    with pytest.raises(InvalidInput, match="auth list"):
+        await module.revoke(client.id)
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "scopes", "said"),
+    [
+        ("ada", "short", ["read"], "12 to 1024"),
+        (" ", PASSWORD, ["read"], "name"),
+        ("ada", PASSWORD, ["fly"], "fly"),
+        ("ada", PASSWORD, [], "give some of read"),
+    ],
+)
+async def test_made_wrongly(module, name, password, scopes, said):
+    """It says what would be right."""
+    with pytest.raises(InvalidInput, match=said):
+        await module.create_user(name, password, scopes)
+
+
+async def test_a_name_is_taken_once(module):
+    """Users log in by it."""
+    await module.create_user("ada", PASSWORD, ["read"])
+    with pytest.raises(InvalidInput, match="already"):
+        await module.create_user("ada", PASSWORD, ["read"])
+
+
+async def test_secrets_are_hashed_with_argon2(module):
+    """Each differently, with the library's own recommended work."""
+    hashes = Secrets()
+    first, second = await asyncio.gather(hashes.hash("same"), hashes.hash("same"))
+
+    assert first.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert first != second
+    assert await hashes.match("same", first)
+    assert not await hashes.match("other", first)
+    assert not await hashes.match("same", None)
+    client, secret = await module.create_client("bot", ["read"])
+    assert secret not in client.secret_hash
+    assert client.secret_hash.startswith("$argon2id$")
