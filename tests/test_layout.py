@@ -41,6 +41,26 @@ TESTED_IN: dict[str, str] = {
     "service/auth/guard.py": "service/auth/test_endpoints.py",
     "service/auth/schemas.py": "service/auth/test_endpoints.py",
     "service/auth/wiring.py": "service/auth/test_validator.py",
+    # Parts of collecting, which have no behaviour but through the manager.
+    "service/collection/availability.py": "service/collection/test_service.py",
+    "service/collection/interfaces.py": "service/collection/test_service.py",
+    "service/collection/keeper.py": "service/collection/test_service.py",
+    "service/collection/processor.py": "service/collection/test_service.py",
+    "service/collection/schemas.py": "service/collection/test_endpoints.py",
+    # Parts of the past, likewise.
+    "service/historical/current.py": "service/historical/test_fetcher.py",
+    "service/historical/interfaces.py": "service/historical/test_fetcher.py",
+    "service/historical/schemas.py": "service/historical/test_endpoints.py",
+    "service/historical/service.py": "service/historical/test_fetcher.py",
+    # What only whoever comes through a door sees.
+    "service/app.py": "service/web/test_application.py",
+    "service/metrics.py": "service/web/test_application.py",
+    "service/run.py": "cli/test_serve.py",
+    "service/web/catalogue.py": "service/web/test_application.py",
+    "service/web/health.py": "service/web/test_application.py",
+    "service/web/history.py": "service/web/test_socket.py",
+    "service/web/protocol.py": "service/web/test_socket.py",
+    "service/web/session.py": "service/web/test_socket.py",
     # What the clients share.
     "history/interfaces.py": "history/test_factory.py",
     "history/native.py": "history/test_rest.py",

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias
 
 from chandlery.connect.rows import Row, table_of_rows
 from chandlery.connect.streaming import Callback, RealtimeStream
+from chandlery.core.errors import UnsupportedRequest
+from chandlery.core.instrument import Instrument
 from chandlery.core.interval import Interval
 from chandlery.feed.events import Event
 
@@ -111,6 +113,32 @@ class IExchangeAPIClient(ABC):
         of price and size, best first, ``depth`` of them or all that there are. What the callback raises ends the stream, and ``wait`` and
         ``stop`` raise it.
         """
+
+    async def fetch_funding(self, coin: str, start: datetime, end: datetime) -> pa.Table:
+        """
+        The funding rates of a perpetual with ``start <= moment < end``: ``open_time`` and the columns of ``FUNDING_RATE_DTYPES``.
+
+        The schema's metadata carry the ``Provenance``.
+
+        Raises:
+            UnsupportedRequest: This client has none.
+            IncompleteData: Part of the range could not be had; ``data`` is the rest.
+        """
+        raise UnsupportedRequest(f"{self.family}.{self.get_exchange_name()} has no funding rates of {coin}")
+
+    @property
+    def keeps_candles(self) -> bool:
+        """Whether it keeps what it fetches, so that nobody is asked for the same candles twice."""
+        return False
+
+    def spelled(self, coin: str) -> str:
+        """
+        The coin as entries name it: as ccxt writes it, where that can be told of any spelling of it.
+
+        Raises:
+            InvalidSymbol: It cannot be a symbol of this exchange.
+        """
+        return str(Instrument.parse(coin))
 
     def volume_unit(self, coin: str) -> str | None:
         """What ``volume`` counts: ``base``, ``quote`` or ``contracts``; ``None`` where that is not known."""

@@ -100,7 +100,12 @@ class LiveFeeds:
             finally:
                 self._leave(adapter.id, feed)
 
-        stream = RealtimeStream(f"{adapter.id} {symbol} {channel}", run(), dropped=lambda: feed.dropped)
+        stream = RealtimeStream(
+            f"{adapter.id} {symbol} {channel}",
+            run(),
+            dropped=lambda: feed.dropped,
+            book=lambda levels: self._whole(feed, name, levels),
+        )
         self._streams = {stream, *(each for each in self._streams if each.running)}
         return stream
 
@@ -147,6 +152,11 @@ class LiveFeeds:
                 self._candles[exchange_id].remove(feed)
             else:
                 self._books[exchange_id].remove(feed)
+
+    def _whole(self, feed: CandlesFeed | OrderBookFeed, name: str, levels: int | None) -> Row | None:
+        """The book as it is now."""
+        held = feed.book if isinstance(feed, OrderBookFeed) else None
+        return None if held is None else self._entry(held, name, feed, levels or max(len(held), 1))
 
     def _entry(self, update: object, name: str, feed: CandlesFeed | OrderBookFeed, depth: int | None) -> Row | None:
         """What an update is as an entry; ``None`` for events."""

@@ -15,9 +15,17 @@ from chandlery.connect.names import canonical
 from chandlery.connect.rows import Row, rows_of_table
 from chandlery.connect.settings import Settings
 from chandlery.connect.streaming import Callback, RealtimeStream
-from chandlery.core.errors import Closed, IncompleteData, InvalidSymbol, UnknownName, WrongMarket
+from chandlery.core.errors import (
+    Closed,
+    IncompleteData,
+    InvalidSymbol,
+    UnknownName,
+    UnsupportedRequest,
+    WrongMarket,
+)
 from chandlery.core.instrument import Instrument, MarketType
 from chandlery.core.interval import Interval
+from chandlery.core.query import ChartType
 from chandlery.core.time import Clock
 from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.net.clock import system_clock
@@ -104,6 +112,26 @@ class NativeExchangeClient(IExchangeAPIClient):
         adapter, symbol = self._market_of(coin)
         table: pa.Table = await self._manager(adapter).get_data(symbol, start, end, interval, output="arrow")
         return table
+
+    async def fetch_funding(self, coin: str, start: datetime, end: datetime) -> pa.Table:
+        """From cache or REST."""
+        adapter, symbol = self._market_of(coin)
+        if not adapter.funding_page_size:
+            raise UnsupportedRequest(f"{adapter.id} has no funding rates; perpetuals have, e.g. BTC/USDT:USDT")
+        manager = self._manager(adapter)
+        table: pa.Table = await manager.get_data(
+            symbol, start, end, Interval.HOUR_8, chart_type=ChartType.FUNDING_RATE, output="arrow"
+        )
+        return table
+
+    @property
+    def keeps_candles(self) -> bool:
+        """In the cache, unless it is switched off."""
+        return self._settings.storage.use_cache
+
+    def spelled(self, coin: str) -> str:
+        """With the market that it belongs to; in the exchange's own spelling where there is no other."""
+        return self._spelled(coin, self._market_of(coin)[0])
 
     async def check_coin_availability(self, coin: str) -> bool:
         """Whether it is in the exchange's list of instruments and trades; where there is no list, whether it has candles."""

@@ -25,7 +25,7 @@ _CONFIG = SettingsConfigDict(
 )
 
 
-class _FromEnvironment(BaseSettings):
+class FromEnvironment(BaseSettings):
     """Settings whose mistakes are ours to report, without the values, which may be secret."""
 
     model_config = _CONFIG
@@ -59,7 +59,7 @@ class Credentials(BaseModel):
         )
 
 
-class StorageConfig(_FromEnvironment):
+class StorageConfig(FromEnvironment):
     """Where data are kept: ``CHANDLERY_CACHE_DIR``, ``CHANDLERY_USE_CACHE``."""
 
     model_config = SettingsConfigDict({**_CONFIG, "env_prefix": "CHANDLERY_"})
@@ -69,7 +69,7 @@ class StorageConfig(_FromEnvironment):
     use_cache: bool = True
 
 
-class CCXTConfig(_FromEnvironment):
+class CCXTConfig(FromEnvironment):
     """
     How exchanges are reached through ccxt: ``CCXT_DEFAULT_EXCHANGE``, ``CCXT_TIMEOUT_S`` and so on, and ``DEFAULT_CONTRACT_TYPE``.
 
@@ -95,7 +95,7 @@ class CCXTConfig(_FromEnvironment):
     password: SecretStr | None = None
 
 
-class Settings(_FromEnvironment):
+class Settings(FromEnvironment):
     """
     All of the library's settings.
 
@@ -179,7 +179,7 @@ class Settings(_FromEnvironment):
             name: (SecretStr | None, Field(None, validation_alias=AliasChoices(*spellings)))
             for name, spellings in wanted.items()
         }
-        read = create_model("_Secrets", __base__=_FromEnvironment, **fields)(_env_file=self.env_file)
+        read = create_model("_Secrets", __base__=FromEnvironment, **fields)(_env_file=self.env_file)
         values = {name: getattr(read, name) for name in wanted}
         return {name: value.get_secret_value() for name, value in values.items() if value is not None and _text(value)}
 

@@ -29,9 +29,17 @@ class RealtimeStream:
     ``dropped`` counts entries that a callback was too slow for.
     """
 
-    def __init__(self, name: str, run: Coroutine[Any, Any, None], *, dropped: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        run: Coroutine[Any, Any, None],
+        *,
+        dropped: Callable[[], int] = lambda: 0,
+        book: Callable[[int | None], Row | None] = lambda _: None,
+    ) -> None:
         self.name = name
         self._dropped = dropped
+        self._book = book
         self._task = asyncio.create_task(run, name=f"chandlery {name}")
         self._task.add_done_callback(self._over)
 
@@ -51,6 +59,14 @@ class RealtimeStream:
     def dropped(self) -> int:
         """How many entries the callback was too slow for."""
         return self._dropped()
+
+    def book(self, levels: int | None = None) -> Row | None:
+        """
+        The order book as it is now, so many levels a side or all that there are, as an entry.
+
+        ``None`` where there is no valid one, and where only what was told is known.
+        """
+        return self._book(levels)
 
     async def started(self, begun: asyncio.Event, timeout_s: float = START_TIMEOUT_S) -> None:
         """

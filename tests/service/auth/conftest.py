@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from accounts import ISSUER, SetClock, quick_hashes
+from accounts import ISSUER, SetClock
 from chandlery.service.auth.wiring import authentication
 from chandlery.storage.sqlite import SqliteDatabase
 
@@ -20,12 +20,6 @@ async def database(tmp_path):
     """An open one."""
     async with SqliteDatabase(tmp_path / "d.sqlite3") as opened:
         yield opened
-
-
-@pytest.fixture(scope="session")
-def hashes():
-    """Quick ones."""
-    return quick_hashes()
 
 
 @pytest.fixture

@@ -15,13 +15,14 @@ from chandlery.service import errors
 from chandlery.service.auth.endpoints import routes
 from chandlery.service.auth.guard import Admin, Collector, Reader
 from chandlery.service.auth.wiring import authentication
-from serving import listening, served
+from chandlery.service.web.server import serving
+from serving import bound_socket
 
 
 @pytest.fixture
 async def app(database, clock, hashes):
     """A client session of a small service, its base URL, and its accounts."""
-    bound, url = listening()
+    bound, url = bound_socket()
     module = authentication(database, clock, issuer=url, hashes=hashes)
     app = FastAPI()
     app.state.accounts = app.state.authentication = module
@@ -40,7 +41,7 @@ async def app(database, clock, hashes):
     async def admin(subject: Admin) -> str:
         return subject.id
 
-    async with served(app, bound), aiohttp.ClientSession(url) as session:
+    async with serving(app, bound), aiohttp.ClientSession(url) as session:
         yield session, url, module
 
 

@@ -1,0 +1,65 @@
+"""``chandlery serve``: the data service."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from chandlery.cli import arguments
+from chandlery.cli.db import DATA_DIR
+from chandlery.core.errors import MissingDependency
+
+
+def serve(
+    *,
+    host: str | None = typer.Option(None, help="Where to listen.", show_default="127.0.0.1"),
+    port: int | None = typer.Option(None, min=0, max=65535, help="0 for a free one.", show_default="8700"),
+    data_dir: Path | None = DATA_DIR,
+    exchange_endpoints: str | None = typer.Option(None, "--exchange-endpoints", metavar="JSON", help="Other base URLs by exchange id.", show_default=False),
+    offline: bool = typer.Option(False, "--offline", help="With the built-in offline exchange in place of the real ones."),
+    no_auth: bool = typer.Option(False, "--no-auth", help="Let everybody in; only where nobody else can connect."),
+    snapshot_interval: str | None = typer.Option(None, "--snapshot-interval", help="How often whole order books are kept.", show_default="5m"),
+    log_format: str | None = typer.Option(None, "--log-format", help="console or json.", show_default="console"),
+) -> None:  # fmt: skip
+    """
+    Collect, keep and serve market data over HTTP, WebSocket and MCP until Ctrl-C.
+
+    Everything can also be set by the environment, as CHANDLERY_PORT and so on.
+    """
+    try:
+        import uvloop  # noqa: PLC0415  # loaded where it is used
+
+        from chandlery.service import logs  # noqa: PLC0415  # needs an extra
+        from chandlery.service.app import Service  # noqa: PLC0415  # the same
+        from chandlery.service.run import until_stopped  # noqa: PLC0415  # the same
+        from chandlery.service.settings import ServiceSettings  # noqa: PLC0415  # the same
+    except ImportError as error:
+        raise MissingDependency("this needs the service's extra: pip install 'chandlery[server]'") from error
+
+    given: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "data_dir": data_dir,
+        "snapshot_interval": snapshot_interval,
+        "log_format": log_format,
+        "offline": offline or None,
+        "no_auth": no_auth or None,
+    }
+    settings = ServiceSettings(**{name: value for name, value in given.items() if value is not None})
+    settings.check()
+    endpoints = arguments.endpoints(exchange_endpoints) or None
+    logs.configure(settings.log_format)
+
+    def ready(service: Service) -> None:
+        sys.stdout.write(f"{service.url}\n")
+        sys.stdout.flush()
+        sys.stderr.write(f"serving on {service.url} (docs at /docs) from {settings.data_dir} until Ctrl-C\n")
+        if not settings.no_auth:
+            sys.stderr.write(
+                f"callers need a token: chandlery auth create-client NAME --data-dir {settings.data_dir}\n"
+            )
+
+    uvloop.run(until_stopped(settings, ready, endpoints=endpoints))

@@ -1,0 +1,134 @@
+"""The composition root: the only place where the parts of the service are made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+from chandlery.connect.connector import DataSourceConnectorImpl
+from chandlery.connect.interfaces import IDataSourceConnector
+from chandlery.connect.plugins import PluginRegistry
+from chandlery.connect.settings import Settings, StorageConfig
+from chandlery.core.errors import StorageUnavailable
+from chandlery.core.time import Clock
+from chandlery.net.clock import system_clock
+from chandlery.net.http import HttpClient
+from chandlery.net.limiter import RateLimiter
+from chandlery.service.auth.interfaces import EverybodyMay, IAuthenticationModule
+from chandlery.service.auth.service import AuthenticationModuleImpl, Secrets
+from chandlery.service.auth.wiring import authentication
+from chandlery.service.collection.coins import CoinCollectionList
+from chandlery.service.collection.hub import Hub
+from chandlery.service.collection.processor import RealTimeProcessor
+from chandlery.service.collection.service import DataCollectionManagerImpl
+from chandlery.service.historical.current import CurrentDataFetcher
+from chandlery.service.historical.fetcher import HistoricalFetcher
+from chandlery.service.historical.service import HistoricalDataManagerImpl
+from chandlery.service.retention import Retention
+from chandlery.service.settings import ServiceSettings
+from chandlery.storage.books import RawDataRepositoryImpl, StorageManagerImpl
+from chandlery.storage.candles import CandleRepository
+from chandlery.storage.control import CoinRepository, GapRepository
+from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
+
+_CACHE_FOLDER = "cache"
+
+
+class Service:
+    """
+    All parts, open between ``async with`` and its end.
+
+    ``url`` is what callers know it by. ``library`` are the library's settings; their cache lies in
+    the data folder where they name none. ``endpoints`` are base URLs by exchange id, in place of those of ``library``.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        url: str,
+        *,
+        library: Settings | None = None,
+        endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        clock: Clock = system_clock,
+        limiter: RateLimiter | None = None,
+        hashes: Secrets | None = None,
+    ) -> None:
+        settings.check()
+        self.settings = settings
+        self.url = url
+        self.clock = clock
+        limiter = limiter or RateLimiter()
+        self.library = _library(library or Settings(), settings, endpoints)
+        self.database = SqliteDatabase(settings.data_dir / FILE_NAME)
+        self.http = HttpClient(limiter=limiter)
+        self.connector: IDataSourceConnector = DataSourceConnectorImpl(PluginRegistry(), self.library, limiter=limiter)
+        self.hub = Hub()
+        books = RawDataRepositoryImpl(self.database)
+        self.storage = StorageManagerImpl(books)
+        self.candles = CandleRepository(self.database)
+        self.gaps = GapRepository(self.database)
+        self.accounts: AuthenticationModuleImpl = authentication(
+            self.database, clock, issuer=url, issuers=settings.issuers, http=self.http, hashes=hashes
+        )
+        self.authentication: IAuthenticationModule = EverybodyMay() if settings.no_auth else self.accounts
+        self.collection = DataCollectionManagerImpl(
+            self.connector,
+            CoinCollectionList(CoinRepository(self.database), clock),
+            RealTimeProcessor(self.hub, self.storage, self.candles, self.gaps, clock),
+            self.candles,
+            self.storage,
+            self.hub,
+            clock,
+            snapshot_every=settings.snapshot_interval,
+            book_levels=settings.book_levels,
+        )
+        self.historical = HistoricalDataManagerImpl(
+            HistoricalFetcher(self.connector, self.candles, self.storage, self.gaps, clock),
+            CurrentDataFetcher(self.hub, self.connector, self.candles, self.storage, clock),
+        )
+        self._retention = Retention(books, self.candles, settings.retention, clock)
+        self._open = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        """
+        Open the database and go on collecting.
+
+        Raises:
+            StorageError: It cannot be opened.
+        """
+        try:
+            self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageUnavailable(f"the folder {self.settings.data_dir} cannot be made: {error.strerror}") from error
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.database)
+            stack.push_async_callback(self.http.close)
+            await stack.enter_async_context(self.connector)
+            stack.push_async_callback(self.collection.stop)
+            await self.collection.start()
+            if self.settings.retention:
+                task = asyncio.create_task(self._retention.run(), name="chandlery retention")
+                stack.callback(task.cancel)
+            self._open = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """End the streams, commit what waits, close all."""
+        await self._open.aclose()
+
+
+def _library(
+    library: Settings, settings: ServiceSettings, endpoints: Mapping[str, Mapping[str, str]] | None
+) -> Settings:
+    changes: dict[str, object] = {}
+    if library.storage.cache_dir is None:
+        cache = settings.data_dir / _CACHE_FOLDER
+        changes["storage"] = StorageConfig(_env_file=None, cache_dir=cache, use_cache=library.storage.use_cache)
+    if endpoints is not None:
+        changes["endpoints"] = {name: dict(urls) for name, urls in endpoints.items()}
+    return library.model_copy(update=changes)

@@ -1,0 +1,48 @@
+"""The coins that are collected, over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeAlias
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from chandlery.service.auth.guard import Collector, Reader
+from chandlery.service.collection.interfaces import IDataCollectionManager
+from chandlery.service.collection.schemas import Availability, Coin, CoinRequest, Coins
+
+routes = APIRouter(prefix="/v1", tags=["collection"])
+
+
+def _manager(request: Request) -> IDataCollectionManager:
+    manager: IDataCollectionManager = request.app.state.collection
+    return manager
+
+
+Collection: TypeAlias = Annotated[IDataCollectionManager, Depends(_manager)]
+Exchange: TypeAlias = Annotated[str, Query(examples=["binance"], max_length=64)]
+Symbol: TypeAlias = Annotated[str, Query(examples=["BTC/USDT"], max_length=64)]
+
+
+@routes.get("/coins")
+async def list_coins(subject: Reader, collection: Collection) -> Coins:
+    """The coins that are collected, and how each stream is doing."""
+    return Coins(coins=[Coin.of(each) for each in collection.list_coins()])
+
+
+@routes.post("/coins", status_code=201)
+async def add_coin(subject: Collector, collection: Collection, coin: CoinRequest) -> Coin:
+    """Collect a coin from now on, or further channels of one; what it answers says whether the streams run."""
+    return Coin.of(await collection.add_coin(coin.symbol, coin.exchange, coin.channels))
+
+
+@routes.delete("/coins", status_code=204)
+async def remove_coin(subject: Collector, collection: Collection, exchange: Exchange, symbol: Symbol) -> None:
+    """Collect a coin no more; what was collected stays."""
+    await collection.remove_coin(symbol, exchange)
+
+
+@routes.get("/availability")
+async def availability(subject: Reader, collection: Collection, exchange: Exchange, symbol: Symbol) -> Availability:
+    """Whether an exchange trades a coin now."""
+    available = await collection.check_availability(symbol, exchange)
+    return Availability(exchange=exchange, symbol=symbol, available=available)

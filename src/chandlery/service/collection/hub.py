@@ -1,0 +1,113 @@
+"""Where what comes live is handed to all who want it, encoded once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from functools import cached_property
+from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from chandlery.connect.rows import Row
+from chandlery.core.gaps import Gap
+from chandlery.core.time import iso
+from chandlery.service.frames import text_frame
+from chandlery.storage.series_ids import SeriesName
+
+Kind: TypeAlias = Literal["book", "running", "closed", "gap"]
+
+_json = msgspec.json.Encoder()
+
+
+class Update:
+    """
+    Something new of a series: an order book, a running or a closed candle, or a gap.
+
+    Books and running candles are replaced by the next one; who is slow misses nothing by that.
+    """
+
+    def __init__(self, series: SeriesName, kind: Kind, content: Row) -> None:
+        self.series = series
+        self.kind = kind
+        self.content = content
+
+    @property
+    def conflates(self) -> bool:
+        """Whether a later one takes its place."""
+        return self.kind in {"book", "running"}
+
+    @cached_property
+    def message(self) -> bytes:
+        """The message of the socket, encoded at the first question."""
+        channel, _, interval = self.series.channel.partition(":")
+        head: dict[str, Any] = {
+            "type": "gap" if self.kind == "gap" else "realtime_data",
+            "channel": channel,
+            "exchange": self.series.exchange,
+            "symbol": self.series.symbol,
+        }
+        if interval:
+            head["interval"] = interval
+        return _json.encode(head | {"data": self.content})
+
+    @cached_property
+    def frame(self) -> bytes:
+        """The same as a frame of the socket."""
+        return text_frame(self.message)
+
+
+def gap_content(gap: Gap) -> Row:
+    """A gap as plain values."""
+    return {"start": iso(gap.start), "end": iso(gap.end), "kind": gap.kind.value, "evidence": gap.evidence}
+
+
+class Subscriber(Protocol):
+    """Somebody who wants updates."""
+
+    def take(self, update: Update) -> None:
+        """Take an update, at once: it must neither wait nor fail, or all others would."""
+        ...
+
+
+class Hub:
+    """The subscribers of each series, and its latest book or candle."""
+
+    def __init__(self) -> None:
+        self._subscribers: defaultdict[SeriesName, dict[Subscriber, None]] = defaultdict(dict)
+        self._latest: dict[SeriesName, Update] = {}
+        self.published = 0
+
+    def subscribe(self, series: SeriesName, subscriber: Subscriber) -> None:
+        """Tell it of every update from now on; again is nothing."""
+        self._subscribers[series][subscriber] = None
+
+    def unsubscribe(self, series: SeriesName, subscriber: Subscriber) -> None:
+        """Tell it no more; again is nothing."""
+        found = self._subscribers.get(series, {})
+        found.pop(subscriber, None)
+        if not found:
+            self._subscribers.pop(series, None)
+
+    def publish(self, update: Update) -> None:
+        """Hand it to all."""
+        self.published += 1
+        if update.kind != "gap":
+            self._latest[update.series] = update
+        subscribers = self._subscribers.get(update.series)
+        if subscribers:
+            for subscriber in tuple(subscribers):
+                subscriber.take(update)
+
+    def latest(self, series: SeriesName) -> Update | None:
+        """The latest book or candle; ``None`` before there is one."""
+        return self._latest.get(series)
+
+    def forget(self, series: SeriesName) -> None:
+        """The latest is not that any more."""
+        self._latest.pop(series, None)
+
+    def count(self, series: SeriesName | None = None) -> int:
+        """How many subscriptions there are, of a series or of all."""
+        if series is not None:
+            return len(self._subscribers.get(series, ()))
+        return sum(map(len, self._subscribers.values()))

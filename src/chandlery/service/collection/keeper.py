@@ -1,0 +1,260 @@
+"""One stream of one coin, kept up whatever happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random as dice
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from chandlery.connect.interfaces import IDataSourceConnector
+from chandlery.connect.rows import Row, rows_of_table
+from chandlery.connect.streaming import RealtimeStream
+from chandlery.core.errors import ChandleryError, IncompleteData
+from chandlery.core.gaps import Gap, GapKind
+from chandlery.core.interval import Interval
+from chandlery.core.time import Clock, Micros, Unit, to_datetime
+from chandlery.feed.backoff import PACE, Pace
+from chandlery.feed.events import Dropped, Event, Missing, Reconnecting, Resynced, Resyncing
+from chandlery.service.collection.interfaces import ChannelStatus
+from chandlery.service.collection.processor import RealTimeProcessor
+from chandlery.storage.candles import CandleRepository
+from chandlery.storage.series_ids import SeriesName, interval_of
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+_MOST_HELD = 10_000
+_SETTLED_S = 60.0
+"""A stream that has run for so long has not failed in a row."""
+
+
+class StreamKeeper:
+    """
+    Starts a stream, backfills what was missed, and starts it again, after longer and longer pauses, whenever it ends.
+
+    ``book_levels`` is how many levels of a book each update tells.
+    """
+
+    def __init__(
+        self,
+        series: SeriesName,
+        connector: IDataSourceConnector,
+        processor: RealTimeProcessor,
+        candles: CandleRepository,
+        clock: Clock,
+        *,
+        book_levels: int,
+        last_kept: Callable[[], Awaitable[Micros | None]],
+        pace: Pace = PACE,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        random: Callable[[], float] = dice.random,
+    ) -> None:
+        self.series = series
+        self.interval: Interval | None = interval_of(series.channel)
+        self.messages = 0
+        self.gaps = 0
+        self.resyncs = 0
+        self.failures = 0
+        self.started = asyncio.Event()
+        """Whether it runs, or has failed for the first time."""
+        self._connector = connector
+        self._processor = processor
+        self._candles = candles
+        self._clock = clock
+        self._book_levels = book_levels
+        self._last_kept = last_kept
+        self._pace = pace
+        self._sleep = sleep
+        self._random = random
+        self._error: Exception | None = None
+        self._last_message: Micros | None = None
+        self._lag: Micros | None = None
+        self._stream: RealtimeStream | None = None
+        self._invalid_since: Micros | None = None
+        self._to_record: list[Gap] = []
+        self._held: deque[Row] | None = None
+        """What comes while what was missed is fetched, which comes first."""
+        self._told: Micros | None = None
+        """The open of the last closed candle that was told."""
+        self._task = asyncio.create_task(self._keep(), name=f"chandlery keeper {series.symbol} {series.channel}")
+
+    @property
+    def error(self) -> Exception | None:
+        """Why it failed last; ``None`` while it runs."""
+        return self._error
+
+    @property
+    def running(self) -> bool:
+        """Whether its stream runs."""
+        return self._stream is not None and self._stream.running
+
+    def status(self) -> ChannelStatus:
+        """How it is doing."""
+        state = "running" if self.running else ("failed" if self._error is not None else "starting")
+        return ChannelStatus(
+            channel=self.series.channel,
+            state=state,
+            messages=self.messages,
+            gaps=self.gaps,
+            resyncs=self.resyncs,
+            last_message=self._last_message,
+            lag_ms=None if self._lag is None else self._lag / Unit.MILLIS.value,
+            failures=self.failures,
+            error=None if self._error is None else f"{type(self._error).__name__}: {self._error}",
+        )
+
+    async def snapshot(self, at: Micros, every: Micros) -> None:
+        """Keep the book of the moment ``at``; a gap where there is no valid one, or it cannot be kept."""
+        book = None if self._stream is None or not self.running else self._stream.book()
+        try:
+            await self._record()
+            if book is None:
+                self._gap(Gap(at - every, at, GapKind.NOT_COLLECTED, "there was no valid order book"))
+                await self._record()
+            else:
+                await self._processor.snapshot(self.series, book, at)
+        except ChandleryError as error:
+            self._error = error
+            log.error("%s: the snapshot is not kept: %s", self.series, error)  # noqa: TRY400  # what matters is which
+            if book is not None:
+                self._gap(Gap(at - every, at, GapKind.NOT_COLLECTED, f"it could not be kept: {error}"))
+
+    async def end(self) -> None:
+        """Stop it."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+        if self._stream is not None:
+            await self._stream.end()
+
+    async def _keep(self) -> None:
+        waits = self._pace.delays(self._random)
+        while True:
+            began = self._clock()
+            try:
+                await self._run()
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001  # whatever ends one coin's stream must not touch the others, and shows in its state
+                self._failed(error)
+            if self._clock() - began > _SETTLED_S * Unit.SECONDS.value:
+                self.failures = 1
+                waits = self._pace.delays(self._random)
+            await self._sleep(next(waits))
+
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        self._error = error
+        self._invalid()
+        log.warning("%s %s: failed the %d. time in a row: %r", self.series.exchange, self.series, self.failures, error)
+        self.started.set()
+
+    async def _run(self) -> None:
+        await self._record()
+        resumed_from = await self._last_kept()
+        channel, _, interval = self.series.channel.partition(":")
+        self._held = deque(maxlen=_MOST_HELD if self.interval else 1)
+        self._stream = await self._connector.start_realtime_stream(
+            self.series.exchange,
+            self.series.symbol,
+            self._take,
+            channel="book" if channel == "book" else "candles",
+            interval=interval or "1m",
+            depth=self._book_levels,
+            on_event=self._happened,
+        )
+        try:
+            if self.interval is not None:
+                await self._backfill(self.interval, resumed_from)
+            elif resumed_from is not None and self._invalid_since is None:
+                self._gap(Gap(resumed_from, self._clock(), GapKind.NOT_COLLECTED, "the service did not run"))
+            self._valid()
+            await self._record()
+            await self._let_go()
+            self._error = None
+            self.started.set()
+            await self._stream.wait()
+        finally:
+            await self._stream.end()
+
+    async def _backfill(self, interval: Interval, last: Micros | None) -> None:
+        """Fetch and keep the candles since the last one that is kept."""
+        now = self._clock()
+        if last is None or interval.step(last) >= interval.floor(now):
+            return
+        try:
+            table = await self._connector.get_client(self.series.exchange).fetch_candles(
+                self.series.symbol, to_datetime(interval.step(last)), to_datetime(now), interval
+            )
+        except IncompleteData as error:
+            table = error.data
+            for gap in error.missing:
+                self._gap(gap)
+        await self._candles.save_table(self.series, table)
+        for row in rows_of_table(table, self.series.exchange, self.series.symbol, interval, counts=True):
+            self._processor.tell(self.series, row)
+            self._told = Unit.MILLIS.micros(row["timestamp"])
+
+    async def _let_go(self) -> None:
+        """Take what was held back, then everything as it comes."""
+        while self._held:
+            await self._process(self._held.popleft())
+        self._held = None
+
+    async def _take(self, coin: str, entry: Row) -> None:
+        now = self._clock()
+        self.messages += 1
+        self._last_message = now
+        told = entry["timestamp"]
+        if told is not None:
+            moment = Unit.MILLIS.micros(told)
+            if self.interval is None:
+                self._lag = now - moment
+            elif entry["closed"]:
+                self._lag = now - self.interval.step(moment)
+        if self._held is not None:
+            self._held.append(entry)
+        else:
+            await self._process(entry)
+
+    async def _process(self, entry: Row) -> None:
+        if self._to_record:
+            await self._record()
+        opened = None if self.interval is None else Unit.MILLIS.micros(entry["timestamp"])
+        if opened is not None and self._told is not None and opened <= self._told:
+            return
+        await self._processor.process_realtime_entry(self.series, entry)
+        if opened is not None and entry["closed"]:
+            self._told = opened
+
+    def _happened(self, coin: str, event: Event) -> None:
+        if isinstance(event, Missing):
+            self._gap(event.gap)
+        elif isinstance(event, Resyncing | Reconnecting):
+            if isinstance(event, Resyncing):
+                self.resyncs += 1
+            self._invalid()
+        elif isinstance(event, Resynced):
+            self._valid(event)
+        elif isinstance(event, Dropped):
+            log.warning("%s: %d updates were dropped", self.series, event.count)
+
+    def _invalid(self) -> None:
+        if self.interval is None and self._invalid_since is None:
+            self._invalid_since = self._clock()
+
+    def _valid(self, event: Event | None = None) -> None:
+        if self._invalid_since is not None:
+            self._gap(Gap(self._invalid_since, self._clock(), GapKind.NOT_COLLECTED, "there was no valid order book"))
+            self._invalid_since = None
+
+    def _gap(self, gap: Gap) -> None:
+        self.gaps += 1
+        self._to_record.append(gap)
+
+    async def _record(self) -> None:
+        """Keep the gaps that are not kept yet; one that cannot be is tried again."""
+        while self._to_record:
+            await self._processor.gap(self.series, self._to_record[0])
+            del self._to_record[0]

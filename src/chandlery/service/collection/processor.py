@@ -1,0 +1,102 @@
+"""What is done with everything that comes live: kept, then told."""
+
+from __future__ import annotations
+
+from chandlery.connect.rows import Row
+from chandlery.core.candle import CandleData
+from chandlery.core.gaps import Gap
+from chandlery.core.time import SECOND, Clock, Micros, Unit
+from chandlery.service.collection.hub import Hub, Update, gap_content
+from chandlery.storage.candles import CandleRepository
+from chandlery.storage.control import GapRepository
+from chandlery.storage.interfaces import IStorageManager
+from chandlery.storage.raw import BookSnapshot
+from chandlery.storage.series_ids import SeriesName
+
+_RUNNING_KEPT_EVERY: Micros = 5 * SECOND
+"""How often the running candle is kept, which the next start shows until it is heard of again."""
+
+
+class RealTimeProcessor:
+    """
+    Keeps and publishes.
+
+    A closed candle is committed before anybody is told of it, so that who asks the database after
+    subscribing misses none. Order books are told as they come, and kept as snapshots when ``snapshot`` is called.
+    """
+
+    def __init__(
+        self, hub: Hub, storage: IStorageManager, candles: CandleRepository, gaps: GapRepository, clock: Clock
+    ) -> None:
+        self._hub = hub
+        self._storage = storage
+        self._candles = candles
+        self._gaps = gaps
+        self._clock = clock
+        self._running_kept: dict[SeriesName, Micros] = {}
+
+    async def process_realtime_entry(self, series: SeriesName, entry: Row) -> None:
+        """
+        Take an entry of a stream.
+
+        Raises:
+            StorageError: A candle could not be kept, and nobody was told of it.
+        """
+        if "bids" in entry:
+            self._hub.publish(Update(series, "book", entry))
+            return
+        candle = candle_of(entry)
+        if candle.closed:
+            await self._candles.save(series, [candle])
+        elif self._clock() - self._running_kept.get(series, 0) >= _RUNNING_KEPT_EVERY:
+            self._running_kept[series] = self._clock()
+            await self._candles.save(series, [candle])
+        self._hub.publish(Update(series, "closed" if candle.closed else "running", entry))
+
+    def tell(self, series: SeriesName, entry: Row) -> None:
+        """Tell of a closed candle that is kept already."""
+        self._hub.publish(Update(series, "closed", entry))
+
+    async def snapshot(self, series: SeriesName, book: Row, at: Micros) -> None:
+        """
+        Keep an order book as that of the moment ``at``.
+
+        Raises:
+            StorageError: It is not kept.
+        """
+        told = book["timestamp"]
+        snapshot = BookSnapshot(
+            book["bids"],
+            book["asks"],
+            self._clock(),
+            book["sequence"],
+            None if told is None else Unit.MILLIS.micros(told),
+        )
+        await self._storage.store_raw_data(series.symbol, snapshot, exchange=series.exchange, timestamp=at)
+
+    async def gap(self, series: SeriesName, gap: Gap) -> None:
+        """
+        Keep a gap, and tell of it.
+
+        Raises:
+            StorageError: It is not kept.
+        """
+        self._hub.publish(Update(series, "gap", gap_content(gap)))
+        await self._gaps.record(series, gap)
+
+
+def candle_of(entry: Row) -> CandleData:
+    """The candle of a client's row."""
+    return CandleData(
+        Unit.MILLIS.micros(entry["timestamp"]),
+        entry["open"],
+        entry["high"],
+        entry["low"],
+        entry["close"],
+        entry["volume"],
+        entry["quote_asset_volume"],
+        entry["count"],
+        entry["taker_buy_volume"],
+        entry["taker_buy_quote_volume"],
+        entry["closed"],
+    )

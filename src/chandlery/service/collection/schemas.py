@@ -1,0 +1,84 @@
+"""What the endpoints of collecting take and answer."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field
+
+from chandlery.core.time import iso
+from chandlery.service.collection.interfaces import CoinStatus
+
+
+class CoinRequest(BaseModel):
+    """A coin to collect."""
+
+    exchange: str = Field(examples=["binance"], max_length=64)
+    symbol: str = Field(examples=["BTC/USDT"], max_length=64)
+    channels: list[str] = Field(
+        default=["book", "candles:1m"],
+        description="book, and candles of any intervals.",
+        examples=[["book", "candles:1m"]],
+        min_length=1,
+        max_length=20,
+    )
+
+
+class Channel(BaseModel):
+    """How one stream of a coin is doing; counts are since the service was started."""
+
+    channel: str = Field(examples=["candles:1m"])
+    state: str = Field(
+        examples=["running"], description="starting, running, or failed, which is tried again and again."
+    )
+    messages: int
+    gaps: int
+    resyncs: int
+    last_message: str | None = Field(examples=["2026-01-01T00:00:00.123456Z"])
+    lag_ms: float | None = Field(description="How old the last message was when it came.")
+    failures: int = Field(description="How often in a row it has failed.")
+    error: str | None
+
+
+class Coin(BaseModel):
+    """A coin that is collected."""
+
+    exchange: str = Field(examples=["binance"])
+    symbol: str = Field(examples=["BTC/USDT"])
+    since: str = Field(examples=["2026-01-01T00:00:00Z"])
+    channels: list[Channel]
+
+    @classmethod
+    def of(cls, status: CoinStatus) -> Coin:
+        """From what the collection tells."""
+        return cls(
+            exchange=status.exchange,
+            symbol=status.symbol,
+            since=iso(status.since),
+            channels=[
+                Channel(
+                    channel=each.channel,
+                    state=each.state,
+                    messages=each.messages,
+                    gaps=each.gaps,
+                    resyncs=each.resyncs,
+                    last_message=None if each.last_message is None else iso(each.last_message),
+                    lag_ms=each.lag_ms,
+                    failures=each.failures,
+                    error=each.error,
+                )
+                for each in status.channels
+            ],
+        )
+
+
+class Coins(BaseModel):
+    """The coins that are collected."""
+
+    coins: list[Coin]
+
+
+class Availability(BaseModel):
+    """Whether an exchange trades a coin now."""
+
+    exchange: str = Field(examples=["binance"])
+    symbol: str = Field(examples=["BTC/USDT"])
+    available: bool

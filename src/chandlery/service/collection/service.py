@@ -1,0 +1,189 @@
+"""The coins that are collected: begun, watched over, ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from chandlery.connect.interfaces import IDataSourceConnector
+from chandlery.core.errors import InvalidInput, UnknownInterval, UnknownName
+from chandlery.core.time import SECOND, Clock, Micros
+from chandlery.service.collection.availability import AvailabilityChecker
+from chandlery.service.collection.coins import CoinCollectionList
+from chandlery.service.collection.hub import Hub, Subscriber
+from chandlery.service.collection.interfaces import CoinStatus, IDataCollectionManager
+from chandlery.service.collection.keeper import StreamKeeper
+from chandlery.service.collection.processor import RealTimeProcessor
+from chandlery.storage.candles import CandleRepository
+from chandlery.storage.control import CollectedCoin
+from chandlery.storage.interfaces import IStorageManager
+from chandlery.storage.series_ids import BOOK, SeriesName, interval_of
+
+START_TIMEOUT_S = 15.0
+"""How long ``add_coin`` waits for the first of a stream; afterwards it goes on by itself."""
+BOOK_LEVELS = 25
+"""How many levels a side each update of a book tells."""
+SNAPSHOT_EVERY: Micros = 300 * SECOND
+
+
+class DataCollectionManagerImpl(IDataCollectionManager):
+    """
+    Keeps a stream for each channel of each coin on the list.
+
+    Every ``snapshot_every`` of the clock, the whole order book of each is kept.
+    """
+
+    def __init__(
+        self,
+        connector: IDataSourceConnector,
+        coins: CoinCollectionList,
+        processor: RealTimeProcessor,
+        candles: CandleRepository,
+        storage: IStorageManager,
+        hub: Hub,
+        clock: Clock,
+        *,
+        snapshot_every: Micros = SNAPSHOT_EVERY,
+        book_levels: int = BOOK_LEVELS,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        if snapshot_every < SECOND:
+            raise InvalidInput(f"snapshots every {snapshot_every / SECOND:g} s are too many; one a second at most")
+        self.coins = coins
+        self.hub = hub
+        self._connector = connector
+        self._checker = AvailabilityChecker(connector)
+        self._processor = processor
+        self._candles = candles
+        self._storage = storage
+        self._clock = clock
+        self._every = snapshot_every
+        self._book_levels = book_levels
+        self._sleep = sleep
+        self._keepers: dict[SeriesName, StreamKeeper] = {}
+        self._changing: dict[tuple[str, str], asyncio.Lock] = {}
+        self._snapshots: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Go on with the coins on the list; returns at once."""
+        for coin in await self.coins.load():
+            self._begin(coin)
+        self._snapshots = asyncio.create_task(self._keep_books(), name="chandlery snapshots")
+
+    async def stop(self) -> None:
+        """End every stream; the list stays."""
+        if self._snapshots is not None:
+            self._snapshots.cancel()
+            await asyncio.wait({self._snapshots})
+        keepers, self._keepers = self._keepers, {}
+        await asyncio.gather(*(keeper.end() for keeper in keepers.values()))
+
+    async def add_coin(self, coin: str, exchange: str, channels: Sequence[str] = (BOOK, "candles:1m")) -> CoinStatus:
+        """Check, note, begin; returns when each stream runs, or has failed for the first time."""
+        for channel in channels:
+            _require_channel(channel)
+        if not channels:
+            raise InvalidInput("name at least one channel: book, or candles:1m and so on")
+        exchange, symbol = self._checker.named(coin, exchange)
+        async with self._changing.setdefault((exchange, symbol), asyncio.Lock()):
+            known = self.coins.find(symbol, exchange)
+            if known is None or not set(channels) <= set(known.channels):
+                await self._checker.require(symbol, exchange)
+                known = await self.coins.add_coin(symbol, exchange, tuple(channels))
+            keepers = self._begin(known)
+        waits = [asyncio.create_task(keeper.started.wait()) for keeper in keepers if keeper.series.channel in channels]
+        await asyncio.wait(waits, timeout=START_TIMEOUT_S)
+        for wait in waits:
+            wait.cancel()
+        return self._status(known)
+
+    async def remove_coin(self, coin: str, exchange: str) -> None:
+        """Strike it from the list and end its streams."""
+        exchange, symbol = self._checker.named(coin, exchange)
+        async with self._changing.setdefault((exchange, symbol), asyncio.Lock()):
+            removed = await self.coins.remove_coin(symbol, exchange)
+            for series in _series(removed):
+                keeper = self._keepers.pop(series, None)
+                if keeper is not None:
+                    await keeper.end()
+                self.hub.forget(series)
+
+    def list_coins(self) -> list[CoinStatus]:
+        """With how each stream is doing."""
+        return [self._status(coin) for coin in self.coins.all()]
+
+    async def check_availability(self, coin: str, exchange: str) -> bool:
+        """Ask the exchange."""
+        return await self._checker.check(coin, exchange)
+
+    async def stream_realtime_data(self, series: SeriesName, subscriber: Subscriber) -> None:
+        """Subscribe it, then see to it that the series is collected."""
+        named = self.named(series)
+        self.hub.subscribe(named, subscriber)
+        try:
+            await self.add_coin(named.symbol, named.exchange, [named.channel])
+        except BaseException:
+            self.hub.unsubscribe(named, subscriber)
+            raise
+
+    def named(self, series: SeriesName) -> SeriesName:
+        """
+        A series in the one spelling under which it is kept.
+
+        Raises:
+            InvalidInput: No such exchange, symbol or channel.
+        """
+        _require_channel(series.channel)
+        return SeriesName(*self._checker.named(series.symbol, series.exchange), series.channel)
+
+    def keepers(self) -> list[StreamKeeper]:
+        """All streams."""
+        return list(self._keepers.values())
+
+    def _begin(self, coin: CollectedCoin) -> list[StreamKeeper]:
+        """The streams of a coin, each begun where it is not yet."""
+        for series in _series(coin):
+            if series not in self._keepers:
+                self._keepers[series] = StreamKeeper(
+                    series,
+                    self._connector,
+                    self._processor,
+                    self._candles,
+                    self._clock,
+                    book_levels=self._book_levels,
+                    last_kept=lambda series=series: self._last_kept(series),  # type: ignore[misc]  # mypy does not see through the default
+                    sleep=self._sleep,
+                )
+        return [self._keepers[series] for series in _series(coin)]
+
+    async def _last_kept(self, series: SeriesName) -> Micros | None:
+        if series.channel != BOOK:
+            return await self._candles.last_closed(series)
+        entry = await self._storage.get_latest_raw_entry(series.symbol, exchange=series.exchange)
+        return None if entry is None else entry.timestamp
+
+    async def _keep_books(self) -> None:
+        """At every full ``snapshot_every`` of the clock."""
+        due = self._clock() // self._every * self._every + self._every
+        while True:
+            await self._sleep(max(due - self._clock(), 0) / SECOND)
+            if self._clock() < due:
+                continue
+            books = [keeper for keeper in self._keepers.values() if keeper.interval is None]
+            await asyncio.gather(*(keeper.snapshot(due, self._every) for keeper in books))
+            due = max(due + self._every, self._clock() // self._every * self._every)
+
+    def _status(self, coin: CollectedCoin) -> CoinStatus:
+        keepers = [self._keepers[series] for series in _series(coin) if series in self._keepers]
+        return CoinStatus(coin.exchange, coin.symbol, coin.since, tuple(keeper.status() for keeper in keepers))
+
+
+def _series(coin: CollectedCoin) -> list[SeriesName]:
+    return [SeriesName(coin.exchange, coin.symbol, channel) for channel in coin.channels]
+
+
+def _require_channel(channel: str) -> None:
+    try:
+        interval_of(channel)
+    except UnknownInterval as error:
+        raise UnknownName(f"{channel!r} is no channel; it is book, or candles:1m and so on: {error}") from None

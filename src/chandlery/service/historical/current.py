@@ -1,0 +1,70 @@
+"""The latest that is known."""
+
+from __future__ import annotations
+
+from chandlery.connect.interfaces import IDataSourceConnector
+from chandlery.connect.rows import Row, row_of_candle, rows_of_table
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import Clock, Unit, to_datetime
+from chandlery.service.collection.hub import Hub
+from chandlery.storage.candles import CandleRepository
+from chandlery.storage.interfaces import IStorageManager
+from chandlery.storage.series_ids import SeriesName, interval_of
+
+_LOOKED_BACK = 3
+"""How many candles are asked for where none is known."""
+
+
+class CurrentDataFetcher:
+    """Asks the streams, then the database, and of candles last the exchange."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        connector: IDataSourceConnector,
+        candles: CandleRepository,
+        storage: IStorageManager,
+        clock: Clock,
+    ) -> None:
+        self._hub = hub
+        self._connector = connector
+        self._candles = candles
+        self._storage = storage
+        self._clock = clock
+
+    async def latest(self, series: SeriesName) -> Row | None:
+        """The latest order book or candle; ``None`` where there is none."""
+        update = self._hub.latest(series)
+        if update is not None:
+            return update.content
+        interval = interval_of(series.channel)
+        return await (self._book(series) if interval is None else self._candle(series, interval))
+
+    async def _book(self, series: SeriesName) -> Row | None:
+        entry = await self._storage.get_latest_raw_entry(series.symbol, exchange=series.exchange)
+        if entry is None:
+            return None
+        book = entry.data
+        return {
+            "exchange": entry.exchange,
+            "symbol": entry.coin_symbol,
+            "timestamp": Unit.MILLIS.of(entry.timestamp if book.at is None else book.at),
+            "sequence": book.sequence,
+            "bids": book.bids,
+            "asks": book.asks,
+        }
+
+    async def _candle(self, series: SeriesName, interval: Interval) -> Row | None:
+        kept = await self._candles.latest(series)
+        now = self._clock()
+        current = interval.step(interval.floor(now), -1)
+        if kept is not None and kept.open_time >= current:
+            return row_of_candle(kept, series.exchange, series.symbol, interval)
+        span = Span(interval.step(current, -_LOOKED_BACK), now)
+        client = self._connector.get_client(series.exchange)
+        table = await client.fetch_candles(series.symbol, to_datetime(span.start), to_datetime(span.end), interval)
+        rows = rows_of_table(
+            table.slice(max(table.num_rows - 1, 0)), series.exchange, series.symbol, interval, counts=True
+        )
+        return rows[0] if rows else None

@@ -1,0 +1,132 @@
+"""Tables as what is sent: JSON, CSV, Arrow, Parquet."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from chandlery.core.errors import InvalidInput
+from chandlery.service.historical.interfaces import Piece
+from chandlery.storage.frame import unwrap
+
+FORMATS = {
+    "json": "application/json",
+    "csv": "text/csv; charset=utf-8",
+    "arrow": "application/vnd.apache.arrow.stream",
+    "parquet": "application/vnd.apache.parquet",
+}
+"""The formats, and what HTTP calls them."""
+
+_NANOS_A_MILLI = 1_000_000
+
+
+def require_format(name: str, known: Sequence[str]) -> None:
+    """
+    Pass where it is one of the formats.
+
+    Raises:
+        InvalidInput: It is not.
+    """
+    if name not in known:
+        raise InvalidInput(f"format is {name!r}; it is one of {', '.join(known)}")
+
+
+def rows_of(table: pa.Table) -> list[Any]:
+    """The rows as JSON values, in the order of the columns: moments in milliseconds, what is not there as ``null``."""
+    return [*zip(*(_values(column) for column in table.columns), strict=True)]
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    if pa.types.is_timestamp(column.type):
+        moments = column.cast(pa.int64()).to_numpy() if column.type.unit != "ns" else unwrap(column)
+        per_milli = {"ns": _NANOS_A_MILLI, "us": 1_000}[column.type.unit]
+        values: list[Any] = (moments // per_milli).tolist()
+        return values
+    if pa.types.is_floating(column.type) and not column.null_count:
+        numbers = column.to_numpy()
+        # Only some exchanges leave a column out, and then all of it.
+        if np.isnan(numbers).any():
+            return [None if each != each else each for each in numbers.tolist()]  # noqa: PLR0124  # NaN alone differs from itself
+        listed: list[Any] = numbers.tolist()
+        return listed
+    plain: list[Any] = column.to_pylist()
+    return plain
+
+
+def json_rows(table: pa.Table) -> msgspec.Raw:
+    """The rows, encoded."""
+    return msgspec.Raw(msgspec.json.encode(rows_of(table)))
+
+
+def arrow_batches(table: pa.Table) -> bytes:
+    """The table as one whole Arrow IPC stream."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+class _Buffer(io.BytesIO):
+    """What was written since it was last taken."""
+
+    def take(self) -> bytes:
+        content = self.getvalue()
+        self.seek(0)
+        self.truncate()
+        return content
+
+
+async def encoded(pieces: AsyncIterator[Piece], schema: pa.Schema, form: str) -> AsyncIterator[bytes]:
+    """
+    All pieces as one file of a format, a piece at a time, so that any range takes the memory of one piece.
+
+    ``schema`` is that of an answer without rows.
+    """
+    writer, buffer = _writer(schema, form), _Buffer()
+    out = writer(buffer)
+    async for piece in pieces:
+        if piece.table.num_rows:
+            table = _plain_moments(piece.table) if form == "csv" else piece.table
+            out.write_table(table.cast(out_schema(schema, form)))
+            if content := buffer.take():
+                yield content
+    out.close()
+    if content := buffer.take():
+        yield content
+
+
+def out_schema(schema: pa.Schema, form: str) -> pa.Schema:
+    """The schema of a format: in CSV moments are milliseconds."""
+    if form != "csv":
+        return schema
+    return pa.schema([pa.field(each.name, pa.int64()) if pa.types.is_timestamp(each.type) else each for each in schema])
+
+
+def _writer(schema: pa.Schema, form: str) -> Any:
+    def make(buffer: _Buffer) -> Any:
+        sink = pa.PythonFile(buffer, mode="w")
+        if form == "csv":
+            return csv.CSVWriter(sink, out_schema(schema, form), write_options=csv.WriteOptions(quoting_style="none"))
+        if form == "arrow":
+            return pa.ipc.new_stream(sink, schema)
+        return pq.ParquetWriter(sink, schema, compression="zstd")
+
+    return make
+
+
+def _plain_moments(table: pa.Table) -> pa.Table:
+    columns = [
+        pc.divide(each.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64()), 1_000)
+        if pa.types.is_timestamp(each.type)
+        else each
+        for each in table.columns
+    ]
+    return pa.table(columns, table.column_names)

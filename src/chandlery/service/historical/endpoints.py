@@ -1,0 +1,224 @@
+"""The past over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any, TypeAlias
+
+import pyarrow as pa
+from fastapi import APIRouter, Depends, Query, Request
+from msgspec import structs
+from starlette.responses import Response, StreamingResponse
+
+from chandlery.core.errors import UnknownName
+from chandlery.core.gaps import Span
+from chandlery.core.query import ChartType
+from chandlery.core.time import Clock, Micros, Unit, iso
+from chandlery.service.auth.guard import Reader
+from chandlery.service.collection.endpoints import Exchange, Symbol
+from chandlery.service.collection.hub import gap_content
+from chandlery.service.historical.encode import FORMATS, encoded, require_format
+from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
+from chandlery.service.historical.pages import (
+    cache_headers,
+    candle_page,
+    cursor_of,
+    is_immutable,
+    moment_of_cursor,
+    tag_of,
+)
+from chandlery.service.historical.schemas import Book, Books, GapSpan, Page
+from chandlery.service.moments import MOMENT_HELP, series_of, span_of
+from chandlery.storage.frame import schema_of
+from chandlery.storage.raw import RawOrderBookEntry
+from chandlery.storage.series_ids import BOOK, SeriesName
+
+routes = APIRouter(prefix="/v1", tags=["data"])
+
+PAGE, LARGEST_PAGE = 1_000, 50_000
+BOOK_PAGE, LARGEST_BOOK_PAGE = 20, 200
+STREAM_ROWS = 50_000
+
+Start: TypeAlias = Annotated[str, Query(examples=["2024-01-01"], description=f"The first moment: {MOMENT_HELP}")]
+End: TypeAlias = Annotated[str | None, Query(description="The moment after the last; now where there is none.")]
+Cursor: TypeAlias = Annotated[str | None, Query(max_length=64, description="The next of the page before.")]
+Limit: TypeAlias = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many rows a page of JSON has.")]
+Form: TypeAlias = Annotated[str, Query(alias="format", examples=["json"], description=", ".join(FORMATS))]
+
+_FILES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": Page,
+        "content": {
+            media.partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
+            for name, media in FORMATS.items()
+            if name != "json"
+        },
+    },
+    304: {"description": "As the caller has it."},
+}
+
+
+class _Parts:
+    """What the endpoints need of the application."""
+
+    def __init__(self, request: Request) -> None:
+        state = request.app.state
+        self.historical: IHistoricalDataManager = state.historical
+        self.clock: Clock = state.clock
+        self.request = request
+
+    def named(self, exchange: str, symbol: str, channel: str, interval: str | None = None) -> SeriesName:
+        """The series, in the spelling under which it is kept."""
+        named: SeriesName = self.request.app.state.collection.named(series_of(exchange, symbol, channel, interval))
+        return named
+
+
+Parts: TypeAlias = Annotated[_Parts, Depends(_Parts)]
+
+
+@routes.get("/candles", responses=_FILES)
+async def candles(
+    subject: Reader,
+    parts: Parts,
+    exchange: Exchange,
+    symbol: Symbol,
+    start: Start,
+    end: End = None,
+    interval: Annotated[str, Query(examples=["1m"])] = "1m",
+    form: Form = "json",
+    limit: Limit = PAGE,
+    cursor: Cursor = None,
+) -> Response:
+    """
+    Closed candles with start <= open < end, oldest first: from the database, the cache, the archive or REST.
+
+    JSON comes in pages, each with its sources and gaps; the other formats come whole, in bounded memory.
+    """
+    require_format(form, list(FORMATS))
+    span = span_of(start, end, parts.clock())
+    series = parts.named(exchange, symbol, "candles", interval)
+    at = span.start if cursor is None else moment_of_cursor(cursor, span)
+
+    def pieces(rows: int) -> AsyncIterator[Piece]:
+        return parts.historical.stream_historical_data(series, Span(at, span.end), rows=rows)
+
+    return await _answer(parts, schema_of(ChartType.KLINES), series, span, at, limit, form, pieces)
+
+
+@routes.get("/funding", responses=_FILES)
+async def funding(
+    subject: Reader,
+    parts: Parts,
+    exchange: Exchange,
+    symbol: Annotated[str, Query(examples=["BTC/USDT:USDT"], max_length=64)],
+    start: Start,
+    end: End = None,
+    form: Form = "json",
+    limit: Limit = PAGE,
+    cursor: Cursor = None,
+) -> Response:
+    """The funding rates of a perpetual with start <= moment < end, oldest first, from the cache or REST."""
+    require_format(form, list(FORMATS))
+    span = span_of(start, end, parts.clock())
+    series = structs.replace(parts.named(exchange, symbol, BOOK), channel="funding")
+    at = span.start if cursor is None else moment_of_cursor(cursor, span)
+
+    def pieces(rows: int) -> AsyncIterator[Piece]:
+        return parts.historical.stream_funding(series, Span(at, span.end), rows=rows)
+
+    return await _answer(parts, schema_of(ChartType.FUNDING_RATE), series, span, at, limit, form, pieces)
+
+
+@routes.get("/books")
+async def books(
+    subject: Reader,
+    parts: Parts,
+    exchange: Exchange,
+    symbol: Symbol,
+    start: Start,
+    end: End = None,
+    limit: Annotated[int, Query(ge=1, le=LARGEST_BOOK_PAGE)] = BOOK_PAGE,
+    cursor: Cursor = None,
+) -> Books:
+    """The order books that were kept with start <= timestamp < end, oldest first, and where there are none."""
+    span = span_of(start, end, parts.clock())
+    series = parts.named(exchange, symbol, BOOK)
+    at = span.start if cursor is None else moment_of_cursor(cursor, span)
+    entries = await parts.historical.get_books(series, Span(at, span.end), limit + 1)
+    following = entries[limit].timestamp if len(entries) > limit else None
+    page = Span(at, span.end if following is None else following)
+    return Books(
+        books=[_book(entry) for entry in entries[:limit]],
+        gaps=[GapSpan(**gap_content(gap)) for gap in await parts.historical.get_gaps(series, page)],
+        next=None if following is None else cursor_of(following),
+    )
+
+
+@routes.get("/books/latest")
+async def latest_book(subject: Reader, parts: Parts, exchange: Exchange, symbol: Symbol) -> Book:
+    """The order book as it is now where it is collected, else the last one that was kept."""
+    series = parts.named(exchange, symbol, BOOK)
+    row = await parts.historical.get_most_current_data(series)
+    if row is None:
+        raise UnknownName(f"there is no order book of {symbol} at {exchange}; collect it with POST /v1/coins")
+    told = row["timestamp"]
+    return Book(
+        exchange=row["exchange"],
+        symbol=row["symbol"],
+        timestamp=None if told is None else iso(Unit.MILLIS.micros(told)),
+        sequence=row["sequence"],
+        bids=row["bids"],
+        asks=row["asks"],
+    )
+
+
+def _book(entry: RawOrderBookEntry) -> Book:
+    return Book(
+        exchange=entry.exchange,
+        symbol=entry.coin_symbol,
+        timestamp=iso(entry.timestamp),
+        received_at=iso(entry.data.received_at),
+        sequence=entry.data.sequence,
+        bids=list(entry.data.bids),
+        asks=list(entry.data.asks),
+    )
+
+
+async def _answer(
+    parts: _Parts,
+    schema: pa.Schema,
+    series: SeriesName,
+    span: Span,
+    at: Micros,
+    limit: int,
+    form: str,
+    pieces: Callable[[int], AsyncIterator[Piece]],
+) -> Response:
+    """A page of JSON, or a whole file; nothing where the caller has it already."""
+    request = parts.request
+    immutable = is_immutable(span, parts.clock())
+    asked = f"{form} {series} {schema.names} {at} {span} {limit if form == 'json' else ''}"
+    tag = tag_of(asked.encode())
+    if immutable and tag in request.headers.get("If-None-Match", ""):
+        return Response(status_code=304, headers=cache_headers(tag, immutable=True))
+    if form == "json":
+        content = await candle_page(pieces(limit + 1), schema, series, span, at, limit)
+        if not immutable:
+            tag = tag_of(content)
+            if tag in request.headers.get("If-None-Match", ""):
+                return Response(status_code=304, headers=cache_headers(tag, immutable=False))
+        return Response(content, media_type=FORMATS["json"], headers=cache_headers(tag, immutable=immutable))
+    name = f"{series.exchange}-{series.symbol}-{series.channel}.{form}".replace("/", "-").replace(":", "-")
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    if immutable:
+        headers |= cache_headers(tag, immutable=True)
+    body = encoded(pieces(STREAM_ROWS), schema, form)
+    # What fails at once is an error with its status; later, the connection is cut and nobody takes half for all.
+    first = await anext(body, b"")
+    return StreamingResponse(_chained(first, body), media_type=FORMATS[form], headers=headers)
+
+
+async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for each in rest:
+        yield each

@@ -1,0 +1,84 @@
+"""What the doors of the service ask of whoever knows the past."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from chandlery.connect.rows import Row
+from chandlery.core.gaps import Gap, Span
+from chandlery.core.time import Micros, iso
+from chandlery.storage.raw import RawOrderBookEntry
+from chandlery.storage.series_ids import SeriesName
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Source(Struct, frozen=True):
+    """A stretch that has one source: ``database``, ``rest``, ``cache (vision)`` and so on."""
+
+    source: str
+    start: Micros
+    end: Micros
+    rows: int
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {"source": self.source, "start": iso(self.start), "end": iso(self.end), "rows": self.rows}
+
+
+class Piece(Struct, frozen=True):
+    """Rows that follow each other, where they came from, and what is missing among them."""
+
+    table: pa.Table
+    sources: Sequence[Source] = ()
+    gaps: Sequence[Gap] = ()
+
+
+class IHistoricalDataManager(ABC):
+    """Knows the past."""
+
+    @abstractmethod
+    def stream_historical_data(
+        self, series: SeriesName, span: Span, *, rows: int, snapshots: int = 50
+    ) -> AsyncIterator[Piece]:
+        """
+        What there is of ``span``, oldest first, in pieces of at most ``rows`` rows; of order books, of so many ``snapshots``.
+
+        First from storage; what that lacks is fetched from the exchange, and kept. Closed candles only.
+
+        Raises:
+            InvalidInput: No such exchange, symbol or channel, or not a range.
+            StorageError: The storage cannot be read.
+        """
+
+    @abstractmethod
+    def stream_funding(self, series: SeriesName, span: Span, *, rows: int) -> AsyncIterator[Piece]:
+        """
+        The funding rates of a perpetual, in pieces of at most ``rows``.
+
+        Raises:
+            UnsupportedRequest: The exchange, or the coin, has none.
+        """
+
+    @abstractmethod
+    async def get_books(self, series: SeriesName, span: Span, limit: int) -> list[RawOrderBookEntry]:
+        """The first ``limit`` order books that were kept in ``span``, oldest first."""
+
+    @abstractmethod
+    async def get_gaps(self, series: SeriesName, span: Span) -> list[Gap]:
+        """The gaps of what was collected that touch ``span``, oldest first."""
+
+    @abstractmethod
+    async def get_most_current_data(self, series: SeriesName) -> Row | None:
+        """
+        The latest order book or candle, ``closed`` or not, as clients give them; ``None`` where there is none.
+
+        Raises:
+            InvalidInput: No such exchange, symbol or channel.
+            ExchangeError: The exchange was asked and failed.
+        """

@@ -1,0 +1,99 @@
+"""One page of an answer, and where the next one begins."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from chandlery.core.errors import InvalidInput
+from chandlery.core.gaps import Span
+from chandlery.core.time import DAY, HOUR, Micros, iso
+from chandlery.service.historical.account import Account
+from chandlery.service.historical.encode import json_rows
+from chandlery.service.historical.interfaces import Piece
+from chandlery.storage.series_ids import SeriesName
+
+IMMUTABLE_AFTER: Micros = 2 * DAY + HOUR
+"""What is older does not change any more, but for what exchanges restate."""
+
+
+def cursor_of(moment: Micros) -> str:
+    """The cursor of what begins at a moment."""
+    return base64.urlsafe_b64encode(str(moment).encode()).decode().rstrip("=")
+
+
+def moment_of_cursor(cursor: str, span: Span) -> Micros:
+    """
+    Where the page of a cursor begins.
+
+    Raises:
+        InvalidInput: It is none of this range.
+    """
+    try:
+        text = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode("ascii")
+        moment = int(text) if text.isdigit() else -1
+    except (binascii.Error, ValueError):
+        moment = -1
+    if not span.start <= moment < span.end:
+        raise InvalidInput(f"cursor {cursor[:40]!r} is not of this range; take the one that the page before it named")
+    return moment
+
+
+async def candle_page(
+    pieces: AsyncIterator[Piece], schema: pa.Schema, series: SeriesName, span: Span, at: Micros, limit: int
+) -> bytes:
+    """The first ``limit`` rows of the pieces, encoded; the iterator is not read further than that takes."""
+    account = Account()
+    tables: list[pa.Table] = []
+    following: Micros | None = None
+    async for piece in pieces:
+        room = limit - account.rows
+        if piece.table.num_rows > room:
+            following = piece.table.column("open_time")[room].value // 1000
+            piece = Piece(piece.table.slice(0, room), piece.sources, piece.gaps)  # noqa: PLW2901  # the part that has room
+        tables.append(piece.table)
+        account.add(piece)
+        if following is not None:
+            break
+    until = span.end if following is None else following
+    told = account.plain()
+    interval = series.channel.partition(":")[2] or None
+    content = {
+        "exchange": series.exchange,
+        "symbol": series.symbol,
+        "interval": interval,
+        "start": iso(at),
+        "end": iso(until),
+        "columns": schema.names,
+        "rows": json_rows(pa.concat_tables(tables) if tables else schema.empty_table()),
+        "sources": _within(told["sources"], iso(until)),
+        "gaps": [gap for gap in told["gaps"] if gap["start"] < iso(until)],
+        "next": None if following is None else cursor_of(following),
+    }
+    return msgspec.json.encode(content)
+
+
+def _within(sources: list[dict[str, Any]], end: str) -> list[dict[str, Any]]:
+    return [each for each in sources if each["start"] < end]
+
+
+def is_immutable(span: Span, now: Micros) -> bool:
+    """Whether an answer about a range stays as it is."""
+    return span.end <= now - IMMUTABLE_AFTER
+
+
+def cache_headers(tag: str, *, immutable: bool) -> dict[str, str]:
+    """What HTTP caches are told; only the caller's own, since a token was needed."""
+    kept = "private, max-age=86400, immutable" if immutable else "private, no-cache"
+    return {"ETag": tag, "Cache-Control": kept}
+
+
+def tag_of(content: bytes) -> str:
+    """The tag of an answer, or of the question where the answer never changes."""
+    return f'"{hashlib.sha256(content).hexdigest()[:32]}"'

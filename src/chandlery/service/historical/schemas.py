@@ -1,0 +1,63 @@
+"""What the endpoints of the past answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+
+class SourceSpan(BaseModel):
+    """A stretch that has one source."""
+
+    source: str = Field(examples=["cache (vision)"])
+    start: str = Field(examples=["2024-01-01T00:00:00Z"])
+    end: str = Field(examples=["2024-01-02T00:00:00Z"])
+    rows: int = Field(examples=[1440])
+
+
+class GapSpan(BaseModel):
+    """A hole, and what is known of its cause."""
+
+    start: str
+    end: str
+    kind: str = Field(examples=["halt"])
+    evidence: str
+
+
+class Page(BaseModel):
+    """Rows of a range, in the order of ``columns``; moments in milliseconds, ``null`` for what was not sent."""
+
+    exchange: str = Field(examples=["binance"])
+    symbol: str = Field(examples=["BTC/USDT"])
+    interval: str | None = Field(None, examples=["1m"])
+    start: str = Field(examples=["2024-01-01T00:00:00Z"])
+    end: str = Field(examples=["2024-01-02T00:00:00Z"])
+    columns: list[str] = Field(examples=[["open_time", "open", "high", "low", "close", "volume"]])
+    rows: list[list[Any]] = Field(examples=[[[1704067200000, 42000.0, 42010.0, 41990.0, 42005.0, 12.5]]])
+    sources: list[SourceSpan]
+    gaps: list[GapSpan]
+    next: str | None = Field(description="The cursor of the page after this one; null where there is none.")
+
+
+class Book(BaseModel):
+    """An order book; levels are price and size, best first."""
+
+    exchange: str = Field(examples=["binance"])
+    symbol: str = Field(examples=["BTC/USDT"])
+    timestamp: str | None = Field(
+        description="Of one that was kept, the moment of the grid; of a live one, the exchange's time, where it sends one.",
+        examples=["2026-01-01T00:05:00Z"],
+    )
+    received_at: str | None = Field(None, examples=["2026-01-01T00:04:59.987654Z"])
+    sequence: int | None = Field(None, examples=[123456789])
+    bids: list[tuple[float, float]] = Field(examples=[[[42000.0, 1.5]]])
+    asks: list[tuple[float, float]] = Field(examples=[[[42000.5, 0.7]]])
+
+
+class Books(BaseModel):
+    """Order books of a range."""
+
+    books: list[Book]
+    gaps: list[GapSpan]
+    next: str | None = Field(description="The cursor of the page after this one; null where there is none.")

@@ -1,0 +1,46 @@
+"""The past of every series, and its latest."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from chandlery.connect.rows import Row
+from chandlery.core.gaps import Gap, Span
+from chandlery.service.historical.current import CurrentDataFetcher
+from chandlery.service.historical.fetcher import HistoricalFetcher
+from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
+from chandlery.storage.raw import RawOrderBookEntry
+from chandlery.storage.series_ids import SeriesName, interval_of
+
+
+class HistoricalDataManagerImpl(IHistoricalDataManager):
+    """Over a fetcher of the past and one of the latest. Series are in the spelling under which they are kept."""
+
+    def __init__(self, fetcher: HistoricalFetcher, current: CurrentDataFetcher) -> None:
+        self._fetcher = fetcher
+        self._current = current
+
+    def stream_historical_data(
+        self, series: SeriesName, span: Span, *, rows: int, snapshots: int = 50
+    ) -> AsyncIterator[Piece]:
+        """Candles or order books, as the channel says."""
+        interval = interval_of(series.channel)
+        if interval is None:
+            return self._fetcher.books(series, span, snapshots)
+        return self._fetcher.candles(series, interval, span, rows)
+
+    def stream_funding(self, series: SeriesName, span: Span, *, rows: int) -> AsyncIterator[Piece]:
+        """From the exchange's client, which keeps them."""
+        return self._fetcher.funding(series, span, rows)
+
+    async def get_books(self, series: SeriesName, span: Span, limit: int) -> list[RawOrderBookEntry]:
+        """From the database."""
+        return await self._fetcher.snapshots(series, span, limit)
+
+    async def get_gaps(self, series: SeriesName, span: Span) -> list[Gap]:
+        """From the database."""
+        return await self._fetcher.gaps(series, span)
+
+    async def get_most_current_data(self, series: SeriesName) -> Row | None:
+        """The latest."""
+        return await self._current.latest(series)

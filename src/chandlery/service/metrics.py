@@ -1,0 +1,88 @@
+"""What Prometheus is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from chandlery.service.app import Service
+
+_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_STREAM = ("exchange", "symbol", "channel")
+
+
+class Metrics(Collector):
+    """Counts what passes the doors, and reads the rest from the parts when it is asked for."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Histogram(
+            "chandlery_request_seconds",
+            "How long requests took",
+            ("method", "path", "status"),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.messages_sent = Counter(
+            "chandlery_messages_sent", "Messages sent to the clients of sockets", registry=self.registry
+        )
+        self.dropped = Counter(
+            "chandlery_messages_replaced", "Books and running candles that a later one replaced before they were sent", registry=self.registry
+        )  # fmt: skip
+        self.slow_clients = Counter(
+            "chandlery_slow_clients_closed", "Clients that were closed because they were too slow", registry=self.registry
+        )  # fmt: skip
+        self.history_rows = Counter(
+            "chandlery_history_rows", "Rows of the past by where they came from", ("source",), registry=self.registry
+        )
+        self.clients = 0
+        self.queued = 0
+        self.service: Service | None = None
+        self.registry.register(self)
+
+    def describe(self) -> list[Metric]:
+        """Nothing before it is asked for."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """The state of the parts."""
+        yield GaugeMetricFamily("chandlery_clients", "Clients of sockets", value=self.clients)
+        yield GaugeMetricFamily("chandlery_queued_messages", "Messages that wait for clients", value=self.queued)
+        if self.service is None:
+            return
+        yield GaugeMetricFamily("chandlery_writes_waiting", "Writes that wait", value=self.service.database.waiting)
+        yield GaugeMetricFamily("chandlery_subscriptions", "Subscriptions", value=self.service.hub.count())
+        yield CounterMetricFamily("chandlery_http_requests", "Requests to exchanges", value=self.service.http.requests)
+        yield from self._streams(self.service)
+
+    def _streams(self, service: Service) -> Iterator[Metric]:
+        counters = {
+            name: CounterMetricFamily(f"chandlery_stream_{name}", text, labels=_STREAM)
+            for name, text in {
+                "messages": "Messages of streams",
+                "gaps": "Gaps of streams",
+                "resyncs": "Order books that were founded anew",
+                "failures": "How often in a row a stream has failed",
+            }.items()
+        }
+        lag = GaugeMetricFamily("chandlery_stream_lag_seconds", "How old the last message was", labels=_STREAM)
+        running = GaugeMetricFamily("chandlery_stream_running", "Whether it runs", labels=_STREAM)
+        for keeper in service.collection.keepers():
+            labels = (keeper.series.exchange, keeper.series.symbol, keeper.series.channel)
+            status = keeper.status()
+            for name, family in counters.items():
+                family.add_metric(labels, getattr(status, name))
+            if status.lag_ms is not None:
+                lag.add_metric(labels, status.lag_ms / 1000)
+            running.add_metric(labels, float(keeper.running))
+        yield from (*counters.values(), lag, running)
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' own format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,65 @@
+"""Moments and ranges as callers write them, and the series that they name."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from chandlery.core.errors import InvalidRange
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import Micros, Unit, iso, micros_of
+from chandlery.storage.series_ids import BOOK, SeriesName, candles_channel
+
+MOMENT_HELP = "2024-01-01, 2024-01-01T12:00:00Z, or milliseconds since 1970."
+_ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
+_MILLIS = re.compile(r"\d{1,14}", re.ASCII)
+
+
+def moment_of(value: str | int, name: str) -> Micros:
+    """
+    The moment that a text, UTC where it names no zone, or a number of milliseconds means.
+
+    Raises:
+        InvalidRange: It means none.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str) and _MILLIS.fullmatch(value):
+        return Unit.MILLIS.micros(int(value))
+    try:
+        if not isinstance(value, str) or not _ISO.fullmatch(value):
+            raise ValueError  # noqa: TRY301  # the same complaint as for what only looks like a moment
+        at = datetime.fromisoformat(value)
+        return micros_of(at if at.tzinfo else at.replace(tzinfo=UTC))
+    except (ValueError, OverflowError):
+        raise InvalidRange(f"{name} {value!r} is not a moment; write {MOMENT_HELP}") from None
+
+
+def span_of(start: str | int, end: str | int | None, now: Micros) -> Span:
+    """
+    The range between two moments, the second of which is now where there is none.
+
+    Raises:
+        InvalidRange: One is no moment, or it ends before it starts, or starts before 1970 or in the future.
+    """
+    span = Span(moment_of(start, "start"), now if end is None else moment_of(end, "end"))
+    if not span:
+        raise InvalidRange(f"the range ends at {iso(span.end)}, not after its start at {iso(span.start)}")
+    if span.start < 0 or span.start > now:
+        raise InvalidRange(f"the range starts at {iso(span.start)}; it may from 1970 to now, {iso(now)}")
+    return span
+
+
+def series_of(exchange: str, symbol: str, channel: str, interval: str | None = None) -> SeriesName:
+    """
+    The series of a ``channel``, ``book`` or ``candles``; of candles, of an interval, a minute where none is named.
+
+    Raises:
+        UnknownInterval: Not an interval, or no channel.
+    """
+    if channel == BOOK:
+        return SeriesName(exchange, symbol, BOOK)
+    if channel == "candles":
+        return SeriesName(exchange, symbol, candles_channel(Interval(interval or "1m")))
+    return SeriesName(exchange, symbol, channel)

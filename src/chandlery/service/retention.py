@@ -1,0 +1,45 @@
+"""What is too old to be kept is removed, now and then."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from chandlery.core.errors import StorageError
+from chandlery.core.time import Clock, Micros
+from chandlery.storage.candles import CandleRepository
+from chandlery.storage.interfaces import IRawDataRepository
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+_EVERY_S = 3600.0
+
+
+class Retention:
+    """Removes what is older than ``kept`` says, by ``books`` and ``candles``."""
+
+    def __init__(
+        self, books: IRawDataRepository, candles: CandleRepository, kept: Mapping[str, Micros], clock: Clock
+    ) -> None:
+        self._repositories: dict[str, IRawDataRepository | CandleRepository] = {"books": books, "candles": candles}
+        self._kept = kept
+        self._clock = clock
+
+    async def apply(self) -> dict[str, int]:
+        """Remove it now; how many of each."""
+        return {
+            name: await self._repositories[name].prune(self._clock() - length) for name, length in self._kept.items()
+        }
+
+    async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+        """Once an hour; where the database cannot be written to, an hour later."""
+        while True:
+            try:
+                removed = await self.apply()
+            except StorageError as error:
+                log.error("what is too old cannot be removed: %s", error)  # noqa: TRY400  # what matters is which
+            else:
+                log.info("removed %s", removed)
+            await sleep(_EVERY_S)

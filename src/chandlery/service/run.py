@@ -1,0 +1,70 @@
+"""The service as a process: until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from chandlery.connect.settings import Settings
+from chandlery.net.limiter import RateLimiter
+from chandlery.service.app import Service
+from chandlery.service.settings import ServiceSettings
+from chandlery.service.web.application import application
+from chandlery.service.web.server import listening, serving
+from chandlery.sim.market import SyntheticMarket
+from chandlery.sim.server import SimServer
+
+OFFLINE_TICK_S = 0.1
+OFFLINE_SEED = 7
+
+
+@asynccontextmanager
+async def running(
+    settings: ServiceSettings,
+    *,
+    library: Settings | None = None,
+    endpoints: Mapping[str, Mapping[str, str]] | None = None,
+    limiter: RateLimiter | None = None,
+) -> AsyncIterator[Service]:
+    """
+    A service that is served until the end of the block; ``service.url`` is where.
+
+    Raises:
+        InvalidInput: The settings cannot be, or somebody else listens there.
+        StorageError: Its database cannot be opened.
+    """
+    settings.check()
+    async with AsyncExitStack() as stack:
+        if settings.offline:
+            sim = await stack.enter_async_context(SimServer(SyntheticMarket(OFFLINE_SEED), tick_s=OFFLINE_TICK_S))
+            endpoints = sim.endpoints
+        bound = listening(settings.host, settings.port)
+        stack.callback(bound.close)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        url = settings.public_url or f"http://{host}:{bound.getsockname()[1]}"
+        service = Service(settings, url.rstrip("/"), library=library, endpoints=endpoints, limiter=limiter)
+        await stack.enter_async_context(serving(application(service), bound))
+        yield service
+
+
+async def until_stopped(
+    settings: ServiceSettings,
+    on_ready: Callable[[Service], object],
+    *,
+    library: Settings | None = None,
+    endpoints: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; then answers end, queues are written, and clients are told."""
+    over = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, over.set)
+    try:
+        async with running(settings, library=library, endpoints=endpoints) as service:
+            on_ready(service)
+            await over.wait()
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

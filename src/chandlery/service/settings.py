@@ -1,0 +1,97 @@
+"""The service's own settings: arguments, or the environment under ``CHANDLERY_``."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import platformdirs
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import SettingsConfigDict
+
+from chandlery.connect.settings import FromEnvironment
+from chandlery.core.errors import InvalidInput, UnknownInterval
+from chandlery.core.interval import Interval
+from chandlery.core.time import DAY, SECOND, Micros
+from chandlery.service.auth.issuers import Issuer
+
+_DEFAULT_PORT = 8700
+
+
+def _length(value: Any) -> Any:
+    """Micros of ``5m``, or of a number of seconds."""
+    if isinstance(value, str) and not value.isdigit():
+        try:
+            length = Interval(value).micros
+        except UnknownInterval as error:
+            raise ValueError(str(error)) from None
+        if length is None:
+            raise ValueError("a month is no fixed length; write e.g. 5m")
+        return length
+    return int(value) * SECOND
+
+
+def _issuers(given: tuple[Any, ...]) -> tuple[Issuer, ...]:
+    try:
+        return msgspec.convert(given, tuple[Issuer, ...])
+    except (msgspec.ValidationError, InvalidInput) as error:
+        raise ValueError(str(error)) from None
+
+
+class ServiceSettings(FromEnvironment):
+    """
+    How the service runs; each field is ``CHANDLERY_<NAME>`` in the environment.
+
+    ``public_url`` is what callers know it by, which its tokens are for; without it, the address that
+    it listens on. ``retain_books_days`` and ``retain_candles_days`` are how long what was collected is kept,
+    for ever where nothing is said.
+    """
+
+    model_config = SettingsConfigDict({**FromEnvironment.model_config, "env_prefix": "CHANDLERY_"})
+
+    host: str = "127.0.0.1"
+    port: int = Field(_DEFAULT_PORT, ge=0, le=65535)
+    data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("chandlery"))
+    public_url: str | None = None
+    no_auth: bool = False
+    offline: bool = False
+    issuers: Annotated[tuple[Any, ...], AfterValidator(_issuers)] = ()
+    """As JSON in the environment, each with the fields of ``Issuer``."""
+    snapshot_interval: Annotated[Micros, BeforeValidator(_length)] = 300 * SECOND
+    """How often whole order books are kept: ``5m``, or seconds."""
+    book_levels: int = Field(25, ge=1, le=1000)
+    """How many levels a side each live update of a book tells."""
+    retain_books_days: int | None = Field(None, ge=1)
+    retain_candles_days: int | None = Field(None, ge=1)
+    log_format: Literal["console", "json"] = "console"
+    coalesce_ms: float = Field(10.0, ge=0, le=1000)
+    """For how long what is for one client is gathered before it is sent."""
+    slow_client_s: float = Field(5.0, gt=0)
+    """How long a client may be too slow for closed candles before it is closed."""
+
+    def check(self) -> None:
+        """
+        Refuse what would be dangerous.
+
+        Raises:
+            InvalidInput: Without tokens it may only listen where nobody else can reach it.
+        """
+        if self.no_auth and not _is_loopback(self.host):
+            raise InvalidInput(f"--no-auth lets everybody in, so it needs --host 127.0.0.1, not {self.host}")
+
+    @property
+    def retention(self) -> dict[str, Micros]:
+        """How old each kind of what was collected may become."""
+        kept = {"books": self.retain_books_days, "candles": self.retain_candles_days}
+        return {name: days * DAY for name, days in kept.items() if days is not None}
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,86 @@
+"""The application: every door of a service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import chandlery
+from chandlery.service import errors
+from chandlery.service.app import Service
+from chandlery.service.auth.endpoints import RESOURCE_METADATA
+from chandlery.service.auth.endpoints import routes as auth_routes
+from chandlery.service.collection.endpoints import routes as collection_routes
+from chandlery.service.historical.endpoints import routes as historical_routes
+from chandlery.service.metrics import Metrics
+from chandlery.service.web.catalogue import routes as catalogue_routes
+from chandlery.service.web.compression import Compression
+from chandlery.service.web.health import routes as health_routes
+from chandlery.service.web.outbox import Pump
+from chandlery.service.web.socket import routes as socket_routes
+
+_DESCRIPTION = "Candles, funding rates and order books of crypto exchanges, past and live."
+
+
+def application(service: Service) -> FastAPI:
+    """The doors of a service, which is opened when the application starts and closed when it stops."""
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(service)
+            metrics.service = service
+            yield
+
+    app = FastAPI(title="chandlery", version=chandlery.__version__, description=_DESCRIPTION, lifespan=lifespan)
+    app.state.accounts = service.accounts
+    app.state.authentication = service.authentication
+    app.state.open_to_all = service.settings.no_auth
+    app.state.collection = service.collection
+    app.state.historical = service.historical
+    app.state.database = service.database
+    app.state.clock = service.clock
+    app.state.metrics = metrics
+    app.state.slow_client_s = service.settings.slow_client_s
+    app.state.pump = Pump(service.settings.coalesce_ms / 1000, metrics)
+    errors.install(app, f"{service.url}{RESOURCE_METADATA}")
+    for routes in (auth_routes, health_routes, catalogue_routes, collection_routes, historical_routes, socket_routes):
+        app.include_router(routes)
+    app.add_middleware(Compression)
+    app.add_middleware(Timed, metrics=metrics)
+    return app
+
+
+class Timed:
+    """ASGI middleware that tells the metrics how long requests took."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, and take the time."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        status = 500
+
+        async def told(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, told)
+        finally:
+            # The pattern, not the path: callers must not be able to make new series.
+            route = scope.get("route")
+            path = getattr(route, "path", "unknown")
+            self._metrics.requests.labels(scope["method"], path, str(status)).observe(time.perf_counter() - began)

@@ -1,0 +1,103 @@
+"""Answers made smaller, for those who take that: zstd where it is taken, else gzip."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pyarrow as pa
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+SMALLEST = 1_000
+"""Smaller ones are not worth it."""
+_WORTH_IT = ("application/json", "application/problem+json", "text/")
+_GZIP_LEVEL = 1
+_WITH_GZIP_HEAD = 31
+
+
+class _Gzip:
+    def __init__(self) -> None:
+        self._stream = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _WITH_GZIP_HEAD)
+
+    def __call__(self, content: bytes, *, last: bool) -> bytes:
+        packed = self._stream.compress(content)
+        return packed + self._stream.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+
+
+class _Zstd:
+    """A frame for each part; frames that follow each other are one content."""
+
+    def __init__(self) -> None:
+        self._codec = pa.Codec("zstd")
+
+    def __call__(self, content: bytes, *, last: bool) -> bytes:
+        return bytes(self._codec.compress(content, asbytes=True)) if content else b""
+
+
+_ENCODINGS: dict[str, Callable[[], Any]] = {"zstd": _Zstd, "gzip": _Gzip}
+
+
+class Compression:
+    """ASGI middleware for texts; what is binary is compressed already, or must be fast."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, with a smaller answer where the caller takes one."""
+        taken = Headers(scope=scope).get("Accept-Encoding", "") if scope["type"] == "http" else ""
+        offers = [_offer(part) for part in taken.lower().split(",")]
+        encoding = next((name for name in _ENCODINGS if name in offers), None)
+        if encoding is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._app(scope, receive, _Smaller(send, encoding))
+
+
+def _offer(part: str) -> str:
+    """The encoding that a part of ``Accept-Encoding`` offers; nothing where it refuses it."""
+    name, _, quality = part.replace(" ", "").partition(";q=")
+    return "" if quality and not quality.strip("0.") else name
+
+
+class _Smaller:
+    """Sends an answer, compressed where that is worth it."""
+
+    def __init__(self, send: Send, encoding: str) -> None:
+        self._send = send
+        self._encoding = encoding
+        self._start: Message | None = None
+        self._compress: Any = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        if message["type"] != "http.response.body":
+            await self._send(message)
+            return
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self._start is not None:
+            start, self._start = self._start, None
+            self._begin(start, len(body), whole=not more)
+            await self._send(start)
+        if self._compress is not None:
+            message = {**message, "body": self._compress(body, last=not more)}
+        await self._send(message)
+
+    def _begin(self, start: Message, size: int, *, whole: bool) -> None:
+        headers = MutableHeaders(raw=start["headers"])
+        headers.add_vary_header("Accept-Encoding")
+        text = headers.get("Content-Type", "").startswith(_WORTH_IT)
+        if not text or "Content-Encoding" in headers or (whole and size < SMALLEST):
+            return
+        self._compress = _ENCODINGS[self._encoding]()
+        headers["Content-Encoding"] = self._encoding
+        if "Content-Length" in headers:
+            del headers["Content-Length"]
+        tag = headers.get("ETag")
+        if tag is not None and not tag.startswith("W/"):
+            headers["ETag"] = f"W/{tag}"
+        start["headers"] = headers.raw

@@ -1,0 +1,124 @@
+"""The past over the socket: numbered chunks, the account of them, and the seam to what is live."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from chandlery.connect.rows import rows_of_table
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import Clock, Micros
+from chandlery.service.collection.hub import Update, gap_content
+from chandlery.service.frames import binary_frame, text_frame
+from chandlery.service.historical.account import Account
+from chandlery.service.historical.encode import arrow_batches, json_rows, require_format
+from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
+from chandlery.service.metrics import Metrics
+from chandlery.service.web.messages import Id
+from chandlery.service.web.outbox import Outbox
+from chandlery.service.web.subscription import Subscription
+from chandlery.storage.series_ids import SeriesName, interval_of
+
+CHUNK_ROWS = {"json": 5_000, "arrow": 50_000}
+"""How many rows a chunk has at most, by its format."""
+CHUNK_BOOKS = 10
+_METADATA = "chandlery"
+
+
+class StreamingHandler:
+    """Sends one request's past to one client, as fast as that takes it."""
+
+    def __init__(
+        self,
+        historical: IHistoricalDataManager,
+        outbox: Outbox,
+        series: SeriesName,
+        clock: Clock,
+        metrics: Metrics,
+        *,
+        form: str,
+        request: Id,
+    ) -> None:
+        require_format(form, list(CHUNK_ROWS))
+        self._historical = historical
+        self._outbox = outbox
+        self._series = series
+        self._interval: Interval | None = interval_of(series.channel)
+        self._clock = clock
+        self._metrics = metrics
+        self._form = form
+        channel, _, interval = series.channel.partition(":")
+        self._head: dict[str, Any] = {"channel": channel, "exchange": series.exchange, "symbol": series.symbol}
+        if interval:
+            self._head["interval"] = interval
+        if request is not None:
+            self._head["id"] = request
+        self._chunks = 0
+        self._account = Account()
+        self._next: Micros | None = None
+        """The open after the last row that was sent."""
+
+    async def send(self, span: Span, *, following: bool = False) -> None:
+        """Send the chunks of ``span``, then what they were in all."""
+        await self._send(span)
+        content = self._head | {"chunks": self._chunks, "following": following} | self._account.plain()
+        self._outbox.put(text_frame(msgspec.json.encode({"type": "historical_data_complete"} | content)))
+
+    async def follow(self, subscription: Subscription, span: Span) -> None:
+        """
+        Send ``span``, whose end is now, then what is live, without a hole and without a double.
+
+        The subscription was begun, held, before the storage was read, so that what closes meanwhile waits there.
+        """
+        await self.send(span, following=True)
+        if self._interval is None:
+            subscription.release()
+            return
+        interval = self._interval
+        expected = interval.ceil(span.start) if self._next is None else self._next
+        subscription.expect(expected)
+        while (first := subscription.first_held()) is None:
+            subscription.closed.clear()
+            await subscription.closed.wait()
+        if first > expected:
+            await self._fill(Span(expected, first), interval)
+            subscription.expect(first)
+            subscription.first_held()
+        subscription.release()
+
+    async def _send(self, span: Span) -> None:
+        rows = CHUNK_ROWS[self._form]
+        async for piece in self._historical.stream_historical_data(
+            self._series, span, rows=rows, snapshots=CHUNK_BOOKS
+        ):
+            self._account.add(piece)
+            for source in piece.sources:
+                self._metrics.history_rows.labels(source.source).inc(source.rows)
+            if piece.table.num_rows:
+                await self._outbox.room()
+                self._chunks += 1
+                self._outbox.put(self._chunk(piece.table))
+                if self._interval is not None:
+                    self._next = self._interval.step(piece.table.column("open_time")[-1].value // 1000)
+
+    async def _fill(self, span: Span, interval: Interval) -> None:
+        """What closed after the past was read and before anything was told live."""
+        async for piece in self._historical.stream_historical_data(self._series, span, rows=CHUNK_ROWS["json"]):
+            self._tell(piece, interval)
+
+    def _tell(self, piece: Piece, interval: Interval) -> None:
+        series = self._series
+        for row in rows_of_table(piece.table, series.exchange, series.symbol, interval, counts=True):
+            self._outbox.put(Update(series, "closed", row).frame)
+        for gap in piece.gaps:
+            self._outbox.put(Update(series, "gap", gap_content(gap)).frame)
+
+    def _chunk(self, table: pa.Table) -> bytes:
+        head = {"type": "historical_data_chunk"} | self._head | {"number": self._chunks}
+        if self._form == "arrow":
+            table = table.replace_schema_metadata({_METADATA: msgspec.json.encode(head)})
+            return binary_frame(arrow_batches(table))
+        return text_frame(msgspec.json.encode(head | {"columns": table.column_names, "rows": json_rows(table)}))

@@ -1,0 +1,112 @@
+"""What clients say over the socket."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from chandlery.core.errors import InvalidInput
+
+Id: TypeAlias = str | int | None
+"""Whatever the client wants to find in the answers to its message."""
+
+
+class _Message(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Auth(_Message, frozen=True, tag="auth"):
+    """A token, the first or a newer one."""
+
+    token: str
+    id: Id = None
+
+
+class Subscribe(_Message, frozen=True, tag="subscribe"):
+    """Tell of a series from now on; ``channel`` is ``book`` or ``candles``."""
+
+    channel: str
+    exchange: str
+    symbol: str
+    interval: str | None = None
+    id: Id = None
+
+
+class Unsubscribe(_Message, frozen=True, tag="unsubscribe"):
+    """Tell of it no more."""
+
+    channel: str
+    exchange: str
+    symbol: str
+    interval: str | None = None
+    id: Id = None
+
+
+class RequestHistorical(_Message, frozen=True, tag="request_historical"):
+    """
+    Send the past of a series, in chunks; ``follow`` goes on with what is live.
+
+    Without ``end``, until now. ``format`` is ``json`` or ``arrow``.
+    """
+
+    exchange: str
+    symbol: str
+    start: str | int
+    end: str | int | None = None
+    interval: str | None = None
+    channel: str = "candles"
+    format: str = "json"
+    follow: bool = False
+    id: Id = None
+
+
+class MostCurrent(_Message, frozen=True, tag="most_current"):
+    """Send the latest of a series."""
+
+    exchange: str
+    symbol: str
+    channel: str = "candles"
+    interval: str | None = None
+    id: Id = None
+
+
+class Ping(_Message, frozen=True, tag="ping"):
+    """Answer with a pong."""
+
+    id: Id = None
+
+
+Message: TypeAlias = Auth | Subscribe | Unsubscribe | RequestHistorical | MostCurrent | Ping
+
+_decoder = msgspec.json.Decoder(Message)
+
+
+class _Envelope(Struct):
+    id: Id = None
+
+
+_envelope = msgspec.json.Decoder(_Envelope)
+
+
+def parsed(text: str) -> Message:
+    """
+    The message of a text.
+
+    Raises:
+        InvalidInput: It is none; the message says what is wrong.
+    """
+    try:
+        message: Message = _decoder.decode(text)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise InvalidInput(f"not a message: {error}; see docs/service.md") from None
+    return message
+
+
+def id_of(text: str) -> Id:
+    """The ``id`` of a text that is no message, so that its sender knows which one was meant."""
+    try:
+        return _envelope.decode(text).id
+    except (msgspec.MsgspecError, RecursionError):
+        return None

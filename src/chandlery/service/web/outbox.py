@@ -1,0 +1,167 @@
+"""What waits for each client, and the pump that sends it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Hashable
+from typing import Protocol
+
+from chandlery.service.metrics import Metrics
+
+HIGH_WATER = 1 << 20
+"""How many bytes a client may leave untaken before nothing more is written to it."""
+MOST_BYTES = 16 << 20
+"""How much may wait for a client."""
+_LOOK_AGAIN_S = 0.05
+"""How soon it is looked whether a client that was too slow takes more."""
+
+
+class Socket(Protocol):
+    """Where frames are written."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames can be sent."""
+        ...
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes the client has not taken yet."""
+        ...
+
+    def write_frames(self, frames: bytes) -> None:
+        """Send whole frames."""
+        ...
+
+
+class Outbox:
+    """
+    Frames for one client, in order.
+
+    What ``replace`` is given takes the place of what waits under the same key. What ``put`` is given is
+    never dropped: a client that does not take it for ``grace_s``, or lets more than ``MOST_BYTES`` wait, is too slow,
+    and ``on_slow`` is called, once.
+    """
+
+    def __init__(
+        self, socket: Socket, pump: Pump, *, grace_s: float, on_slow: Callable[[], object], metrics: Metrics
+    ) -> None:
+        self._socket = socket
+        self._pump = pump
+        self._grace_s = grace_s
+        self._on_slow = on_slow
+        self._metrics = metrics
+        self._waiting: dict[Hashable, bytes] = {}
+        self._kept_bytes = 0
+        self._number = 0
+        self._stuck_since: float | None = None
+        self._room = asyncio.Event()
+        self._room.set()
+        self._ended = False
+
+    def __len__(self) -> int:
+        """How many frames wait."""
+        return len(self._waiting)
+
+    def put(self, frame: bytes) -> None:
+        """Send it after all that waits."""
+        if self._ended:
+            return
+        self._number += 1
+        self._waiting[self._number] = frame
+        self._kept_bytes += len(frame)
+        if self._kept_bytes > MOST_BYTES:
+            self._too_slow()
+        else:
+            self._pump.soon(self)
+
+    def replace(self, key: Hashable, frame: bytes) -> None:
+        """Send it where what waits under the same key would be sent, or after all."""
+        if self._ended:
+            return
+        if key in self._waiting:
+            self._metrics.dropped.inc()
+        self._waiting[key] = frame
+        self._pump.soon(self)
+
+    def drop(self, key: Hashable) -> None:
+        """Do not send what waits under a key; what comes next says more."""
+        if self._waiting.pop(key, None) is not None:
+            self._metrics.dropped.inc()
+
+    async def room(self) -> None:
+        """Until the client has taken so much that more makes sense; at once where it is gone."""
+        while not self._ended and (self._kept_bytes > HIGH_WATER or self._socket.unsent > HIGH_WATER):
+            self._room.clear()
+            self._pump.soon(self)
+            await self._room.wait()
+
+    def end(self) -> None:
+        """Nothing is sent any more."""
+        self._ended = True
+        self._waiting.clear()
+        self._kept_bytes = 0
+        self._room.set()
+
+    def flush(self, now: float) -> bool:
+        """Write what waits; whether it must be looked at again."""
+        if not self._socket.is_open:
+            self.end()
+            return False
+        if self._socket.unsent > HIGH_WATER:
+            return self._stuck(now)
+        self._stuck_since = None
+        self.write_all()
+        if self._socket.unsent > HIGH_WATER:
+            return True
+        self._room.set()
+        return False
+
+    def write_all(self) -> None:
+        """Write what waits, however much the client has not taken yet."""
+        if self._waiting:
+            self._metrics.messages_sent.inc(len(self._waiting))
+            self._socket.write_frames(b"".join(self._waiting.values()))
+            self._waiting.clear()
+            self._kept_bytes = 0
+
+    def _stuck(self, now: float) -> bool:
+        if self._stuck_since is None:
+            self._stuck_since = now
+        if self._kept_bytes and now - self._stuck_since > self._grace_s:
+            self._too_slow()
+            return False
+        return True
+
+    def _too_slow(self) -> None:
+        self.end()
+        self._metrics.slow_clients.inc()
+        self._on_slow()
+
+
+class Pump:
+    """Writes, every so often, what waits for clients, all of it for one client in one go."""
+
+    def __init__(self, every_s: float, metrics: Metrics) -> None:
+        self._every_s = every_s
+        self._metrics = metrics
+        self._dirty: set[Outbox] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def soon(self, outbox: Outbox) -> None:
+        """Write what waits there at the next turn."""
+        self._dirty.add(outbox)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._every_s, self._turn)
+
+    def _turn(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._timer = None
+        dirty, self._dirty = self._dirty, set()
+        self._metrics.queued = sum(map(len, dirty))
+        again = {outbox for outbox in dirty if outbox.flush(now)}
+        if again:
+            self._dirty |= again
+            if self._timer is None:
+                self._timer = loop.call_later(max(self._every_s, _LOOK_AGAIN_S), self._turn)

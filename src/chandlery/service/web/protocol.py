@@ -1,0 +1,74 @@
+"""uvicorn's WebSocket, with a way to send frames that were made once for many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+EXTENSION = "chandlery.socket"
+"""Where the application finds the protocol in its scope."""
+
+_GOING_AWAY = 1001
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class DirectProtocol(WebSocketsSansIOProtocol):
+    """
+    Puts itself into the scope, so that the application can write whole frames.
+
+    Compression of messages must be off, since a frame for all cannot depend on what one client has heard.
+    """
+
+    on_shutdown: Callable[[], object] | None = None
+    """Called before the connection ends because the server stops, so that what waits can still be written."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; who begins with what is no request, or too long a one, is told and let go."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated and not self.transport.is_closing():
+            self.transport.write(_BAD_REQUEST)
+            self.transport.close()
+
+    def handle_connect(self, event: Request) -> None:
+        """Begin a connection; the application starts after this returns."""
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[EXTENSION] = self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames can be sent."""
+        return (
+            self.handshake_complete
+            and not self.close_sent
+            and not self.disconnected
+            and not self.transport.is_closing()
+        )
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes the client has not taken yet."""
+        return int(self.transport.get_write_buffer_size())
+
+    def write_frames(self, frames: bytes) -> None:
+        """Send whole frames; what a client does not take at once waits in the transport."""
+        if self.is_open:
+            self.transport.write(frames)
+
+    def shutdown(self) -> None:
+        """End the connection because the server stops."""
+        if self.handshake_complete and not self.close_sent:
+            if self.on_shutdown is not None:
+                self.on_shutdown()
+            self.stop_keepalive()
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": _GOING_AWAY})
+            self.conn.send_close(_GOING_AWAY, "the service stops")
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.close_sent = True
+            self.transport.close()
+        else:
+            super().shutdown()

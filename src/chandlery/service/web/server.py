@@ -1,0 +1,83 @@
+"""The server under the application."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from chandlery.core.errors import InvalidInput
+from chandlery.service.web.protocol import DirectProtocol
+
+_BACKLOG = 2048
+_STOP_TIMEOUT_S = 20
+_START_TIMEOUT_S = 10.0
+_LARGEST_MESSAGE = 1 << 20
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """
+    A socket that listens.
+
+    Raises:
+        InvalidInput: There is no such address here, or somebody else listens there.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+        bound.listen(_BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise InvalidInput(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+    return bound
+
+
+def server_of(app: FastAPI) -> uvicorn.Server:
+    """uvicorn, as this application needs it."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        loop="none",
+        http="httptools",
+        ws=DirectProtocol,
+        ws_per_message_deflate=False,
+        ws_max_size=_LARGEST_MESSAGE,
+        timeout_graceful_shutdown=_STOP_TIMEOUT_S,
+        server_header=False,
+        proxy_headers=False,
+    )
+    return uvicorn.Server(config)
+
+
+@asynccontextmanager
+async def serving(app: FastAPI, bound: socket.socket) -> AsyncIterator[uvicorn.Server]:
+    """
+    The application, served in this event loop until the end of the block; then in-flight answers end, and clients are told.
+
+    Raises what the application raises when it starts.
+    """
+    # Not uvicorn's own way, which makes a mistake at the start an exit of the process.
+    async with app.router.lifespan_context(app):
+        server = server_of(app)
+        task = asyncio.create_task(server._serve(sockets=[bound]), name="chandlery server")  # noqa: SLF001  # its public form takes the process's signals, which are not ours to take
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                while not server.started:  # noqa: ASYNC110  # uvicorn sets a flag and nothing else
+                    await asyncio.sleep(0.01)
+        except BaseException:
+            task.cancel()
+            await asyncio.wait({task})
+            raise
+        try:
+            yield server
+        finally:
+            server.should_exit = True
+            await task

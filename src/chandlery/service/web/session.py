@@ -1,0 +1,231 @@
+"""One client of the socket: who it is, what it wants, what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+
+from chandlery.core.errors import ChandleryError, InvalidInput, InvalidToken
+from chandlery.core.gaps import Span
+from chandlery.core.time import SECOND, Clock
+from chandlery.service.auth.interfaces import COLLECT, READ, IAuthenticationModule, Subject
+from chandlery.service.collection.service import DataCollectionManagerImpl
+from chandlery.service.errors import code_of
+from chandlery.service.frames import text_frame
+from chandlery.service.historical.interfaces import IHistoricalDataManager
+from chandlery.service.metrics import Metrics
+from chandlery.service.moments import series_of, span_of
+from chandlery.service.web.history import StreamingHandler
+from chandlery.service.web.messages import (
+    Auth,
+    Id,
+    MostCurrent,
+    Ping,
+    RequestHistorical,
+    Subscribe,
+    Unsubscribe,
+    id_of,
+    parsed,
+)
+from chandlery.service.web.outbox import Outbox
+from chandlery.service.web.subscription import Subscription
+from chandlery.storage.series_ids import SeriesName
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+MOST_SUBSCRIPTIONS = 1_000
+MOST_TASKS = 16
+"""How many requests of one client are worked on at once."""
+
+
+class Session:
+    """
+    What one client says, obeyed.
+
+    An error is told and ends nothing else. ``subject`` is who the client is; ``None`` until it has said so.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        authentication: IAuthenticationModule,
+        collection: DataCollectionManagerImpl,
+        historical: IHistoricalDataManager,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self.subject: Subject | None = None
+        self.renewed = asyncio.Event()
+        """Set whenever the client has said who it is."""
+        self._outbox = outbox
+        self._authentication = authentication
+        self._collection = collection
+        self._historical = historical
+        self._clock = clock
+        self._metrics = metrics
+        self._subscriptions: dict[SeriesName, Subscription] = {}
+        self._tasks: dict[asyncio.Task[None], SeriesName | None] = {}
+
+    async def authenticate(self, token: str | None) -> None:
+        """
+        Be who the token was given to from now on.
+
+        Raises:
+            InvalidToken: It is not to be trusted, or was given to somebody else than the one before.
+        """
+        subject = await self._authentication.validate_token(token)
+        if self.subject is not None and (subject.id, subject.issuer) != (self.subject.id, self.subject.issuer):
+            raise InvalidToken("the token was given to somebody else; open another connection for that")
+        self.subject = subject
+        self.renewed.set()
+
+    async def hear(self, text: str) -> None:
+        """Take a message; what is wrong with it is told, not raised."""
+        try:
+            message = parsed(text)
+        except InvalidInput as error:
+            self._tell_error(error, id_of(text))
+            return
+        if isinstance(message, Auth):
+            await self._guarded(self._auth(message), message.id)
+        elif isinstance(message, Ping):
+            self._tell("pong", message.id)
+        elif isinstance(message, Unsubscribe):
+            await self._guarded(self._unsubscribe(message), message.id)
+        elif len(self._tasks) >= MOST_TASKS:
+            self._tell_error(
+                InvalidInput(f"{len(self._tasks)} requests are under way; wait for one of them"), message.id
+            )
+        else:
+            self._begin(message)
+
+    async def end(self) -> None:
+        """Forget the client."""
+        for series in list(self._subscriptions):
+            self._drop(series)
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._outbox.end()
+
+    def _begin(self, message: Subscribe | RequestHistorical | MostCurrent) -> None:
+        work = {Subscribe: self._subscribe, RequestHistorical: self._request, MostCurrent: self._most_current}
+        task = asyncio.create_task(self._guarded(work[type(message)](message), message.id))  # type: ignore[operator]  # each takes its own kind
+        self._tasks[task] = None
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+
+    async def _guarded(self, work: Coroutine[Any, Any, None], request: Id) -> None:
+        """Do it, and tell what goes wrong."""
+        try:
+            await work
+        except ChandleryError as error:
+            self._tell_error(error, request)
+        except Exception as error:
+            log.exception("a request of a client failed")
+            self._tell(
+                "error", request, code="internal_error", message=f"{type(error).__name__}; the service's log says more"
+            )
+
+    def _require(self, scope: str) -> None:
+        if self.subject is None:
+            raise InvalidToken('say who you are first: {"type": "auth", "token": ...}')
+        self.subject.still_valid(self._clock())
+        self.subject.require(scope)
+
+    async def _auth(self, message: Auth) -> None:
+        await self.authenticate(message.token)
+        assert self.subject is not None  # noqa: S101  # it has just been set
+        ends = self.subject.expires_at
+        left = None if ends is None else max(ends - self._clock(), 0) // SECOND
+        self._tell("authenticated", message.id, scopes=sorted(self.subject.scopes), expires_in=left)
+
+    def _series(self, message: Subscribe | Unsubscribe | RequestHistorical | MostCurrent) -> SeriesName:
+        return self._collection.named(series_of(message.exchange, message.symbol, message.channel, message.interval))
+
+    async def _subscribe(self, message: Subscribe) -> None:
+        series = await self._collected(message)
+        if series not in self._subscriptions:
+            self._add(Subscription(series, self._outbox))
+        self._tell("subscribed", message.id, **_named(series))
+        latest = self._collection.hub.latest(series)
+        if latest is not None:
+            self._outbox.replace(series, latest.frame)
+
+    async def _unsubscribe(self, message: Unsubscribe) -> None:
+        self._require(READ)
+        series = self._series(message)
+        if series not in self._subscriptions:
+            raise InvalidInput(f"there is no subscription to {series.channel} of {series.symbol} at {series.exchange}")
+        self._drop(series)
+        self._tell("unsubscribed", message.id, **_named(series))
+
+    async def _request(self, message: RequestHistorical) -> None:
+        self._require(READ)
+        if message.follow and message.end is not None:
+            raise InvalidInput("follow goes on from now, so it takes no end")
+        series = self._series(message)
+        now = self._clock()
+        span = span_of(message.start, message.end, now)
+        handler = StreamingHandler(
+            self._historical, self._outbox, series, self._clock, self._metrics, form=message.format, request=message.id
+        )
+        if not message.follow:
+            await self._collected(message)
+            await handler.send(span)
+            return
+        if series in self._subscriptions:
+            raise InvalidInput("this series is subscribed to already; unsubscribe first, to follow it from the past")
+        subscription = Subscription(series, self._outbox, held=True)
+        self._add(subscription)
+        try:
+            await self._collected(message)
+            await handler.follow(subscription, Span(span.start, max(self._clock(), span.start + 1)))
+        except BaseException:
+            if self._subscriptions.get(series) is subscription:
+                self._drop(series)
+            raise
+
+    async def _most_current(self, message: MostCurrent) -> None:
+        self._require(READ)
+        series = self._series(message)
+        data = await self._historical.get_most_current_data(series)
+        self._tell("most_current_data", message.id, **_named(series), data=data)
+
+    async def _collected(self, message: Subscribe | RequestHistorical) -> SeriesName:
+        """The series, which is collected from now on; where it is not yet, the token must allow that."""
+        self._require(READ)
+        series = self._series(message)
+        known = self._collection.coins.find(series.symbol, series.exchange)
+        if known is None or series.channel not in known.channels:
+            self._require(COLLECT)
+        await self._collection.add_coin(series.symbol, series.exchange, [series.channel])
+        return series
+
+    def _add(self, subscription: Subscription) -> None:
+        if len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
+            raise InvalidInput(f"a connection takes {MOST_SUBSCRIPTIONS} subscriptions; open another one")
+        self._subscriptions[subscription.series] = subscription
+        self._collection.hub.subscribe(subscription.series, subscription)
+
+    def _drop(self, series: SeriesName) -> None:
+        self._collection.hub.unsubscribe(series, self._subscriptions.pop(series))
+
+    def _tell_error(self, error: ChandleryError, request: Id) -> None:
+        self._tell("error", request, code=code_of(error), message=str(error), retryable=error.retryable)
+
+    def _tell(self, kind: str, request: Id, **content: Any) -> None:
+        head = {"type": kind} if request is None else {"type": kind, "id": request}
+        self._outbox.put(text_frame(msgspec.json.encode(head | content)))
+
+
+def _named(series: SeriesName) -> dict[str, Any]:
+    channel, _, interval = series.channel.partition(":")
+    named = {"channel": channel, "exchange": series.exchange, "symbol": series.symbol}
+    return named | ({"interval": interval} if interval else {})

@@ -1,0 +1,108 @@
+"""``/v1/ws``: one connection, many subscriptions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from fastapi import APIRouter, WebSocket
+from starlette.websockets import WebSocketDisconnect
+
+from chandlery.core.errors import AccessDenied, ChandleryError
+from chandlery.core.time import SECOND
+from chandlery.service.web.outbox import Outbox, Pump
+from chandlery.service.web.protocol import EXTENSION, DirectProtocol
+from chandlery.service.web.session import Session
+
+routes = APIRouter()
+
+PATH = "/v1/ws"
+AUTH_TIMEOUT_S = 10.0
+"""How long a client may take to say who it is."""
+UNAUTHORIZED, TOO_SLOW, UNSUPPORTED = 4401, 4408, 1003
+"""Why a connection was closed."""
+
+
+@routes.websocket(PATH)
+async def socket(websocket: WebSocket) -> None:
+    """Until the client goes, its token ends, or it is too slow."""
+    state = websocket.app.state
+    direct = websocket.scope["extensions"].get(EXTENSION)
+    if not isinstance(direct, DirectProtocol):
+        await websocket.close(UNSUPPORTED, "this needs the server of chandlery serve")
+        return
+    await websocket.accept()
+    slow = asyncio.Event()
+    pump: Pump = state.pump
+    outbox = Outbox(direct, pump, grace_s=state.slow_client_s, on_slow=slow.set, metrics=state.metrics)
+    direct.on_shutdown = outbox.write_all
+    session = Session(outbox, state.authentication, state.collection, state.historical, state.clock, state.metrics)
+    state.metrics.clients += 1
+    try:
+        code, reason = await _serve(websocket, session, slow)
+    finally:
+        state.metrics.clients -= 1
+        await session.end()
+    if code is not None:
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it may be gone by now
+            await websocket.close(code, reason)
+
+
+async def _serve(websocket: WebSocket, session: Session, slow: asyncio.Event) -> tuple[int | None, str]:
+    """Hear the client; the code and reason to close with, no code where it has gone itself."""
+    given = websocket.headers.get("Authorization", "")
+    try:
+        if websocket.app.state.open_to_all or given[:7].lower() == "bearer ":
+            await session.authenticate(given[7:])
+    except AccessDenied as error:
+        return UNAUTHORIZED, _short(error)
+    hearing = asyncio.create_task(_hear(websocket, session))
+    watching = asyncio.create_task(_watch(websocket, session))
+    waiting = asyncio.create_task(slow.wait())
+    try:
+        await asyncio.wait({hearing, watching, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if hearing.done():
+            return hearing.result()
+        if watching.done():
+            return watching.result()
+        return TOO_SLOW, "closed candles waited too long to be taken"
+    finally:
+        for task in (hearing, watching, waiting):
+            task.cancel()
+        await asyncio.wait({hearing, watching, waiting})
+
+
+async def _hear(websocket: WebSocket, session: Session) -> tuple[int | None, str]:
+    while True:
+        message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            return None, ""
+        text = message.get("text")
+        if text is None:
+            return UNSUPPORTED, "messages are JSON in text frames"
+        await session.hear(text)
+
+
+async def _watch(websocket: WebSocket, session: Session) -> tuple[int, str]:
+    """Until the client is nobody any more: it has not said who it is in time, or its token has ended."""
+    clock = websocket.app.state.clock
+    while True:
+        session.renewed.clear()
+        subject = session.subject
+        if subject is None:
+            left_s: float | None = AUTH_TIMEOUT_S
+        else:
+            left_s = None if subject.expires_at is None else (subject.expires_at - clock()) / SECOND
+        try:
+            async with asyncio.timeout(left_s):
+                await session.renewed.wait()
+        except TimeoutError:
+            return (
+                UNAUTHORIZED,
+                "say who you are" if subject is None else "the token has expired; send a new one by auth before that",
+            )
+
+
+def _short(error: ChandleryError) -> str:
+    """What fits into a closing frame."""
+    return str(error).encode()[:120].decode(errors="ignore")

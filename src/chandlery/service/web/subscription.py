@@ -1,0 +1,76 @@
+"""One client's wish for one series."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from chandlery.connect.rows import Row
+from chandlery.core.time import Micros, Unit
+from chandlery.service.collection.hub import Update
+from chandlery.service.web.outbox import Outbox
+from chandlery.storage.series_ids import SeriesName
+
+_MOST_HELD = 100_000
+
+
+class Subscription:
+    """
+    Passes updates on to the client's outbox.
+
+    While it is ``held``, closed candles and gaps wait, in order, for what comes before them.
+    """
+
+    def __init__(self, series: SeriesName, outbox: Outbox, *, held: bool = False) -> None:
+        self.series = series
+        self.closed = asyncio.Event()
+        """Whether a closed candle waits."""
+        self._outbox = outbox
+        self._held: deque[Update] | None = deque() if held else None
+        self._from: Micros | None = None
+
+    def take(self, update: Update) -> None:
+        """Pass it on, or hold it."""
+        if self._held is not None:
+            self._hold(update, self._held)
+        elif update.conflates:
+            self._outbox.replace(self.series, update.frame)
+        else:
+            self._outbox.drop(self.series)
+            self._outbox.put(update.frame)
+
+    def expect(self, opened: Micros) -> None:
+        """The first closed candle to tell; running ones of that open may pass already."""
+        self._from = opened
+
+    def first_held(self) -> Micros | None:
+        """The open of the first closed candle that waits and has not been told; those before are let go."""
+        while self._held:
+            update = self._held[0]
+            if update.kind == "gap" or self._from is None or opened(update.content) >= self._from:
+                break
+            self._held.popleft()
+        closed = (opened(each.content) for each in self._held or () if each.kind == "closed")
+        return next(closed, None)
+
+    def release(self) -> None:
+        """Pass on what waits, and from now on everything at once."""
+        held, self._held = self._held or deque(), None
+        for update in held:
+            self.take(update)
+
+    def _hold(self, update: Update, held: deque[Update]) -> None:
+        if update.kind == "running":
+            if self._from is not None and opened(update.content) == self._from:
+                self._outbox.replace(self.series, update.frame)
+        elif update.kind != "book":
+            if len(held) >= _MOST_HELD:
+                held.popleft()  # what is missing then is fetched as any other hole
+            held.append(update)
+            if update.kind == "closed":
+                self.closed.set()
+
+
+def opened(row: Row) -> Micros:
+    """The open of a candle."""
+    return Unit.MILLIS.micros(row["timestamp"])

@@ -1,0 +1,102 @@
+"""Where what comes live is handed on."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from chandlery.core.gaps import Gap, GapKind
+from chandlery.service.collection.hub import Hub, Update, gap_content
+from chandlery.storage.series_ids import SeriesName
+
+BOOK = SeriesName("binance", "BTC/USDT", "book")
+CANDLES = SeriesName("binance", "BTC/USDT", "candles:1m")
+
+
+class Reader:
+    """Remembers what it took."""
+
+    def __init__(self):
+        self.taken = []
+
+    def take(self, update):
+        """Remember it."""
+        self.taken.append(update)
+
+
+def test_only_who_subscribed_is_told():
+    """Each update once, in order, of that series alone, until unsubscribed."""
+    hub, one, other = Hub(), Reader(), Reader()
+    hub.subscribe(BOOK, one)
+    hub.subscribe(BOOK, one)
+    hub.subscribe(CANDLES, other)
+    first, second = Update(BOOK, "book", {"a": 1}), Update(BOOK, "book", {"a": 2})
+    hub.publish(first)
+    assert 2 == hub.count()
+    hub.unsubscribe(BOOK, one)
+    hub.unsubscribe(BOOK, one)
+    hub.publish(second)
+
+    assert ([first], []) == (one.taken, other.taken)
+    assert second is hub.latest(BOOK)
+    assert (0, 1, 2) == (hub.count(BOOK), hub.count(), hub.published)
+
+
+def test_who_unsubscribes_while_being_told_disturbs_nobody():
+    """The others are told all the same."""
+    hub, reader = Hub(), Reader()
+
+    class Leaving(Reader):
+        def take(self, update):
+            hub.unsubscribe(BOOK, self)
+
+    hub.subscribe(BOOK, Leaving())
+    hub.subscribe(BOOK, reader)
+    hub.publish(Update(BOOK, "book", {}))
+
+    assert 1 == len(reader.taken)
+
+
+def test_a_gap_is_not_the_latest():
+    """What is asked for as the latest is data."""
+    hub = Hub()
+    hub.publish(Update(BOOK, "book", {"a": 1}))
+    hub.publish(Update(BOOK, "gap", {}))
+    assert {"a": 1} == hub.latest(BOOK).content
+    hub.forget(BOOK)
+    assert None is hub.latest(BOOK)
+
+
+@pytest.mark.parametrize(
+    ("update", "expected"),
+    [
+        (Update(BOOK, "book", {"a": 1}), {"type": "realtime_data", "channel": "book", "data": {"a": 1}}),
+        (
+            Update(CANDLES, "gap", gap_content(Gap(0, 60_000_000, GapKind.HALT, "x"))),
+            {
+                "type": "gap",
+                "channel": "candles",
+                "interval": "1m",
+                "data": {
+                    "start": "1970-01-01T00:00:00Z",
+                    "end": "1970-01-01T00:01:00Z",
+                    "kind": "halt",
+                    "evidence": "x",
+                },
+            },
+        ),
+    ],
+)
+def test_messages_say_of_which_series_they_are(update, expected):
+    """Encoded once, also as a frame."""
+    assert expected | {"exchange": "binance", "symbol": "BTC/USDT"} == json.loads(update.message)
+    assert update.message is update.message
+    assert update.frame.endswith(update.message)
+
+
+def test_what_conflates():
+    """Books and running candles; never closed ones or gaps."""
+    assert [True, True, False, False] == [
+        Update(BOOK, kind, {}).conflates for kind in ("book", "running", "closed", "gap")
+    ]

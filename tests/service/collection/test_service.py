@@ -1,0 +1,252 @@
+"""Collecting coins from an offline exchange."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chandlery.core.candle import CandleData
+from chandlery.core.errors import InvalidInput, InvalidSymbol, StorageFull, UnknownName
+from chandlery.core.gaps import GapKind, Span
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.time import SECOND
+from chandlery.net.clock import system_clock
+from chandlery.service.collection.hub import Update
+from chandlery.sim.faults import Fault, FaultKind
+from chandlery.sim.market import SyntheticMarket
+from chandlery.sim.server import SimServer
+from chandlery.storage.frame import open_times
+from chandlery.storage.series_ids import SeriesName
+from feeding import truth
+from serving import MARKET, offline, service_of, until
+
+SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")
+BOOK = SeriesName("binance", "BTC/USDT", "book")
+EVER = Span(0, 2**60)
+
+
+class Reader:
+    """Remembers what it took."""
+
+    def __init__(self):
+        self.taken: list[Update] = []
+
+    def take(self, update):
+        """Remember it."""
+        self.taken.append(update)
+
+    def closed(self):
+        """The opens of closed candles, in seconds."""
+        return [each.content["timestamp"] // 1000 for each in self.taken if each.kind == "closed"]
+
+
+@pytest.fixture
+async def service(sim, tmp_path):
+    """An open one."""
+    async with service_of(sim, tmp_path) as opened:
+        yield opened
+
+
+def channel(service, name="candles:1s"):
+    """How a stream of the only coin is doing."""
+    (coin,) = service.collection.list_coins()
+    return next(each for each in coin.channels if each.channel == name)
+
+
+async def kept(service, series=SECONDS):
+    """The opens of the closed candles in the database, in seconds."""
+    table = await service.candles.table(series, Interval.SECOND_1, EVER, 100_000)
+    return [each // SECOND for each in open_times(table).tolist()]
+
+
+def in_a_row(opens):
+    """Whether each follows the one before it."""
+    return opens == [*range(opens[0], opens[0] + len(opens))]
+
+
+async def test_a_coin_is_collected(service):
+    """Any spelling of it; its streams run when this returns, and say how they are doing."""
+    status = await service.collection.add_coin("btc-usdt", "Binance", ["book", "candles:1s"])
+
+    assert ("binance", "BTC/USDT") == (status.exchange, status.symbol)
+    assert ["running", "running"] == [each.state for each in status.channels]
+    await until(lambda: channel(service).messages > 2 and channel(service, "book").lag_ms is not None)
+    assert abs(channel(service, "book").lag_ms) < 5000
+    assert channel(service, "book").last_message > status.since
+
+
+async def test_candles_are_kept_before_they_are_told(service):
+    """Who hears of a closed candle finds it in the database; each once, in order, with the exchange's numbers."""
+    reader = Reader()
+    await service.collection.stream_realtime_data(SECONDS, reader)
+    await until(lambda: len(reader.closed()) >= 3)
+    told, there = reader.closed(), await kept(service)
+
+    assert in_a_row(told)
+    assert set(told) <= set(there)
+    table = await service.candles.table(SECONDS, Interval.SECOND_1, EVER, 10)
+    span = Span(told[0] * SECOND, (told[-1] + 1) * SECOND)
+    expected = [each.close for each in truth(MARKET, "BTCUSDT", Interval.SECOND_1, span, MarketType.SPOT)]
+    assert expected == table.column("close").to_pylist()[: len(expected)]
+
+
+async def test_order_books_are_kept_on_the_grid(service):
+    """Whole ones, at every full interval of the clock."""
+    await service.collection.add_coin("BTC/USDT", "binance", ["book"])
+    begun = system_clock()
+    await asyncio.sleep(2.2)
+    entries = await service.storage.get_raw_data_range("BTC/USDT", begun, system_clock(), exchange="binance")
+
+    assert len(entries) in {2, 3}
+    assert all(entry.timestamp % SECOND == 0 for entry in entries)
+    assert all(len(entry.data.bids) > service.settings.book_levels for entry in entries)
+    assert all(0 <= entry.data.received_at - entry.timestamp < SECOND for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("coin", "exchange", "channels", "error"),
+    [
+        ("BTC/USDT", "nowhere", ["book"], InvalidInput),
+        ("???", "binance", ["book"], InvalidSymbol),
+        ("BTC/USDT", "binance", ["trades"], UnknownName),
+        ("BTC/USDT", "binance", ["candles:7m"], UnknownName),
+        ("BTC/USDT", "binance", [], InvalidInput),
+    ],
+)
+async def test_what_cannot_be_is_refused(service, coin, exchange, channels, error):
+    """Before anything is noted."""
+    with pytest.raises(error):
+        await service.collection.add_coin(coin, exchange, channels)
+
+    assert [] == service.collection.list_coins()
+
+
+async def test_a_coin_that_does_not_trade(tmp_path):
+    """It is refused, and nothing is noted."""
+    market = SyntheticMarket(7, symbols={MarketType.SPOT: ["ETHUSDT"]})
+    async with SimServer(market, exchanges=["binance_spot"]) as sim, service_of(sim, tmp_path) as service:
+        assert not await service.collection.check_availability("BTC/USDT", "binance")
+        with pytest.raises(InvalidInput, match="does not trade BTC/USDT now"):
+            await service.collection.add_coin("BTC/USDT", "binance")
+        assert [] == service.collection.list_coins()
+
+
+async def test_removed(service):
+    """Its streams end; what was collected stays; again it is named."""
+    reader = Reader()
+    await service.collection.stream_realtime_data(SECONDS, reader)
+    await until(reader.closed)
+    await service.collection.remove_coin("BTC/USDT", "binance")
+    count = len(reader.taken)
+    await asyncio.sleep(1.2)
+
+    assert count == len(reader.taken)
+    assert await kept(service)
+    assert [] == service.collection.list_coins()
+    with pytest.raises(UnknownName):
+        await service.collection.remove_coin("BTC/USDT", "binance")
+
+
+async def test_a_restart_backfills(sim, tmp_path):
+    """The list is known again, candles of the time between are fetched, and the book's is a gap."""
+    async with service_of(sim, tmp_path) as first:
+        await first.collection.add_coin("BTC/USDT", "binance", ["book", "candles:1s"])
+        before = await until_kept(first, 2)
+        await until(lambda: first.hub.latest(BOOK))
+        await until_books(first, 1)
+    await asyncio.sleep(2.5)
+    async with service_of(sim, tmp_path) as second:
+        await until(lambda: channel(second).state == "running" and channel(second, "book").gaps)
+        after = await until_kept(second, len(before) + 4)
+        gaps = await second.gaps.find(BOOK, EVER)
+
+    assert in_a_row(after)
+    assert after[0] == before[0]
+    assert [GapKind.NOT_COLLECTED] == [gap.kind for gap in gaps]
+    assert 2 * SECOND < gaps[0].end - gaps[0].start < 8 * SECOND
+
+
+async def until_kept(service, count):
+    """So many closed candles, once they are kept."""
+    async with asyncio.timeout(20):
+        while len(found := await kept(service)) < count:
+            await asyncio.sleep(0.05)  # it is in a file
+    return found
+
+
+async def until_books(service, count):
+    """So many order books, once they are kept."""
+    async with asyncio.timeout(20):
+        while len(found := await service.storage.get_raw_data_range("BTC/USDT", 0, 2**60)) < count:
+            await asyncio.sleep(0.05)  # it is in a file
+    return found
+
+
+async def test_a_stream_that_fails_is_begun_again_without_a_hole(service):
+    """What closed meanwhile is fetched and told before what comes then; the other stream runs on."""
+    reader = Reader()
+    await service.collection.stream_realtime_data(SECONDS, reader)
+    await service.collection.add_coin("ETH/USDT", "binance", ["candles:1s"])
+    await until(lambda: len(reader.closed()) >= 2)
+    keeper = next(each for each in service.collection.keepers() if each.series == SECONDS)
+    await keeper._stream.end()
+    await until(lambda: keeper.running and keeper._held is None)
+    await until(lambda: len(reader.closed()) >= 6)
+
+    assert in_a_row(reader.closed())
+    assert ["running", "running"] == [each.channels[0].state for each in service.collection.list_coins()]
+
+
+async def test_a_database_that_takes_nothing(service):
+    """The stream fails loudly and nobody is told what is not kept; with room it goes on, and nothing is missing."""
+    reader = Reader()
+    await service.collection.stream_realtime_data(SECONDS, reader)
+    await until(reader.closed)
+    connection = service.database._connection
+    connection.pragma("max_page_count", connection.pragma("page_count"))
+    await fill(service)
+    await until(lambda: channel(service).failures)
+    assert "StorageFull" in channel(service).error
+    assert set(reader.closed()) <= set(await kept(service))
+    assert service.database.failure is not None
+    connection.pragma("max_page_count", 1_000_000)
+    await until(lambda: channel(service).state == "running")
+    count = len(reader.closed())
+    await until(lambda: len(reader.closed()) >= count + 3)
+
+    assert in_a_row(reader.closed())
+    assert set(reader.closed()) <= set(await kept(service))
+
+
+async def fill(service):
+    """Write old candles until nothing more fits beside the new ones."""
+    error = None
+    for number in range(10_000):
+        try:
+            await service.candles.save(SECONDS, [CandleData(number * SECOND, 1.0, 1.0, 1.0, 1.0, 1.0)])
+        except StorageFull as full:
+            error = full
+            break
+    assert error is not None
+
+
+async def test_an_exchange_that_cannot_be_reached(tmp_path):
+    """Its coin fails and is tried again and again; that of another goes on."""
+    async with offline(faults=[Fault(FaultKind.SERVER_ERROR, "ETHUSDT")]) as sim, service_of(sim, tmp_path) as service:
+        await service.collection.add_coin("BTC/USDT", "binance", ["candles:1s"])
+        waiting = asyncio.create_task(service.collection.add_coin("ETH/USDT", "binance", ["candles:1s"]))
+        reader = Reader()
+        await service.collection.stream_realtime_data(SECONDS, reader)
+        await until(lambda: len(reader.closed()) >= 2)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+
+    assert in_a_row(reader.closed())
+
+
+async def test_too_frequent_snapshots_are_refused(sim, tmp_path):
+    """Before anything runs."""
+    with pytest.raises(InvalidInput, match="snapshots every 0"):
+        service_of(sim, tmp_path, snapshot_interval=0)

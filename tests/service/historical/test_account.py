@@ -1,0 +1,33 @@
+"""What is said of an answer."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from chandlery.core.gaps import Gap, GapKind
+from chandlery.service.historical.account import Account
+from chandlery.service.historical.interfaces import Piece, Source
+
+TABLE = pa.table({"a": [1, 2, 3]})
+
+
+def test_pieces_add_up():
+    """Rows, and sources of which neighbours are one."""
+    account = Account()
+    account.add(Piece(TABLE, [Source("rest", 0, 10, 3)]))
+    account.add(Piece(TABLE, [Source("rest", 10, 20, 3)], [Gap(20, 30, GapKind.HALT)]))
+    account.add(Piece(TABLE, [Source("database", 30, 40, 3)]))
+
+    assert 9 == account.rows
+    assert [Source("rest", 0, 20, 6), Source("database", 30, 40, 3)] == account.sources
+    plain = account.plain()
+    assert (9, 2, 1) == (plain["rows"], len(plain["sources"]), len(plain["gaps"]))
+    assert "gaps_left_out" not in plain
+
+
+def test_too_many_to_tell():
+    """How many are left out is said."""
+    account = Account()
+    account.add(Piece(TABLE, [], [Gap(at, at + 1, GapKind.HALT) for at in range(0, 1000, 2)]))
+
+    assert (200, 300) == (len(account.plain()["gaps"]), account.plain()["gaps_left_out"])

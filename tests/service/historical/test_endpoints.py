@@ -1,0 +1,161 @@
+"""The past over HTTP."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyarrow import csv
+
+from chandlery.core.gaps import Gap, GapKind, Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import SECOND
+from chandlery.storage.series_ids import SeriesName
+from feeding import truth
+from repositories import entry
+from serving import MARKET
+
+ASKED = {"exchange": "binance", "symbol": "BTC/USDT", "interval": "1m", "start": "2026-11-01", "end": "2026-11-02"}
+START = 1_793_491_200_000_000
+DAY = Span(START, START + 86_400 * SECOND)
+
+
+async def get(session, path, headers=None, **query):
+    """Status, body and headers."""
+    headers = {"Accept-Encoding": "identity"} | (headers or {})
+    async with session.get(path, params=query, headers=headers, auto_decompress=False) as answer:
+        return answer.status, await answer.read(), answer.headers
+
+
+async def test_pages(running):
+    """Page after page each candle once, as the exchange has it; each page names its sources and gaps."""
+    _, session = running
+    rows, cursor, pages = [], None, 0
+    while True:
+        more = {} if cursor is None else {"cursor": cursor}
+        status, body, _ = await get(session, "/v1/candles", **ASKED, limit=500, **more)
+        page = json.loads(body)
+        assert 200 == status
+        assert [] == page["gaps"]
+        assert page["sources"]
+        rows += page["rows"]
+        pages += 1
+        cursor = page["next"]
+        if cursor is None:
+            break
+    expected = truth(MARKET, "BTCUSDT", Interval.MINUTE_1, DAY)
+
+    assert 3 == pages
+    assert [[each.open_time // 1000, each.open, each.high, each.low, each.close, each.volume] for each in expected] == [
+        row[:6] for row in rows
+    ]
+
+
+@pytest.mark.parametrize("form", ["csv", "arrow", "parquet"])
+async def test_files(running, form):
+    """The whole range in each format, under a name of its own."""
+    status, body, headers = await get(running[1], "/v1/candles", **ASKED, format=form)
+    reads = {
+        "csv": lambda: csv.read_csv(io.BytesIO(body)),
+        "arrow": lambda: pa.ipc.open_stream(body).read_all(),
+        "parquet": lambda: pq.read_table(io.BytesIO(body)),
+    }
+    expected = [each.close for each in truth(MARKET, "BTCUSDT", Interval.MINUTE_1, DAY)]
+
+    assert 200 == status
+    assert f"binance-BTC-USDT-candles-1m.{form}" in headers["Content-Disposition"]
+    assert expected == reads[form]().column("close").to_pylist()
+
+
+async def test_what_does_not_change_is_not_sent_twice(running):
+    """With its tag it is answered at once; what is new is told from what was."""
+    _, session = running
+    for more in ({}, {"format": "arrow"}):
+        _, _, headers = await get(session, "/v1/candles", **ASKED, **more)
+        assert "immutable" in headers["Cache-Control"]
+        status, body, _ = await get(session, "/v1/candles", {"If-None-Match": headers["ETag"]}, **ASKED, **more)
+        assert (304, b"") == (status, body)
+    recent = {**ASKED, "start": "2026-11-20"}
+    del recent["end"]
+    _, _, headers = await get(session, "/v1/candles", **recent)
+    assert "no-cache" in headers["Cache-Control"]
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+async def test_compressed(running, encoding):
+    """For those who take it; the content is the same."""
+    _, plain, _ = await get(running[1], "/v1/candles", {"Accept-Encoding": "identity"}, **ASKED)
+    _, packed, headers = await get(running[1], "/v1/candles", {"Accept-Encoding": encoding}, **ASKED)
+    unpacked = (
+        gzip.decompress(packed)
+        if encoding == "gzip"
+        else pa.input_stream(pa.py_buffer(packed), compression="zstd").read()
+    )
+
+    assert encoding == headers["Content-Encoding"]
+    assert len(packed) < len(plain) / 2
+    assert json.loads(plain)["rows"] == json.loads(unpacked)["rows"]
+
+
+async def test_funding(running):
+    """Of a perpetual, like candles; of spot it is said that there is none."""
+    query = {"exchange": "binance", "symbol": "BTC/USDT:USDT", "start": "2026-11-01", "end": "2026-11-02"}
+    _, body, _ = await get(running[1], "/v1/funding", **query)
+    page = json.loads(body)
+
+    assert 3 == len(page["rows"])
+    assert "funding_rate" in page["columns"]
+    status, body, _ = await get(running[1], "/v1/funding", **query | {"symbol": "BTC/USDT"})
+    assert (422, "unsupported_request") == (status, json.loads(body)["code"])
+
+
+async def test_order_books(running):
+    """Those that were kept, page after page, and the gaps among them; the latest is live."""
+    service, session = running
+    for at in range(1, 6):
+        each = entry(START + at * SECOND)
+        await service.storage.store_raw_data("BTC/USDT", each.data, exchange="binance", timestamp=each.timestamp)
+    gap = Gap(START, START + SECOND, GapKind.NOT_COLLECTED, "x")
+    await service.gaps.record(SeriesName("binance", "BTC/USDT", "book"), gap)
+    query = {"exchange": "binance", "symbol": "BTC-USDT", "start": "2026-11-01", "end": "2026-11-02", "limit": 3}
+    first = json.loads((await get(session, "/v1/books", **query))[1])
+    second = json.loads((await get(session, "/v1/books", **query, cursor=first["next"]))[1])
+
+    assert [3, 2] == [len(page["books"]) for page in (first, second)]
+    assert [1, 0] == [len(page["gaps"]) for page in (first, second)]
+    assert [[100.0, 1.0], [99.5, 2.0]] == first["books"][0]["bids"]
+    assert None is second["next"]
+    asked = {"exchange": "binance", "symbol": "BTC/USDT"}
+    kept = json.loads((await get(session, "/v1/books/latest", **asked))[1])
+    await service.collection.add_coin("BTC/USDT", "binance", ["book"])
+    live = json.loads((await get(session, "/v1/books/latest", **asked))[1])
+    assert (2, 25) == (len(kept["bids"]), len(live["bids"]))
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "code"),
+    [
+        ({"exchange": "nowhere"}, 404, "unknown_name"),
+        ({"symbol": "?"}, 422, "invalid_symbol"),
+        ({"interval": "7m"}, 422, "unknown_interval"),
+        ({"start": "soon"}, 422, "invalid_range"),
+        ({"start": "2026-11-03"}, 422, "invalid_range"),
+        ({"end": "2026-02-30"}, 422, "invalid_range"),
+        ({"format": "xml"}, 422, "invalid_input"),
+        ({"cursor": "x"}, 422, "invalid_input"),
+        ({"limit": "0"}, 422, "invalid_input"),
+        ({"limit": "many"}, 422, "invalid_input"),
+    ],
+)
+async def test_asked_wrongly(running, changed, status, code):
+    """A problem document that says what is wrong."""
+    found, body, headers = await get(running[1], "/v1/candles", **ASKED | changed)
+    content = json.loads(body)
+
+    assert (status, code, status) == (found, content["code"], content["status"])
+    assert headers["Content-Type"].startswith("application/problem+json")
+    assert content["detail"]

@@ -1,0 +1,179 @@
+"""The past, from storage first."""
+
+from __future__ import annotations
+
+import math
+
+import pyarrow as pa
+import pytest
+
+from chandlery.core.candle import CandleData
+from chandlery.core.errors import InvalidRange, UnsupportedRequest
+from chandlery.core.gaps import Gap, GapKind, Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import DAY, MINUTE, SECOND
+from chandlery.net.clock import system_clock
+from chandlery.service.historical.account import Account
+from chandlery.sim.faults import Fault, FaultKind
+from chandlery.storage.frame import open_times
+from chandlery.storage.series_ids import SeriesName
+from feeding import truth
+from repositories import entry
+from serving import MARKET, offline, service_of
+
+MINUTES = SeriesName("binance", "BTC/USDT", "candles:1m")
+BOOK = SeriesName("binance", "BTC/USDT", "book")
+MARK = 123.456
+
+
+@pytest.fixture
+async def service(sim, tmp_path):
+    """An open one."""
+    async with service_of(sim, tmp_path) as opened:
+        yield opened
+
+
+def last(count, interval=Interval.MINUTE_1, *, back=10):
+    """So many candles' span, which ended a while ago."""
+    end = interval.step(interval.floor(system_clock()), -back)
+    return Span(interval.step(end, -count), end)
+
+
+async def past(service, series, span, rows=1000):
+    """All rows as one table, the account, and the sizes of the pieces."""
+    account, tables = Account(), []
+    async for piece in service.historical.stream_historical_data(series, span, rows=rows):
+        account.add(piece)
+        tables.append(piece.table)
+    return pa.concat_tables(tables) if tables else None, account, [table.num_rows for table in tables]
+
+
+async def test_the_exchange_has_what_storage_lacks(service, sim):
+    """Every candle as the exchange has it; asked again, it comes from the cache and nobody is asked."""
+    span = last(2500)
+    table, account, sizes = await past(service, MINUTES, span)
+    expected = [each.close for each in truth(MARKET, "BTCUSDT", Interval.MINUTE_1, span)]
+
+    assert expected == table.column("close").to_pylist()
+    assert [1000, 1000, 500] == sizes
+    assert (2500, []) == (account.rows, account.gaps)
+    assert {"rest"} == {each.source for each in account.sources}
+    sim.log.clear()
+    again, account, _ = await past(service, MINUTES, span)
+    assert again.equals(table)
+    assert {"cache (rest)"} == {each.source for each in account.sources}
+    assert not [path for _, path, _ in sim.log if "klines" in path]
+
+
+async def test_what_was_collected_comes_from_the_database(service, sim):
+    """Before anybody else is asked; only the rest is fetched, and all of it is in order."""
+    span = last(100)
+    own = [CandleData(span.start + at * MINUTE, MARK, MARK, MARK, MARK, 1.0) for at in range(40, 60)]
+    await service.candles.save(MINUTES, own)
+    table, account, sizes = await past(service, MINUTES, span, rows=15)
+
+    opens = open_times(table).tolist()
+    assert [span.start + at * MINUTE for at in range(100)] == opens
+    assert [at in range(40, 60) for at in range(100)] == [each == MARK for each in table.column("close").to_pylist()]
+    assert ["rest", "database", "rest"] == [each.source for each in account.sources]
+    assert [40, 20, 40] == [each.rows for each in account.sources]
+    assert max(sizes) <= 15
+
+
+async def test_a_part_that_cannot_be_had_is_a_gap(tmp_path):
+    """The rest comes all the same, and what is missing is said."""
+    faults = [Fault(FaultKind.SERVER_ERROR, "klines.*startTime=1|/data/", times=10_000)]
+    async with offline(faults=faults) as sim, service_of(sim, tmp_path) as service:
+        from chandlery.testing import no_waiting
+
+        span = last(10)
+        own = [CandleData(span.start + at * MINUTE, MARK, MARK, MARK, MARK, 1.0) for at in range(5)]
+        await service.candles.save(MINUTES, own)
+        with no_waiting():
+            table, account, _ = await past(service, MINUTES, span)
+
+    assert 5 == table.num_rows
+    assert [GapKind.FETCH_FAILED] == [gap.kind for gap in account.gaps]
+    assert Span(span.start + 5 * MINUTE, span.end) == account.gaps[0].span
+
+
+async def test_only_closed_candles(service):
+    """The running one is none, and a range that ends later ends there."""
+    now = system_clock()
+    table, _, _ = await past(service, MINUTES, Span(now - 5 * MINUTE, now + DAY))
+
+    assert open_times(table)[-1] + MINUTE <= system_clock()
+
+
+@pytest.mark.parametrize("span", [Span(10, 10), Span(20, 10), Span(2**51, 2**52)])
+async def test_what_is_no_range_is_refused(service, span):
+    """With an error that says what it was."""
+    with pytest.raises(InvalidRange):
+        await past(service, MINUTES, span)
+
+
+async def test_order_books_and_their_gaps(service):
+    """Page after page, a row a level; each gap once."""
+    entries = [entry(at * SECOND) for at in range(1, 8)]
+    for each in entries:
+        await service.storage.store_raw_data("BTC/USDT", each.data, exchange="binance", timestamp=each.timestamp)
+    gap = Gap(3 * SECOND, 5 * SECOND, GapKind.NOT_COLLECTED, "x")
+    await service.gaps.record(BOOK, gap)
+    pieces = [
+        piece
+        async for piece in service.historical.stream_historical_data(
+            BOOK, Span(2 * SECOND, 7 * SECOND), rows=5, snapshots=2
+        )
+    ]
+
+    assert 5 * 3 == sum(piece.table.num_rows for piece in pieces)
+    assert [gap] == [each for piece in pieces for each in piece.gaps]
+    assert max(piece.table.num_rows for piece in pieces) == 2 * 3
+
+
+async def test_funding(service):
+    """Of a perpetual; of spot there is none, and that is said."""
+    end = Interval.DAY_1.floor(system_clock())
+    series = SeriesName("binance", "BTC/USDT:USDT", "funding")
+    pieces = [piece async for piece in service.historical.stream_funding(series, Span(end - 3 * DAY, end), rows=4)]
+
+    assert [4, 4, 1] == [piece.table.num_rows for piece in pieces]
+    assert not any(math.isnan(each) for piece in pieces for each in piece.table.column("funding_rate").to_pylist())
+    with pytest.raises(UnsupportedRequest):
+        _ = [
+            piece
+            async for piece in service.historical.stream_funding(
+                SeriesName("binance", "BTC/USDT", "funding"), Span(end - DAY, end), rows=4
+            )
+        ]
+
+
+async def test_the_latest(service):
+    """What is live, else what was kept, else what the exchange has; of a book that nobody collects, nothing."""
+    current = service.historical.get_most_current_data
+    fetched = await current(MINUTES)
+    assert fetched["closed"]
+    assert Interval.MINUTE_1.floor(system_clock()) // 1000 - fetched["timestamp"] <= 120_000
+    kept = CandleData(Interval.MINUTE_1.floor(system_clock()), MARK, MARK, MARK, MARK, 1.0, closed=False)
+    await service.candles.save(MINUTES, [kept])
+    assert MARK == (await current(MINUTES))["close"]
+    assert None is await current(BOOK)
+    await service.storage.store_raw_data("BTC/USDT", entry(SECOND).data, exchange="binance", timestamp=SECOND)
+    assert [(100.0, 1.0), (99.5, 2.0)] == (await current(BOOK))["bids"]
+    await service.collection.add_coin("BTC/USDT", "binance", ["book"])
+    assert 25 == len((await current(BOOK))["bids"])
+
+
+async def test_a_client_without_a_cache_is_asked_once(sim, tmp_path):
+    """What it fetched is kept in the database on the way."""
+    async with service_of(sim, tmp_path) as service:
+        client = service.connector.get_client("binance")
+        client._settings = client._settings.model_copy(
+            update={"storage": client._settings.storage.model_copy(update={"use_cache": False})}
+        )
+        span = last(50)
+        first, _, _ = await past(service, MINUTES, span)
+        again, account, _ = await past(service, MINUTES, span)
+
+    assert ["database"] == [each.source for each in account.sources]
+    assert first.column("close").equals(again.column("close"))

@@ -1,0 +1,69 @@
+"""All doors together."""
+
+from __future__ import annotations
+
+import re
+
+from chandlery.core.errors import StorageFull
+
+
+async def test_health(running):
+    """It is alive; it is ready as long as the database takes what is collected."""
+    service, session = running
+    for path in ("/healthz", "/readyz"):
+        async with session.get(path) as answer:
+            assert (200, {"status": "ok"}) == (answer.status, await answer.json())
+    service.database._failure = StorageFull("no room")
+    async with session.get("/readyz") as answer:
+        content = await answer.json()
+    assert (503, "no room") == (answer.status, content["detail"])
+
+
+async def test_metrics(running):
+    """What passes the doors, how the streams are doing, and no name that a caller makes up."""
+    service, session = running
+    await service.collection.add_coin("BTC/USDT", "binance", ["book", "candles:1s"])
+    async with session.get("/v1/coins"), session.get("/nowhere/at/all"):
+        pass
+    async with session.get("/metrics") as answer:
+        text = await answer.text()
+
+    assert 'chandlery_request_seconds_count{method="GET",path="/v1/coins",status="200"} 1.0' in text
+    assert "/nowhere" not in text
+    labels = 'channel="candles:1s",exchange="binance",symbol="BTC/USDT"'
+    assert f"chandlery_stream_running{{{labels}}} 1.0" in text
+    assert re.search(r"chandlery_http_requests_total \d", text)
+
+
+async def test_the_catalogue(running):
+    """The capability matrix, and one row of it."""
+    _, session = running
+    async with session.get("/v1/exchanges") as answer:
+        found = (await answer.json())["exchanges"]
+    async with session.get("/v1/exchanges/binance_spot") as answer:
+        one = await answer.json()
+
+    assert one in found
+    assert len(found) >= 29
+    async with session.get("/v1/exchanges/nowhere") as answer:
+        assert 404 == answer.status
+
+
+async def test_every_operation_is_described(running):
+    """With an example of what it takes, and without a token only what needs none."""
+    async with running[1].get("/openapi.json") as answer:
+        document = await answer.json()
+    public = {path for path, item in document["paths"].items() for each in item.values() if "security" not in each}
+
+    assert {"/healthz", "/readyz", "/metrics", "/token", "/revoke"} | {
+        path for path in document["paths"] if path.startswith("/.well-known/")
+    } == public
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            assert operation.get("summary"), path
+            for parameter in operation.get("parameters", ()):
+                schema = parameter["schema"]
+                told = (
+                    "examples" in schema or "default" in schema or not parameter["required"] or "examples" in parameter
+                )
+                assert told or parameter["in"] == "path", (path, parameter["name"])

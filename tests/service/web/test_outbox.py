@@ -1,0 +1,145 @@
+"""What waits for clients."""
+
+from __future__ import annotations
+
+import asyncio
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chandlery.service.metrics import Metrics
+from chandlery.service.web.outbox import HIGH_WATER, MOST_BYTES, Outbox, Pump
+
+LARGE = b"x" * (HIGH_WATER + 1)
+
+
+class Socket:
+    """Takes what is written, or does not; ``unsent`` is what it says that it has not taken."""
+
+    def __init__(self):
+        self.is_open = True
+        self.unsent = 0
+        self.written = []
+
+    def write_frames(self, frames):
+        """Remember them."""
+        self.written.append(frames)
+
+
+def made(grace_s=0.2):
+    """A socket, its outbox, what was told of slowness, and the counters."""
+    socket, slow, metrics = Socket(), [], Metrics()
+    pump = Pump(0.001, metrics)
+    return socket, Outbox(socket, pump, grace_s=grace_s, on_slow=lambda: slow.append(1), metrics=metrics), slow, metrics
+
+
+async def settle(socket, count=1):
+    """Until something was written so often."""
+    async with asyncio.timeout(5):
+        while len(socket.written) < count:
+            await asyncio.sleep(0.001)
+
+
+ITEMS = st.lists(st.tuples(st.sampled_from("abk"), st.binary(min_size=1, max_size=3)), max_size=30)
+
+
+@given(ITEMS)
+async def test_in_order_all_that_is_put_and_the_last_of_what_is_replaced(items):
+    """In one go."""
+    socket, outbox, _, metrics = made()
+    puts, latest = [], {}
+    for name, frame in items:
+        if name == "k":
+            outbox.put(b"P" + frame)
+            puts.append(b"P" + frame)
+        else:
+            outbox.replace(name, b"R" + frame)
+            latest[name] = b"R" + frame
+    replaced = sum(name != "k" for name, _ in items) - len(latest)
+    assert len(puts) + len(latest) == len(outbox)
+    outbox.flush(0.0)
+    sent = b"".join(socket.written)
+
+    assert sorted(sent) == sorted(b"".join([*puts, *latest.values()]))
+    assert len(socket.written) == bool(items)
+    assert replaced == metrics.dropped._value.get()
+    positions = [sent.find(each) for each in puts]
+    assert all(at >= 0 for at in positions)
+
+
+async def test_the_pump_writes_after_a_while():
+    """What came meanwhile in one go; then it rests."""
+    socket, outbox, _, metrics = made()
+    outbox.put(b"a")
+    outbox.put(b"b")
+    assert [] == socket.written
+    await settle(socket)
+
+    assert [b"ab"] == socket.written
+    assert 2 == metrics.messages_sent._value.get()
+
+
+async def test_a_slow_client_holds_up_nothing_and_is_told_of_the_latest():
+    """While it takes nothing, books are replaced; when it takes again, it gets all that must not be dropped."""
+    socket, outbox, slow, _ = made(grace_s=60)
+    socket.unsent = HIGH_WATER + 1
+    outbox.put(b"closed")
+    for number in range(100):
+        outbox.replace("book", b"%d" % number)
+    await asyncio.sleep(0.1)
+    assert [] == socket.written
+    socket.unsent = 0
+    await settle(socket)
+
+    assert [b"closed99"] == socket.written
+    assert [] == slow
+
+
+async def test_too_slow_for_closed_candles():
+    """After the grace time, once; books alone never are too much."""
+    socket, outbox, slow, metrics = made(grace_s=0.1)
+    socket.unsent = HIGH_WATER + 1
+    outbox.replace("book", b"1")
+    await asyncio.sleep(0.3)
+    assert [] == slow
+    outbox.put(b"closed")
+    async with asyncio.timeout(5):
+        while not slow:
+            await asyncio.sleep(0.01)
+    outbox.put(b"more")
+    await asyncio.sleep(0.1)
+
+    assert [1] == slow
+    assert 1 == metrics.slow_clients._value.get()
+    assert [] == socket.written
+
+
+async def test_the_memory_of_a_client_is_bounded():
+    """More than that may not wait, however short the time."""
+    socket, outbox, slow, _ = made(grace_s=60)
+    socket.unsent = HIGH_WATER + 1
+    for _ in range(MOST_BYTES // len(LARGE) + 1):
+        outbox.put(LARGE)
+
+    assert [1] == slow
+    assert 0 == len(outbox)
+
+
+async def test_who_sends_much_waits_for_room():
+    """Until the client has taken it; at once when it is gone."""
+    socket, outbox, _, _ = made(grace_s=60)
+    await outbox.room()
+    socket.unsent = HIGH_WATER + 1
+    outbox.put(b"a")
+    waiting = asyncio.create_task(outbox.room())
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    socket.unsent = 0
+    await asyncio.wait_for(waiting, 5)
+    socket.unsent = HIGH_WATER + 1
+    waiting = asyncio.create_task(outbox.room())
+    await asyncio.sleep(0.01)
+    socket.is_open = False
+    await asyncio.wait_for(waiting, 5)
+    outbox.put(b"late")
+    assert 0 == len(outbox)
