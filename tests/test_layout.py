@@ -17,6 +17,7 @@ TESTS = sorted(path.relative_to(PROJECT).as_posix() for path in (PROJECT / "test
 # Modules whose tests stand in a file of another name, below tests/.
 TESTED_IN: dict[str, str] = {
     "__init__.py": "test_public_names.py",
+    "service/__init__.py": "test_public_names.py",
     # Parts of the manager, which have no behaviour but through it.
     "history/assemble.py": "history/test_manager.py",
     "history/async_manager.py": "history/test_manager.py",

@@ -7,10 +7,12 @@ import importlib
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import chandlery
+import chandlery.service
 
 # The names that the five systems' own documents give.
 FIVE_SYSTEMS = set(
@@ -46,10 +48,20 @@ def test_every_name_of_the_five_systems_is_documented(documented):
 
 
 def test_what_is_public_is_what_is_documented_as_present(documented):
-    """``chandlery.__all__`` and the names page list the same names."""
+    """``chandlery.__all__``, that of the service, and the names page list the same names."""
     present = {name for name, (_, since) in documented.items() if since != "planned"}
 
-    assert present == set(chandlery.__all__)
+    assert present == {*chandlery.__all__, *chandlery.service.__all__}
+    assert not set(chandlery.__all__) & set(chandlery.service.__all__)
+
+
+@pytest.mark.parametrize("name", chandlery.service.__all__)
+def test_name_of_the_service_imports_from_where_it_is_said_to_live(documented, name):
+    """``chandlery.service.X`` is the same object as the one in the module that the names page gives."""
+    module, _ = documented[name]
+
+    assert getattr(importlib.import_module(module), name) is getattr(chandlery.service, name)
+    assert name in dir(chandlery.service)
 
 
 @pytest.mark.parametrize("name", chandlery.__all__)
@@ -61,17 +73,18 @@ def test_name_imports_from_where_it_is_said_to_live(documented, name):
     assert getattr(home, chandlery._OWN_NAME.get(name, name)) is getattr(chandlery, name)
 
 
-def test_type_checkers_see_the_same_names(project):
+@pytest.mark.parametrize("package", [chandlery, chandlery.service])
+def test_type_checkers_see_the_same_names(package):
     """The imports for type checkers are those that happen at run time."""
-    tree = ast.parse((project / "src/chandlery/__init__.py").read_text())
+    tree = ast.parse(Path(package.__file__).read_text())
     seen = {}
     for statement in (node for node in tree.body if isinstance(node, ast.If)):
         for node in ast.walk(statement):
             if isinstance(node, ast.ImportFrom):
                 seen |= {alias.asname or alias.name: node.module for alias in node.names}
 
-    assert seen == chandlery._HOME
-    assert sorted(seen) == sorted(chandlery.__all__)
+    assert seen == package._HOME
+    assert sorted(seen) == sorted(package.__all__)
 
 
 def test_star_import_dir_and_unknown_names():
