@@ -41,6 +41,8 @@ TESTED_IN: dict[str, str] = {
     # What the endpoints of authentication need and answer.
     "service/auth/guard.py": "service/auth/test_endpoints.py",
     "service/auth/schemas.py": "service/auth/test_endpoints.py",
+    # What the tools take and answer.
+    "service/mcp/schemas.py": "service/mcp/test_tools.py",
     "service/auth/wiring.py": "service/auth/test_validator.py",
     # Parts of collecting, which have no behaviour but through the manager.
     "service/collection/availability.py": "service/collection/test_service.py",

@@ -15,6 +15,7 @@ from chandlery.cli.cache import commands as cache_commands
 from chandlery.cli.db import commands as db_commands
 from chandlery.cli.exchanges import exchanges
 from chandlery.cli.fetch import fetch
+from chandlery.cli.mcp import mcp
 from chandlery.cli.serve import serve
 from chandlery.cli.sim import sim
 from chandlery.core.errors import ChandleryError, IncompleteData, InvalidInput
@@ -48,6 +49,7 @@ app.add_typer(db_commands, name="db")
 app.add_typer(auth_commands, name="auth")
 app.command()(serve)
 app.command()(sim)
+app.command()(mcp)
 app.command()(exchanges)
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from chandlery.service.historical.current import CurrentDataFetcher
     from chandlery.service.historical.fetcher import HistoricalFetcher
     from chandlery.service.historical.interfaces import IHistoricalDataManager
+    from chandlery.service.mcp.service import MCPRouter
     from chandlery.service.settings import ServiceSettings
     from chandlery.service.web.history import StreamingHandler
     from chandlery.storage.interfaces import IDatabaseConnection, IRawDataRepository, IStorageManager
@@ -37,6 +38,7 @@ __all__ = [
     "IHistoricalDataManager",
     "IRawDataRepository",
     "IStorageManager",
+    "MCPRouter",
     "RawOrderBookEntry",
     "RealTimeProcessor",
     "Service",
@@ -58,6 +60,7 @@ _MODULES = {
     "service.historical.current": ("CurrentDataFetcher",),
     "service.historical.fetcher": ("HistoricalFetcher",),
     "service.historical.interfaces": ("IHistoricalDataManager",),
+    "service.mcp.service": ("MCPRouter",),
     "service.settings": ("ServiceSettings",),
     "service.web.history": ("StreamingHandler",),
     "storage.interfaces": ("IDatabaseConnection", "IRawDataRepository", "IStorageManager"),

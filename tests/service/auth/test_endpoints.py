@@ -131,6 +131,8 @@ async def test_metadata_lead_to_tokens(app):
         assert (f"{url}{path}", [url]) == (resource["resource"], resource["authorization_servers"])
     _, server, _ = await get(session, "/.well-known/oauth-authorization-server")
     assert (url, f"{url}/token") == (server["issuer"], server["token_endpoint"])
+    status, content, _ = await get(session, server["authorization_endpoint"].removeprefix(url))
+    assert (400, "unsupported_response_type") == (status, content["error"])
     _, found, _ = await get(session, server["jwks_uri"].removeprefix(url))
     assert 2 == len(found["keys"])
     client, secret = await module.create_client("bot", ["read"])

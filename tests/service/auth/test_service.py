@@ -43,14 +43,20 @@ async def test_a_user_logs_in(module):
 
 
 async def test_a_part_of_the_scopes_may_be_asked_for(module):
-    """No more than there is, and only for this service."""
+    """Of more, what there is of it; nothing that there is not, and only for this service."""
     client, secret = await module.create_client("bot", ["read", "collect"])
     narrow = await module.login("client", client.id, secret, scope="read", resource=f"{ISSUER}/mcp")
 
     assert ("read",) == narrow.scopes
     assert f"{ISSUER}/mcp" == jwt.decode(narrow.text, options={"verify_signature": False})["aud"]
-    with pytest.raises(InvalidInput, match="invalid_scope: admin"):
-        await module.login("client", client.id, secret, scope="read admin")
+    wide = await module.login("client", client.id, secret, scope="admin read collect")
+    assert (("read", "collect"), "read collect") == (
+        wide.scopes,
+        jwt.decode(wide.text, options={"verify_signature": False})["scope"],
+    )
+    for wrong in ("admin", "read everything"):
+        with pytest.raises(InvalidInput, match=f"invalid_scope: {wrong.split()[-1]}"):
+            await module.login("client", client.id, secret, scope=wrong)
     with pytest.raises(InvalidInput, match="invalid_target"):
         await module.login("client", client.id, secret, resource="http://elsewhere")
 

@@ -75,12 +75,19 @@ async def revoke(module: Accounts, token: Annotated[str, Form()]) -> None:
     await module.revoke_token(subject)
 
 
+@routes.get("/authorize", include_in_schema=False)
+async def authorize() -> Response:
+    """What clients are told that would send somebody's browser here."""
+    return _refused(400, "unsupported_response_type", "nobody logs in by browser here; tokens are had at /token")
+
+
 @routes.get("/.well-known/oauth-authorization-server")
 async def server_metadata(module: Accounts) -> ServerMetadata:
     """Where tokens are had (RFC 8414)."""
     base = module.validator.issuer
     return ServerMetadata(
         issuer=base,
+        authorization_endpoint=f"{base}/authorize",
         token_endpoint=f"{base}/token",
         jwks_uri=f"{base}/.well-known/jwks.json",
         revocation_endpoint=f"{base}/revoke",

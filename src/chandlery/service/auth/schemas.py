@@ -39,6 +39,7 @@ class ServerMetadata(BaseModel):
     """RFC 8414."""
 
     issuer: str
+    authorization_endpoint: str = Field(description="Refuses: no grant here needs it, but there are clients that do.")
     token_endpoint: str
     jwks_uri: str
     revocation_endpoint: str

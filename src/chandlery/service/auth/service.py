@@ -147,12 +147,12 @@ class AuthenticationModuleImpl(IAuthenticationModule):
         self, kind: str, name: str, secret: str, *, scope: str = "", resource: str | None = None, address: str = ""
     ) -> Token:
         """
-        A token for a client by its id, or a user by the name, with all that they may or the part that is asked for.
+        A token for a client by its id, or a user by the name, with all that they may or what of it is asked for.
 
         Raises:
             TooManyLogins: Too many have failed; says when to try again.
             LoginFailed: Name and secret do not belong together.
-            InvalidInput: A scope that they have not, or a ``resource`` that this service is not.
+            InvalidInput: No scope that they have, one that there is not, or a ``resource`` that this service is not.
         """
         self._failed.check(f"{kind} {name}", address)
         found = await (self._accounts.find(name) if kind == "client" else self._accounts.find_user(name))
@@ -169,8 +169,11 @@ class AuthenticationModuleImpl(IAuthenticationModule):
         if resource is not None and resource.rstrip("/") not in audiences:
             raise InvalidInput(f"invalid_target: {resource!r} is not this service; it is {', '.join(audiences)}")
         asked = tuple(dict.fromkeys(scope.split())) or principal.scopes
-        if more := set(asked) - set(principal.scopes):
-            raise InvalidInput(f"invalid_scope: {' '.join(sorted(more))}; there may be {' '.join(principal.scopes)}")
+        # Clients ask for all scopes that the metadata name; as RFC 6749 (3.3) allows, they get those that they have.
+        given = tuple(each for each in asked if each in principal.scopes)
+        if not given or not set(asked) <= SCOPES.keys():
+            more = " ".join(sorted(set(asked) - set(principal.scopes)))
+            raise InvalidInput(f"invalid_scope: {more}; there may be {' '.join(principal.scopes)}")
         kid, key = await self.keys.signing()
         now = self._clock()
         content = {
@@ -181,10 +184,10 @@ class AuthenticationModuleImpl(IAuthenticationModule):
             "iat": now // SECOND,
             "exp": (now + TOKEN_LIFETIME) // SECOND,
             "jti": self._ids() + self._ids(),
-            "scope": " ".join(asked),
+            "scope": " ".join(given),
         }
         text = jwt.encode(content, key, ALGORITHM, headers={"typ": TOKEN_TYPE, "kid": kid})
-        return Token(text, asked, TOKEN_LIFETIME)
+        return Token(text, given, TOKEN_LIFETIME)
 
     async def _create(self, kind: str, identifier: str, name: str, secret: str, scopes: Sequence[str]) -> Principal:
         if not name.strip():

@@ -79,6 +79,15 @@ class IDataCollectionManager(ABC):
         """
 
     @abstractmethod
+    def named(self, series: SeriesName) -> SeriesName:
+        """
+        A series in the one spelling under which it is kept.
+
+        Raises:
+            InvalidInput: No such exchange, symbol or channel.
+        """
+
+    @abstractmethod
     async def stream_realtime_data(self, series: SeriesName, subscriber: Subscriber) -> None:
         """
         Tell a subscriber of a series from now on; it is collected from now on where it is not yet.

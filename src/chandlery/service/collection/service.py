@@ -127,12 +127,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
             raise
 
     def named(self, series: SeriesName) -> SeriesName:
-        """
-        A series in the one spelling under which it is kept.
-
-        Raises:
-            InvalidInput: No such exchange, symbol or channel.
-        """
+        """As the exchange's client spells it."""
         _require_channel(series.channel)
         return SeriesName(*self._checker.named(series.symbol, series.exchange), series.channel)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import chandlery
@@ -14,8 +15,10 @@ from chandlery.service import errors
 from chandlery.service.app import Service
 from chandlery.service.auth.endpoints import RESOURCE_METADATA
 from chandlery.service.auth.endpoints import routes as auth_routes
+from chandlery.service.auth.wiring import MCP_PATH
 from chandlery.service.collection.endpoints import routes as collection_routes
 from chandlery.service.historical.endpoints import routes as historical_routes
+from chandlery.service.mcp.service import MCPRouter
 from chandlery.service.metrics import Metrics
 from chandlery.service.web.catalogue import routes as catalogue_routes
 from chandlery.service.web.compression import Compression
@@ -29,31 +32,52 @@ _DESCRIPTION = "Candles, funding rates and order books of crypto exchanges, past
 def application(service: Service) -> FastAPI:
     """The doors of a service, which is opened when the application starts and closed when it stops."""
     metrics = Metrics()
+    open_to_all = service.settings.no_auth
+    mcp = MCPRouter(
+        service.collection,
+        service.historical,
+        service.authentication,
+        service.clock,
+        url=service.url,
+        open_to_all=open_to_all,
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(service)
             metrics.service = service
+            await stack.enter_async_context(mcp.running())
             yield
 
     app = FastAPI(title="chandlery", version=chandlery.__version__, description=_DESCRIPTION, lifespan=lifespan)
     app.state.accounts = service.accounts
     app.state.authentication = service.authentication
-    app.state.open_to_all = service.settings.no_auth
+    app.state.open_to_all = open_to_all
     app.state.collection = service.collection
     app.state.historical = service.historical
     app.state.database = service.database
     app.state.clock = service.clock
     app.state.metrics = metrics
+    app.state.before_stop = mcp.app.end_streams
     app.state.slow_client_s = service.settings.slow_client_s
     app.state.pump = Pump(service.settings.coalesce_ms / 1000, metrics)
     errors.install(app, f"{service.url}{RESOURCE_METADATA}")
     for routes in (auth_routes, health_routes, catalogue_routes, collection_routes, historical_routes, socket_routes):
         app.include_router(routes)
+    # Last, and a route, not a mount: that would answer for all paths that there are not, or redirect this one.
+    app.router.routes.append(_Named(MCP_PATH, mcp.app, include_in_schema=False))
     app.add_middleware(Compression)
     app.add_middleware(Timed, metrics=metrics)
     return app
+
+
+class _Named(Route):
+    """A route that says which it is, as FastAPI's own do."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, found = super().matches(scope)
+        return match, {**found, "route": self}
 
 
 class Timed:

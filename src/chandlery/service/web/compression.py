@@ -13,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 SMALLEST = 1_000
 """Smaller ones are not worth it."""
 _WORTH_IT = ("application/json", "application/problem+json", "text/")
+_EVENTS = "text/event-stream"
+"""Each is a few bytes and wanted at once, and so is the head, after which nothing may come for long."""
 _GZIP_LEVEL = 1
 _WITH_GZIP_HEAD = 31
 
@@ -73,7 +75,10 @@ class _Smaller:
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._start = message
+            if Headers(raw=message["headers"]).get("Content-Type", "").startswith(_EVENTS):
+                await self._send(message)
+            else:
+                self._start = message
             return
         if message["type"] != "http.response.body":
             await self._send(message)

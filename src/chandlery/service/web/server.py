@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import uvicorn
@@ -38,6 +38,19 @@ def listening(host: str, port: int) -> socket.socket:
     return bound
 
 
+class _Server(uvicorn.Server):
+    """Has the application end what would never end by itself, before it waits for what is in flight."""
+
+    def __init__(self, config: uvicorn.Config, before_stop: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._before_stop = before_stop
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop."""
+        self._before_stop()
+        await super().shutdown(sockets)
+
+
 def server_of(app: FastAPI) -> uvicorn.Server:
     """uvicorn, as this application needs it."""
     config = uvicorn.Config(
@@ -54,7 +67,7 @@ def server_of(app: FastAPI) -> uvicorn.Server:
         server_header=False,
         proxy_headers=False,
     )
-    return uvicorn.Server(config)
+    return _Server(config, getattr(app.state, "before_stop", lambda: None))
 
 
 @asynccontextmanager
@@ -64,20 +77,27 @@ async def serving(app: FastAPI, bound: socket.socket) -> AsyncIterator[uvicorn.S
 
     Raises what the application raises when it starts.
     """
-    # Not uvicorn's own way, which makes a mistake at the start an exit of the process.
+    server = server_of(app)
+    task = asyncio.create_task(_run(app, server, bound), name="chandlery server")
+    try:
+        async with asyncio.timeout(_START_TIMEOUT_S):
+            while not server.started:  # uvicorn sets a flag and nothing else
+                if task.done():
+                    await task
+                await asyncio.sleep(0.01)
+    except BaseException:
+        task.cancel()
+        await asyncio.wait({task})
+        raise
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        await task
+
+
+async def _run(app: FastAPI, server: uvicorn.Server, bound: socket.socket) -> None:
+    """All in one task, as what the application opens may want."""
+    # Not uvicorn's own lifespan, which makes a mistake at the start an exit of the process.
     async with app.router.lifespan_context(app):
-        server = server_of(app)
-        task = asyncio.create_task(server._serve(sockets=[bound]), name="chandlery server")  # noqa: SLF001  # its public form takes the process's signals, which are not ours to take
-        try:
-            async with asyncio.timeout(_START_TIMEOUT_S):
-                while not server.started:  # noqa: ASYNC110  # uvicorn sets a flag and nothing else
-                    await asyncio.sleep(0.01)
-        except BaseException:
-            task.cancel()
-            await asyncio.wait({task})
-            raise
-        try:
-            yield server
-        finally:
-            server.should_exit = True
-            await task
+        await server._serve(sockets=[bound])  # noqa: SLF001  # its public form takes the process's signals, which are not ours to take

@@ -1,0 +1,64 @@
+"""``chandlery mcp``: the tools for language models, over stdin and stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import typer
+
+from chandlery.cli import arguments
+from chandlery.cli.db import DATA_DIR, data_folder
+from chandlery.core.errors import InvalidInput, MissingDependency
+
+_SEED = 7
+_TICK_S = 0.1
+_URL = "http://localhost"
+
+
+def mcp(
+    *,
+    data_dir: Path | None = DATA_DIR,
+    offline: bool = typer.Option(False, "--offline", help="Ask a made-up exchange in this process, and no other."),
+    exchange_endpoints: str | None = typer.Option(None, "--exchange-endpoints", metavar="JSON", help="Other base URLs by exchange id.", show_default=False),
+) -> None:  # fmt: skip
+    """
+    Speak the Model Context Protocol on stdin and stdout, for the program that starts this.
+
+    Whoever starts it may do everything. It ends with its stdin.
+    """
+    endpoints = arguments.endpoints(exchange_endpoints)
+    if offline and endpoints:
+        raise InvalidInput("--offline or --exchange-endpoints, not both")
+    with contextlib.suppress(asyncio.CancelledError):  # SIGTERM
+        asyncio.run(_serve(data_folder(data_dir), endpoints, offline=offline))
+
+
+async def _serve(data_dir: Path, endpoints: dict[str, dict[str, str]], *, offline: bool) -> None:
+    try:
+        from chandlery.service.app import Service  # noqa: PLC0415  # needs an extra
+        from chandlery.service.mcp.service import MCPRouter  # noqa: PLC0415  # the same
+        from chandlery.service.settings import ServiceSettings  # noqa: PLC0415  # the same
+    except ImportError as error:
+        raise MissingDependency("this needs the service's extra: pip install 'chandlery[server]'") from error
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101  # this runs in one
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    settings = ServiceSettings(data_dir=data_dir, host="127.0.0.1", no_auth=True)
+    async with AsyncExitStack() as stack:
+        if offline or (settings.offline and not endpoints):
+            endpoints = await _offline(stack)
+        service = await stack.enter_async_context(Service(settings, _URL, endpoints=endpoints or None))
+        parts = (service.collection, service.historical, service.authentication, service.clock)
+        await MCPRouter(*parts, url=_URL).run_stdio()
+
+
+async def _offline(stack: AsyncExitStack) -> dict[str, dict[str, str]]:
+    from chandlery.sim.market import SyntheticMarket  # noqa: PLC0415  # loads numpy
+    from chandlery.sim.server import SimServer  # noqa: PLC0415  # loads aiohttp
+
+    sim = await stack.enter_async_context(SimServer(SyntheticMarket(_SEED), tick_s=_TICK_S))
+    return sim.endpoints

@@ -1,0 +1,1 @@
+"""The door for language models: the Model Context Protocol."""

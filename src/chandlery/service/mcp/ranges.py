@@ -1,0 +1,184 @@
+"""Ranges of candles: what was asked for, summed up, and page by page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+from urllib.parse import quote
+
+import pyarrow as pa
+from msgspec import Struct
+
+from chandlery.core.errors import InvalidRange
+from chandlery.core.gaps import Gap, Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import Clock, Micros, iso
+from chandlery.service.collection.interfaces import IDataCollectionManager
+from chandlery.service.historical.account import Account
+from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece, Source
+from chandlery.service.historical.pages import cursor_of
+from chandlery.service.historical.schemas import GapSpan, SourceSpan
+from chandlery.service.mcp.budget import clipped
+from chandlery.service.moments import series_of, span_of
+from chandlery.storage.frame import open_times
+from chandlery.storage.series_ids import SeriesName
+
+SCHEME = "chandlery"
+MOST_CANDLES = 5_000_000
+"""How many a range may have, so that a call ends in time."""
+_PIECE_ROWS = 20_000
+_MOST_NAMED = 10
+"""How many sources and gaps an answer names one by one."""
+
+Progress: TypeAlias = Callable[[float, float, str], Awaitable[None]]
+"""Told how much of how much is done."""
+PageRow: TypeAlias = tuple[str, float, float, float, float, float]
+
+
+class Sums(Protocol):
+    """Whatever takes candles in."""
+
+    def add(self, table: pa.Table) -> None:
+        """Take them."""
+
+
+class Asked(Struct, frozen=True):
+    """A range of closed candles; it starts with the first and ends with the last one."""
+
+    series: SeriesName
+    interval: Interval
+    span: Span
+
+    @property
+    def uri(self) -> str:
+        """The resource that it can be read as."""
+        parts = (
+            self.series.exchange,
+            self.series.symbol,
+            self.interval.value,
+            iso(self.span.start),
+            iso(self.span.end),
+        )
+        return f"{SCHEME}://candles/" + "/".join(quote(part, safe=":") for part in parts)
+
+    @property
+    def count(self) -> int:
+        """How many candles it has where none is missing."""
+        return self.interval.count(self.span.start, self.span.end)
+
+
+class Page(Struct):
+    """Candles that follow each other, and where the next page begins."""
+
+    at: Micros
+    end: Micros
+    rows: list[PageRow]
+    times: list[Micros]
+    sources: list[Source]
+    gaps: list[Gap]
+
+    def first(self, count: int) -> Page:
+        """The part of it with at most so many rows."""
+        if count >= len(self.rows):
+            return self
+        end = self.times[count]
+        times = self.times[:count]
+        sources = [
+            Source(each.source, each.start, min(each.end, end), sum(each.start <= time < each.end for time in times))
+            for each in self.sources
+            if each.start < end
+        ]
+        return Page(self.at, end, self.rows[:count], times, sources, [gap for gap in self.gaps if gap.start < end])
+
+    def next(self, asked: Asked) -> str | None:
+        """The cursor of what follows; ``None`` where nothing does."""
+        return cursor_of(self.end) if self.end < asked.span.end else None
+
+
+class CandleRanges:
+    """Reads ranges, which are fetched and kept where they were not yet."""
+
+    def __init__(self, collection: IDataCollectionManager, historical: IHistoricalDataManager, clock: Clock) -> None:
+        self._collection = collection
+        self._historical = historical
+        self._clock = clock
+
+    def asked(self, exchange: str, symbol: str, interval: str, start: str | int, end: str | int | None) -> Asked:
+        """
+        The range that is meant.
+
+        Raises:
+            InvalidInput: No such exchange, symbol or interval; not a range, none that has candles yet, or too long a one.
+        """
+        now = self._clock()
+        span = span_of(start, end, now)
+        series = self._collection.named(series_of(exchange, symbol, "candles", interval))
+        length = Interval(interval)
+        closed = Span(length.ceil(span.start), min(length.ceil(span.end), length.floor(now)))
+        if not closed:
+            raise InvalidRange(f"no candle of {interval} that opens in {span} has closed by now, {iso(now)}")
+        asked = Asked(series, length, closed)
+        if asked.count > MOST_CANDLES:
+            raise InvalidRange(
+                f"the range has {asked.count:,} candles of {interval}, more than {MOST_CANDLES:,}; take a shorter range or a longer interval"
+            )
+        return asked
+
+    async def sum_up(self, asked: Asked, sums: Sums, progress: Progress, rows: int = 0) -> tuple[Account, Page]:
+        """Have ``sums`` take all candles; what is to be said of them, and a page of the first ``rows`` of them."""
+        account = Account()
+        kept: list[pa.Table] = []
+        await progress(0, asked.count, f"reading {asked.count:,} candles")
+        async for piece in self._pieces(asked, asked.span.start, _PIECE_ROWS):
+            room = rows + 1 - sum(table.num_rows for table in kept)
+            account.add(piece)
+            sums.add(piece.table)
+            if room > 0:
+                kept.append(piece.table.slice(0, room))
+            if piece.table.num_rows:
+                passed = asked.interval.count(asked.span.start, int(open_times(piece.table)[-1]) + 1)
+                await progress(passed, asked.count, f"{account.rows:,} candles")
+        return account, _page(asked, asked.span.start, kept, account).first(rows)
+
+    async def page(self, asked: Asked, at: Micros, rows: int) -> Page:
+        """The first ``rows`` candles from ``at`` on; no more is read than that takes."""
+        account = Account()
+        kept: list[pa.Table] = []
+        async for piece in self._pieces(asked, at, rows + 1):
+            account.add(piece)
+            kept.append(piece.table)
+            if account.rows > rows:
+                break
+        return _page(asked, at, kept, account).first(rows)
+
+    def _pieces(self, asked: Asked, at: Micros, rows: int) -> AsyncIterator[Piece]:
+        return self._historical.stream_historical_data(asked.series, Span(at, asked.span.end), rows=rows)
+
+
+def _page(asked: Asked, at: Micros, tables: list[pa.Table], account: Account) -> Page:
+    rows: list[PageRow] = []
+    times: list[Micros] = []
+    for table in tables:
+        opened = [int(each) for each in open_times(table)]
+        times += opened
+        columns = (table.column(name).to_pylist() for name in ("open", "high", "low", "close", "volume"))
+        rows += zip((iso(each) for each in opened), *columns, strict=True)
+    return Page(at, asked.span.end, rows, times, account.sources, account.gaps)
+
+
+def told(sources: Sequence[Source], gaps: Sequence[Gap]) -> dict[str, Any]:
+    """The fields that say where an answer comes from and what is missing in it."""
+    return {
+        "sources": [SourceSpan(**each.plain()) for each in sources[:_MOST_NAMED]],
+        "sources_left_out": max(len(sources) - _MOST_NAMED, 0),
+        **told_gaps(gaps),
+    }
+
+
+def told_gaps(gaps: Sequence[Gap]) -> dict[str, Any]:
+    """The fields that say what is missing."""
+    named = [
+        GapSpan(start=iso(gap.start), end=iso(gap.end), kind=gap.kind.value, evidence=clipped(gap.evidence))
+        for gap in gaps[:_MOST_NAMED]
+    ]
+    return {"gaps": named, "gaps_left_out": max(len(gaps) - _MOST_NAMED, 0)}

@@ -1,0 +1,143 @@
+"""What can be read: candles of any range, and what each exchange can do."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import mcp_types as types
+import msgspec
+from msgspec import Struct
+
+from chandlery.adapter.capabilities import all_capabilities, capabilities
+from chandlery.core.errors import UnknownName
+from chandlery.core.time import iso
+from chandlery.service.historical.pages import moment_of_cursor
+from chandlery.service.mcp.budget import ENVELOPE_TOKENS, TOKEN_BUDGET, after, longest, tokens_of
+from chandlery.service.mcp.ranges import SCHEME, Asked, CandleRanges, Page, told
+
+MATRIX = f"{SCHEME}://exchanges"
+_CANDLES = f"{SCHEME}://candles/{{exchange}}/{{symbol}}/{{interval}}/{{start}}/{{end}}{{?cursor}}"
+_JSON, _CSV = "application/json", "text/csv"
+_COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
+_SHORTEST_ROW = 30
+"""The bytes that a row has at least."""
+_MOST_ROWS = TOKEN_BUDGET * 4 // _SHORTEST_ROW
+
+
+class Text(Struct, frozen=True):
+    """What a resource holds."""
+
+    text: str
+    media_type: str
+
+
+class Library:
+    """Finds resources by their address."""
+
+    def __init__(self, ranges: CandleRanges) -> None:
+        self._ranges = ranges
+
+    def listed(self) -> list[types.Resource]:
+        """Those whose address is known beforehand."""
+        return [
+            types.Resource(
+                uri=MATRIX,
+                name="exchanges",
+                title="Capability matrix",
+                description="What each exchange can do, all of it, in pages.",
+                mime_type=_JSON,
+            )
+        ]
+
+    def templates(self) -> list[types.ResourceTemplate]:
+        """How the addresses of the others are made."""
+        return [
+            types.ResourceTemplate(
+                uri_template=_CANDLES,
+                name="candles",
+                title="Candles of a range",
+                description="Closed candles as CSV, in pages; comments say where they come from, what is missing, and which page is next. "
+                "The symbol is percent-encoded: BTC%2FUSDT.",
+                mime_type=_CSV,
+            ),
+            types.ResourceTemplate(
+                uri_template=f"{MATRIX}/{{exchange}}",
+                name="exchange",
+                title="What an exchange can do",
+                description="One row of the capability matrix.",
+                mime_type=_JSON,
+            ),
+        ]
+
+    async def read(self, uri: str) -> Text:
+        """
+        What a resource holds.
+
+        Raises:
+            InvalidInput: There is no such resource.
+        """
+        try:
+            address = urlsplit(uri)
+        except ValueError as error:
+            raise UnknownName(f"{uri[:200]!r} is no address: {error}") from None
+        parts = [unquote(part) for part in address.path.split("/") if part]
+        cursor = parse_qs(address.query).get("cursor", [None])[0]
+        if address.scheme == SCHEME and address.netloc == "exchanges" and len(parts) <= 1:
+            return _exchange(parts[0]) if parts else _matrix(cursor)
+        if address.scheme == SCHEME and address.netloc == "candles" and len(parts) >= 5:
+            exchange, *symbol, interval, start, end = parts
+            return await self._candles(self._ranges.asked(exchange, "/".join(symbol), interval, start, end), cursor)
+        raise UnknownName(
+            f"there is no resource {uri[:200]!r}; there is {MATRIX}, {MATRIX}/{{exchange}} and {_CANDLES}"
+        )
+
+    async def _candles(self, asked: Asked, cursor: str | None) -> Text:
+        at = asked.span.start if cursor is None else moment_of_cursor(cursor, asked.span)
+        page = await self._ranges.page(asked, at, _MOST_ROWS)
+        return longest(len(page.rows), lambda count: Text(_csv(asked, page.first(count)), _CSV), _cost)
+
+
+def _cost(content: Text) -> int:
+    return tokens_of(json.dumps(content.text)) + ENVELOPE_TOKENS
+
+
+def _csv(asked: Asked, page: Page) -> str:
+    series, out = asked.series, io.StringIO()
+    known = told(page.sources, page.gaps)
+    notes = [
+        f"{series.exchange} {series.symbol} {asked.interval.value}, {iso(page.at)} to {iso(page.end)}: {len(page.rows)} rows",
+        f"the whole range: {iso(asked.span.start)} to {iso(asked.span.end)}, {asked.count} rows where none is missing",
+        *(f"source {each.source}: {each.start} to {each.end}, {each.rows} rows" for each in known["sources"]),
+        *(f"gap {each.start} to {each.end}: {each.kind}, {' '.join(each.evidence.split())}" for each in known["gaps"]),
+    ]
+    if not known["gaps"]:
+        notes.append("no gaps")
+    left_out = {name: known[f"{name}_left_out"] for name in ("sources", "gaps")}
+    notes += [f"{count} more {name}; a shorter range names them" for name, count in left_out.items() if count]
+    following = page.next(asked)
+    notes.append("no page after this one" if following is None else f"next page: {asked.uri}?cursor={following}")
+    out.writelines(f"# {note}\n" for note in notes)
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(page.rows)
+    return out.getvalue()
+
+
+def _matrix(cursor: str | None) -> Text:
+    rows = all_capabilities()
+    left = after(rows, lambda row: row.id, cursor)
+
+    def content(count: int) -> Text:
+        following = f"{MATRIX}?cursor={left[count - 1].id}" if 0 < count < len(left) else None
+        told: dict[str, Any] = {"total": len(rows), "next": following, "exchanges": left[:count]}
+        return Text(msgspec.json.encode(told).decode(), _JSON)
+
+    return longest(len(left), content, _cost)
+
+
+def _exchange(name: str) -> Text:
+    return Text(msgspec.json.encode(capabilities(name)).decode(), _JSON)

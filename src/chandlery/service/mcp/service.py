@@ -1,0 +1,201 @@
+"""The Model Context Protocol over a service: streamable HTTP, and stdin and stdout."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp.shared.exceptions import MCPError
+from pydantic import BaseModel
+from starlette.types import Receive, Scope, Send
+
+import chandlery
+from chandlery.core.errors import AccessDenied, ChandleryError, Closed, InvalidInput
+from chandlery.core.time import Clock
+from chandlery.service.auth.endpoints import RESOURCE_METADATA
+from chandlery.service.auth.interfaces import READ, SCOPES, IAuthenticationModule, Subject
+from chandlery.service.auth.wiring import MCP_PATH
+from chandlery.service.collection.interfaces import IDataCollectionManager
+from chandlery.service.errors import code_of
+from chandlery.service.historical.interfaces import IHistoricalDataManager
+from chandlery.service.mcp.budget import TOKEN_BUDGET, clipped
+from chandlery.service.mcp.door import SUBJECT, Door
+from chandlery.service.mcp.ranges import CandleRanges
+from chandlery.service.mcp.resources import Library
+from chandlery.service.mcp.schemas import DownloadAnswer, ErrorAnswer
+from chandlery.service.mcp.stdio import lines_of
+from chandlery.service.mcp.tools import Tool, Toolbox
+
+_log = logging.getLogger(__name__)
+
+_MOST_SESSIONS = 1_000
+_IDLE_TIMEOUT_S = 1_800.0
+_LARGEST_REQUEST = 1 << 20
+_LOCAL = Subject("local", "local", frozenset(SCOPES), "this process")
+"""Whoever started this process may do everything."""
+
+_INSTRUCTIONS = f"""Candles and order books of crypto exchanges, past and live.
+Exchanges go by the ids and aliases of list_exchanges, symbols are like BTC/USDT, or BTC/USDT:USDT for a perpetual.
+Moments are UTC. Ranges hold their start and not their end, and closed candles only.
+Every answer says where it comes from and what is missing in it, and has at most {TOKEN_BUDGET:,} tokens;
+a cursor under next leads to the rest. To understand a long range use summarize_candles, not its rows."""
+
+
+class MCPRouter:
+    """
+    The tools and resources of a service for language models.
+
+    ``url`` is what callers know the service by. ``open_to_all`` says that nobody needs a token; then only callers
+    that name this machine or that URL are heard, since any page of a browser here could call otherwise.
+    """
+
+    def __init__(
+        self,
+        collection: IDataCollectionManager,
+        historical: IHistoricalDataManager,
+        authentication: IAuthenticationModule,
+        clock: Clock,
+        *,
+        url: str,
+        open_to_all: bool = False,
+    ) -> None:
+        ranges = CandleRanges(collection, historical, clock)
+        self._toolbox = Toolbox(collection, historical, ranges, clock)
+        self._declared = [tool.declared() for tool in self._toolbox.tools.values()]
+        self._library = Library(ranges)
+        self._security = _own_pages(url) if open_to_all else None
+        self._sessions: StreamableHTTPSessionManager | None = None
+        self._server: Server[Any] = Server(
+            "chandlery",
+            title="chandlery",
+            version=chandlery.__version__,
+            instructions=_INSTRUCTIONS,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+            on_list_resources=self._list_resources,
+            on_list_resource_templates=self._list_templates,
+            on_read_resource=self._read_resource,
+        )
+        self.app = Door(self._serve, authentication, f"{url}{RESOURCE_METADATA}{MCP_PATH}")
+        """The ASGI application, to be mounted at ``/mcp``; it answers while the router is ``running``."""
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the sessions of ``app`` until the end of the block."""
+        self._sessions = StreamableHTTPSessionManager(
+            self._server,
+            security_settings=self._security,
+            session_idle_timeout=_IDLE_TIMEOUT_S,
+            max_request_body_size=_LARGEST_REQUEST,
+            max_sessions=_MOST_SESSIONS,
+        )
+        async with self._sessions.run():
+            try:
+                yield
+            finally:
+                self._sessions = None
+
+    async def run_stdio(self) -> None:
+        """Serve whoever started this process over its stdin and stdout, until stdin ends; all scopes are allowed."""
+        lines: Any = lines_of(sys.stdin.fileno())
+        async with stdio_server(stdin=lines) as (read, write):
+            await self._server.run(read, write, self._server.create_initialization_options())
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._sessions is None:
+            raise Closed("the service is not running")
+        await self._sessions.handle_request(scope, receive, send)
+
+    async def _list_tools(self, _: ServerRequestContext[Any], __: object) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=self._declared)
+
+    async def _call_tool(
+        self, context: ServerRequestContext[Any], params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        tool = self._toolbox.tools.get(params.name)
+        if tool is None:
+            known = ", ".join(self._toolbox.tools)
+            raise MCPError(types.INVALID_PARAMS, f"there is no tool {params.name[:64]!r}; there is {known}")
+        try:
+            answer = await self._work(tool, context, params.arguments or {})
+        except ChandleryError as error:
+            scope = getattr(error, "scope", None)
+            return _result(_told(error, scope), is_error=True)
+        except Exception:  # noqa: BLE001  # the caller is told, and the log says what it was
+            # What went wrong is for the log alone: a caller could do nothing with it, and it may hold what is not theirs.
+            _log.exception("the tool %s failed", tool.name)
+            failed = ErrorAnswer(code="internal_error", message="the service failed; its log says why", retryable=False)
+            return _result(failed, is_error=True)
+        return _result(answer)
+
+    async def _work(self, tool: Tool, context: ServerRequestContext[Any], given: dict[str, Any]) -> BaseModel:
+        _subject(context).require(tool.scope)
+        return await tool.work(tool.arguments(given), context.session.report_progress)
+
+    async def _list_resources(self, _: ServerRequestContext[Any], __: object) -> types.ListResourcesResult:
+        return types.ListResourcesResult(resources=self._library.listed())
+
+    async def _list_templates(self, _: ServerRequestContext[Any], __: object) -> types.ListResourceTemplatesResult:
+        return types.ListResourceTemplatesResult(resource_templates=self._library.templates())
+
+    async def _read_resource(
+        self, context: ServerRequestContext[Any], params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        try:
+            _subject(context).require(READ)
+            found = await self._library.read(params.uri)
+        except ChandleryError as error:
+            caller_erred = isinstance(error, InvalidInput | AccessDenied)
+            told = _told(error, getattr(error, "scope", None))
+            raise MCPError(
+                types.INVALID_PARAMS if caller_erred else types.INTERNAL_ERROR,
+                told.message,
+                {"uri": params.uri[:200], **told.model_dump(exclude_none=True)},
+            ) from None
+        content = types.TextResourceContents(uri=params.uri, text=found.text, mime_type=found.media_type)
+        return types.ReadResourceResult(contents=[content])
+
+
+def _subject(context: ServerRequestContext[Any]) -> Subject:
+    """Who calls: over HTTP, whom the door let in."""
+    if context.request is None:
+        return _LOCAL
+    subject: Subject = context.request.scope[SUBJECT]
+    return subject
+
+
+def _told(error: ChandleryError, scope: str | None) -> ErrorAnswer:
+    return ErrorAnswer(code=code_of(error), message=clipped(str(error), 2_000), retryable=error.retryable, scope=scope)
+
+
+def _result(answer: BaseModel, *, is_error: bool = False) -> types.CallToolResult:
+    content: list[types.ContentBlock] = [types.TextContent(text=answer.model_dump_json(exclude_none=is_error))]
+    if isinstance(answer, DownloadAnswer):
+        content.append(
+            types.ResourceLink(
+                uri=answer.resource,
+                name=f"{answer.exchange} {answer.symbol} {answer.interval}",
+                description="All candles of the range, in pages.",
+                mime_type="text/csv",
+            )
+        )
+    structure = answer.model_dump(mode="json", exclude_none=is_error)
+    return types.CallToolResult(content=content, structured_content=structure, is_error=is_error)
+
+
+def _own_pages(url: str) -> TransportSecuritySettings:
+    host = urlsplit(url).netloc
+    names = ["127.0.0.1", "localhost", "[::1]"]
+    hosts = [host, *names, *(f"{name}:*" for name in names)]
+    origins = [f"{scheme}://{name}" for name in hosts for scheme in ("http", "https")]
+    return TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins)

@@ -1,0 +1,48 @@
+"""Lines of stdin, for which one can wait and stop to wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import AsyncIterator
+from concurrent.futures import CancelledError
+
+_CHUNK = 1 << 16
+_LONGEST_LINE = 1 << 20
+"""Longer ones are cut, which whoever reads them finds."""
+_MOST_WAITING = 100
+
+
+async def lines_of(descriptor: int) -> AsyncIterator[str]:
+    """
+    The lines of a file, a pipe or a terminal, until it ends.
+
+    A thread waits for them, which is left behind where nobody wants more: nothing can wake it. It reads the bare
+    descriptor, since the lock of a buffered file that it held would keep the process from ending.
+    """
+    queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_WAITING)
+    loop = asyncio.get_running_loop()
+
+    def put(line: bytes | None) -> None:
+        asyncio.run_coroutine_threadsafe(queue.put(line), loop).result()
+
+    def read() -> None:
+        rest = b""
+        # The loop, or what waits in it, may end at any moment.
+        with contextlib.suppress(RuntimeError, CancelledError):
+            while chunk := os.read(descriptor, _CHUNK):
+                *whole, rest = (rest + chunk).split(b"\n")
+                if len(rest) > _LONGEST_LINE:
+                    whole.append(rest)
+                    rest = b""
+                for line in whole:
+                    put(line)
+            put(rest)
+            put(None)
+
+    threading.Thread(target=read, name="chandlery stdin", daemon=True).start()
+    while (line := await queue.get()) is not None:
+        if line.strip():
+            yield line.decode(errors="replace")

@@ -1,0 +1,262 @@
+"""The tools: what each takes, answers and does."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import mcp_types as types
+from msgspec import Struct
+from pydantic import BaseModel, ValidationError
+
+from chandlery.adapter.capabilities import Capabilities, all_capabilities
+from chandlery.core.errors import InvalidInput, UnknownName
+from chandlery.core.gaps import Span
+from chandlery.core.time import HOUR, SECOND, Clock, Unit, iso
+from chandlery.service.auth.interfaces import COLLECT, READ
+from chandlery.service.collection.interfaces import IDataCollectionManager
+from chandlery.service.collection.schemas import Coin
+from chandlery.service.historical.interfaces import IHistoricalDataManager
+from chandlery.service.historical.pages import moment_of_cursor
+from chandlery.service.mcp import schemas
+from chandlery.service.mcp.budget import after, clipped, longest_answer
+from chandlery.service.mcp.ranges import Asked, CandleRanges, Page, Progress, told, told_gaps
+from chandlery.service.mcp.stretch import Stretch, Stretches
+from chandlery.storage.series_ids import BOOK, SeriesName
+
+_GAPS_LOOKED_BACK = HOUR
+
+
+class Tool(Struct, frozen=True):
+    """A tool, and what is told of it."""
+
+    name: str
+    scope: str
+    takes: type[schemas.Arguments]
+    answers: type[BaseModel]
+    work: Callable[[Any, Progress], Awaitable[BaseModel]]
+    changes: bool = False
+    """Whether it changes what the service does."""
+    destroys: bool = False
+
+    def declared(self) -> types.Tool:
+        """As callers are told of it."""
+        return types.Tool(
+            name=self.name,
+            title=self.name.replace("_", " ").capitalize(),
+            description=" ".join((self.work.__doc__ or "").split()) + f" Needs the scope {self.scope}.",
+            input_schema=self.takes.model_json_schema(),
+            output_schema=self.answers.model_json_schema(mode="serialization"),
+            annotations=types.ToolAnnotations(
+                read_only_hint=not self.changes,
+                destructive_hint=self.destroys,
+                idempotent_hint=True,
+                open_world_hint=True,
+            ),
+        )
+
+    def arguments(self, given: dict[str, Any]) -> schemas.Arguments:
+        """
+        The arguments, checked.
+
+        Raises:
+            InvalidInput: They are not what it takes.
+        """
+        try:
+            return self.takes.model_validate(given)
+        except ValidationError as error:
+            mistakes = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            raise InvalidInput("; ".join(mistakes)) from None
+
+
+class Toolbox:
+    """All tools, over the parts of a service."""
+
+    def __init__(
+        self,
+        collection: IDataCollectionManager,
+        historical: IHistoricalDataManager,
+        ranges: CandleRanges,
+        clock: Clock,
+    ) -> None:
+        self._collection = collection
+        self._historical = historical
+        self._ranges = ranges
+        self._clock = clock
+        tools = (
+            Tool("add_coin", COLLECT, schemas.CoinToAdd, schemas.CoinAnswer, self._add_coin, changes=True),
+            Tool("remove_coin", COLLECT, schemas.CoinName, schemas.Removed, self._remove_coin, changes=True, destroys=True),
+            Tool("list_coins", READ, schemas.CoinsAsked, schemas.CoinsAnswer, self._list_coins),
+            Tool("check_availability", READ, schemas.CoinName, schemas.AvailabilityAnswer, self._check_availability),
+            Tool("download_historical_data", READ, schemas.RangeToDownload, schemas.DownloadAnswer, self._download),
+            Tool("get_most_current_data", READ, schemas.CurrentAsked, schemas.CurrentAnswer, self._current),
+            Tool("summarize_candles", READ, schemas.RangeToSum, schemas.SummaryAnswer, self._summarize),
+            Tool("list_exchanges", READ, schemas.ExchangesAsked, schemas.ExchangesAnswer, self._list_exchanges),
+        )  # fmt: skip
+        self.tools = {tool.name: tool for tool in tools}
+
+    async def _add_coin(self, asked: schemas.CoinToAdd, _: Progress) -> schemas.CoinAnswer:
+        """Collect a coin from now on, after restarts too, or further channels of one; says whether its streams run."""
+        status = await self._collection.add_coin(asked.symbol, asked.exchange, asked.channels)
+        return schemas.CoinAnswer(**dict(_short(Coin.of(status))))
+
+    async def _remove_coin(self, asked: schemas.CoinName, _: Progress) -> schemas.Removed:
+        """Collect a coin no more; what was collected stays."""
+        await self._collection.remove_coin(asked.symbol, asked.exchange)
+        return schemas.Removed(exchange=asked.exchange, symbol=asked.symbol)
+
+    async def _list_coins(self, asked: schemas.CoinsAsked, _: Progress) -> schemas.CoinsAnswer:
+        """List the coins that are collected, and how each stream is doing."""
+        coins = [_short(Coin.of(status)) for status in self._collection.list_coins()]
+        left = after(coins, _coin_key, asked.cursor)
+
+        def answer(count: int) -> schemas.CoinsAnswer:
+            following = _coin_key(left[count - 1]) if 0 < count < len(left) else None
+            return schemas.CoinsAnswer(coins=left[:count], total=len(coins), next=following)
+
+        return longest_answer(len(left), answer)
+
+    async def _check_availability(self, asked: schemas.CoinName, _: Progress) -> schemas.AvailabilityAnswer:
+        """Ask an exchange whether it trades a coin now."""
+        available = await self._collection.check_availability(asked.symbol, asked.exchange)
+        return schemas.AvailabilityAnswer(exchange=asked.exchange, symbol=asked.symbol, available=available)
+
+    async def _download(self, asked: schemas.RangeToDownload, progress: Progress) -> schemas.DownloadAnswer:
+        """
+        Have past candles fetched, checked and kept, and see a summary, some rows, and the resource with all of them.
+
+        Closed candles only. With the cursor of an answer, the rows that follow.
+        """
+        wanted = self._asked(asked)
+        if asked.cursor is None:
+            whole = Stretch(wanted.span)
+            account, page = await self._ranges.sum_up(wanted, whole, progress, asked.preview_rows)
+            summary = whole.summary(wanted.interval)
+            of_all = told(account.sources, account.gaps)
+            return longest_answer(
+                len(page.rows), lambda count: _download_answer(wanted, page.first(count), summary, of_all)
+            )
+        at = moment_of_cursor(asked.cursor, wanted.span)
+        page = await self._ranges.page(wanted, at, asked.preview_rows)
+        return longest_answer(len(page.rows), lambda count: _download_answer(wanted, page.first(count), None, None))
+
+    async def _current(self, asked: schemas.CurrentAsked, _: Progress) -> schemas.CurrentAnswer:
+        """Get the latest order book or candle, which may be running: live where the coin is collected."""
+        series = self._collection.named(SeriesName(asked.exchange, asked.symbol, asked.channel))
+        row = await self._historical.get_most_current_data(series)
+        if row is None:
+            raise UnknownName(
+                f"there is no {series.channel} of {series.symbol} at {series.exchange}; add_coin has it collected"
+            )
+        now = self._clock()
+        at = None if row["timestamp"] is None else Unit.MILLIS.micros(row["timestamp"])
+        answer = schemas.CurrentAnswer(
+            exchange=series.exchange,
+            symbol=series.symbol,
+            channel=series.channel,
+            age_s=None if at is None else (now - at) / SECOND,
+            source=self._source(series),
+            **told_gaps(await self._historical.get_gaps(series, Span(now - _GAPS_LOOKED_BACK, now))),
+        )
+        told_at = None if at is None else iso(at)
+        if series.channel == BOOK:
+            bids, asks = list(row["bids"]), list(row["asks"])
+            left_out = sum(max(len(side) - asked.levels, 0) for side in (bids, asks))
+            answer.book = schemas.BookNow(
+                timestamp=told_at, bids=bids[: asked.levels], asks=asks[: asked.levels], levels_left_out=left_out
+            )
+        else:
+            answer.candle = schemas.CandleNow(open_time=told_at or "", **{name: row[name] for name in _CANDLE})
+        return answer
+
+    async def _summarize(self, asked: schemas.RangeToSum, progress: Progress) -> schemas.SummaryAnswer:
+        """Sum past candles up, whole and stretch by stretch: prices, volume, change and volatility, without the rows."""
+        wanted = self._asked(asked)
+        stretches = Stretches(wanted.span, wanted.interval, asked.buckets)
+        account, _ = await self._ranges.sum_up(wanted, stretches, progress)
+
+        parts = [part.summary(wanted.interval) for part in stretches.parts]
+
+        def answer(count: int) -> schemas.SummaryAnswer:
+            return schemas.SummaryAnswer(
+                exchange=wanted.series.exchange,
+                symbol=wanted.series.symbol,
+                interval=wanted.interval.value,
+                whole=stretches.whole.summary(wanted.interval),
+                candles_a_bucket=stretches.candles,
+                buckets=schemas.Buckets(rows=[_bucket(part) for part in parts[:count]]),
+                buckets_left_out=len(parts) - count,
+                **told(account.sources, account.gaps),
+            )
+
+        return longest_answer(len(parts), answer)
+
+    async def _list_exchanges(self, asked: schemas.ExchangesAsked, _: Progress) -> schemas.ExchangesAnswer:
+        """List the exchanges, and the main of what each can do."""
+        name = (asked.name or "").lower()
+        found = [each for each in all_capabilities() if any(name in text.lower() for text in (each.id, *each.aliases))]
+        left = after([_exchange_row(each) for each in found], lambda row: row.id, asked.cursor)
+
+        def answer(count: int) -> schemas.ExchangesAnswer:
+            following = left[count - 1].id if 0 < count < len(left) else None
+            return schemas.ExchangesAnswer(exchanges=left[:count], total=len(found), next=following)
+
+        return longest_answer(len(left), answer)
+
+    def _asked(self, asked: schemas.Range) -> Asked:
+        return self._ranges.asked(asked.exchange, asked.symbol, asked.interval, asked.start, asked.end)
+
+    def _source(self, series: SeriesName) -> str:
+        for coin in self._collection.list_coins():
+            if (coin.exchange, coin.symbol) == (series.exchange, series.symbol):
+                for channel in coin.channels:
+                    if channel.channel == series.channel and channel.messages:
+                        return f"live stream, {channel.state}"
+        return "database" if series.channel == BOOK else "database, else the exchange's REST"
+
+
+_CANDLE = ("open", "high", "low", "close", "volume", "closed")
+
+
+def _short(coin: Coin) -> Coin:
+    """With long errors clipped."""
+    for channel in coin.channels:
+        channel.error = None if channel.error is None else clipped(channel.error)
+    return coin
+
+
+def _coin_key(coin: Coin) -> str:
+    return f"{coin.exchange} {coin.symbol}"
+
+
+def _bucket(part: schemas.Summary) -> schemas.BucketRow:
+    return (part.start, part.rows, part.open, part.high, part.low, part.close, part.volume, part.change, part.volatility)  # fmt: skip
+
+
+def _exchange_row(row: Capabilities) -> schemas.ExchangeRow:
+    return schemas.ExchangeRow(
+        id=row.id,
+        aliases=list(row.aliases),
+        market=row.market,
+        shortest_interval=row.intervals[0] if row.intervals else None,
+        archive=row.archive,
+        retained_days=row.retention_days,
+        funding=row.funding,
+        live_candles=bool(row.live_intervals),
+        live_books=bool(row.book_depths),
+    )
+
+
+def _download_answer(
+    asked: Asked, page: Page, summary: schemas.Summary | None, of_all: dict[str, Any] | None
+) -> schemas.DownloadAnswer:
+    return schemas.DownloadAnswer(
+        exchange=asked.series.exchange,
+        symbol=asked.series.symbol,
+        interval=asked.interval.value,
+        summary=summary,
+        preview=schemas.Preview(rows=page.rows),
+        next=page.next(asked),
+        resource=asked.uri,
+        **(told(page.sources, page.gaps) if of_all is None else of_all),
+    )
