@@ -32,6 +32,8 @@ TESTED_IN: dict[str, str] = {
     "feed/book_bundle.py": "feed/test_book_feed.py",
     # The streams of a client have none but through it.
     "connect/live.py": "connect/test_native.py",
+    # The second half of the demo.
+    "cli/demo_service.py": "cli/test_demo.py",
     # What the fallback gives.
     "connect/sources.py": "connect/test_fallback.py",
     # What groups of feeds share has none but through them.

@@ -19,7 +19,7 @@ def shown(tmp_path_factory):
         env=os.environ | {"TMPDIR": str(folder)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
     assert (0, "") == (done.returncode, done.stderr)
@@ -52,3 +52,16 @@ def test_it_says_the_same_each_time_and_leaves_nothing_behind(shown):
     assert not re.search(r"127\.0\.0\.1|\x1b", text)
     assert str(folder) not in text
     assert [] == list(folder.iterdir())
+
+
+def test_the_service_collects_streams_and_goes_on_from_the_past(shown):
+    """Three coins by MCP, books and candles of each over one socket, and the past followed without a seam."""
+    text, _ = shown
+
+    assert 3 == len(re.findall(r"^MCP: add_coin [A-Z/]+: book running, candles:1s running$", text, re.MULTILINE))
+    arrived = re.findall(r"^[A-Z]+/USDT +[\d,.]+ +[\d,.]+ +(\d+) +(\d+)$", text, re.MULTILINE)
+    assert 3 == len(arrived)
+    assert all(int(books) > 5 and int(candles) > 0 for books, candles in arrived)
+    assert "each second once, no hole and no double" in text
+    assert re.search(r"^in the database: \d+ order books of BTC/USDT, one a second$", text, re.MULTILINE)
+    assert "the service has stopped" in text

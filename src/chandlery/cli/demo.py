@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chandlery.cli import output
+from chandlery.cli.demo_service import demonstrate
 from chandlery.cli.fetch import counting_retries, progress_bar
 from chandlery.core.moment import to_micros
 from chandlery.core.provenance import Provenance
@@ -41,7 +42,9 @@ def main() -> int:
     """Run the demo; 0 where everything came back as it should."""
     to = output.printer()
     with tempfile.TemporaryDirectory(prefix="chandlery-demo-") as name, _limits_in(Path(name)):
-        return _demo(to, Path(name) / "cache")
+        code = _demo(to, Path(name) / "cache")
+        _title(to, "The data service: coins collected, and what arrives")
+        return code if demonstrate(to, Path(name)) else 1
 
 
 def _demo(to: Console, cache_dir: Path) -> int:

@@ -140,6 +140,10 @@ class CCXTExchangeClient(IExchangeAPIClient):
             return False
         return market.get("active") is not False
 
+    def require_interval(self, coin: str, interval: Interval) -> None:
+        """As ccxt declares."""
+        self._require(interval)
+
     async def start_realtime_stream(
         self,
         coin: str,

@@ -131,6 +131,15 @@ class IExchangeAPIClient(ABC):
         """Whether it keeps what it fetches, so that nobody is asked for the same candles twice."""
         return False
 
+    def require_interval(self, coin: str, interval: Interval) -> None:  # noqa: B027  # who cannot tell lets all pass
+        """
+        Pass where there are candles of ``interval``, as far as can be told without asking.
+
+        Raises:
+            UnsupportedRequest: There are none; the message names those that there are.
+            InvalidSymbol: It cannot be a symbol of this exchange.
+        """
+
     def spelled(self, coin: str) -> str:
         """
         The coin as entries name it: as ccxt writes it, where that can be told of any spelling of it.

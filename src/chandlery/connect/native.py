@@ -129,6 +129,10 @@ class NativeExchangeClient(IExchangeAPIClient):
         """In the cache, unless it is switched off."""
         return self._settings.storage.use_cache
 
+    def require_interval(self, coin: str, interval: Interval) -> None:
+        """As the market declares."""
+        self._market_of(coin)[0].interval_name(interval)
+
     def spelled(self, coin: str) -> str:
         """With the market that it belongs to; in the exchange's own spelling where there is no other."""
         return self._spelled(coin, self._market_of(coin)[0])

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from chandlery.core.candle import CandleData
-from chandlery.core.errors import InvalidInput, InvalidSymbol, StorageFull, UnknownName
+from chandlery.core.errors import InvalidInput, InvalidSymbol, StorageFull, UnknownName, UnsupportedRequest
 from chandlery.core.gaps import GapKind, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
@@ -113,6 +113,7 @@ async def test_order_books_are_kept_on_the_grid(service):
         ("BTC/USDT", "binance", ["trades"], UnknownName),
         ("BTC/USDT", "binance", ["candles:7m"], UnknownName),
         ("BTC/USDT", "binance", [], InvalidInput),
+        ("BTC/USDT:USDT", "binance", ["candles:1s"], UnsupportedRequest),
     ],
 )
 async def test_what_cannot_be_is_refused(service, coin, exchange, channels, error):

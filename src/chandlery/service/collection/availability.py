@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from chandlery.connect.interfaces import IDataSourceConnector
 from chandlery.connect.names import canonical
-from chandlery.core.errors import InvalidInput
+from chandlery.core.errors import InvalidInput, UnknownInterval, UnknownName
+from chandlery.storage.series_ids import interval_of
 
 
 class AvailabilityChecker:
@@ -21,6 +22,21 @@ class AvailabilityChecker:
             InvalidInput: No such exchange, or it cannot be a symbol of it.
         """
         return canonical(exchange), self._connector.get_client(exchange).spelled(coin)
+
+    def require_channel(self, coin: str, exchange: str, channel: str) -> None:
+        """
+        Pass where the exchange has such a channel of the coin, as far as can be told without asking.
+
+        Raises:
+            UnknownName: It is no channel.
+            UnsupportedRequest: It has none; the message names those that it has.
+        """
+        try:
+            interval = interval_of(channel)
+        except UnknownInterval as error:
+            raise UnknownName(f"{channel!r} is no channel; it is book, or candles:1m and so on: {error}") from None
+        if interval is not None:
+            self._connector.get_client(exchange).require_interval(coin, interval)
 
     async def check(self, coin: str, exchange: str) -> bool:
         """Whether the exchange trades the coin now."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from chandlery.connect.interfaces import IDataSourceConnector
-from chandlery.core.errors import InvalidInput, UnknownInterval, UnknownName
+from chandlery.core.errors import InvalidInput
 from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.service.collection.availability import AvailabilityChecker
 from chandlery.service.collection.coins import CoinCollectionList
@@ -17,7 +17,7 @@ from chandlery.service.collection.processor import RealTimeProcessor
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.control import CollectedCoin
 from chandlery.storage.interfaces import IStorageManager
-from chandlery.storage.series_ids import BOOK, SeriesName, interval_of
+from chandlery.storage.series_ids import BOOK, SeriesName
 
 START_TIMEOUT_S = 15.0
 """How long ``add_coin`` waits for the first of a stream; afterwards it goes on by itself."""
@@ -80,11 +80,11 @@ class DataCollectionManagerImpl(IDataCollectionManager):
 
     async def add_coin(self, coin: str, exchange: str, channels: Sequence[str] = (BOOK, "candles:1m")) -> CoinStatus:
         """Check, note, begin; returns when each stream runs, or has failed for the first time."""
-        for channel in channels:
-            _require_channel(channel)
         if not channels:
             raise InvalidInput("name at least one channel: book, or candles:1m and so on")
         exchange, symbol = self._checker.named(coin, exchange)
+        for channel in channels:
+            self._checker.require_channel(symbol, exchange, channel)
         async with self._changing.setdefault((exchange, symbol), asyncio.Lock()):
             known = self.coins.find(symbol, exchange)
             if known is None or not set(channels) <= set(known.channels):
@@ -128,8 +128,9 @@ class DataCollectionManagerImpl(IDataCollectionManager):
 
     def named(self, series: SeriesName) -> SeriesName:
         """As the exchange's client spells it."""
-        _require_channel(series.channel)
-        return SeriesName(*self._checker.named(series.symbol, series.exchange), series.channel)
+        exchange, symbol = self._checker.named(series.symbol, series.exchange)
+        self._checker.require_channel(symbol, exchange, series.channel)
+        return SeriesName(exchange, symbol, series.channel)
 
     def keepers(self) -> list[StreamKeeper]:
         """All streams."""
@@ -175,10 +176,3 @@ class DataCollectionManagerImpl(IDataCollectionManager):
 
 def _series(coin: CollectedCoin) -> list[SeriesName]:
     return [SeriesName(coin.exchange, coin.symbol, channel) for channel in coin.channels]
-
-
-def _require_channel(channel: str) -> None:
-    try:
-        interval_of(channel)
-    except UnknownInterval as error:
-        raise UnknownName(f"{channel!r} is no channel; it is book, or candles:1m and so on: {error}") from None
