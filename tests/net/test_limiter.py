@@ -191,6 +191,7 @@ async def test_a_pause_delays_those_who_wait_already(limiter, fake, tmp_path):
     assert [None] == await waiting
 
     assert START + 90 * SECOND == fake.now
+    assert (True, 90.0) == (limiter.waits >= 1, round(limiter.waited_s, 3))
 
 
 async def test_a_pause_that_comes_while_waiting_is_seen(limiter, fake):

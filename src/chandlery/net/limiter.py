@@ -70,6 +70,10 @@ class RateLimiter:
         self._sleep = sleep
         self._files: dict[str, BudgetFile] = {}
         self._process = os.getpid()
+        self.waits = 0
+        """How many requests of this process had to wait."""
+        self.waited_s = 0.0
+        """For how long, all together."""
 
     async def acquire(
         self, host: str, limits: tuple[RateLimit, ...], weight: int = 1, *, max_wait_s: float = 120.0
@@ -146,11 +150,16 @@ class RateLimiter:
 
     async def _wait_until(self, at: Micros) -> bool:
         """Whether there was anything to wait for."""
-        waited = False
-        while (left := at - self._clock()) > 0:
-            waited = True
-            await self._sleep(left / SECOND)
-        return waited
+        began = self._clock()
+        if at <= began:
+            return False
+        self.waits += 1
+        try:
+            while (left := at - self._clock()) > 0:
+                await self._sleep(left / SECOND)
+        finally:
+            self.waited_s += max(self._clock() - began, 0) / SECOND
+        return True
 
     def _may_start(self, host: str, limits: tuple[RateLimit, ...], at: Micros) -> bool:
         """Whether what was booked at ``at`` still holds: no pause since, and not long overslept."""

@@ -60,7 +60,7 @@ class Service:
         self.settings = settings
         self.url = url
         self.clock = clock
-        limiter = limiter or RateLimiter()
+        self.limiter = limiter = limiter or RateLimiter()
         self.library = _library(library or Settings(), settings, endpoints)
         self.database = SqliteDatabase(settings.data_dir / FILE_NAME)
         self.http = HttpClient(limiter=limiter)

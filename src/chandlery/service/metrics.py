@@ -38,9 +38,6 @@ class Metrics(Collector):
         self.slow_clients = Counter(
             "chandlery_slow_clients_closed", "Clients that were closed because they were too slow", registry=self.registry
         )  # fmt: skip
-        self.history_rows = Counter(
-            "chandlery_history_rows", "Rows of the past by where they came from", ("source",), registry=self.registry
-        )
         self.clients = 0
         self.queued = 0
         self.service: Service | None = None
@@ -58,7 +55,13 @@ class Metrics(Collector):
             return
         yield GaugeMetricFamily("chandlery_writes_waiting", "Writes that wait", value=self.service.database.waiting)
         yield GaugeMetricFamily("chandlery_subscriptions", "Subscriptions", value=self.service.hub.count())
-        yield CounterMetricFamily("chandlery_http_requests", "Requests to exchanges", value=self.service.http.requests)
+        limiter = self.service.limiter
+        yield CounterMetricFamily("chandlery_limiter_waits", "Requests that waited for a limit", value=limiter.waits)
+        yield CounterMetricFamily("chandlery_limiter_wait_seconds", "For how long, together", value=limiter.waited_s)
+        rows = CounterMetricFamily("chandlery_history_rows", "Rows of the past by their source", labels=("source",))
+        for source, count in self.service.historical.rows.items():
+            rows.add_metric((source,), count)
+        yield rows
         yield from self._streams(self.service)
 
     def _streams(self, service: Service) -> Iterator[Metric]:

@@ -32,7 +32,14 @@ async def test_metrics(running):
     assert "/nowhere" not in text
     labels = 'channel="candles:1s",exchange="binance",symbol="BTC/USDT"'
     assert f"chandlery_stream_running{{{labels}}} 1.0" in text
-    assert re.search(r"chandlery_http_requests_total \d", text)
+    assert "chandlery_limiter_waits_total" in text
+    query = {"exchange": "binance", "symbol": "BTC/USDT", "start": "2026-11-01", "end": "2026-11-02", "limit": "5000"}
+    for _ in range(2):
+        async with session.get("/v1/candles", params=query):
+            pass
+    async with session.get("/metrics") as answer:
+        text = await answer.text()
+    assert re.search(r'chandlery_history_rows_total\{source="cache \(\w+\)"\} 1440.0', text)
 
 
 async def test_the_catalogue(running):

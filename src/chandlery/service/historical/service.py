@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 
 from chandlery.connect.rows import Row
@@ -19,6 +20,8 @@ class HistoricalDataManagerImpl(IHistoricalDataManager):
     def __init__(self, fetcher: HistoricalFetcher, current: CurrentDataFetcher) -> None:
         self._fetcher = fetcher
         self._current = current
+        self.rows: Counter[str] = Counter()
+        """How many rows each source has given."""
 
     def stream_historical_data(
         self, series: SeriesName, span: Span, *, rows: int, snapshots: int = 50
@@ -26,12 +29,12 @@ class HistoricalDataManagerImpl(IHistoricalDataManager):
         """Candles or order books, as the channel says."""
         interval = interval_of(series.channel)
         if interval is None:
-            return self._fetcher.books(series, span, snapshots)
-        return self._fetcher.candles(series, interval, span, rows)
+            return self._counted(self._fetcher.books(series, span, snapshots))
+        return self._counted(self._fetcher.candles(series, interval, span, rows))
 
     def stream_funding(self, series: SeriesName, span: Span, *, rows: int) -> AsyncIterator[Piece]:
         """From the exchange's client, which keeps them."""
-        return self._fetcher.funding(series, span, rows)
+        return self._counted(self._fetcher.funding(series, span, rows))
 
     async def get_books(self, series: SeriesName, span: Span, limit: int) -> list[RawOrderBookEntry]:
         """From the database."""
@@ -44,3 +47,9 @@ class HistoricalDataManagerImpl(IHistoricalDataManager):
     async def get_most_current_data(self, series: SeriesName) -> Row | None:
         """The latest."""
         return await self._current.latest(series)
+
+    async def _counted(self, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+        async for piece in pieces:
+            for source in piece.sources:
+                self.rows[source.source] += source.rows
+            yield piece

@@ -10,13 +10,12 @@ import pyarrow as pa
 from chandlery.connect.rows import rows_of_table
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
-from chandlery.core.time import Clock, Micros
+from chandlery.core.time import Micros
 from chandlery.service.collection.hub import Update, gap_content
 from chandlery.service.frames import binary_frame, text_frame
 from chandlery.service.historical.account import Account
 from chandlery.service.historical.encode import arrow_batches, json_rows, require_format
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
-from chandlery.service.metrics import Metrics
 from chandlery.service.web.messages import Id
 from chandlery.service.web.outbox import Outbox
 from chandlery.service.web.subscription import Subscription
@@ -36,8 +35,6 @@ class StreamingHandler:
         historical: IHistoricalDataManager,
         outbox: Outbox,
         series: SeriesName,
-        clock: Clock,
-        metrics: Metrics,
         *,
         form: str,
         request: Id,
@@ -47,8 +44,6 @@ class StreamingHandler:
         self._outbox = outbox
         self._series = series
         self._interval: Interval | None = interval_of(series.channel)
-        self._clock = clock
-        self._metrics = metrics
         self._form = form
         channel, _, interval = series.channel.partition(":")
         self._head: dict[str, Any] = {"channel": channel, "exchange": series.exchange, "symbol": series.symbol}
@@ -95,8 +90,6 @@ class StreamingHandler:
             self._series, span, rows=rows, snapshots=CHUNK_BOOKS
         ):
             self._account.add(piece)
-            for source in piece.sources:
-                self._metrics.history_rows.labels(source.source).inc(source.rows)
             if piece.table.num_rows:
                 await self._outbox.room()
                 self._chunks += 1

@@ -17,7 +17,6 @@ from chandlery.service.collection.service import DataCollectionManagerImpl
 from chandlery.service.errors import code_of
 from chandlery.service.frames import text_frame
 from chandlery.service.historical.interfaces import IHistoricalDataManager
-from chandlery.service.metrics import Metrics
 from chandlery.service.moments import series_of, span_of
 from chandlery.service.web.history import StreamingHandler
 from chandlery.service.web.messages import (
@@ -57,7 +56,6 @@ class Session:
         collection: DataCollectionManagerImpl,
         historical: IHistoricalDataManager,
         clock: Clock,
-        metrics: Metrics,
     ) -> None:
         self.subject: Subject | None = None
         self.renewed = asyncio.Event()
@@ -67,7 +65,6 @@ class Session:
         self._collection = collection
         self._historical = historical
         self._clock = clock
-        self._metrics = metrics
         self._subscriptions: dict[SeriesName, Subscription] = {}
         self._tasks: dict[asyncio.Task[None], SeriesName | None] = {}
 
@@ -173,9 +170,7 @@ class Session:
         series = self._series(message)
         now = self._clock()
         span = span_of(message.start, message.end, now)
-        handler = StreamingHandler(
-            self._historical, self._outbox, series, self._clock, self._metrics, form=message.format, request=message.id
-        )
+        handler = StreamingHandler(self._historical, self._outbox, series, form=message.format, request=message.id)
         if not message.follow:
             await self._collected(message)
             await handler.send(span)

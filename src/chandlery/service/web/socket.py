@@ -36,7 +36,7 @@ async def socket(websocket: WebSocket) -> None:
     pump: Pump = state.pump
     outbox = Outbox(direct, pump, grace_s=state.slow_client_s, on_slow=slow.set, metrics=state.metrics)
     direct.on_shutdown = outbox.write_all
-    session = Session(outbox, state.authentication, state.collection, state.historical, state.clock, state.metrics)
+    session = Session(outbox, state.authentication, state.collection, state.historical, state.clock)
     state.metrics.clients += 1
     try:
         code, reason = await _serve(websocket, session, slow)
