@@ -126,6 +126,18 @@ async def test_the_past_goes_on_into_live_without_a_seam(client, back):
     assert [] == client.of("gap")
 
 
+async def test_a_followed_series_may_be_left_at_any_moment(client):
+    """Also while its first live candle is waited for; then it may be asked for anew."""
+    minutes = {**BTC, "interval": "1m"}
+    for _ in range(20):
+        await client.say("request_historical", **minutes, start=ago(600), follow=True)
+        await client.until("historical_data_complete")
+        await client.say("request_historical", **minutes, start=ago(600), follow=True)
+        assert "unsubscribe first" in (await client.until("error"))["message"]
+        await client.say("unsubscribe", channel="candles", **minutes)
+        await client.until("unsubscribed")
+
+
 async def test_following_a_book(client, running):
     """What was kept, then what is live."""
     await client.say("subscribe", channel="book", **BTC)

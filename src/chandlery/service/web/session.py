@@ -66,7 +66,8 @@ class Session:
         self._historical = historical
         self._clock = clock
         self._subscriptions: dict[SeriesName, Subscription] = {}
-        self._tasks: dict[asyncio.Task[None], SeriesName | None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._following: dict[SeriesName, asyncio.Task[None] | None] = {}
 
     async def authenticate(self, token: str | None) -> None:
         """
@@ -115,8 +116,8 @@ class Session:
     def _begin(self, message: Subscribe | RequestHistorical | MostCurrent) -> None:
         work = {Subscribe: self._subscribe, RequestHistorical: self._request, MostCurrent: self._most_current}
         task = asyncio.create_task(self._guarded(work[type(message)](message), message.id))  # type: ignore[operator]  # each takes its own kind
-        self._tasks[task] = None
-        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _guarded(self, work: Coroutine[Any, Any, None], request: Id) -> None:
         """Do it, and tell what goes wrong."""
@@ -179,13 +180,16 @@ class Session:
             raise InvalidInput("this series is subscribed to already; unsubscribe first, to follow it from the past")
         subscription = Subscription(series, self._outbox, held=True)
         self._add(subscription)
+        self._following[series] = asyncio.current_task()
         try:
             await self._collected(message)
             await handler.follow(subscription, Span(span.start, max(self._clock(), span.start + 1)))
         except BaseException:
+            self._following.pop(series, None)
             if self._subscriptions.get(series) is subscription:
                 self._drop(series)
             raise
+        self._following.pop(series, None)
 
     async def _most_current(self, message: MostCurrent) -> None:
         self._require(READ)
@@ -211,6 +215,9 @@ class Session:
 
     def _drop(self, series: SeriesName) -> None:
         self._collection.hub.unsubscribe(series, self._subscriptions.pop(series))
+        following = self._following.pop(series, None)
+        if following is not None:
+            following.cancel()
 
     def _tell_error(self, error: ChandleryError, request: Id) -> None:
         self._tell("error", request, code=code_of(error), message=str(error), retryable=error.retryable)
