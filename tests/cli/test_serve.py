@@ -48,6 +48,18 @@ def test_it_serves_until_it_is_told_to_stop(served, number):
     assert 0 == again.wait(30)
 
 
+def test_two_services_do_not_share_a_folder(served, chandlery, tmp_path):
+    """The second one says so and changes nothing; commands on the database go on."""
+    child, _ = served("--no-auth")
+    code, _, err = chandlery("serve", "--offline", "--no-auth", "--port", 0, "--data-dir", tmp_path)
+
+    assert 1 == code
+    assert "another service runs on" in err
+    assert (0, "all in order\n") == chandlery("db", "check", "--data-dir", tmp_path)[:2]
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=30)
+
+
 def test_it_says_how_to_get_a_token(served):
     """Without one, nothing is answered."""
     child, url = served()

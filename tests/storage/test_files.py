@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from chandlery.core.errors import CacheError
+from chandlery.core.errors import CacheError, StorageBusy
 from chandlery.storage import files
 
 
@@ -78,3 +78,14 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
     with pytest.raises(OSError, match="directory"):
         files.replace(path, b"new")
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_who_is_alone_is_alone(tmp_path):
+    """A second one is refused by name, another name is not, and afterwards the place is free."""
+    with files.alone_in(tmp_path, "service"):
+        with pytest.raises(StorageBusy, match="another service runs"), files.alone_in(tmp_path, "service"):
+            pass
+        with files.alone_in(tmp_path, "other"):
+            pass
+    with files.alone_in(tmp_path, "service"):
+        pass

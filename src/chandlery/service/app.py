@@ -32,6 +32,7 @@ from chandlery.service.settings import ServiceSettings
 from chandlery.storage.books import RawDataRepositoryImpl, StorageManagerImpl
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.control import CoinRepository, GapRepository
+from chandlery.storage.files import alone_in
 from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
 
 _CACHE_FOLDER = "cache"
@@ -97,6 +98,7 @@ class Service:
         Open the database and go on collecting.
 
         Raises:
+            StorageBusy: Another service runs on the same folder.
             StorageError: It cannot be opened.
         """
         try:
@@ -104,6 +106,7 @@ class Service:
         except OSError as error:
             raise StorageUnavailable(f"the folder {self.settings.data_dir} cannot be made: {error.strerror}") from error
         async with AsyncExitStack() as stack:
+            stack.enter_context(alone_in(self.settings.data_dir, "service"))
             await stack.enter_async_context(self.database)
             stack.push_async_callback(self.http.close)
             await stack.enter_async_context(self.connector)

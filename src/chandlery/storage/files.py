@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from chandlery.core.errors import CacheError
+from chandlery.core.errors import CacheError, StorageBusy
 
 TEMPORARY = ".tmp"
 DAMAGED = ".damaged"
@@ -53,6 +53,24 @@ def locked(
             raise CacheError(f"{folder} has been in use by another process for {timeout_s:g} s")
         sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_S)
+
+
+@contextmanager
+def alone_in(folder: Path, name: str) -> Iterator[None]:
+    """
+    Nobody else is in here with the same ``folder`` and ``name``; the lock ends with the process at the latest.
+
+    Raises:
+        StorageBusy: Somebody is.
+    """
+    path = folder / f".{name}{LOCK}"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        if not _acquired(descriptor, path):
+            raise StorageBusy(f"another {name} runs on {folder}; stop it, or name another folder")
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _acquired(descriptor: int, path: Path) -> bool:
