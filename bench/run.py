@@ -21,6 +21,7 @@ from live import live
 from measure import Ratio, interleaved
 
 from chandlery.history.manager import DataSourceManager
+from service import service
 
 COLD = date(2024, 3, 12), date(2024, 4, 11)
 """Thirty days of which no whole month is part, so that they come by daily files."""
@@ -35,9 +36,10 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit with 1 where a target is missed")
     parser.add_argument("--rounds", type=int, default=15, help="how often each work is timed")
     parser.add_argument("--folder", default=_memory_or_disk(), help="where the cache is; by default in memory")
-    parser.add_argument("--only", choices=["past", "live", "connections"], help="leave out the others")
+    parser.add_argument("--only", choices=["past", "live", "connections", "service"], help="leave out the others")
     parser.add_argument("--live-rounds", type=int, default=7, help="how often each client is timed")
     parser.add_argument("--frames", type=int, default=100_000, help="how many frames a client gets each time")
+    parser.add_argument("--service-rounds", type=int, default=3, help="how often each server is timed")
     arguments = parser.parse_args()
     print(f"Python {platform.python_version()}, {os.cpu_count()} cores\n")
     ratios = []
@@ -47,6 +49,8 @@ def main() -> int:
         ratios += past(arguments.rounds, arguments.folder)
     if arguments.only in {None, "live"}:
         ratios += live(arguments.live_rounds, arguments.frames)
+    if arguments.only in {None, "service"}:
+        ratios += service(arguments.service_rounds, arguments.folder)
     print()
     for ratio in ratios:
         print(ratio)

@@ -53,6 +53,8 @@ class DataSourceConnectorImpl(IDataSourceConnector):
         self._limiter = limiter or RateLimiter()
         self._made: set[str] = set()
         """The full names of those that were not added by anybody, who would prefer them to others."""
+        self._meant: dict[tuple[str, str], str] = {}
+        """What names have turned out to mean, since looking for third parties takes milliseconds."""
         self._closed = False
 
     def get_client(self, exchange_name: str) -> IExchangeAPIClient:
@@ -64,11 +66,14 @@ class DataSourceConnectorImpl(IDataSourceConnector):
             raise ambiguous(exchange_name, added)
         if added:
             return self.registry.get_plugin(added[0])
-        name, make = self._maker(exchange_name)
-        if name not in self._made:
-            self.registry.add_plugin(make())
-            self._made.add(name)
-        return self.registry.get_plugin(name)
+        asked = split(exchange_name)
+        if asked not in self._meant:
+            name, make = self._maker(exchange_name)
+            if name not in self._made:
+                self.registry.add_plugin(make())
+                self._made.add(name)
+            self._meant[asked] = name
+        return self.registry.get_plugin(self._meant[asked])
 
     async def check_coin_availability(self, exchange_name: str, coin_symbol: str) -> bool:
         """Whether the exchange lists the coin and it trades now."""

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
+from typing import TypeAlias
 
 _TEXT, _BINARY = 0x81, 0x82
 """The first byte of a whole message."""
+
+Part: TypeAlias = bytes | memoryview
+"""A stretch of bytes, which need not be copied to be sent."""
 
 
 def text_frame(content: bytes) -> bytes:
@@ -13,9 +18,9 @@ def text_frame(content: bytes) -> bytes:
     return _head(_TEXT, len(content)) + content
 
 
-def binary_frame(content: bytes) -> bytes:
-    """A message of bytes."""
-    return _head(_BINARY, len(content)) + content
+def binary_frame(parts: Sequence[Part]) -> list[Part]:
+    """A message of bytes that lie apart."""
+    return [_head(_BINARY, sum(map(len, parts))), *parts]
 
 
 def _head(first: int, size: int) -> bytes:

@@ -55,7 +55,7 @@ def test_arrow_is_whole():
     """One stream with all rows."""
     table = candles(10)
 
-    assert table.equals(pa.ipc.open_stream(arrow_batches(table)).read_all())
+    assert table.equals(pa.ipc.open_stream(b"".join(arrow_batches(table))).read_all())
 
 
 @pytest.mark.parametrize("form", ["arrow", "parquet", "csv"])

@@ -14,10 +14,12 @@ from pyarrow import csv
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND
+from chandlery.sim.faults import Fault, FaultKind
 from chandlery.storage.series_ids import SeriesName
+from chandlery.testing import no_waiting
 from feeding import truth
 from repositories import entry
-from serving import MARKET
+from serving import MARKET, offline, served
 
 ASKED = {"exchange": "binance", "symbol": "BTC/USDT", "interval": "1m", "start": "2026-11-01", "end": "2026-11-02"}
 START = 1_793_491_200_000_000
@@ -83,6 +85,19 @@ async def test_what_does_not_change_is_not_sent_twice(running):
     del recent["end"]
     _, _, headers = await get(session, "/v1/candles", **recent)
     assert "no-cache" in headers["Cache-Control"]
+
+
+async def test_what_cannot_be_had_is_never_a_silent_hole(tmp_path):
+    """In a page it is a gap, and nobody keeps that page; a file, which cannot say so, is an error."""
+    faults = [Fault(FaultKind.SERVER_ERROR, "klines|/data/", times=100_000)]
+    async with offline(faults=faults) as sim, served(sim, tmp_path) as (_, session):
+        with no_waiting():
+            status, body, headers = await get(session, "/v1/candles", **ASKED)
+            assert (200, "no-store") == (status, headers["Cache-Control"])
+            assert {"fetch_failed"} == {gap["kind"] for gap in json.loads(body)["gaps"]}
+            for form in ("csv", "arrow", "parquet"):
+                status, body, _ = await get(session, "/v1/candles", **ASKED, format=form)
+                assert (502, "incomplete_data") == (status, json.loads(body)["code"])
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])

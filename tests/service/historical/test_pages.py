@@ -60,7 +60,9 @@ async def test_pages_are_the_whole(sizes, limit):
     while True:
         rest = [piece async for piece in stream(sizes)]
         left = _from(rest, at // MINUTE)
-        page = json.loads(await candle_page(left, schema_of(ChartType.KLINES), SERIES, span, at, limit))
+        content, whole = await candle_page(left, schema_of(ChartType.KLINES), SERIES, span, at, limit)
+        page = json.loads(content)
+        assert whole
         opens += [row[0] // 60_000 for row in page["rows"]]
         pages += 1
         assert len(page["rows"]) <= limit

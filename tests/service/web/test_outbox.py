@@ -21,6 +21,9 @@ class Socket:
         self.unsent = 0
         self.written = []
 
+    def write_parts(self, parts):
+        self.written.append(b"".join(parts))
+
     def write_frames(self, frames):
         """Remember them."""
         self.written.append(frames)
@@ -125,21 +128,32 @@ async def test_the_memory_of_a_client_is_bounded():
     assert 0 == len(outbox)
 
 
-async def test_who_sends_much_waits_for_room():
-    """Until the client has taken it; at once when it is gone."""
-    socket, outbox, _, _ = made(grace_s=60)
-    await outbox.room()
-    socket.unsent = HIGH_WATER + 1
+async def test_what_is_large_is_sent_at_once_after_what_waits():
+    """In parts, with no wait for the pump's turn."""
+    socket, outbox, _, metrics = made()
     outbox.put(b"a")
-    waiting = asyncio.create_task(outbox.room())
+    await outbox.send([b"b", memoryview(b"c")])
+
+    assert [b"a", b"bc"] == socket.written
+    assert 2 == metrics.messages_sent._value.get()
+
+
+async def test_who_sends_much_waits_for_room():
+    """Until the client has taken it, which the socket may tell; nothing is sent where it is gone."""
+    socket, outbox, _, _ = made(grace_s=60)
+    socket.unsent = HIGH_WATER + 1
+    waiting = asyncio.create_task(outbox.send([b"a"]))
     await asyncio.sleep(0.1)
     assert not waiting.done()
     socket.unsent = 0
+    outbox.drained()
     await asyncio.wait_for(waiting, 5)
+    assert [b"a"] == socket.written
     socket.unsent = HIGH_WATER + 1
-    waiting = asyncio.create_task(outbox.room())
+    waiting = asyncio.create_task(outbox.send([b"b"]))
     await asyncio.sleep(0.01)
     socket.is_open = False
     await asyncio.wait_for(waiting, 5)
     outbox.put(b"late")
     assert 0 == len(outbox)
+    assert [b"a"] == socket.written

@@ -30,6 +30,10 @@ class Socket:
         """Remember them."""
         self.written += frames
 
+    def write_parts(self, parts):
+        """Remember them."""
+        self.written += b"".join(parts)
+
 
 def made(*, held):
     """A subscription, and what says which candles its client was told of."""

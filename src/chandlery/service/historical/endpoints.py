@@ -14,9 +14,12 @@ from chandlery.core.errors import UnknownName
 from chandlery.core.gaps import Span
 from chandlery.core.query import ChartType
 from chandlery.core.time import Clock, Micros, Unit, iso
+from chandlery.history.interfaces import incomplete
 from chandlery.service.auth.guard import Reader
 from chandlery.service.collection.endpoints import Exchange, Symbol
 from chandlery.service.collection.hub import gap_content
+from chandlery.service.frames import Part
+from chandlery.service.historical.ahead import read_ahead
 from chandlery.service.historical.encode import FORMATS, encoded, require_format
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
 from chandlery.service.historical.pages import (
@@ -202,7 +205,9 @@ async def _answer(
     if immutable and tag in request.headers.get("If-None-Match", ""):
         return Response(status_code=304, headers=cache_headers(tag, immutable=True))
     if form == "json":
-        content = await candle_page(pieces(limit + 1), schema, series, span, at, limit)
+        content, whole = await candle_page(pieces(limit + 1), schema, series, span, at, limit)
+        if not whole:
+            return Response(content, media_type=FORMATS["json"], headers={"Cache-Control": "no-store"})
         if not immutable:
             tag = tag_of(content)
             if tag in request.headers.get("If-None-Match", ""):
@@ -212,13 +217,27 @@ async def _answer(
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if immutable:
         headers |= cache_headers(tag, immutable=True)
-    body = encoded(pieces(STREAM_ROWS), schema, form)
+    body = encoded(read_ahead(_complete(pieces(STREAM_ROWS))), schema, form)
     # What fails at once is an error with its status; later, the connection is cut and nobody takes half for all.
     first = await anext(body, b"")
     return StreamingResponse(_chained(first, body), media_type=FORMATS[form], headers=headers)
 
 
-async def _chained(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _complete(pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+    """
+    The pieces; a file has no place to say what is missing in it.
+
+    Raises:
+        IncompleteData: A part could not be had.
+    """
+    async for piece in pieces:
+        missing = [gap for gap in piece.gaps if gap.kind.is_failure]
+        if missing:
+            raise incomplete(piece.table, missing, missing[0].span, "; format=json gives the rest, with its gaps")
+        yield piece
+
+
+async def _chained(first: Part, rest: AsyncIterator[Part]) -> AsyncIterator[Part]:
     yield first
     async for each in rest:
         yield each

@@ -47,8 +47,12 @@ def moment_of_cursor(cursor: str, span: Span) -> Micros:
 
 async def candle_page(
     pieces: AsyncIterator[Piece], schema: pa.Schema, series: SeriesName, span: Span, at: Micros, limit: int
-) -> bytes:
-    """The first ``limit`` rows of the pieces, encoded; the iterator is not read further than that takes."""
+) -> tuple[bytes, bool]:
+    """
+    The first ``limit`` rows of the pieces, encoded, and whether nothing failed to be had of them.
+
+    The iterator is not read further than that takes.
+    """
     account = Account()
     tables: list[pa.Table] = []
     following: Micros | None = None
@@ -76,7 +80,7 @@ async def candle_page(
         "gaps": [gap for gap in told["gaps"] if gap["start"] < iso(until)],
         "next": None if following is None else cursor_of(following),
     }
-    return msgspec.json.encode(content)
+    return msgspec.json.encode(content), not any(gap.kind.is_failure for gap in account.gaps)
 
 
 def _within(sources: list[dict[str, Any]], end: str) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
 from chandlery.service.collection.hub import Update, gap_content
-from chandlery.service.frames import binary_frame, text_frame
+from chandlery.service.frames import Part, binary_frame, text_frame
 from chandlery.service.historical.account import Account
 from chandlery.service.historical.encode import arrow_batches, json_rows, require_format
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
@@ -60,7 +60,7 @@ class StreamingHandler:
         """Send the chunks of ``span``, then what they were in all."""
         await self._send(span)
         content = self._head | {"chunks": self._chunks, "following": following} | self._account.plain()
-        self._outbox.put(text_frame(msgspec.json.encode({"type": "historical_data_complete"} | content)))
+        await self._outbox.send([text_frame(msgspec.json.encode({"type": "historical_data_complete"} | content))])
 
     async def follow(self, subscription: Subscription, span: Span) -> None:
         """
@@ -91,9 +91,8 @@ class StreamingHandler:
         ):
             self._account.add(piece)
             if piece.table.num_rows:
-                await self._outbox.room()
                 self._chunks += 1
-                self._outbox.put(self._chunk(piece.table))
+                await self._outbox.send(self._chunk(piece.table))
                 if self._interval is not None:
                     self._next = self._interval.step(piece.table.column("open_time")[-1].value // 1000)
 
@@ -109,9 +108,9 @@ class StreamingHandler:
         for gap in piece.gaps:
             self._outbox.put(Update(series, "gap", gap_content(gap)).frame)
 
-    def _chunk(self, table: pa.Table) -> bytes:
+    def _chunk(self, table: pa.Table) -> list[Part]:
         head = {"type": "historical_data_chunk"} | self._head | {"number": self._chunks}
         if self._form == "arrow":
             table = table.replace_schema_metadata({_METADATA: msgspec.json.encode(head)})
             return binary_frame(arrow_batches(table))
-        return text_frame(msgspec.json.encode(head | {"columns": table.column_names, "rows": json_rows(table)}))
+        return [text_frame(msgspec.json.encode(head | {"columns": table.column_names, "rows": json_rows(table)}))]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
+from chandlery.service.frames import Part
 from chandlery.service.metrics import Metrics
 
 HIGH_WATER = 1 << 20
@@ -31,6 +32,10 @@ class Socket(Protocol):
 
     def write_frames(self, frames: bytes) -> None:
         """Send whole frames."""
+        ...
+
+    def write_parts(self, parts: Sequence[Part]) -> None:
+        """Send a frame, or several, that lie apart."""
         ...
 
 
@@ -89,12 +94,24 @@ class Outbox:
         if self._waiting.pop(key, None) is not None:
             self._metrics.dropped.inc()
 
-    async def room(self) -> None:
-        """Until the client has taken so much that more makes sense; at once where it is gone."""
-        while not self._ended and (self._kept_bytes > HIGH_WATER or self._socket.unsent > HIGH_WATER):
+    async def send(self, parts: Sequence[Part]) -> None:
+        """
+        Send a frame that is large and lies in ``parts`` at once after all that waits.
+
+        Where the client has much to take already, this waits until it has; nothing happens where it is gone.
+        """
+        while not self._ended and self._socket.unsent > HIGH_WATER:
             self._room.clear()
             self._pump.soon(self)
             await self._room.wait()
+        if not self._ended:
+            self.write_all()
+            self._metrics.messages_sent.inc()
+            self._socket.write_parts(parts)
+
+    def drained(self) -> None:
+        """The client has taken most of what was written."""
+        self._room.set()
 
     def end(self) -> None:
         """Nothing is sent any more."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from asyncio import BaseTransport, Transport
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
+
+from chandlery.service.frames import Part
+from chandlery.service.web.outbox import HIGH_WATER
 
 EXTENSION = "chandlery.socket"
 """Where the application finds the protocol in its scope."""
@@ -24,6 +28,19 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     on_shutdown: Callable[[], object] | None = None
     """Called before the connection ends because the server stops, so that what waits can still be written."""
+    on_drained: Callable[[], object] | None = None
+    """Called when the client has taken most of what was too much for it."""
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Begin, with as much room as an outbox fills."""
+        super().connection_made(transport)
+        cast("Transport", transport).set_write_buffer_limits(HIGH_WATER)
+
+    def resume_writing(self) -> None:
+        """Go on; the transport says when."""
+        super().resume_writing()
+        if self.on_drained is not None:
+            self.on_drained()
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; who begins with what is no request, or too long a one, is told and let go."""
@@ -58,6 +75,11 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         """Send whole frames; what a client does not take at once waits in the transport."""
         if self.is_open:
             self.transport.write(frames)
+
+    def write_parts(self, parts: Sequence[Part]) -> None:
+        """Send a frame, or several, that lie apart, without putting them together."""
+        if self.is_open:
+            self.transport.writelines(parts)
 
     def shutdown(self) -> None:
         """End the connection because the server stops."""

@@ -36,6 +36,7 @@ async def socket(websocket: WebSocket) -> None:
     pump: Pump = state.pump
     outbox = Outbox(direct, pump, grace_s=state.slow_client_s, on_slow=slow.set, metrics=state.metrics)
     direct.on_shutdown = outbox.write_all
+    direct.on_drained = outbox.drained
     session = Session(outbox, state.authentication, state.collection, state.historical, state.clock)
     state.metrics.clients += 1
     try:

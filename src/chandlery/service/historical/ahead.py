@@ -1,0 +1,30 @@
+"""Reading while what was read before is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+
+
+async def read_ahead(items: AsyncIterator[_Item]) -> AsyncIterator[_Item]:
+    """The same items, the next one of which is fetched while the caller works on the one before."""
+    coming = asyncio.create_task(_next(items))
+    try:
+        while found := await coming:
+            coming = asyncio.create_task(_next(items))
+            yield found[0]
+    finally:
+        coming.cancel()
+        await asyncio.wait({coming})
+        if not coming.cancelled():
+            coming.exception()  # has been raised, or concerns nobody who went before it
+
+
+async def _next(items: AsyncIterator[_Item]) -> tuple[_Item] | None:
+    try:
+        return (await anext(items),)
+    except StopAsyncIteration:
+        return None
