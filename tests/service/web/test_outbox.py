@@ -65,7 +65,7 @@ async def test_in_order_all_that_is_put_and_the_last_of_what_is_replaced(items):
 
     assert sorted(sent) == sorted(b"".join([*puts, *latest.values()]))
     assert len(socket.written) == bool(items)
-    assert replaced == metrics.dropped._value.get()
+    assert replaced == metrics.messages_replaced
     positions = [sent.find(each) for each in puts]
     assert all(at >= 0 for at in positions)
 
@@ -79,7 +79,7 @@ async def test_the_pump_writes_after_a_while():
     await settle(socket)
 
     assert [b"ab"] == socket.written
-    assert 2 == metrics.messages_sent._value.get()
+    assert 2 == metrics.messages_sent
 
 
 async def test_a_slow_client_holds_up_nothing_and_is_told_of_the_latest():
@@ -113,7 +113,7 @@ async def test_too_slow_for_closed_candles():
     await asyncio.sleep(0.1)
 
     assert [1] == slow
-    assert 1 == metrics.slow_clients._value.get()
+    assert 1 == metrics.slow_clients
     assert [] == socket.written
 
 
@@ -135,7 +135,7 @@ async def test_what_is_large_is_sent_at_once_after_what_waits():
     await outbox.send([b"b", memoryview(b"c")])
 
     assert [b"a", b"bc"] == socket.written
-    assert 2 == metrics.messages_sent._value.get()
+    assert 2 == metrics.messages_sent
 
 
 async def test_who_sends_much_waits_for_room():

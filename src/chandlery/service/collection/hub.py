@@ -30,11 +30,8 @@ class Update:
         self.series = series
         self.kind = kind
         self.content = content
-
-    @property
-    def conflates(self) -> bool:
+        self.conflates = kind in {"book", "running"}
         """Whether a later one takes its place."""
-        return self.kind in {"book", "running"}
 
     @cached_property
     def message(self) -> bytes:

@@ -85,14 +85,14 @@ class Outbox:
         if self._ended:
             return
         if key in self._waiting:
-            self._metrics.dropped.inc()
+            self._metrics.messages_replaced += 1
         self._waiting[key] = frame
         self._pump.soon(self)
 
     def drop(self, key: Hashable) -> None:
         """Do not send what waits under a key; what comes next says more."""
         if self._waiting.pop(key, None) is not None:
-            self._metrics.dropped.inc()
+            self._metrics.messages_replaced += 1
 
     async def send(self, parts: Sequence[Part]) -> None:
         """
@@ -104,9 +104,9 @@ class Outbox:
             self._room.clear()
             self._pump.soon(self)
             await self._room.wait()
-        if not self._ended:
+        if not self._ended and self._socket.is_open:
             self.write_all()
-            self._metrics.messages_sent.inc()
+            self._metrics.messages_sent += 1
             self._socket.write_parts(parts)
 
     def drained(self) -> None:
@@ -122,24 +122,29 @@ class Outbox:
 
     def flush(self, now: float) -> bool:
         """Write what waits; whether it must be looked at again."""
-        if not self._socket.is_open:
+        socket = self._socket
+        if not socket.is_open:
             self.end()
             return False
-        if self._socket.unsent > HIGH_WATER:
+        if socket.unsent > HIGH_WATER:
             return self._stuck(now)
         self._stuck_since = None
         self.write_all()
-        if self._socket.unsent > HIGH_WATER:
+        if self._room.is_set():
+            return False
+        if socket.unsent > HIGH_WATER:
             return True
         self._room.set()
         return False
 
     def write_all(self) -> None:
         """Write what waits, however much the client has not taken yet."""
-        if self._waiting:
-            self._metrics.messages_sent.inc(len(self._waiting))
-            self._socket.write_frames(b"".join(self._waiting.values()))
-            self._waiting.clear()
+        waiting = self._waiting
+        if waiting:
+            self._metrics.messages_sent += len(waiting)
+            frames = next(iter(waiting.values())) if len(waiting) == 1 else b"".join(waiting.values())
+            self._socket.write_frames(frames)
+            waiting.clear()
             self._kept_bytes = 0
 
     def _stuck(self, now: float) -> bool:
@@ -152,7 +157,7 @@ class Outbox:
 
     def _too_slow(self) -> None:
         self.end()
-        self._metrics.slow_clients.inc()
+        self._metrics.slow_clients += 1
         self._on_slow()
 
 

@@ -72,9 +72,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         return int(self.transport.get_write_buffer_size())
 
     def write_frames(self, frames: bytes) -> None:
-        """Send whole frames; what a client does not take at once waits in the transport."""
-        if self.is_open:
-            self.transport.write(frames)
+        """Send whole frames of one who is there; what a client does not take at once waits in the transport."""
+        self.transport.write(frames)
 
     def write_parts(self, parts: Sequence[Part]) -> None:
         """Send a frame, or several, that lie apart, without putting them together."""
