@@ -61,6 +61,7 @@ async def test_pages(running):
 async def test_files(running, form):
     """The whole range in each format, under a name of its own."""
     status, body, headers = await get(running[1], "/v1/candles", **ASKED, format=form)
+    assert body == (await get(running[1], "/v1/candles", **ASKED, format=form))[1]
     reads = {
         "csv": lambda: csv.read_csv(io.BytesIO(body)),
         "arrow": lambda: pa.ipc.open_stream(body).read_all(),

@@ -22,6 +22,7 @@ from chandlery.service.frames import Part
 from chandlery.service.historical.ahead import read_ahead
 from chandlery.service.historical.encode import FORMATS, encoded, require_format
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
+from chandlery.service.historical.kept import KeptAnswers
 from chandlery.service.historical.pages import (
     cache_headers,
     candle_page,
@@ -67,6 +68,7 @@ class _Parts:
     def __init__(self, request: Request) -> None:
         state = request.app.state
         self.historical: IHistoricalDataManager = state.historical
+        self.answers: KeptAnswers = state.answers
         self.clock: Clock = state.clock
         self.request = request
 
@@ -217,7 +219,12 @@ async def _answer(
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if immutable:
         headers |= cache_headers(tag, immutable=True)
+        kept = parts.answers.get(tag)
+        if kept is not None:
+            return Response(kept, media_type=FORMATS[form], headers=headers)
     body = encoded(read_ahead(_complete(pieces(STREAM_ROWS))), schema, form)
+    if immutable:
+        body = parts.answers.keeping(tag, body)
     # What fails at once is an error with its status; later, the connection is cut and nobody takes half for all.
     first = await anext(body, b"")
     return StreamingResponse(_chained(first, body), media_type=FORMATS[form], headers=headers)

@@ -18,6 +18,7 @@ from chandlery.service.auth.endpoints import routes as auth_routes
 from chandlery.service.auth.wiring import MCP_PATH
 from chandlery.service.collection.endpoints import routes as collection_routes
 from chandlery.service.historical.endpoints import routes as historical_routes
+from chandlery.service.historical.kept import KeptAnswers
 from chandlery.service.mcp.service import MCPRouter
 from chandlery.service.metrics import Metrics
 from chandlery.service.web.catalogue import routes as catalogue_routes
@@ -56,6 +57,7 @@ def application(service: Service) -> FastAPI:
     app.state.open_to_all = open_to_all
     app.state.collection = service.collection
     app.state.historical = service.historical
+    app.state.answers = KeptAnswers()
     app.state.database = service.database
     app.state.clock = service.clock
     app.state.metrics = metrics

@@ -1,0 +1,48 @@
+"""Answers that do not change, kept for who asks next."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+
+from chandlery.service.frames import Part
+
+KEPT_BYTES = 128 << 20
+"""How much memory they may take."""
+
+
+class KeptAnswers:
+    """The answers that were asked for last, by their tags, as many as fit into ``most_bytes``."""
+
+    def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._answers: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
+
+    def get(self, tag: str) -> bytes | None:
+        """A kept answer."""
+        found = self._answers.get(tag)
+        if found is not None:
+            self._answers.move_to_end(tag)
+        return found
+
+    async def keeping(self, tag: str, parts: AsyncIterator[Part]) -> AsyncIterator[Part]:
+        """The same parts; once all of them have come, they are kept, unless they are too many."""
+        gathered: list[Part] | None = []
+        size = 0
+        async for part in parts:
+            size += len(part)
+            if size > self._most_bytes:
+                gathered = None
+            elif gathered is not None:
+                gathered.append(part)
+            yield part
+        if gathered is not None:
+            self._keep(tag, b"".join(gathered))
+
+    def _keep(self, tag: str, answer: bytes) -> None:
+        self._bytes += len(answer) - len(self._answers.pop(tag, b""))
+        self._answers[tag] = answer
+        while self._bytes > self._most_bytes:
+            _, oldest = self._answers.popitem(last=False)
+            self._bytes -= len(oldest)
