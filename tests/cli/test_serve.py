@@ -60,6 +60,18 @@ def test_two_services_do_not_share_a_folder(served, chandlery, tmp_path):
     child.communicate(timeout=30)
 
 
+def test_what_is_made_up_and_what_is_real_stay_apart(served, chandlery, tmp_path):
+    """A folder of one kind is refused to the other, before anything is written."""
+    child, _ = served("--no-auth")
+    child.send_signal(signal.SIGINT)
+    child.communicate(timeout=30)
+    code, _, err = chandlery("serve", "--no-auth", "--port", 0, "--data-dir", tmp_path)
+    assert (2, True) == (code, "--offline has made up" in err)
+    chandlery("db", "migrate", "--data-dir", tmp_path / "real")
+    code, _, err = chandlery("serve", "--offline", "--no-auth", "--port", 0, "--data-dir", tmp_path / "real")
+    assert (2, True) == (code, "holds real data" in err)
+
+
 def test_it_says_how_to_get_a_token(served):
     """Without one, nothing is answered."""
     child, url = served()

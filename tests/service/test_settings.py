@@ -52,9 +52,16 @@ def test_what_cannot_be_is_named(wrong):
 )
 def test_without_tokens_only_where_nobody_else_connects(host, fine):
     """Anything else is refused before it listens."""
-    settings = ServiceSettings(_env_file=None, host=host, no_auth=True)
+    settings = ServiceSettings(_env_file=None, host=host, no_auth=True, public_url="http://x")
     if fine:
         settings.check()
     else:
         with pytest.raises(InvalidInput, match=r"127\.0\.0\.1"):
             settings.check()
+
+
+def test_every_address_needs_a_name():
+    """Tokens are for the one that callers know."""
+    with pytest.raises(InvalidInput, match="--public-url"):
+        ServiceSettings(_env_file=None, host="0.0.0.0").check()
+    ServiceSettings(_env_file=None, host="0.0.0.0", public_url="https://data.example").check()

@@ -120,6 +120,15 @@ def test_a_file_of_another_program_is_refused(tmp_path):
     connection.close()
 
 
+def test_nobody_else_may_read_it(tmp_path):
+    """Nor what lies beside it."""
+    connection = opened(tmp_path / "d")
+    connection.execute("INSERT INTO series VALUES (1, 'x', 'A/B', 'book')")
+
+    assert {0o600} == {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}
+    connection.close()
+
+
 def test_errors_are_ours(tmp_path):
     """Each says which file."""
     assert isinstance(translated(apsw.BusyError("x"), tmp_path / "d"), StorageBusy)

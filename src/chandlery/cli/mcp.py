@@ -7,6 +7,7 @@ import contextlib
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -47,7 +48,10 @@ async def _serve(data_dir: Path, endpoints: dict[str, dict[str, str]], *, offlin
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  # this runs in one
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    settings = ServiceSettings(data_dir=data_dir, host="127.0.0.1", no_auth=True)
+    given: dict[str, Any] = {"data_dir": data_dir, "host": "127.0.0.1", "no_auth": True}
+    if offline:
+        given["offline"] = True
+    settings = ServiceSettings(**given)
     async with AsyncExitStack() as stack:
         if offline or (settings.offline and not endpoints):
             endpoints = await _offline(stack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ def serve(
     *,
     host: str | None = typer.Option(None, help="Where to listen.", show_default="127.0.0.1"),
     port: int | None = typer.Option(None, min=0, max=65535, help="0 for a free one.", show_default="8700"),
+    public_url: str | None = typer.Option(None, "--public-url", help="What callers know it by; tokens are for that.", show_default="where it listens"),
     data_dir: Path | None = DATA_DIR,
     exchange_endpoints: str | None = typer.Option(None, "--exchange-endpoints", metavar="JSON", help="Other base URLs by exchange id.", show_default=False),
     offline: bool = typer.Option(False, "--offline", help="With the built-in offline exchange in place of the real ones."),
@@ -42,6 +44,7 @@ def serve(
     given: dict[str, Any] = {
         "host": host,
         "port": port,
+        "public_url": public_url,
         "data_dir": data_dir,
         "snapshot_interval": snapshot_interval,
         "log_format": log_format,
@@ -56,10 +59,9 @@ def serve(
     def ready(service: Service) -> None:
         sys.stdout.write(f"{service.url}\n")
         sys.stdout.flush()
-        sys.stderr.write(f"serving on {service.url} (docs at /docs) from {settings.data_dir} until Ctrl-C\n")
+        log = logging.getLogger("chandlery.serve")
+        log.info("serving on %s (docs at /docs) from %s until Ctrl-C", service.url, settings.data_dir)
         if not settings.no_auth:
-            sys.stderr.write(
-                f"callers need a token: chandlery auth create-client NAME --data-dir {settings.data_dir}\n"
-            )
+            log.info("callers need a token: chandlery auth create-client NAME --data-dir %s", settings.data_dir)
 
     uvloop.run(until_stopped(settings, ready, endpoints=endpoints))

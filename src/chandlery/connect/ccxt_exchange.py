@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
@@ -35,6 +37,28 @@ _HOSTS_OF: Mapping[str, tuple[str, ...]] = {
 }
 
 
+@cache
+def ccxt_names() -> frozenset[str] | None:
+    """What ccxt calls its exchanges, read off its folder, since to load it takes seconds; ``None`` where it is not installed."""
+    found = find_spec("ccxt")
+    if found is None or not found.submodule_search_locations:
+        return None
+    folder = Path(found.submodule_search_locations[0]) / "async_support"
+    return frozenset(each.stem for each in folder.glob("*.py") if not each.stem.startswith("_"))
+
+
+def require_exchange(exchange: str) -> None:
+    """
+    Pass where ccxt may have such an exchange.
+
+    Raises:
+        UnknownName: It has none.
+    """
+    names = ccxt_names()
+    if names is not None and canonical(exchange) not in names:
+        raise _unknown(exchange, sorted(names))
+
+
 def exchange_class(ccxt: Any, exchange: str, contract_type: ContractType | None = None) -> type[Any]:
     """
     The class of an exchange in one of ccxt's modules.
@@ -44,13 +68,17 @@ def exchange_class(ccxt: Any, exchange: str, contract_type: ContractType | None 
     """
     name = canonical(exchange)
     if name not in ccxt.exchanges:
-        near = difflib.get_close_matches(name, ccxt.exchanges, 3)
-        hint = f"did you mean {' or '.join(near)}" if near else f"one of {', '.join(ccxt.exchanges)}"
-        raise UnknownName(f"ccxt has no exchange {exchange!r}; {hint}")
+        raise _unknown(exchange, ccxt.exchanges)
     if contract_type in {"future", "swap"} and _FUTURES_CLASS.get(name) in ccxt.exchanges:
         name = _FUTURES_CLASS[name]
     found: type[Any] = getattr(ccxt, name)
     return found
+
+
+def _unknown(exchange: str, names: Sequence[str]) -> UnknownName:
+    near = difflib.get_close_matches(canonical(exchange), names, 3)
+    hint = f"did you mean {' or '.join(near)}" if near else f"one of {', '.join(names)}"
+    return UnknownName(f"ccxt has no exchange {exchange!r}; {hint}")
 
 
 def made(

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from chandlery.connect.ccxt_client import CCXTExchangeClient
+from chandlery.connect.ccxt_exchange import require_exchange
 from chandlery.connect.fallback import first_of
 from chandlery.connect.interfaces import (
     EventCallback,
@@ -152,6 +153,8 @@ class DataSourceConnectorImpl(IDataSourceConnector):
         fitting = [name for name in makers if not family or split(name)[0] == family]
         if len(fitting) > 1:
             raise ambiguous(exchange_name, fitting)
+        if fitting == [qualified(CCXTExchangeClient.family, exchange)]:
+            require_exchange(exchange)
         if not fitting:
             raise UnknownName(f"{exchange_name!r}: {exchange} is reached by {', '.join(sorted(makers))}")
         return fitting[0], makers[fitting[0]]

@@ -12,7 +12,7 @@ from chandlery.connect.connector import DataSourceConnectorImpl
 from chandlery.connect.interfaces import IDataSourceConnector
 from chandlery.connect.plugins import PluginRegistry
 from chandlery.connect.settings import Settings, StorageConfig
-from chandlery.core.errors import StorageUnavailable
+from chandlery.core.errors import InvalidInput, StorageUnavailable
 from chandlery.core.time import Clock
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
@@ -36,6 +36,7 @@ from chandlery.storage.files import alone_in
 from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
 
 _CACHE_FOLDER = "cache"
+_OFFLINE_MARK = ".offline"
 
 
 class Service:
@@ -98,6 +99,7 @@ class Service:
         Open the database and go on collecting.
 
         Raises:
+            InvalidInput: What is made up offline, and what is real, would come together.
             StorageBusy: Another service runs on the same folder.
             StorageError: It cannot be opened.
         """
@@ -107,6 +109,7 @@ class Service:
             raise StorageUnavailable(f"the folder {self.settings.data_dir} cannot be made: {error.strerror}") from error
         async with AsyncExitStack() as stack:
             stack.enter_context(alone_in(self.settings.data_dir, "service"))
+            _mark(self.settings)
             await stack.enter_async_context(self.database)
             stack.push_async_callback(self.http.close)
             await stack.enter_async_context(self.connector)
@@ -123,6 +126,22 @@ class Service:
     ) -> None:
         """End the streams, commit what waits, close all."""
         await self._open.aclose()
+
+
+def _mark(settings: ServiceSettings) -> None:
+    """
+    Keep what is made up apart from what is real: both go by the same names.
+
+    Raises:
+        InvalidInput: The folder holds the other kind.
+    """
+    mark = settings.data_dir / _OFFLINE_MARK
+    if settings.offline and not mark.exists() and (settings.data_dir / FILE_NAME).exists():
+        raise InvalidInput(f"{settings.data_dir} holds real data; name another --data-dir for --offline")
+    if settings.offline:
+        mark.touch()
+    elif mark.exists():
+        raise InvalidInput(f"{settings.data_dir} holds what --offline has made up; name another --data-dir")
 
 
 def _library(

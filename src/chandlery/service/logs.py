@@ -8,7 +8,7 @@ from typing import Literal
 
 import structlog
 
-_QUIET = ("uvicorn", "websockets", "httpx", "mcp")
+_QUIET = ("uvicorn", "websockets", "httpx", "httpx2", "mcp", "picows")
 """They repeat what the metrics count."""
 
 

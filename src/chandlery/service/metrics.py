@@ -72,10 +72,12 @@ class Metrics(Collector):
                 "messages": "Messages of streams",
                 "gaps": "Gaps of streams",
                 "resyncs": "Order books that were founded anew",
-                "failures": "How often in a row a stream has failed",
             }.items()
         }
         lag = GaugeMetricFamily("chandlery_stream_lag_seconds", "How old the last message was", labels=_STREAM)
+        failures = GaugeMetricFamily(
+            "chandlery_stream_failures", "How often in a row a stream has failed", labels=_STREAM
+        )
         running = GaugeMetricFamily("chandlery_stream_running", "Whether it runs", labels=_STREAM)
         for keeper in service.collection.keepers():
             labels = (keeper.series.exchange, keeper.series.symbol, keeper.series.channel)
@@ -85,7 +87,8 @@ class Metrics(Collector):
             if status.lag_ms is not None:
                 lag.add_metric(labels, status.lag_ms / 1000)
             running.add_metric(labels, float(keeper.running))
-        yield from (*counters.values(), lag, running)
+            failures.add_metric(labels, status.failures)
+        yield from (*counters.values(), lag, running, failures)
 
     def text(self) -> bytes:
         """All of it in Prometheus' own format."""

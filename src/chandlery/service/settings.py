@@ -76,10 +76,15 @@ class ServiceSettings(FromEnvironment):
         Refuse what would be dangerous.
 
         Raises:
-            InvalidInput: Without tokens it may only listen where nobody else can reach it.
+            InvalidInput: Without tokens it may only listen where nobody else can reach it; and where it listens
+                on every address, it must be said what callers know it by.
         """
         if self.no_auth and not _is_loopback(self.host):
             raise InvalidInput(f"--no-auth lets everybody in, so it needs --host 127.0.0.1, not {self.host}")
+        if self.host in {"0.0.0.0", "::"} and self.public_url is None:  # noqa: S104  # what is asked for, not what is done
+            raise InvalidInput(
+                f"--host {self.host} is every address of this machine; say by which one callers know it, since tokens are for that: --public-url https://..."
+            )
 
     @property
     def retention(self) -> dict[str, Micros]:

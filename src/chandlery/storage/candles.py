@@ -94,10 +94,17 @@ class CandleRepository:
     async def covered(self, series: SeriesName, interval: Interval, span: Span) -> list[Span]:
         """Where one closed candle follows the other, in order."""
         number = await self._ids.find(series)
-        sql = "SELECT open_time FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed ORDER BY open_time"
-        opened = np.array(await self._database.read(sql, (number, span.start, span.end)), np.int64).reshape(-1)
-        if not len(opened):
+        within = "FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed"
+        ((first, last, count),) = await self._database.read(
+            f"SELECT min(open_time), max(open_time), count(*) {within}", (number, span.start, span.end)
+        )
+        if not isinstance(first, int) or not isinstance(last, int):
             return []
+        whole = Span(first, interval.step(last))
+        if interval.count(whole.start, whole.end) == count:
+            return [whole]
+        sql = f"SELECT open_time {within} ORDER BY open_time"
+        opened = np.array(await self._database.read(sql, (number, span.start, span.end)), np.int64).reshape(-1)
         if interval.micros is None:
             follows = np.array([interval.step(int(before)) for before in opened[:-1]], np.int64) == opened[1:]
         else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import apsw
@@ -47,7 +49,12 @@ def opened(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
         StorageError: It cannot be opened.
     """
     try:
+        # It holds keys and password hashes; SQLite gives what it lays beside it the same rights.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         connection = apsw.Connection(str(path))
+    except OSError as error:
+        raise StorageUnavailable(f"{path.name} cannot be made: {error.strerror}") from error
     except apsw.Error as error:
         raise translated(error, path) from error
     try:

@@ -63,6 +63,8 @@ async def test_pages_are_the_whole(sizes, limit):
         content, whole = await candle_page(left, schema_of(ChartType.KLINES), SERIES, span, at, limit)
         page = json.loads(content)
         assert whole
+        assert len(page["rows"]) == sum(source["rows"] for source in page["sources"])
+        assert all(page["start"] <= source["start"] < source["end"] <= page["end"] for source in page["sources"])
         opens += [row[0] // 60_000 for row in page["rows"]]
         pages += 1
         assert len(page["rows"]) <= limit

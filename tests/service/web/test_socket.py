@@ -210,6 +210,16 @@ async def test_what_is_no_text(client):
     assert 1003 == (await client.until("closed"))["code"]
 
 
+async def test_pages_of_other_sites(running):
+    """Where nobody needs a token, any page of a browser here could call; only those of this machine are heard."""
+    _, session = running
+    with pytest.raises(aiohttp.WSServerHandshakeError, match="403"):
+        await session.ws_connect("/v1/ws", headers={"Origin": "https://elsewhere.example"})
+    async with connected(session, headers={"Origin": "http://localhost:3000"}) as client:
+        await client.say("ping")
+        await client.until("pong")
+
+
 async def test_the_service_stops(sim, tmp_path):
     """Clients are told by the code for it."""
     bound, url = bound_socket()

@@ -6,7 +6,6 @@ import base64
 import binascii
 import hashlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -16,7 +15,8 @@ from chandlery.core.gaps import Span
 from chandlery.core.time import DAY, HOUR, Micros, iso
 from chandlery.service.historical.account import Account
 from chandlery.service.historical.encode import json_rows
-from chandlery.service.historical.interfaces import Piece
+from chandlery.service.historical.interfaces import Piece, Source
+from chandlery.storage.frame import slice_span
 from chandlery.storage.series_ids import SeriesName
 
 IMMUTABLE_AFTER: Micros = 2 * DAY + HOUR
@@ -66,6 +66,8 @@ async def candle_page(
         if following is not None:
             break
     until = span.end if following is None else following
+    table = pa.concat_tables(tables) if tables else schema.empty_table()
+    account.sources = [_of_page(each, table, Span(at, until)) for each in account.sources if each.start < until]
     told = account.plain()
     interval = series.channel.partition(":")[2] or None
     content = {
@@ -75,16 +77,18 @@ async def candle_page(
         "start": iso(at),
         "end": iso(until),
         "columns": schema.names,
-        "rows": json_rows(pa.concat_tables(tables) if tables else schema.empty_table()),
-        "sources": _within(told["sources"], iso(until)),
+        "rows": json_rows(table),
+        "sources": told["sources"],
         "gaps": [gap for gap in told["gaps"] if gap["start"] < iso(until)],
         "next": None if following is None else cursor_of(following),
     }
     return msgspec.json.encode(content), not any(gap.kind.is_failure for gap in account.gaps)
 
 
-def _within(sources: list[dict[str, Any]], end: str) -> list[dict[str, Any]]:
-    return [each for each in sources if each["start"] < end]
+def _of_page(source: Source, table: pa.Table, page: Span) -> Source:
+    """What a source has given of a page."""
+    span = Span(source.start, source.end).clip(page)
+    return Source(source.source, span.start, span.end, slice_span(table, span).num_rows)
 
 
 def is_immutable(span: Span, now: Micros) -> bool:

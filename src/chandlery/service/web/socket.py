@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
@@ -31,6 +32,9 @@ async def socket(websocket: WebSocket) -> None:
     if not isinstance(direct, DirectProtocol):
         await websocket.close(UNSUPPORTED, "this needs the server of chandlery serve")
         return
+    if state.open_to_all and not is_own_page(websocket.headers.get("Origin"), state.url):
+        await websocket.close(UNAUTHORIZED, "pages of other sites may not call here")
+        return
     await websocket.accept()
     slow = asyncio.Event()
     pump: Pump = state.pump
@@ -47,6 +51,14 @@ async def socket(websocket: WebSocket) -> None:
     if code is not None:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it may be gone by now
             await websocket.close(code, reason)
+
+
+def is_own_page(origin: str | None, url: str) -> bool:
+    """Whether a browser's page may call where nobody needs a token: one of this machine or of the service itself."""
+    if origin is None:
+        return True
+    host = urlsplit(origin).hostname
+    return host in {"127.0.0.1", "::1", "localhost", urlsplit(url).hostname}
 
 
 async def _serve(websocket: WebSocket, session: Session, slow: asyncio.Event) -> tuple[int | None, str]:
