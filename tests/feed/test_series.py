@@ -137,6 +137,51 @@ TestAgainst = Against.TestCase
 TestAgainst.settings = settings(max_examples=120, stateful_step_count=25, deadline=None)
 
 
+updates = st.builds(
+    candle,
+    st.sampled_from([0, 0, 0, 0, 1, 0.5]),
+    st.one_of(st.sampled_from([0.0, math.nan, math.inf]), st.integers(0, 9).map(float)),
+    closed=st.sampled_from([False] * 9 + [True]),
+    close=st.sampled_from([1.0, 2.0, 2.0, 2.0, 4.0, math.inf, math.nan]),
+)
+
+
+@given(
+    st.lists(st.one_of(st.tuples(st.sampled_from(["live", "live", "live", "fetched"]), updates), st.none())),
+    st.integers(1, 3),
+    st.booleans(),
+)
+def test_to_follow_is_to_process(steps, most, next_closes):
+    """What follows a running candle becomes what ``process`` would have made of it, after whatever came before."""
+    told, refused = ([], []), ([], [])
+    made = [
+        DataProcessor(
+            Interval.MINUTE_1,
+            most,
+            next_closes=next_closes,
+            on_refused=lambda *each, to=refused[place]: to.append(repr(each)),
+            on_followed=told[place].append,
+        )
+        for place in range(2)
+    ]
+    for step in steps:
+        for place, each in enumerate(made):
+            if step is None:
+                each.interrupted()
+            elif not (place and step[0] == "live" and each.follow(step[1])):
+                told[place].extend(each.process(step[1], fetched=step[0] == "fetched"))
+
+    straight, short = made
+    assert told[0] == told[1]
+    assert refused[0] == refused[1]
+    assert straight.candles == short.candles
+    assert [straight.held(each.open_time) for each in straight.candles] == short.candles
+    assert (straight.taken, straight.counts) == (short.taken, short.counts)
+    until = START + 3 * MINUTE
+    assert straight.missing(until) == short.missing(until)
+    assert straight.resume(until) == short.resume(until)
+
+
 @given(
     st.permutations([candle(place, volume, closed=volume == 2.0) for place in range(4) for volume in (0.0, 1.0, 2.0)])
 )

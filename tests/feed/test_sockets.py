@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 
 import pytest
 
@@ -74,8 +75,8 @@ async def test_what_is_subscribed_to(bench):
     assert bundle.has_room(third)
 
 
-def kline(symbol, interval, opened=START):
-    candle = dict.fromkeys("ohlcvqVQ", "1") | {"t": opened // 1000, "i": interval, "n": 1, "x": False}
+def kline(symbol, interval, opened=START, **fields):
+    candle = dict.fromkeys("ohlcvqVQ", "1") | {"t": opened // 1000, "i": interval, "n": 1, "x": False} | fields
     return json.dumps({"e": "kline", "s": symbol, "k": candle}).encode()
 
 
@@ -95,6 +96,94 @@ async def test_to_whom_a_candle_goes(bench):
 
     assert [1, 1, 0] == [each.heard for each in (minute, double, hour)]
     assert 1 == bundle.unclaimed
+
+
+def flowing(bench):
+    """Series: one alone and filled, two of a symbol, one alone that waits for its history."""
+    made = [
+        bench.stream(symbol, interval)
+        for symbol, interval in (
+            ("AAAUSDT", Interval.MINUTE_1),
+            ("BBBUSDT", Interval.MINUTE_1),
+            ("BBBUSDT", Interval.HOUR_1),
+            ("CCCUSDT", Interval.MINUTE_1),
+        )
+    ]
+    for stream, _ in made:
+        bench.bundle.add(stream)
+        stream.up()
+        stream.filled = stream.symbol != "CCCUSDT"
+    return made
+
+
+def any_frame(dice, number):
+    """Of one of the series or of none, right or wrong, or nothing that could be one."""
+    if dice.random() < 0.1:
+        return dice.choice([b"", b"{}", b'{"result":null,"id":1}', b'{"s":1}', b'{"k":{}}', b"\xff", b'{"k":null}'])
+    symbol = dice.choice(["AAAUSDT"] * 5 + ["BBBUSDT", "CCCUSDT", "DDDUSDT"])
+    numbers = {key: dice.choice(["1"] * 30 + ["2", "nan", "inf", "-inf"]) for key in "ohlc"}
+    minute, part = divmod(number, 50)
+    opened = START + (minute + dice.choice([-1, 0.5, *[0] * 20])) * MINUTE
+    volume = dice.choice(["nan", "inf", "-1", str(part - 1), *[str(part)] * 10])
+    closed = dice.random() < 0.02
+    return kline(symbol, dice.choice(["1m"] * 9 + ["1h"]), int(opened), v=volume, x=closed, **numbers)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_the_shortcut_leads_to_the_same(bench, seed):
+    """Whatever comes: the same candles are told in the same order, and the same is counted, as without it."""
+    straight, short = bench, Bench(bench.network)
+    series = [flowing(each) for each in (straight, short)]
+
+    def general(of):
+        def take(message):
+            try:
+                of.bundle.on_message(message)
+            except MalformedResponse as error:
+                of.bundle.on_rejected(error, message)
+
+        return take
+
+    takes = [general(straight), short.bundle.shortcut(general(short))]
+    dice = random.Random(seed)
+    for number in range(400):
+        message = any_frame(dice, number)
+        for bundle, take in zip((straight.bundle, short.bundle), takes, strict=True):
+            take(message)
+            if number % 100 == 99:
+                bundle.streams[0].processor.interrupted()
+
+    assert straight.bundle.unclaimed == short.bundle.unclaimed > 0
+    for (one, heard), (other, told) in zip(*series, strict=True):
+        assert heard.updates == told.updates
+        assert one.heard == other.heard > 0
+        assert repr(one._waiting) == repr(other._waiting)  # they may hold what is no number
+        assert one.processor.candles == other.processor.candles
+        assert one.processor.counts == other.processor.counts
+        assert one.processor.taken == other.processor.taken
+    assert short.bundle.streams[0].processor.followed > 20
+
+
+async def test_the_shortcut_of_a_series_alone(bench):
+    """It ends when a second one wants the candles of the symbol, and begins anew when that is gone."""
+    (first, heard), (second, _) = bench.stream("AAAUSDT"), bench.stream("AAAUSDT", Interval.HOUR_1)
+    left = []
+    take = bench.bundle.shortcut(left.append)
+    bench.bundle.add(first)
+    first.up()
+    first.filled = True
+    bench.bundle.on_message(kline("AAAUSDT", "1m", v="1"))
+    take(kline("AAAUSDT", "1m", v="2"))
+    assert ([], 2) == (left, len(heard.updates))
+    bench.bundle.add(second)
+    take(kline("AAAUSDT", "1m", v="3"))
+    assert ([kline("AAAUSDT", "1m", v="3")], 2) == (left, len(heard.updates))
+    bench.bundle.remove(second)
+    take(kline("AAAUSDT", "1m", v="4"))
+    assert (1, 3) == (len(left), len(heard.updates))
+    first.lost()
+    take(kline("AAAUSDT", "1m", v="5"))
+    assert (2, 3) == (len(left), len(heard.updates))
 
 
 async def test_all_are_told(bench):
@@ -120,7 +209,8 @@ async def test_patience_grows_with_each_time_in_vain(bench):
     bench.bundle.add(stream)
     found = []
     for heard in (0, 0, 0, 1):
-        stream.heard = heard
+        if heard:
+            bench.bundle.on_message(kline("AAAUSDT", "1m"))
         bench.bundle.on_up(1)
         found.append(bench.bundle._pulses[stream]._quiet_s / FAST.quiet_s)
         bench.bundle.give_up(stream)

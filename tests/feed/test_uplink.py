@@ -22,7 +22,7 @@ class Ear:
 
     def __init__(self, adapter, count=1):
         self.adapter, self.count = adapter, count
-        self.heard, self.ups, self.downs, self.rejected = 0, [], [], []
+        self.heard, self.short, self.ups, self.downs, self.rejected = 0, 0, [], [], []
         self.news = asyncio.Event()
 
     def subscriptions(self):
@@ -43,6 +43,13 @@ class Ear:
         self.heard += len(rows)
         self.news.set()
         return bool(rows)
+
+    def shortcut(self, otherwise):
+        def take(message):
+            self.short += 1
+            otherwise(message)
+
+        return take
 
     def on_rejected(self, error, message):
         self.rejected.append(error)
@@ -136,6 +143,20 @@ async def test_unreadable_messages(sim_of, uplink_of):
     await ear.until(lambda: ear.downs)
     assert "20 messages in a row" in ear.downs[0]
     await ear.until(lambda: len(ear.ups) == 2)
+
+
+async def test_the_shortcut_while_all_is_well(sim_of, uplink_of):
+    """It begins with the first data, and anew with those after a message that could not be read, which all count."""
+    sim = await sim_of(tick_s=0.01)
+    uplink, ear, _ = uplink_of(sim)
+    await ear.until(lambda: ear.short > 2)
+    before = ear.heard - ear.short
+    assert before > 0
+    sim.faults[:] = [Fault(FaultKind.GARBAGE, "kline", 19)]
+    await ear.until(lambda: uplink.bad_messages == 19 and ear.heard - ear.short == before)
+    short = ear.short
+    await ear.until(lambda: ear.short > short + 2)
+    assert [] == ear.downs
 
 
 async def test_messages_at_the_pace_of_the_exchange(sim_of, uplink_of, adapter_of):

@@ -214,7 +214,7 @@ async def test_what_is_sent_comes_back(aio):
     received = await inbox.hold(7)
 
     assert [*(text.encode() for text in texts), b'{"op":"subscribe"}'] == received
-    assert (7, sum(map(len, received))) == (made.messages, made.bytes_received)
+    assert 7 == made.messages
     assert before - 0.01 <= made.last_message_at <= now()
     await made.close()
 
@@ -322,7 +322,7 @@ async def test_fragments_are_joined(serve):
     made = await connect(await serve(talk), on_message=inbox)
 
     assert [b"a" * 200 + b"b" * 200 + b"c" * 200, b"\x00\xff", KLINE] == await inbox.hold(3)
-    assert (3, 902, 1) == (made.messages, made.bytes_received, made.pings)
+    assert (3, 1) == (made.messages, made.pings)
     await made.close()
 
 

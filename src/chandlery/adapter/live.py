@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from enum import Enum
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -31,6 +33,10 @@ class LiveCandle(Struct, frozen=True, gc=False):
     symbol: str
     interval: Interval
     candle: CandleData
+
+
+Sinks: TypeAlias = Mapping[str, tuple[Interval, Callable[[CandleData], bool]]]
+"""By symbol, what takes most of its candles of an interval, and says which."""
 
 
 class SocketRules(Struct, frozen=True):

@@ -15,20 +15,28 @@ Sources:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
 from msgspec import Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
+from chandlery.adapter.binance_live import (
+    BinanceError,
+    BookEvent,
+    KlineEvent,
+    book_event,
+    candle,
+    kline_event,
+    kline_shortcut,
+)
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleColumns, CandleLayout
-from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
+from chandlery.adapter.live import CandleStream, Channel, LiveCandle, Sinks, SocketRules
 from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.book import BookUpdate
-from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
@@ -44,11 +52,6 @@ SPOT_MICROS_SINCE: Micros = 1_735_689_600_000_000
 class _Funding(Struct):
     fundingTime: Millis  # noqa: N815  # the exchange's spelling
     fundingRate: Finite  # noqa: N815  # the exchange's spelling
-
-
-class _Error(Struct):
-    code: int
-    msg: str = ""
 
 
 class _Filter(Struct, rename="camel"):
@@ -75,44 +78,11 @@ class _Snapshot(Struct, rename="camel"):
     time: Millis | None = msgspec.field(name="T", default=None)
 
 
-class _Kline(Struct):
-    """``x`` says whether the candle is closed."""
-
-    t: Millis
-    i: Interval
-    o: float
-    h: float
-    l: float  # noqa: E741  # the exchange's spelling
-    c: float
-    v: float
-    q: float
-    n: int
-    V: float
-    Q: float
-    x: bool
-
-
-class _Event(Struct):
-    """What the streams send: klines, book updates, and the answers to commands."""
-
-    s: str = ""
-    k: _Kline | None = None
-    E: Millis | None = None
-    T: Millis | None = None
-    U: int | None = None
-    u: int | None = None
-    pu: int | None = None
-    b: WireLevels = []
-    a: WireLevels = []
-    error: _Error | None = None
-
-
 _FUNDING = reader(list[_Funding], what="an array of funding rates")
 _SERVER_TIME = reader(Millis, "serverTime", what="a server time")
 _SYMBOLS = reader(list[_Symbol], "symbols", what="a list of symbols")
 _SNAPSHOT = reader(_Snapshot, what="an order book")
-_EVENT = reader(_Event, what="a stream's message")
-_ERROR = attempt(_Error)
+_ERROR = attempt(BinanceError)
 _INVALID_SYMBOL = -1121
 _STATUS = {
     "TRADING": ListingStatus.LISTED,
@@ -239,14 +209,17 @@ class _Binance(ExchangeAdapter):
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
         """One kline a message."""
-        event = _EVENT(message)
+        event = kline_event(message)
         k = event.k
         if k is None:
             return self._nothing(event)
-        candle = CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q, k.x)
-        return (LiveCandle(event.s, k.i, candle),)
+        return (LiveCandle(event.s, k.i, candle(k)),)
 
-    def _nothing(self, event: _Event) -> tuple[()]:
+    def live_shortcut(self, sinks: Sinks, otherwise: Callable[[bytes], object]) -> Callable[[bytes], None]:
+        """Of klines."""
+        return kline_shortcut(sinks, otherwise)
+
+    def _nothing(self, event: KlineEvent | BookEvent) -> tuple[()]:
         if event.error is not None:
             raise self.refused(event.error.msg, code=event.error.code)
         return ()
@@ -257,12 +230,12 @@ class _Binance(ExchangeAdapter):
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
         """``U`` and ``u`` are the first and the last change; futures name in ``pu`` the one before."""
-        event = _EVENT(message)
+        event = book_event(message)
         if event.u is None:
             return self._nothing(event)
         at_ms = event.T or event.E
         at = None if at_ms is None else at_ms * 1000
-        return (BookUpdate(event.s, event.b, event.a, first=event.U, last=event.u, previous=event.pu, at=at),)
+        return (BookUpdate(event.s, event.b, event.a, False, event.U, event.u, event.pu, at),)  # names cost
 
     def book_request(self, symbol: str, depth: int) -> Request:
         """A thousand levels, the most that all three markets have."""

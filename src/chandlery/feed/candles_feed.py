@@ -185,21 +185,24 @@ class CandlesFeed:
     def end(self) -> None:
         """End the iterations."""
         self._ended = True
+        self._on_update = None
         for each in self._mailboxes:
             if (mailbox := each()) is not None:
                 mailbox.close()
 
     def _publish(self, update: CandleUpdate) -> None:
-        if self._ended:
-            return
-        for each in self._mailboxes:
-            if (mailbox := each()) is not None and not mailbox.put(update):
-                self.dropped += 1
+        if self._mailboxes:
+            self._put(update)
         if self._on_update is not None:
             try:
                 self._on_update(update)
             except Exception as error:  # noqa: BLE001  # anything that a user's function raises ends the feed
                 self._group.fail(error)
+
+    def _put(self, update: CandleUpdate) -> None:
+        for each in self._mailboxes:
+            if (mailbox := each()) is not None and not mailbox.put(update):
+                self.dropped += 1
 
 
 class FeedGroup(Group[CandlesFeed]):

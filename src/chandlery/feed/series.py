@@ -50,6 +50,10 @@ def _never() -> Micros:
     return 1 << 63
 
 
+def _unheard(candle: CandleData) -> None:
+    """Nothing."""
+
+
 def _ignored(verdict: Verdict, candle: CandleData) -> None:
     """Nothing."""
 
@@ -63,7 +67,7 @@ class DataProcessor:
     ``restate`` changes it. With ``next_closes`` a live candle is closed by the live one after it, for
     exchanges that do not say so. ``clock`` is the exchange's, by which a live candle can be far too
     early; nor may one be older than the oldest that is there. What is not taken ``on_refused`` is told; ``taken`` and ``counts``
-    say what became of all that came.
+    say what became of all that came. ``on_followed`` is told of what ``follow`` takes.
     """
 
     def __init__(
@@ -74,19 +78,25 @@ class DataProcessor:
         next_closes: bool = False,
         clock: Clock = _never,
         on_refused: Callable[[Verdict, CandleData], object] = _ignored,
+        on_followed: Callable[[CandleData], object] = _unheard,
     ) -> None:
         self.interval = interval
         self.max_records = max_records
         self.next_closes = next_closes
-        self.taken = 0
+        self.followed = 0
+        """How many candles ``follow`` has taken."""
         self.counts: Counter[Verdict] = Counter()
         """How often each verdict but ``TAKEN`` was given."""
         self._clock = clock
         self._on_refused = on_refused
+        self._on_followed = on_followed
+        self._processed = 0
         self._held: dict[Micros, CandleData] = {}
         self._order: list[Micros] = []
         self._absent: set[Micros] = set()
         self._latest: Micros = -1
+        self._running: CandleData | None = None
+        """The latest candle, where it runs and came live; ``_held`` may have an older state of it until ``_settle``."""
         self._heard: Micros = -1
         """The open of the latest candle that came live since the last interruption."""
         self._whole: Micros = 0
@@ -97,8 +107,14 @@ class DataProcessor:
         return len(self._order)
 
     @property
+    def taken(self) -> int:
+        """How many candles were taken."""
+        return self._processed + self.followed
+
+    @property
     def candles(self) -> list[CandleData]:
         """Oldest first."""
+        self._settle()
         return [self._held[opened] for opened in self._order]
 
     @property
@@ -113,6 +129,7 @@ class DataProcessor:
 
     def held(self, opened: Micros) -> CandleData | None:
         """The candle that opens then; ``None`` where there is none."""
+        self._settle()
         return self._held.get(opened)
 
     def process(self, candle: CandleData, *, fetched: bool = False) -> Sequence[CandleData]:
@@ -122,24 +139,41 @@ class DataProcessor:
         One that was ``fetched`` says itself whether it is closed, and closes none before it.
         """
         opened = candle.open_time
-        if opened == self._latest and not fetched:
-            held = self._held[opened]
-            if not held.closed and candle.volume > held.volume and _wrong(candle) is None:  # as nearly all are
-                self._held[opened] = candle
-                self._heard = opened
-                self.taken += 1
-                return (candle,)
         verdict = self.verdict(candle, fetched=fetched)
         if verdict is not _TAKEN:
             self.counts[verdict] += 1
             self._on_refused(verdict, candle)
             return ()
-        self.taken += 1
+        self._processed += 1
         return self._added(candle, opened, fetched=fetched)
+
+    def follow(self, candle: CandleData) -> bool:
+        """
+        Take a live candle that is as nearly all are, and tell ``on_followed``: a running one, later than the one that is there.
+
+        Whether it was; where not, nothing was done, and ``process`` is to look at it, which would have
+        done the same. This is for speed only.
+        """
+        running = self._running
+        if (
+            running is None
+            or candle.open_time != running.open_time
+            or candle.closed
+            or not running.volume < candle.volume < inf
+        ):
+            return False
+        low, high = candle.low, candle.high
+        if not (-inf < low <= candle.open <= high < inf and low <= candle.close <= high):
+            return False
+        self._running = candle
+        self.followed += 1
+        self._on_followed(candle)
+        return True
 
     def interrupted(self) -> None:
         """Live candles may have been missed: the next one closes none before it."""
-        self._heard = -1
+        self._settle()
+        self._heard, self._running = -1, None
 
     def restate(self, candle: CandleData) -> CandleData | None:
         """Put a closed candle in the place of a closed one that differs, and return that; else do nothing."""
@@ -147,7 +181,7 @@ class DataProcessor:
         if held is None or not (held.closed and candle.closed) or _core(held) == _core(candle) or _wrong(candle):
             return None
         self._held[candle.open_time] = candle
-        self.taken += 1
+        self._processed += 1
         return held
 
     def absent(self, opens: Iterable[Micros]) -> None:
@@ -190,6 +224,7 @@ class DataProcessor:
         wrong = _wrong(candle)
         if wrong is not None:
             return wrong
+        self._settle()
         held = self._held.get(candle.open_time)
         if held is None:
             return self._verdict_of_new(candle.open_time, fetched=fetched)
@@ -223,12 +258,19 @@ class DataProcessor:
         elif opened not in self._held:
             insort(self._order, opened)
             self._whole = min(self._whole, opened)
-        if opened == self._latest and not fetched:
-            self._heard = opened
         self._held[opened] = candle
+        if opened == self._latest:
+            if not fetched:
+                self._heard = opened
+            self._running = None if fetched or candle.closed else candle
         self._absent.discard(opened)
         self._forget()
         return changed
+
+    def _settle(self) -> None:
+        """Put the running candle where the others are."""
+        if self._running is not None:
+            self._held[self._latest] = self._running
 
     def _forget(self) -> None:
         while len(self._order) > self.max_records:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from chandlery.adapter.live import CandleStream, Channel
+from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
@@ -58,6 +59,8 @@ class Bundle:
         self._pace = pace
         self._users: Counter[tuple[str, Interval]] = Counter()
         self._sinks: dict[str, list[tuple[Interval, LiveStream]]] = {}
+        self._sole: dict[str, tuple[Interval, Callable[[CandleData], bool]]] = {}
+        """Of the symbols with a single series, what takes most of its candles."""
         self._pulses: dict[LiveStream, Pulse] = {}
         self._polled: dict[LiveStream, Micros] = {}
         self._deaf: dict[LiveStream, tuple[int, int]] = {}
@@ -87,7 +90,7 @@ class Bundle:
         self._users[symbol, interval] += 1
         # New lists: who hears a candle may add or remove series while the old ones are gone through.
         self.streams = [*self.streams, stream]
-        self._sinks[symbol] = [*self._sinks.get(symbol, ()), (interval, stream)]
+        self._direct(symbol, [*self._sinks.get(symbol, ()), (interval, stream)])
         if self.uplink.connected:
             self._listen(stream)
         return [] if self._users[symbol, interval] > 1 else self._adapter.subscribe([CandleStream(symbol, interval)])
@@ -96,9 +99,7 @@ class Bundle:
         """Let a series go; the messages that end its subscription, none where another one needs it."""
         symbol, interval = _key(stream)
         self.streams = [each for each in self.streams if each is not stream]
-        self._sinks[symbol] = [sink for sink in self._sinks[symbol] if sink[1] is not stream]
-        if not self._sinks[symbol]:
-            del self._sinks[symbol]
+        self._direct(symbol, [sink for sink in self._sinks[symbol] if sink[1] is not stream])
         self._pulses.pop(stream, None)
         self._polled.pop(stream, None)
         self._deaf.pop(stream, None)
@@ -137,6 +138,10 @@ class Bundle:
                     stream.take(row.candle)
         return bool(rows)
 
+    def shortcut(self, otherwise: Callable[[bytes], object]) -> Callable[[bytes], object] | None:
+        """The adapter's, where a symbol has a single series."""
+        return self._adapter.live_shortcut(self._sole, otherwise)
+
     def on_rejected(self, error: ChandleryError, message: bytes) -> None:
         """Nobody knows of which series it was, so all are told."""
         reason, payload = str(error), message[:_SHOWN]
@@ -167,6 +172,17 @@ class Bundle:
         """Tell all series."""
         for stream in self.streams:
             stream.say(event)
+
+    def _direct(self, symbol: str, sinks: list[tuple[Interval, LiveStream]]) -> None:
+        """Have these take the candles of a symbol."""
+        self._sinks.pop(symbol, None)
+        self._sole.pop(symbol, None)
+        if sinks:
+            self._sinks[symbol] = sinks
+        if len(sinks) == 1:
+            interval, stream = sinks[0]
+            if stream.follow is not None:
+                self._sole[symbol] = interval, stream.follow
 
     def _listen(self, stream: LiveStream) -> None:
         stream.up()

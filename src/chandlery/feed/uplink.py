@@ -50,6 +50,14 @@ class Listener(Protocol):
         """Take a message; whether it held data."""
         ...
 
+    def shortcut(self, otherwise: Callable[[bytes], object]) -> Callable[[bytes], object] | None:
+        """
+        What takes messages faster than ``on_message`` and to the same end, and raises nothing; ``None`` where nothing does.
+
+        It gives those ``otherwise`` that it cannot take, and all that hold no data.
+        """
+        ...
+
     def on_rejected(self, error: ChandleryError, message: bytes) -> None:
         """What ``on_message`` raised."""
         ...
@@ -153,7 +161,7 @@ class Uplink:
     async def _open(self) -> None:
         """Connect, wait as long as the exchange wants, subscribe."""
         self.attempts += 1
-        line = _Line(self, self._adapter, self._listener.on_message, self._sleep)
+        line = _Line(self, self._adapter, self._listener, self._sleep)
         try:
             line.socket = await self._network.connect(self._channel, line.take)
             if self._adapter.socket.pause_s:
@@ -218,9 +226,7 @@ class Uplink:
 class _Line:
     """One connection of an uplink: what comes by it is taken, and answered where the exchange demands that."""
 
-    def __init__(
-        self, uplink: Uplink, adapter: ExchangeAdapter, on_message: Callable[[bytes], bool], sleep: Sleep
-    ) -> None:
+    def __init__(self, uplink: Uplink, adapter: ExchangeAdapter, listener: Listener, sleep: Sleep) -> None:
         loop = asyncio.get_running_loop()
         self.socket: Socket | LineStream | None = None
         self.given_up: asyncio.Future[str] = loop.create_future()
@@ -229,8 +235,9 @@ class _Line:
         """When the first data came, by the clock of the loop."""
         self._uplink = uplink
         self._adapter = adapter
-        self._on_message = on_message
+        self._on_message = listener.on_message
         self._decode = adapter.decode if type(adapter).decode is not ExchangeAdapter.decode else None
+        self._shortcut = listener.shortcut(self.take) if self._decode is None else None
         self._sleep = sleep
         self._sending = asyncio.Lock()
         self._sent: deque[float] = deque()
@@ -312,10 +319,18 @@ class _Line:
                     self.first_data.set_result(self._clock())
                     self._uplink.on_data()
                 self._bad_run = 0
+                if self._shortcut is not None:
+                    self._divert(self._shortcut)
             elif (answer := self._adapter.reply(message)) is not None:
                 self.answer(answer)
         except ChandleryError as error:
             self._bad_run += 1
+            self._divert(self.take)
             self._uplink.on_bad(error, message)
             if self._bad_run >= _MOST_BAD:
                 self.give_up(f"{_MOST_BAD} messages in a row could not be read, the last because: {error}")
+
+    def _divert(self, to: Callable[[bytes], object]) -> None:
+        """Have the next messages taken by the shortcut, which counts no bad ones, or no more by it."""
+        if isinstance(self.socket, Socket):
+            self.socket.on_message = to

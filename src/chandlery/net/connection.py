@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
+from sys import maxsize
 from typing import Literal
 
 import picows
@@ -64,7 +65,7 @@ class Socket(picows.WSListener):
 
     # What every message touches; the rest is in the dictionary.
     __slots__ = (
-        "__dict__", "_clock", "_on_message", "_stamped", "_whole", "bytes_received", "last_message_at", "messages"
+        "__dict__", "_clock", "_longest_other", "_stamped", "last_message_at", "messages", "on_message"
     )  # fmt: skip
 
     def __init__(
@@ -81,15 +82,14 @@ class Socket(picows.WSListener):
         """Host and path; no query, which may hold secrets."""
         self.messages = 0
         """Messages received."""
-        self.bytes_received = 0
-        """Bytes of their payloads."""
         self.last_message_at: float | None = None
         """When the last one was read, by the clock of the loop; ``None`` before the first."""
         self.pings = 0
         """Pings of the peer, all of them answered."""
         self.pongs = 0
         """Pongs of the peer."""
-        self._on_message = on_message
+        self.on_message = on_message
+        """What each message is given to; another may take its place at any time."""
         self._close_timeout_s = close_timeout_s
         self._idle_s = idle_timeout_s or inf
         self._ping_every_s, self._pong_timeout_s = ping[0] or inf, ping[1]
@@ -101,7 +101,7 @@ class Socket(picows.WSListener):
         self._reason: CloseReason | None = None
         self._closed: asyncio.Future[CloseReason] = self._loop.create_future()
         self._fragments: bytearray | None = None
-        self._whole = True  # the next frame is a whole message, and wanted
+        self._longest_other = _LONGEST_CONTROL  # how long a frame may be that is no whole message, or not wanted
         self._stamped = 0  # messages that ``last_message_at`` knows of
         self._last_frame_at = self._clock()  # of those in ``_on_other``
         self._watcher: asyncio.TimerHandle | None = None
@@ -164,16 +164,14 @@ class Socket(picows.WSListener):
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         """Take one frame."""
         payload = frame.get_payload_as_bytes()
-        size = len(payload)
         # A longer one is no control frame; to ask for the type would cost as much as all the rest.
-        if size > _LONGEST_CONTROL and frame.fin and self._whole:
+        if len(payload) > self._longest_other and frame.fin:
             self.messages += 1
-            self.bytes_received += size
             if frame.last_in_buffer:
                 self._stamped = self.messages
                 self.last_message_at = self._clock()
             try:
-                self._on_message(payload)
+                self.on_message(payload)
             except Exception as error:  # noqa: BLE001  # it is why the connection ends
                 self._fail("failed", error)
         else:
@@ -215,15 +213,14 @@ class Socket(picows.WSListener):
         if len(self._fragments) > self._max_bytes:
             self._fail("malformed", ResponseTooLarge(f"{self.name}: a message of over {self._max_bytes} bytes"), 1009)
             return
-        self._whole = last
+        self._longest_other = _LONGEST_CONTROL if last else maxsize
         if not last:
             return
         message, self._fragments = bytes(self._fragments), None
         self.messages += 1
-        self.bytes_received += len(message)
         self._stamped, self.last_message_at = self.messages, self._last_frame_at
         try:
-            self._on_message(message)
+            self.on_message(message)
         except Exception as error:  # noqa: BLE001  # it is why the connection ends
             self._fail("failed", error)
 
@@ -272,7 +269,7 @@ class Socket(picows.WSListener):
         if self._reason is not None or self._closed.done():
             return
         self._reason = reason
-        self._whole = False
+        self._longest_other = maxsize
         if self._watcher is not None:
             self._watcher.cancel()
         said = reason.reason if reason.cause == "ours" else ""
@@ -282,7 +279,7 @@ class Socket(picows.WSListener):
             self._transport.disconnect(graceful=reason.cause != "unread")
 
     def _on_gone(self, gone: asyncio.Task[None]) -> None:
-        self._whole = False
+        self._longest_other = maxsize
         for timer in (self._watcher, self._killer):
             if timer is not None:
                 timer.cancel()
