@@ -7,7 +7,6 @@ import contextlib
 import os
 import threading
 from collections.abc import AsyncIterator
-from concurrent.futures import CancelledError
 
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 20
@@ -22,16 +21,18 @@ async def lines_of(descriptor: int) -> AsyncIterator[str]:
     A thread waits for them, which is left behind where nobody wants more: nothing can wake it. It reads the bare
     descriptor, since the lock of a buffered file that it held would keep the process from ending.
     """
-    queue: asyncio.Queue[bytes | None] = asyncio.Queue(_MOST_WAITING)
+    queue: asyncio.Queue[bytes | None] = asyncio.Queue()
+    room = threading.Semaphore(_MOST_WAITING)
     loop = asyncio.get_running_loop()
 
     def put(line: bytes | None) -> None:
-        asyncio.run_coroutine_threadsafe(queue.put(line), loop).result()
+        room.acquire()
+        loop.call_soon_threadsafe(queue.put_nowait, line)
 
     def read() -> None:
         rest = b""
-        # The loop, or what waits in it, may end at any moment.
-        with contextlib.suppress(RuntimeError, CancelledError):
+        # The loop may end at any moment.
+        with contextlib.suppress(RuntimeError):
             while chunk := os.read(descriptor, _CHUNK):
                 *whole, rest = (rest + chunk).split(b"\n")
                 if len(rest) > _LONGEST_LINE:
@@ -44,5 +45,6 @@ async def lines_of(descriptor: int) -> AsyncIterator[str]:
 
     threading.Thread(target=read, name="chandlery stdin", daemon=True).start()
     while (line := await queue.get()) is not None:
+        room.release()
         if line.strip():
             yield line.decode(errors="replace")
