@@ -6,16 +6,20 @@ import base64
 import hashlib
 import hmac
 import json
+from contextlib import asynccontextmanager
 
 import jwt
+from aiohttp import web
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from chandlery.core.time import SECOND
 from chandlery.service.auth.service import Secrets
 
 ISSUER = "http://127.0.0.1:8700"
+THEIRS = "https://login.example"
 NOW = 1_700_000_000 * SECOND
 
 
@@ -52,6 +56,42 @@ def claims(clock, issuer=ISSUER, **changed):
         "scope": "read",
     }
     return {name: value for name, value in (good | changed).items() if value is not None}
+
+
+class Provider:
+    """Another issuer: publishes its keys, and counts how often it is asked."""
+
+    def __init__(self):
+        self.keys = {"r1": rsa.generate_private_key(65537, 2048), "e1": ec.generate_private_key(ec.SECP256R1())}
+        self.asked = 0
+        self.status = 200
+
+    async def answer(self, request):
+        """The key set."""
+        self.asked += 1
+        found = [
+            {**(RSAAlgorithm if kid[0] == "r" else ECAlgorithm).to_jwk(key.public_key(), as_dict=True), "kid": kid}
+            for kid, key in self.keys.items()
+        ]
+        return web.json_response({"keys": found}, status=self.status)
+
+    def token(self, clock, kid="r1", algorithm="RS256", **changed):
+        """One that it has signed."""
+        theirs = {"aud": "chandlery", "scope": None, "scp": ["market.read", "mail"]}
+        content = claims(clock, THEIRS, **theirs | changed)
+        return jwt.encode(content, self.keys[kid], algorithm, headers={"kid": kid, "typ": "JWT"})
+
+
+@asynccontextmanager
+async def login_server():
+    """A running issuer, whose keys are at ``url``."""
+    provider = Provider()
+    runner = web.ServerRunner(web.Server(provider.answer))
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    provider.url = f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
+    yield provider
+    await runner.cleanup()
 
 
 def _part(content):

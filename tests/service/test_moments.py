@@ -40,6 +40,13 @@ def test_anything_else_is_refused(value):
         assert isinstance(moment_of(value, "start"), int)
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00+23:59", "9999-12-31T23:59-00:01"])
+def test_moments_before_the_first_year_and_after_the_last(text):
+    """Those that only another zone has are none: they could not be told as text."""
+    with pytest.raises(InvalidRange, match="is not a moment"):
+        moment_of(text, "start")
+
+
 def test_ranges():
     """Half-open, from 1970 to now; the end is now where none is named."""
     assert Span(NOON, NOON + DAY) == span_of("2024-01-01T12:00", "2024-01-02T12:00", NOON + 2 * DAY)

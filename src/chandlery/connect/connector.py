@@ -39,7 +39,8 @@ class DataSourceConnectorImpl(IDataSourceConnector):
 
     A name without a family means, in this order, the plugin that was added to the ``registry``; a
     third party's, or ours where we have adapters; whatever ccxt reaches. Where two of the same rank
-    reach an exchange it must be named with its family. It belongs to one event loop.
+    reach an exchange it must be named with its family. ``families``, where given, are the only ones that
+    clients are made of. It belongs to one event loop.
     """
 
     def __init__(
@@ -48,7 +49,9 @@ class DataSourceConnectorImpl(IDataSourceConnector):
         settings: Settings | None = None,
         *,
         limiter: RateLimiter | None = None,
+        families: Sequence[str] | None = None,
     ) -> None:
+        self._families = families
         self.registry = registry or PluginRegistry()
         self.settings = settings or Settings()
         self._limiter = limiter or RateLimiter()
@@ -150,7 +153,13 @@ class DataSourceConnectorImpl(IDataSourceConnector):
             )
         if not makers or family == CCXTExchangeClient.family:
             makers[qualified(CCXTExchangeClient.family, exchange)] = partial(self._ccxt_client, exchange)
-        fitting = [name for name in makers if not family or split(name)[0] == family]
+        allowed = [name for name in makers if self._families is None or split(name)[0] in self._families]
+        if makers and not allowed:
+            only = " and ".join(self._families or ())
+            raise UnknownName(
+                f"{exchange_name!r}: {exchange} is reached by {', '.join(sorted(makers))}; here there is {only} only"
+            )
+        fitting = [name for name in allowed if not family or split(name)[0] == family]
         if len(fitting) > 1:
             raise ambiguous(exchange_name, fitting)
         if fitting == [qualified(CCXTExchangeClient.family, exchange)]:

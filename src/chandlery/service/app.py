@@ -10,6 +10,7 @@ from typing import Self
 
 from chandlery.connect.connector import DataSourceConnectorImpl
 from chandlery.connect.interfaces import IDataSourceConnector
+from chandlery.connect.native import NativeExchangeClient
 from chandlery.connect.plugins import PluginRegistry
 from chandlery.connect.settings import Settings, StorageConfig
 from chandlery.core.errors import InvalidInput, StorageUnavailable
@@ -66,7 +67,13 @@ class Service:
         self.library = _library(library or Settings(), settings, endpoints)
         self.database = SqliteDatabase(settings.data_dir / FILE_NAME)
         self.http = HttpClient(limiter=limiter)
-        self.connector: IDataSourceConnector = DataSourceConnectorImpl(PluginRegistry(), self.library, limiter=limiter)
+        self.connector: IDataSourceConnector = DataSourceConnectorImpl(
+            PluginRegistry(),
+            self.library,
+            limiter=limiter,
+            # The offline exchange speaks for our own adapters; what others reach would be real.
+            families=(NativeExchangeClient.family,) if settings.offline else None,
+        )
         self.hub = Hub()
         books = RawDataRepositoryImpl(self.database)
         self.storage = StorageManagerImpl(books)

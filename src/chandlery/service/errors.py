@@ -10,6 +10,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -47,6 +48,35 @@ _STATUS: tuple[tuple[type[ChandleryError], int], ...] = (
     (Closed, 503),
 )
 """The first that fits; any other of ours is 500."""
+
+_MEANINGS = {
+    400: "The request cannot be read.",
+    401: "There is no token, or it is not to be trusted.",
+    403: "The token does not allow that.",
+    404: "There is nothing of that name.",
+    422: "The request cannot be meant so.",
+    502: "The exchange failed.",
+    503: "It cannot be done now; the same may succeed a moment later.",
+    504: "The exchange did not answer in time.",
+}
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str = Field(examples=["urn:chandlery:invalid_symbol"])
+    title: str = Field(examples=["Unprocessable Entity"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["'?' is not a symbol of binance; write e.g. BTC/USDT"])
+    code: str = Field(examples=["invalid_symbol"], description="Its name to a program.")
+    retryable: bool = Field(default=False, description="Whether the same may succeed a moment later.")
+    mistakes: list[dict[str, str]] = Field(default=[], description="Each parameter that is wrong: where, and what.")
+
+
+def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How endpoints declare which problems they answer."""
+    content = {PROBLEM: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
+    return {status: {"description": _MEANINGS[status], "content": content} for status in statuses}
 
 
 def status_of(error: ChandleryError) -> int:
@@ -91,6 +121,12 @@ def problem_response(status: int, content: Mapping[str, Any], headers: Mapping[s
     return JSONResponse(dict(content), status, headers=dict(headers or {}), media_type=PROBLEM)
 
 
+def _methods(app: FastAPI, request: Request) -> list[str]:
+    """All methods of a documented path; each route by itself would name only its own."""
+    path = getattr(request.scope.get("route"), "path", request.url.path)
+    return [method.upper() for method in app.openapi()["paths"].get(path, ())]
+
+
 def install(app: FastAPI, metadata_url: str) -> None:
     """Have every error of the application answered by a problem document."""
 
@@ -108,11 +144,22 @@ def install(app: FastAPI, metadata_url: str) -> None:
         detail = "; ".join(f"{each['where']}: {each['what']}" for each in mistakes)
         return problem_response(422, problem(422, "invalid_input", detail, mistakes=mistakes))
 
-    async def plain(_: Request, error: Exception) -> Response:
+    async def plain(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  # registered for these
         code = HTTPStatus(error.status_code).name.lower()
-        return problem_response(error.status_code, problem(error.status_code, code, str(error.detail)), error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED and (methods := _methods(app, request)):
+            headers["Allow"] = ", ".join(methods)
+        return problem_response(error.status_code, problem(error.status_code, code, str(error.detail)), headers)
 
+    plain_document = app.openapi
+
+    def documented() -> dict[str, Any]:
+        document = plain_document()
+        document.setdefault("components", {}).setdefault("schemas", {})[Problem.__name__] = Problem.model_json_schema()
+        return document
+
+    app.openapi = documented  # type: ignore[method-assign]  # the place that FastAPI names for it
     app.add_exception_handler(ChandleryError, ours)
     app.add_exception_handler(RequestValidationError, wrong)
     app.add_exception_handler(HTTPException, plain)

@@ -86,7 +86,7 @@ class Metrics(Collector):
                 family.add_metric(labels, getattr(status, name))
             if status.lag_ms is not None:
                 lag.add_metric(labels, status.lag_ms / 1000)
-            running.add_metric(labels, float(keeper.running))
+            running.add_metric(labels, float(status.state == "running"))
             failures.add_metric(labels, status.failures)
         yield from (*counters.values(), lag, running, failures)
 

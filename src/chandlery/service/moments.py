@@ -31,7 +31,8 @@ def moment_of(value: str | int, name: str) -> Micros:
         if not isinstance(value, str) or not _ISO.fullmatch(value):
             raise ValueError  # noqa: TRY301  # the same complaint as for what only looks like a moment
         at = datetime.fromisoformat(value)
-        return micros_of(at if at.tzinfo else at.replace(tzinfo=UTC))
+        # Beyond the years 1 to 9999 of UTC, where another zone's moments may lie, nothing can be told again as text.
+        return micros_of(at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         raise InvalidRange(f"{name} {value!r} is not a moment; write {MOMENT_HELP}") from None
 

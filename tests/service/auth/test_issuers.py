@@ -4,54 +4,21 @@ from __future__ import annotations
 
 import jwt
 import pytest
-from aiohttp import web
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from accounts import ISSUER, claims
+from accounts import ISSUER, THEIRS, claims, login_server
 from chandlery.core.errors import InvalidInput, InvalidToken
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.service.auth.issuers import Issuer
 from chandlery.service.auth.wiring import authentication
 
-THEIRS = "https://login.example"
-
-
-class Provider:
-    """Publishes keys, and counts how often it is asked."""
-
-    def __init__(self):
-        self.keys = {"r1": rsa.generate_private_key(65537, 2048), "e1": ec.generate_private_key(ec.SECP256R1())}
-        self.asked = 0
-        self.status = 200
-
-    async def answer(self, request):
-        """The key set."""
-        self.asked += 1
-        found = [
-            {**(RSAAlgorithm if kid[0] == "r" else ECAlgorithm).to_jwk(key.public_key(), as_dict=True), "kid": kid}
-            for kid, key in self.keys.items()
-        ]
-        return web.json_response({"keys": found}, status=self.status)
-
-    def token(self, clock, kid="r1", algorithm="RS256", **changed):
-        """One that it has signed."""
-        theirs = {"aud": "chandlery", "scope": None, "scp": ["market.read", "mail"]}
-        content = claims(clock, THEIRS, **theirs | changed)
-        return jwt.encode(content, self.keys[kid], algorithm, headers={"kid": kid, "typ": "JWT"})
-
 
 @pytest.fixture
 async def provider():
     """A running one."""
-    provider = Provider()
-    runner = web.ServerRunner(web.Server(provider.answer))
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    provider.url = f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
-    yield provider
-    await runner.cleanup()
+    async with login_server() as running:
+        yield running
 
 
 @pytest.fixture
@@ -78,6 +45,8 @@ async def test_its_wrong_tokens_are_not(module, clock, provider):
         provider.token(clock, aud="others"),
         provider.token(clock, iat=1, exp=2),
         provider.token(clock, algorithm="RS512"),
+        provider.token(clock, exp=float("inf")),
+        provider.token(clock, iat=float("nan")),
         good[:-4] + "AAAA",
         jwt.encode(claims(clock, THEIRS), key, "ES256", headers={"kid": kid, "typ": "at+jwt"}),
         jwt.encode(claims(clock), provider.keys["e1"], "ES256", headers={"kid": "e1", "typ": "at+jwt"}),

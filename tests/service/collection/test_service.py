@@ -8,7 +8,7 @@ import pytest
 
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import InvalidInput, InvalidSymbol, StorageFull, UnknownName, UnsupportedRequest
-from chandlery.core.gaps import GapKind, Span
+from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND
@@ -245,6 +245,30 @@ async def test_an_exchange_that_cannot_be_reached(tmp_path):
         await asyncio.wait({waiting})
 
     assert in_a_row(reader.closed())
+
+
+async def test_gaps_and_snapshots_at_the_same_moment(service):
+    """Each is kept, though the stream and the clock of the snapshots both record what is missing."""
+    await service.collection.add_coin("BTC/USDT", "binance", ["book"])
+    (keeper,) = service.collection.keepers()
+    gaps = [Gap(at * SECOND, (at + 1) * SECOND, GapKind.NOT_COLLECTED, "x") for at in range(3)]
+    for each in gaps:
+        keeper._gap(each)
+    await asyncio.gather(*(keeper.snapshot(at * SECOND, SECOND) for at in (1, 2, 3)))
+    entries = await service.storage.get_raw_data_range("BTC/USDT", 0, 10 * SECOND)
+
+    assert None is keeper.error
+    assert [SECOND, 2 * SECOND, 3 * SECOND] == [each.timestamp for each in entries]
+    assert gaps == (await service.gaps.find(BOOK, EVER))[:3]
+
+
+async def test_offline_nothing_real_is_reached(sim, tmp_path):
+    """Exchanges that we have no adapter of, and ours by way of others, are refused."""
+    async with service_of(sim, tmp_path, offline=True) as service:
+        for exchange in ("ccxt.binance", "bitstamp"):
+            with pytest.raises(UnknownName, match="native"):
+                await service.collection.check_availability("BTC/USDT", exchange)
+        assert await service.collection.check_availability("BTC/USDT", "binance")
 
 
 async def test_too_frequent_snapshots_are_refused(sim, tmp_path):

@@ -5,11 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack, asynccontextmanager
 from types import SimpleNamespace
 
-import httpx2
 import pytest
-from mcp.client import Client
-from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
-from mcp.client.streamable_http import streamable_http_client
 
 from accounts import quick_hashes
 from chandlery.core.time import SECOND
@@ -20,6 +16,7 @@ from chandlery.service.web.application import application
 from chandlery.service.web.server import listening, serving
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import SimServer
+from models import model_of
 
 HASHES = quick_hashes()
 
@@ -32,25 +29,6 @@ class Later:
 
     def __call__(self):
         return system_clock() + self.seconds * SECOND
-
-
-class Tokens:
-    """Where the official client keeps its tokens."""
-
-    def __init__(self):
-        self.tokens = self.info = None
-
-    async def get_tokens(self):
-        return self.tokens
-
-    async def set_tokens(self, tokens):
-        self.tokens = tokens
-
-    async def get_client_info(self):
-        return self.info
-
-    async def set_client_info(self, client_info):
-        self.info = client_info
 
 
 @pytest.fixture
@@ -83,13 +61,7 @@ def connected():
 
     @asynccontextmanager
     async def connect(running, *scopes, mode="auto"):
-        account, secret = await running.accounts.create_client("model", scopes)
-        provider = ClientCredentialsOAuthProvider(
-            f"{running.url}/mcp", Tokens(), account.id, secret, issuer=running.url
-        )
-        async with httpx2.AsyncClient(auth=provider, timeout=30) as http:
-            transport = streamable_http_client(f"{running.url}/mcp", http_client=http)
-            async with Client(transport, mode=mode) as client:
-                yield client
+        async with model_of(running.accounts, running.url, *scopes, mode=mode) as client:
+            yield client
 
     return connect

@@ -74,3 +74,23 @@ async def test_every_operation_is_described(running):
                     "examples" in schema or "default" in schema or not parameter["required"] or "examples" in parameter
                 )
                 assert told or parameter["in"] == "path", (path, parameter["name"])
+
+
+async def test_what_can_go_wrong_is_described(running):
+    """As problem documents, whose schema is there."""
+    async with running[1].get("/openapi.json") as answer:
+        document = await answer.json()
+    told = document["paths"]["/v1/candles"]["get"]["responses"]
+
+    assert {"200", "304", "401", "403", "404", "422", "502", "503", "504"} == set(told)
+    assert {"$ref": "#/components/schemas/Problem"} == told["502"]["content"]["application/problem+json"]["schema"]
+    assert {"type", "title", "status", "detail", "code"} == set(
+        document["components"]["schemas"]["Problem"]["required"]
+    )
+
+
+async def test_methods_that_there_are_not(running):
+    """405 names all that there are, whichever route was asked first."""
+    for path, methods in (("/v1/coins", "GET, POST, DELETE"), ("/v1/exchanges/binance", "GET"), ("/authorize", "GET")):
+        async with running[1].put(path) as answer:
+            assert (405, methods) == (answer.status, answer.headers["Allow"])

@@ -16,6 +16,7 @@ from chandlery.service.auth.interfaces import SCOPES
 from chandlery.service.auth.schemas import KeySet, Login, ResourceMetadata, ServerMetadata, TokenError, TokenResponse
 from chandlery.service.auth.service import AuthenticationModuleImpl
 from chandlery.service.auth.wiring import MCP_PATH
+from chandlery.service.errors import refusals
 
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 RESOURCE_METADATA = "/.well-known/oauth-protected-resource"
@@ -36,7 +37,7 @@ Accounts: TypeAlias = Annotated[AuthenticationModuleImpl, Depends(_accounts)]
 @routes.post(
     "/token",
     response_model=TokenResponse,
-    responses={400: {"model": TokenError}, 401: {"model": TokenError}, 429: {"model": TokenError}},
+    responses={**refusals(422, 503), **{status: {"model": TokenError} for status in (400, 401, 429)}},
     summary="Get a token",
 )
 async def token(request: Request, module: Accounts, login: Annotated[Login, Form()]) -> Response:
@@ -65,8 +66,8 @@ async def token(request: Request, module: Accounts, login: Annotated[Login, Form
     return JSONResponse(answer, headers=_NO_STORE)
 
 
-@routes.post("/revoke", summary="Give a token back")
-async def revoke(module: Accounts, token: Annotated[str, Form()]) -> None:
+@routes.post("/revoke", summary="Give a token back", responses=refusals(400, 422, 503))
+async def revoke(module: Accounts, token: Annotated[str, Form(min_length=1)]) -> None:
     """Trust a token no more (RFC 7009); one that is not trusted anyhow is no mistake."""
     try:
         subject = await module.validate_token(token)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 import jwt
@@ -118,6 +119,8 @@ class TokenValidator:
         for name in ("exp", "iat", "nbf"):
             if name in content and (isinstance(content[name], bool) or not isinstance(content[name], int | float)):
                 raise InvalidToken(f"the token's {name} is not a number")
+            if name in content and not isfinite(content[name]):
+                raise InvalidToken(f"the token's {name} is no moment")
         if now >= content["exp"] * SECOND + LEEWAY:
             raise TokenExpired("the token has expired; get a new one")
         if max(content["iat"], content.get("nbf", 0)) * SECOND > now + LEEWAY:

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from chandlery.service.auth.guard import Collector, Reader
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.schemas import Availability, Coin, CoinRequest, Coins
+from chandlery.service.errors import refusals
 
-routes = APIRouter(prefix="/v1", tags=["collection"])
+routes = APIRouter(prefix="/v1", tags=["collection"], responses=refusals(401, 403, 422, 503))
 
 
 def _manager(request: Request) -> IDataCollectionManager:
@@ -29,19 +30,19 @@ async def list_coins(subject: Reader, collection: Collection) -> Coins:
     return Coins(coins=[Coin.of(each) for each in collection.list_coins()])
 
 
-@routes.post("/coins", status_code=201)
+@routes.post("/coins", status_code=201, responses=refusals(400, 404, 502, 504))
 async def add_coin(subject: Collector, collection: Collection, coin: CoinRequest) -> Coin:
     """Collect a coin from now on, or further channels of one; what it answers says whether the streams run."""
     return Coin.of(await collection.add_coin(coin.symbol, coin.exchange, coin.channels))
 
 
-@routes.delete("/coins", status_code=204)
+@routes.delete("/coins", status_code=204, responses=refusals(404))
 async def remove_coin(subject: Collector, collection: Collection, exchange: Exchange, symbol: Symbol) -> None:
     """Collect a coin no more; what was collected stays."""
     await collection.remove_coin(symbol, exchange)
 
 
-@routes.get("/availability")
+@routes.get("/availability", responses=refusals(404, 502, 504))
 async def availability(subject: Reader, collection: Collection, exchange: Exchange, symbol: Symbol) -> Availability:
     """Whether an exchange trades a coin now."""
     available = await collection.check_availability(symbol, exchange)

@@ -17,7 +17,7 @@ class ChannelStatus(Struct, frozen=True):
 
     channel: str
     state: str
-    """``starting``, ``running``, or ``failed``, which is tried again and again."""
+    """``starting``, ``running``, ``reconnecting`` after its connection was lost, or ``failed``, which is tried again and again."""
     messages: int
     gaps: int
     resyncs: int
@@ -27,7 +27,7 @@ class ChannelStatus(Struct, frozen=True):
     failures: int
     """How often in a row it has failed."""
     error: str | None
-    """Why it failed last."""
+    """Why it failed last, or lost its connection; ``None`` while it runs."""
 
 
 class CoinStatus(Struct, frozen=True):

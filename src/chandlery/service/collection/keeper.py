@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable
 from chandlery.connect.interfaces import IDataSourceConnector
 from chandlery.connect.rows import Row, rows_of_table
 from chandlery.connect.streaming import RealtimeStream
-from chandlery.core.errors import ChandleryError, IncompleteData
+from chandlery.core.errors import IncompleteData
 from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.interval import Interval
 from chandlery.core.time import Clock, Micros, Unit, to_datetime
 from chandlery.feed.backoff import PACE, Pace
-from chandlery.feed.events import Dropped, Event, Missing, Reconnecting, Resynced, Resyncing
+from chandlery.feed.events import Connected, Dropped, Event, Missing, Reconnecting, Resynced, Resyncing
 from chandlery.service.collection.interfaces import ChannelStatus
 from chandlery.service.collection.processor import RealTimeProcessor
 from chandlery.storage.candles import CandleRepository
@@ -72,8 +72,13 @@ class StreamKeeper:
         self._last_message: Micros | None = None
         self._lag: Micros | None = None
         self._stream: RealtimeStream | None = None
+        self._lost: str | None = None
+        """Why its connection was lost; ``None`` where there is one."""
         self._invalid_since: Micros | None = None
+        self._resumed = False
+        """Whether it has run before."""
         self._to_record: list[Gap] = []
+        self._recording = asyncio.Lock()
         self._held: deque[Row] | None = None
         """What comes while what was missed is fetched, which comes first."""
         self._told: Micros | None = None
@@ -92,7 +97,13 @@ class StreamKeeper:
 
     def status(self) -> ChannelStatus:
         """How it is doing."""
-        state = "running" if self.running else ("failed" if self._error is not None else "starting")
+        error = None if self._error is None else f"{type(self._error).__name__}: {self._error}"
+        if self._lost is not None:
+            state, error = "reconnecting", self._lost
+        elif self.running:
+            state = "running"
+        else:
+            state = "starting" if error is None else "failed"
         return ChannelStatus(
             channel=self.series.channel,
             state=state,
@@ -102,7 +113,7 @@ class StreamKeeper:
             last_message=self._last_message,
             lag_ms=None if self._lag is None else self._lag / Unit.MILLIS.value,
             failures=self.failures,
-            error=None if self._error is None else f"{type(self._error).__name__}: {self._error}",
+            error=error,
         )
 
     async def snapshot(self, at: Micros, every: Micros) -> None:
@@ -115,9 +126,10 @@ class StreamKeeper:
                 await self._record()
             else:
                 await self._processor.snapshot(self.series, book, at)
-        except ChandleryError as error:
+                self._error = None
+        except Exception as error:  # noqa: BLE001  # one coin's must not end all others' snapshots, and shows in its state
             self._error = error
-            log.error("%s: the snapshot is not kept: %s", self.series, error)  # noqa: TRY400  # what matters is which
+            log.error("%s: the snapshot is not kept: %r", self.series, error)  # noqa: TRY400  # what matters is which
             if book is not None:
                 self._gap(Gap(at - every, at, GapKind.NOT_COLLECTED, f"it could not be kept: {error}"))
 
@@ -146,6 +158,7 @@ class StreamKeeper:
     def _failed(self, error: Exception) -> None:
         self.failures += 1
         self._error = error
+        self._lost = None
         self._invalid()
         log.warning("%s %s: failed the %d. time in a row: %r", self.series.exchange, self.series, self.failures, error)
         self.started.set()
@@ -167,8 +180,11 @@ class StreamKeeper:
         try:
             if self.interval is not None:
                 await self._backfill(self.interval, resumed_from)
-            elif resumed_from is not None and self._invalid_since is None:
+            elif resumed_from is not None and (not self._resumed or self._invalid_since is None):
+                # All since then, also where it ran and the exchange could not be reached at first.
+                self._invalid_since = None
                 self._gap(Gap(resumed_from, self._clock(), GapKind.NOT_COLLECTED, "the service did not run"))
+            self._resumed = True
             self._valid()
             await self._record()
             await self._let_go()
@@ -206,6 +222,7 @@ class StreamKeeper:
         now = self._clock()
         self.messages += 1
         self._last_message = now
+        self._lost = None
         told = entry["timestamp"]
         if told is not None:
             moment = Unit.MILLIS.micros(told)
@@ -234,7 +251,11 @@ class StreamKeeper:
         elif isinstance(event, Resyncing | Reconnecting):
             if isinstance(event, Resyncing):
                 self.resyncs += 1
+            else:
+                self._lost = event.reason
             self._invalid()
+        elif isinstance(event, Connected):
+            self._lost = None
         elif isinstance(event, Resynced):
             self._valid(event)
         elif isinstance(event, Dropped):
@@ -255,6 +276,8 @@ class StreamKeeper:
 
     async def _record(self) -> None:
         """Keep the gaps that are not kept yet; one that cannot be is tried again."""
-        while self._to_record:
-            await self._processor.gap(self.series, self._to_record[0])
-            del self._to_record[0]
+        # The stream and the clock of the snapshots both do this, at any time.
+        async with self._recording:
+            while self._to_record:
+                await self._processor.gap(self.series, self._to_record[0])
+                del self._to_record[0]

@@ -27,7 +27,8 @@ class Channel(BaseModel):
 
     channel: str = Field(examples=["candles:1m"])
     state: str = Field(
-        examples=["running"], description="starting, running, or failed, which is tried again and again."
+        examples=["running"],
+        description="starting, running, reconnecting, or failed, which is tried again and again.",
     )
     messages: int
     gaps: int

@@ -18,6 +18,7 @@ from chandlery.history.interfaces import incomplete
 from chandlery.service.auth.guard import Reader
 from chandlery.service.collection.endpoints import Exchange, Symbol
 from chandlery.service.collection.hub import gap_content
+from chandlery.service.errors import refusals
 from chandlery.service.frames import Part
 from chandlery.service.historical.ahead import read_ahead
 from chandlery.service.historical.encode import FORMATS, encoded, require_format
@@ -37,7 +38,7 @@ from chandlery.storage.frame import schema_of
 from chandlery.storage.raw import RawOrderBookEntry
 from chandlery.storage.series_ids import BOOK, SeriesName
 
-routes = APIRouter(prefix="/v1", tags=["data"])
+routes = APIRouter(prefix="/v1", tags=["data"], responses=refusals(401, 403, 404, 422, 502, 503, 504))
 
 PAGE, LARGEST_PAGE = 1_000, 50_000
 BOOK_PAGE, LARGEST_BOOK_PAGE = 20, 200
@@ -172,8 +173,8 @@ async def latest_book(subject: Reader, parts: Parts, exchange: Exchange, symbol:
         symbol=row["symbol"],
         timestamp=None if told is None else iso(Unit.MILLIS.micros(told)),
         sequence=row["sequence"],
-        bids=row["bids"],
-        asks=row["asks"],
+        bids=list(map(list, row["bids"])),
+        asks=list(map(list, row["asks"])),
     )
 
 
@@ -184,8 +185,8 @@ def _book(entry: RawOrderBookEntry) -> Book:
         timestamp=iso(entry.timestamp),
         received_at=iso(entry.data.received_at),
         sequence=entry.data.sequence,
-        bids=list(entry.data.bids),
-        asks=list(entry.data.asks),
+        bids=list(map(list, entry.data.bids)),
+        asks=list(map(list, entry.data.asks)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, Field
 
@@ -40,6 +40,10 @@ class Page(BaseModel):
     next: str | None = Field(description="The cursor of the page after this one; null where there is none.")
 
 
+# Not a tuple, whose schema many readers of OpenAPI do not understand.
+Level: TypeAlias = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
 class Book(BaseModel):
     """An order book; levels are price and size, best first."""
 
@@ -51,8 +55,8 @@ class Book(BaseModel):
     )
     received_at: str | None = Field(None, examples=["2026-01-01T00:04:59.987654Z"])
     sequence: int | None = Field(None, examples=[123456789])
-    bids: list[tuple[float, float]] = Field(examples=[[[42000.0, 1.5]]])
-    asks: list[tuple[float, float]] = Field(examples=[[[42000.5, 0.7]]])
+    bids: list[Level] = Field(examples=[[[42000.0, 1.5]]])
+    asks: list[Level] = Field(examples=[[[42000.5, 0.7]]])
 
 
 class Books(BaseModel):

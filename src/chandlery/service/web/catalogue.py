@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 
 from chandlery.adapter.capabilities import all_capabilities, capabilities
 from chandlery.service.auth.guard import Reader
+from chandlery.service.errors import refusals
 
-routes = APIRouter(prefix="/v1", tags=["exchanges"])
+routes = APIRouter(prefix="/v1", tags=["exchanges"], responses=refusals(401, 403))
 
 
 class Exchange(BaseModel):
@@ -52,7 +53,7 @@ async def exchanges(subject: Reader) -> Exchanges:
     return Exchanges(exchanges=[_plain(each) for each in all_capabilities()])
 
 
-@routes.get("/exchanges/{exchange_id}")
+@routes.get("/exchanges/{exchange_id}", responses=refusals(404, 422))
 async def exchange(subject: Reader, exchange_id: str) -> Exchange:
     """What one exchange can do."""
     return _plain(capabilities(exchange_id))

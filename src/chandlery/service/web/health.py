@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from chandlery.service.errors import problem, problem_response
+from chandlery.service.errors import problem, problem_response, refusals
 
 routes = APIRouter(tags=["health"])
 
@@ -23,7 +23,7 @@ async def healthz() -> Health:
     return Health(status="ok")
 
 
-@routes.get("/readyz", response_model=Health, responses={503: {"description": "It cannot keep what it collects now."}})
+@routes.get("/readyz", response_model=Health, responses=refusals(503))
 async def readyz(request: Request) -> Response:
     """Whether it can do its work: the database takes what is collected."""
     failure = request.app.state.database.failure
