@@ -10,7 +10,7 @@ import pytest
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import ChecksumMismatch, CorruptArchive
-from chandlery.history.archive_csv import inflate, parse_csv
+from chandlery.history.archive_csv import body_of, inflate, parse_csv
 
 LAYOUT = ExchangeRegistry.get("binance_spot").archive_row
 HEADER = b"open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore\n"
@@ -64,16 +64,20 @@ def test_a_file_with_the_right_checksum_may_still_be_no_zip_of_one_csv(damage):
 
 def test_headers_units_and_line_ends_are_told_for_each_file_by_itself():
     """A file with a header in milliseconds, one without in microseconds, an empty one, one without a last line end."""
-    parsed = parse_csv([HEADER + MILLIS * 2, MICROS, b"", HEADER, MILLIS.rstrip()], LAYOUT)
+    bodies = [body_of(text) for text in (HEADER + MILLIS * 2, MICROS, b"", HEADER, MILLIS.rstrip())]
+    parsed = parse_csv(bodies, LAYOUT)
 
-    assert [2, 1, 0, 0, 1] == [len(columns["open_time"]) for columns in parsed]
-    assert 1_733_011_200_000_000 == parsed[0]["open_time"][0]
-    assert 1_733_014_799_999_000 == parsed[0]["close_time"][1]
-    assert 1_735_689_600_000_000 == parsed[1]["open_time"][0]
-    assert 1_735_693_199_999_999 == parsed[1]["close_time"][0]
-    assert 1_733_011_200_000_000 == parsed[4]["open_time"][0]
+    assert [2, 1, 0, 0, 1] == [body.rows for body in bodies]
+    assert [
+        1_733_011_200_000_000,
+        1_733_011_200_000_000,
+        1_735_689_600_000_000,
+        1_733_011_200_000_000,
+    ] == parsed["open_time"].tolist()
+    assert 1_733_014_799_999_000 == parsed["close_time"][1]
+    assert 1_735_693_199_999_999 == parsed["close_time"][2]
     assert (1.5, 2.5, 0.5, 2.0, 10.25, 20.5, 7, 5.125, 10.25) == tuple(
-        float(parsed[1][name][0])
+        float(parsed[name][2])
         for name in (
             "open",
             "high",
@@ -91,9 +95,7 @@ def test_headers_units_and_line_ends_are_told_for_each_file_by_itself():
 @pytest.mark.parametrize(
     "line", [b"1733011200000,1.5\n", b"1733011200000,x,2,1,1,1,1,1,1,1,1,0\n", b"1" + b"," * 11 + b"\n"]
 )
-def test_one_bad_file_does_not_spoil_the_others(line):
-    """It alone becomes an error; those parsed together with it are read."""
-    first, bad, last = parse_csv([MILLIS, MILLIS + line, MICROS], LAYOUT)
-
-    assert isinstance(bad, CorruptArchive)
-    assert 1 == len(first["open_time"]) == len(last["open_time"])
+def test_one_bad_file_is_an_error_of_all(line):
+    """Who wants the others parses them without it."""
+    with pytest.raises(CorruptArchive, match="not a CSV of candles"):
+        parse_csv([body_of(text) for text in (MILLIS, MILLIS + line, MICROS)], LAYOUT)

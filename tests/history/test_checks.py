@@ -11,7 +11,7 @@ from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import EventKind
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND
-from chandlery.history.checks import check, holes
+from chandlery.history.checks import check, flawless, holes
 
 START = 19_800 * DAY
 
@@ -118,6 +118,33 @@ def test_rows_off_the_grid_are_kept_as_they_are_and_flagged():
     assert START + MINUTE + 14 * SECOND == result.columns["open_time"][1]
     assert [EventKind.OFF_GRID] == kinds(result)
     assert [] == holes(result.columns["open_time"], Interval.MINUTE_1, Span(START, START + 3 * MINUTE))
+
+
+_MINUTES = st.one_of(st.just([0, 1, 2]), st.lists(st.integers(-1, 3), max_size=4))
+
+
+@given(
+    minutes=st.tuples(_MINUTES, _MINUTES), late=st.sampled_from([0, 0, SECOND]), low=st.sampled_from([1.0, 1.0, 9.0])
+)
+def test_many_spans_are_flawless_where_none_of_them_gives_reason_for_a_word(minutes, late, low):
+    """One look at two spans says what looking at each by itself says, down to a row that stands at the other's end."""
+    spans = [Span(START + 3 * number * MINUTE, START + 3 * (number + 1) * MINUTE) for number in range(2)]
+    parts = [rows(*(3 * number + minute for minute in each)) for number, each in enumerate(minutes)]
+    parts[1]["open_time"] += late
+    parts[1]["low"][:] = low
+    quiet = all(
+        not (result := check(part, Interval.MINUTE_1, span, "rows")).events
+        and not holes(result.columns["open_time"], Interval.MINUTE_1, span)
+        for part, span in zip(parts, spans, strict=True)
+    )
+
+    whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    assert quiet == flawless(whole, [len(each) for each in minutes], Interval.MINUTE_1, spans)
+
+
+def test_months_are_looked_at_one_by_one():
+    """They are too uneven to be looked at together."""
+    assert not flawless(rows(0), [1], Interval.MONTH_1, [Span(START, START + DAY)])
 
 
 @given(data=st.data(), interval=st.sampled_from(Interval))

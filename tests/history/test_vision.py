@@ -23,6 +23,7 @@ from chandlery.history.vision import VisionDataClient
 from chandlery.net.http import HttpClient
 from chandlery.net.portal import shared_portal
 from chandlery.sim.faults import Fault, FaultKind
+from chandlery.sim.server import SimServer
 from support import at, micros
 
 
@@ -81,6 +82,28 @@ async def test_results_come_in_the_order_of_the_files(client):
     times = [time for table in tables for time in table["open_time"].to_pylist()]
     assert sorted(times) == times
     assert 9 * 24 == len(times)
+
+
+async def test_an_archive_that_takes_its_time_is_asked_for_many_files_at_once(exchange):
+    """It answers nobody before it has been asked for all nine files and their checksums."""
+    asked, all_asked = [], asyncio.Event()
+
+    async def sleep(seconds):
+        asked.append(seconds)
+        if len(asked) == 18:
+            all_asked.set()
+        await asyncio.wait_for(all_asked.wait(), 10)
+
+    slow = [Fault(FaultKind.SLOW, path="zip", times=None, seconds=1)]
+    async with (
+        SimServer(exchange.market, clock=exchange.server.clock, tick_s=None, faults=slow, sleep=sleep) as server,
+        HttpClient(retry_count=0) as http,
+    ):
+        resources = Resources(http, server.clock, server.endpoints)
+        client = VisionDataClient(symbol="BTCUSDT", interval=Interval.HOUR_1, resources=resources)
+        got = await client.fetch_span(Span(micros(2024, 5, 1), micros(2024, 5, 10)))
+
+    assert 9 * 24 == len(got.table)
 
 
 async def test_months_of_seconds_that_are_not_there_do_not_wait_for_each_other(client):

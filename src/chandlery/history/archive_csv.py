@@ -7,9 +7,12 @@ import io
 import struct
 import zipfile
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from isal import isal_zlib
+from msgspec import Struct
+from numpy.typing import NDArray
 
 from chandlery.adapter.layout import CandleLayout
 from chandlery.core.errors import ChecksumMismatch, CorruptArchive
@@ -21,6 +24,15 @@ MAX_TEXT = 1 << 30
 _LOCAL_HEADER = 30
 _MICROS_DIGITS = 16
 """A moment since 2001 has sixteen digits in microseconds and thirteen in milliseconds."""
+_TIMES = {"open_time", "close_time"}
+
+
+class Body(Struct, frozen=True):
+    """The lines of a CSV that hold candles, all of them ended, how many they are, and the unit of their times."""
+
+    text: bytes = b""
+    rows: int = 0
+    unit: Unit = Unit.MILLIS
 
 
 def inflate(zipped: bytes, expected: str, url: str) -> bytes:
@@ -53,54 +65,39 @@ def inflate(zipped: bytes, expected: str, url: str) -> bytes:
     return text
 
 
-def parse_csv(texts: Sequence[bytes], layout: CandleLayout) -> list[Columns | CorruptArchive]:
+def body_of(text: bytes) -> Body:
     """
-    The candles of each text, by column, times in microseconds; an error where a text is no CSV of candles.
+    ``text`` as it is parsed.
 
-    A first line that does not begin with a digit is a header. Whether times are in milliseconds
-    or microseconds is told by the digits of the first, for each text by itself: the spot archive
-    changed on 2025-01-01.
+    A first line that does not begin with a digit is a header. Whether times are in milliseconds or
+    microseconds is told by the digits of the first: the spot archive changed on 2025-01-01.
     """
-    bodies = [_body(text) for text in texts]
-    lines = [_lines(body) for body in bodies]
-    try:
-        whole = _columns(b"".join(bodies), sum(lines), layout)
-    except CorruptArchive as error:
-        if len(texts) == 1:
-            return [error]
-        return [parsed for text in texts for parsed in parse_csv([text], layout)]
-    parsed: list[Columns | CorruptArchive] = []
-    at = 0
-    for body, count in zip(bodies, lines, strict=True):
-        end = at + count
-        columns = {name: values[at:end] for name, values in whole.items()}
-        scale = _unit(body).value
-        if scale != 1:
-            columns |= {name: columns[name] * scale for name in ("open_time", "close_time")}
-        parsed.append(columns)
-        at = end
-    return parsed
-
-
-def _body(text: bytes) -> bytes:
     if text and not text[:1].isdigit():
         text = text[text.find(b"\n") + 1 :] if b"\n" in text else b""
-    return text if not text or text.endswith(b"\n") else text + b"\n"
+    if text and not text.endswith(b"\n"):
+        text += b"\n"
+    # Six times as fast as bytes.count where lines are short.
+    rows = int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
+    return Body(text, rows, Unit.MICROS if text.find(b",") >= _MICROS_DIGITS else Unit.MILLIS)
 
 
-def _lines(body: bytes) -> int:
-    """The number of line ends; six times as fast as ``bytes.count`` where lines are short."""
-    return int(np.count_nonzero(np.frombuffer(body, np.uint8) == ord("\n")))
+def parse_csv(bodies: Sequence[Body], layout: CandleLayout) -> Columns:
+    """
+    The candles of all bodies, one after the other, by column, times in microseconds.
+
+    Raises:
+        CorruptArchive: Where one of them is no CSV of candles.
+    """
+    rows = [body.rows for body in bodies]
+    columns = _columns(b"".join([body.text for body in bodies]), sum(rows), layout)
+    scales = np.repeat([body.unit.value for body in bodies], rows)
+    return columns | {name: columns[name] * scales for name in columns.keys() & _TIMES}
 
 
-def _unit(body: bytes) -> Unit:
-    return Unit.MICROS if body.find(b",") >= _MICROS_DIGITS else Unit.MILLIS
-
-
-def _columns(text: bytes, rows: int, layout: CandleLayout) -> Columns:
+def _columns(text: bytes, rows: int, layout: CandleLayout) -> dict[str, NDArray[Any]]:
     import polars as pl  # noqa: PLC0415  # heavy, and only cold data needs it
 
-    integers = {"open_time", "close_time", "count"}
+    integers = _TIMES | {"count"}
     names = {place: name for name, place in layout.places().items()}
     if not rows:
         return {name: np.empty(0, np.int64 if name in integers else np.float64) for name in names.values()}

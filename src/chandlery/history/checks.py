@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,23 @@ class Checked(Struct, frozen=True):
     columns: Columns
     events: list[Event]
     doubtful: list[Span]
+
+
+def flawless(columns: Columns, counts: Sequence[int], interval: Interval, spans: Sequence[Span]) -> bool:
+    """
+    Whether ``columns`` are what they should be: the candles of each span, in order, and none that cannot be right.
+
+    ``counts`` says how many of the rows were found for each span. It is the question that ``check`` and ``holes`` answer
+    span by span, asked of many at once; months are too uneven for it.
+    """
+    if interval.micros is None:
+        return False
+    opens = [np.arange(interval.ceil(span.start), interval.ceil(span.end), interval.micros) for span in spans]
+    return (
+        [len(each) for each in opens] == list(counts)
+        and np.array_equal(np.concatenate(opens), columns["open_time"])
+        and bool(_possible(columns).all())
+    )
 
 
 def check(columns: Columns, interval: Interval, span: Span, where: str) -> Checked:
@@ -150,14 +167,21 @@ def _inside(columns: Columns, span: Span, events: list[Event], where: str) -> Co
     return _take(columns, inside)
 
 
-def _believable(columns: Columns, interval: Interval, events: list[Event], doubtful: list[Span], where: str) -> Columns:
-    """NaN fails each comparison, so comparisons alone find it."""
+def _possible(columns: Columns) -> NDArray[np.bool_]:
+    """Which rows hold values that a candle can have. NaN fails each comparison, so comparisons alone find it."""
     opened, high, low, close = (columns[name] for name in _PRICES)
-    good = (high >= opened) & (high >= close) & (low <= opened) & (low <= close) & (low > -np.inf) & (high < np.inf)
+    good: NDArray[np.bool_] = (
+        (high >= opened) & (high >= close) & (low <= opened) & (low <= close) & (low > -np.inf) & (high < np.inf)
+    )
     for name in _AMOUNTS:
         values = columns.get(name)
         if values is not None:
             good &= (values >= 0) & (values < np.inf)
+    return good
+
+
+def _believable(columns: Columns, interval: Interval, events: list[Event], doubtful: list[Span], where: str) -> Columns:
+    good = _possible(columns)
     if good.all():
         return columns
     bad = columns["open_time"][~good]

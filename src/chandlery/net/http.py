@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import cache
 from importlib.metadata import version
 from types import TracebackType
@@ -155,7 +156,8 @@ class HttpClient:
         host = f"{url.host}:{url.port}"
         gate = self._gates[host]
         try:
-            async with asyncio.timeout(QUEUE_TIMEOUT_S):
+            # A timer costs as much as all else here, so there is one only where there is something to wait for.
+            async with asyncio.timeout(QUEUE_TIMEOUT_S) if gate.locked() else nullcontext():
                 await gate.acquire()
         except TimeoutError:
             raise RequestTimeout(f"{name_of(request, url)}: not sent within {QUEUE_TIMEOUT_S:g} s") from None

@@ -98,15 +98,16 @@ def replace(path: Path, content: bytes | bytearray) -> os.stat_result:
     It is not forced to the disk: a process that is killed loses nothing that was written, and what
     a power failure can do to a file, its checksum reveals.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{next(_numbers)}{TEMPORARY}")
+    temporary = f"{path.parent}/.{path.name}.{os.getpid()}.{next(_numbers)}{TEMPORARY}"
     try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            written = os.fstat(file.fileno())
-        temporary.replace(path)
+        with open(temporary, "xb", buffering=0) as file:  # noqa: PTH123  # a path object costs as much as the file
+            written = file.write(content)
+            while written < len(content):
+                written += file.write(memoryview(content)[written:])
+            found = os.fstat(file.fileno())
+        os.replace(temporary, path)  # noqa: PTH105  # likewise
     except BaseException:
         with suppress(OSError):
-            temporary.unlink()
+            os.unlink(temporary)  # noqa: PTH108  # likewise
         raise
-    return written
+    return found

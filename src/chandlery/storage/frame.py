@@ -86,7 +86,7 @@ def _array(kind: pa.DataType, values: Any) -> pa.Array:
         moments = np.asarray(values)
         if len(moments) and moments.dtype.kind not in "iu":
             raise TypeError(f"times are integers in microseconds, not {moments.dtype}")
-        return wrap(kind, moments.astype(np.int64) * _NANOS)
+        return wrap(kind, moments.astype(np.int64, copy=False) * _NANOS)
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if isinstance(values, pa.Array):
