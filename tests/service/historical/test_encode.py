@@ -10,11 +10,21 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow import csv
 
 from chandlery.core.errors import InvalidInput
 from chandlery.core.query import ChartType
-from chandlery.service.historical.encode import FORMATS, arrow_batches, encoded, json_rows, require_format, rows_of
+from chandlery.service.historical.encode import (
+    FORMATS,
+    arrow_batches,
+    encoded,
+    json_blocks,
+    json_rows,
+    require_format,
+    rows_of,
+)
 from chandlery.service.historical.interfaces import Piece
 from chandlery.storage.book_rows import table_of_books
 from chandlery.storage.frame import schema_of
@@ -49,6 +59,28 @@ def test_books_as_json():
     rows = rows_of(table_of_books([entry(5_000_000)]))
 
     assert (5000, 5000, None, "bid", 0, 100.0, 1.0) == rows[0]
+
+
+@given(st.integers(1, 20), st.integers(1, 25), st.booleans())
+def test_blocks_are_the_rows(count, size, odd):
+    """However they are cut, and whatever their numbers are: as the general way writes them."""
+    table = candles(count, quote=np.nan if odd else 1e-9)
+    blocks = [json.loads(block) for block in json_blocks(table, size)]
+
+    assert [list(row) for row in rows_of(table)] == [row for block in blocks for row in block]
+    assert all(len(block) == size for block in blocks[:-1])
+    books = table_of_books([entry(at, sequence=at * odd or None) for at in range(count)])
+    assert [list(row) for row in rows_of(books)] == [
+        row for each in json_blocks(books, size) for row in json.loads(each)
+    ]
+
+
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
+def test_every_digit_is_sent(numbers):
+    """What is decoded is the number that was encoded."""
+    table = pa.table({"a": numbers, "b": [*range(len(numbers))]})
+
+    assert [[number, at] for at, number in enumerate(numbers)] == json.loads(msgspec.json.encode(json_rows(table)))
 
 
 def test_arrow_is_whole():

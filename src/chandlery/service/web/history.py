@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -14,15 +15,17 @@ from chandlery.core.time import Micros
 from chandlery.service.collection.hub import Update, gap_content
 from chandlery.service.frames import Part, binary_frame, text_frame
 from chandlery.service.historical.account import Account
-from chandlery.service.historical.encode import arrow_batches, json_rows, require_format
+from chandlery.service.historical.encode import arrow_batches, json_blocks, require_format
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
 from chandlery.service.web.messages import Id
 from chandlery.service.web.outbox import Outbox
 from chandlery.service.web.subscription import Subscription
 from chandlery.storage.series_ids import SeriesName, interval_of
 
-CHUNK_ROWS = {"json": 5_000, "arrow": 50_000}
-"""How many rows a chunk has at most, by its format."""
+CHUNK_ROWS = {"json": 500, "arrow": 50_000}
+"""How many rows a chunk has at most, by its format: of JSON few, which stay in the cache of whoever decodes them."""
+READ_ROWS = {"json": 10_000, "arrow": 50_000}
+"""How many rows are read, and encoded, at once."""
 CHUNK_BOOKS = 10
 _METADATA = "chandlery"
 
@@ -85,20 +88,20 @@ class StreamingHandler:
         subscription.release()
 
     async def _send(self, span: Span) -> None:
-        rows = CHUNK_ROWS[self._form]
+        rows = READ_ROWS[self._form]
         async for piece in self._historical.stream_historical_data(
             self._series, span, rows=rows, snapshots=CHUNK_BOOKS
         ):
             self._account.add(piece)
             if piece.table.num_rows:
-                self._chunks += 1
-                await self._outbox.send(self._chunk(piece.table))
+                # In a thread, since numbers become text without the interpreter, and the client takes the chunk before meanwhile.
+                await self._outbox.send(await asyncio.to_thread(self._encoded, piece.table))
                 if self._interval is not None:
                     self._next = self._interval.step(piece.table.column("open_time")[-1].value // 1000)
 
     async def _fill(self, span: Span, interval: Interval) -> None:
         """What closed after the past was read and before anything was told live."""
-        async for piece in self._historical.stream_historical_data(self._series, span, rows=CHUNK_ROWS["json"]):
+        async for piece in self._historical.stream_historical_data(self._series, span, rows=READ_ROWS["json"]):
             self._tell(piece, interval)
 
     def _tell(self, piece: Piece, interval: Interval) -> None:
@@ -108,9 +111,17 @@ class StreamingHandler:
         for gap in piece.gaps:
             self._outbox.put(Update(series, "gap", gap_content(gap)).frame)
 
-    def _chunk(self, table: pa.Table) -> list[Part]:
-        head = {"type": "historical_data_chunk"} | self._head | {"number": self._chunks}
+    def _encoded(self, table: pa.Table) -> list[Part]:
+        """The chunks of a table."""
         if self._form == "arrow":
-            table = table.replace_schema_metadata({_METADATA: msgspec.json.encode(head)})
+            table = table.replace_schema_metadata({_METADATA: msgspec.json.encode(self._chunk_head())})
             return binary_frame(arrow_batches(table))
-        return [text_frame(msgspec.json.encode(head | {"columns": table.column_names, "rows": json_rows(table)}))]
+        columns = table.column_names
+        return [
+            text_frame(msgspec.json.encode(self._chunk_head() | {"columns": columns, "rows": msgspec.Raw(block)}))
+            for block in json_blocks(table, CHUNK_ROWS["json"])
+        ]
+
+    def _chunk_head(self) -> dict[str, Any]:
+        self._chunks += 1
+        return {"type": "historical_data_chunk"} | self._head | {"number": self._chunks}
