@@ -143,7 +143,7 @@ async def test_the_past_is_requested(sim, guarded, stored):
     """Token, collected from then on, chunks from storage, the rest from the exchange and stored, completion."""
     service, session = guarded
     end = Interval.MINUTE_1.floor(system_clock()) - 10 * MINUTE
-    span, seam = Span(end - 8_000 * MINUTE, end), end - 2_000 * MINUTE
+    span, seam = Span(end - 8_000 * MINUTE, end), end - 1_900 * MINUTE
     # Also the latest, since collecting begins by fetching what is missing after those.
     await keep_marked(CandleRepository(stored), Span(span.start, seam), Span(end, end + 10 * MINUTE))
 
@@ -163,7 +163,7 @@ async def test_the_past_is_requested(sim, guarded, stored):
         again, _, told = await history(client, span, 3)
 
     # Stored first, in whole chunks; then what the exchange has: every minute once, in order.
-    assert [5_000, 1_000, 2_000] == sizes
+    assert [*[500] * 12, 100, *[500] * 3, 400] == sizes
     expected = [(each.open_time, each.close) for each in truth(MARKET, "BTCUSDT", Interval.MINUTE_1, Span(seam, end))]
     assert [(at, MARK) for at in range(span.start, seam, MINUTE)] + expected == rows
     assert fetched
@@ -172,9 +172,9 @@ async def test_the_past_is_requested(sim, guarded, stored):
     assert [("candles:1m", "running")] == [(each.channel, each.state) for each in coin.channels]
     assert ["btcusdt@kline_1m"] == streams
     # The account of it, and stored on the way: asked again, nobody is asked.
-    assert (3, 8_000, [], False) == tuple(complete[each] for each in ("chunks", "rows", "gaps", "following"))
-    assert ("database", 6_000) == (complete["sources"][0]["source"], complete["sources"][0]["rows"])
-    assert 2_000 == sum(each["rows"] for each in complete["sources"][1:])
+    assert (17, 8_000, [], False) == tuple(complete[each] for each in ("chunks", "rows", "gaps", "following"))
+    assert ("database", 6_100) == (complete["sources"][0]["source"], complete["sources"][0]["rows"])
+    assert 1_900 == sum(each["rows"] for each in complete["sources"][1:])
     assert rows == again
     assert not [each for each in told["sources"] if not each["source"].startswith(("database", "cache"))]
     assert [] == asked(sim, "klines") + asked(sim, "/data/")
