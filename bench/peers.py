@@ -132,7 +132,8 @@ async def chandlery(client: Client) -> Any:
     from chandlery import CandleData, CandlesFeed, OrderBookFeed
     from chandlery.feed.book_stream import LiveBook
 
-    meter, begin, end = client.meter, client.meter.begin * 1000, client.meter.end * 1000
+    meter, first, last = client.meter, client.meter.begin, client.meter.end
+    begin, end = first * 1000, last * 1000
     latest: list[Any] = []
 
     def on_candle(update: Any) -> None:
@@ -145,7 +146,7 @@ async def chandlery(client: Client) -> Any:
 
     def on_book(update: Any) -> None:
         if isinstance(update, LiveBook):
-            if meter.begin <= update.last < meter.end:
+            if first <= update.last < last:
                 meter.seen += 1
             else:
                 meter(update.last)

@@ -7,6 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chandlery.core.book import BookUpdate
 from chandlery.core.errors import MalformedResponse, RequestRejected
 from chandlery.core.interval import Interval
 from chandlery.exchanges.binance import BinanceSpot
@@ -14,6 +15,8 @@ from chandlery.exchanges.binance import BinanceSpot
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(-9, 2**53), st.text(max_size=3), st.sampled_from(["1.5", "nan", "inf", "1m"])
 )
+BOOK = {"E": 5, "U": 3, "u": 4, "b": [["1.5", "2"]], "a": [["1.6", "0"]]}
+LEVELS = st.lists(st.lists(st.sampled_from(["1.5", "0", "-1", "nan", "inf", 2, None]), max_size=3), max_size=3)
 RIGHT = dict.fromkeys("ohlcvqVQ", "1.5") | {"t": 60_000, "i": "1m", "n": 2, "x": False}
 
 
@@ -25,28 +28,54 @@ RIGHT = dict.fromkeys("ohlcvqVQ", "1.5") | {"t": 60_000, "i": "1m", "n": 2, "x":
     st.booleans(),
 )
 def test_the_shortcut_of_klines(top, fields, symbol, garbage, takes):
-    """A message whose only candle has a sink goes there, as ``live_rows`` reads it; any other goes on as it is."""
-    told, left = [], []
+    """A message whose only candle has a sink goes there, as ``live_rows`` reads it; any other is left alone."""
+    told = []
 
     def sink(candle):
         told.append(candle)
         return takes
 
     adapter = BinanceSpot()
-    take = adapter.live_shortcut(
-        {"AAAUSDT": (Interval.MINUTE_1, sink), "BBBUSDT": (Interval.HOUR_1, sink)}, left.append
-    )
+    take = adapter.live_shortcut({"AAAUSDT": (Interval.MINUTE_1, sink), "BBBUSDT": (Interval.HOUR_1, sink)})
     message = garbage or json.dumps({"e": "kline", "s": symbol, "k": RIGHT | fields, **top}).encode()
-    take(message)
-    try:
-        rows = adapter.live_rows(message)
-    except (MalformedResponse, RequestRejected):
-        rows = []
+    taken = take(message)
     wanted = [
         row.candle
-        for row in rows
+        for row in read(adapter.live_rows, message)
         if (row.symbol, row.interval) in {("AAAUSDT", Interval.MINUTE_1), ("BBBUSDT", Interval.HOUR_1)}
     ]
 
     assert repr(wanted) == repr(told)
-    assert ([] if wanted and takes else [message]) == left
+    assert bool(wanted and takes) == taken
+
+
+@given(
+    st.dictionaries(st.sampled_from([*BOOK, "pu", "zzz"]), st.one_of(VALUES, LEVELS), max_size=2),
+    st.sampled_from(["AAAUSDT", "BBBUSDT"]),
+    st.sampled_from([None, b"", b"}", b"\xff", b"[]", b'{"result":null,"id":1}']),
+    st.booleans(),
+)
+def test_the_shortcut_of_books(fields, symbol, garbage, takes):
+    """The same of updates, as ``book_updates`` reads them."""
+    told = []
+
+    def sink(bids, asks, first, last, previous, at):
+        told.append(BookUpdate("AAAUSDT", bids, asks, first=first, last=last, previous=previous, at=at))
+        return takes
+
+    adapter = BinanceSpot()
+    take = adapter.book_shortcut({"AAAUSDT": sink})
+    message = garbage or json.dumps(BOOK | {"e": "depthUpdate", "s": symbol} | fields).encode()
+    taken = take(message)
+    wanted = [each for each in read(adapter.book_updates, message) if each.symbol == "AAAUSDT"]
+
+    assert wanted == told
+    assert bool(wanted and takes) == taken
+
+
+def read(reader, message):
+    """What the general way finds in a message; nothing where it is refused."""
+    try:
+        return reader(message)
+    except (MalformedResponse, RequestRejected):
+        return []

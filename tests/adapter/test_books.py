@@ -48,6 +48,11 @@ def synced(rule: BookRule = BY_FIRST, last: int = 10, **more) -> BookSync:
     return sync
 
 
+def follow(sync: BookSync, update: BookUpdate) -> bool:
+    """Offer an update the fast way."""
+    return sync.follow(update.bids, update.asks, update.first, update.last, update.previous, update.at)
+
+
 class Wire(RuleBasedStateMachine):
     """
     An exchange, a wire that loses, repeats and swaps messages, and a book at its end.
@@ -59,7 +64,7 @@ class Wire(RuleBasedStateMachine):
     def begin(self, linked):
         """Either kind of link."""
         self.rule = linked
-        self.sync = BookSync("X", linked, keep=20)
+        self.sync, self.short = BookSync("X", linked, keep=20), BookSync("X", linked, keep=20)
         self.id = 100
         self.truth = {100: ({}, {})}
         self.sent = [100]
@@ -96,7 +101,7 @@ class Wire(RuleBasedStateMachine):
         """The next message arrives."""
         if self.queue:
             self.delivered.append(self.queue.pop(0))
-            self.sync.feed(self.delivered[-1])
+            self.feed(self.delivered[-1])
 
     @rule()
     def lose(self):
@@ -113,20 +118,29 @@ class Wire(RuleBasedStateMachine):
     def repeat(self, back):
         """An old message arrives again."""
         if self.delivered:
-            self.sync.feed(self.delivered[-min(back, len(self.delivered))])
+            self.feed(self.delivered[-min(back, len(self.delivered))])
+
+    def feed(self, update):
+        """One of the two is offered it the fast way first."""
+        outcome, applied = self.sync.feed(update), self.short.applied
+        if follow(self.short, update):
+            assert (Outcome.APPLIED, applied + 1) == (outcome, self.short.applied)
+        else:
+            assert outcome is self.short.feed(update)
 
     @rule(data=st.data())
     def fetch(self, data):
         """A snapshot of some moment arrives."""
         known = sorted(self.truth)
         at = known[-data.draw(st.integers(1, min(12, len(known))))]
-        self.sync.snapshot(self.whole(at))
+        assert self.sync.snapshot(self.whole(at)) is self.short.snapshot(self.whole(at))
 
     @rule()
     def lose_connection(self):
         """Everything under way is gone."""
         self.queue.clear()
         self.sync.reset()
+        self.short.reset()
 
     def whole(self, at: int) -> BookUpdate:
         """The true book after a change."""
@@ -141,6 +155,19 @@ class Wire(RuleBasedStateMachine):
             bids, asks = self.truth[book.last]
             assert sorted(bids.items(), reverse=True) == book.bids(10)
             assert sorted(asks.items()) == book.asks(10)
+
+    @invariant()
+    def to_follow_is_to_feed(self):
+        """Whichever way messages are taken, the same becomes of the book."""
+        one, other = self.sync, self.short
+        assert (one.book is None) == (other.book is None)
+        assert (one.fault, one.counts, one.applied) == (other.fault, other.counts, other.applied)
+        if one.book is not None:
+            assert (one.book.last, one.book.bids(10), one.book.asks(10)) == (
+                other.book.last,
+                other.book.bids(10),
+                other.book.asks(10),
+            )
 
     @invariant()
     def what_waits_is_bounded(self):
@@ -319,6 +346,51 @@ def test_a_crossed_book_is_never_served():
     assert Outcome.CROSSED is sync.snapshot(snapshot(3, bids=[(3.0, 1.0)], asks=[(2.0, 1.0)]))
     assert sync.book is None
     assert Outcome.CROSSED.needs_snapshot
+
+
+def test_a_book_that_is_crossed_on_the_fast_way_is_not_served():
+    """It ends there, nobody is told of it, and ``feed`` keeps the update for the next snapshot."""
+    told = []
+    sync = synced()
+    sync.on_followed = told.append
+    first = change(11, bids=[(1.0, 1.0)], asks=[(2.0, 1.0)])
+    assert not follow(sync, first)  # whether it follows the snapshot, feed proves
+    assert Outcome.APPLIED is sync.feed(first)
+    assert follow(sync, change(12, bids=[(1.5, 1.0)]))
+    assert [sync.book] == told
+    crossing = change(13, bids=[(2.0, 1.0)])
+    assert not follow(sync, crossing)
+    assert (None, Outcome.CROSSED) == (sync.book, sync.fault.outcome)
+    assert Outcome.WAITING is sync.feed(crossing)
+    assert Outcome.APPLIED is sync.snapshot(snapshot(13, bids=[(2.0, 1.0)]))
+    assert 1 == len(told)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        UNLINKED,
+        BookRule(Link.FIRST, SnapshotSource.REST, truncates=True),
+        BookRule(Link.FIRST, SnapshotSource.REST, checksum=okx_checksum),
+    ],
+)
+def test_books_that_need_more_than_levels_are_not_followed(rule):
+    """Those without ids, with checksums, or of limited depth."""
+    sync = synced(rule)
+    assert Outcome.APPLIED is sync.feed(change(11, bids=[(1.0, 1.0)]))
+    assert not follow(sync, change(12, bids=[(1.5, 1.0)]))
+    assert 1.0 == sync.book.best_bid
+
+
+def test_what_the_hearer_of_a_followed_book_raises_is_told():
+    """The book goes on."""
+    errors = []
+    sync = synced()
+    sync.feed(change(11, bids=[(1.0, 1.0)]))
+    sync.on_followed, sync.on_failed = lambda _: 1 / 0, errors.append
+    assert follow(sync, change(12, bids=[(1.5, 1.0)]))
+    assert [ZeroDivisionError] == [type(each) for each in errors]
+    assert 1.5 == sync.book.best_bid
 
 
 def test_a_book_with_a_wrong_checksum_is_not_served():

@@ -253,6 +253,20 @@ async def test_feeds_come_and_go_while_the_group_runs(exchange):
         assert 1 == first.audit.disconnects
 
 
+async def test_a_book_that_is_crossed_begins_anew():
+    """It is not served from then on; the audit names the reason, and a snapshot brings it back."""
+    async with offline("binance_spot") as sim, made(sim, "binance_spot") as feed:
+        await changes(feed, 5)
+        book = feed.book
+        assert not feed.stream.sync.follow([(book.best_ask, 1.0)], [], book.last + 1, book.last + 1, None, None)
+        assert feed.book is None
+        events = await changes(feed, 5)
+
+    assert [Resyncing("crossed")] == [each for each in events if isinstance(each, Resyncing)]
+    assert [AuditKind.CROSSED] == [each.kind for each in feed.audit.entries if each.kind is not AuditKind.VALID]
+    assert Resynced in {type(each) for each in events}
+
+
 @pytest.fixture
 def shallow():
     """An exchange whose snapshots hold fifty levels, of a book that has more."""

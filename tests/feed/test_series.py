@@ -160,10 +160,10 @@ def test_to_follow_is_to_process(steps, most, next_closes):
             most,
             next_closes=next_closes,
             on_refused=lambda *each, to=refused[place]: to.append(repr(each)),
-            on_followed=told[place].append,
         )
         for place in range(2)
     ]
+    made[1].on_followed = told[1].append
     for step in steps:
         for place, each in enumerate(made):
             if step is None:

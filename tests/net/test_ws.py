@@ -326,6 +326,32 @@ async def test_fragments_are_joined(serve):
     await made.close()
 
 
+async def test_a_shortcut_is_offered_whole_messages_first(serve):
+    """What it does not take is delivered; pieces, control frames and what comes after a close it is not offered."""
+    offered = []
+
+    async def talk(peer):
+        assert (TEXT, b"go") == await peer.receive()
+        peer.writer.write(frame(TEXT, b"a" * 200) + frame(TEXT, b"b" * 200) + frame(PING, b"a"))
+        peer.writer.write(frame(TEXT, b"a" * 200, fin=False) + frame(CONTINUATION, b"a" * 200))
+        peer.writer.write(frame(TEXT, b"c" * 200) + frame(CLOSE, struct.pack(">H", 1000)) + frame(TEXT, b"a" * 200))
+        await peer.left()
+
+    def take(message):
+        offered.append(message[:1])
+        return message.startswith(b"a")
+
+    inbox = Inbox()
+    made = await connect(await serve(talk), on_message=inbox)
+    made.shortcut = take
+    made.send("go")
+
+    assert "peer" == (await reason_of(made)).cause
+    assert [b"b" * 200, b"a" * 400, b"c" * 200] == inbox.messages
+    assert [b"a", b"b", b"c"] == offered
+    assert (4, 1) == (made.messages, made.pings)
+
+
 @pytest.mark.parametrize(
     "frames",
     [

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from chandlery.adapter.books import BookRule
 from chandlery.adapter.layout import CandleColumns, CandleLayout
-from chandlery.adapter.live import CandleStream, Channel, LiveCandle, Sinks, SocketRules
+from chandlery.adapter.live import CandleStream, Channel, FollowBook, LiveCandle, Sinks, SocketRules
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError, InvalidSymbol, RequestRejected, UnsupportedRequest
 from chandlery.core.gaps import Span
@@ -302,12 +302,12 @@ class ExchangeAdapter(ABC):
         """
         raise UnsupportedRequest(f"{self.id} sends no candles; poll it")
 
-    def live_shortcut(self, sinks: Sinks, otherwise: Callable[[bytes], object]) -> Callable[[bytes], object] | None:
+    def live_shortcut(self, sinks: Sinks) -> Callable[[bytes], bool] | None:
         """
         What gives the candle of a message straight to its sink, for speed; ``None`` where nothing does.
 
-        The candle is the only one that ``live_rows`` would find in the message. Any other message, one for which
-        there is no sink, and one that the sink has not taken, it gives ``otherwise``. It raises nothing, and
+        It says whether the sink has taken it: the only candle that ``live_rows`` would find in the message.
+        With any other message, and where there is no sink, it does nothing. It raises nothing of its own, and
         ``sinks`` may change at any time.
         """
         return None
@@ -319,6 +319,10 @@ class ExchangeAdapter(ABC):
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
         """What a message says of order books, in order; it raises what ``live_rows`` raises."""
         raise UnsupportedRequest(f"{self.id} has no live order books")
+
+    def book_shortcut(self, sinks: Mapping[str, FollowBook]) -> Callable[[bytes], bool] | None:
+        """The same as ``live_shortcut``, for the only update that ``book_updates`` would find in a message."""
+        return None
 
     def book_request(self, symbol: str, depth: int) -> Request:
         """The request for a book of at least ``depth`` levels a side, or the most that there are."""

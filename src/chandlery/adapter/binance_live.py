@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import msgspec
 from msgspec import Struct
 
 from chandlery.adapter.books import WireLevels
-from chandlery.adapter.live import Sinks
+from chandlery.adapter.live import FollowBook, Sinks
 from chandlery.adapter.payload import Millis, reader
 from chandlery.core.candle import CandleData
 from chandlery.core.interval import Interval
@@ -69,23 +69,39 @@ def candle(k: Kline) -> CandleData:
     return CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q, k.x)
 
 
-def kline_shortcut(sinks: Sinks, otherwise: Callable[[bytes], object]) -> Callable[[bytes], None]:
+def kline_shortcut(sinks: Sinks) -> Callable[[bytes], bool]:
     """``ExchangeAdapter.live_shortcut`` of klines; ``candle`` is written out in it, as a call would cost."""
     decode = msgspec.json.Decoder(KlineEvent, strict=False).decode
 
-    def take(message: bytes) -> None:
+    def take(message: bytes) -> bool:
         try:
             event = decode(message)
             interval, sink = sinks[event.s]
         except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
-            otherwise(message)
-            return
+            return False
         k = event.k
-        if not (
+        return (
             k is not None
             and k.i is interval
             and sink(CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q, k.x))
-        ):
-            otherwise(message)
+        )
+
+    return take
+
+
+def book_shortcut(sinks: Mapping[str, FollowBook]) -> Callable[[bytes], bool]:
+    """``ExchangeAdapter.book_shortcut``."""
+    decode = msgspec.json.Decoder(BookEvent, strict=False).decode
+
+    def take(message: bytes) -> bool:
+        try:
+            event = decode(message)
+            follow = sinks[event.s]
+        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
+            return False
+        at_ms = event.T or event.E
+        return event.u is not None and follow(
+            event.b, event.a, event.U, event.u, event.pu, None if at_ms is None else at_ms * 1000
+        )
 
     return take

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from itertools import zip_longest
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 from zlib import crc32
 
 from msgspec import Meta, Struct
 
-from chandlery.core.book import BookUpdate, OrderBook
+from chandlery.core.book import BookUpdate, Level, OrderBook
+from chandlery.core.time import Micros
 
 _LARGEST = 1e300
 Price: TypeAlias = Annotated[float, Meta(gt=0, lt=_LARGEST)]
@@ -98,6 +99,14 @@ class Fault(Struct, frozen=True):
     came: int | None = None
 
 
+def _unheard(book: OrderBook) -> None:
+    """Nothing."""
+
+
+def _raised(error: Exception) -> None:
+    raise error
+
+
 class BookSync:
     """
     The order book of one symbol, as long as its messages follow each other.
@@ -131,8 +140,15 @@ class BookSync:
         self.counts: Counter[Outcome] = Counter()
         """How often each outcome but ``APPLIED`` has been."""
         self.applied = 0
+        """How many updates were applied."""
+        self.followed = 0
+        """How many of them by ``follow``."""
         self.dropped = 0
         """How many updates were dropped because too many waited for a snapshot."""
+        self.on_followed: Callable[[Any], object] = _unheard
+        """Is told of the book whenever ``follow`` has changed it; another may take its place at any time."""
+        self.on_failed: Callable[[Exception], object] = _raised
+        """Is told what that raises."""
         self._book = make(symbol, depth=depth if rule.truncates else None)
         self._valid = False
         self._joined = False
@@ -142,6 +158,7 @@ class BookSync:
         self._keeps = rule.link is not Link.NONE and rule.snapshot is not SnapshotSource.STREAM
         self._linked = rule.link is not Link.NONE
         self._by_first = rule.link is Link.FIRST
+        self._plain = self._linked and rule.checksum is None and not rule.truncates
 
     @property
     def book(self) -> OrderBook | None:
@@ -168,6 +185,36 @@ class BookSync:
             return self._checked(update)
         self.applied += 1
         return _APPLIED
+
+    def follow(
+        self,
+        bids: Sequence[Level],
+        asks: Sequence[Level],
+        first: int | None,
+        last: int | None,
+        previous: int | None,
+        at: Micros | None,
+    ) -> bool:
+        """
+        The same as ``feed`` for an update as nearly all are, without checksum or digits, that is plainly the next, for speed only.
+
+        Whether it was applied; where not, ``feed`` is to look at it. One that crosses the book ends it first.
+        """
+        book, after = self._book, previous
+        if self._by_first:
+            after = None if first is None else first - 1
+        if after != book.last or not (self._joined and self._plain):
+            return False
+        if not book.change(bids, asks, last, at):
+            self.fail(Fault(Outcome.CROSSED))
+            return False
+        self.applied += 1
+        self.followed += 1
+        try:
+            self.on_followed(book)
+        except Exception as error:  # noqa: BLE001  # a user's function may raise anything
+            self.on_failed(error)
+        return True
 
     def snapshot(self, update: BookUpdate) -> Outcome:
         """

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import TypeAlias
 
 from msgspec import Struct
 
+from chandlery.core.book import Level
 from chandlery.core.candle import CandleData
 from chandlery.core.interval import Interval
+from chandlery.core.time import Micros
 from chandlery.core.wire import RateLimit
 
 
@@ -37,6 +39,11 @@ class LiveCandle(Struct, frozen=True, gc=False):
 
 Sinks: TypeAlias = Mapping[str, tuple[Interval, Callable[[CandleData], bool]]]
 """By symbol, what takes most of its candles of an interval, and says which."""
+
+FollowBook: TypeAlias = Callable[
+    [Sequence[Level], Sequence[Level], int | None, int | None, int | None, Micros | None], bool
+]
+"""Takes ``bids``, ``asks``, ``first``, ``last``, ``previous`` and ``at`` of a ``BookUpdate``, and says whether it did."""
 
 
 class SocketRules(Struct, frozen=True):

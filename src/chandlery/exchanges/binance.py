@@ -27,13 +27,14 @@ from chandlery.adapter.binance_live import (
     BookEvent,
     KlineEvent,
     book_event,
+    book_shortcut,
     candle,
     kline_event,
     kline_shortcut,
 )
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleColumns, CandleLayout
-from chandlery.adapter.live import CandleStream, Channel, LiveCandle, Sinks, SocketRules
+from chandlery.adapter.live import CandleStream, Channel, FollowBook, LiveCandle, Sinks, SocketRules
 from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.book import BookUpdate
@@ -215,9 +216,9 @@ class _Binance(ExchangeAdapter):
             return self._nothing(event)
         return (LiveCandle(event.s, k.i, candle(k)),)
 
-    def live_shortcut(self, sinks: Sinks, otherwise: Callable[[bytes], object]) -> Callable[[bytes], None]:
+    def live_shortcut(self, sinks: Sinks) -> Callable[[bytes], bool]:
         """Of klines."""
-        return kline_shortcut(sinks, otherwise)
+        return kline_shortcut(sinks)
 
     def _nothing(self, event: KlineEvent | BookEvent) -> tuple[()]:
         if event.error is not None:
@@ -236,6 +237,10 @@ class _Binance(ExchangeAdapter):
         at_ms = event.T or event.E
         at = None if at_ms is None else at_ms * 1000
         return (BookUpdate(event.s, event.b, event.a, False, event.U, event.u, event.pu, at),)  # names cost
+
+    def book_shortcut(self, sinks: Mapping[str, FollowBook]) -> Callable[[bytes], bool]:
+        """Of every update."""
+        return book_shortcut(sinks)
 
     def book_request(self, symbol: str, depth: int) -> Request:
         """A thousand levels, the most that all three markets have."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any
 
 from chandlery.adapter.books import ConnectionSequence, Fault, Outcome, SnapshotSource
-from chandlery.adapter.live import Channel
+from chandlery.adapter.live import Channel, FollowBook
 from chandlery.core.errors import ChandleryError, UnsupportedRequest
 from chandlery.feed.audit import AuditKind
 from chandlery.feed.backoff import PACE, Pace, delays
@@ -39,6 +39,7 @@ class BookBundle:
         pace: Pace = PACE,
     ) -> None:
         self.streams: dict[str, BookStream] = {}
+        self._follows: dict[str, FollowBook] = {}
         self.uplink = Uplink(network, Channel.BOOK, self, sleep=sleep, random=random, pace=pace)
         self._network = network
         self._depth = depth
@@ -61,6 +62,7 @@ class BookBundle:
     def add(self, stream: BookStream) -> None:
         """Take in a book; on a connection that is up, subscribe to it."""
         self.streams[stream.symbol] = stream
+        self._follows[stream.symbol] = stream.sync.follow
         if self.uplink.connected:
             self._listen(stream)
             self._spawn(stream, self._join(stream))
@@ -68,6 +70,7 @@ class BookBundle:
     def remove(self, stream: BookStream) -> None:
         """Let a book go."""
         del self.streams[stream.symbol]
+        self._follows.pop(stream.symbol, None)
         self._pulses.pop(stream.symbol, None)
         if (job := self._jobs.pop(stream.symbol, None)) is not None:
             job.cancel()
@@ -118,8 +121,9 @@ class BookBundle:
                 self._mend(stream, subscribed=False)
         return bool(updates)
 
-    def shortcut(self, otherwise: Callable[[bytes], object]) -> None:
-        """None: next to the reading of an update, the way to its book costs little."""
+    def shortcut(self) -> Callable[[bytes], bool] | None:
+        """The adapter's; where messages are counted over all books of the connection, each must be looked at."""
+        return None if self._numbered else self._network.adapter.book_shortcut(self._follows)
 
     def on_rejected(self, error: ChandleryError, message: bytes) -> None:
         """Nobody knows of which book it was, so all are told; an only one that never began has failed."""
@@ -207,10 +211,14 @@ class BookBundle:
         return tuple(self.streams.values()) if self.uplink.connected else ()
 
     async def _renewed(self, stream: BookStream) -> None:
+        del self._follows[stream.symbol]  # meanwhile two books take each message
         try:
             await stream.renew()
         except ChandleryError as error:
             stream.say(Rejected(f"no snapshot: {error}", stream.symbol))
+        finally:
+            if self.streams.get(stream.symbol) is stream:
+                self._follows[stream.symbol] = stream.sync.follow
 
     async def _look_into(self, stream: BookStream) -> None:
         """Ask about a silence by REST, and where the exchange has no book there, on the socket."""

@@ -73,6 +73,7 @@ class OrderBookFeed:
         self._on_update = on_update
         self._readers: list[ref[_Reader]] = []
         self._ended = False
+        self._tell_straight()
         self._group.join(self)
 
     async def __aenter__(self) -> Self:
@@ -121,14 +122,22 @@ class OrderBookFeed:
             reader.close()
         # Who breaks out of a loop says nothing: the reader is gone when nobody holds it any more.
         self._readers.append(ref(reader, self._readers.remove))
+        self._tell_straight()
         return reader
 
     def end(self) -> None:
         """End the iterations."""
         self._ended = True
+        self._tell_straight()
         for each in self._readers:
             if (reader := each()) is not None:
                 reader.close()
+
+    def _tell_straight(self) -> None:
+        """Have ``on_update`` called without us in between where nobody else reads."""
+        alone = self._on_update is not None and not self._readers and not self._ended
+        to = self._on_update if alone else None
+        self.stream.tell_straight(to or self._publish, self._group.fail)
 
     def _publish(self, update: BookFeedUpdate) -> None:
         if self._ended:

@@ -58,15 +58,15 @@ class BookStream:
         self.symbol = symbol
         self.depth = depth
         self.rule: BookRule = rule
+        self._publish: Callable[[Any], object] = publish
         self.sync = self._made()
+        self.sync.on_followed = publish
         self.audit = BookAudit(network.guess())
         self.began = False
         """Whether there has been a book, or never will be."""
         self.failure: ChandleryError | None = None
         """Why there never will be one."""
-        self.heard = 0
-        """How many messages about it came."""
-        self._publish: Callable[[Any], object] = publish
+        self._taken = 0
         self._on_begun = on_begun
         self._valid = False
         self._cut_off = False
@@ -81,6 +81,11 @@ class BookStream:
         return book if isinstance(book, LiveBook) else None
 
     @property
+    def heard(self) -> int:
+        """How many messages about it came."""
+        return self._taken + self.sync.followed
+
+    @property
     def is_shallow(self) -> bool:
         """Whether the prices have moved so far that levels may be missing which no message was about."""
         book = self.sync.book
@@ -88,7 +93,7 @@ class BookStream:
 
     def take(self, update: BookUpdate) -> bool:
         """Take a message of the socket; whether the book is in need of a snapshot."""
-        self.heard += 1
+        self._taken += 1
         if self._next is not None:
             self._next.feed(update)
         outcome = self.sync.feed(update)
@@ -118,6 +123,8 @@ class BookStream:
             renewed.snapshot(snapshot)
             book, ours = renewed.book, self.sync.book
             if book is not None and ours is not None and (book.last or 0) >= (ours.last or 0):
+                self._taken += self.sync.followed
+                renewed.on_followed, renewed.on_failed = self.sync.on_followed, self.sync.on_failed
                 self.sync = renewed
                 self._cut_off = _is_cut_off(snapshot, self.depth)
                 self.audit.renewals += 1
@@ -134,6 +141,10 @@ class BookStream:
         """Something made it invalid that is not in its own messages."""
         self._needs(self.sync.fail(fault))
 
+    def tell_straight(self, to: Callable[[LiveBook], object], on_failed: Callable[[Exception], object]) -> None:
+        """Have the book told ``to`` where ``BookSync.follow`` changes it, not ``publish``; ``on_failed`` is told what that raises."""
+        self.sync.on_followed, self.sync.on_failed = to, on_failed
+
     def fail(self, error: ChandleryError) -> None:
         """Note that there will be no book, whatever is tried."""
         self.failure = error
@@ -147,14 +158,12 @@ class BookStream:
         return BookSync(self.symbol, self.rule, depth=self.depth, make=LiveBook)
 
     def _needs(self, outcome: Outcome) -> bool:
-        if outcome.needs_snapshot:
-            fault = self.sync.fault
-            if self._valid and fault is not None:
-                self._valid = False
-                self.audit.fault(fault, self.network.guess())
-                self._publish(Resyncing(fault.outcome.value))
-            return True
-        return outcome is Outcome.WAITING
+        fault = self.sync.fault
+        if self._valid and fault is not None:
+            self._valid = False
+            self.audit.fault(fault, self.network.guess())
+            self._publish(Resyncing(fault.outcome.value))
+        return outcome.needs_snapshot or outcome is Outcome.WAITING
 
     def _became_valid(self) -> None:
         self._valid = True

@@ -43,6 +43,7 @@ class Verdict(Enum):
 
 _REJECTS = frozenset(set(Verdict) - {Verdict.TAKEN, Verdict.REPEATED, Verdict.OUTDATED})
 _TAKEN = Verdict.TAKEN
+_LOWEST = -inf
 
 
 def _never() -> Micros:
@@ -52,6 +53,10 @@ def _never() -> Micros:
 
 def _unheard(candle: CandleData) -> None:
     """Nothing."""
+
+
+def _raised(error: Exception) -> None:
+    raise error
 
 
 def _ignored(verdict: Verdict, candle: CandleData) -> None:
@@ -67,7 +72,7 @@ class DataProcessor:
     ``restate`` changes it. With ``next_closes`` a live candle is closed by the live one after it, for
     exchanges that do not say so. ``clock`` is the exchange's, by which a live candle can be far too
     early; nor may one be older than the oldest that is there. What is not taken ``on_refused`` is told; ``taken`` and ``counts``
-    say what became of all that came. ``on_followed`` is told of what ``follow`` takes.
+    say what became of all that came.
     """
 
     def __init__(
@@ -78,7 +83,6 @@ class DataProcessor:
         next_closes: bool = False,
         clock: Clock = _never,
         on_refused: Callable[[Verdict, CandleData], object] = _ignored,
-        on_followed: Callable[[CandleData], object] = _unheard,
     ) -> None:
         self.interval = interval
         self.max_records = max_records
@@ -89,7 +93,10 @@ class DataProcessor:
         """How often each verdict but ``TAKEN`` was given."""
         self._clock = clock
         self._on_refused = on_refused
-        self._on_followed = on_followed
+        self.on_followed: Callable[[CandleData], object] = _unheard
+        """Is told of what ``follow`` takes; another may take its place at any time."""
+        self.on_failed: Callable[[Exception], object] = _raised
+        """Is told what that raises."""
         self._processed = 0
         self._held: dict[Micros, CandleData] = {}
         self._order: list[Micros] = []
@@ -163,11 +170,14 @@ class DataProcessor:
         ):
             return False
         low, high = candle.low, candle.high
-        if not (-inf < low <= candle.open <= high < inf and low <= candle.close <= high):
+        if not (_LOWEST < low <= candle.open <= high < inf and low <= candle.close <= high):
             return False
         self._running = candle
         self.followed += 1
-        self._on_followed(candle)
+        try:
+            self.on_followed(candle)
+        except Exception as error:  # noqa: BLE001  # a user's function may raise anything
+            self.on_failed(error)
         return True
 
     def interrupted(self) -> None:

@@ -138,9 +138,9 @@ class Bundle:
                     stream.take(row.candle)
         return bool(rows)
 
-    def shortcut(self, otherwise: Callable[[bytes], object]) -> Callable[[bytes], object] | None:
+    def shortcut(self) -> Callable[[bytes], bool] | None:
         """The adapter's, where a symbol has a single series."""
-        return self._adapter.live_shortcut(self._sole, otherwise)
+        return self._adapter.live_shortcut(self._sole)
 
     def on_rejected(self, error: ChandleryError, message: bytes) -> None:
         """Nobody knows of which series it was, so all are told."""

@@ -52,8 +52,8 @@ class LiveStream:
             next_closes=own and not adapter.live_closes,
             clock=network.guess,
             on_refused=self._refused,
-            on_followed=publish,
         )
+        self.processor.on_followed = publish
         self._process = self.processor.process
         self.follow = self.processor.follow if own else None
         """Takes nearly every candle faster than ``take``, to the same end; it says which."""

@@ -50,11 +50,11 @@ class Listener(Protocol):
         """Take a message; whether it held data."""
         ...
 
-    def shortcut(self, otherwise: Callable[[bytes], object]) -> Callable[[bytes], object] | None:
+    def shortcut(self) -> Callable[[bytes], bool] | None:
         """
         What takes messages faster than ``on_message`` and to the same end, and raises nothing; ``None`` where nothing does.
 
-        It gives those ``otherwise`` that it cannot take, and all that hold no data.
+        It says whether it has; with those that hold no data, and those that it cannot take, it does nothing.
         """
         ...
 
@@ -237,7 +237,7 @@ class _Line:
         self._adapter = adapter
         self._on_message = listener.on_message
         self._decode = adapter.decode if type(adapter).decode is not ExchangeAdapter.decode else None
-        self._shortcut = listener.shortcut(self.take) if self._decode is None else None
+        self._shortcut = listener.shortcut() if self._decode is None else None
         self._sleep = sleep
         self._sending = asyncio.Lock()
         self._sent: deque[float] = deque()
@@ -319,18 +319,17 @@ class _Line:
                     self.first_data.set_result(self._clock())
                     self._uplink.on_data()
                 self._bad_run = 0
-                if self._shortcut is not None:
-                    self._divert(self._shortcut)
+                self._divert(self._shortcut)
             elif (answer := self._adapter.reply(message)) is not None:
                 self.answer(answer)
         except ChandleryError as error:
             self._bad_run += 1
-            self._divert(self.take)
+            self._divert(None)
             self._uplink.on_bad(error, message)
             if self._bad_run >= _MOST_BAD:
                 self.give_up(f"{_MOST_BAD} messages in a row could not be read, the last because: {error}")
 
-    def _divert(self, to: Callable[[bytes], object]) -> None:
-        """Have the next messages taken by the shortcut, which counts no bad ones, or no more by it."""
+    def _divert(self, to: Callable[[bytes], bool] | None) -> None:
+        """Have the next messages offered to the shortcut, which counts no bad ones, or no more."""
         if isinstance(self.socket, Socket):
-            self.socket.on_message = to
+            self.socket.shortcut = to

@@ -65,7 +65,8 @@ class Socket(picows.WSListener):
 
     # What every message touches; the rest is in the dictionary.
     __slots__ = (
-        "__dict__", "_clock", "_longest_other", "_stamped", "last_message_at", "messages", "on_message"
+        "__dict__", "_clock", "_longest_other", "_stamped",
+        "last_message_at", "messages", "on_message", "shortcut",
     )  # fmt: skip
 
     def __init__(
@@ -89,7 +90,8 @@ class Socket(picows.WSListener):
         self.pongs = 0
         """Pongs of the peer."""
         self.on_message = on_message
-        """What each message is given to; another may take its place at any time."""
+        self.shortcut: Callable[[bytes], bool] | None = None
+        """What messages are offered first, at any time: it says whether it has taken one, and what it has not it leaves alone."""
         self._close_timeout_s = close_timeout_s
         self._idle_s = idle_timeout_s or inf
         self._ping_every_s, self._pong_timeout_s = ping[0] or inf, ping[1]
@@ -171,7 +173,8 @@ class Socket(picows.WSListener):
                 self._stamped = self.messages
                 self.last_message_at = self._clock()
             try:
-                self.on_message(payload)
+                if self.shortcut is None or not self.shortcut(payload):
+                    self.on_message(payload)
             except Exception as error:  # noqa: BLE001  # it is why the connection ends
                 self._fail("failed", error)
         else:
