@@ -65,8 +65,7 @@ class Socket(picows.WSListener):
 
     # What every message touches; the rest is in the dictionary.
     __slots__ = (
-        "__dict__", "_clock", "_longest_other", "_stamped",
-        "last_message_at", "messages", "on_message", "shortcut",
+        "__dict__", "_clock", "_longest_other", "_unstamped", "last_message_at", "on_message", "shortcut"
     )  # fmt: skip
 
     def __init__(
@@ -81,8 +80,6 @@ class Socket(picows.WSListener):
     ) -> None:
         self.name = name
         """Host and path; no query, which may hold secrets."""
-        self.messages = 0
-        """Messages received."""
         self.last_message_at: float | None = None
         """When the last one was read, by the clock of the loop; ``None`` before the first."""
         self.pings = 0
@@ -104,7 +101,7 @@ class Socket(picows.WSListener):
         self._closed: asyncio.Future[CloseReason] = self._loop.create_future()
         self._fragments: bytearray | None = None
         self._longest_other = _LONGEST_CONTROL  # how long a frame may be that is no whole message, or not wanted
-        self._stamped = 0  # messages that ``last_message_at`` knows of
+        self._unstamped = False  # whether messages came in the same read of which ``last_message_at`` does not know yet
         self._last_frame_at = self._clock()  # of those in ``_on_other``
         self._watcher: asyncio.TimerHandle | None = None
         self._killer: asyncio.TimerHandle | None = None
@@ -168,12 +165,13 @@ class Socket(picows.WSListener):
         payload = frame.get_payload_as_bytes()
         # A longer one is no control frame; to ask for the type would cost as much as all the rest.
         if len(payload) > self._longest_other and frame.fin:
-            self.messages += 1
             if frame.last_in_buffer:
-                self._stamped = self.messages
-                self.last_message_at = self._clock()
+                self.last_message_at, self._unstamped = self._clock(), False
+            else:
+                self._unstamped = True
             try:
-                if self.shortcut is None or not self.shortcut(payload):
+                shortcut = self.shortcut
+                if shortcut is None or not shortcut(payload):
                     self.on_message(payload)
             except Exception as error:  # noqa: BLE001  # it is why the connection ends
                 self._fail("failed", error)
@@ -189,8 +187,8 @@ class Socket(picows.WSListener):
     def _on_other(self, frame: WSFrame, payload: bytes) -> None:
         """Control frames, fragments and short messages."""
         now = self._last_frame_at = self._clock()
-        if self._stamped != self.messages:  # some came in the same read, before this frame
-            self._stamped, self.last_message_at = self.messages, now
+        if self._unstamped:
+            self.last_message_at, self._unstamped = now, False
         kind = frame.msg_type
         if kind == WSMsgType.CLOSE:
             code = int.from_bytes(payload[:2], "big")
@@ -220,8 +218,7 @@ class Socket(picows.WSListener):
         if not last:
             return
         message, self._fragments = bytes(self._fragments), None
-        self.messages += 1
-        self._stamped, self.last_message_at = self.messages, self._last_frame_at
+        self.last_message_at = self._last_frame_at
         try:
             self.on_message(message)
         except Exception as error:  # noqa: BLE001  # it is why the connection ends
