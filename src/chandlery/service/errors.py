@@ -121,6 +121,14 @@ def problem_response(status: int, content: Mapping[str, Any], headers: Mapping[s
     return JSONResponse(dict(content), status, headers=dict(headers or {}), media_type=PROBLEM)
 
 
+def answer_to(error: ChandleryError, metadata_url: str) -> Response:
+    """What an error of ours is answered with."""
+    status = status_of(error)
+    retryable = {"retryable": True} if error.retryable else {}
+    content = problem(status, code_of(error), str(error), **retryable)
+    return problem_response(status, content, headers_of(error, metadata_url))
+
+
 def _methods(app: FastAPI, request: Request) -> list[str]:
     """All methods of a documented path; each route by itself would name only its own."""
     path = getattr(request.scope.get("route"), "path", request.url.path)
@@ -132,11 +140,7 @@ def install(app: FastAPI, metadata_url: str) -> None:
 
     async def ours(_: Request, error: Exception) -> Response:
         assert isinstance(error, ChandleryError)  # noqa: S101  # registered for these
-        status = status_of(error)
-        retryable = {"retryable": True} if error.retryable else {}
-        return problem_response(
-            status, problem(status, code_of(error), str(error), **retryable), headers_of(error, metadata_url)
-        )
+        return answer_to(error, metadata_url)
 
     async def wrong(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for these

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chandlery.core.errors import ChandleryError
 from chandlery.service.auth.interfaces import IAuthenticationModule, Subject
-from chandlery.service.errors import code_of, headers_of, problem, problem_response, status_of
+from chandlery.service.errors import answer_to
 
 SUBJECT = "chandlery.subject"
 """Where the application finds who calls."""
@@ -39,10 +39,7 @@ class Door:
         try:
             subject = await self._authentication.validate_token(_token(scope))
         except ChandleryError as error:
-            status = status_of(error)
-            content = problem(status, code_of(error), str(error), **({"retryable": True} if error.retryable else {}))
-            answer = problem_response(status, content, headers_of(error, self._metadata_url))
-            await answer(scope, receive, send)
+            await answer_to(error, self._metadata_url)(scope, receive, send)
             return
         scope = {**scope, SUBJECT: subject, "user": _user(subject)}
         if scope["method"] == "GET":

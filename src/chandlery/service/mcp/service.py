@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 import chandlery
-from chandlery.core.errors import AccessDenied, ChandleryError, Closed, InvalidInput
+from chandlery.core.errors import AccessDenied, ChandleryError, Closed, InsufficientScope, InvalidInput
 from chandlery.core.time import Clock
 from chandlery.service.auth.endpoints import RESOURCE_METADATA
 from chandlery.service.auth.interfaces import READ, SCOPES, IAuthenticationModule, Subject
@@ -129,8 +129,7 @@ class MCPRouter:
         try:
             answer = await self._work(tool, context, params.arguments or {})
         except ChandleryError as error:
-            scope = getattr(error, "scope", None)
-            return _result(_told(error, scope), is_error=True)
+            return _result(_told(error), is_error=True)
         except Exception:  # noqa: BLE001  # the caller is told, and the log says what it was
             # What went wrong is for the log alone: a caller could do nothing with it, and it may hold what is not theirs.
             _log.exception("the tool %s failed", tool.name)
@@ -156,7 +155,7 @@ class MCPRouter:
             found = await self._library.read(params.uri)
         except ChandleryError as error:
             caller_erred = isinstance(error, InvalidInput | AccessDenied)
-            told = _told(error, getattr(error, "scope", None))
+            told = _told(error)
             raise MCPError(
                 types.INVALID_PARAMS if caller_erred else types.INTERNAL_ERROR,
                 told.message,
@@ -174,7 +173,8 @@ def _subject(context: ServerRequestContext[Any]) -> Subject:
     return subject
 
 
-def _told(error: ChandleryError, scope: str | None) -> ErrorAnswer:
+def _told(error: ChandleryError) -> ErrorAnswer:
+    scope = error.scope if isinstance(error, InsufficientScope) else None
     return ErrorAnswer(code=code_of(error), message=clipped(str(error), 2_000), retryable=error.retryable, scope=scope)
 
 
