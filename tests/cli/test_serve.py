@@ -72,6 +72,15 @@ def test_what_is_made_up_and_what_is_real_stay_apart(served, chandlery, tmp_path
     assert (2, True) == (code, "holds real data" in err)
 
 
+def test_two_kinds_of_exchange_at_once(chandlery, tmp_path):
+    """Are refused in a line, not one of them passed over."""
+    endpoints = json.dumps({"binance_spot": {"rest": "http://127.0.0.1:1"}})
+    code, _, err = chandlery("serve", "--offline", "--exchange-endpoints", endpoints, "--data-dir", tmp_path)
+
+    assert (2, True) == (code, "not both" in err)
+    assert [] == list(tmp_path.iterdir())
+
+
 def test_it_says_how_to_get_a_token(served):
     """Without one, nothing is answered."""
     child, url = served()

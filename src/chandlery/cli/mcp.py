@@ -15,8 +15,6 @@ from chandlery.cli import arguments
 from chandlery.cli.db import DATA_DIR, data_folder
 from chandlery.core.errors import InvalidInput, MissingDependency
 
-_SEED = 7
-_TICK_S = 0.1
 _URL = "http://localhost"
 
 
@@ -42,6 +40,7 @@ async def _serve(data_dir: Path, endpoints: dict[str, dict[str, str]], *, offlin
     try:
         from chandlery.service.app import Service  # noqa: PLC0415  # needs an extra
         from chandlery.service.mcp.service import MCPRouter  # noqa: PLC0415  # the same
+        from chandlery.service.run import offline_exchange  # noqa: PLC0415  # the same
         from chandlery.service.settings import ServiceSettings  # noqa: PLC0415  # the same
     except ImportError as error:
         raise MissingDependency("this needs the service's extra: pip install 'chandlery[server]'") from error
@@ -54,15 +53,7 @@ async def _serve(data_dir: Path, endpoints: dict[str, dict[str, str]], *, offlin
     settings = ServiceSettings(**given)
     async with AsyncExitStack() as stack:
         if offline or (settings.offline and not endpoints):
-            endpoints = await _offline(stack)
+            endpoints = (await stack.enter_async_context(offline_exchange())).endpoints
         service = await stack.enter_async_context(Service(settings, _URL, endpoints=endpoints or None))
         parts = (service.collection, service.historical, service.authentication, service.clock)
         await MCPRouter(*parts, url=_URL).run_stdio()
-
-
-async def _offline(stack: AsyncExitStack) -> dict[str, dict[str, str]]:
-    from chandlery.sim.market import SyntheticMarket  # noqa: PLC0415  # loads numpy
-    from chandlery.sim.server import SimServer  # noqa: PLC0415  # loads aiohttp
-
-    sim = await stack.enter_async_context(SimServer(SyntheticMarket(_SEED), tick_s=_TICK_S))
-    return sim.endpoints

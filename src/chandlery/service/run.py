@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from chandlery.connect.settings import Settings
+from chandlery.core.errors import InvalidInput
 from chandlery.net.limiter import RateLimiter
 from chandlery.service.app import Service
 from chandlery.service.settings import ServiceSettings
@@ -16,8 +17,13 @@ from chandlery.service.web.server import listening, serving
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import SimServer
 
-OFFLINE_TICK_S = 0.1
-OFFLINE_SEED = 7
+_OFFLINE_TICK_S = 0.1
+_OFFLINE_SEED = 7
+
+
+def offline_exchange() -> SimServer:
+    """The exchange of ``--offline``, which runs as long as it is entered."""
+    return SimServer(SyntheticMarket(_OFFLINE_SEED), tick_s=_OFFLINE_TICK_S)
 
 
 @asynccontextmanager
@@ -32,14 +38,15 @@ async def running(
     A service that is served until the end of the block; ``service.url`` is where.
 
     Raises:
-        InvalidInput: The settings cannot be, or somebody else listens there.
+        InvalidInput: The settings cannot be, offline comes with other endpoints, or somebody else listens there.
         StorageError: Its database cannot be opened.
     """
     settings.check()
+    if settings.offline and endpoints:
+        raise InvalidInput("--offline or --exchange-endpoints, not both")
     async with AsyncExitStack() as stack:
         if settings.offline:
-            sim = await stack.enter_async_context(SimServer(SyntheticMarket(OFFLINE_SEED), tick_s=OFFLINE_TICK_S))
-            endpoints = sim.endpoints
+            endpoints = (await stack.enter_async_context(offline_exchange())).endpoints
         bound = listening(settings.host, settings.port)
         stack.callback(bound.close)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
