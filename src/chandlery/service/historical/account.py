@@ -6,7 +6,7 @@ from typing import Any
 
 from chandlery.core.gaps import Gap
 from chandlery.service.collection.hub import gap_content
-from chandlery.service.historical.interfaces import Piece, Source
+from chandlery.service.historical.interfaces import Piece, Source, merge
 
 _MOST_TOLD = 200
 """How many sources and gaps are named one by one."""
@@ -24,12 +24,7 @@ class Account:
         """Count a piece in; neighbours of the same source become one."""
         self.rows += piece.table.num_rows
         self.gaps += piece.gaps
-        for each in piece.sources:
-            last = self.sources[-1] if self.sources else None
-            if last is not None and last.source == each.source and last.end == each.start:
-                self.sources[-1] = Source(last.source, last.start, each.end, last.rows + each.rows)
-            else:
-                self.sources.append(each)
+        merge(self.sources, piece.sources)
 
     def plain(self) -> dict[str, Any]:
         """As JSON values; where there are too many gaps or sources to name, how many are left out."""

@@ -12,7 +12,7 @@ from chandlery.core.gaps import Gap, Span, subtract
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import Provenance
 from chandlery.core.time import Clock, iso, to_datetime
-from chandlery.service.historical.interfaces import Piece, Source
+from chandlery.service.historical.interfaces import Piece, Source, merge
 from chandlery.storage.book_rows import table_of_books
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.control import GapRepository
@@ -150,19 +150,7 @@ def _piece(table: pa.Table, span: Span, failed: list[Gap], exchange: str) -> Pie
         )
         for each in provenance.spans
     ]
-    return Piece(plain, _merged(sources), provenance.gaps)
-
-
-def _merged(sources: list[Source]) -> list[Source]:
-    """Neighbours of the same source as one."""
-    merged: list[Source] = []
-    for each in sources:
-        if merged and merged[-1].source == each.source and merged[-1].end == each.start:
-            last = merged[-1]
-            merged[-1] = Source(last.source, last.start, each.end, last.rows + each.rows)
-        else:
-            merged.append(each)
-    return merged
+    return Piece(plain, merge([], sources), provenance.gaps)
 
 
 def _cut(piece: Piece, rows: int) -> Iterator[Piece]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -29,6 +29,17 @@ class Source(Struct, frozen=True):
     def plain(self) -> dict[str, Any]:
         """As JSON values."""
         return {"source": self.source, "start": iso(self.start), "end": iso(self.end), "rows": self.rows}
+
+
+def merge(known: list[Source], more: Iterable[Source]) -> list[Source]:
+    """``known`` with ``more`` after them; neighbours of the same source become one."""
+    for each in more:
+        last = known[-1] if known else None
+        if last is not None and last.source == each.source and last.end == each.start:
+            known[-1] = Source(last.source, last.start, each.end, last.rows + each.rows)
+        else:
+            known.append(each)
+    return known
 
 
 class Piece(Struct, frozen=True):
