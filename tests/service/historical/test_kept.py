@@ -42,6 +42,23 @@ async def test_too_large_ones_pass_and_are_not_kept():
     assert (b"small", None) == (answers.get("a"), answers.get("b"))
 
 
+async def test_many_at_once_share_the_room():
+    """Those for which there is none pass and are not kept; who ends, however, makes room again."""
+    answers = KeptAnswers(10)
+    first, second = (answers.keeping(tag, parts(b"123456", b"78")) for tag in "ab")
+    await anext(first)
+    await anext(second)
+    assert [b"78"] == [each async for each in second]
+    assert [b"78"] == [each async for each in first]
+    assert (b"12345678", None) == (answers.get("a"), answers.get("b"))
+    left = answers.keeping("c", parts(b"123456", b"78"))
+    await anext(left)
+    await left.aclose()
+    await passed(answers, "d", b"1234567890")
+
+    assert (None, b"1234567890") == (answers.get("c"), answers.get("d"))
+
+
 async def test_what_was_asked_for_longest_ago_goes_first():
     """Looking at one counts as asking."""
     answers = KeptAnswers(10)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from chandlery.service.frames import Part
 
 KEPT_BYTES = 128 << 20
-"""How much memory they may take."""
+"""How much memory they may take; those that are being gathered, all together, as much again."""
 
 
 class KeptAnswers:
@@ -17,7 +17,7 @@ class KeptAnswers:
     def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
         self._most_bytes = most_bytes
         self._answers: OrderedDict[str, bytes] = OrderedDict()
-        self._bytes = 0
+        self._bytes = self._gathering = 0
 
     def get(self, tag: str) -> bytes | None:
         """A kept answer."""
@@ -27,18 +27,24 @@ class KeptAnswers:
         return found
 
     async def keeping(self, tag: str, parts: AsyncIterator[Part]) -> AsyncIterator[Part]:
-        """The same parts; once all of them have come, they are kept, unless they are too many."""
+        """The same parts; once all of them have come, they are kept, unless there is no room to gather them."""
         gathered: list[Part] | None = []
         size = 0
-        async for part in parts:
-            size += len(part)
-            if size > self._most_bytes:
-                gathered = None
-            elif gathered is not None:
-                gathered.append(part)
-            yield part
-        if gathered is not None:
-            self._keep(tag, b"".join(gathered))
+        try:
+            async for part in parts:
+                if gathered is not None and self._gathering + len(part) > self._most_bytes:
+                    gathered = None
+                    self._gathering -= size
+                    size = 0
+                elif gathered is not None:
+                    gathered.append(part)
+                    size += len(part)
+                    self._gathering += len(part)
+                yield part
+            if gathered is not None:
+                self._keep(tag, b"".join(gathered))
+        finally:
+            self._gathering -= size
 
     def _keep(self, tag: str, answer: bytes) -> None:
         self._bytes += len(answer) - len(self._answers.pop(tag, b""))
