@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chandlery.core.errors import InvalidInput
-from chandlery.core.gaps import Span
+from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.query import ChartType
 from chandlery.core.time import DAY
 from chandlery.service.historical.interfaces import Piece, Source
@@ -84,6 +84,22 @@ async def _from(pieces, first):
         at += piece.table.num_rows
         if skip < piece.table.num_rows:
             yield Piece(piece.table.slice(skip), piece.sources)
+
+
+async def test_a_page_tells_its_own_gaps_and_how_many_it_does_not_name():
+    """Those that begin after it are of a later page."""
+    holes = [Gap(number * MINUTE, (number + 1) * MINUTE, GapKind.NO_TRADES, "none") for number in range(250)]
+    late = Gap(300 * MINUTE + 1, 301 * MINUTE, GapKind.FETCH_FAILED, "cut off")
+
+    async def pieces():
+        yield Piece(candles(301, 0), [Source("rest", 0, 301 * MINUTE, 301)], [*holes, late])
+
+    schema = schema_of(ChartType.KLINES)
+    content, whole = await candle_page(pieces(), schema, SERIES, Span(0, 301 * MINUTE), 0, 300)
+    page = json.loads(content)
+    assert (200, 50, True, 300) == (len(page["gaps"]), page["gaps_left_out"], whole, len(page["rows"]))
+    content, whole = await candle_page(pieces(), schema, SERIES, Span(0, 301 * MINUTE), 0, 301)
+    assert (51, False) == (json.loads(content)["gaps_left_out"], whole)
 
 
 def test_what_is_old_may_be_kept():

@@ -68,7 +68,7 @@ async def candle_page(
     until = span.end if following is None else following
     table = pa.concat_tables(tables) if tables else schema.empty_table()
     account.sources = [_of_page(each, table, Span(at, until)) for each in account.sources if each.start < until]
-    told = account.plain()
+    account.gaps = [each for each in account.gaps if each.start < until]
     interval = series.channel.partition(":")[2] or None
     content = {
         "exchange": series.exchange,
@@ -77,9 +77,7 @@ async def candle_page(
         "start": iso(at),
         "end": iso(until),
         "columns": schema.names,
-        "rows": json_rows(table),
-        "sources": told["sources"],
-        "gaps": [gap for gap in told["gaps"] if gap["start"] < iso(until)],
+        **(account.plain() | {"rows": json_rows(table)}),
         "next": None if following is None else cursor_of(following),
     }
     return msgspec.json.encode(content), not any(gap.kind.is_failure for gap in account.gaps)
