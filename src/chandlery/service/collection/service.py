@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from weakref import WeakValueDictionary
 
 from chandlery.connect.interfaces import IDataSourceConnector
 from chandlery.core.errors import InvalidInput
@@ -61,7 +62,8 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         self._book_levels = book_levels
         self._sleep = sleep
         self._keepers: dict[SeriesName, StreamKeeper] = {}
-        self._changing: dict[tuple[str, str], asyncio.Lock] = {}
+        # A lock is there as long as somebody holds it or waits for it.
+        self._changing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._snapshots: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
