@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 
 import pytest
 
@@ -14,6 +15,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND
 from chandlery.net.clock import system_clock
 from chandlery.service.collection.hub import Update
+from chandlery.service.collection.keeper import MOST_HELD
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import SimServer
@@ -198,6 +200,22 @@ async def test_a_stream_that_fails_is_begun_again_without_a_hole(service):
 
     assert in_a_row(reader.closed())
     assert ["running", "running"] == [each.channels[0].state for each in service.collection.list_coins()]
+
+
+async def test_what_comes_while_what_was_missed_is_fetched(service):
+    """Every closed candle is held; those for which there is no room are gaps, not lost unseen."""
+    await service.collection.add_coin("BTC/USDT", "binance", ["candles:1s"])
+    (keeper,) = service.collection.keepers()
+    await keeper.end()
+    gaps, held = keeper.gaps, deque()
+    for second in range(MOST_HELD + 2):
+        for closed in (False, False, True):
+            keeper._hold({"timestamp": second * 1000, "closed": closed}, held)
+
+    assert gaps + 2 == keeper.gaps
+    assert [*range(2_000, (MOST_HELD + 2) * 1000, 1000)] == [each["timestamp"] for each in held]
+    assert [0, SECOND] == [each.start for each in keeper._to_record]
+    assert {GapKind.NOT_COLLECTED} == {each.kind for each in keeper._to_record}
 
 
 async def test_a_database_that_takes_nothing(service):

@@ -25,7 +25,8 @@ from chandlery.storage.series_ids import SeriesName, interval_of
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
-_MOST_HELD = 10_000
+MOST_HELD = 10_000
+"""How many closed candles wait while those before them are fetched."""
 _SETTLED_S = 60.0
 """A stream that has run for so long has not failed in a row."""
 
@@ -167,7 +168,7 @@ class StreamKeeper:
         await self._record()
         resumed_from = await self._last_kept()
         channel, _, interval = self.series.channel.partition(":")
-        self._held = deque(maxlen=_MOST_HELD if self.interval else 1)
+        self._held = deque()
         self._stream = await self._connector.start_realtime_stream(
             self.series.exchange,
             self.series.symbol,
@@ -231,9 +232,21 @@ class StreamKeeper:
             elif entry["closed"]:
                 self._lag = now - self.interval.step(moment)
         if self._held is not None:
-            self._held.append(entry)
+            self._hold(entry, self._held)
         else:
             await self._process(entry)
+
+    def _hold(self, entry: Row, held: deque[Row]) -> None:
+        """Keep it for later; an order book or a running candle gives way to what comes after it."""
+        if held and not held[-1].get("closed"):
+            held.pop()
+        if self.interval is not None and len(held) >= MOST_HELD:
+            if not entry["closed"]:
+                return  # what comes after it says more
+            opened = Unit.MILLIS.micros(held.popleft()["timestamp"])
+            evidence = "too many came while those before were fetched"
+            self._gap(Gap(opened, self.interval.step(opened), GapKind.NOT_COLLECTED, evidence))
+        held.append(entry)
 
     async def _process(self, entry: Row) -> None:
         if self._to_record:
