@@ -171,6 +171,21 @@ async def test_a_restart_backfills(sim, tmp_path):
     assert 2 * SECOND < gaps[0].end - gaps[0].start < 8 * SECOND
 
 
+async def test_a_snapshot_that_is_due_before_the_stream_runs_again_is_part_of_one_gap(service):
+    """That from the last book that is kept on; where the stream has run before, it is a gap of its own."""
+    await service.collection.add_coin("BTC/USDT", "binance", ["book"])
+    (keeper,) = service.collection.keepers()
+    await until_books(service, 1)
+    await keeper.end()
+    gaps, at = keeper.gaps, system_clock()
+    keeper._resumed = False
+    await keeper.snapshot(at, SECOND)
+    assert gaps == keeper.gaps
+    keeper._resumed = True
+    await keeper.snapshot(at, SECOND)
+    assert gaps + 1 == keeper.gaps
+
+
 async def until_kept(service, count):
     """So many closed candles, once they are kept."""
     async with asyncio.timeout(20):

@@ -122,7 +122,9 @@ class StreamKeeper:
         book = None if self._stream is None or not self.running else self._stream.book()
         try:
             await self._record()
-            if book is None:
+            if book is None and not self._resumed and await self._last_kept() is not None:
+                pass  # all since that one is recorded as a single gap as soon as the stream runs
+            elif book is None:
                 self._gap(Gap(at - every, at, GapKind.NOT_COLLECTED, "there was no valid order book"))
                 await self._record()
             else:
