@@ -21,6 +21,7 @@ from chandlery.storage.schema import APPLICATION_ID, MIGRATIONS
 
 BUSY_MS = 5_000
 _OPEN_RETRIES_MS = 30_000
+_WRITE_AHEAD_TRIES = 100
 
 _KINDS: tuple[tuple[type[apsw.Error], type[StorageError]], ...] = (
     (apsw.FullError, StorageFull),
@@ -59,7 +60,8 @@ def opened(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
         raise translated(error, path) from error
     try:
         connection.set_busy_timeout(max(busy_ms, _OPEN_RETRIES_MS))
-        connection.execute("PRAGMA journal_mode = WAL")
+        _version(connection, path)  # so that a file that is refused is left as it is
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
         migrate(connection, path)
@@ -71,6 +73,23 @@ def opened(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
         connection.close()
         raise
     return connection
+
+
+def _write_ahead(connection: apsw.Connection) -> None:
+    """
+    Use a write-ahead log.
+
+    SQLite does not wait for the lock that this takes, but does for a transaction: where somebody
+    else has the file, that is what to wait for. Of those who try at once one succeeds, for all.
+    """
+    for _ in range(_WRITE_AHEAD_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except apsw.BusyError:
+            connection.execute("BEGIN EXCLUSIVE; COMMIT")
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def migrate(connection: apsw.Connection, path: Path) -> tuple[int, int]:
@@ -101,9 +120,12 @@ def migrate(connection: apsw.Connection, path: Path) -> tuple[int, int]:
 
 
 def _version(connection: apsw.Connection, path: Path) -> int:
-    application = connection.pragma("application_id")
-    version = int(connection.pragma("user_version"))
-    if application != APPLICATION_ID and connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall():
+    # One transaction: what another process commits between two of these would make it look like a stranger's.
+    with connection:
+        application = connection.pragma("application_id")
+        version = int(connection.pragma("user_version"))
+        has_tables = bool(connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall())
+    if application != APPLICATION_ID and has_tables:
         raise UnknownSchema(f"{path} is a database of another program; name another data folder")
     if version > len(MIGRATIONS):
         raise UnknownSchema(
