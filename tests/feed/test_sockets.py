@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from itertools import islice
 
 import pytest
 
@@ -144,14 +145,16 @@ async def test_the_shortcut_leads_to_the_same(bench, seed):
 
         return take
 
-    shortcut = short.bundle.shortcut()
-    takes = [general(straight), lambda message: shortcut(message) or general(short)(message)]
+    shortcut, general_of_short, general_of_straight = short.bundle.shortcut(), general(short), general(straight)
     dice = random.Random(seed)
-    for number in range(400):
-        message = any_frame(dice, number)
-        for bundle, take in zip((straight.bundle, short.bundle), takes, strict=True):
-            take(message)
-            if number % 100 == 99:
+    numbers = iter(range(400))
+    while messages := [any_frame(dice, number) for number in islice(numbers, dice.choice([1, 1, 5, 50]))]:
+        for message in messages:
+            general_of_straight(message)
+        for place in shortcut(messages):
+            general_of_short(messages[place])
+        if dice.random() < 0.1:
+            for bundle in (straight.bundle, short.bundle):
                 bundle.streams[0].processor.interrupted()
 
     assert straight.bundle.unclaimed == short.bundle.unclaimed > 0
@@ -168,7 +171,11 @@ async def test_the_shortcut_leads_to_the_same(bench, seed):
 async def test_the_shortcut_of_a_series_alone(bench):
     """It ends when a second one wants the candles of the symbol, and begins anew when that is gone."""
     (first, heard), (second, _) = bench.stream("AAAUSDT"), bench.stream("AAAUSDT", Interval.HOUR_1)
-    take = bench.bundle.shortcut()
+    shortcut = bench.bundle.shortcut()
+
+    def take(message):
+        return not list(shortcut([message]))
+
     bench.bundle.add(first)
     first.up()
     first.filled = True

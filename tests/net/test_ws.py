@@ -358,9 +358,11 @@ async def test_a_shortcut_is_offered_whole_messages_first(serve):
         peer.writer.write(frame(TEXT, b"c" * 200) + frame(CLOSE, struct.pack(">H", 1000)) + frame(TEXT, b"a" * 200))
         await peer.left()
 
-    def take(message):
-        offered.append(message[:1])
-        return message.startswith(b"a")
+    def take(messages):
+        for place, message in enumerate(messages):
+            offered.append(message[:1])
+            if not message.startswith(b"a"):
+                yield place
 
     inbox = Inbox()
     made = await connect(await serve(talk), on_message=inbox)
@@ -371,6 +373,77 @@ async def test_a_shortcut_is_offered_whole_messages_first(serve):
     assert [b"b" * 200, b"a" * 400, b"c" * 200] == inbox.messages
     assert [b"a", b"b", b"c"] == offered
     assert 1 == made.pings
+
+
+@pytest.mark.parametrize("away", [0, 1, 70, 149])
+async def test_a_shortcut_that_is_taken_away_is_offered_no_more(serve, away):
+    """Not even the rest of what came with the same read; all is delivered, once and in order."""
+    sent = [b"%03d" % each + b"x" * 200 for each in range(150)]
+    shortened = []
+
+    async def talk(peer):
+        assert (TEXT, b"go") == await peer.receive()
+        peer.writer.write(b"".join(frame(TEXT, each) for each in sent))
+        await peer.left()
+
+    def take(messages):
+        for place, message in enumerate(messages):
+            if message == sent[away]:
+                yield place
+            else:
+                shortened.append(message)
+
+    inbox = Inbox()
+
+    def on_message(message):
+        inbox(message)
+        made.shortcut = None
+
+    made = await connect(await serve(talk), on_message=on_message)
+    made.shortcut = take
+    made.send("go")
+    await inbox.hold(150 - away)
+
+    assert sent[:away] == shortened
+    assert sent[away:] == inbox.messages
+    await made.close()
+
+
+async def test_what_fails_ends_the_delivery(serve):
+    """Of a read too: what comes after the message that could not be taken is not delivered."""
+    inbox = Inbox()
+
+    async def talk(peer):
+        peer.writer.write(b"".join(frame(TEXT, each * 200) for each in (b"a", b"b", b"c")))
+        await peer.left()
+
+    def on_message(message):
+        inbox(message)
+        if message.startswith(b"b"):
+            raise ValueError("b")
+
+    made = await connect(await serve(talk), on_message=on_message)
+
+    assert "failed" == (await reason_of(made)).cause
+    assert [b"a" * 200, b"b" * 200] == inbox.messages
+
+
+async def test_what_comes_before_a_break_of_the_protocol_is_delivered(serve):
+    """All of it."""
+    inbox = Inbox()
+
+    async def talk(peer):
+        assert (TEXT, b"go") == await peer.receive()
+        peer.writer.write(
+            b"".join(frame(TEXT, each * 200) for each in (b"a", b"b", b"c")) + frame(3, b"no such opcode")
+        )
+        await peer.left()
+
+    made = await connect(await serve(talk), on_message=inbox)
+    made.send("go")
+
+    assert "malformed" == (await reason_of(made)).cause
+    assert [b"a" * 200, b"b" * 200, b"c" * 200] == inbox.messages
 
 
 @pytest.mark.parametrize(

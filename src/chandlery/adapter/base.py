@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 from msgspec import structs
@@ -19,7 +19,7 @@ from chandlery.core.instrument import Instrument, Listing, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros
-from chandlery.core.wire import AccessToken, RateLimit, Request, Response
+from chandlery.core.wire import AccessToken, RateLimit, Request, Response, Shortcut
 
 
 class FundingColumns(NamedTuple):
@@ -302,13 +302,12 @@ class ExchangeAdapter(ABC):
         """
         raise UnsupportedRequest(f"{self.id} sends no candles; poll it")
 
-    def live_shortcut(self, sinks: Sinks) -> Callable[[bytes], bool] | None:
+    def live_shortcut(self, sinks: Sinks) -> Shortcut | None:
         """
-        What gives the candle of a message straight to its sink, for speed; ``None`` where nothing does.
+        What gives the candles of messages straight to their sinks, for speed; ``None`` where nothing does.
 
-        It says whether the sink has taken it: the only candle that ``live_rows`` would find in the message.
-        With any other message, and where there is no sink, it does nothing. It raises nothing of its own, and
-        ``sinks`` may change at any time.
+        It leaves alone every message but those whose only candle, as ``live_rows`` would find it, has a
+        sink that takes it. ``sinks`` may change at any time.
         """
         return None
 
@@ -320,7 +319,7 @@ class ExchangeAdapter(ABC):
         """What a message says of order books, in order; it raises what ``live_rows`` raises."""
         raise UnsupportedRequest(f"{self.id} has no live order books")
 
-    def book_shortcut(self, sinks: Mapping[str, FollowBook]) -> Callable[[bytes], bool] | None:
+    def book_shortcut(self, sinks: Mapping[str, FollowBook]) -> Shortcut | None:
         """The same as ``live_shortcut``, for the only update that ``book_updates`` would find in a message."""
         return None
 

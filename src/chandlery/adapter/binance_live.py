@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -12,6 +12,7 @@ from chandlery.adapter.live import FollowBook, Sinks
 from chandlery.adapter.payload import Millis, reader
 from chandlery.core.candle import CandleData
 from chandlery.core.interval import Interval
+from chandlery.core.wire import Shortcut
 
 
 class BinanceError(Struct):
@@ -60,6 +61,8 @@ class BookEvent(Struct, gc=False):
     error: BinanceError | None = None
 
 
+_NOTHING = KlineEvent()
+
 kline_event = reader(KlineEvent, what="a stream's message")
 book_event = reader(BookEvent, what="a stream's message")
 
@@ -69,39 +72,48 @@ def candle(k: Kline) -> CandleData:
     return CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q, k.x)
 
 
-def kline_shortcut(sinks: Sinks) -> Callable[[bytes], bool]:
+def kline_shortcut(sinks: Sinks) -> Shortcut:
     """``ExchangeAdapter.live_shortcut`` of klines; ``candle`` is written out in it, as a call would cost."""
-    decode = msgspec.json.Decoder(KlineEvent, strict=False).decode
+    decode = msgspec.json.Decoder(list[KlineEvent], strict=False).decode
 
-    def take(message: bytes) -> bool:
+    def take(messages: Sequence[bytes]) -> Iterator[int]:
         try:
-            event = decode(message)
-            interval, sink = sinks[event.s]
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
-            return False
-        k = event.k
-        return (
-            k is not None
-            and k.i is interval
-            and sink(CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q, k.x))
-        )
+            events: Sequence[KlineEvent] = decode(b"[" + b",".join(messages) + b"]")
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            events = ()
+        if len(events) != len(messages):  # pieces that are no message alone may be one together
+            events = [_NOTHING] * len(messages)
+        for place, event in enumerate(events):
+            if (k := event.k) is not None:
+                found = sinks.get(event.s)
+                if (
+                    found is not None
+                    and k.i is found[0]
+                    and found[1](CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q, k.x))
+                ):
+                    continue
+            yield place
 
     return take
 
 
-def book_shortcut(sinks: Mapping[str, FollowBook]) -> Callable[[bytes], bool]:
-    """``ExchangeAdapter.book_shortcut``."""
+def book_shortcut(sinks: Mapping[str, FollowBook]) -> Shortcut:
+    """``ExchangeAdapter.book_shortcut``; to read many updates at once takes longer, since they are large."""
     decode = msgspec.json.Decoder(BookEvent, strict=False).decode
 
-    def take(message: bytes) -> bool:
-        try:
-            event = decode(message)
-            follow = sinks[event.s]
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
-            return False
-        at_ms = event.T or event.E
-        return event.u is not None and follow(
-            event.b, event.a, event.U, event.u, event.pu, None if at_ms is None else at_ms * 1000
-        )
+    def take(messages: Sequence[bytes]) -> Iterator[int]:
+        for place, message in enumerate(messages):
+            try:
+                event = decode(message)
+            except (msgspec.MsgspecError, UnicodeDecodeError):
+                event = None
+            if event is not None and event.u is not None:
+                follow = sinks.get(event.s)
+                at_ms = event.T or event.E
+                if follow is not None and follow(
+                    event.b, event.a, event.U, event.u, event.pu, None if at_ms is None else at_ms * 1000
+                ):
+                    continue
+            yield place
 
     return take

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from msgspec import Struct, field
+
+Shortcut: TypeAlias = Callable[[Sequence[bytes]], Iterator[int]]
+"""
+Takes the messages of a socket that are as nearly all are, in order, and faster than the general way.
+
+It gives the places of those that it leaves alone, each before it looks at the next. It raises nothing
+of its own, and whoever asks it may stop.
+"""
 
 
 class RateLimit(Struct, frozen=True):

@@ -15,7 +15,7 @@ Sources:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -44,7 +44,7 @@ from chandlery.core.instrument import Instrument, Listing, ListingStatus, Market
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import DAY, Micros, Unit, date_text
-from chandlery.core.wire import RateLimit, Request, Response
+from chandlery.core.wire import RateLimit, Request, Response, Shortcut
 
 SPOT_MICROS_SINCE: Micros = 1_735_689_600_000_000
 """2025-01-01: from here on the spot archive writes microseconds, so a close_time ends in ...999999."""
@@ -216,7 +216,7 @@ class _Binance(ExchangeAdapter):
             return self._nothing(event)
         return (LiveCandle(event.s, k.i, candle(k)),)
 
-    def live_shortcut(self, sinks: Sinks) -> Callable[[bytes], bool]:
+    def live_shortcut(self, sinks: Sinks) -> Shortcut:
         """Of klines."""
         return kline_shortcut(sinks)
 
@@ -238,7 +238,7 @@ class _Binance(ExchangeAdapter):
         at = None if at_ms is None else at_ms * 1000
         return (BookUpdate(event.s, event.b, event.a, False, event.U, event.u, event.pu, at),)  # names cost
 
-    def book_shortcut(self, sinks: Mapping[str, FollowBook]) -> Callable[[bytes], bool]:
+    def book_shortcut(self, sinks: Mapping[str, FollowBook]) -> Shortcut:
         """Of every update."""
         return book_shortcut(sinks)
 

@@ -9,6 +9,7 @@ from typing import Any
 from chandlery.adapter.books import ConnectionSequence, Fault, Outcome, SnapshotSource
 from chandlery.adapter.live import Channel, FollowBook
 from chandlery.core.errors import ChandleryError, UnsupportedRequest
+from chandlery.core.wire import Shortcut
 from chandlery.feed.audit import AuditKind
 from chandlery.feed.backoff import PACE, Pace, delays
 from chandlery.feed.book_stream import BookStream
@@ -121,7 +122,7 @@ class BookBundle:
                 self._mend(stream, subscribed=False)
         return bool(updates)
 
-    def shortcut(self) -> Callable[[bytes], bool] | None:
+    def shortcut(self) -> Shortcut | None:
         """The adapter's; where messages are counted over all books of the connection, each must be looked at."""
         return None if self._numbered else self._network.adapter.book_shortcut(self._follows)
 

@@ -12,6 +12,7 @@ from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
+from chandlery.core.wire import Shortcut
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.events import Connected, Event, Reconnecting
 from chandlery.feed.network import NetworkClient
@@ -138,7 +139,7 @@ class Bundle:
                     stream.take(row.candle)
         return bool(rows)
 
-    def shortcut(self) -> Callable[[bytes], bool] | None:
+    def shortcut(self) -> Shortcut | None:
         """The adapter's, where a symbol has a single series."""
         return self._adapter.live_shortcut(self._sole)
 

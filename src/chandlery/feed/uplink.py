@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.live import Channel
 from chandlery.core.errors import ChandleryError, RateLimited
+from chandlery.core.wire import Shortcut
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.network import NetworkClient
 from chandlery.net.line_stream import LineStream
@@ -50,12 +51,8 @@ class Listener(Protocol):
         """Take a message; whether it held data."""
         ...
 
-    def shortcut(self) -> Callable[[bytes], bool] | None:
-        """
-        What takes messages faster than ``on_message`` and to the same end, and raises nothing; ``None`` where nothing does.
-
-        It says whether it has; with those that hold no data, and those that it cannot take, it does nothing.
-        """
+    def shortcut(self) -> Shortcut | None:
+        """What takes messages that hold data to the same end as ``on_message``; ``None`` where nothing does."""
         ...
 
     def on_rejected(self, error: ChandleryError, message: bytes) -> None:
@@ -329,7 +326,7 @@ class _Line:
             if self._bad_run >= _MOST_BAD:
                 self.give_up(f"{_MOST_BAD} messages in a row could not be read, the last because: {error}")
 
-    def _divert(self, to: Callable[[bytes], bool] | None) -> None:
+    def _divert(self, to: Shortcut | None) -> None:
         """Have the next messages offered to the shortcut, which counts no bad ones, or no more."""
         if isinstance(self.socket, Socket):
             self.socket.shortcut = to

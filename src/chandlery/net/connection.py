@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import inf
 from sys import maxsize
@@ -22,11 +22,14 @@ from chandlery.core.errors import (
     RequestTimeout,
     ResponseTooLarge,
 )
+from chandlery.core.wire import Shortcut
 
 Cause = Literal["peer", "ours", "cut", "idle", "pong", "unread", "malformed", "failed", "refused"]
 
 _LONGEST_CONTROL = 125
 """No control frame has a longer payload (RFC 6455, 5.5)."""
+_MOST_AT_ONCE = 64
+"""How many messages are gathered of a read; more gain nothing."""
 _HELD_UP_S = 0.1
 _CODES: dict[Cause, int] = {"idle": 1001, "pong": 1001, "unread": 1001, "malformed": 1002, "failed": 1011}
 
@@ -65,7 +68,7 @@ class Socket(picows.WSListener):
 
     # What every message touches; the rest is in the dictionary.
     __slots__ = (
-        "__dict__", "_clock", "_longest_other", "_unstamped", "last_message_at", "on_message", "shortcut"
+        "__dict__", "_clock", "_longest_other", "_unread", "last_message_at", "on_message", "shortcut"
     )  # fmt: skip
 
     def __init__(
@@ -87,8 +90,8 @@ class Socket(picows.WSListener):
         self.pongs = 0
         """Pongs of the peer."""
         self.on_message = on_message
-        self.shortcut: Callable[[bytes], bool] | None = None
-        """What messages are offered first, at any time: it says whether it has taken one, and what it has not it leaves alone."""
+        self.shortcut: Shortcut | None = None
+        """What messages are offered first; it may be put in place and taken away at any time."""
         self._close_timeout_s = close_timeout_s
         self._idle_s = idle_timeout_s or inf
         self._ping_every_s, self._pong_timeout_s = ping[0] or inf, ping[1]
@@ -101,7 +104,7 @@ class Socket(picows.WSListener):
         self._closed: asyncio.Future[CloseReason] = self._loop.create_future()
         self._fragments: bytearray | None = None
         self._longest_other = _LONGEST_CONTROL  # how long a frame may be that is no whole message, or not wanted
-        self._unstamped = False  # whether messages came in the same read of which ``last_message_at`` does not know yet
+        self._unread: list[bytes] = []  # what came in the same read and is delivered with its last message
         self._last_frame_at = self._clock()  # of those in ``_on_other``
         self._watcher: asyncio.TimerHandle | None = None
         self._killer: asyncio.TimerHandle | None = None
@@ -165,17 +168,12 @@ class Socket(picows.WSListener):
         payload = frame.get_payload_as_bytes()
         # A longer one is no control frame; to ask for the type would cost as much as all the rest.
         if len(payload) > self._longest_other and frame.fin:
-            if frame.last_in_buffer:
-                self.last_message_at, self._unstamped = self._clock(), False
-            else:
-                self._unstamped = True
-            try:
-                shortcut = self.shortcut
-                if shortcut is None or not shortcut(payload):
-                    self.on_message(payload)
-            except Exception as error:  # noqa: BLE001  # it is why the connection ends
-                self._fail("failed", error)
+            unread = self._unread
+            unread.append(payload)
+            if frame.last_in_buffer or len(unread) >= _MOST_AT_ONCE:
+                self._deliver()
         else:
+            self._deliver()
             self._on_other(frame, payload)
 
     def pause_writing(self) -> None:
@@ -184,11 +182,36 @@ class Socket(picows.WSListener):
     def resume_writing(self) -> None:
         """Nothing."""
 
+    def _deliver(self) -> None:
+        """Give on what was read, in order."""
+        if not self._unread:
+            return
+        messages, self._unread = self._unread, []
+        self.last_message_at = self._clock()
+        try:
+            for message in self._untaken(messages):
+                self.on_message(message)
+                if self._reason is not None:
+                    return
+        except Exception as error:  # noqa: BLE001  # it is why the connection ends
+            self._fail("failed", error)
+
+    def _untaken(self, messages: list[bytes]) -> Iterator[bytes]:
+        """What the shortcut leaves, and all that comes after it is taken away."""
+        shortcut, after = self.shortcut, 0
+        if shortcut is not None:
+            for place in shortcut(messages):
+                yield messages[place]
+                if self.shortcut is not shortcut:
+                    after = place + 1
+                    break
+            else:
+                return
+        yield from messages[after:]
+
     def _on_other(self, frame: WSFrame, payload: bytes) -> None:
         """Control frames, fragments and short messages."""
-        now = self._last_frame_at = self._clock()
-        if self._unstamped:
-            self.last_message_at, self._unstamped = now, False
+        self._last_frame_at = self._clock()
         kind = frame.msg_type
         if kind == WSMsgType.CLOSE:
             code = int.from_bytes(payload[:2], "big")
