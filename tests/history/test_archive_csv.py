@@ -10,7 +10,7 @@ import pytest
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import ChecksumMismatch, CorruptArchive
-from chandlery.history.archive_csv import body_of, inflate, parse_csv
+from chandlery.history.archive_csv import body_of, in_micros, inflate, parse_csv, prove
 
 LAYOUT = ExchangeRegistry.get("binance_spot").archive_row
 HEADER = b"open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore\n"
@@ -32,8 +32,9 @@ def zipped(text, method=zipfile.ZIP_DEFLATED, names=("a.csv",)):
 def test_the_member_comes_out_as_it_went_in(method, text):
     """Deflated or stored, empty or long."""
     packed, sha256 = zipped(text, method)
+    prove(packed, sha256, "url")
 
-    assert text == inflate(packed, sha256, "url")
+    assert text == inflate(packed, "url")
 
 
 def test_another_file_than_the_checksum_describes_is_refused():
@@ -41,7 +42,7 @@ def test_another_file_than_the_checksum_describes_is_refused():
     packed, _ = zipped(MILLIS)
 
     with pytest.raises(ChecksumMismatch, match=f"its .CHECKSUM says {'0' * 64}"):
-        inflate(packed, "0" * 64, "url")
+        prove(packed, "0" * 64, "url")
 
 
 @pytest.mark.parametrize(
@@ -59,15 +60,19 @@ def test_a_file_with_the_right_checksum_may_still_be_no_zip_of_one_csv(damage):
     packed = damage(zipped(MILLIS * 100)[0])
 
     with pytest.raises(CorruptArchive, match="url"):
-        inflate(packed, hashlib.sha256(packed).hexdigest(), "url")
+        inflate(packed, "url")
 
 
 def test_headers_units_and_line_ends_are_told_for_each_file_by_itself():
     """A file with a header in milliseconds, one without in microseconds, an empty one, one without a last line end."""
     bodies = [body_of(text) for text in (HEADER + MILLIS * 2, MICROS, b"", HEADER, MILLIS.rstrip())]
-    parsed = parse_csv(bodies, LAYOUT)
+    rows = [body.rows for body in bodies]
+    parsed = in_micros(parse_csv(bodies, LAYOUT), bodies, rows)
 
-    assert [2, 1, 0, 0, 1] == [body.rows for body in bodies]
+    assert [2, 1, 0, 0, 1] == rows
+    assert [1_733_011_200_000_000, 1_735_689_600_000_000, None, None, 1_733_011_200_000_000] == [
+        body.first for body in bodies
+    ]
     assert [
         1_733_011_200_000_000,
         1_733_011_200_000_000,
@@ -99,3 +104,11 @@ def test_one_bad_file_is_an_error_of_all(line):
     """Who wants the others parses them without it."""
     with pytest.raises(CorruptArchive, match="not a CSV of candles"):
         parse_csv([body_of(text) for text in (MILLIS, MILLIS + line, MICROS)], LAYOUT)
+
+
+def test_lines_that_are_no_rows_are_an_error():
+    """A quote makes one row of two lines; then nobody knows which rows are of which file."""
+    bodies = [body_of(text) for text in (MILLIS.replace(b",0\n", b',"0\n0"\n'), MICROS)]
+
+    with pytest.raises(CorruptArchive, match="3 lines, 2 of them rows"):
+        in_micros(parse_csv(bodies, LAYOUT), bodies, [body.rows for body in bodies])

@@ -7,16 +7,14 @@ import io
 import struct
 import zipfile
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from isal import isal_zlib
 from msgspec import Struct
-from numpy.typing import NDArray
 
 from chandlery.adapter.layout import CandleLayout
 from chandlery.core.errors import ChecksumMismatch, CorruptArchive
-from chandlery.core.time import Unit
+from chandlery.core.time import Micros, Unit
 from chandlery.history.checks import Columns
 
 MAX_TEXT = 1 << 30
@@ -28,24 +26,39 @@ _TIMES = {"open_time", "close_time"}
 
 
 class Body(Struct, frozen=True):
-    """The lines of a CSV that hold candles, all of them ended, how many they are, and the unit of their times."""
+    """The lines of a CSV that hold candles, all of them ended, the unit of their times, and the first time."""
 
     text: bytes = b""
-    rows: int = 0
     unit: Unit = Unit.MILLIS
+    first: Micros | None = None
+    """When the first candle opens; ``None`` where no time stands there."""
+
+    @property
+    def rows(self) -> int:
+        """How many lines there are, counted."""
+        # Six times as fast as bytes.count where lines are short.
+        return int(np.count_nonzero(np.frombuffer(self.text, np.uint8) == ord("\n")))
 
 
-def inflate(zipped: bytes, expected: str, url: str) -> bytes:
+def prove(zipped: bytes, expected: str, url: str) -> None:
     """
-    The one member of a zip whose SHA-256 is ``expected``.
+    See that the SHA-256 of ``zipped`` is ``expected``.
 
     Raises:
-        ChecksumMismatch: The zip is another one.
-        CorruptArchive: It is the right one, and yet no zip of one CSV.
+        ChecksumMismatch: It is another one.
     """
     sha256 = hashlib.sha256(zipped).hexdigest()
     if sha256 != expected:
         raise ChecksumMismatch(f"{url} has SHA-256 {sha256}, its .CHECKSUM says {expected}")
+
+
+def inflate(zipped: bytes, url: str) -> bytes:
+    """
+    The one member of a zip.
+
+    Raises:
+        CorruptArchive: It is no zip of one CSV.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
             (member,) = archive.infolist()
@@ -76,30 +89,25 @@ def body_of(text: bytes) -> Body:
         text = text[text.find(b"\n") + 1 :] if b"\n" in text else b""
     if text and not text.endswith(b"\n"):
         text += b"\n"
-    # Six times as fast as bytes.count where lines are short.
-    rows = int(np.count_nonzero(np.frombuffer(text, np.uint8) == ord("\n")))
-    return Body(text, rows, Unit.MICROS if text.find(b",") >= _MICROS_DIGITS else Unit.MILLIS)
+    digits = text.find(b",")
+    unit = Unit.MICROS if digits >= _MICROS_DIGITS else Unit.MILLIS
+    opened = text[: max(digits, 0)]
+    return Body(text, unit, int(opened) * unit.value if opened.isdigit() else None)
 
 
 def parse_csv(bodies: Sequence[Body], layout: CandleLayout) -> Columns:
     """
-    The candles of all bodies, one after the other, by column, times in microseconds.
+    The candles of all bodies, one after the other, by column, times as they stand there.
 
     Raises:
         CorruptArchive: Where one of them is no CSV of candles.
     """
-    rows = [body.rows for body in bodies]
-    columns = _columns(b"".join([body.text for body in bodies]), sum(rows), layout)
-    scales = np.repeat([body.unit.value for body in bodies], rows)
-    return columns | {name: columns[name] * scales for name in columns.keys() & _TIMES}
-
-
-def _columns(text: bytes, rows: int, layout: CandleLayout) -> dict[str, NDArray[Any]]:
     import polars as pl  # noqa: PLC0415  # heavy, and only cold data needs it
 
+    text = b"".join([body.text for body in bodies])
     integers = _TIMES | {"count"}
     names = {place: name for name, place in layout.places().items()}
-    if not rows:
+    if not text:
         return {name: np.empty(0, np.int64 if name in integers else np.float64) for name in names.values()}
     schema = {
         names.get(place, f"_{place}"): pl.Int64
@@ -113,6 +121,20 @@ def _columns(text: bytes, rows: int, layout: CandleLayout) -> dict[str, NDArray[
         frame = pl.read_csv(text, has_header=False, schema=schema, columns=sorted(map(int, names)))
     except pl.exceptions.PolarsError as error:
         raise CorruptArchive(f"not a CSV of candles: {error}") from error
-    if frame.height != rows or any(frame.null_count().row(0)):
-        raise CorruptArchive(f"not a CSV of candles: {rows} lines, {frame.height} of them rows, or places left empty")
+    if any(frame.null_count().row(0)):
+        raise CorruptArchive("not a CSV of candles: places are left empty")
     return {name: frame[name].to_numpy() for name in names.values()}
+
+
+def in_micros(columns: Columns, bodies: Sequence[Body], rows: Sequence[int]) -> Columns:
+    """
+    What ``parse_csv`` found, with times in microseconds; ``rows`` says how many of them each body has.
+
+    Raises:
+        CorruptArchive: Where these are not all.
+    """
+    found = len(columns["open_time"])
+    if found != sum(rows):
+        raise CorruptArchive(f"not a CSV of candles: {sum(rows)} lines, {found} of them rows")
+    scales = np.repeat([body.unit.value for body in bodies], rows)
+    return {**columns, **{name: columns[name] * scales for name in columns.keys() & _TIMES}}

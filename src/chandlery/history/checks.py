@@ -29,18 +29,18 @@ class Checked(Struct, frozen=True):
     doubtful: list[Span]
 
 
-def flawless(columns: Columns, counts: Sequence[int], interval: Interval, spans: Sequence[Span]) -> bool:
+def flawless(columns: Columns, firsts: Sequence[Micros | None], interval: Interval, spans: Sequence[Span]) -> bool:
     """
     Whether ``columns`` are what they should be: the candles of each span, in order, and none that cannot be right.
 
-    ``counts`` says how many of the rows were found for each span. It is the question that ``check`` and ``holes`` answer
-    span by span, asked of many at once; months are too uneven for it.
+    ``firsts`` says when the first of the rows opens that were found for each span. It is the question that ``check`` and
+    ``holes`` answer span by span, asked of many at once; months are too uneven for it.
     """
     if interval.micros is None:
         return False
     opens = [np.arange(interval.ceil(span.start), interval.ceil(span.end), interval.micros) for span in spans]
     return (
-        [len(each) for each in opens] == list(counts)
+        [each[0] if len(each) else None for each in opens] == list(firsts)
         and np.array_equal(np.concatenate(opens), columns["open_time"])
         and bool(_possible(columns).all())
     )

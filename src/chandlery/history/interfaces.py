@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from msgspec import Struct, field
+from msgspec import Struct
 
 from chandlery.core.errors import IncompleteData, InvalidSymbol
 from chandlery.core.gaps import Gap, Span
@@ -26,10 +26,6 @@ from chandlery.storage.frame import empty_table, from_pandas, open_times, slice_
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-_UNZIPPING = 2
-"""How many files are unzipped at once: more threads would only wait for each other."""
 
 
 class FetchResult(Struct, frozen=True):
@@ -60,7 +56,6 @@ class Resources(Struct, frozen=True):
     max_concurrent: int = 50
     max_concurrent_downloads: int = 16
     accounts: Accounts | None = None
-    unzipping: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_UNZIPPING))
 
     def client(self, exchange: TokenIssuer) -> HttpClient | Account:
         """What requests to an exchange are sent with."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import TypeVar
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.errors import ChandleryError, ChecksumMismatch, CorruptArchive, ExchangeUnavailable, NotFound
@@ -18,15 +18,19 @@ from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType, DataSource
 from chandlery.core.time import Micros
 from chandlery.core.wire import Request
-from chandlery.history.archive_csv import Body, body_of, inflate, parse_csv
+from chandlery.history.archive_csv import Body, body_of, in_micros, inflate, parse_csv, prove
 from chandlery.history.checks import Columns, check, flawless, holes
 from chandlery.history.interfaces import FetchResult, joined
 from chandlery.history.native import NativeClient
 from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.storage.frame import slice_span, table_of
 
-_BATCH_TEXT = 16 << 20
-"""How much text is collected before it is parsed, while more is downloaded."""
+_BATCH = 6 << 20
+"""How much is collected, as zips, before it is unzipped and parsed, while more is downloaded."""
+_UNZIPPING = 2
+"""In how many threads: more would only wait for each other."""
+_HASHED_AT_ONCE = 1 << 18
+"""What is longer is hashed in a thread; what is shorter, before one would begin."""
 _HELD_TEXT = 512 << 20
 """How much may wait to be parsed, as text."""
 _ROW_TEXT = 130
@@ -45,9 +49,10 @@ Deliver = Callable[[FetchResult], Awaitable[None]]
 
 
 class _Download(Struct, frozen=True):
-    """The outcome of one file: what is in it and the checksum of its zip, or why it cannot be used."""
+    """The outcome of one file: its zip, then what is in it, and its checksum, or why it cannot be used."""
 
     file: ArchiveFile
+    zipped: bytes = b""
     body: Body = Body()
     sha256: str = ""
     fetched_at: Micros = 0
@@ -101,21 +106,26 @@ class VisionDataClient(NativeClient):
         text = max((self.interval.count(file.span.start, file.span.end) for file in files), default=1) * _ROW_TEXT
         most = max(1, _HELD_TEXT // text)
         held = asyncio.Semaphore(most)
+        done = 0
 
         async def one(file: ArchiveFile) -> _Download:
+            nonlocal done
             await held.acquire()
             async with under_way:
-                return await self._download(file, ill)
+                download = await self._download(file, ill)
+            done += 1
+            return download
 
         async with asyncio.TaskGroup() as group:
             tasks = deque(group.create_task(one(file)) for file in files)
-            widening = group.create_task(_widen(under_way, most_under_way - _AT_FIRST, list(tasks)))
+            widening = group.create_task(_widen(under_way, most_under_way - _AT_FIRST, lambda: done))
             batch: list[_Download] = []
             length = 0
             while tasks:
                 batch.append(await tasks.popleft())
-                length += len(batch[-1].body.text)
-                if not tasks or len(batch) == most or length >= _BATCH_TEXT:
+                length += len(batch[-1].zipped)
+                if not tasks or len(batch) == most or length >= _BATCH:
+                    batch = await self._unzipped(batch)
                     await deliver(await asyncio.to_thread(self._parse, batch))
                     for _ in batch:
                         held.release()
@@ -137,16 +147,15 @@ class VisionDataClient(NativeClient):
         return self.adapter.archive_request(self.symbol, self.interval, file.start, monthly=file.monthly)
 
     async def _download(self, file: ArchiveFile, ill: asyncio.Event) -> _Download:
-        """A file that does not match its checksum, or is no zip, is asked for once more."""
+        """A file that does not match its checksum is asked for once more."""
         events: list[Event] = []
         for _ in range(2):
             try:
                 if ill.is_set():
                     raise ExchangeUnavailable("the archive failed for another file, so this one was not asked for")
-                body, sha256 = await self._proved(file)
-            except (ChecksumMismatch, CorruptArchive) as error:
-                kind = EventKind.BAD_CHECKSUM if isinstance(error, ChecksumMismatch) else EventKind.BAD_ARCHIVE
-                events.append(Event(file.span.start, file.span.end, kind, str(error)))
+                zipped, sha256 = await self._proved(file)
+            except ChecksumMismatch as error:
+                events.append(Event(file.span.start, file.span.end, EventKind.BAD_CHECKSUM, str(error)))
             except NotFound as error:
                 events.append(Event(file.span.start, file.span.end, EventKind.MISSING_ARCHIVE_FILE, str(error)))
                 break
@@ -155,10 +164,10 @@ class VisionDataClient(NativeClient):
                 events.append(Event(file.span.start, file.span.end, EventKind.BAD_ARCHIVE, str(error)))
                 break
             else:
-                return _Download(file, body, sha256, self.shared.clock(), events, usable=True)
+                return _Download(file, zipped, Body(), sha256, self.shared.clock(), events, usable=True)
         return _Download(file, events=events)
 
-    async def _proved(self, file: ArchiveFile) -> tuple[Body, str]:
+    async def _proved(self, file: ArchiveFile) -> tuple[bytes, str]:
         """Both at once: for a file of a day the way there and back takes longer than all else."""
         request = self._request(file)
         zipped, expected = await asyncio.gather(
@@ -170,8 +179,29 @@ class VisionDataClient(NativeClient):
             raise ChecksumMismatch(f"{request.url} has no .CHECKSUM, so it cannot be proved") from expected
         if isinstance(expected, ChandleryError):
             raise expected
-        async with self.shared.unzipping:
-            return await asyncio.to_thread(_unzipped, zipped.body, expected, request.url), expected
+        if len(zipped.body) > _HASHED_AT_ONCE:
+            await asyncio.to_thread(prove, zipped.body, expected, request.url)
+        else:
+            prove(zipped.body, expected, request.url)
+        return zipped.body, expected
+
+    async def _unzipped(self, downloads: Sequence[_Download]) -> list[_Download]:
+        """Handed over all at once: to hand over a day's file takes as long as to unzip it."""
+        share = -(-len(downloads) // _UNZIPPING)
+        shares = [downloads[at : at + share] for at in range(0, len(downloads), share)]
+        parts = await asyncio.gather(*(asyncio.to_thread(self._unzip, each) for each in shares))
+        return [each for part in parts for each in part]
+
+    def _unzip(self, downloads: Sequence[_Download]) -> list[_Download]:
+        return [self._opened(each) if each.usable else each for each in downloads]
+
+    def _opened(self, download: _Download) -> _Download:
+        try:
+            # What needs the whole text is done while it is in the processor's cache.
+            body = body_of(inflate(download.zipped, self.name_of(download.file)))
+        except CorruptArchive as error:
+            return _Download(download.file, events=[*download.events, self._corrupt(download.file, error)])
+        return structs.replace(download, zipped=b"", body=body)
 
     def _parse(self, downloads: Sequence[_Download]) -> FetchResult:
         events = [event for each in downloads for event in each.events]
@@ -189,24 +219,33 @@ class VisionDataClient(NativeClient):
         if not downloads:
             return []
         try:
-            columns = parse_csv([each.body for each in downloads], self.adapter.archive_row)
+            return self._read(downloads, spans, events)
         except CorruptArchive as error:
-            if len(downloads) > 1:
-                return [columns for each in downloads for columns in self._candles([each], spans, events)]
-            file = downloads[0].file
-            events.append(
-                Event(file.span.start, file.span.end, EventKind.BAD_ARCHIVE, f"{self.name_of(file)}: {error}")
-            )
-            return []
-        rows = [each.body.rows for each in downloads]
-        if flawless(columns, rows, self.interval, [each.file.span for each in downloads]):
-            spans += [self._source_span(each, each.file.span) for each in downloads]
-            return [columns]
+            if len(downloads) == 1:
+                events.append(self._corrupt(downloads[0].file, error))
+                return []
+            return [columns for each in downloads for columns in self._candles([each], spans, events)]
+
+    def _read(self, downloads: Sequence[_Download], spans: list[SourceSpan], events: list[Event]) -> Sequence[Columns]:
+        bodies, wanted = [each.body for each in downloads], [each.file.span for each in downloads]
+        found = parse_csv(bodies, self.adapter.archive_row)
+        # To count the lines takes as long as to hash; where all is as it should be, that is known without.
+        rows = [self.interval.count(span.start, span.end) for span in wanted]
+        if len(found["open_time"]) == sum(rows):
+            columns = in_micros(found, bodies, rows)
+            if flawless(columns, [body.first for body in bodies], self.interval, wanted):
+                spans += [self._source_span(each, each.file.span) for each in downloads]
+                return [columns]
+        rows = [body.rows for body in bodies]
+        columns = in_micros(found, bodies, rows)
         kept = []
-        for download, end in zip(downloads, accumulate(rows), strict=True):
-            part = {name: values[end - download.body.rows : end] for name, values in columns.items()}
+        for download, (begin, end) in zip(downloads, pairwise(accumulate(rows, initial=0)), strict=True):
+            part = {name: values[begin:end] for name, values in columns.items()}
             kept.append(self._believe(download, part, spans, events))
         return kept
+
+    def _corrupt(self, file: ArchiveFile, error: CorruptArchive) -> Event:
+        return Event(file.span.start, file.span.end, EventKind.BAD_ARCHIVE, f"{self.name_of(file)}: {error}")
 
     def _believe(self, download: _Download, columns: Columns, spans: list[SourceSpan], events: list[Event]) -> Columns:
         file, name = download.file, self.name_of(download.file)
@@ -229,19 +268,14 @@ class VisionDataClient(NativeClient):
         return f"{self.symbol}-{self.interval.slug}-{file}"
 
 
-async def _widen(under_way: asyncio.Semaphore, more: int, tasks: Sequence[asyncio.Task[_Download]]) -> None:
+async def _widen(under_way: asyncio.Semaphore, more: int, count: Callable[[], int]) -> None:
     """Let so many ``more`` be under way as soon as the first few are not done, one like the other, within ``_BRISK_S``."""
     before, done = -_AT_FIRST, 0
     while done - before >= _AT_FIRST:
         await asyncio.sleep(_BRISK_S)
-        before, done = done, sum(task.done() for task in tasks)
+        before, done = done, count()
     for _ in range(more):
         under_way.release()
-
-
-def _unzipped(zipped: bytes, expected: str, url: str) -> Body:
-    """What needs the whole text is done while it is in the processor's cache."""
-    return body_of(inflate(zipped, expected, url))
 
 
 async def _outcome(awaitable: Awaitable[_T]) -> _T | ChandleryError:
