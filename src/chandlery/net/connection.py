@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 from sys import maxsize
@@ -188,12 +188,16 @@ class Socket(picows.WSListener):
             return
         messages, self._unread = self._unread, []
         self.last_message_at = self._clock()
+        self._give(self._untaken(messages))
+
+    def _give(self, messages: Iterable[bytes]) -> None:
+        """To ``on_message``, until the connection ends."""
         try:
-            for message in self._untaken(messages):
+            for message in messages:
                 self.on_message(message)
                 if self._reason is not None:
                     return
-        except Exception as error:  # noqa: BLE001  # it is why the connection ends
+        except Exception as error:  # noqa: BLE001  # a user's function may raise anything; it is why the connection ends
             self._fail("failed", error)
 
     def _untaken(self, messages: list[bytes]) -> Iterator[bytes]:
@@ -242,10 +246,7 @@ class Socket(picows.WSListener):
             return
         message, self._fragments = bytes(self._fragments), None
         self.last_message_at = self._last_frame_at
-        try:
-            self.on_message(message)
-        except Exception as error:  # noqa: BLE001  # it is why the connection ends
-            self._fail("failed", error)
+        self._give((message,))
 
     def _write(self, kind: WSMsgType, payload: str | bytes) -> bool:
         """Whether it could be written: where too much waits to be read by the peer, the connection ends."""
