@@ -40,7 +40,7 @@ async def _serve(data_dir: Path, endpoints: dict[str, dict[str, str]], *, offlin
     try:
         from chandlery.service.app import Service  # noqa: PLC0415  # needs an extra
         from chandlery.service.mcp.service import MCPRouter  # noqa: PLC0415  # the same
-        from chandlery.service.run import offline_exchange  # noqa: PLC0415  # the same
+        from chandlery.service.run import offline_exchange  # noqa: PLC0415  # needs the extra, as all of the service
         from chandlery.service.settings import ServiceSettings  # noqa: PLC0415  # the same
     except ImportError as error:
         raise MissingDependency("this needs the service's extra: pip install 'chandlery[server]'") from error

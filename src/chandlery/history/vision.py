@@ -164,7 +164,9 @@ class VisionDataClient(NativeClient):
                 events.append(Event(file.span.start, file.span.end, EventKind.BAD_ARCHIVE, str(error)))
                 break
             else:
-                return _Download(file, zipped, Body(), sha256, self.shared.clock(), events, usable=True)
+                return _Download(
+                    file, zipped, sha256=sha256, fetched_at=self.shared.clock(), events=events, usable=True
+                )
         return _Download(file, events=events)
 
     async def _proved(self, file: ArchiveFile) -> tuple[bytes, str]:
