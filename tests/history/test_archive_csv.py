@@ -98,7 +98,13 @@ def test_headers_units_and_line_ends_are_told_for_each_file_by_itself():
 
 
 @pytest.mark.parametrize(
-    "line", [b"1733011200000,1.5\n", b"1733011200000,x,2,1,1,1,1,1,1,1,1,0\n", b"1" + b"," * 11 + b"\n"]
+    "line",
+    [
+        b"1" * 5000 + b",1.5\n",
+        b"1733011200000,1.5\n",
+        b"1733011200000,x,2,1,1,1,1,1,1,1,1,0\n",
+        b"1" + b"," * 11 + b"\n",
+    ],
 )
 def test_one_bad_file_is_an_error_of_all(line):
     """Who wants the others parses them without it."""
@@ -112,3 +118,8 @@ def test_lines_that_are_no_rows_are_an_error():
 
     with pytest.raises(CorruptArchive, match="3 lines, 2 of them rows"):
         in_micros(parse_csv(bodies, LAYOUT), bodies, [body.rows for body in bodies])
+
+
+def test_a_number_too_long_to_be_a_time_is_none():
+    """Not even where it is too long for Python to read."""
+    assert body_of(b"1" * 5000 + b",1.5\n").first is None

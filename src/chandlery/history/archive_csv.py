@@ -92,7 +92,8 @@ def body_of(text: bytes) -> Body:
     digits = text.find(b",")
     unit = Unit.MICROS if digits >= _MICROS_DIGITS else Unit.MILLIS
     opened = text[: max(digits, 0)]
-    return Body(text, unit, int(opened) * unit.value if opened.isdigit() else None)
+    is_time = digits <= _MICROS_DIGITS and opened.isdigit()
+    return Body(text, unit, int(opened) * unit.value if is_time else None)
 
 
 def parse_csv(bodies: Sequence[Body], layout: CandleLayout) -> Columns:
