@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import EventKind
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND
-from chandlery.history.checks import check, flawless, holes
+from chandlery.history.checks import check, flawless, holes, holes_of
 
 START = 19_800 * DAY
 
@@ -33,6 +34,10 @@ def rows(*minutes, **changed):
 
 def checked(columns, minutes=5):
     return check(columns, Interval.MINUTE_1, Span(START, START + minutes * MINUTE), "rows")
+
+
+def opens(times):
+    return pa.table({"open_time": pa.array(np.array(times, np.int64) * 1000).cast(pa.timestamp("ns", "UTC"))})
 
 
 def kinds(result):
@@ -163,6 +168,31 @@ def test_holes_are_what_the_plain_definition_says(data, interval):
     missing = merge(Span(opened, interval.step(opened)) for opened in wanted if opened not in there)
 
     assert missing == holes(np.array(inside, np.int64), interval, span)
+    assert missing == holes_of(opens(inside), interval, span)
+
+
+@pytest.mark.parametrize("place", [1, 2, 32_767, 32_768, 32_769, 65_536, 65_998])
+def test_a_hole_that_leaves_first_last_and_count_as_they_should_be_is_found(place):
+    """One candle is missing, and another stands in two places of the grid: at the edges of the blocks that are compared too."""
+    size = 66_000
+    times = START + np.arange(size) * MINUTE
+    times[place] -= SECOND
+    span = Span(START, START + size * MINUTE)
+    missing = [Span(START + place * MINUTE, START + (place + 1) * MINUTE)]
+
+    assert missing == holes(times, Interval.MINUTE_1, span)
+    assert missing == holes_of(opens(times), Interval.MINUTE_1, span)
+
+
+def test_a_table_without_holes_has_none():
+    """The short way says what the long one does."""
+    span = Span(START, START + 70_000 * MINUTE)
+    times = np.arange(span.start, span.end, MINUTE)
+
+    assert [] == holes_of(opens(times), Interval.MINUTE_1, span)
+    assert [Span(span.end, span.end + MINUTE)] == holes_of(
+        opens(times), Interval.MINUTE_1, Span(span.start, span.end + MINUTE)
+    )
 
 
 def test_the_first_and_the_last_candle_of_a_day_can_be_missing():

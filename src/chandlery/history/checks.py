@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from msgspec import Struct
 from numpy.typing import NDArray
 
@@ -13,12 +14,16 @@ from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import Event, EventKind
 from chandlery.core.time import Micros
+from chandlery.storage.frame import NANOS, OPEN_TIME, open_times, unwrap
 
 Columns = Mapping[str, NDArray[Any]]
 """Candles by column; times in microseconds."""
 
 _PRICES = ("open", "high", "low", "close")
 _AMOUNTS = ("volume", "quote_asset_volume", "taker_buy_volume", "taker_buy_quote_volume", "count")
+
+_BLOCK = 32_768
+"""How many moments are compared at a time, so that what is computed of them stays in the processor's cache."""
 
 
 class Checked(Struct, frozen=True):
@@ -70,19 +75,42 @@ def check(columns: Columns, interval: Interval, span: Span, where: str) -> Check
     return Checked(columns, events, merge(doubtful))
 
 
-def holes(open_times: NDArray[np.int64], interval: Interval, span: Span) -> list[Span]:
+def holes(times: NDArray[np.int64], interval: Interval, span: Span) -> list[Span]:
     """
-    The parts of ``span`` that have no candle; ``open_times`` is ascending.
+    The parts of ``span`` that have no candle; ``times`` are ascending opens.
 
     A candle off the grid counts for the grid place that it lies in.
     """
     first, end = interval.ceil(span.start), interval.ceil(span.end)
-    if first >= end:
+    if first >= end or (interval.micros is not None and _evenly_spaced(times, first, end, interval.micros)):
         return []
-    at_places = places(open_times, interval)
+    at_places = places(times, interval)
     edges = np.concatenate(([_place(interval.step(first, -1), interval)], at_places, [_place(end, interval)]))
     at = np.flatnonzero(np.diff(edges) > 1)
     return [Span(_moment(int(edges[i]) + 1, interval), _moment(int(edges[i + 1]), interval)) for i in at]
+
+
+def holes_of(table: pa.Table, interval: Interval, span: Span) -> list[Span]:
+    """
+    The parts of ``span`` that have no row in ``table``, which is oldest first.
+
+    A table without holes is recognised by its nanoseconds as they stand, before anything is divided or copied.
+    """
+    first, end = interval.ceil(span.start), interval.ceil(span.end)
+    if interval.micros is not None and first < end:
+        nanos = unwrap(table.column(OPEN_TIME))
+        if _evenly_spaced(nanos, first * NANOS, end * NANOS, interval.micros * NANOS):
+            return []
+    return holes(open_times(table), interval, span)
+
+
+def _evenly_spaced(times: NDArray[np.int64], first: int, end: int, step: int) -> bool:
+    """Compare ``times`` with the grid from ``first`` to ``end``, a block at a time that fits into the processor's cache."""
+    count = len(times)
+    if count * step != end - first or times[0] != first or times[-1] != end - step:
+        return False
+    blocks = range(0, count - 1, _BLOCK)
+    return all(bool((np.diff(times[at : at + _BLOCK + 1]) == step).all()) for at in blocks)
 
 
 def places(times: NDArray[np.int64], interval: Interval) -> NDArray[np.int64]:

@@ -30,7 +30,7 @@ OPEN_TIME = "open_time"
 PROVENANCE_KEY = "chandlery"
 """The key of ``attrs`` and of Arrow schema metadata under which a result carries its provenance."""
 
-_NANOS = 1_000
+NANOS = 1_000
 """In a microsecond."""
 _TIME = pa.timestamp("ns", "UTC")
 _ARROW: Mapping[str, pa.DataType] = {
@@ -86,7 +86,7 @@ def _array(kind: pa.DataType, values: Any) -> pa.Array:
         moments = np.asarray(values)
         if len(moments) and moments.dtype.kind not in "iu":
             raise TypeError(f"times are integers in microseconds, not {moments.dtype}")
-        return wrap(kind, moments.astype(np.int64, copy=False) * _NANOS)
+        return wrap(kind, moments.astype(np.int64, copy=False) * NANOS)
     if isinstance(values, pa.ChunkedArray):
         values = values.combine_chunks()
     if isinstance(values, pa.Array):
@@ -120,7 +120,7 @@ def empty_table(chart_type: ChartType) -> pa.Table:
 
 def open_times(table: pa.Table) -> Int64:
     """When each row opens, in microseconds."""
-    return unwrap(table.column(OPEN_TIME)) // _NANOS
+    return unwrap(table.column(OPEN_TIME)) // NANOS
 
 
 def slice_span(table: pa.Table, span: Span) -> pa.Table:
@@ -128,7 +128,7 @@ def slice_span(table: pa.Table, span: Span) -> pa.Table:
     if not span or not table.num_rows:
         return table.slice(0, 0)
     nanos = unwrap(table.column(OPEN_TIME))
-    start, end = np.searchsorted(nanos, np.array([span.start * _NANOS, span.end * _NANOS], np.int64))
+    start, end = np.searchsorted(nanos, np.array([span.start * NANOS, span.end * NANOS], np.int64))
     return table.slice(int(start), int(end - start))
 
 
