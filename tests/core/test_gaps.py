@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract
+from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract, subtract_each
 from chandlery.core.time import HOUR
 
 SPANS = st.builds(Span, st.integers(0, 40), st.integers(0, 40))
@@ -41,6 +41,12 @@ def test_subtract_leaves_what_is_in_none_of_the_others(whole, taken):
 
     assert moments(whole) - moments(*taken) == moments(*left)
     assert_tidy(left)
+
+
+@given(MANY, MANY)
+def test_what_is_taken_is_subtracted_from_each(spans, taken):
+    """From spans in any order, which may overlap, as from each alone."""
+    assert list(subtract_each(spans, taken)) == [subtract(each, taken) for each in spans]
 
 
 @given(SPANS, SPANS)

@@ -173,7 +173,7 @@ def test_an_empty_cache_holds_nothing_and_makes_no_folder(cache, make):
 
 
 def test_topping_up_a_cached_day_keeps_what_was_there(cache, make):
-    """20 rows and 4 more are 24."""
+    """20 rows and 4 more are 24; once the day is whole, their one source is named once, with the later fetch."""
     rows, middle, end = make.day_rows(), make.start + 20 * HOUR, make.start + DAY
     cache.store(make.series(), rows.slice(0, 20), [make.source(make.start, middle)])
     assert cache.load(make.series(), Span(make.start, end)).covered == [Span(make.start, middle)]
@@ -181,7 +181,19 @@ def test_topping_up_a_cached_day_keeps_what_was_there(cache, make):
     cached = cache.load(make.series(), Span(make.start, end))
     assert cached.table.equals(rows)
     assert cached.covered == [Span(make.start, end)]
-    assert [span.fetched_at for span in cached.spans] == [1, 2]
+    assert [(span.span, span.fetched_at) for span in cached.spans] == [(Span(make.start, end), 2)]
+
+
+def test_a_day_that_is_being_filled_tells_each_fetch(cache, make):
+    """A file that is topped up keeps the time of each part until nothing of the day is missing."""
+    rows = make.day_rows()
+    for hour in range(23):
+        at = make.start + hour * HOUR
+        cache.store(make.series(), rows.slice(hour, 1), [make.source(at, at + HOUR, fetched_at=hour)])
+    day = Span(make.start, make.start + DAY)
+    assert [span.fetched_at for span in cache.load(make.series(), day).spans] == list(range(23))
+    cache.store(make.series(), rows.slice(23), [make.source(day.end - HOUR, day.end, fetched_at=23)])
+    assert [(span.span, span.fetched_at) for span in cache.load(make.series(), day).spans] == [(day, 23)]
 
 
 def test_a_restated_day_takes_the_place_of_the_old(filled, make):

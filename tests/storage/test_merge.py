@@ -4,18 +4,21 @@ import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.provenance import SourceSpan
 from chandlery.core.query import ChartType
 from chandlery.storage.frame import open_times, table_of
-from chandlery.storage.merge import Content, clipped, disjoint, fresh, joined, overlay, part
+from chandlery.storage.merge import Content, clipped, disjoint, fresh, joined, overlay, parts, settled
 
 MOMENTS = st.integers(0, 30)
 SPANS = st.lists(
     st.tuples(MOMENTS, st.integers(1, 8), st.sampled_from("ab")).map(lambda s: SourceSpan(s[0], s[0] + s[1], s[2], 1)),
     max_size=4,
 )
+
+SPANS_OF_GAPS = st.tuples(MOMENTS, st.integers(1, 8)).map(lambda pair: Span(pair[0], pair[0] + pair[1]))
 
 
 def _content(spans, moments, value, gaps=()):
@@ -48,13 +51,17 @@ def test_the_new_counts_where_both_cover_a_moment(old_spans, old_moments, new_sp
     assert open_times(both.table).tolist() == sorted(_as_dict(both))
 
 
-@given(SPANS, st.sets(MOMENTS), MOMENTS, MOMENTS)
-def test_a_part_is_what_lies_in_the_span(spans, moments, start, end):
-    """Its rows and its origins."""
-    whole = _content(spans, moments, 1.0)
-    piece = part(whole, Span(start, end))
-    assert _as_dict(piece) == {at: value for at, value in _as_dict(whole).items() if start <= at < end}
-    assert _sources(piece.spans) == {at: name for at, name in _sources(whole.spans).items() if start <= at < end}
+@given(SPANS, st.sets(MOMENTS), st.lists(MOMENTS, unique=True, min_size=2), st.lists(SPANS_OF_GAPS, max_size=5))
+def test_parts_are_what_lies_in_each_span(spans, moments, bounds, holes):
+    """Rows, origins and gaps, also of what begins in one of them and ends in another."""
+    whole = _content(spans, moments, 1.0, [Gap(hole.start, hole.end, GapKind.HALT) for hole in holes])
+    wanted = [Span(*pair) for pair in itertools.pairwise(sorted(bounds))]
+    found = list(parts(whole, wanted))
+    assert len(found) == len(wanted)
+    for piece, span in zip(found, wanted, strict=True):
+        assert _as_dict(piece) == {at: value for at, value in _as_dict(whole).items() if span.holds(at)}
+        assert _sources(piece.spans) == {at: name for at, name in _sources(whole.spans).items() if span.holds(at)}
+        assert sorted(gap.span for gap in piece.gaps) == sorted(part for hole in holes if (part := hole.clip(span)))
 
 
 @given(SPANS, st.lists(st.tuples(MOMENTS, MOMENTS).map(lambda pair: Span(*pair)), max_size=3))
@@ -73,6 +80,29 @@ def test_neighbours_of_one_origin_become_one(spans):
     found = joined(disjoint(spans, []))
     assert _sources(found) == _sources(disjoint(spans, []))
     assert not any(a.end == b.start and a.source == b.source for a, b in itertools.pairwise(found))
+
+
+@given(SPANS, st.sets(MOMENTS))
+def test_a_settled_day_names_each_source_once(spans, moments):
+    """Where all of it is known, the parts of a source are one, of the latest fetch; else each part keeps its own."""
+    day = Span(0, 10)
+    fetched = [structs.replace(each, fetched_at=index) for index, each in enumerate(spans)]
+    content = next(parts(_content(fetched, moments, 1.0), [day]))
+    found = settled(content, day)
+    if {*range(10)} != {*_sources(content.spans)}:
+        assert found == content
+        return
+    assert _sources(found.spans) == _sources(content.spans)
+    assert not any(a.end == b.start and a.source == b.source for a, b in itertools.pairwise(found.spans))
+    for each in found.spans:
+        assert each.fetched_at == max(part.fetched_at for part in content.spans if each.span.holds(part.start))
+
+
+def test_a_day_of_two_archive_files_names_both():
+    """Files and their checksums are no neighbours of one source."""
+    spans = [SourceSpan(0, 5, "vision", 1, "a.zip", "00"), SourceSpan(5, 10, "vision", 1, "b.zip", "11")]
+    content = _content(spans, [], 1.0)
+    assert settled(content, Span(0, 10)) == content
 
 
 def test_new_knowledge_takes_the_place_of_old_gaps():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from enum import Enum
 
 from msgspec import Struct
@@ -84,11 +85,23 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 def subtract(whole: Span, taken: Iterable[Span]) -> list[Span]:
     """What of ``whole`` lies in none of ``taken``, in order."""
-    left: list[Span] = []
-    at = whole.start
-    for span in merge(taken):
-        if span.start > at:
-            left.append(Span(at, min(span.start, whole.end)))
-        at = max(at, span.end)
-    left.append(Span(at, whole.end))
-    return [span for span in left if span]
+    return next(subtract_each([whole], taken))
+
+
+def subtract_each(spans: Iterable[Span], taken: Iterable[Span]) -> Iterator[list[Span]]:
+    """What of each of ``spans`` lies in none of ``taken``; ``taken`` is sorted once, whatever the number of ``spans``."""
+    gone = merge(taken)
+    ends = [each.end for each in gone]
+    for span in spans:
+        left: list[Span] = []
+        at = span.start
+        for index in range(bisect_right(ends, at), len(gone)):
+            each = gone[index]
+            if each.start >= span.end:
+                break
+            if each.start > at:
+                left.append(Span(at, each.start))
+            at = each.end
+        if at < span.end:
+            left.append(Span(at, span.end))
+        yield left

@@ -18,8 +18,9 @@ class SourceSpan(Struct, frozen=True, order=True):
     One stretch of a series that has one source.
 
     ``source`` is ``"rest"``, ``"vision"`` or a third party's own word; ``file`` and ``sha256``
-    name the archive file; ``fetched_at`` is when it came from the exchange, also where ``cached``
-    says that this time it came from the cache.
+    name the archive file; ``fetched_at`` is when it came from the exchange, the last part of it where
+    a cached day was put together from several; also where ``cached`` says that this time it came from
+    the cache.
     """
 
     start: Micros

@@ -19,7 +19,7 @@ from chandlery.storage.day_file import NewerVersion
 from chandlery.storage.frame import open_times, schema_of
 from chandlery.storage.housekeeping import CacheInfo, Cleaned, Verification
 from chandlery.storage.index import CacheEntry, CacheIndex, Change
-from chandlery.storage.merge import Content, disjoint, fresh, overlay, part
+from chandlery.storage.merge import Content, disjoint, fresh, overlay, parts, settled
 from chandlery.storage.reading import Cached, Reader, read_file
 from chandlery.storage.series import SeriesKey
 
@@ -72,13 +72,15 @@ class UnifiedCacheManager:
         known = disjoint(fresh(spans), failures)
         if not known:
             return
-        new = Content(table, tuple(known), tuple(gap for gap in gaps if not gap.kind.is_failure))
+        # One piece of memory: to cut a table of many anew for each file would copy all of it each time.
+        new = Content(table.combine_chunks(), tuple(known), tuple(gap for gap in gaps if not gap.kind.is_failure))
         folder = self._folder(key)
         changes: list[Change] = []
         try:
             with _told(folder, "written to"), files.locked(folder):
-                for span in _file_spans(key, known):
-                    changes.append(self._store_file(folder, key, span, part(new, span)))  # noqa: PERF401  # kept where a later one fails
+                days = _file_spans(key, known)
+                for span, each in zip(days, parts(new, days), strict=True):
+                    changes.append(self._store_file(folder, key, span, each))  # noqa: PERF401  # kept where a later one fails
         finally:
             with suppress(OSError, CacheError):  # an index that is behind is made anew when it is asked
                 self._index.add(key.folder.as_posix(), changes)
@@ -145,6 +147,7 @@ class UnifiedCacheManager:
             raise CacheError(f"{path} stays as it is: {error}") from error
         except CorruptCacheFile:
             files.set_aside(path)
+        both = settled(both, span)
         content = day_file.render(both.table, key.folder.as_posix(), both.spans, both.gaps)
         written = files.replace(path, content)
         rows = both.table.num_rows - old_rows

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappop, heappush
 from itertools import pairwise
 from typing import TypeVar
 
@@ -11,8 +14,9 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Struct
 
-from chandlery.core.gaps import Gap, Span, merge, subtract
+from chandlery.core.gaps import Gap, Span, merge, subtract_each
 from chandlery.core.provenance import SourceSpan
+from chandlery.core.time import Micros
 from chandlery.storage.frame import open_times, slice_span
 
 _Piece = TypeVar("_Piece", SourceSpan, Gap)
@@ -26,10 +30,11 @@ class Content(Struct, frozen=True):
     gaps: tuple[Gap, ...] = ()
 
 
-def part(content: Content, span: Span) -> Content:
-    """What of ``content`` lies in ``span``, only rows that a span of it covers."""
-    spans = clipped(content.spans, span)
-    return Content(_covered_rows(content.table, spans), tuple(spans), tuple(clipped(content.gaps, span)))
+def parts(content: Content, spans: Sequence[Span]) -> Iterator[Content]:
+    """What of ``content`` lies in each of ``spans``, which are in order and disjoint; only rows that a source covers."""
+    sources, gaps = clipped_each(content.spans, spans), clipped_each(content.gaps, spans)
+    for covered, missing in zip(sources, gaps, strict=True):
+        yield Content(_covered_rows(content.table, covered), tuple(covered), tuple(missing))
 
 
 def overlay(old: Content, new: Content) -> Content:
@@ -59,13 +64,43 @@ def joined(pieces: Iterable[_Piece]) -> list[_Piece]:
     return result
 
 
+def settled(content: Content, whole: Span) -> Content:
+    """
+    The same, with neighbours of one source made one where all of ``whole`` is known.
+
+    ``fetched_at`` of what was made one is the latest of its parts: by then all of it had come. While a day is being
+    filled, each part keeps its own; a day that was topped up every minute would otherwise tell of 1,440 sources.
+    """
+    if merge(each.span for each in content.spans) != [whole]:
+        return content
+    spans: list[SourceSpan] = []
+    for each in content.spans:
+        last = spans[-1] if spans else None
+        if last is not None and last.end == each.start:
+            at = max(last.fetched_at, each.fetched_at)
+            both = msgspec.structs.replace(last, end=each.end, fetched_at=at)
+            if both == msgspec.structs.replace(each, start=last.start, fetched_at=at):
+                spans[-1] = both
+                continue
+        spans.append(each)
+    return msgspec.structs.replace(content, spans=tuple(spans))
+
+
 def clipped(pieces: Iterable[_Piece], span: Span) -> list[_Piece]:
     """What of the spans or gaps lies in ``span``."""
-    touching = (piece for piece in pieces if piece.start < span.end and piece.end > span.start)
-    return [
-        piece if span.start <= piece.start and piece.end <= span.end else _at(piece, piece.span.clip(span))
-        for piece in touching
-    ]
+    return [_at(piece, piece.span.clip(span)) for piece in pieces if piece.start < span.end and piece.end > span.start]
+
+
+def clipped_each(pieces: Iterable[_Piece], spans: Iterable[Span]) -> Iterator[list[_Piece]]:
+    """What of the spans or gaps lies in each of ``spans``, which are in order and disjoint; each piece is looked at once."""
+    waiting = sorted(pieces)
+    at = 0
+    begun: list[_Piece] = []
+    for span in spans:
+        until = bisect_left(waiting, span.end, at, key=_start)
+        begun = [each for each in begun if each.end > span.start] + waiting[at:until]
+        at = until
+        yield clipped(begun, span)
 
 
 def fresh(spans: Iterable[SourceSpan]) -> list[SourceSpan]:
@@ -75,20 +110,43 @@ def fresh(spans: Iterable[SourceSpan]) -> list[SourceSpan]:
 
 def disjoint(spans: Sequence[SourceSpan], never: Sequence[Span]) -> list[SourceSpan]:
     """The same moments, oldest first, without those in ``never``; where spans overlap, the later one in order counts."""
-    if not never and all(each.end <= later.start for each, later in pairwise(spans)):
-        return list(spans)
-    result: list[SourceSpan] = []
-    for each in spans:
-        result = [*_without(result, [each.span]), each]
-    return sorted(_without(result, never))
+    known = sorted(each for each in spans if each.span)
+    if any(each.end > later.start for each, later in pairwise(known)):
+        known = _latest(spans)
+    return _without(known, never) if never else known
+
+
+def _latest(spans: Sequence[SourceSpan]) -> list[SourceSpan]:
+    """The last in order of those that hold a moment, for each moment; oldest first."""
+    waiting = deque(sorted(range(len(spans)), key=lambda index: spans[index].start))
+    begun: list[int] = []  # negative, so that the last in order comes first from the heap
+    found: list[tuple[int, Span]] = []
+    for start, end in pairwise(sorted({bound for each in spans for bound in (each.start, each.end)})):
+        while waiting and spans[waiting[0]].start <= start:
+            heappush(begun, -waiting.popleft())
+        while begun and spans[-begun[0]].end <= start:
+            heappop(begun)
+        if not begun:
+            continue
+        if found and found[-1][0] == -begun[0] and found[-1][1].end == start:
+            start = found.pop()[1].start  # noqa: PLW2901  # the stretch goes on
+        found.append((-begun[0], Span(start, end)))
+    return [_at(spans[index], span) for index, span in found]
+
+
+def _start(piece: SourceSpan | Gap) -> Micros:
+    return piece.start
 
 
 def _at(piece: _Piece, span: Span) -> _Piece:
+    if piece.span == span:
+        return piece
     return msgspec.structs.replace(piece, start=span.start, end=span.end)
 
 
-def _without(pieces: Iterable[_Piece], taken: Sequence[Span]) -> list[_Piece]:
-    return [_at(piece, left) for piece in pieces for left in subtract(piece.span, taken)]
+def _without(pieces: Sequence[_Piece], taken: Iterable[Span]) -> list[_Piece]:
+    left = subtract_each((piece.span for piece in pieces), taken)
+    return [_at(piece, span) for piece, spans in zip(pieces, left, strict=True) for span in spans]
 
 
 def _covered_rows(table: pa.Table, spans: Iterable[SourceSpan]) -> pa.Table:
