@@ -80,7 +80,7 @@ class UnifiedCacheManager:
             with _told(folder, "written to"), files.locked(folder):
                 days = _file_spans(key, known)
                 for span, each in zip(days, parts(new, days), strict=True):
-                    changes.append(self._store_file(folder, key, span, each))  # noqa: PERF401  # kept where a later one fails
+                    changes.append(self._store_file(folder, key, span, each))  # kept where a later one fails
         finally:
             with suppress(OSError, CacheError):  # an index that is behind is made anew when it is asked
                 self._index.add(key.folder.as_posix(), changes)
