@@ -44,7 +44,7 @@ class Facing:
     def __init__(self, exchange: str, now: int) -> None:
         kind = wires()[exchange]
         self.now = now
-        self.view = MarketView(MARKET, kind.market_type, lambda: self.now)
+        self.view = MarketView(MARKET, kind.market_type, lambda: self.now, kind.grids)
         self.wire: Wire = kind(self.view, ticks=lambda: 0.0, weight_limit=10**9)
         base = {"rest": f"http://{_HOST}/{exchange}", "ws": f"ws://{_HOST}/{exchange}"}
         if ExchangeRegistry.get(exchange).credentials:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import urllib.request
 
 import pytest
 
@@ -88,6 +89,8 @@ def test_serves_recorded_files(served, chandlery, monkeypatch, tmp_path):
         (("--data", ".", "--synthetic", "1"), "not both"),
         (("--fault", "nope"), "there is too_many_requests"),
         (("--fault", "slow:("), "not a regular expression"),
+        (("--unlike", "page_size=3"), "--unlike is not JSON"),
+        (("--unlike", '{"okx_spot": {"pages": 3}}'), "there is no pages; there is page_size"),
     ],
 )
 def test_mistakes_are_one_line(chandlery, tmp_path, monkeypatch, args, said):
@@ -99,6 +102,14 @@ def test_mistakes_are_one_line(chandlery, tmp_path, monkeypatch, args, said):
     assert (2, "") == (code, out)
     assert said in err
     assert 1 == err.count("\n")
+
+
+def test_contradicts_on_demand(served, chandlery, monkeypatch):
+    """``--unlike`` reaches the exchange that it names."""
+    _, endpoints = served("--exchange", "binance_spot", "--unlike", '{"*": {"page_size": 3}}')
+
+    with urllib.request.urlopen(f"{endpoints['binance_spot']['rest']}/api/v3/klines?symbol=BTCUSDT&interval=1m") as got:
+        assert 3 == len(json.load(got))
 
 
 def test_a_folder_without_files_is_a_mistake(chandlery, tmp_path):

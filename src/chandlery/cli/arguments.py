@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -93,6 +93,19 @@ def _named(text: str, option: str, known: Mapping[str, _T]) -> _T:
         return known[text.lower().replace("-", "")]
     except KeyError:
         raise UnknownName(f"{option} {text!r} is unknown; it is one of {', '.join(known)}") from None
+
+
+def unlike(text: str) -> dict[str, dict[str, Any]]:
+    """
+    Contradictions of offline exchanges by exchange id, of JSON; none of an empty text.
+
+    Raises:
+        InvalidInput: Where it is not of that form.
+    """
+    try:
+        return msgspec.json.decode(text, type=dict[str, dict[str, Any]]) if text.strip() else {}
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f'--unlike is not JSON like {{"okx_spot": {{"page_size": 100}}}}: {error}') from None
 
 
 def endpoints(text: str | None) -> dict[str, dict[str, str]]:

@@ -25,6 +25,7 @@ def sim(
     synthetic: int | None = typer.Option(None, metavar="SEED", help="Serve a made-up market.", show_default=f"{_SEED}"),
     port: int = typer.Option(0, min=0, max=65535, help="On 127.0.0.1.", show_default="a free one"),
     fault: list[str] = typer.Option([], metavar="KIND[:PATH-REGEX][:TIMES|p=0.1]", help="What is to go wrong, e.g. too_many_requests:klines:3. Repeatable.", show_default=False),
+    unlike: str = typer.Option("", metavar="JSON", help='How exchanges contradict their documentation, e.g. {"okx_spot": {"page_size": 100}}; "*" is all.', show_default=False),
 ) -> None:  # fmt: skip
     """
     Serve an offline exchange on this machine until Ctrl-C.
@@ -41,7 +42,9 @@ def sim(
         raise InvalidInput("--data or --synthetic, not both")
     market = _recorded(data) if data else _synthetic(_SEED if synthetic is None else synthetic)
     faults = [arguments.fault(text) for text in fault]
-    asyncio.run(_serve(SimServer(market, exchanges=exchanges, faults=faults, port=port)))
+    asyncio.run(
+        _serve(SimServer(market, exchanges=exchanges, faults=faults, port=port, unlike=arguments.unlike(unlike)))
+    )
 
 
 async def _serve(server: SimServer) -> None:

@@ -6,7 +6,7 @@ import io
 import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from hashlib import sha256
 from typing import Self
@@ -92,13 +92,18 @@ class ArchiveFile(Struct, frozen=True):
 
 
 class Archive:
-    """The files of a market, made when they are first asked for and kept while there is room."""
+    """The files of the market of each venue, made when they are first asked for and kept while there is room."""
 
-    def __init__(self, market: Market, clock: Clock, faults: Faults) -> None:
+    def __init__(self, market: Callable[[str], Market], clock: Clock, faults: Faults) -> None:
         self._market = market
         self._clock = clock
         self._faults = faults
         self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._kept_bytes = 0
+
+    def forget(self) -> None:
+        """Make all files anew, since the market has changed."""
+        self._kept.clear()
         self._kept_bytes = 0
 
     def answer(self, path: str, query: Mapping[str, str]) -> Reply:
@@ -133,7 +138,7 @@ class Archive:
         return self._zipped(file, lines)
 
     def _exists(self, file: ArchiveFile) -> bool:
-        return self._clock() >= file.published and self._market.has(
+        return self._clock() >= file.published and self._market(file.venue.id).has(
             file.venue.market_type, file.symbol, file.interval, file.span
         )
 
@@ -148,10 +153,10 @@ class Archive:
         return content
 
     def _lines(self, file: ArchiveFile) -> list[bytes]:
-        return self._market.lines(file.venue.market_type, file.symbol, file.interval, file.span)
+        return self._market(file.venue.id).lines(file.venue.market_type, file.symbol, file.interval, file.span)
 
     def _zipped(self, file: ArchiveFile, lines: list[bytes]) -> bytes:
-        header = self._market.header(file.venue.market_type, file.symbol, file.interval, file.span.start)
+        header = self._market(file.venue.id).header(file.venue.market_type, file.symbol, file.interval, file.span.start)
         text = b"".join(line + b"\n" for line in ([header] if header else []) + lines)
         member = zipfile.ZipInfo(file.name.removesuffix("zip") + "csv", (1980, 1, 1, 0, 0, 0))
         written = io.BytesIO()
@@ -200,8 +205,8 @@ class Archive:
     def _names_below(self, venue: Venue, root: str, folder: str, *, monthly: bool) -> Iterator[str]:
         parts = folder[len(root) :].split("/")[:-1]
         if not parts:
-            yield from (f"{folder}{symbol}/" for symbol in self._market.symbols(venue.market_type))
-        elif len(parts) == 1 and self._market.knows(venue.market_type, parts[0]):
+            yield from (f"{folder}{symbol}/" for symbol in self._market(venue.id).symbols(venue.market_type))
+        elif len(parts) == 1 and self._market(venue.id).knows(venue.market_type, parts[0]):
             for slug, interval in _INTERVALS.items():
                 if venue.interval(interval.value) and (monthly or interval.longest <= DAY):
                     yield f"{folder}{slug}/"
@@ -210,7 +215,7 @@ class Archive:
                 yield from (file.path, file.path + ".CHECKSUM")
 
     def _files(self, venue: Venue, symbol: str, interval: Interval, *, monthly: bool) -> Iterator[ArchiveFile]:
-        first = self._market.first(venue.market_type, symbol, interval)
+        first = self._market(venue.id).first(venue.market_type, symbol, interval)
         start = None if first is None else month_of(first) if monthly else first - first % DAY
         while start is not None and start < self._clock():
             file = ArchiveFile.starting(venue, symbol, interval, start, monthly=monthly)

@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
-from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND
 from chandlery.sim import noise
+from chandlery.sim.grids import Grid
 from chandlery.sim.noise import Integers
 from chandlery.sim.venues import Venue
 
@@ -164,11 +164,11 @@ def _path(known: Bars, random: noise.Bits) -> Integers:
     return path
 
 
-def aggregate(bars: Bars, interval: Interval) -> Bars:
-    """Candles of ``interval`` out of shorter ones, of what there is of each."""
+def aggregate(bars: Bars, grid: Grid) -> Bars:
+    """Candles on ``grid`` out of shorter ones, of what there is of each."""
     if not len(bars["open_time"]):
         return bars
-    opens = floors(bars["open_time"], interval)
+    opens = grid.floors(bars["open_time"])
     starts = np.flatnonzero(np.diff(opens, prepend=opens[0] - 1))
     ends = np.append(starts[1:], len(opens)) - 1
     whole = {name: np.add.reduceat(bars[name], starts) for name in _SUMS}
@@ -179,19 +179,6 @@ def aggregate(bars: Bars, interval: Interval) -> Bars:
     return whole
 
 
-def floors(moments: Integers, interval: Interval) -> Integers:
-    """The open of the candle that holds each moment."""
-    if interval.micros is None:
-        return _months(moments, 0)
-    return moments - (moments - interval.anchor) % interval.micros
-
-
-def close_times(opens: Integers, interval: Interval, venue: Venue) -> Integers:
+def close_times(opens: Integers, grid: Grid, venue: Venue) -> Integers:
     """The last moment of each candle, in the archive's unit and as microseconds."""
-    ends = _months(opens, 1) if interval.micros is None else opens + interval.micros
-    return ends - np.where(opens >= venue.micros_since, 1, 1000)
-
-
-def _months(moments: Integers, later: int) -> Integers:
-    months = moments.astype("datetime64[us]").astype("datetime64[M]") + np.timedelta64(later, "M")
-    return months.astype("datetime64[us]").astype(np.int64)
+    return grid.ends(opens) - np.where(opens >= venue.micros_since, 1, 1000)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Protocol, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, Micros, add_months, month_of
 from chandlery.sim import bars, noise
 from chandlery.sim.bars import Bars
+from chandlery.sim.grids import GRIDS, Grid
 from chandlery.sim.text import csv_lines
 from chandlery.sim.venues import VENUES, Venue
 
@@ -69,6 +71,10 @@ class Market(Protocol):
         """Symbols that are traded, perhaps not all of them."""
         ...
 
+    def with_grids(self, grids: Mapping[Interval, Grid]) -> Self:
+        """The market with candles that open on other grids, where its candles are made and not recorded."""
+        ...
+
 
 class SyntheticMarket:
     """
@@ -93,7 +99,16 @@ class SyntheticMarket:
         self._listed = {**LISTED, **given}
         self.halts = tuple(merge(Span(Interval.MINUTE_1.floor(h.start), Interval.MINUTE_1.ceil(h.end)) for h in halts))
         self._symbols = symbols
+        self._grids: Mapping[Interval, Grid] = GRIDS
         self._month = lru_cache(maxsize=1024)(self._compute_month)
+
+    def with_grids(self, grids: Mapping[Interval, Grid]) -> Self:
+        """The market, trade by trade, with candles that open on other grids."""
+        if grids == self._grids:
+            return self
+        other = copy.copy(self)
+        other._grids = grids  # noqa: SLF001  # a copy of this object
+        return other
 
     def knows(self, market_type: MarketType, symbol: str) -> bool:
         """Any spelling of that market, or only those that were given."""
@@ -115,11 +130,12 @@ class SyntheticMarket:
         began = Interval.MINUTE_1.ceil(self._listed[market_type])
         for halt in self.halts:
             began = halt.end if halt.holds(began) else began
-        return interval.floor(began)
+        return self._grids[interval].floor(began)
 
     def has(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> bool:
         """Whether any candle opens in ``span``."""
-        whole = Span(interval.ceil(span.start), interval.ceil(span.end))
+        grid = self._grids[interval]
+        whole = Span(grid.ceil(span.start), grid.ceil(span.end))
         whole = whole.clip(Span(Interval.MINUTE_1.ceil(self._listed[market_type]), whole.end))
         return self.knows(market_type, symbol) and bool(whole) and bool(subtract(whole, self.halts))
 
@@ -130,7 +146,7 @@ class SyntheticMarket:
         columns: Columns = {
             name: known[name] / 10.0 ** digits[name] if name in digits else known[name] for name in bars.NAMES
         }
-        columns["close_time"] = bars.close_times(known["open_time"], interval, _venue(market_type))
+        columns["close_time"] = bars.close_times(known["open_time"], self._grids[interval], _venue(market_type))
         return {name: columns[name] for name in bars.COLUMNS}
 
     def lines(
@@ -138,7 +154,7 @@ class SyntheticMarket:
     ) -> list[bytes]:
         """The candles as the lines of an archive file, with Binance's digits."""
         known = self._bars(market_type, symbol, interval, span, now)
-        return csv_lines(known, self._scale(market_type, symbol).digits, interval, _venue(market_type))
+        return csv_lines(known, self._scale(market_type, symbol).digits, self._grids[interval], _venue(market_type))
 
     def header(self, market_type: MarketType, symbol: str, interval: Interval, opened: Micros) -> bytes | None:
         """The futures' files have one since May 2022."""
@@ -167,7 +183,8 @@ class SyntheticMarket:
             return bars.empty()
         if now is None:
             return self._closed(market_type, symbol, interval, span)
-        running = interval.floor(now)
+        grid = self._grids[interval]
+        running = grid.floor(now)
         closed = self._closed(market_type, symbol, interval, Span(span.start, min(span.end, running)))
         if not span.holds(running):
             return closed
@@ -176,32 +193,33 @@ class SyntheticMarket:
             self._minutes(market_type, symbol, Span(running, minute)),
             self._seconds(market_type, symbol, Span(minute, now + 1)),
         ]
-        return bars.join([closed, bars.aggregate(bars.join(parts), interval)])
+        return bars.join([closed, bars.aggregate(bars.join(parts), grid)])
 
     def _closed(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> Bars:
         """As if all had happened."""
-        whole = Span(interval.ceil(span.start), interval.ceil(span.end))
+        grid = self._grids[interval]
+        whole = Span(grid.ceil(span.start), grid.ceil(span.end))
         if interval is Interval.SECOND_1:
             return self._seconds(market_type, symbol, whole)
         if interval is Interval.MINUTE_1:
             return self._minutes(market_type, symbol, whole)
-        if interval.longest < HOUR:
-            return bars.aggregate(self._minutes(market_type, symbol, whole), interval)
-        return self._long(market_type, symbol, interval, whole)
+        if not grid.holds(HOUR):
+            return bars.aggregate(self._minutes(market_type, symbol, whole), grid)
+        return self._long(market_type, symbol, grid, whole)
 
-    def _long(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> Bars:
+    def _long(self, market_type: MarketType, symbol: str, grid: Grid, span: Span) -> Bars:
         """Out of whole calendar months of hours or days, which are kept."""
-        base = Interval.DAY_1 if interval.longest >= DAY else interval
+        base = DAY if grid.holds(DAY) else HOUR
         listed = month_of(self._listed[market_type])
         month, months = max(month_of(span.start), listed), []
         while month < span.end:
             months.append(self._month(market_type, symbol, base, month))
             month = add_months(month, 1)
         known = bars.cut(bars.join(months), span)
-        return known if base is interval else bars.aggregate(known, interval)
+        return known if grid == Grid(base) else bars.aggregate(known, grid)
 
-    def _compute_month(self, market_type: MarketType, symbol: str, interval: Interval, month: Micros) -> Bars:
-        return bars.aggregate(self._minutes(market_type, symbol, Span(month, add_months(month, 1))), interval)
+    def _compute_month(self, market_type: MarketType, symbol: str, base: Micros, month: Micros) -> Bars:
+        return bars.aggregate(self._minutes(market_type, symbol, Span(month, add_months(month, 1))), Grid(base))
 
     def _minutes(self, market_type: MarketType, symbol: str, span: Span) -> Bars:
         span = span.clip(Span(Interval.MINUTE_1.ceil(self._listed[market_type]), span.end))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from msgspec import Struct
@@ -15,6 +16,7 @@ from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
 from chandlery.sim import bars
+from chandlery.sim.grids import Grid
 from chandlery.sim.market import Columns
 from chandlery.sim.noise import Integers
 from chandlery.sim.venues import VENUES
@@ -108,6 +110,10 @@ class RecordedMarket:
     def knows(self, market_type: MarketType, symbol: str) -> bool:
         """Whether there is a file of it."""
         return symbol in self.symbols(market_type)
+
+    def with_grids(self, grids: Mapping[Interval, Grid]) -> Self:
+        """The same market: its candles open where they were recorded to open."""
+        return self
 
     def symbols(self, market_type: MarketType) -> Sequence[str]:
         """Those that have files."""

@@ -90,7 +90,6 @@ class Rest:
     ) -> None:
         self.venue = venue
         self._view = view
-        self._market = view.market
         self._clock = view.clock
         self._depth = depth
         self._weights = Budget(weight_limit or venue.weight_limit, _WEIGHT_WINDOW_S, ticks)
@@ -200,7 +199,7 @@ class Rest:
         span = Span(start or 0, min(now, now if end is None else end) + 1)
         if start is None and end is None:
             span = Span(now - (limit + 1) * 8 * HOUR, now + 1)
-        columns = self._market.funding(self.venue.market_type, symbol, span)
+        columns = self._view.market.funding(self.venue.market_type, symbol, span)
         keep = slice(-limit, None) if start is None else slice(limit)
         moments, rates = columns["open_time"][keep].tolist(), columns["funding_rate"][keep].tolist()
         marks = self._marks(symbol, moments)
@@ -220,7 +219,7 @@ class Rest:
         if not moments:
             return {}
         span = Span(Interval.HOUR_8.floor(moments[0]), moments[-1] + 1)
-        known = self._market.candles(self.venue.market_type, symbol, Interval.HOUR_8, span)
+        known = self._view.market.candles(self.venue.market_type, symbol, Interval.HOUR_8, span)
         return {int(at): f"{price:.8f}" for at, price in zip(known["open_time"], known["open"], strict=True)}
 
     def _text(self, query: Mapping[str, str], name: str) -> str:
@@ -230,7 +229,7 @@ class Rest:
 
     def _symbol(self, query: Mapping[str, str]) -> str:
         symbol = self._text(query, "symbol")
-        if not self._market.knows(self.venue.market_type, symbol):
+        if not self._view.market.knows(self.venue.market_type, symbol):
             raise _Refused(-1121, "Invalid symbol.")
         return symbol
 

@@ -10,7 +10,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 from wsgiref.handlers import format_date_time
 
@@ -24,6 +24,7 @@ from chandlery.sim.faults import Fault, FaultKind, Faults
 from chandlery.sim.market import Market, SyntheticMarket
 from chandlery.sim.reply import Reply, error_reply
 from chandlery.sim.stream import Streams
+from chandlery.sim.unlike import Unlike, contradictions
 from chandlery.sim.view import MarketView
 from chandlery.sim.wire import SimRequest, Wire
 from chandlery.sim.wires import wires as known_wires
@@ -52,7 +53,7 @@ class SimServer:
     says what time it is there and may stand still; nothing after it has happened. ``tick_s`` is how
     often the streams speak of their own accord, ``None`` for only when ``tick`` is called. ``exchanges``
     are those that it is, all where nothing is said; ``wires`` are further ones to choose from. ``accounts`` are those whose keys sign
-    requests, and ``offered`` the keys that somebody came with. ``seed`` is that of the faults' dice; ``weight_limit`` takes the place of the exchanges' per-minute limits.
+    requests, and ``offered`` the keys that somebody came with. ``unlike`` is how the exchanges contradict their documentation, as ``differ`` takes it. ``seed`` is that of the faults' dice; ``weight_limit`` takes the place of the exchanges' per-minute limits.
     ``log`` holds the latest requests as method, path with query, and status (0 where the answer was cut off).
     """
 
@@ -67,6 +68,7 @@ class SimServer:
         faults: Sequence[Fault] = (),
         port: int = 0,
         seed: int = 0,
+        unlike: Mapping[str, Unlike | Mapping[str, Any]] | None = None,
         weight_limit: int | None = None,
         tick_s: float | None = 1.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -85,9 +87,13 @@ class SimServer:
         self._faults = Faults(self.faults, seed)
         self._sleep = sleep
         self._tick_s = tick_s
-        self._archive = Archive(market, clock, self._faults)
-        views = {each: MarketView(market, known[each].market_type, clock) for each in exchanges}
-        self._wires = {each: known[each](views[each], ticks=ticks, weight_limit=weight_limit) for each in exchanges}
+        kinds = {each: known[each] for each in exchanges}
+        self._views = {each: MarketView(market, kind.market_type, clock, kind.grids) for each, kind in kinds.items()}
+        self._wires = {
+            each: kind(self._views[each], ticks=ticks, weight_limit=weight_limit) for each, kind in kinds.items()
+        }
+        self._archive = Archive(self._archived, clock, self._faults)
+        self.differ(unlike or {})
         known_accounts = Accounts(accounts)
         for wire in self._wires.values():
             wire.accounts = known_accounts
@@ -95,6 +101,26 @@ class SimServer:
         self._streams = {each: Streams(wire, self._faults) for each, wire in self._wires.items()}
         self._runner: web.ServerRunner | None = None
         self._ticker: asyncio.Task[None] | None = None
+
+    def differ(self, unlike: Mapping[str, Unlike | Mapping[str, Any]]) -> None:
+        """
+        From now on contradict the documentation as ``unlike`` says, by exchange id or ``"*"``, and in no other way.
+
+        Raises:
+            InvalidInput: A contradiction that does not exist, or a value that it cannot have.
+            UnknownName: An exchange that this server is not.
+        """
+        for each, found in contradictions(unlike, tuple(self._views)).items():
+            self._views[each].differ(found)
+        self._archive.forget()
+
+    def view(self, exchange: str) -> MarketView:
+        """The market as an exchange serves it; its ``market`` holds what a correct client returns."""
+        return self._views[exchange]
+
+    def _archived(self, venue: str) -> Market:
+        """The market of which the archive holds the files of ``venue``."""
+        return self._views[venue].market if venue in self._views else self.market
 
     @property
     def endpoints(self) -> dict[str, dict[str, str]]:
@@ -162,13 +188,13 @@ class SimServer:
             body = await request.read()
             reply = _with_fault(self._reply(request, name, rest, body, fault), fault)
             if fault is not None and fault.kind is FaultKind.CUT_BODY:
-                return await _cut_off(request, self._headed(reply))
+                return await _cut_off(request, self._headed(reply, name))
             status = reply.status
             wire = self._wires.get(name)
             if wire is not None and status == 200 and (text := wire.stream_of(_asked(request, rest, body))) is not None:
-                headers = self._headed(reply).headers
+                headers = self._headed(reply, name).headers
                 return await self._streams[name].serve_lines(request, f"/{rest}", text, headers)
-            return web.Response(status=reply.status, body=reply.body, headers=self._headed(reply).headers)
+            return web.Response(status=reply.status, body=reply.body, headers=self._headed(reply, name).headers)
         finally:
             self.log.append((request.method, request.path_qs, status))
 
@@ -187,8 +213,9 @@ class SimServer:
             return _refusal(404)
         return wire.answer(_asked(request, rest, body))
 
-    def _headed(self, reply: Reply) -> Reply:
-        return Reply(reply.status, reply.body, {"Date": format_date_time(self.clock() // SECOND), **reply.headers})
+    def _headed(self, reply: Reply, exchange: str) -> Reply:
+        clock = self._views[exchange].clock if exchange in self._views else self.clock
+        return Reply(reply.status, reply.body, {"Date": format_date_time(clock() // SECOND), **reply.headers})
 
 
 def _asked(request: web.BaseRequest, rest: str, body: bytes) -> SimRequest:

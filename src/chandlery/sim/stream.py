@@ -171,9 +171,10 @@ class Streams:
 
     def _candles(self, session: Session, want: Want, interval: Interval, told: _Told) -> Iterable[Any]:
         now = self.wire.now
-        since = max(interval.floor(told.at), interval.step(interval.floor(now), -_MAX_BACKLOG))
+        view, grid = self.wire.view, self.wire.view.grids[interval]
+        since = max(grid.floor(told.at), grid.step(grid.floor(now), -_MAX_BACKLOG))
         told.at = now
-        candles = self.wire.view.candles(want.symbol, interval, Span(since, now + 1), _MAX_BACKLOG + 1, newest=True)
+        candles = view.live(want.symbol, interval, Span(since, now + 1), _MAX_BACKLOG + 1)
         return self.wire.candles(session, want, candles) if candles else ()
 
     def _book(self, session: Session, want: Want, told: _Told) -> Iterable[Any]:

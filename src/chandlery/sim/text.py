@@ -9,21 +9,21 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from chandlery.core.interval import Interval
 from chandlery.sim import bars
 from chandlery.sim.bars import Bars
+from chandlery.sim.grids import Grid
 from chandlery.sim.noise import Integers
 from chandlery.sim.venues import Venue
 
 _SPOT_DIGITS = 8
 
 
-def csv_lines(known: Bars, digits: Mapping[str, int], interval: Interval, venue: Venue) -> list[bytes]:
+def csv_lines(known: Bars, digits: Mapping[str, int], grid: Grid, venue: Venue) -> list[bytes]:
     """One line per candle, without line ends: spot with eight digits, futures with as many as they have."""
     opens = known["open_time"]
     if not len(opens):
         return []
-    closes = bars.close_times(opens, interval, venue)
+    closes = bars.close_times(opens, grid, venue)
     units = np.where(closes % 1000 == 999, 1, 1000)
     columns: dict[str, pl.Series] = {}
     for name in bars.COLUMNS:

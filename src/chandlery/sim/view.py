@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 
@@ -10,10 +12,12 @@ from msgspec import Struct
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.time import Clock, Micros, Unit
+from chandlery.core.time import SECOND, Clock, Micros, Unit
 from chandlery.sim import bars
 from chandlery.sim.book import BookState, Levels, SyntheticBook
+from chandlery.sim.grids import GRIDS, Grid
 from chandlery.sim.market import Market, SyntheticMarket
+from chandlery.sim.unlike import LIKE, Unlike
 
 _MILLIS_DIGITS = 13
 BOOK_LEVELS = 50
@@ -38,15 +42,34 @@ class SimCandle(Struct, frozen=True):
 
 
 class MarketView:
-    """What one market type of ``market`` is at ``clock``; symbols are those of the market, e.g. ``BTCUSDT``."""
+    """
+    What one market type of ``market`` is at ``clock``; symbols are those of the market, e.g. ``BTCUSDT``.
 
-    def __init__(self, market: Market, market_type: MarketType, clock: Clock) -> None:
-        self.market = market
+    ``grids`` are those that the exchange documents. ``differ`` has the exchange contradict its documentation.
+    """
+
+    def __init__(
+        self, market: Market, market_type: MarketType, clock: Clock, grids: Mapping[Interval, Grid] = GRIDS
+    ) -> None:
         self.market_type = market_type
-        self.clock = clock
         self.funding_unit = Unit.MICROS
         """How exactly the exchange says when a rate was due."""
+        self._traded = market
+        self._clock = clock
+        self._documented = grids
         self._book = lru_cache(maxsize=1024)(self._make_book)
+        self.differ(LIKE)
+
+    def differ(self, unlike: Unlike) -> None:
+        """From now on contradict the documentation in this way, and in no other."""
+        self.unlike = unlike
+        self.grids = unlike.grids(self._documented)
+        self.market = self._traded.with_grids(self.grids)
+        self._pages = Counter[tuple[str, Interval]]()
+
+    def clock(self) -> Micros:
+        """What time it is at the exchange."""
+        return self._clock() + round(self.unlike.clock_skew_s * SECOND)
 
     def knows(self, symbol: str) -> bool:
         """Whether the symbol is traded."""
@@ -73,29 +96,47 @@ class MarketView:
         return int(Decimal(volume) / self.lot(symbol))
 
     def lines(self, symbol: str, interval: Interval, span: Span, limit: int, *, newest: bool) -> list[bytes]:
-        """At most ``limit`` candles that open in ``span`` until now, as lines of an archive file, oldest first."""
-        now = self.clock()
-        first = self.market.first(self.market_type, symbol, interval)
-        span = Span(span.end if first is None else max(interval.ceil(span.start), first), min(span.end, now + 1))
-        return (self._newest if newest else self._oldest)(symbol, interval, span, limit, now)
+        """A page of REST: at most ``limit`` candles that open in ``span`` until now, as lines of an archive file, oldest first."""
+        now, grid, unlike = self.clock(), self.grids[interval], self.unlike
+        if unlike.memory is not None:
+            span = Span(max(span.start, grid.step(grid.floor(now), 1 - unlike.memory)), span.end)
+        if unlike.late:
+            span = Span(span.start, min(span.end, grid.floor(now - unlike.late)))
+        lines = self._lines(symbol, interval, span, min(limit, unlike.page_size or limit), newest=newest)
+        self._pages[symbol, interval] += bool(lines)
+        return [] if lines and self._pages[symbol, interval] == unlike.empty_once else lines
 
     def candles(self, symbol: str, interval: Interval, span: Span, limit: int, *, newest: bool) -> list[SimCandle]:
-        """The same as candles."""
-        now = self.clock()
-        return [_candle(line, interval, now) for line in self.lines(symbol, interval, span, limit, newest=newest)]
+        """The same page as candles."""
+        return self._candles(self.lines(symbol, interval, span, limit, newest=newest), interval)
+
+    def live(self, symbol: str, interval: Interval, span: Span, limit: int) -> list[SimCandle]:
+        """The latest candles that open in ``span`` until now, as a socket sends them."""
+        return self._candles(self._lines(symbol, interval, span, limit, newest=True), interval)
+
+    def _candles(self, lines: Sequence[bytes], interval: Interval) -> list[SimCandle]:
+        now, grid = self.clock(), self.grids[interval]
+        return [_candle(line, grid, now) for line in lines]
+
+    def _lines(self, symbol: str, interval: Interval, span: Span, limit: int, *, newest: bool) -> list[bytes]:
+        now, grid = self.clock(), self.grids[interval]
+        first = self.market.first(self.market_type, symbol, interval)
+        span = Span(span.end if first is None else max(grid.ceil(span.start), first), min(span.end, now + 1))
+        return (self._newest if newest else self._oldest)(symbol, interval, span, limit, now)
 
     def _oldest(self, symbol: str, interval: Interval, span: Span, limit: int, now: Micros) -> list[bytes]:
         at, lines = span.start, list[bytes]()
         while at < span.end and len(lines) < limit:
-            window = Span(at, min(interval.step(at, limit), span.end))
+            window = Span(at, min(self.grids[interval].step(at, limit), span.end))
             lines += self.market.lines(self.market_type, symbol, interval, window, now=now)
             at = window.end
         return lines[:limit]
 
     def _newest(self, symbol: str, interval: Interval, span: Span, limit: int, now: Micros) -> list[bytes]:
+        grid = self.grids[interval]
         at, lines = span.end, list[bytes]()
         while at > span.start and len(lines) < limit:
-            window = Span(max(interval.step(interval.ceil(at), -limit), span.start), at)
+            window = Span(max(grid.step(grid.ceil(at), -limit), span.start), at)
             lines = self.market.lines(self.market_type, symbol, interval, window, now=now) + lines
             at = window.start
         return lines[-limit:]
@@ -120,8 +161,8 @@ class MarketView:
         ]
 
 
-def _candle(line: bytes, interval: Interval, now: Micros) -> SimCandle:
+def _candle(line: bytes, grid: Grid, now: Micros) -> SimCandle:
     opened, o, h, low, c, volume, _, quote, count, taker, taker_quote, *_ = line.decode().split(",")
     open_time = int(opened) * (1 if len(opened) > _MILLIS_DIGITS else 1000)
-    end = interval.step(open_time)
+    end = grid.step(open_time)
     return SimCandle(open_time, end, o, h, low, c, volume, quote, int(count), taker, taker_quote, end <= now)

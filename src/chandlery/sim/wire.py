@@ -14,6 +14,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
 from chandlery.sim.accounts import Accounts
 from chandlery.sim.book import BookState, Levels
+from chandlery.sim.grids import GRIDS, Grid
 from chandlery.sim.reply import Reply
 from chandlery.sim.view import MarketView, SimCandle
 
@@ -84,6 +85,8 @@ class Wire(ABC):
 
     id: ClassVar[str]
     market_type: ClassVar[MarketType]
+    grids: ClassVar[Mapping[Interval, Grid]] = GRIDS
+    """When candles open, as the exchange documents it."""
     signs_in: ClassVar[bool] = False
     """Whether it answers only to those who have an access token, which it hands out as well."""
     skew: int = 0

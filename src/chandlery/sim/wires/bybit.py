@@ -113,7 +113,7 @@ class _BybitWire(Wire):
         start, end = _moment(query, "start"), _moment(query, "end")
         if start is not None and end is not None and start > end:
             raise _Refused("The start time cannot be later than the end time")
-        first = 0 if start is None else interval.floor(start)
+        first = 0 if start is None else self.view.grids[interval].floor(start)
         span = Span(first, self.now + 1 if end is None else end + 1)
         newest = start is None or end is not None
         candles = self.view.candles(symbol, interval, span, limit, newest=newest)

@@ -217,7 +217,7 @@ class _CryptocomWire(Wire):
             session.join(want)
             if want.interval is not None:
                 span = Span(0, self.now + 1)
-                past = self.view.candles(want.symbol, want.interval, span, _HISTORY, newest=True)
+                past = self.view.live(want.symbol, want.interval, span, _HISTORY)
                 pushes += self.candles(session, want, past)
             elif want.key in again:
                 tick = tick_of(self.now)

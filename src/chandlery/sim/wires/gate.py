@@ -157,12 +157,13 @@ class GateSpotWire(Wire):
             raise _Refused("limit conflicts with from and to")
         limit = self._limit(query, 100, self.most_candles)
         start, end = self._bounds(query)
+        grid = self.view.grids[interval]
         if start is None:
-            start = interval.step(interval.ceil(end + 1), -limit)
-        elif start < interval.step(interval.floor(self.now), 1 - _KEPT):
+            start = grid.step(grid.ceil(end + 1), -limit)
+        elif start < grid.step(grid.floor(self.now), 1 - _KEPT):
             raise _Refused(f"Candlestick too long ago. Maximum {_KEPT} points recently are allowed")
         span = Span(start, end + SECOND)
-        if interval.count(span.start, span.end) > self.most_candles:
+        if grid.count(span.start, span.end) > self.most_candles:
             raise _Refused(
                 f"Candlestick range too broad. Maximum {self.most_candles} data points are allowed per request"
             )

@@ -63,7 +63,7 @@ class _SwapWire(HtxWire):
                 raise Refused("invalid size")
             span = span.clip(Span(start * SECOND, max(start, end) * SECOND + 1))
             limit = 2000
-            if interval.count(span.start, span.end) > limit:
+            if self.view.grids[interval].count(span.start, span.end) > limit:
                 raise Refused("invalid size,valid range: [1, 2000]")
         candles = self.view.candles(symbol, interval, span, limit, newest=True)
         return {"ch": f"market.{native}.kline.{query['period']}", "data": self._rows(symbol, candles)}

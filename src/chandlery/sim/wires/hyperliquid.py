@@ -118,7 +118,8 @@ class _HyperliquidWire(Wire):
         symbol, interval = self.listed(req.coin), Interval(req.interval)
         if symbol is None:
             return None
-        oldest = interval.step(interval.floor(self.now), 1 - _KEPT)
+        grid = self.view.grids[interval]
+        oldest = grid.step(grid.floor(self.now), 1 - _KEPT)
         span = Span(max(Unit.MILLIS.micros(req.start_time), oldest), self._end(req.end_time))
         known = self.view.candles(symbol, interval, span, _KEPT, newest=True)
         return [self._candle(req.coin, interval, each) for each in known]

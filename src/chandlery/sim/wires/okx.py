@@ -146,7 +146,8 @@ class _OkxWire(Wire):
             raise _RefusedError("51000", "Parameter bar error")
         interval, span = Interval(_BARS[bar]), self._span(query)
         if not history:
-            span = span.clip(Span(interval.step(interval.floor(self.now), 1 - _LATEST_ROWS), span.end))
+            grid = self.view.grids[interval]
+            span = span.clip(Span(grid.step(grid.floor(self.now), 1 - _LATEST_ROWS), span.end))
         elif interval is Interval.SECOND_1:
             span = span.clip(Span(self.now - _SECONDS_KEPT, span.end))
         limit = min(self._number(query, "limit", 100), _MOST_ROWS)

@@ -166,17 +166,18 @@ class TradeStationWire(Wire):
 
     def _bars(self, native: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
         symbol, interval = self._chart(native, query)
+        grid = self.view.grids[interval]
         last = _moment(query["lastdate"]) if "lastdate" in query else self.now
         # The running bar counts as one that ends now, so none ends between now and a later bound.
-        end = interval.floor(last) if last < self.now else self.now + 1
+        end = grid.floor(last) if last < self.now else self.now + 1
         if "firstdate" in query:
             if "barsback" in query:
                 raise _Refused(400, "barsback and firstdate are mutually exclusive.")
-            start = interval.floor(_moment(query["firstdate"]))
-            most = interval.count(start, end) + 1
+            start = grid.floor(_moment(query["firstdate"]))
+            most = grid.count(start, end) + 1
         else:
             most = _count(query.get("barsback", "1"))
-            start = interval.step(interval.floor(end), -min(most, 100_000)) if interval.longest <= DAY else 0
+            start = grid.step(grid.floor(end), -min(most, 100_000)) if interval.longest <= DAY else 0
         if interval.longest < DAY and most > _MOST + 1:
             raise _Refused(400, f"At most {_MOST} bars of minutes can be fetched.")
         found = self.view.candles(symbol, interval, Span(start, max(start, end)), most, newest=True)
