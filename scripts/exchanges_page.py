@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from chandlery.adapter.capabilities import Capabilities, all_capabilities
+from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.cli.exchanges import back_to, described
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "exchanges.md"
@@ -19,6 +20,7 @@ def page() -> str:
         "",
         "What each exchange can do, as its adapter declares it; `scripts/exchanges_page.py` writes this page.",
         "A request that an exchange cannot answer is refused before it is sent, with what it can answer.",
+        'A regional site is chosen by its name: `endpoints={"okx_spot": {"site": "eea"}}`.',
         "",
         f"| {' | '.join(_TITLES)} |",
         f"|{'---|' * len(_TITLES)}",
@@ -43,10 +45,21 @@ def _line(row: Capabilities) -> str:
 def _section(row: Capabilities) -> list[str]:
     lines = [f"## {row.id}", ""]
     lines += [f"- {name}: {value}" for name, value in described(row).items() if value != "-"]
+    lines += _sites(row.id)
     if row.unverified:
         lines += ["", "Not verified against documentation or a recording:", ""]
         lines += [f"- {each}" for each in row.unverified]
     return [*lines, ""]
+
+
+def _sites(exchange: str) -> list[str]:
+    sites = ExchangeRegistry.get(exchange).sites
+    if not sites:
+        return []
+    own = ExchangeRegistry.create(exchange)
+    rows = [(name, site["rest"], site.get("ws", own.ws_url)) for name, site in sites.items()]
+    table = ["", "| site | REST | sockets |", "|---|---|---|"]
+    return [*table, *(f"| `{name}` | {rest} | {ws} |" for name, rest, ws in rows)]
 
 
 if __name__ == "__main__":

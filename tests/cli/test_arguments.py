@@ -87,6 +87,7 @@ def test_endpoints():
     url = "http://127.0.0.1:8080"
 
     assert {"binance_spot": {"rest": url}} == arguments.endpoints(f'{{"binance_spot": {{"rest": "{url}"}}}}')
+    assert {"okx_spot": {"site": "eea"}} == arguments.endpoints('{"okx_spot": {"site": "eea"}}')
     assert {} == arguments.endpoints("") == arguments.endpoints(None) == arguments.endpoints(" ")
 
 

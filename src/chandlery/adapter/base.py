@@ -12,6 +12,7 @@ from msgspec import structs
 from chandlery.adapter.books import BookRule
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, FollowBook, LiveCandle, Sinks, SocketRules
+from chandlery.adapter.sites import Sites
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError, InvalidSymbol, RequestRejected, UnsupportedRequest
 from chandlery.core.gaps import Span
@@ -20,6 +21,9 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros
 from chandlery.core.wire import AccessToken, RateLimit, Request, Response, Shortcut
+
+_REFUSED_HERE = frozenset({403, 451})
+"""How an address is refused for where it is."""
 
 
 class FundingColumns(NamedTuple):
@@ -45,6 +49,8 @@ class ExchangeAdapter(ABC):
     rest_url: str
     ws_url: str
     archive_url: str | None = None
+    sites: ClassVar[Sites] = {}
+    """Regional sites by name: base URLs as ``endpoints`` take them; ``{"site": name}`` there chooses one."""
     auth_url: str | None = None
     """Where access tokens are fetched, for exchanges that answer only to those who have one."""
     credentials: ClassVar[tuple[str, ...]] = ()
@@ -106,8 +112,10 @@ class ExchangeAdapter(ABC):
     book_rule: ClassVar[BookRule | None] = None
 
     def __init__(self, endpoints: Mapping[str, str] | None = None) -> None:
-        """Take base URLs, under ``rest``, ``ws``, ``archive`` and ``auth``, in place of the exchange's own."""
+        """Take base URLs, under ``rest``, ``ws``, ``archive`` and ``auth``, in place of the exchange's own, or of its ``site``."""
         given = dict(endpoints or {})
+        if "site" in given:
+            given = {**self._site(given.pop("site")), **given}
         self.rest_url = given.pop("rest", self.rest_url).rstrip("/")
         self.ws_url = given.pop("ws", self.ws_url).rstrip("/")
         self.archive_url = (given.pop("archive", self.archive_url) or "").rstrip("/") or None
@@ -116,6 +124,13 @@ class ExchangeAdapter(ABC):
         if given:
             known = "rest, ws and archive" if self.auth_url is None else "auth, rest, ws and archive"
             raise UnsupportedRequest(f"endpoints of {self.id} are {known}, not {', '.join(given)}")
+
+    def _site(self, name: str) -> Mapping[str, str]:
+        try:
+            return self.sites[name]
+        except KeyError:
+            known = ", ".join(self.sites) or "none"
+            raise UnsupportedRequest(f"{self.id} has no site {name!r}; it has {known}") from None
 
     def interval_name(self, interval: Interval) -> str:
         """
@@ -247,6 +262,19 @@ class ExchangeAdapter(ABC):
 
         Asked of every answer to a request of this adapter, whatever its status, 429 and 5xx aside.
         """
+
+    def failure(self, response: Response) -> ChandleryError | None:
+        """``error``; a refusal of this address (403, 451) also names the regional sites that may serve it."""
+        said = self.error(response)
+        if response.status not in _REFUSED_HERE:
+            return said
+        if said is None:
+            body = bytes(response.body[:120])
+            said = RequestRejected(f"{self.id} refused the request: {body!r}", status=response.status)
+        example = f"endpoints={{{self.id!r}: {{'site': {next(iter(self.sites), '')!r}}}}}"
+        other = f"its other sites are {', '.join(self.sites)}: {example}" if self.sites else "no other site is known"
+        said.args = (f"{said}; status {response.status}: the exchange may not serve this region; {other}",)
+        return said
 
     def refused(self, said: object, *, status: int | None = None, code: int | str | None = None) -> RequestRejected:
         """The error for a request that the exchange understood and refused in these words."""

@@ -130,7 +130,7 @@ def endpoints(text: str | None) -> dict[str, dict[str, str]]:
         )
     for name, urls in given.items():
         for kind, url in urls.items():
-            if not _URL.fullmatch(url):
+            if kind != "site" and not _URL.fullmatch(url):
                 raise InvalidInput(
                     f"the endpoint {kind} of {name} is {url!r}, which is not a URL like http://127.0.0.1:8080"
                 )

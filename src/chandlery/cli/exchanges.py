@@ -65,6 +65,8 @@ def _print_one(row: Capabilities) -> None:
 
 def described(row: Capabilities) -> dict[str, str]:
     """One exchange in words, by heading."""
+    from chandlery.adapter.registry import ExchangeRegistry  # noqa: PLC0415  # loads the exchanges
+
     return {
         "also called": ", ".join(row.aliases) or "-",
         "market": row.market,
@@ -80,6 +82,7 @@ def described(row: Capabilities) -> dict[str, str]:
         "order book checked by": row.book_check or "-",
         "funding rates": "yes" if row.funding else "-",
         "archive": "yes" if row.archive else "-",
+        "regional sites": ", ".join(ExchangeRegistry.get(row.id).sites) or "-",
     }
 
 

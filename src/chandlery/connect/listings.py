@@ -54,7 +54,7 @@ class Listings:
         cursor: str | None = None
         for _ in range(_MOST_PAGES):
             request = adapter.instruments_request(cursor)
-            page, cursor = await client.fetch(request, adapter.instruments, error_of=adapter.error)
+            page, cursor = await client.fetch(request, adapter.instruments, error_of=adapter.failure)
             found |= {each.symbol: each for each in page}
             if cursor is None:
                 return found
@@ -67,7 +67,7 @@ class Listings:
         try:
             request = adapter.candles_request(symbol, Interval.DAY_1, span)
             rows = await self._accounts.client(adapter).fetch(
-                request, lambda body: adapter.candles(body, Interval.DAY_1), error_of=adapter.error
+                request, lambda body: adapter.candles(body, Interval.DAY_1), error_of=adapter.failure
             )
         except (InvalidSymbol, RequestRejected):
             return False

@@ -37,6 +37,7 @@ from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, FollowBook, LiveCandle, Sinks, SocketRules
 from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.sites import BINANCE_SITES
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
@@ -289,6 +290,7 @@ class BinanceSpot(_Binance):
     market_type = MarketType.SPOT
     rest_url = "https://api.binance.com"
     ws_url = "wss://stream.binance.com:9443"
+    sites = BINANCE_SITES
     prefix = "/api/v3"
     archive_path = "spot"
     live_intervals = intervals = {each: each.value for each in Interval}  # noqa: RUF012  # declared as constant in the base

@@ -34,6 +34,7 @@ from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.sites import BYBIT_SITES
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import AddressBanned, ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
@@ -160,6 +161,7 @@ class _Bybit(ExchangeAdapter):
     provider = BYBIT
     rest_url = "https://api.bybit.com"
     ws_url = "wss://stream.bybit.com"
+    sites = BYBIT_SITES
     category: ClassVar[str]
     book_most: ClassVar[int]
     """How many levels a side a book has by REST."""
@@ -210,7 +212,9 @@ class _Bybit(ExchangeAdapter):
         return Unit.MILLIS.micros(_SERVER_TIME(body))
 
     def error(self, response: Response) -> ChandleryError | None:
-        """A ``retCode`` other than 0, mostly with status 200; 403 is a ban of the address."""
+        """A ``retCode`` other than 0, mostly with status 200; 403 is a ban of the address, or of its country."""
+        if response.status == _BANNED and b"country" in response.body:
+            return self.refused("this country is blocked", status=response.status)
         if response.status == _BANNED:
             return AddressBanned(f"{self.id} has banned this address for a while (403)", retry_after_s=_BAN_S)
         said = _ANSWER(response.body)

@@ -29,6 +29,7 @@ from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.sites import GATE_SITES
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, InvalidSymbol, MalformedResponse, RateLimited
@@ -253,6 +254,7 @@ class GateSpot(_Gate):
 
     market_type = MarketType.SPOT
     ws_url = "wss://api.gateio.ws/ws/v4"
+    sites = GATE_SITES
     path = "/spot"
     market = "spot"
     symbol_key = "currency_pair"

@@ -30,6 +30,7 @@ from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.sites import OKX_SITES
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited
@@ -166,7 +167,7 @@ class _Okx(ExchangeAdapter):
 
     provider = OKX
     rest_url = "https://www.okx.com"
-    ws_url = "wss://ws.okx.com:8443/ws/v5"
+    ws_url = "wss://ws.okx.com/ws/v5"
     suffix: ClassVar[str] = "-SWAP"
     inst_type: ClassVar[str] = "SWAP"
     quote_place: ClassVar[int] = 7
@@ -362,6 +363,7 @@ class OkxSpot(_Okx):
     market_type = MarketType.SPOT
     suffix = ""
     inst_type = "SPOT"
+    sites = OKX_SITES
     native = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
     example = "BTC-USDT or BTC/USDT"
 

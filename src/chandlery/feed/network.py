@@ -66,7 +66,7 @@ class NetworkClient:
             began = self._clock()
             if self._asked_at is None or self._is_in_doubt(began - self._asked_at):
                 adapter = self.adapter
-                said = await self._client.ask(adapter.server_time_request(), adapter.clock, error_of=adapter.error)
+                said = await self._client.ask(adapter.server_time_request(), adapter.clock, error_of=adapter.failure)
                 ended = self._clock()
                 # Half of the way there and back; an answer may be a whole second early.
                 self._offset, self._asked_at = said - (began + ended) // 2, ended
@@ -97,7 +97,7 @@ class NetworkClient:
         for chunk in rest_chunks(span, interval, chunk=adapter.page_size, longest=adapter.longest_request):
             request = adapter.candles_request(symbol, interval, chunk)
             rows = await self._client.fetch(
-                request, partial(adapter.candles, interval=interval), error_of=adapter.error
+                request, partial(adapter.candles, interval=interval), error_of=adapter.failure
             )
             found |= {each.open_time: each for each in _candles(rows, interval, now - adapter.close_delay)}
         return [found[opened] for opened in sorted(found) if span.holds(opened)]
@@ -107,14 +107,14 @@ class NetworkClient:
         adapter = self.adapter
         request = adapter.book_request(symbol, depth)
         return await self._client.fetch(
-            request, lambda body: adapter.book_snapshot(symbol, body), error_of=adapter.error
+            request, lambda body: adapter.book_snapshot(symbol, body), error_of=adapter.failure
         )
 
     async def connect(self, channel: Channel, on_message: Callable[[bytes], object]) -> Socket | LineStream:
         """An open socket; it takes its turn among all that connect to that host."""
         adapter = self.adapter
         handshake = adapter.handshake_request()
-        answer = None if handshake is None else (await self._client.send(handshake, error_of=adapter.error)).body
+        answer = None if handshake is None else (await self._client.send(handshake, error_of=adapter.failure)).body
         url = adapter.socket_url(channel, answer)
         rules = adapter.socket
         if rules.connects is not None:
@@ -125,10 +125,16 @@ class NetworkClient:
                 adapter.stream_request,
                 on_message=on_message,
                 account=self._client if isinstance(self._client, Account) else None,
-                error_of=adapter.error,
+                error_of=adapter.failure,
                 idle_timeout_s=rules.idle_s,
             )
-        return await connect(url, on_message=on_message, headers=adapter.socket_headers(), idle_timeout_s=rules.idle_s)
+        return await connect(
+            url,
+            on_message=on_message,
+            headers=adapter.socket_headers(),
+            error_of=adapter.failure,
+            idle_timeout_s=rules.idle_s,
+        )
 
     async def close(self) -> None:
         """Close the HTTP connections that it has opened itself."""

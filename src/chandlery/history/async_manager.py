@@ -256,13 +256,16 @@ class AsyncDataSourceManager(SourceLimits):
         client_class = DataClientFactory.client_class(query.provider, query.market_type, query.chart_type, source)
         if client_class is None:
             return None
-        return client_class(
+        client = client_class(
             symbol=query.symbol,
             interval=query.interval,
             market_type=query.market_type,
             provider=query.provider,
             resources=self._resources,
         )
+        # Not every regional site has the archive of its exchange.
+        without = isinstance(client, VisionDataClient) and client.adapter.archive_url is None
+        return None if without else client
 
 
 def _require_one_of(name: str, value: object, known: tuple[str, ...]) -> None:

@@ -88,7 +88,7 @@ class BinanceFundingRateClient(NativeClient):
 
     async def _page(self, span: Span, number: int = 1) -> FundingColumns:
         request = self.adapter.funding_request(self.symbol, span, number)
-        return await self.http.fetch(request, self.adapter.funding_rows, error_of=self.adapter.error)
+        return await self.http.fetch(request, self.adapter.funding_rows, error_of=self.adapter.failure)
 
     async def _by_time(self, left: Span) -> dict[Micros, float]:
         found: dict[Micros, float] = {}

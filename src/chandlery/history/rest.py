@@ -121,11 +121,11 @@ class RestDataClient(NativeClient):
     async def server_time(self) -> Micros:
         """The exchange's clock."""
         request = self.adapter.server_time_request()
-        return await self.http.ask(request, self.adapter.clock, error_of=self.adapter.error)
+        return await self.http.ask(request, self.adapter.clock, error_of=self.adapter.failure)
 
     async def _rows(self, request: Request, interval: Interval) -> CandleColumns:
         return await self.http.fetch(
-            request, lambda body: self.adapter.candles(body, interval), error_of=self.adapter.error
+            request, lambda body: self.adapter.candles(body, interval), error_of=self.adapter.failure
         )
 
     async def _page(self, span: Span, name: str) -> Checked:

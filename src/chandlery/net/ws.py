@@ -24,7 +24,7 @@ from chandlery.core.errors import (
 )
 from chandlery.core.wire import Response
 from chandlery.net.connection import CloseReason, Socket
-from chandlery.net.http import status_error, user_agent
+from chandlery.net.http import ErrorOf, status_error, user_agent
 
 __all__ = ["CloseReason", "Socket", "connect"]
 
@@ -39,6 +39,7 @@ async def connect(
     *,
     on_message: Callable[[bytes], object],
     headers: Mapping[str, str] | None = None,
+    error_of: ErrorOf | None = None,
     connect_timeout_s: float = 10.0,
     close_timeout_s: float = 5.0,
     idle_timeout_s: float | None = None,
@@ -55,7 +56,7 @@ async def connect(
     it is read, which may be before this returns; what it raises closes the connection. It must not
     block. Pings of the peer are answered. With ``ping_every_s`` it is pinged too, and the connection
     ends without a pong within ``pong_timeout_s``; with ``idle_timeout_s`` it ends without any frame
-    for so long. Redirects are not followed and proxies not used.
+    for so long. ``error_of`` words a refusal of the handshake, as for ``HttpClient``. Redirects are not followed and proxies not used.
 
     Raises:
         InvalidInput: Not the URL of a WebSocket, or not headers.
@@ -82,7 +83,7 @@ async def connect(
     try:
         _, listener = opening.result()
     except (picows.WSError, OSError, UnicodeError) as error:
-        raise _failure(name, error) from error
+        raise _failure(name, error, error_of) from error
     if listener is None:
         raise ExchangeUnavailable(f"{name}: cut off before the connection was open")
     return made
@@ -154,21 +155,21 @@ def _checked(headers: Mapping[str, str]) -> dict[str, str]:
     return {key.title(): value for key, value in headers.items()}
 
 
-def _failure(name: str, error: Exception) -> ChandleryError:
+def _failure(name: str, error: Exception, error_of: ErrorOf | None) -> ChandleryError:
     """Our error for one of picows or the system."""
     said = f"{name}: {error or type(error).__name__}"
     if isinstance(error, picows.WSHandshakeError):
-        return _refusal(name, error)
+        return _refusal(name, error, error_of)
     if isinstance(error, UnicodeError | picows.WSError):
         return InvalidInput(said)
     return RequestTimeout(said) if isinstance(error, TimeoutError) else ExchangeUnavailable(said)
 
 
-def _refusal(name: str, error: picows.WSHandshakeError) -> ChandleryError:
+def _refusal(name: str, error: picows.WSHandshakeError, error_of: ErrorOf | None) -> ChandleryError:
     """What an answer other than 101 means; picows knows fewer statuses than there are."""
     first, *lines = (error.raw_header or b"").decode("latin-1").split("\r\n")
     found = re.match(r"HTTP/\d\.\d (\d{3})\b", first)
     if found is None or found[1] == "101":
         return MalformedResponse(f"{name}: {error}")
     headers = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    return status_error(name, Response(int(found[1]), headers, error.raw_body or b""), None)
+    return status_error(name, Response(int(found[1]), headers, error.raw_body or b""), error_of)
