@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from contextlib import asynccontextmanager
 
 import aiohttp
 
 from chandlery.connect.settings import CCXTConfig, Settings, StorageConfig
+from chandlery.core.time import SECOND
 from chandlery.net.clock import system_clock
 from chandlery.net.limiter import RateLimiter
 from chandlery.service.app import Service
@@ -33,6 +35,22 @@ def offline(*exchanges, **options):
     return SimServer(MARKET, exchanges=exchanges or ("binance_spot", "binance_perpetual"), tick_s=0.05, **options)
 
 
+class FastClock:
+    """A clock from ``now`` on, ``speed`` times as fast as that of the wall, and a sleep that follows it."""
+
+    def __init__(self, now, speed):
+        self._now = now
+        self._speed = speed
+        self._begun = time.monotonic()
+
+    def __call__(self):
+        return self._now + int((time.monotonic() - self._begun) * self._speed * SECOND)
+
+    async def sleep(self, seconds):
+        """Wait on this clock."""
+        await asyncio.sleep(seconds / self._speed)
+
+
 def library_settings(tmp_path):
     """The library's settings, nothing of which comes from this machine's environment."""
     return Settings(
@@ -43,15 +61,22 @@ def library_settings(tmp_path):
     )
 
 
-def service_of(sim, tmp_path, url="http://127.0.0.1:1", *, hashes=None, clock=system_clock, **settings):
-    """A service over an offline exchange, not opened yet."""
-    given = {"data_dir": tmp_path / "data", "no_auth": True, "snapshot_interval": "1s", "coalesce_ms": 1} | settings
+def service_of(sim, tmp_path, url="http://127.0.0.1:1", **options):
+    """A service over an offline exchange, not opened yet, which stores a book a second."""
+    return service_with(sim, tmp_path, url, **({"snapshot_interval": "1s", "coalesce_ms": 1} | options))
+
+
+def service_with(
+    sim, tmp_path, url="http://127.0.0.1:1", *, hashes=None, clock=system_clock, sleep=asyncio.sleep, **settings
+):
+    """The same with nothing set but what a test machine needs, and ``settings``."""
     return Service(
-        ServiceSettings(_env_file=None, **given),
+        ServiceSettings(_env_file=None, data_dir=tmp_path / "data", **({"no_auth": True} | settings)),
         url,
         library=library_settings(tmp_path),
         endpoints=sim.endpoints,
         clock=clock,
+        sleep=sleep,
         limiter=RateLimiter(tmp_path / "limits"),
         hashes=hashes,
     )

@@ -21,7 +21,13 @@ ENV_FILE = ".env"
 _MOST_KEYS = 100
 
 _CONFIG = SettingsConfigDict(
-    env_file=ENV_FILE, extra="ignore", frozen=True, hide_input_in_errors=True, populate_by_name=True
+    env_file=ENV_FILE,
+    extra="ignore",
+    frozen=True,
+    hide_input_in_errors=True,
+    populate_by_name=True,
+    # A default is a value already; to validate it would read it as if a user had written it, in another unit.
+    validate_default=False,
 )
 
 

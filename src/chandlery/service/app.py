@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -46,6 +46,7 @@ class Service:
 
     ``url`` is what callers know it by. ``library`` are the library's settings; their cache lies in
     the data folder where they name none. ``endpoints`` are base URLs by exchange id, in place of those of ``library``.
+    ``sleep`` waits on ``clock``.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Service:
         library: Settings | None = None,
         endpoints: Mapping[str, Mapping[str, str]] | None = None,
         clock: Clock = system_clock,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         limiter: RateLimiter | None = None,
         hashes: Secrets | None = None,
     ) -> None:
@@ -93,6 +95,7 @@ class Service:
             clock,
             snapshot_every=settings.snapshot_interval,
             book_levels=settings.book_levels,
+            sleep=sleep,
         )
         self.historical = HistoricalDataManagerImpl(
             HistoricalFetcher(self.connector, self.candles, self.storage, self.gaps, clock),

@@ -10,6 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from chandlery.core.time import SECOND
+
 if TYPE_CHECKING:
     from chandlery.service.app import Service
 
@@ -78,6 +80,9 @@ class Metrics(Collector):
         failures = GaugeMetricFamily(
             "chandlery_stream_failures", "How often in a row a stream has failed", labels=_STREAM
         )
+        age = GaugeMetricFamily(
+            "chandlery_snapshot_age_seconds", "Age of the last order book that is stored", labels=_STREAM[:2]
+        )
         running = GaugeMetricFamily("chandlery_stream_running", "Whether it runs", labels=_STREAM)
         for keeper in service.collection.keepers():
             labels = (keeper.series.exchange, keeper.series.symbol, keeper.series.channel)
@@ -88,7 +93,9 @@ class Metrics(Collector):
                 lag.add_metric(labels, status.lag_ms / 1000)
             running.add_metric(labels, float(status.state == "running"))
             failures.add_metric(labels, status.failures)
-        yield from (*counters.values(), lag, running, failures)
+            if keeper.last_snapshot is not None:
+                age.add_metric(labels[:2], (service.clock() - keeper.last_snapshot) / SECOND)
+        yield from (*counters.values(), lag, running, failures, age)
 
     def text(self) -> bytes:
         """All of it in Prometheus' own format."""

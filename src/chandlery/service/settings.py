@@ -60,7 +60,7 @@ class ServiceSettings(FromEnvironment):
     issuers: Annotated[tuple[Any, ...], AfterValidator(_issuers)] = ()
     """As JSON in the environment, each with the fields of ``Issuer``."""
     snapshot_interval: Annotated[Micros, BeforeValidator(_length)] = 300 * SECOND
-    """How often whole order books are kept: ``5m``, or seconds."""
+    """How often whole order books are stored, in microseconds; given as ``5m``, or in seconds."""
     book_levels: int = Field(25, ge=1, le=1000)
     """How many levels a side each live update of a book tells."""
     retain_books_days: int | None = Field(None, ge=1)

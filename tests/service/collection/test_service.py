@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 
 import pytest
@@ -16,13 +17,14 @@ from chandlery.core.time import SECOND
 from chandlery.net.clock import system_clock
 from chandlery.service.collection.hub import Update
 from chandlery.service.collection.keeper import MOST_HELD
+from chandlery.service.metrics import Metrics
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import SimServer
 from chandlery.storage.frame import open_times
 from chandlery.storage.series_ids import SeriesName
 from feeding import truth
-from serving import MARKET, offline, service_of, until
+from serving import MARKET, FastClock, offline, service_of, service_with, until
 
 SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")
 BOOK = SeriesName("binance", "BTC/USDT", "book")
@@ -105,6 +107,33 @@ async def test_order_books_are_kept_on_the_grid(service):
     assert all(entry.timestamp % SECOND == 0 for entry in entries)
     assert all(len(entry.data.bids) > service.settings.book_levels for entry in entries)
     assert all(0 <= entry.data.received_at - entry.timestamp < SECOND for entry in entries)
+
+
+async def test_with_nothing_set_books_are_stored_every_five_minutes(sim, tmp_path, caplog):
+    """At the full five minutes of the clock, one after the other; the start logs it, and the last one's age is a metric."""
+    caplog.set_level("INFO", "chandlery.service")
+    clock = FastClock(1_796_038_000 * SECOND, 600)
+    async with service_with(sim, tmp_path, clock=clock, sleep=clock.sleep) as service:
+        await service.collection.add_coin("BTC/USDT", "binance")
+        at = [entry.timestamp for entry in await until_books(service, 3)]
+        metrics = Metrics()
+        metrics.service = service
+        found = re.search(rb"^chandlery_snapshot_age_seconds{.*} (.*)$", metrics.text(), re.MULTILINE)
+
+    assert [*range(at[0], at[0] + len(at) * 300 * SECOND, 300 * SECOND)] == at
+    assert 0 == at[0] % (300 * SECOND)
+    assert 0 <= float(found.group(1)) < 600
+    assert "order books are stored every 300 s" in caplog.text
+
+
+async def test_the_age_of_the_last_book_outlives_a_restart(sim, tmp_path):
+    """It is read from the database until the next one is stored."""
+    async with service_of(sim, tmp_path) as first:
+        await first.collection.add_coin("BTC/USDT", "binance", ["book"])
+        (stored, *_) = await until_books(first, 1)
+    async with service_of(sim, tmp_path, snapshot_interval="1h") as second:
+        (keeper,) = second.collection.keepers()
+        assert stored.timestamp <= await until(lambda: keeper.last_snapshot) < system_clock()
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,7 @@ class StreamKeeper:
         self._error: Exception | None = None
         self._last_message: Micros | None = None
         self._lag: Micros | None = None
+        self._last_snapshot: Micros | None = None
         self._stream: RealtimeStream | None = None
         self._lost: str | None = None
         """Why its connection was lost; ``None`` where there is one."""
@@ -95,6 +96,11 @@ class StreamKeeper:
     def running(self) -> bool:
         """Whether its stream runs."""
         return self._stream is not None and self._stream.running
+
+    @property
+    def last_snapshot(self) -> Micros | None:
+        """The moment of the last order book that is stored; ``None`` where there is none."""
+        return self._last_snapshot
 
     def status(self) -> ChannelStatus:
         """How it is doing."""
@@ -129,6 +135,7 @@ class StreamKeeper:
                 await self._record()
             else:
                 await self._processor.snapshot(self.series, book, at)
+                self._last_snapshot = at
                 self._error = None
         except Exception as error:  # noqa: BLE001  # one coin's must not end all others' snapshots, and shows in its state
             self._error = error
@@ -169,6 +176,8 @@ class StreamKeeper:
     async def _run(self) -> None:
         await self._record()
         resumed_from = await self._last_kept()
+        if self.interval is None:
+            self._last_snapshot = resumed_from
         channel, _, interval = self.series.channel.partition(":")
         self._held = deque()
         self._stream = await self._connector.start_realtime_stream(

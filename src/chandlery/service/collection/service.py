@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from weakref import WeakValueDictionary
 
@@ -22,16 +23,17 @@ from chandlery.storage.series_ids import BOOK, SeriesName
 
 START_TIMEOUT_S = 15.0
 """How long ``add_coin`` waits for the first of a stream; afterwards it goes on by itself."""
-BOOK_LEVELS = 25
-"""How many levels a side each update of a book tells."""
-SNAPSHOT_EVERY: Micros = 300 * SECOND
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
 
 
 class DataCollectionManagerImpl(IDataCollectionManager):
     """
     Keeps a stream for each channel of each coin on the list.
 
-    Every ``snapshot_every`` of the clock, the whole order book of each is kept.
+    At every full ``snapshot_every`` of the clock, the whole order book of each coin is stored. ``book_levels`` is
+    the number of levels a side in each live update of a book.
     """
 
     def __init__(
@@ -44,8 +46,8 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         hub: Hub,
         clock: Clock,
         *,
-        snapshot_every: Micros = SNAPSHOT_EVERY,
-        book_levels: int = BOOK_LEVELS,
+        snapshot_every: Micros,
+        book_levels: int,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         if snapshot_every < SECOND:
@@ -70,6 +72,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         """Go on with the coins on the list; returns at once."""
         for coin in await self.coins.load():
             self._begin(coin)
+        log.info("order books are stored every %g s, at full multiples of the clock", self._every / SECOND)
         self._snapshots = asyncio.create_task(self._keep_books(), name="chandlery snapshots")
 
     async def stop(self) -> None:
