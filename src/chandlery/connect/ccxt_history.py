@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from chandlery.adapter.layout import CandleLayout
 from chandlery.core.errors import MalformedResponse
-from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract
+from chandlery.core.gaps import Gap, GapKind, Span, subtract, subtract_each
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import Event, SourceSpan
 from chandlery.core.query import ChartType
@@ -26,6 +28,9 @@ ROW = CandleLayout(0, 1, 2, 3, 4, 5, width=6)
 """How ccxt writes a candle of any exchange."""
 
 SOURCE = "ccxt"
+
+_NONE: Columns = arrays(ROW.columns([]))
+"""The columns of no candle."""
 
 
 class History:
@@ -46,7 +51,6 @@ class History:
         self._page_size = page_size
         self._listed = listed
         self._clock = clock
-        self._columns: Columns = arrays(ROW.columns([]))
         self._events: list[Event] = []
         self._doubtful: list[Span] = []
         self._counts = True
@@ -63,35 +67,43 @@ class History:
         """
         interval = self._interval
         closed = Span(interval.ceil(span.start), min(interval.ceil(span.end), interval.floor(now)))
+        pages = []
         at = closed.start
         while at < closed.end:
             page = Span(at, min(interval.step(at, self._page_size), closed.end))
-            await self._fill(page)
+            pages.append(await self._page(page))
             at = page.end
-        gaps = [gap for hole in self._holes(closed) for gap in self._reasons(hole, closed, now)]
+        columns = {name: np.concatenate([page[name] for page in pages]) for name in pages[0]} if pages else _NONE
+        missing = holes(columns["open_time"], interval, closed)
+        gaps = [
+            gap
+            for hole, believed in zip(missing, subtract_each(missing, self._doubtful), strict=True)
+            for gap in self._reasons(hole, believed, closed, now)
+        ]
         failed = [gap.span for gap in gaps if gap.kind.is_failure]
         fetched_at = self._clock()
         spans = [SourceSpan(each.start, each.end, SOURCE, fetched_at) for each in subtract(closed, failed)]
-        table = table_of(ChartType.KLINES, whole(self._columns, interval))
-        return FetchResult(table, spans, gaps, self._events)
+        return FetchResult(table_of(ChartType.KLINES, whole(columns, interval)), spans, gaps, self._events)
 
-    async def _fill(self, page: Span) -> None:
+    async def _page(self, page: Span) -> Columns:
         """Ask for a page, and for what it lacks, until it was asked for in vain both with and without a count."""
+        columns = _NONE
         wanted = page
         vain = 0
         while wanted and vain < 2:
-            before = len(self._columns["open_time"])
+            before = len(columns["open_time"])
             counts = self._counts != (vain == 1)
             checked = await self._answer(wanted, counts=counts)
-            self._columns = merged(self._columns, checked.columns)
+            columns = merged(columns, checked.columns)
             self._events += checked.events
             self._doubtful += checked.doubtful
-            if len(self._columns["open_time"]) > before:
+            if len(columns["open_time"]) > before:
                 self._counts, vain = counts, 0
             else:
                 vain += 1
-            missing = self._holes(page)
+            missing = holes(columns["open_time"], self._interval, page)
             wanted = Span(missing[0].start, missing[-1].end) if missing else Span(page.end, page.end)
+        return columns
 
     async def _answer(self, span: Span, *, counts: bool) -> Checked:
         rows = await self._ask(span, counts)
@@ -105,18 +117,14 @@ class History:
             self._first_heard = oldest if self._first_heard is None else min(oldest, self._first_heard)
         return check(within(columns, span), self._interval, span, self._name)
 
-    def _holes(self, span: Span) -> list[Span]:
-        times = self._columns["open_time"]
-        return holes(times[(times >= span.start) & (times < span.end)], self._interval, span)
-
-    def _reasons(self, hole: Span, span: Span, now: Micros) -> list[Gap]:
-        """Why a hole is one, part by part."""
+    def _reasons(self, hole: Span, believed: Sequence[Span], span: Span, now: Micros) -> list[Gap]:
+        """Why a hole is one, part by part; of what is not ``believed``, rows came that cannot be."""
         interval = self._interval
-        doubted = [part for each in merge(self._doubtful) if (part := each.clip(hole))]
         gaps = [
-            Gap(part.start, part.end, GapKind.FETCH_FAILED, "the exchange sent rows that cannot be") for part in doubted
+            Gap(part.start, part.end, GapKind.FETCH_FAILED, "the exchange sent rows that cannot be")
+            for part in subtract(hole, believed)
         ]
-        for part in subtract(hole, doubted):
+        for part in believed:
             kind, evidence = GapKind.NO_TRADES, "asked twice, the exchange sent no candle"
             first = self._first_heard
             if self._listed is not None and part.end <= interval.ceil(self._listed):
