@@ -9,7 +9,7 @@ from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND
-from chandlery.feed.combine import Combiner, combined
+from chandlery.feed.combine import Combiner
 from chandlery.sim import SyntheticMarket
 from feeding import truth
 from support import micros
@@ -44,6 +44,12 @@ def test_equals_the_longer_candle(interval, finer, count, symbol):
     assert [structs.replace(each, closed=False) for each in wanted] == list(found.values())
 
 
+def made_of(parts, interval=Interval.HOUR_1):
+    """The candle of parts that come in order."""
+    combiner = Combiner(interval)
+    return [combiner.add(part) for part in parts][-1]
+
+
 @given(st.data())
 def test_in_any_order_with_doubles_and_unfinished_parts(data):
     """What comes late, twice, or unfinished after it was finished, changes nothing of the end."""
@@ -54,7 +60,7 @@ def test_in_any_order_with_doubles_and_unfinished_parts(data):
     for part in shuffled:
         last = combiner.add(part) or last
 
-    assert combined(parts, START) == last
+    assert made_of(parts) == last
 
 
 def test_older_ones_are_over():
@@ -63,7 +69,7 @@ def test_older_ones_are_over():
     combiner.add(FIVES[12])
 
     assert combiner.add(FIVES[3]) is None
-    assert combined(FIVES[12:14], START + 60 * MINUTE) == combiner.add(FIVES[13])
+    assert made_of(FIVES[12:14]) == combiner.add(FIVES[13])
 
 
 def test_what_one_part_lacks_the_whole_lacks():
@@ -71,4 +77,4 @@ def test_what_one_part_lacks_the_whole_lacks():
     first = CandleData(0, 1.0, 2.0, 1.0, 2.0, 0.1, 0.3, 1, None, 5.0)
     second = CandleData(SECOND, 2.0, 3.0, 2.0, 3.0, 0.2, None, None, None, 5.0)
 
-    assert CandleData(0, 1.0, 3.0, 1.0, 3.0, 0.3, None, None, None, 10.0, closed=False) == combined([first, second], 0)
+    assert CandleData(0, 1.0, 3.0, 1.0, 3.0, 0.3, None, None, None, 10.0, closed=False) == made_of([first, second])

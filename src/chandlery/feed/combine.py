@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from decimal import Decimal
+
+from msgspec import Struct
 
 from chandlery.core.candle import CandleData
 from chandlery.core.interval import Interval
@@ -24,8 +26,8 @@ class Combiner:
         self._parts: dict[Micros, CandleData] = {}
         self._opened: Micros = -1
         self._latest: Micros = -1
-        self._before: list[CandleData] = []
-        """All parts but the latest, as one."""
+        self._before: _Total | None = None
+        """All parts but the latest, added up."""
 
     def add(self, part: CandleData) -> CandleData | None:
         """The candle of which the part is one, as far as it is known; ``None`` where the part is outdated."""
@@ -34,35 +36,56 @@ class Combiner:
             return None
         if opened > self._opened:
             self._opened, self._latest = opened, -1
-            self._parts, self._before = {}, []
+            self._parts, self._before = {}, None
         held = self._parts.get(part.open_time)
         if held is not None and (held.closed or (part.volume < held.volume and not part.closed)):
             return None
         self._parts[part.open_time] = part
-        if part.open_time != self._latest:
+        if part.open_time > self._latest >= 0:
+            self._before = _added(self._before, self._parts[self._latest])
+            self._latest = part.open_time
+        elif part.open_time != self._latest:
             *before, self._latest = sorted(self._parts)
-            self._before = [combined([self._parts[each] for each in before], opened)] if before else []
-        return combined([*self._before, self._parts[self._latest]], opened)
+            self._before = _total(self._parts[each] for each in before)
+        return _added(self._before, self._parts[self._latest]).candle(opened)
 
 
-def combined(parts: Sequence[CandleData], opened: Micros) -> CandleData:
-    """One candle that opens at ``opened`` and is not closed, of its parts in order; sums are exact in their digits."""
-    sums = {name: _sum([getattr(part, name) for part in parts]) for name in _SUMS}
-    counts = [part.count for part in parts]
-    return CandleData(
-        opened,
-        parts[0].open,
-        max(part.high for part in parts),
-        min(part.low for part in parts),
-        parts[-1].close,
-        sums.pop("volume") or 0.0,
-        count=None if None in counts else sum(count or 0 for count in counts),
-        closed=False,
-        **sums,
+class _Total(Struct, frozen=True):
+    """Parts that follow each other, added up, exactly in their digits; ``None`` is what one of them does not say."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    sums: tuple[Decimal | None, ...]
+    count: int | None
+
+    def candle(self, opened: Micros) -> CandleData:
+        """The running candle that consists of them."""
+        sums = {name: None if each is None else float(each) for name, each in zip(_SUMS, self.sums, strict=True)}
+        volume = sums.pop("volume") or 0.0
+        return CandleData(
+            opened, self.open, self.high, self.low, self.close, volume, count=self.count, closed=False, **sums
+        )
+
+
+def _total(parts: Iterable[CandleData]) -> _Total | None:
+    total = None
+    for part in parts:
+        total = _added(total, part)
+    return total
+
+
+def _added(total: _Total | None, part: CandleData) -> _Total:
+    values = [getattr(part, name) for name in _SUMS]
+    sums = tuple(None if value is None else Decimal(repr(value)) for value in values)
+    if total is None:
+        return _Total(part.open, part.high, part.low, part.close, sums, part.count)
+    return _Total(
+        total.open,
+        max(total.high, part.high),
+        min(total.low, part.low),
+        part.close,
+        tuple(None if a is None or b is None else a + b for a, b in zip(total.sums, sums, strict=True)),
+        None if total.count is None or part.count is None else total.count + part.count,
     )
-
-
-def _sum(values: list[float | None]) -> float | None:
-    if None in values:
-        return None
-    return float(sum((Decimal(repr(value)) for value in values), Decimal(0)))

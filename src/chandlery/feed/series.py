@@ -44,6 +44,7 @@ class Verdict(Enum):
 _REJECTS = frozenset(set(Verdict) - {Verdict.TAKEN, Verdict.REPEATED, Verdict.OUTDATED})
 _TAKEN = Verdict.TAKEN
 _LOWEST = -inf
+_FEW_ABSENT = 64
 
 
 def _never() -> Micros:
@@ -101,6 +102,8 @@ class DataProcessor:
         self._held: dict[Micros, CandleData] = {}
         self._order: list[Micros] = []
         self._absent: set[Micros] = set()
+        self._most_absent = _FEW_ABSENT
+        """At how many those are forgotten that lie before the oldest candle; at each candle would be too often."""
         self._latest: Micros = -1
         self._running: CandleData | None = None
         """The latest candle, where it runs and came live; ``_held`` may have an older state of it until ``_settle``."""
@@ -285,8 +288,9 @@ class DataProcessor:
     def _forget(self) -> None:
         while len(self._order) > self.max_records:
             del self._held[self._order.pop(0)]
-        if self._absent:
+        if len(self._absent) > self._most_absent:
             self._absent = {each for each in self._absent if each > self._order[0]}
+            self._most_absent = max(2 * len(self._absent), _FEW_ABSENT)
 
 
 def _core(candle: CandleData) -> tuple[float, ...]:
