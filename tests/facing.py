@@ -68,7 +68,7 @@ class Facing:
         path = request.url.removeprefix(self.adapter.rest_url)
         query = {key: str(value) for key, value in request.params.items()}
         headers = {"host": _HOST, **{key.lower(): value for key, value in request.headers.items()}}
-        reply = self.wire.answer(SimRequest(request.method, path, query, headers, request.body or b""))
+        reply = self.wire.respond(SimRequest(request.method, path, query, headers, request.body or b""))
         sent = {key.lower(): value for key, value in reply.headers.items()}
         return Response(reply.status, {"date": format_date_time(self.now // SECOND), **sent}, reply.body)
 

@@ -23,7 +23,7 @@ def test_symbols_are_taken_apart(exchange_id, symbol, base, quote, margin):
     """Base, quote and the asset in which it is settled."""
     venue = VENUES[exchange_id]
     market = SyntheticMarket(symbols={venue.market_type: [symbol]})
-    said = exchange_info(venue, market, NOW, 6000)
+    said = exchange_info(venue, market, [symbol], NOW, 6000)
     (entry,) = said["symbols"]
 
     assert (entry["symbol"], entry["baseAsset"], entry["quoteAsset"]) == (symbol, base, quote)
@@ -34,7 +34,8 @@ def test_symbols_are_taken_apart(exchange_id, symbol, base, quote, margin):
 
 def test_contracts_have_a_size():
     """A hundred dollars of bitcoin, ten of anything else; only the inverse market counts them."""
-    info = exchange_info(VENUES["binance_inverse"], SyntheticMarket(), NOW, 2400)
+    listed = ["BTCUSD_PERP", "ETHUSD_PERP"]
+    info = exchange_info(VENUES["binance_inverse"], SyntheticMarket(), listed, NOW, 2400)
     sizes = {entry["symbol"]: entry["contractSize"] for entry in info["symbols"]}
 
     assert sizes["BTCUSD_PERP"] == 100

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import aiohttp
+import msgspec
 import pytest
 
+from chandlery.adapter.live import CandleStream, Channel
+from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
-from chandlery.core.time import DAY, HOUR, MINUTE, SECOND
+from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, to_datetime
 from chandlery.sim import SimServer, SyntheticMarket, Unlike, running
 from chandlery.sim.unlike import contradictions
 from chandlery.sim.wires import wires
@@ -126,6 +132,12 @@ def test_fields_of_one_come_before_those_of_all():
         ({"okx_spot": {"late_s": -1}}, InvalidInput, "unlike of okx_spot: .* >= 0"),
         ({"*": {"anchor": {"3d": 30}}}, InvalidInput, "anchor of 3d: 30 s; it takes whole minutes"),
         ({"*": {"anchor": {"1h": 7200}}}, InvalidInput, "less than the interval"),
+        ({"*": {"funding_hours": [["2024-01-01T00:00:00", 4]]}}, InvalidInput, "moments have a time zone"),
+        (
+            {"*": {"lives": {"X": [["2024-01-02T00:00:00Z", "2024-01-01T00:00:00Z"]]}}},
+            InvalidInput,
+            "X: moments .* ascend",
+        ),
         ({"*": {"anchor": {"9d": 60}}}, InvalidInput, "'9d' is not an interval"),
     ],
 )
@@ -145,3 +157,168 @@ def test_contradictions_end():
 
     assert (3, 10) == (len(few), len(many))
     assert LINEAR is view.market_type
+
+
+def leaves(content):
+    """How many plain values a JSON value holds."""
+    if isinstance(content, dict):
+        return sum(map(leaves, content.values()))
+    return sum(map(leaves, content)) if isinstance(content, list) else 1
+
+
+def holds(whole, part):
+    """True where ``whole`` has everything of ``part``, in its place."""
+    if isinstance(part, dict):
+        return all(key in whole and holds(whole[key], value) for key, value in part.items())
+    if isinstance(part, list):
+        return len(whole) >= len(part) and all(holds(*each) for each in zip(whole, part, strict=False))
+    return whole == part
+
+
+def replied(facing):
+    """The JSON of one answer with candles, as it goes out."""
+    request = facing.adapter.candles_request(facing.native, Interval.MINUTE_1, SPAN)
+    return msgspec.json.decode(facing.ask(request).body)
+
+
+def test_rows_are_wider(facing):
+    """Each row has more places, the others being as before; without candles nothing is."""
+    plain = replied(facing)
+    facing.view.differ(Unlike(extra_columns=2))
+    wide = replied(facing)
+
+    assert holds(wide, plain)
+    assert leaves(wide) >= leaves(plain) + 2 * 20
+    request = facing.adapter.instruments_request()
+    assert "extra0" not in facing.ask(request).body.decode()
+
+
+def test_rows_are_narrower(facing):
+    """Each row lacks its last place."""
+    plain = replied(facing)
+    facing.view.differ(Unlike(fewer_columns=1))
+    narrow = replied(facing)
+
+    assert holds(plain, narrow)
+    assert leaves(narrow) <= leaves(plain) - 20
+
+
+def test_live_rows_are_wider(facing):
+    """Candles and books on sockets, too; digits stay."""
+    interval = next(iter(facing.adapter.live_intervals))
+    session = facing.open(Channel.CANDLES)
+    for message in facing.adapter.subscribe([CandleStream(facing.native, interval)]):
+        facing.wire.obey(session, message)
+    want = next(iter(session.wants.values()))
+    live = facing.view.live(facing.symbol, interval, Span(0, NOW + 1), 1)
+    plain = facing.wire.candles(session, want, live)
+    facing.view.differ(Unlike(extra_columns=1))
+    wide = [facing.wire.reshaped(each, rows=True) for each in plain]
+
+    assert len(plain) == len(wide)
+    assert all(facing.wire.frame(one) != facing.wire.frame(other) for one, other in zip(plain, wide, strict=True))
+
+
+def test_the_closed_flag_comes_late(facing):
+    """A candle that has closed says so only later."""
+    facing.view.differ(Unlike(close_delay_s=45))
+    *_, last, running = facing.view.live(facing.symbol, Interval.MINUTE_1, Span(0, NOW + 1), 5)
+    facing.now += 15 * SECOND
+    *_, later, _ = facing.view.live(facing.symbol, Interval.MINUTE_1, Span(0, facing.now + 1), 5)
+
+    assert (False, False, True) == (last.closed, running.closed, later.closed)
+    assert last.open_time == later.open_time
+
+
+def test_the_last_trades_count_late(facing):
+    """Right after its close a candle lacks its last second; by REST and on sockets."""
+    facing.now += 30 * SECOND + 50_000
+    facing.view.differ(Unlike(late_update_ms=100))
+    opened = facing.now - 50_000 - MINUTE
+    early = facing.view.candles(facing.symbol, Interval.MINUTE_1, Span(opened, opened + 1), 1, newest=True)
+    live = facing.view.live(facing.symbol, Interval.MINUTE_1, Span(opened, opened + 1), 1)
+    facing.now += 100_000
+    final = facing.view.candles(facing.symbol, Interval.MINUTE_1, Span(opened, opened + 1), 1, newest=True)
+    facing.view.differ(Unlike())
+    right = facing.view.candles(facing.symbol, Interval.MINUTE_1, Span(opened, opened + 1), 1, newest=True)
+
+    assert early == live
+    assert early != final == right
+    assert early[0].count < final[0].count
+
+
+def test_sockets_refuse_a_symbol(facing):
+    """REST has it; a subscription of it brings nothing, in the words that the exchange has for it."""
+    facing.view.differ(Unlike(refused=frozenset({facing.symbol})))
+    interval = next(iter(facing.adapter.live_intervals))
+    session = facing.open(Channel.CANDLES)
+    for message in facing.adapter.subscribe([CandleStream(facing.native, interval)]):
+        facing.wire.heed(session, message)
+
+    assert [] == [want for want in session.wants.values() if want.symbol]
+    assert facing.wire.symbol(facing.native) == facing.symbol
+    assert asked(facing)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "path", "command"),
+    [
+        ("binance_spot", "/ws", {"method": "SUBSCRIBE", "params": ["btcusdt@kline_1m"], "id": 1}),
+        ("kraken_spot", "", {"method": "subscribe", "params": {"channel": "ohlc", "symbol": ["BTC/USDT"]}}),
+        ("okx_perpetual", "/business", {"op": "subscribe", "args": [{"channel": "candle1m", "instId": "BTC-USDT-SWAP"}]}),
+    ],
+)  # fmt: skip
+async def test_subscribers_are_cut_off(http, clock, exchange, path, command):
+    """The first two connections that subscribe; the third stays open and has data."""
+    unlike = {exchange: {"close_on_subscribe": 2}}
+    kinds = []
+    async with SimServer(SyntheticMarket(), exchanges=[exchange], clock=clock, tick_s=None, unlike=unlike) as sim:
+        for _ in range(3):
+            async with http.ws_connect(sim.endpoints[exchange]["ws"] + path) as socket:
+                await socket.send_json(command)
+                messages = [await socket.receive(timeout=5)]
+                while len(messages) < 3 and messages[-1].type is aiohttp.WSMsgType.TEXT:
+                    await sim.tick()
+                    messages.append(await socket.receive(timeout=5))
+                kinds.append(messages[-1].type is aiohttp.WSMsgType.TEXT)
+
+    assert [False, False, True] == kinds
+
+
+def test_a_delisted_symbol(facing):
+    """It is listed no more, and refused as unknown; where the exchange serves it, REST has what was."""
+    ended = NOW - 10 * MINUTE
+    life = [(to_datetime(NOW - 300 * DAY), to_datetime(ended))]
+    whole = asked(facing)
+    facing.view.differ(Unlike(lives={facing.symbol: life}))
+
+    assert facing.wire.symbol(facing.native) is None
+    assert facing.symbol not in facing.view.symbols()
+    facing.view.differ(Unlike(lives={facing.symbol: life}, serves_delisted=True))
+    assert facing.symbol not in facing.view.symbols()
+    assert [each for each in whole if each + MINUTE <= ended] == [
+        each for each in asked(facing) if each + MINUTE <= ended
+    ]
+    assert whole[-1] not in asked(facing)
+
+
+def rates(facing: Facing, span: Span) -> list[int]:
+    """The moments of the rates of ``span`` in one answer."""
+    body = facing.body(facing.adapter.funding_request(facing.native, span))
+    return list(facing.adapter.funding_rows(body).open_time)
+
+
+@pytest.mark.parametrize("exchange", [each for each in EXCHANGES if ExchangeRegistry.get(each).funding_page_size])
+def test_funding_in_other_pages_and_intervals(exchange):
+    """Shorter answers, and rates that are due more often since a moment."""
+    facing = Facing(exchange, NOW)
+    span = Span(NOW - 3 * DAY, NOW)
+    whole = rates(facing, span)
+    facing.view.differ(Unlike(funding_page_size=4, funding_hours=((to_datetime(NOW - 2 * DAY), 4),)))
+    page = rates(facing, span)
+
+    due = [moment for moment, _ in facing.view.funding(facing.symbol, span)]
+
+    assert 9 <= len(whole)
+    assert 4 == len(page)
+    assert {4, 8} == {round((after - before) / HOUR) for before, after in pairwise(due)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from chandlery.core.interval import Interval
@@ -14,10 +15,12 @@ _NEVER_MS = 4_133_404_800_000
 """2100-12-25, which stands for a contract without an end."""
 
 
-def exchange_info(venue: Venue, market: Market, now: Micros, weight_limit: int) -> dict[str, Any]:
+def exchange_info(
+    venue: Venue, market: Market, listed: Sequence[str], now: Micros, weight_limit: int
+) -> dict[str, Any]:
     """The content of ``/exchangeInfo``, as much of it as clients read to learn the symbols."""
     limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": weight_limit}
-    symbols = [_symbol(venue, market, symbol) for symbol in market.symbols(venue.market_type)]
+    symbols = [_symbol(venue, market, symbol) for symbol in listed]
     return {
         "timezone": "UTC",
         "serverTime": Unit.MILLIS.of(now),

@@ -15,16 +15,15 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, Micros, add_months, month_of
 from chandlery.sim import bars, noise
 from chandlery.sim.bars import Bars
-from chandlery.sim.grids import GRIDS, Grid
+from chandlery.sim.grids import Grid
 from chandlery.sim.text import csv_lines
+from chandlery.sim.trading import FUNDING_EVERY, Trading
 from chandlery.sim.venues import VENUES, Venue
 
 Columns: TypeAlias = dict[str, np.ndarray]
 
 LISTED: Mapping[MarketType, Micros] = {venue.market_type: venue.listed for venue in VENUES.values()}
 """When each market opened, where nothing else is said."""
-
-FUNDING_EVERY: Micros = 8 * HOUR
 
 _EXAMPLES = ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA")
 
@@ -71,8 +70,8 @@ class Market(Protocol):
         """Symbols that are traded, perhaps not all of them."""
         ...
 
-    def with_grids(self, grids: Mapping[Interval, Grid]) -> Self:
-        """The market with candles that open on other grids, where its candles are made and not recorded."""
+    def on(self, terms: Trading) -> Self:
+        """The market on the terms of an exchange, where it is made up and not recorded."""
         ...
 
 
@@ -99,45 +98,55 @@ class SyntheticMarket:
         self._listed = {**LISTED, **given}
         self.halts = tuple(merge(Span(Interval.MINUTE_1.floor(h.start), Interval.MINUTE_1.ceil(h.end)) for h in halts))
         self._symbols = symbols
-        self._grids: Mapping[Interval, Grid] = GRIDS
+        self._terms = Trading()
         self._month = lru_cache(maxsize=1024)(self._compute_month)
 
-    def with_grids(self, grids: Mapping[Interval, Grid]) -> Self:
-        """The market, trade by trade, with candles that open on other grids."""
-        if grids == self._grids:
+    def on(self, terms: Trading) -> Self:
+        """The same trades on the terms of an exchange."""
+        if terms == self._terms:
             return self
         other = copy.copy(self)
-        other._grids = grids  # noqa: SLF001  # a copy of this object
+        other._terms = terms  # noqa: SLF001  # a copy of this object
+        if terms.lives != self._terms.lives:
+            other._month = lru_cache(maxsize=1024)(other._compute_month)  # noqa: SLF001  # the same
         return other
 
     def knows(self, market_type: MarketType, symbol: str) -> bool:
         """Any spelling of that market, or only those that were given."""
+        if symbol in self._terms.symbols:
+            return True
         if self._symbols is not None:
             return symbol in self._symbols.get(market_type, ())
         return _venue(market_type).native.fullmatch(symbol) is not None
 
     def symbols(self, market_type: MarketType) -> Sequence[str]:
         """Those that were given, or a few examples."""
-        if self._symbols is not None:
-            return tuple(self._symbols.get(market_type, ()))
         ending = "USD_PERP" if market_type is MarketType.FUTURES_COIN else "USDT"
-        return tuple(f"{base}{ending}" for base in _EXAMPLES)
+        given = (
+            (f"{base}{ending}" for base in _EXAMPLES) if self._symbols is None else self._symbols.get(market_type, ())
+        )
+        return (*given, *self._terms.symbols)
+
+    def _pauses(self, symbol: str) -> tuple[Span, ...]:
+        """When a symbol does not trade."""
+        pauses = self._terms.pauses(symbol)
+        return tuple(merge([*self.halts, *pauses])) if pauses else self.halts
 
     def first(self, market_type: MarketType, symbol: str, interval: Interval) -> Micros | None:
         """The candle in which trading began."""
         if not self.knows(market_type, symbol):
             return None
         began = Interval.MINUTE_1.ceil(self._listed[market_type])
-        for halt in self.halts:
+        for halt in self._pauses(symbol):
             began = halt.end if halt.holds(began) else began
-        return self._grids[interval].floor(began)
+        return self._terms.grids[interval].floor(began)
 
     def has(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> bool:
         """Whether any candle opens in ``span``."""
-        grid = self._grids[interval]
+        grid = self._terms.grids[interval]
         whole = Span(grid.ceil(span.start), grid.ceil(span.end))
         whole = whole.clip(Span(Interval.MINUTE_1.ceil(self._listed[market_type]), whole.end))
-        return self.knows(market_type, symbol) and bool(whole) and bool(subtract(whole, self.halts))
+        return self.knows(market_type, symbol) and bool(whole) and bool(subtract(whole, self._pauses(symbol)))
 
     def candles(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> Columns:
         """The candles that open in ``span``, as numbers; times in microseconds, ``close_time`` as the archive has it."""
@@ -146,7 +155,7 @@ class SyntheticMarket:
         columns: Columns = {
             name: known[name] / 10.0 ** digits[name] if name in digits else known[name] for name in bars.NAMES
         }
-        columns["close_time"] = bars.close_times(known["open_time"], self._grids[interval], _venue(market_type))
+        columns["close_time"] = bars.close_times(known["open_time"], self._terms.grids[interval], _venue(market_type))
         return {name: columns[name] for name in bars.COLUMNS}
 
     def lines(
@@ -154,26 +163,34 @@ class SyntheticMarket:
     ) -> list[bytes]:
         """The candles as the lines of an archive file, with Binance's digits."""
         known = self._bars(market_type, symbol, interval, span, now)
-        return csv_lines(known, self._scale(market_type, symbol).digits, self._grids[interval], _venue(market_type))
+        return csv_lines(
+            known, self._scale(market_type, symbol).digits, self._terms.grids[interval], _venue(market_type)
+        )
 
     def header(self, market_type: MarketType, symbol: str, interval: Interval, opened: Micros) -> bytes | None:
         """The futures' files have one since May 2022."""
         return _venue(market_type).header(opened)
 
     def funding(self, market_type: MarketType, symbol: str, span: Span) -> Columns:
-        """A rate every eight hours, some milliseconds past the hour; none during a halt."""
-        began = max(span.start - MINUTE, self._listed[market_type])
-        first, last = -(-began // FUNDING_EVERY), -(-span.end // FUNDING_EVERY)
-        turns = np.arange(first, max(last, first), dtype=np.int64)
-        random = noise.bits(noise.key(self.seed, market_type.value, symbol, "funding"), turns)
-        open_time = turns * FUNDING_EVERY + noise.sixteen(random, 0) % 15 * 1000
-        rate = (noise.sixteen(random, 1) % 70_000 - 25_000) / 1e8
-        keep = (open_time >= span.start) & (open_time < span.end)
-        for halt in self.halts:
-            keep &= (open_time < halt.start) | (open_time >= halt.end)
+        """A rate every eight hours or as the terms say, some milliseconds past the hour; none during a halt."""
+        due = Span(max(span.start - MINUTE, self._listed[market_type]), span.end)
         if not self.knows(market_type, symbol) or market_type is MarketType.SPOT:
-            keep[:] = False
+            due = Span(0, 0)
+        parts = [self._rates(market_type, symbol, part, every) for part, every in self._terms.periods(due)]
+        open_time = np.concatenate([each for each, _ in parts] or [np.empty(0, dtype=np.int64)])
+        rate = np.concatenate([each for _, each in parts] or [np.empty(0)])
+        keep = (open_time >= span.start) & (open_time < span.end)
+        for halt in self._pauses(symbol):
+            keep &= (open_time < halt.start) | (open_time >= halt.end)
         return {"open_time": open_time[keep], "funding_rate": rate[keep]}
+
+    def _rates(self, market_type: MarketType, symbol: str, span: Span, every: Micros) -> tuple[np.ndarray, np.ndarray]:
+        first, last = -(-span.start // every), -(-span.end // every)
+        turns = np.arange(first, max(last, first), dtype=np.int64)
+        parts = (symbol, "funding") if every == FUNDING_EVERY else (symbol, "funding", every)
+        random = noise.bits(noise.key(self.seed, market_type.value, *parts), turns)
+        open_time = turns * every + noise.sixteen(random, 0) % 15 * 1000
+        return open_time, (noise.sixteen(random, 1) % 70_000 - 25_000) / 1e8
 
     def _scale(self, market_type: MarketType, symbol: str) -> bars.Scale:
         return bars.scale(self.seed, market_type, symbol)
@@ -183,7 +200,7 @@ class SyntheticMarket:
             return bars.empty()
         if now is None:
             return self._closed(market_type, symbol, interval, span)
-        grid = self._grids[interval]
+        grid = self._terms.grids[interval]
         running = grid.floor(now)
         closed = self._closed(market_type, symbol, interval, Span(span.start, min(span.end, running)))
         if not span.holds(running):
@@ -197,7 +214,7 @@ class SyntheticMarket:
 
     def _closed(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> Bars:
         """As if all had happened."""
-        grid = self._grids[interval]
+        grid = self._terms.grids[interval]
         whole = Span(grid.ceil(span.start), grid.ceil(span.end))
         if interval is Interval.SECOND_1:
             return self._seconds(market_type, symbol, whole)
@@ -227,7 +244,7 @@ class SyntheticMarket:
             return bars.empty()
         start = -(-span.start // MINUTE)
         made = bars.minutes(self._scale(market_type, symbol), start, -(-span.end // MINUTE) - start)
-        return _without(made, self.halts)
+        return _without(made, self._pauses(symbol))
 
     def _seconds(self, market_type: MarketType, symbol: str, span: Span) -> Bars:
         whole = Span(Interval.MINUTE_1.floor(span.start), Interval.MINUTE_1.ceil(span.end))

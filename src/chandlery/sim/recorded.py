@@ -16,9 +16,9 @@ from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
 from chandlery.sim import bars
-from chandlery.sim.grids import Grid
 from chandlery.sim.market import Columns
 from chandlery.sim.noise import Integers
+from chandlery.sim.trading import Trading
 from chandlery.sim.venues import VENUES
 
 _NAME = re.compile(r"(\w+)-(1s|\d+[mhdw]|1mo|1M)-(\d{4}-\d\d)(-\d\d)?\.csv", re.ASCII)
@@ -111,8 +111,8 @@ class RecordedMarket:
         """Whether there is a file of it."""
         return symbol in self.symbols(market_type)
 
-    def with_grids(self, grids: Mapping[Interval, Grid]) -> Self:
-        """The same market: its candles open where they were recorded to open."""
+    def on(self, terms: Trading) -> Self:
+        """The same market: its candles are as they were recorded."""
         return self
 
     def symbols(self, market_type: MarketType) -> Sequence[str]:

@@ -100,7 +100,9 @@ class Rest:
             "/time": lambda _: json_reply({"serverTime": Unit.MILLIS.of(view.clock())}),
             "/depth": self._book,
             "/ticker/24hr": self._ticker,
-            "/exchangeInfo": lambda _: json_reply(exchange_info(venue, view.market, view.clock(), self._weights.limit)),
+            "/exchangeInfo": lambda _: json_reply(
+                exchange_info(venue, view.market, view.symbols(), view.clock(), self._weights.limit)
+            ),
         }
         if not venue.is_spot:
             self._paths["/fundingRate"] = self._funding
@@ -193,7 +195,8 @@ class Rest:
         return json_reply([entry] if self.venue.is_inverse else entry)
 
     def _funding(self, query: Mapping[str, str]) -> Reply:
-        symbol, limit = self._symbol(query), self._limit(query, 100, 1000)
+        symbol = self._symbol(query)
+        limit = self._view.funding_limit(self._limit(query, 100, 1000))
         start, end = self._bounds(query)
         now = self._clock()
         span = Span(start or 0, min(now, now if end is None else end) + 1)
@@ -229,7 +232,7 @@ class Rest:
 
     def _symbol(self, query: Mapping[str, str]) -> str:
         symbol = self._text(query, "symbol")
-        if not self._view.market.knows(self.venue.market_type, symbol):
+        if not self._view.knows(symbol):
             raise _Refused(-1121, "Invalid symbol.")
         return symbol
 

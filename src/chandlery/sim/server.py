@@ -211,7 +211,7 @@ class SimServer:
             return self._archive.answer(rest, request.query)
         if wire is None:
             return _refusal(404)
-        return wire.answer(_asked(request, rest, body))
+        return wire.respond(_asked(request, rest, body))
 
     def _headed(self, reply: Reply, exchange: str) -> Reply:
         clock = self._views[exchange].clock if exchange in self._views else self.clock

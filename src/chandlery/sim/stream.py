@@ -93,8 +93,10 @@ class Streams:
             async for message in socket:
                 if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
                     text = message.data if isinstance(message.data, str) else message.data.decode(errors="replace")
-                    await self._say(connection, self.wire.obey(session, text))
+                    await self._say(connection, self.wire.heed(session, text))
                     self._begin(connection)
+                    if connection.told and self._cuts():
+                        connection.cut()
         except (TimeoutError, ConnectionError):
             self.dropped += 1
         finally:
@@ -110,14 +112,24 @@ class Streams:
         connection = _Connection(socket, request, session)
         self._connections.add(connection)
         try:
-            await self._say(connection, self.wire.obey(session, text))
+            await self._say(connection, self.wire.heed(session, text))
             self._begin(connection)
+            if self._cuts():
+                connection.cut()
             await socket.over()
         except (TimeoutError, ConnectionError):
             self.dropped += 1
         finally:
             self._connections.discard(connection)
         return socket.response
+
+    def _cuts(self) -> bool:
+        """Whether the exchange closes one that has subscribed; counts it."""
+        if not self.wire.view.cuts:
+            return False
+        self.wire.view.cuts -= 1
+        self.dropped += 1
+        return True
 
     async def tick(self) -> None:
         """Send what is to be said now."""
@@ -172,10 +184,11 @@ class Streams:
     def _candles(self, session: Session, want: Want, interval: Interval, told: _Told) -> Iterable[Any]:
         now = self.wire.now
         view, grid = self.wire.view, self.wire.view.grids[interval]
-        since = max(grid.floor(told.at), grid.step(grid.floor(now), -_MAX_BACKLOG))
+        since = max(grid.floor(told.at - view.unlike.unsettled), grid.step(grid.floor(now), -_MAX_BACKLOG))
         told.at = now
         candles = view.live(want.symbol, interval, Span(since, now + 1), _MAX_BACKLOG + 1)
-        return self.wire.candles(session, want, candles) if candles else ()
+        contents = self.wire.candles(session, want, candles) if candles else ()
+        return [self.wire.reshaped(each, rows=True) for each in contents]
 
     def _book(self, session: Session, want: Want, told: _Told) -> Iterable[Any]:
         tick = tick_of(self.wire.now)
@@ -183,7 +196,9 @@ class Streams:
             raise ConnectionError
         if not told.began:
             told.began = True
-            yield from self.wire.book(session, want, self.wire.view.book(want.symbol, want.depth, told.tick), told.tick)
+            state = self.wire.view.book(want.symbol, want.depth, told.tick)
+            contents = self.wire.book(session, want, state, told.tick)
+            yield from (self.wire.reshaped(each, rows=False) for each in contents)
         while told.tick < tick:
             before, told.tick = told.tick, told.tick + 1
             fault = self._faults.of_frame(self._name(want), {FaultKind.SKIPPED_UPDATE, FaultKind.BAD_BOOK_CHECKSUM})
@@ -192,7 +207,7 @@ class Streams:
             contents = self.wire.changes(session, want, bids, asks, before, told.tick)
             self.wire.skew = 0
             if fault is None or fault.kind is not FaultKind.SKIPPED_UPDATE:
-                yield from contents
+                yield from (self.wire.reshaped(each, rows=False) for each in contents)
 
     def _name(self, want: Want) -> str:
         return f"{self.wire.id}/{want.key}"

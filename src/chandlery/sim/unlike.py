@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
 
 from chandlery.core.errors import InvalidInput, UnknownName
+from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
-from chandlery.core.time import MINUTE, SECOND, Micros
+from chandlery.core.moment import to_micros
+from chandlery.core.time import HOUR, MINUTE, SECOND, Micros
 from chandlery.sim.grids import Grid
+from chandlery.sim.trading import ALWAYS, Trading
 
 _Count: TypeAlias = Annotated[int, Meta(ge=1)]
+_Places: TypeAlias = Annotated[int, Meta(ge=0, le=100)]
+_Hours: TypeAlias = Annotated[int, Meta(ge=1, le=24)]
 _Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=10**9)]
+_Milliseconds: TypeAlias = Annotated[float, Meta(ge=0, le=10**9)]
 
 EVERY = "*"
 """The name that means all exchanges."""
@@ -40,9 +47,36 @@ class Unlike(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """REST has only the latest that many candles of each series, the running one included."""
     clock_skew_s: float = 0
     """Seconds by which the exchange's clock is ahead of that of the server; negative where it is behind."""
+    close_delay_s: _Seconds = 0
+    """A candle calls itself closed only that long after its close, by REST and on sockets."""
+    late_update_ms: _Milliseconds = 0
+    """The last second of a candle counts only that long after its close, by REST and on sockets."""
+    extra_columns: _Places = 0
+    """Rows of candles, and levels of live books, have that many places more."""
+    fewer_columns: _Places = 0
+    """Rows of candles lack their last places, that many."""
+    refused: frozenset[str] = frozenset()
+    """Symbols of the market that sockets refuse, though REST has them."""
+    close_on_subscribe: _Count | None = None
+    """That many connections are closed without a word when they subscribe; those after them are not."""
+    symbols: tuple[str, ...] = ()
+    """Symbols of the market, in any script, that are traded and listed besides the others."""
+    lives: Mapping[str, tuple[tuple[datetime, datetime | None], ...]] = {}
+    """From when until when a symbol trades, oldest first; one that has no life now is delisted, two lives are a reuse."""
+    serves_delisted: bool = False
+    """REST has the candles of delisted symbols, and does not refuse them as unknown."""
+    funding_page_size: _Count | None = None
+    """Answers hold at most that many funding rates, whatever is asked for."""
+    funding_hours: tuple[tuple[datetime, _Hours], ...] = ()
+    """From when on funding is due every how many hours, oldest first."""
 
     def __post_init__(self) -> None:
-        """Refuse shifts that no grid can have."""
+        """Refuse shifts that no grid can have, and moments that are out of order."""
+        moments = [since for since, _ in self.funding_hours]
+        spans = {symbol: [each for life in lives for each in life if each] for symbol, lives in self.lives.items()}
+        for name, ordered in {"funding_hours": moments, **spans}.items():
+            if any(each.tzinfo is None for each in ordered) or sorted(set(ordered)) != ordered:
+                raise InvalidInput(f"{name}: moments have a time zone and ascend")
         for text, seconds in self.anchor.items():
             interval = Interval(text)
             if seconds * SECOND % MINUTE or not 0 < seconds * SECOND < interval.longest:
@@ -55,10 +89,35 @@ class Unlike(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         """``late_s`` in microseconds."""
         return round(self.late_s * SECOND)
 
-    def grids(self, documented: Mapping[Interval, Grid]) -> Mapping[Interval, Grid]:
-        """The grids of the exchange."""
+    @property
+    def late_update(self) -> Micros:
+        """``late_update_ms`` in microseconds."""
+        return round(self.late_update_ms * 1000)
+
+    @property
+    def close_delay(self) -> Micros:
+        """``close_delay_s`` in microseconds."""
+        return round(self.close_delay_s * SECOND)
+
+    @property
+    def reshapes(self) -> bool:
+        """Whether rows have other places than documented."""
+        return bool(self.extra_columns or self.fewer_columns)
+
+    @property
+    def unsettled(self) -> Micros:
+        """How long after its close a candle still changes."""
+        return max(self.late_update, self.close_delay)
+
+    def terms(self, documented: Mapping[Interval, Grid]) -> Trading:
+        """The terms on which the exchange trades, its grids being ``documented``."""
         shifts = {Interval(text): seconds * SECOND for text, seconds in self.anchor.items()}
-        return {each: grid.shifted(shifts.get(each, 0)) for each, grid in documented.items()}
+        return Trading(
+            grids={each: grid.shifted(shifts.get(each, 0)) for each, grid in documented.items()},
+            symbols=self.symbols,
+            lives={symbol: tuple(_span(*life) for life in lives) for symbol, lives in self.lives.items()},
+            funding=tuple((to_micros(since), hours * HOUR) for since, hours in self.funding_hours),
+        )
 
 
 LIKE = Unlike()
@@ -80,6 +139,10 @@ def contradictions(given: Mapping[str, Unlike | Mapping[str, Any]], known: tuple
         raise UnknownName(f"unlike: no offline exchange {', '.join(strangers)}; there is {EVERY}, {', '.join(known)}")
     every = _fields(given.get(EVERY, {}))
     return {each: _unlike(each, every | _fields(given.get(each, {}))) for each in known}
+
+
+def _span(start: datetime, end: datetime | None) -> Span:
+    return Span(to_micros(start), ALWAYS.end if end is None else to_micros(end))
 
 
 def _fields(given: Unlike | Mapping[str, Any]) -> dict[str, Any]:

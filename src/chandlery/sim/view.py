@@ -63,9 +63,16 @@ class MarketView:
     def differ(self, unlike: Unlike) -> None:
         """From now on contradict the documentation in this way, and in no other."""
         self.unlike = unlike
-        self.grids = unlike.grids(self._documented)
-        self.market = self._traded.with_grids(self.grids)
+        self._terms = unlike.terms(self._documented)
+        self.grids = self._terms.grids
+        self.market = self._traded.on(self._terms)
         self._pages = Counter[tuple[str, Interval]]()
+        self.served = 0
+        """How many pages of candles REST was asked for since."""
+        self.refuses: frozenset[str] = frozenset()
+        """Symbols that are unknown where the exchange is being spoken to now."""
+        self.cuts = unlike.close_on_subscribe or 0
+        """How many connections are still to be closed."""
 
     def clock(self) -> Micros:
         """What time it is at the exchange."""
@@ -73,11 +80,13 @@ class MarketView:
 
     def knows(self, symbol: str) -> bool:
         """Whether the symbol is traded."""
-        return self.market.knows(self.market_type, symbol)
+        known = self.market.knows(self.market_type, symbol) and symbol not in self.refuses
+        return known and (self.unlike.serves_delisted or self._terms.trades(symbol, self.clock()))
 
     def symbols(self) -> list[str]:
         """Symbols that are traded, perhaps not all of them."""
-        return list(self.market.symbols(self.market_type))
+        now = self.clock()
+        return [each for each in self.market.symbols(self.market_type) if self._terms.trades(each, now)]
 
     def lot(self, symbol: str) -> Decimal:
         """The smallest amount of ``volume``, which serves as the size of a linear contract."""
@@ -103,6 +112,7 @@ class MarketView:
         if unlike.late:
             span = Span(span.start, min(span.end, grid.floor(now - unlike.late)))
         lines = self._lines(symbol, interval, span, min(limit, unlike.page_size or limit), newest=newest)
+        self.served += 1
         self._pages[symbol, interval] += bool(lines)
         return [] if lines and self._pages[symbol, interval] == unlike.empty_once else lines
 
@@ -116,13 +126,28 @@ class MarketView:
 
     def _candles(self, lines: Sequence[bytes], interval: Interval) -> list[SimCandle]:
         now, grid = self.clock(), self.grids[interval]
-        return [_candle(line, grid, now) for line in lines]
+        return [_candle(line, grid, now - self.unlike.close_delay) for line in lines]
 
     def _lines(self, symbol: str, interval: Interval, span: Span, limit: int, *, newest: bool) -> list[bytes]:
         now, grid = self.clock(), self.grids[interval]
         first = self.market.first(self.market_type, symbol, interval)
         span = Span(span.end if first is None else max(grid.ceil(span.start), first), min(span.end, now + 1))
-        return (self._newest if newest else self._oldest)(symbol, interval, span, limit, now)
+        lines = (self._newest if newest else self._oldest)(symbol, interval, span, limit, now)
+        return self._without_last_trades(symbol, interval, lines, now) if self.unlike.late_update else lines
+
+    def _without_last_trades(self, symbol: str, interval: Interval, lines: list[bytes], now: Micros) -> list[bytes]:
+        """The lines, those of candles that have just closed as they were in the last second before."""
+        grid = self.grids[interval]
+        for place in reversed(range(len(lines))):
+            opened = _opened(lines[place])
+            end = grid.step(opened)
+            if end + self.unlike.late_update <= now:
+                break
+            if end <= now:
+                span = Span(opened, opened + 1)
+                before = self.market.lines(self.market_type, symbol, interval, span, now=end - SECOND - 1)
+                lines[place : place + 1] = before or lines[place : place + 1]
+        return lines
 
     def _oldest(self, symbol: str, interval: Interval, span: Span, limit: int, now: Micros) -> list[bytes]:
         at, lines = span.start, list[bytes]()
@@ -152,6 +177,10 @@ class MarketView:
     def _make_book(self, symbol: str, levels: int) -> SyntheticBook:
         return SyntheticBook(self.market, self.market_type, symbol, levels=levels)
 
+    def funding_limit(self, limit: int) -> int:
+        """How many funding rates an answer holds where so many are asked for."""
+        return min(limit, self.unlike.funding_page_size or limit)
+
     def funding(self, symbol: str, span: Span) -> list[tuple[Micros, str]]:
         """Moments and rates, oldest first, until now."""
         columns = self.market.funding(self.market_type, symbol, Span(span.start, min(span.end, self.clock() + 1)))
@@ -161,8 +190,13 @@ class MarketView:
         ]
 
 
+def _opened(line: bytes) -> Micros:
+    opened = line.partition(b",")[0]
+    return int(opened) * (1 if len(opened) > _MILLIS_DIGITS else 1000)
+
+
 def _candle(line: bytes, grid: Grid, now: Micros) -> SimCandle:
-    opened, o, h, low, c, volume, _, quote, count, taker, taker_quote, *_ = line.decode().split(",")
-    open_time = int(opened) * (1 if len(opened) > _MILLIS_DIGITS else 1000)
+    _, o, h, low, c, volume, _, quote, count, taker, taker_quote, *_ = line.decode().split(",")
+    open_time = _opened(line)
     end = grid.step(open_time)
     return SimCandle(open_time, end, o, h, low, c, volume, quote, int(count), taker, taker_quote, end <= now)

@@ -16,6 +16,7 @@ from chandlery.sim.accounts import Accounts
 from chandlery.sim.book import BookState, Levels
 from chandlery.sim.grids import GRIDS, Grid
 from chandlery.sim.reply import Reply
+from chandlery.sim.shape import reshaped
 from chandlery.sim.view import MarketView, SimCandle
 
 
@@ -107,6 +108,30 @@ class Wire(ABC):
     @abstractmethod
     def answer(self, request: SimRequest) -> Reply:
         """What the exchange says to a request."""
+
+    def respond(self, request: SimRequest) -> Reply:
+        """What the exchange says to a request, contradictions included."""
+        served = self.view.served
+        reply = self.answer(request)
+        if self.view.served == served or reply.status != 200 or not self.view.unlike.reshapes:
+            return reply
+        rows = self.reshaped(msgspec.json.decode(reply.body), rows=True)
+        return Reply(reply.status, msgspec.json.encode(rows), reply.headers)
+
+    def heed(self, session: Session, text: str) -> Sequence[Any]:
+        """The answers to a message, contradictions included."""
+        self.view.refuses = self.view.unlike.refused
+        try:
+            return self.obey(session, text)
+        finally:
+            self.view.refuses = frozenset()
+
+    def reshaped(self, content: Any, *, rows: bool) -> Any:
+        """A content that goes out, whose rows have the places that the exchange gives them; only ``rows`` lose any."""
+        unlike = self.view.unlike
+        if not unlike.reshapes:
+            return content
+        return reshaped(content, unlike.extra_columns, unlike.fewer_columns if rows else 0)
 
     @abstractmethod
     def refusal(self, status: int) -> Reply:

@@ -161,6 +161,7 @@ class _BybitWire(Wire):
             raise _Refused("Illegal category")
         if start is not None and end is None:
             raise _Refused("params error: endTime is empty")
+        limit = self.view.funding_limit(limit)
         rates = self.view.funding(symbol, Span(start or 0, self.now + 1 if end is None else end + 1))
         rows = [
             {"symbol": query["symbol"], "fundingRate": rate, "fundingRateTimestamp": str(Unit.MILLIS.of(moment))}

@@ -158,7 +158,7 @@ class _CryptocomWire(Wire):
         symbol = self._known(query)
         if query.get("valuation_type") != "funding_hist" or self.market_type is MarketType.SPOT:
             _refuse(*_BAD_ARGUMENT)
-        rates = self.view.funding(symbol, self._span(query, 30 * DAY))[-self._count(query) :]
+        rates = self.view.funding(symbol, self._span(query, 30 * DAY))[-self.view.funding_limit(self._count(query)) :]
         data = [{"v": rate, "t": Unit.MILLIS.of(moment)} for moment, rate in rates]
         return {"data": data, "instrument_name": query["instrument_name"]}
 

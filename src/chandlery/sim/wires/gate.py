@@ -354,7 +354,7 @@ class _GateContractsWire(GateSpotWire):
 
     def _funding(self, request: SimRequest) -> list[Any]:
         """The latest first; a page that is too short for its span holds the latest of it."""
-        symbol, limit = self._wanted(request.query), self._limit(request.query, 100, 1000)
+        symbol, limit = self._wanted(request.query), self.view.funding_limit(self._limit(request.query, 100, 1000))
         start, end = self._bounds(request.query)
         rates = self.view.funding(symbol, Span(start or 0, end + SECOND))
         return [{"t": moment // SECOND, "r": rate} for moment, rate in rates[-limit:][::-1]]

@@ -111,6 +111,7 @@ class HtxPerpetualWire(_SwapWire):
         limit = 10 if limit is None else limit
         if not 1 <= limit <= 100:
             raise Refused("The limit field is invalid.")
+        limit = self.view.funding_limit(limit)
         span = Span(self._moment(start, 0), self._moment(end, self.now) + 1)
         rates = self.view.funding(symbol, span)
         page = rates[:limit] if query.get("direct", "next") == "next" else rates[::-1][:limit]
@@ -186,6 +187,7 @@ class HtxInverseWire(_SwapWire):
         page, size = self._whole(query, "page_index") or 1, self._whole(query, "page_size") or 20
         if size > 50:
             raise Refused("The page_size field is invalid.")
+        size = self.view.funding_limit(size)
         rates = self.view.funding(symbol, Span(0, self.now + 1))[::-1]
         coin = native.partition("-")[0]
         return {

@@ -150,7 +150,7 @@ class _HyperliquidWire(Wire):
         rates = self.view.funding(symbol, Span(Unit.MILLIS.micros(asked.start_time), self._end(asked.end_time)))
         return [
             {"coin": asked.coin, "fundingRate": rate, "premium": "0.0", "time": Unit.MILLIS.of(moment)}
-            for moment, rate in rates[:_RATES]
+            for moment, rate in rates[: self.view.funding_limit(_RATES)]
         ]
 
     def _meta(self) -> dict[str, Any]:

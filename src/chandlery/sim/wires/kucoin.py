@@ -356,7 +356,7 @@ class _FuturesWire(_KuCoinWire):
         return _fine(
             [
                 {"symbol": query["symbol"], "fundingRate": float(rate), "timepoint": Unit.MILLIS.of(moment)}
-                for moment, rate in self.view.funding(symbol, span)[-100:][::-1]
+                for moment, rate in self.view.funding(symbol, span)[-self.view.funding_limit(100) :][::-1]
             ]
         )
 

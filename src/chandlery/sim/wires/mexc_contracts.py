@@ -112,6 +112,7 @@ class _ContractWire(MexcWire):
         number, size = self.number(query, "page_num") or 1, self.number(query, "page_size") or 20
         if size > _FUNDING_PAGE:
             raise RefusedError(600, "Parameter error: page_size")
+        size = self.view.funding_limit(size)
         rates = self.view.funding(symbol, Span(0, self.now + 1))[::-1]
         return {
             "pageSize": size,

@@ -171,7 +171,7 @@ class _OkxWire(Wire):
 
     def _funding(self, query: Mapping[str, str]) -> list[Any]:
         symbol = self._known(query)
-        limit = min(self._number(query, "limit", _MOST_RATES), _MOST_RATES)
+        limit = self.view.funding_limit(min(self._number(query, "limit", _MOST_RATES), _MOST_RATES))
         rates = self.view.funding(symbol, self._span(query))[-limit:]
         return [
             {
