@@ -27,6 +27,7 @@ app = typer.Typer(
     help="Candles and funding rates of crypto exchanges: complete, correct and fast.",
     epilog="Exit codes: 0 done, 1 failed (exchange, disk), 2 asked wrongly, 3 incomplete data, 130 interrupted.",
     pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,
 )
 
 

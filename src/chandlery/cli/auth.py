@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-commands = typer.Typer(help="Who may use the service: programs (clients) and people (users).")
+commands = typer.Typer(
+    help="Who may use the service: programs (clients) and people (users).", pretty_exceptions_show_locals=False
+)
 
 _SCOPE = typer.Option(["read"], "--scope", help="read, collect or admin. Repeatable.")
 _JSON = typer.Option(False, "--json", help="For scripts.")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from chandlery.storage.arrow_cache import UnifiedCacheManager
     from chandlery.storage.index import CacheEntry
 
-commands = typer.Typer(help="What the cache holds; check it, empty it.")
+commands = typer.Typer(help="What the cache holds; check it, empty it.", pretty_exceptions_show_locals=False)
 
 _FOLDER = typer.Option(None, "--cache-dir", help="The cache.", show_default="your cache folder")
 _JSON = typer.Option(False, "--json", help="For scripts.")

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
     from chandlery.storage.sqlite import SqliteDatabase
 
-commands = typer.Typer(help="The service's database: bring it up to date, check it, shrink it, read it.")
+commands = typer.Typer(
+    help="The service's database: bring it up to date, check it, shrink it, read it.",
+    pretty_exceptions_show_locals=False,
+)
 
 DATA_DIR = typer.Option(None, "--data-dir", envvar="CHANDLERY_DATA_DIR", help="Where the service keeps its data.", show_default="your data folder")  # fmt: skip
 _PAGE = 10_000
