@@ -7,6 +7,8 @@ import resource
 
 import pytest
 
+from chandlery.core.candle import CandleData
+from chandlery.core.errors import StorageError, StorageUnavailable
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND
@@ -100,6 +102,36 @@ async def test_a_disk_that_takes_no_more(tmp_path):
     async with SqliteDatabase(data_dir / FILE_NAME) as database:
         assert {opened for opened, _ in closed(client)} <= set(await kept_candles(database))
     assert (0, "all in order\n") == await output_of("db", "check", "--data-dir", data_dir)
+
+
+async def test_a_number_that_does_not_fit(sim, tmp_path):
+    """An exchange's candle with a count of 67 bits is refused; the service stays ready and goes on writing."""
+    async with served(sim, tmp_path) as (service, session):
+        with pytest.raises(StorageError, match="does not fit"):
+            await service.candles.save(SECONDS, [CandleData(0, 1.0, 1.0, 1.0, 1.0, 1.0, count=10**20)])
+        async with session.get("/readyz") as answer:
+            assert 200 == answer.status
+        async with session.post("/v1/coins", json=BTC) as answer:
+            assert 201 == answer.status
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_thread_of_the_database_that_has_ended(sim, tmp_path):
+    """It is not ready, and what would have to be written is refused at once."""
+
+    def end_this_thread():
+        raise SystemExit
+
+    async with served(sim, tmp_path) as (service, session):
+        service.database._connection.create_scalar_function("end_this_thread", end_this_thread)
+        with pytest.raises(StorageUnavailable):
+            await service.database.write(("SELECT end_this_thread()", [()]))
+        await until(lambda: service.database.failure)
+        async with session.get("/readyz") as answer:
+            assert 503 == answer.status
+            assert "chandlery-db-write has ended" in (await answer.json(content_type=None))["detail"]
+        async with session.post("/v1/coins", json=BTC) as answer:
+            assert 503 == answer.status
 
 
 async def test_an_exchange_that_cannot_be_reached_for_a_while(tmp_path):

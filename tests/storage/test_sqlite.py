@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 
 import apsw
 import pytest
@@ -62,6 +63,67 @@ async def test_a_faulty_write_takes_no_other_with_it(database):
 
     assert [None, None, StorageError, None, StorageError, None] == [each and type(each) for each in results]
     assert ["a", "b", "c", "d"] == await names(database)
+
+
+UNFIT = [(10**20, "63 bits"), (-(10**20), "63 bits"), ("\ud800", "a lone surrogate"), (object(), "no value")]
+
+
+@pytest.mark.parametrize("value", [each for each, _ in UNFIT], ids=[name for _, name in UNFIT])
+async def test_a_value_that_does_not_fit_fails_alone(database, value):
+    """Rolled back, as an error of ours, together with others or by itself; the database stays usable."""
+    writes = [database.write((INSERT, [(name, at)])) for name, at in (("a", 1), ("b", 2))]
+    wrong = database.write((INSERT, [("c", 3)]), ("INSERT INTO coins VALUES ('d', 'BTC', '[]', ?)", [(value,)]))
+    results = await asyncio.gather(writes[0], wrong, writes[1], return_exceptions=True)
+    assert [None, StorageError, None] == [each and type(each) for each in results]
+    with pytest.raises(StorageError, match="does not fit"):
+        await database.write((INSERT, [("e", value)]))
+    assert None is database.failure
+    await database.write((INSERT, [("f", 4)]))
+
+    assert ["a", "b", "f"] == await names(database)
+
+
+@pytest.mark.parametrize("value", [each for each, _ in UNFIT], ids=[name for _, name in UNFIT])
+async def test_a_question_that_does_not_fit_fails_alone(database, value):
+    """As an error of ours; the readers go on."""
+    for _ in range(8):
+        with pytest.raises(StorageError, match="does not fit"):
+            await database.read("SELECT 1 WHERE 1 = ?", (value,))
+
+    assert [(1,)] == await database.read("SELECT 1")
+    assert None is database.failure
+
+
+def end_this_thread():
+    """Raise what ends a thread whatever it catches."""
+    raise SystemExit
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_a_writer_that_has_ended_is_noticed(database):
+    """Everybody who waits for it is told, and who comes later; reading goes on."""
+    database._connection.create_scalar_function("end_this_thread", end_this_thread)
+    ending = [database.write(("SELECT end_this_thread()", [()])), database.write((INSERT, [("a", 1)]))]
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*ending, return_exceptions=True)
+        assert [StorageUnavailable, StorageUnavailable] == [type(each) for each in results]
+        database._writer.join()
+        with pytest.raises(StorageUnavailable, match="chandlery-db-write has ended"):
+            await database.write((INSERT, [("a", 1)]))
+    assert "chandlery-db-write has ended" in str(database.failure)
+    assert [] == await names(database)
+
+
+async def test_a_reader_that_has_ended_is_noticed(database):
+    """It is named."""
+    await names(database)
+    thread = threading.Thread(target=lambda: None, name="chandlery-db-read_9")
+    thread.start()
+    thread.join()
+    assert None is database.failure
+    database._reader_threads.append(thread)
+
+    assert "chandlery-db-read_9 has ended" in str(database.failure)
 
 
 async def test_many_small_writes_share_commits(database):

@@ -69,7 +69,7 @@ class IDatabaseConnection(ABC):
     @property
     @abstractmethod
     def failure(self) -> Exception | None:
-        """Why the last writing failed; ``None`` where it did not."""
+        """Why it cannot be used now, e.g. since the last write failed; ``None`` where it can."""
 
     @abstractmethod
     async def check(self) -> list[str]:

@@ -12,13 +12,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 import apsw
 from msgspec import Struct
 
-from chandlery.core.errors import Closed, StorageBusy, StorageError, StorageUnavailable
+from chandlery.core.errors import Closed, CorruptStorage, StorageBusy, StorageError, StorageUnavailable
 from chandlery.storage.interfaces import IDatabaseConnection, Record, Statement, Value
 from chandlery.storage.sqlite_file import BUSY_MS, opened, translated, vacuumed
 
@@ -58,14 +59,15 @@ class SqliteDatabase(IDatabaseConnection):
         self._writer: threading.Thread | None = None
         self._connection: apsw.Connection | None = None
         self._readers: ThreadPoolExecutor | None = None
+        self._reader_threads: list[threading.Thread] = []
         self._reading: deque[apsw.Connection] = deque()
         self._local = threading.local()
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
     def failure(self) -> StorageError | None:
-        """Why the last writing failed; ``None`` where it did not."""
-        return self._failure
+        """Why it cannot be used now: the last write failed, or a thread has ended; ``None`` where it can."""
+        return self._failure or self._dead()
 
     @property
     def waiting(self) -> int:
@@ -78,7 +80,11 @@ class SqliteDatabase(IDatabaseConnection):
             return
         self._loop = asyncio.get_running_loop()
         self._connection = await asyncio.to_thread(opened, self.path, self._busy_ms)
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="chandlery-db-read")
+        self._readers = ThreadPoolExecutor(
+            _READERS,
+            thread_name_prefix="chandlery-db-read",
+            initializer=lambda: self._reader_threads.append(threading.current_thread()),
+        )
         self._writer = threading.Thread(target=self._write_on, name="chandlery-db-write", daemon=True)
         self._writer.start()
 
@@ -102,6 +108,8 @@ class SqliteDatabase(IDatabaseConnection):
         with self._wake:
             if self._closing or self._connection is None:
                 raise Closed(f"{self.path.name} is not open")
+            if (dead := self._dead()) is not None:
+                raise dead
             if len(self._jobs) >= self._max_waiting:
                 raise StorageBusy(f"{len(self._jobs)} writes wait for {self.path.name} already; try again later")
             self._jobs.append(job)
@@ -132,8 +140,14 @@ class SqliteDatabase(IDatabaseConnection):
                 self._local.connection = connection
                 self._reading.append(connection)
             return work(connection)
-        except apsw.Error as error:
+        except Exception as error:
             raise translated(error, self.path) from error
+
+    def _dead(self) -> StorageUnavailable | None:
+        """The error that a thread has ended, though it is open; no exception of a job ends one."""
+        threads = [] if self._writer is None or self._closing else [self._writer, *self._reader_threads]
+        ended = next((thread.name for thread in threads if not thread.is_alive()), None)
+        return None if ended is None else StorageUnavailable(f"{self.path.name}: the thread {ended} has ended; restart")
 
     def _write_on(self) -> None:
         """The writer's thread: until closing, and until nothing waits."""
@@ -144,33 +158,48 @@ class SqliteDatabase(IDatabaseConnection):
                 batch = [self._jobs.popleft() for _ in range(min(len(self._jobs), _MOST_AT_ONCE))]
             if not batch:
                 return
-            self._commit(batch)
-            assert self._loop is not None  # noqa: S101  # set before this thread was started
-            self._loop.call_soon_threadsafe(_settle, batch)
+            try:
+                self._commit(batch)
+            except BaseException:
+                # Whatever ends this thread, nobody waits for it for ever.
+                with self._wake:
+                    batch += self._jobs
+                    self._jobs.clear()
+                for job in batch:
+                    job.error = StorageUnavailable(f"{self.path.name}: the thread that writes has ended; restart")
+                raise
+            finally:
+                assert self._loop is not None  # noqa: S101  # set before this thread was started
+                with suppress(RuntimeError):  # the loop is closed, so that nobody waits
+                    self._loop.call_soon_threadsafe(_settle, batch)
 
     def _commit(self, batch: list[_Job]) -> None:
         """One transaction for all; where one of them is at fault itself, each gets its own."""
         error = self._transaction(batch)
-        if error is not None and len(batch) > 1 and not isinstance(error, StorageUnavailable):
+        if error is not None and len(batch) > 1 and not _is_of_the_file(error):
             for job in batch:
                 job.error = self._transaction([job])
-            return
-        for job in batch:
-            job.error = error
-        self._failure = error
+        else:
+            for job in batch:
+                job.error = error
+        # A job that is at fault itself says nothing of the file.
+        self._failure = next((job.error for job in batch if _is_of_the_file(job.error)), None)
 
     def _transaction(self, batch: list[_Job]) -> StorageError | None:
         connection = self._connection
         assert connection is not None  # noqa: S101  # set before this thread was started
         try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")  # that of a transaction before, which could not be undone then
             connection.execute("BEGIN IMMEDIATE")
             for job in batch:
                 for sql, rows in job.statements:
                     connection.executemany(sql, rows)
             connection.execute("COMMIT")
-        except apsw.Error as error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+        except Exception as error:  # noqa: BLE001  # of this job alone, which is told; the thread goes on with the next
+            with suppress(apsw.Error):
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
             return translated(error, self.path)
         return None
 
@@ -184,6 +213,10 @@ class SqliteDatabase(IDatabaseConnection):
             connection.close()
         self._connection.close()
         self._connection = None
+
+
+def _is_of_the_file(error: StorageError | None) -> bool:
+    return isinstance(error, StorageUnavailable | CorruptStorage)
 
 
 def _settle(batch: list[_Job]) -> None:

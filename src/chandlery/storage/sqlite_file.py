@@ -145,7 +145,9 @@ def vacuumed(path: Path, busy_ms: int = BUSY_MS) -> None:
         connection.close()
 
 
-def translated(error: apsw.Error, path: Path) -> StorageError:
-    """Our error for one of SQLite's."""
+def translated(error: Exception, path: Path) -> StorageError:
+    """Our error for one of SQLite's, or of its binding: a number of more than 63 bits, a text that is no Unicode."""
+    if not isinstance(error, apsw.Error):
+        return StorageError(f"{path.name}: a value does not fit in it: {type(error).__name__}: {error}")
     kind = next((ours for theirs, ours in _KINDS if isinstance(error, theirs)), StorageError)
     return kind(f"{path.name}: {_REASONS.get(kind, str(error))}")

@@ -25,7 +25,7 @@ async def healthz() -> Health:
 
 @routes.get("/readyz", response_model=Health, responses=refusals(503))
 async def readyz(request: Request) -> Response:
-    """Whether it can do its work: the database takes what is collected."""
+    """Say if it can work: the database takes what is collected, and its threads live."""
     failure = request.app.state.database.failure
     if failure is not None:
         return problem_response(503, problem(503, "not_ready", str(failure)))
