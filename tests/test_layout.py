@@ -25,6 +25,9 @@ TESTED_IN: dict[str, str] = {
     "history/series.py": "history/test_manager.py",
     # The open connection, which only ``connect`` makes.
     "net/connection.py": "net/test_ws.py",
+    # What carries the requests of the client, and what it makes of statuses.
+    "net/status.py": "net/test_http.py",
+    "net/transport.py": "net/test_http.py",
     # The registry of the wires.
     "sim/wires/__init__.py": "sim/test_wires.py",
     # A book and its connection have no behaviour but through a feed.

@@ -13,21 +13,16 @@ import struct
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from functools import partial
-from ipaddress import ip_address
 
 import pytest
 import pytest_asyncio
 import uvloop
 from aiohttp import WSMsgType, web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from chandlery.core.errors import (
     AddressBanned,
+    CertificateRejected,
     Closed,
     ExchangeUnavailable,
     InvalidInput,
@@ -832,27 +827,6 @@ async def test_a_server_without_tls_or_certificate_is_refused(serve):
         await connect((await serve(talk, handshake=False)).replace("ws:", "wss:"), on_message=print)
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    """A file with a key and a certificate for 127.0.0.1 that nobody has signed."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "loopback")])
-    now = datetime.now(UTC)
-    signed = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file = tmp_path_factory.mktemp("tls") / "both.pem"
-    file.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
-    return file
-
-
 async def test_tls_is_verified(serve, certificate):
     """A certificate that is trusted carries messages and a clean end; one that is not is refused."""
 
@@ -868,7 +842,7 @@ async def test_tls_is_verified(serve, certificate):
 
     assert [KLINE] == await inbox.hold(1)
     await made.close()
-    with pytest.raises(ExchangeUnavailable, match="certificate"):
+    with pytest.raises(CertificateRejected, match="certificate"):
         await connect(url, on_message=inbox)
 
 

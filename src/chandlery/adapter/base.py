@@ -114,6 +114,7 @@ class ExchangeAdapter(ABC):
     def __init__(self, endpoints: Mapping[str, str] | None = None) -> None:
         """Take base URLs, under ``rest``, ``ws``, ``archive`` and ``auth``, in place of the exchange's own, or of its ``site``."""
         given = dict(endpoints or {})
+        given.pop("proxy", None)  # it concerns those who connect
         if "site" in given:
             given = {**self._site(given.pop("site")), **given}
         self.rest_url = given.pop("rest", self.rest_url).rstrip("/")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+import typer
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import InvalidInput, InvalidRange, UnknownName
@@ -35,6 +36,11 @@ MARKETS: Mapping[str, MarketType] = {
 CHART_TYPES: Mapping[str, ChartType] = {"klines": ChartType.KLINES, "funding": ChartType.FUNDING_RATE}
 SOURCES: Mapping[str, DataSource] = {source.value: source for source in DataSource}
 SUFFIXES = (".parquet", ".csv", ".arrow", ".feather")
+
+PROXY = typer.Option(
+    None, "--proxy", envvar="CHANDLERY_PROXY", metavar="URL", show_default=False, show_envvar=False,
+    help="http://user:password@host:port or, with an extra, socks5://; without it HTTPS_PROXY and so on decide.",
+)  # fmt: skip
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?", re.ASCII)
 _URL = re.compile(r"(https?|wss?)://[^\s/]+\S*", re.ASCII)
@@ -130,7 +136,7 @@ def endpoints(text: str | None) -> dict[str, dict[str, str]]:
         )
     for name, urls in given.items():
         for kind, url in urls.items():
-            if kind != "site" and not _URL.fullmatch(url):
+            if kind not in {"site", "proxy"} and not _URL.fullmatch(url):
                 raise InvalidInput(
                     f"the endpoint {kind} of {name} is {url!r}, which is not a URL like http://127.0.0.1:8080"
                 )

@@ -47,6 +47,7 @@ class _Job(Struct, frozen=True):
     cache_dir: Path | None
     use_cache: bool
     endpoints: dict[str, dict[str, str]]
+    proxy: str | None
 
 
 def fetch(
@@ -65,6 +66,7 @@ def fetch(
     on_missing: str = typer.Option("raise", help="raise: fail where data cannot be had (exit code 3). report: take the rest."),
     include_open: bool = typer.Option(False, "--include-open", help="Add the running candle; the column closed marks it."),
     endpoints: str = typer.Option("", envvar="CHANDLERY_ENDPOINTS", help="Base URLs as JSON, e.g. what chandlery sim prints.", show_default=False),
+    proxy: str | None = arguments.PROXY,
 ) -> None:  # fmt: skip
     """
     Get candles or funding rates of [START, END).
@@ -90,6 +92,7 @@ def fetch(
         cache_dir,
         not no_cache,
         arguments.endpoints(endpoints),
+        proxy,
     )
     table, retries = _got(job)
     account = Provenance.from_json(table.schema.metadata[b"chandlery"])
@@ -124,6 +127,7 @@ def _got(job: _Job) -> tuple[pa.Table, int]:
             cache_dir=job.cache_dir,
             use_cache=job.use_cache,
             endpoints=job.endpoints,
+            proxy=job.proxy,
             credentials=_credentials(job),
         ) as manager,
     ):

@@ -23,6 +23,7 @@ def mcp(
     data_dir: Path | None = DATA_DIR,
     offline: bool = typer.Option(False, "--offline", help="Ask a made-up exchange in this process, and no other."),
     exchange_endpoints: str | None = typer.Option(None, "--exchange-endpoints", metavar="JSON", help="Other base URLs by exchange id.", show_default=False),
+    proxy: str | None = arguments.PROXY,
 ) -> None:  # fmt: skip
     """
     Speak the Model Context Protocol on stdin and stdout, for the program that starts this.
@@ -33,10 +34,10 @@ def mcp(
     if offline and endpoints:
         raise InvalidInput("--offline or --exchange-endpoints, not both")
     with contextlib.suppress(asyncio.CancelledError):  # SIGTERM
-        asyncio.run(_serve(data_folder(data_dir), endpoints, offline=offline))
+        asyncio.run(_serve(data_folder(data_dir), endpoints, proxy, offline=offline))
 
 
-async def _serve(data_dir: Path, endpoints: dict[str, dict[str, str]], *, offline: bool) -> None:
+async def _serve(data_dir: Path, endpoints: dict[str, dict[str, str]], proxy: str | None, *, offline: bool) -> None:
     try:
         from chandlery.service.app import Service  # noqa: PLC0415  # needs an extra
         from chandlery.service.mcp.service import MCPRouter  # noqa: PLC0415  # the same
@@ -50,6 +51,8 @@ async def _serve(data_dir: Path, endpoints: dict[str, dict[str, str]], *, offlin
     given: dict[str, Any] = {"data_dir": data_dir, "host": "127.0.0.1", "no_auth": True}
     if offline:
         given["offline"] = True
+    if proxy is not None:
+        given["proxy"] = proxy
     settings = ServiceSettings(**given)
     async with AsyncExitStack() as stack:
         if offline or (settings.offline and not endpoints):

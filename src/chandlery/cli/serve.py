@@ -21,6 +21,7 @@ def serve(
     public_url: str | None = typer.Option(None, "--public-url", help="What callers know it by; tokens are for that.", show_default="where it listens"),
     data_dir: Path | None = DATA_DIR,
     exchange_endpoints: str | None = typer.Option(None, "--exchange-endpoints", metavar="JSON", help="Other base URLs by exchange id.", show_default=False),
+    proxy: str | None = arguments.PROXY,
     offline: bool = typer.Option(False, "--offline", help="With the built-in offline exchange in place of the real ones."),
     no_auth: bool = typer.Option(False, "--no-auth", help="Let everybody in; only where nobody else can connect."),
     snapshot_interval: str | None = typer.Option(None, "--snapshot-interval", help="How often whole order books are kept.", show_default="5m"),
@@ -48,6 +49,7 @@ def serve(
         "data_dir": data_dir,
         "snapshot_interval": snapshot_interval,
         "log_format": log_format,
+        "proxy": proxy,
         "offline": offline or None,
         "no_auth": no_auth or None,
     }

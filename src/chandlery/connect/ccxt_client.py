@@ -37,6 +37,7 @@ from chandlery.feed.backoff import PACE, Pace
 from chandlery.history.interfaces import incomplete
 from chandlery.net.clock import system_clock
 from chandlery.net.limiter import RateLimiter
+from chandlery.net.proxy import Proxies
 from chandlery.net.retry import retried
 from chandlery.storage.frame import to_output
 
@@ -62,7 +63,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
     An exchange that ccxt reaches, past and live.
 
     ``exchange_id`` is ccxt's, or another spelling of it; without it, ``config.default_exchange``.
-    Streams come through ccxt.pro where it has them, and by polling where it has not. It belongs to
+    Streams come through ccxt.pro where it has them, and by polling where it has not. ``proxies`` are those of the environment where nothing is given. It belongs to
     one event loop; ccxt is loaded when the exchange is first used.
 
     Raises:
@@ -77,6 +78,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         config: CCXTConfig | None = None,
         exchange_id: str | None = None,
         *,
+        proxies: Proxies | None = None,
         credentials: Credentials | None = None,
         limiter: RateLimiter | None = None,
         clock: Clock = system_clock,
@@ -93,7 +95,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         module = ccxt if self._name in ccxt.exchanges else async_support
         self._class = exchange_class(module, self._name, contract_type)
         self._exchange: Any = None
-        self._made_with = (limiter or RateLimiter(), credentials, contract_type)
+        self._made_with = (limiter or RateLimiter(), proxies or Proxies(), credentials, contract_type)
         self._clock = clock
         self._pace = pace
         self._closed = False
@@ -187,11 +189,12 @@ class CCXTExchangeClient(IExchangeAPIClient):
         if self._closed:
             raise Closed(f"the client of {self._name} is closed; make a new one")
         if self._exchange is None:
-            limiter, credentials, contract_type = self._made_with
+            limiter, proxies, credentials, contract_type = self._made_with
             self._exchange = made(
                 self._class,
                 self._config,
                 limiter,
+                proxies=proxies,
                 credentials=credentials,
                 testnet=self._config.testnet,
                 contract_type=contract_type,

@@ -17,6 +17,7 @@ from chandlery.connect.settings import CCXTConfig, ContractType, Credentials
 from chandlery.core.errors import InvalidInput, MissingDependency, UnknownName, UnsupportedRequest
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.portal import shared_portal
+from chandlery.net.proxy import Proxies, Proxy
 
 INSTALL = "ccxt is not installed; run: pip install 'chandlery[ccxt]'"
 
@@ -86,6 +87,7 @@ def made(
     config: CCXTConfig,
     limiter: RateLimiter,
     *,
+    proxies: Proxies | None = None,
     credentials: Credentials | None = None,
     testnet: bool = False,
     contract_type: ContractType | None = None,
@@ -94,7 +96,8 @@ def made(
     An exchange of ccxt; nothing is sent.
 
     Every request of it waits while its host has asked to be left alone, whoever was told so, and
-    what its answers say of limits is known to everybody who uses ``limiter``.
+    what its answers say of limits is known to everybody who uses ``limiter``. It goes through the ``proxies``,
+    by default those of the environment, unless the options of ``config`` name its own.
 
     Raises:
         UnsupportedRequest: It has no testnet, or does not trade that kind of contract.
@@ -113,6 +116,7 @@ def made(
     exchange = _limited(of_class)(options)
     exchange.logger = _quiet
     exchange.chandlery_limiter = limiter
+    exchange.chandlery_proxies = proxies or Proxies()
     _require_contracts(exchange, contract_type)
     pairs = config.endpoints.get(name, {})
     exchange.urls = {key: _moved(value, pairs) for key, value in exchange.urls.items()}
@@ -183,16 +187,40 @@ def _leaves(urls: Any, name: str = "") -> list[tuple[str, str]]:
 
 
 class _Observed:
-    """An exchange of ccxt whose answers the limiter sees."""
+    """An exchange of ccxt whose answers the limiter sees, and whose connections go through our proxies."""
 
     chandlery_limiter: RateLimiter
+    chandlery_proxies: Proxies
     chandlery_host: str
+
+    def check_proxy_settings(self, url: str, *rest: Any) -> list[str | None]:
+        """Name the proxy of a request, for http, https and SOCKS; ccxt calls it."""
+        own: list[str | None] = super().check_proxy_settings(url, *rest)  # type: ignore[misc]  # of the class beside it
+        return own if any(own) else _for_ccxt(self.chandlery_proxies.of(url), encrypted=url.startswith("https"))
+
+    def check_ws_proxy_settings(self) -> list[str | None]:
+        """Name the proxy of all sockets likewise; ccxt does not say of which, so the first of its addresses decides."""
+        own: list[str | None] = super().check_ws_proxy_settings()  # type: ignore[misc]  # of the class beside it
+        sockets = [url for _, url in _leaves(self.urls["api"]) if url.startswith("ws")]  # type: ignore[attr-defined]  # the same
+        if any(own) or not sockets:
+            return own
+        url = sockets[0].replace("{hostname}", self.hostname or "")  # type: ignore[attr-defined]  # the same
+        return _for_ccxt(self.chandlery_proxies.of(url), encrypted=url.startswith("wss"))
 
     def on_rest_response(self, code: int, reason: str, url: str, method: str, response_headers: Any, *rest: Any) -> Any:
         """See an answer before ccxt reads it; ccxt calls it."""
         headers = {name.lower(): value for name, value in response_headers.items()}
         self.chandlery_limiter.observe(urlsplit(url).netloc, (), headers, code)
         return super().on_rest_response(code, reason, url, method, response_headers, *rest)  # type: ignore[misc]  # of the class beside it
+
+
+def _for_ccxt(proxy: Proxy | None, *, encrypted: bool) -> list[str | None]:
+    """A proxy in the place where ccxt looks for it: http, https, SOCKS."""
+    if proxy is None:
+        return [None, None, None]
+    if proxy.is_socks:
+        return [None, None, proxy.url.replace("socks5:", "socks5h:", 1)]
+    return [None, proxy.url, None] if encrypted else [proxy.url, None, None]
 
 
 class _Sync(_Observed):

@@ -171,5 +171,9 @@ class DataSourceConnectorImpl(IDataSourceConnector):
     def _ccxt_client(self, exchange: str) -> CCXTExchangeClient:
         accounts = self.settings.credentials(exchange)
         return CCXTExchangeClient(
-            self.settings.ccxt, exchange, credentials=accounts[0] if accounts else None, limiter=self._limiter
+            self.settings.ccxt,
+            exchange,
+            proxies=self.settings.proxies,
+            credentials=accounts[0] if accounts else None,
+            limiter=self._limiter,
         )

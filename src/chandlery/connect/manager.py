@@ -129,7 +129,13 @@ class CountedExchanges(Throttle):
 
         def make() -> Any:
             return made(
-                of_class, config, self._limiter, credentials=credentials, testnet=on_testnet, contract_type=kind
+                of_class,
+                config,
+                self._limiter,
+                proxies=self._settings.proxies,
+                credentials=credentials,
+                testnet=on_testnet,
+                contract_type=kind,
             )
 
         return self._connections.acquire(key, make)

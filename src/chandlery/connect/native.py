@@ -83,7 +83,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         self._adapters = {each.market_type: ExchangeRegistry.create(each.id, endpoints) for each in markets}
         self._limiter = limiter or RateLimiter()
         self._clock = clock
-        self._http = HttpClient(limiter=self._limiter)
+        self._http = HttpClient(limiter=self._limiter, proxies=self._settings.proxies)
         self._credentials = self._settings.sign_in(markets)
         self._listings = Listings(Accounts(self._http, self._credentials), clock)
         self._managers: dict[MarketType, AsyncDataSourceManager] = {}
@@ -224,6 +224,7 @@ class NativeExchangeClient(IExchangeAPIClient):
                 cache_dir=storage.cache_dir,
                 use_cache=storage.use_cache,
                 endpoints=self._settings.endpoints,
+                proxy=self._settings.proxy_url,
                 credentials=self._credentials,
                 clock=self._clock,
                 limiter=self._limiter,

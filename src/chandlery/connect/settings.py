@@ -1,4 +1,4 @@
-"""The only place of the library that reads the environment and ``.env``."""
+"""The only place of the library that reads the environment and ``.env``; ``HTTPS_PROXY`` and so on are read in ``net``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.connect.names import canonical, other_names
 from chandlery.core.errors import InvalidInput
+from chandlery.net.proxy import Proxies
 
 ContractType: TypeAlias = Literal["spot", "margin", "future", "swap", "delivery", "option"]
 """What is traded by default: ``future`` is the perpetual that settles in its quote currency, as ``swap`` is."""
@@ -106,6 +107,7 @@ class Settings(FromEnvironment):
     All of the library's settings.
 
     ``endpoints`` are base URLs by exchange id, as everything takes them (``CHANDLERY_ENDPOINTS``, JSON).
+    ``proxy`` is the proxy of all connections (``CHANDLERY_PROXY``); without it ``HTTPS_PROXY`` and so on decide.
     Without ``env_file``, ``.env`` in the working directory is read where there is one.
     """
 
@@ -114,6 +116,7 @@ class Settings(FromEnvironment):
     storage: StorageConfig = Field(default_factory=StorageConfig)
     ccxt: CCXTConfig = Field(default_factory=CCXTConfig)
     endpoints: dict[str, dict[str, str]] = Field(default_factory=dict)
+    proxy: SecretStr | None = None
     env_file: Path | None = Path(ENV_FILE)
 
     @classmethod
@@ -125,6 +128,22 @@ class Settings(FromEnvironment):
             storage=StorageConfig(_env_file=env_file),
             ccxt=CCXTConfig(_env_file=env_file),
         )
+
+    @property
+    def proxies(self) -> Proxies:
+        """
+        The proxy of each address.
+
+        Raises:
+            InvalidInput: One of them is not the address of a proxy.
+            MissingDependency: SOCKS needs an extra that is not installed.
+        """
+        return Proxies(self.proxy_url, endpoints=self.endpoints)
+
+    @property
+    def proxy_url(self) -> str | None:
+        """``proxy`` as text, with its credentials."""
+        return None if self.proxy is None else self.proxy.get_secret_value()
 
     def credentials(self, exchange: str) -> list[Credentials]:
         """

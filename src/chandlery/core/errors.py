@@ -18,8 +18,10 @@
     │   │   └── AddressBanned       retryable: 418
     │   ├── MalformedResponse       retryable: the body is not what the documentation says
     │   ├── ResponseTooLarge
+    │   ├── CertificateRejected     the certificate of the exchange, or of a proxy, is not to be trusted
     │   └── RequestRejected         the exchange understood and said no
     │       ├── NotFound            404: no such file or resource
+    │       ├── ProxyRefused        the proxy said no
     │       └── AuthenticationFailed    the keys are wrong, or not allowed to do that
     ├── ArchiveError
     │   ├── ChecksumMismatch        retryable: the file is not the one its checksum describes
@@ -134,6 +136,10 @@ class ResponseTooLarge(ExchangeError):
     """The body exceeds the size cap."""
 
 
+class CertificateRejected(ExchangeError):
+    """The certificate of the exchange, or of a proxy, is not to be trusted; trying again would not change it."""
+
+
 class RequestRejected(ExchangeError):
     """The exchange understood the request and said no."""
 
@@ -142,6 +148,10 @@ class RequestRejected(ExchangeError):
         super().__init__(message)
         self.status = status
         self.code = code
+
+
+class ProxyRefused(RequestRejected):
+    """The proxy wants other credentials (407), or does not connect to that host."""
 
 
 class NotFound(RequestRejected):

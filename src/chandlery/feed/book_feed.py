@@ -56,11 +56,12 @@ class OrderBookFeed:
         *,
         on_update: Callable[[BookFeedUpdate], object] | None = None,
         endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        proxy: str | None = None,
         http: HttpClient | None = None,
         clock: Clock = system_clock,
         group: BookGroup | None = None,
     ) -> None:
-        self._group = group or BookGroup(exchange, depth, endpoints=endpoints, http=http, clock=clock)
+        self._group = group or BookGroup(exchange, depth, endpoints=endpoints, proxy=proxy, http=http, clock=clock)
         network = self._group.network
         self.exchange = network.adapter.id
         self.trading_pair = trading_pair
@@ -212,6 +213,7 @@ class BookGroup(Group[OrderBookFeed]):
         depth: int | None = None,
         *,
         endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        proxy: str | None = None,
         http: HttpClient | None = None,
         clock: Clock = system_clock,
         sleep: Sleep = asyncio.sleep,
@@ -220,7 +222,7 @@ class BookGroup(Group[OrderBookFeed]):
     ) -> None:
         adapter = ExchangeRegistry.create(exchange, endpoints)
         self.depth = _offered(adapter, depth)
-        super().__init__(NetworkClient(adapter, http=http, clock=clock))
+        super().__init__(NetworkClient(adapter, http=http, endpoints=endpoints, proxy=proxy, clock=clock))
         self._sleep = sleep
         self._random = random
         self._pace = pace

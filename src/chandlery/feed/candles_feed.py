@@ -46,7 +46,8 @@ class CandlesFeed:
     ``binance_spot``; ``trading_pair`` is ``BTC-USDT``, ``BTC/USDT`` or the exchange's spelling.
     ``on_update`` is called with each update, in the event loop, and must not block; what it raises
     ends the feed. Iterating gives the same updates: candles and, in their place between them,
-    events. ``endpoints`` and ``credentials`` are by exchange id, ``http`` is a client to share.
+    events. ``endpoints`` and ``credentials`` are by exchange id, ``http`` is a client to share,
+    whose proxies are used; without one it is ``proxy``, or those of the environment.
 
     Raises:
         UnknownName: No such exchange.
@@ -64,6 +65,7 @@ class CandlesFeed:
         *,
         on_update: Callable[[CandleUpdate], object] | None = None,
         endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        proxy: str | None = None,
         credentials: Mapping[str, Mapping[str, str]] | None = None,
         http: HttpClient | None = None,
         clock: Clock = system_clock,
@@ -71,7 +73,9 @@ class CandlesFeed:
     ) -> None:
         if max_records < 1:
             raise InvalidInput(f"max_records is {max_records}; at least one candle can be kept")
-        self._group = group or FeedGroup(exchange, endpoints=endpoints, credentials=credentials, http=http, clock=clock)
+        self._group = group or FeedGroup(
+            exchange, endpoints=endpoints, proxy=proxy, credentials=credentials, http=http, clock=clock
+        )
         self.dropped = 0
         """How many updates readers have missed because they were too slow."""
         network = self._group.network
@@ -231,6 +235,7 @@ class FeedGroup(Group[CandlesFeed]):
         exchange: str,
         *,
         endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        proxy: str | None = None,
         credentials: Mapping[str, Mapping[str, str]] | None = None,
         http: HttpClient | None = None,
         clock: Clock = system_clock,
@@ -239,7 +244,14 @@ class FeedGroup(Group[CandlesFeed]):
         pace: Pace = PACE,
     ) -> None:
         super().__init__(
-            NetworkClient(ExchangeRegistry.create(exchange, endpoints), credentials, http=http, clock=clock)
+            NetworkClient(
+                ExchangeRegistry.create(exchange, endpoints),
+                credentials,
+                http=http,
+                endpoints=endpoints,
+                proxy=proxy,
+                clock=clock,
+            )
         )
         self.sockets = WebSocketStrategy(self.network, sleep=sleep, random=random, pace=pace)
         self.polling = RESTPollingStrategy(self.network, sleep=sleep, random=random, pace=pace)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from chandlery.adapter.live import Channel
 from chandlery.adapter.pages import rest_chunks
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
+from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import HOUR, SECOND, Clock, Micros
@@ -21,6 +22,7 @@ from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.line_stream import LineStream
+from chandlery.net.proxy import Proxies
 from chandlery.net.tokens import Account, Accounts, Credentials
 from chandlery.net.ws import Socket, connect
 
@@ -34,7 +36,8 @@ class NetworkClient:
     Candles, books and sockets of one exchange.
 
     ``http`` and ``limiter`` may be shared with others; an HTTP client that it makes itself it also
-    closes. ``credentials`` are by exchange id, for those that answer only to who has signed in. ``clock`` is the machine's, and is corrected by what the exchange says the time is; ``ticks``
+    closes, and sockets go through the proxies of the client. ``endpoints`` say which exchanges need none.
+    ``credentials`` are by exchange id, for those that answer only to who has signed in. ``clock`` is the machine's, and is corrected by what the exchange says the time is; ``ticks``
     are seconds of a clock that nobody sets, by which it is seen that it was set meanwhile.
     """
 
@@ -45,13 +48,17 @@ class NetworkClient:
         *,
         http: HttpClient | None = None,
         limiter: RateLimiter | None = None,
+        endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        proxy: str | None = None,
         clock: Clock = system_clock,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self.adapter = adapter
         self._limiter = limiter or RateLimiter()
         self._own = http is None
-        self._http = http or HttpClient(limiter=self._limiter)
+        if http is not None and proxy is not None:
+            raise InvalidInput("give the proxy to the HTTP client that is shared: HttpClient(proxies=Proxies(...))")
+        self._http = http or HttpClient(limiter=self._limiter, proxies=Proxies(proxy, endpoints=endpoints))
         self._client = Accounts(self._http, credentials).client(adapter)
         self._clock = clock
         self._offset: Micros = 0
@@ -126,6 +133,7 @@ class NetworkClient:
                 on_message=on_message,
                 account=self._client if isinstance(self._client, Account) else None,
                 error_of=adapter.failure,
+                proxies=self._http.proxies,
                 idle_timeout_s=rules.idle_s,
             )
         return await connect(
@@ -134,6 +142,7 @@ class NetworkClient:
             headers=adapter.socket_headers(),
             error_of=adapter.failure,
             idle_timeout_s=rules.idle_s,
+            proxy=self._http.proxies.of(url),
         )
 
     async def close(self) -> None:

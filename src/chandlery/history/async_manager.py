@@ -33,6 +33,7 @@ from chandlery.history.vision import VisionDataClient
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
+from chandlery.net.proxy import Proxies
 from chandlery.net.tokens import Accounts, Credentials
 from chandlery.storage.arrow_cache import UnifiedCacheManager
 from chandlery.storage.frame import to_output
@@ -81,6 +82,7 @@ class AsyncDataSourceManager(SourceLimits):
         max_concurrent_downloads: int | None = None,
         endpoints: Endpoints | None = None,
         *,
+        proxy: str | None = None,
         credentials: Credentials | None = None,
         clock: Clock = system_clock,
         limiter: RateLimiter | None = None,
@@ -106,7 +108,11 @@ class AsyncDataSourceManager(SourceLimits):
         self.cache = UnifiedCacheManager(cache_dir) if use_cache else None
         self._rest_client = rest_client
         self._http = HttpClient(
-            limiter=limiter, max_concurrent=max_concurrent, retry_count=retry_count, max_wait_s=_LONGEST_WAIT_S
+            limiter=limiter,
+            max_concurrent=max_concurrent,
+            retry_count=retry_count,
+            max_wait_s=_LONGEST_WAIT_S,
+            proxies=Proxies(proxy, endpoints=endpoints),
         )
         self._resources = Resources(
             self._http,

@@ -43,6 +43,9 @@ class DataSourceManager(SourceLimits):
         retry_count: How often a request that failed for a passing reason is repeated.
         max_concurrent_downloads: The most archive files under way at once, each with its checksum; by default 16.
         endpoints: Base URLs in place of an exchange's own, e.g. ``{"binance_spot": {"rest": "http://127.0.0.1:8080"}}``.
+        proxy: The address of a proxy, e.g. ``http://user:password@127.0.0.1:3128`` or, with ``chandlery[socks]``,
+            ``socks5://127.0.0.1:1080``; by default those of ``HTTPS_PROXY`` and so on, ``""`` for none.
+            ``NO_PROXY`` holds for both.
         credentials: For exchanges that answer only to who has signed in, by id, e.g.
             ``{"tradestation": {"client_id": "…", "client_secret": "…", "refresh_token": "…"}}``.
         clock: What time it is, in microseconds UTC.
@@ -64,6 +67,7 @@ class DataSourceManager(SourceLimits):
         max_concurrent_downloads: int | None = None,
         endpoints: Endpoints | None = None,
         *,
+        proxy: str | None = None,
         credentials: Credentials | None = None,
         clock: Clock = system_clock,
         limiter: RateLimiter | None = None,
@@ -80,6 +84,7 @@ class DataSourceManager(SourceLimits):
             retry_count,
             max_concurrent_downloads,
             endpoints,
+            proxy=proxy,
             credentials=credentials,
             clock=clock,
             limiter=limiter,

@@ -18,8 +18,10 @@ from chandlery.core.errors import (
 )
 from chandlery.core.wire import Request, Response
 from chandlery.net.connection import Cause, CloseReason
-from chandlery.net.http import ErrorOf, failure_of, name_of, status_error, url_of, user_agent
+from chandlery.net.proxy import Proxies
+from chandlery.net.status import ErrorOf, status_error, user_agent
 from chandlery.net.tokens import Account
+from chandlery.net.transport import connector, failure_of, failures, in_front, name_of, url_of
 
 _UNAUTHORIZED = 401
 _LONGEST_REFUSAL = 64 << 10
@@ -42,6 +44,7 @@ class LineStream:
         on_message: Callable[[bytes], object],
         account: Account | None = None,
         error_of: ErrorOf | None = None,
+        proxies: Proxies | None = None,
         connect_timeout_s: float = 10.0,
         idle_timeout_s: float = 60.0,
         max_bytes: int = 1 << 20,
@@ -58,6 +61,7 @@ class LineStream:
         self._on_message = on_message
         self._account = account
         self._error_of = error_of
+        self._proxies = proxies or Proxies()
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s, sock_read=idle_timeout_s)
         self._max_bytes = max_bytes
         self._loop = asyncio.get_running_loop()
@@ -131,11 +135,19 @@ class LineStream:
         url, rest = url_of(request), b""
         name = name_of(request, url)
         headers = {"User-Agent": user_agent(), "Accept-Encoding": "identity", **request.headers}
+        proxy = self._proxies.of(str(url))
         try:
             async with (
-                aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
+                aiohttp.ClientSession(
+                    connector=connector(proxy), timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar()
+                ) as session,
                 session.request(
-                    request.method, url, headers=headers, data=request.body, allow_redirects=False
+                    request.method,
+                    url,
+                    headers=headers,
+                    data=request.body,
+                    allow_redirects=False,
+                    proxy=in_front(proxy),
                 ) as answer,
             ):
                 await self._granted(answer, name)
@@ -148,8 +160,13 @@ class LineStream:
                         self._deliver(head, line.strip())
                     if self._closed.done():
                         return
-        except (aiohttp.ClientError, OSError) as error:
-            raise failure_of(name, error) from error
+        except failures(proxy) as error:
+            failure = failure_of(name, error, proxy)
+            if proxy is None:
+                raise failure from error
+        else:
+            return
+        raise failure  # without the error, which holds the address of the proxy with its credentials
 
     async def _granted(self, answer: aiohttp.ClientResponse, name: str) -> None:
         """Raise what an answer says that is no stream."""

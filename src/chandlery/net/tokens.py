@@ -9,7 +9,8 @@ from typing import Protocol, TypeVar
 
 from chandlery.core.errors import ChandleryError, InvalidInput, RequestRejected
 from chandlery.core.wire import AccessToken, Request, Response
-from chandlery.net.http import ErrorOf, HttpClient
+from chandlery.net.http import HttpClient
+from chandlery.net.status import ErrorOf
 
 LATEST_RENEWAL_S = 60.0
 """How long before its end a token is renewed; sooner where it lives for less than ten times that."""

@@ -8,14 +8,16 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
-from ssl import SSLContext, create_default_context
+from ssl import SSLCertVerificationError, SSLContext, create_default_context
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import aiohappyeyeballs
 import picows
+import python_socks
 
 from chandlery.core.errors import (
+    CertificateRejected,
     ChandleryError,
     ExchangeUnavailable,
     InvalidInput,
@@ -24,7 +26,8 @@ from chandlery.core.errors import (
 )
 from chandlery.core.wire import Response
 from chandlery.net.connection import CloseReason, Socket
-from chandlery.net.http import ErrorOf, status_error, user_agent
+from chandlery.net.proxy import Proxy
+from chandlery.net.status import ErrorOf, proxy_failure, socks_failure, status_error, user_agent
 
 __all__ = ["CloseReason", "Socket", "connect"]
 
@@ -48,6 +51,7 @@ async def connect(
     max_bytes: int = 16 << 20,
     max_unsent_bytes: int = 1 << 20,
     ssl: SSLContext | None = None,
+    proxy: Proxy | None = None,
 ) -> Socket:
     """
     Open a connection; without compression, and with a verified certificate where it is ``wss``.
@@ -56,14 +60,16 @@ async def connect(
     it is read, which may be before this returns; what it raises closes the connection. It must not
     block. Pings of the peer are answered. With ``ping_every_s`` it is pinged too, and the connection
     ends without a pong within ``pong_timeout_s``; with ``idle_timeout_s`` it ends without any frame
-    for so long. ``error_of`` words a refusal of the handshake, as for ``HttpClient``. Redirects are not followed and proxies not used.
+    for so long. ``error_of`` words a refusal of the handshake, as for ``HttpClient``. Redirects are not followed.
 
     Raises:
         InvalidInput: Not the URL of a WebSocket, or not headers.
         RequestTimeout: Not open within ``connect_timeout_s``.
         RateLimited: The answer is 429 or 418 (``AddressBanned``), not 101.
         RequestRejected: It is any other below 500; ``NotFound`` for 404.
-        ExchangeUnavailable: It is 5xx; no such host, refused, no valid certificate, cut off.
+        ExchangeUnavailable: It is 5xx; no such host, refused, cut off.
+        CertificateRejected: There is no valid certificate.
+        ProxyRefused: The proxy wants other credentials, or does not connect to that host.
         MalformedResponse: It is not that of a WebSocket server.
     """
     name = _name(url)
@@ -71,7 +77,7 @@ async def connect(
     ping = ping_every_s, pong_timeout_s
     made = Socket(name, on_message, close_timeout_s, idle_timeout_s, ping, max_bytes, max_unsent_bytes)
     held: list[socket.socket] = []
-    opening = asyncio.create_task(_open(url, made, held, sent, max_bytes, ssl))
+    opening = asyncio.create_task(_open(url, made, held, sent, max_bytes, ssl, proxy))
     try:
         done, _ = await asyncio.wait({opening}, timeout=connect_timeout_s)
     except BaseException:
@@ -82,15 +88,25 @@ async def connect(
         raise RequestTimeout(f"{name}: not open within {connect_timeout_s:g} s")
     try:
         _, listener = opening.result()
-    except (picows.WSError, OSError, UnicodeError) as error:
-        raise _failure(name, error, error_of) from error
-    if listener is None:
-        raise ExchangeUnavailable(f"{name}: cut off before the connection was open")
-    return made
+    except (picows.WSError, python_socks.ProxyError, OSError, UnicodeError) as error:
+        failure = _failure(name, error, error_of, proxy)
+        if proxy is None:
+            raise failure from error
+    else:
+        if listener is None:
+            raise ExchangeUnavailable(f"{name}: cut off before the connection was open")
+        return made
+    raise failure  # without the error, whose traceback holds the address of the proxy with its credentials
 
 
 async def _open(
-    url: str, made: Socket, held: list[socket.socket], headers: dict[str, str], max_bytes: int, ssl: SSLContext | None
+    url: str,
+    made: Socket,
+    held: list[socket.socket],
+    headers: dict[str, str],
+    max_bytes: int,
+    ssl: SSLContext | None,
+    proxy: Proxy | None,
 ) -> tuple[picows.WSTransport, picows.WSListener | None]:
     async def dial(to: picows.WSParsedURL) -> socket.socket:
         """The TCP connection, in hand: of an opening that is given up, nothing else tells its transport."""
@@ -113,6 +129,7 @@ async def _open(
         extra_headers=headers,
         max_redirects=0,
         socket_factory=dial,
+        proxy=None if proxy is None else proxy.url,
     )
 
 
@@ -155,13 +172,20 @@ def _checked(headers: Mapping[str, str]) -> dict[str, str]:
     return {key.title(): value for key, value in headers.items()}
 
 
-def _failure(name: str, error: Exception, error_of: ErrorOf | None) -> ChandleryError:
-    """Our error for one of picows or the system."""
+def _failure(name: str, error: Exception, error_of: ErrorOf | None, proxy: Proxy | None) -> ChandleryError:
+    """Our error for one of picows, of the way through a proxy, or of the system."""
+    if proxy is not None:
+        name = f"{name} through {proxy}"
+    if isinstance(error, python_socks.ProxyError):
+        status = re.search(r"with status (\d+)", str(error))  # picows has it only in its words
+        return proxy_failure(name, int(status[1])) if status else socks_failure(name, error)
     said = f"{name}: {error or type(error).__name__}"
     if isinstance(error, picows.WSHandshakeError):
         return _refusal(name, error, error_of)
     if isinstance(error, UnicodeError | picows.WSError):
         return InvalidInput(said)
+    if isinstance(error, SSLCertVerificationError):
+        return CertificateRejected(said)
     return RequestTimeout(said) if isinstance(error, TimeoutError) else ExchangeUnavailable(said)
 
 

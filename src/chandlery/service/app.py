@@ -68,7 +68,7 @@ class Service:
         self.limiter = limiter = limiter or RateLimiter()
         self.library = _library(library or Settings(), settings, endpoints)
         self.database = SqliteDatabase(settings.data_dir / FILE_NAME)
-        self.http = HttpClient(limiter=limiter)
+        self.http = HttpClient(limiter=limiter, proxies=self.library.proxies)
         self.connector: IDataSourceConnector = DataSourceConnectorImpl(
             PluginRegistry(),
             self.library,
@@ -163,4 +163,6 @@ def _library(
         changes["storage"] = StorageConfig(_env_file=None, cache_dir=cache, use_cache=library.storage.use_cache)
     if endpoints is not None:
         changes["endpoints"] = {name: dict(urls) for name, urls in endpoints.items()}
+    if settings.proxy is not None:
+        changes["proxy"] = settings.proxy
     return library.model_copy(update=changes)

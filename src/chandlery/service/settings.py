@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import platformdirs
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from chandlery.connect.settings import FromEnvironment
@@ -63,6 +63,8 @@ class ServiceSettings(FromEnvironment):
     """How often whole order books are stored, in microseconds; given as ``5m``, or in seconds."""
     book_levels: int = Field(25, ge=1, le=1000)
     """How many levels a side each live update of a book tells."""
+    proxy: SecretStr | None = None
+    """The proxy of all connections to exchanges; without it ``HTTPS_PROXY`` and so on decide."""
     retain_books_days: int | None = Field(None, ge=1)
     retain_candles_days: int | None = Field(None, ge=1)
     log_format: Literal["console", "json"] = "console"

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, UnknownName
 from chandlery.core.time import SECOND, Clock, Micros
+from chandlery.net.proxy import DIRECT
 from chandlery.sim.accounts import Account, Accounts
 from chandlery.sim.archive import Archive
 from chandlery.sim.faults import Fault, FaultKind, Faults
@@ -124,10 +125,11 @@ class SimServer:
 
     @property
     def endpoints(self) -> dict[str, dict[str, str]]:
-        """Base URLs by exchange id, under ``rest``, ``ws``, ``archive`` and, where tokens are needed, ``auth``."""
+        """Base URLs by exchange id, under ``rest``, ``ws``, ``archive`` and, where tokens are needed, ``auth``; no proxy is needed."""
         base = f"127.0.0.1:{self.port}"
         return {
             each: {"rest": f"http://{base}/{each}", "ws": f"ws://{base}/{each}", "archive": f"http://{base}/{_ARCHIVE}"}
+            | {"proxy": DIRECT}
             | ({"auth": f"http://{base}/{each}"} if wire.signs_in else {})
             for each, wire in self._wires.items()
         }
