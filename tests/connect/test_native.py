@@ -308,6 +308,23 @@ async def test_a_symbol_that_is_none_ends_nobody_else(offline, client_of):
         assert good.running
 
 
+@pytest.mark.parametrize("channel", ["book", "candles"])
+async def test_a_group_that_has_ended_is_made_anew(offline, client_of, channel):
+    """Whatever ended it: its streams say so, and the next one of the market gets a new group."""
+    async with offline("binance_spot") as sim:
+        client = client_of(sim, "binance")
+        first = await client.start_realtime_stream("BTC/USDT", lambda *_: None, channel=channel)
+        groups = client._live._books if channel == "book" else client._live._candles
+        groups["binance_spot"]._task.cancel()
+        with pytest.raises(Closed):
+            await asyncio.wait_for(first.wait(), 10)
+        told = asyncio.Event()
+        second = await client.start_realtime_stream("BTC/USDT", lambda *_: told.set(), channel=channel)
+        await asyncio.wait_for(told.wait(), 10)
+
+        assert second.running
+
+
 @pytest.mark.parametrize("options", [{"channel": "trades"}, {"channel": "book", "depth": 0}])
 async def test_streams_that_cannot_be(offline, client_of, options):
     """An unknown channel, or a depth of no level, is refused before anything is sent."""

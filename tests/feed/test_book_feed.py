@@ -21,7 +21,7 @@ from chandlery.core.errors import (
 from chandlery.feed.audit import AuditKind
 from chandlery.feed.backoff import PACE
 from chandlery.feed.book_feed import BookGroup, LiveBook, OrderBookFeed
-from chandlery.feed.events import Connected, Reconnecting, Rejected, Resynced, Resyncing
+from chandlery.feed.events import Connected, Failed, Reconnecting, Rejected, Resynced, Resyncing
 from chandlery.sim import Fault, FaultKind, SimServer, SyntheticMarket
 from chandlery.sim.view import MarketView
 from chandlery.sim.wires import wires
@@ -213,24 +213,27 @@ async def test_a_start_in_vain_ends_in_time():
         await feed.start()
 
 
-async def test_what_a_callback_raises_ends_the_feed():
-    """Iterations end, and ``stop`` raises it, once."""
+async def test_what_a_callback_raises_ends_nothing():
+    """It is counted and told to readers; the book goes on, and so does the callback."""
     seen = []
 
     def fail(update):
         seen.append(update)
-        if len(seen) > 20:
-            raise ValueError("no more")
+        raise ValueError("no more")
 
     async with offline("binance_spot") as sim:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
         feed = made(sim, "binance_spot", on_update=fail)
+        events = aiter(feed)
         await feed.start()
-        async with asyncio.timeout(10):
-            async for _ in feed:
-                pass
-        with pytest.raises(ValueError, match="no more"):
-            await feed.stop()
+        await changes(feed, 20)
+        while not isinstance(update := await anext(events), Failed):
+            pass
+        assert feed.failures == len(seen) >= 20
         await feed.stop()
+
+    assert Failed("on_update: ValueError: no more", 1) == update
+    assert (0, 0) == (feed.audit.failures, feed.audit.resyncs)
 
 
 @pytest.mark.parametrize("exchange", ["binance_spot", "bybit_spot", "htx_spot"])

@@ -32,6 +32,7 @@ from chandlery.feed.events import (
     Backfilled,
     Connected,
     Dropped,
+    Failed,
     Missing,
     Reconnecting,
     Rejected,
@@ -325,42 +326,31 @@ async def test_stop(sim_of, feed_of):
 
 
 async def test_a_callback_that_raises(sim_of, group_of):
-    """It ends the feed; iterations end, and to stop raises what it raised."""
+    """It is counted and told to readers; neither its own series nor that of another feed loses a candle."""
     sim = await sim_of()
-    group = group_of(sim)
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    group, other = group_of(sim), Heard()
 
     def fail(update):
-        if isinstance(update, CandleData) and not update.closed:
-            raise ZeroDivisionError
+        raise ZeroDivisionError
 
     feed = group.add("BTC-USDT", "1s", 5, on_update=fail)
+    group.add("ETH-USDT", "1s", 5, on_update=other)
     reader = aiter(feed)
-    with pytest.raises(ZeroDivisionError):
-        await feed.start()
-    updates = [each async for each in reader]
-
-    assert isinstance(updates[-1], CandleData)
-    assert [] == tasks_left()
-    with pytest.raises(ZeroDivisionError):
-        await feed.stop()
-
-
-async def test_a_callback_that_raises_later(sim_of, group_of):
-    """Iterations end at once, and to stop raises it."""
-    sim = await sim_of()
-    broken = []
-
-    def fail(update):
-        if broken:
-            raise ZeroDivisionError
-
-    feed = group_of(sim).add("BTC-USDT", "1s", 5, on_update=fail)
     await feed.start()
-    broken.append(True)
-    async with asyncio.timeout(5):
-        assert [each async for each in feed]
-    with pytest.raises(ZeroDivisionError):
-        await feed.stop()
+    await other.until_closed(3)
+    closed = 0
+    async with asyncio.timeout(10):
+        while closed < 3:
+            update = await anext(reader)
+            if isinstance(update, Failed):
+                assert Failed("on_update: ZeroDivisionError: ", update.count) == update
+            closed += isinstance(update, CandleData) and update.closed
+
+    assert feed.failures > 3
+    assert [] == other.of(Failed)
+    await feed.stop()
+    assert [] == tasks_left()
 
 
 async def test_readers(sim_of, feed_of):

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections import Counter
+from contextlib import asynccontextmanager
 
 import psutil
 import pytest
 from msgspec import structs
 
 from chandlery.adapter.live import SocketRules
+from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.candle import CandleData
+from chandlery.feed.book_feed import BookGroup, LiveBook
 from chandlery.feed.events import Connected, Rejected
 from chandlery.net.clock import system_clock
+from chandlery.sim import SyntheticMarket
 from chandlery.sim.faults import Fault, FaultKind
+from chandlery.sim.server import SimServer
 from feeding import FAST, check_whole, tasks_left
 
 _MIB = 1 << 20
@@ -91,3 +97,89 @@ async def test_a_minute_of_everything(sim_of, group_of, adapter_of, market, caps
 
     assert found["connections"] > 10
     assert found["rss_mib"][-1] < found["rss_mib"][1] * 1.05
+
+
+async def books_of(exchange, count, *, seconds, quote="USDT", delay_s=0.0):
+    """Start so many books and watch them for so long; what became of them."""
+    async with SimServer(SyntheticMarket(), exchanges=[exchange], tick_s=0.2) as sim, late(sim, delay_s) as port:
+        endpoints = dict(sim.endpoints[exchange])
+        endpoints["ws"] = endpoints["ws"].replace(str(sim.port), str(port))
+        group = BookGroup(exchange, endpoints={exchange: endpoints})
+        changed = Counter()
+
+        def count_books(symbol):
+            return lambda update: changed.update([symbol] * isinstance(update, LiveBook))
+
+        feeds = [group.add(f"C{number:03}-{quote}", on_update=count_books(number)) for number in range(count)]
+        began = time.monotonic()
+        await group.start(timeout_s=60)
+        started_s = time.monotonic() - began
+        await asyncio.sleep(seconds)
+        changed.clear()
+        async with asyncio.timeout(20):
+            while len(changed) < count:
+                await asyncio.sleep(0.1)
+        found = {
+            "books": len(feeds),
+            "started_s": round(started_s, 1),
+            "ready": sum(feed.ready for feed in feeds),
+            "failures": sum(feed.failures for feed in feeds),
+            "resyncs": sum(feed.audit.resyncs for feed in feeds),
+        }
+        await group.stop()
+    return found
+
+
+@asynccontextmanager
+async def late(sim, delay_s):
+    """A port before the offline exchange that lets connections through so late."""
+
+    async def pipe(reader, writer):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def let_in(reader, writer):
+        await asyncio.sleep(delay_s)
+        there, back = await asyncio.open_connection("127.0.0.1", sim.port)
+        await asyncio.gather(pipe(reader, back), pipe(there, writer), return_exceptions=True)
+
+    server = await asyncio.start_server(let_in, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+BOOKS = {each.id for each in ExchangeRegistry.adapters() if each.book_rule and each.id.endswith("_spot")}
+
+
+def test_there_are_spot_books_of_many_exchanges():
+    """The soak test below covers three hundred books."""
+    assert len(BOOKS) >= 9
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+async def test_three_hundred_books_stay_live(capsys):
+    """Of twelve markets, each group at the same time as three others, for a minute; and the counts that once failed."""
+    markets = sorted(each.id for each in ExchangeRegistry.adapters() if each.book_rule)
+    chosen = sorted(BOOKS) + [each for each in markets if each not in BOOKS]
+    runs = [(exchange, 25, 0.0) for exchange in chosen[:12]]
+    runs += [("htx_spot", 11, 0.0), ("ascendex_spot", 51, 0.0), ("hyperliquid_perpetual", 35, 0.0)]
+    runs += [("coinbase_spot", 1, delay_s) for delay_s in (0.8, 0.9, 1.0)]
+    gate = asyncio.Semaphore(4)
+
+    async def one(exchange, count, delay_s):
+        quote = "USD" if exchange.startswith(("coinbase", "kraken", "hyperliquid")) else "USDT"
+        async with gate:
+            return exchange, delay_s, await books_of(exchange, count, seconds=60, quote=quote, delay_s=delay_s)
+
+    found = await asyncio.gather(*(one(*run) for run in runs))
+    with capsys.disabled():
+        for exchange, delay_s, row in found:
+            print(f"\n{exchange:24} handshake {delay_s:3.1f} s  {row}", end="")  # noqa: T201
+
+    assert [(row["books"], 0) for _, _, row in found] == [(row["ready"], row["failures"]) for _, _, row in found]
+    assert sum(row["books"] for _, _, row in found[:12]) == 300

@@ -10,7 +10,7 @@ from itertools import islice
 import pytest
 
 from chandlery.adapter.live import SocketRules
-from chandlery.core.errors import MalformedResponse
+from chandlery.core.errors import ExchangeUnavailable, MalformedResponse
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND
 from chandlery.feed.events import Connected, Reconnecting, Rejected
@@ -25,8 +25,13 @@ START = micros(2025, 3, 12)
 class Filler:
     """Remembers what was to be filled."""
 
+    fall_back = False
+
     def __init__(self):
         self.asked = []
+
+    def restart(self, stream, error):
+        self.asked.append(("restart", stream.symbol, str(error)))
 
     def start_filling(self, stream):
         self.asked.append(("start", stream.symbol))
@@ -198,7 +203,7 @@ async def test_all_are_told(bench):
     (first, heard), (second, other) = bench.stream("AAAUSDT"), bench.stream("BBBUSDT")
     for each in (first, second):
         bench.bundle.add(each)
-    bench.bundle.on_down("refused")
+    bench.bundle.on_down(ExchangeUnavailable("refused"))
     bench.bundle.on_up(2)
     bench.bundle.on_rejected(MalformedResponse("no"), b"x" * 1000)
 
@@ -206,7 +211,7 @@ async def test_all_are_told(bench):
     assert [("keep", "AAAUSDT"), ("keep", "BBBUSDT"), ("start", "AAAUSDT"), ("start", "BBBUSDT")] == bench.filler.asked
     first.began = True
     bench.filler.asked.clear()
-    bench.bundle.on_down("again")
+    bench.bundle.on_down(ExchangeUnavailable("again"))
     assert [("keep", "BBBUSDT")] == bench.filler.asked
 
 

@@ -49,7 +49,7 @@ async def test_polling_follows_the_close(sim_of, feed_of, market):
     requests = len(Asked(sim).spans()) - before
 
     assert 7 <= requests <= 9
-    delay = feed._group.network.adapter.close_delay
+    delay = feed.group.network.adapter.close_delay
     assert all(delay <= each < delay + SECOND // 2 for each in times[1:])
     check_whole(feed, market, heard)
 

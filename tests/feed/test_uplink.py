@@ -24,6 +24,7 @@ class Ear:
     def __init__(self, adapter, count=1):
         self.adapter, self.count = adapter, count
         self.heard, self.short, self.ups, self.downs, self.rejected = 0, 0, [], [], []
+        self.failed = []
         self.news = asyncio.Event()
 
     def subscriptions(self):
@@ -35,8 +36,8 @@ class Ear:
         self.ups.append(attempt)
         self.news.set()
 
-    def on_down(self, reason):
-        self.downs.append(reason)
+    def on_down(self, error):
+        self.downs.append(str(error))
         self.news.set()
 
     def on_message(self, message):
@@ -62,6 +63,10 @@ class Ear:
 
     def on_rejected(self, error, message):
         self.rejected.append(error)
+
+    def on_failed(self, error, message):
+        self.failed.append(error)
+        self.news.set()
 
     async def until(self, condition):
         async with asyncio.timeout(10):

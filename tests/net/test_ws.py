@@ -370,6 +370,34 @@ async def test_a_shortcut_is_offered_whole_messages_first(serve):
     assert 1 == made.pings
 
 
+async def test_a_shortcut_that_fails_is_taken_away(serve):
+    """What it raises is told; the messages since the last one that it left are delivered, and the connection stays."""
+
+    async def talk(peer):
+        assert (TEXT, b"go") == await peer.receive()
+        peer.writer.write(b"".join(frame(TEXT, letter * 200) for letter in (b"a", b"b", b"a", b"c", b"d")))
+        assert (TEXT, b"still here") == await peer.receive()
+
+    def take(messages):
+        for place, message in enumerate(messages):
+            if message.startswith(b"b"):
+                yield place
+            elif message.startswith(b"c"):
+                raise KeyError("c")
+
+    inbox, failed = Inbox(), []
+    made = await connect(await serve(talk), on_message=inbox)
+    made.shortcut, made.on_shortcut_failed = take, failed.append
+    made.send("go")
+    await inbox.hold(4)
+
+    assert [letter * 200 for letter in (b"b", b"a", b"c", b"d")] == inbox.messages
+    assert ["KeyError('c')"] == [*map(repr, failed)]
+    assert made.shortcut is None
+    made.send("still here")
+    await made.close()
+
+
 @pytest.mark.parametrize("away", [0, 1, 70, 149])
 async def test_a_shortcut_that_is_taken_away_is_offered_no_more(serve, away):
     """Not even the rest of what came with the same read; all is delivered, once and in order."""

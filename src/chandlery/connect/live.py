@@ -28,8 +28,8 @@ class LiveFeeds:
     """
     The running feeds of one client.
 
-    Each market has one group of candle feeds and one of book feeds. A feed lives as long as
-    streams read it.
+    Each market has one group of candle feeds and one of book feeds; one that has ended, for whatever
+    reason, is replaced when the next stream begins. A feed lives as long as streams read it.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class LiveFeeds:
         try:
             await feed.start()
         except BaseException:
-            self._leave(adapter.id, feed)
+            self._leave(feed)
             raise
 
         in_order = _in_order(feed)
@@ -98,7 +98,7 @@ class LiveFeeds:
                             on_event(coin, update)
                 raise feed.stream.failure or Closed(f"{adapter.id} {symbol}: the feed has ended")
             finally:
-                self._leave(adapter.id, feed)
+                self._leave(feed)
 
         stream = RealtimeStream(
             f"{adapter.id} {symbol} {channel}",
@@ -120,7 +120,7 @@ class LiveFeeds:
     async def _candles_feed(self, adapter: ExchangeAdapter, symbol: str, interval: Interval) -> CandlesFeed:
         adapter.interval_name(interval)
         group = self._candles.get(adapter.id)
-        if group is None:
+        if group is None or group.ended:
             group = FeedGroup(
                 adapter.id,
                 endpoints=self._endpoints,
@@ -136,22 +136,23 @@ class LiveFeeds:
 
     async def _book_feed(self, adapter: ExchangeAdapter, symbol: str) -> OrderBookFeed:
         group = self._books.get(adapter.id)
-        if group is None:
+        if group is None or group.ended:
             group = BookGroup(adapter.id, endpoints=self._endpoints, http=self._http, clock=self._clock)
             await group.start()
             self._books[adapter.id] = group
         known = (each for each in group.feeds if each.symbol == symbol)
         return next(known, None) or group.add(symbol)
 
-    def _leave(self, exchange_id: str, feed: CandlesFeed | OrderBookFeed) -> None:
-        """One reader less; a feed that nobody reads ends."""
+    def _leave(self, feed: CandlesFeed | OrderBookFeed) -> None:
+        """Note that there is one reader less; a feed that nobody reads ends."""
         self._readers[feed] -= 1
         if not self._readers[feed]:
             del self._readers[feed]
+            # Of its own group: a group that has ended was replaced by another meanwhile.
             if isinstance(feed, CandlesFeed):
-                self._candles[exchange_id].remove(feed)
+                feed.group.remove(feed)
             else:
-                self._books[exchange_id].remove(feed)
+                feed.group.remove(feed)
 
     def _whole(self, feed: CandlesFeed | OrderBookFeed, name: str, levels: int | None) -> Row | None:
         """The book as it is now."""

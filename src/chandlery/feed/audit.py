@@ -26,6 +26,8 @@ class AuditKind(Enum):
     DISCONNECTED = "disconnected"
     SILENT = "silent"
     """The stream had nothing new for long although REST had."""
+    FAILED = "failed"
+    """Handling it raised an error that is none of the exchange's."""
 
 
 _OF_FAULT = {
@@ -59,6 +61,8 @@ class BookAudit:
         self.checksum_failures = 0
         self.crossed = 0
         self.disconnects = 0
+        self.failures = 0
+        """How often handling it raised an error that is none of the exchange's."""
         self.resyncs = 0
         """How often a book became valid again."""
         self.renewals = 0
@@ -95,6 +99,7 @@ class BookAudit:
     def lost(self, kind: AuditKind, detail: str, now: Micros) -> None:
         """The book is not valid any more, since nothing comes."""
         self.disconnects += kind is AuditKind.DISCONNECTED
+        self.failures += kind is AuditKind.FAILED
         self._invalid_from(now)
         self.entries.append(AuditEntry(now, kind, detail))
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import Any
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from chandlery.adapter.books import ConnectionSequence, Fault, Outcome, SnapshotSource
 from chandlery.adapter.live import Channel, FollowBook
+from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError, UnsupportedRequest
 from chandlery.core.wire import Shortcut
 from chandlery.feed.audit import AuditKind
@@ -16,7 +18,11 @@ from chandlery.feed.book_stream import BookStream
 from chandlery.feed.events import Connected, Reconnecting, Rejected
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.pulse import Pulse
+from chandlery.feed.recovery import Job, Waits, described, isolated, kept_up, named_in
 from chandlery.feed.uplink import Sleep, Uplink
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
 
 SNAPSHOT_TIMEOUT_S = 10.0
 """How long a snapshot that comes by the socket may take."""
@@ -51,6 +57,9 @@ class BookBundle:
         self._tasks: asyncio.TaskGroup | None = None
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._pulses: dict[str, Pulse] = {}
+        """Of the books that are subscribed to."""
+        self._waits: dict[str, Waits] = {}
+        """The pauses of the books that have failed."""
         self._sequence = ConnectionSequence()
         rule = network.adapter.book_rule
         self._numbered = rule is not None and rule.per_connection
@@ -66,26 +75,28 @@ class BookBundle:
         self._follows[stream.symbol] = stream.sync.follow
         if self.uplink.connected:
             self._listen(stream)
-            self._spawn(stream, self._join(stream))
+            self._spawn(stream, partial(self._join, stream))
 
     def remove(self, stream: BookStream) -> None:
         """Let a book go."""
         del self.streams[stream.symbol]
-        self._follows.pop(stream.symbol, None)
-        self._pulses.pop(stream.symbol, None)
+        for each in (self._follows, self._pulses, self._waits):
+            each.pop(stream.symbol, None)
         if (job := self._jobs.pop(stream.symbol, None)) is not None:
             job.cancel()
         stream.lost(AuditKind.DISCONNECTED, "removed")
         if self._tasks is not None and self.uplink.connected:
-            self._tasks.create_task(self._send(self._subscribe([stream.symbol], leave=True)))
+            self._tasks.create_task(isolated(partial(self._leave, stream.symbol), name=self._name("unsubscribing")))
 
     async def run(self) -> None:
         """Keep the connection until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
-                tasks.create_task(self._watch())
-                await self.uplink.run()
+                for job, name in ((self.uplink.run, "the connection"), (self._watch, "the watchdog")):
+                    waits = Waits(self._pace, self._random)
+                    tasks.create_task(kept_up(job, name=self._name(name), waits=waits, sleep=self._sleep))
+                await asyncio.Event().wait()
             finally:
                 self._tasks = None
 
@@ -102,13 +113,17 @@ class BookBundle:
             if stream.book is None:
                 self._mend(stream, subscribed=True)
 
-    def on_down(self, reason: str) -> None:
-        """No book is valid any more."""
+    def on_down(self, error: Exception) -> None:
+        """No book is valid any more; one that never was has failed where the exchange refuses for good."""
+        reason = described(error)
+        self._pulses.clear()
         for job in self._jobs.values():
             job.cancel()
         for stream in tuple(self.streams.values()):
+            self._take_again(stream)
             stream.lost(AuditKind.DISCONNECTED, reason)
             stream.say(Reconnecting(reason))
+            stream.hindered(error)
 
     def on_message(self, message: bytes) -> bool:
         """Give each update to its book."""
@@ -118,8 +133,8 @@ class BookBundle:
                 self._lost_count(update.last)
                 return True
             stream = self.streams.get(update.symbol)
-            if stream is not None and stream.take(update):
-                self._mend(stream, subscribed=False)
+            if stream is not None and not stream.resting:
+                self._give(update, stream)
         return bool(updates)
 
     def shortcut(self) -> Shortcut | None:
@@ -127,13 +142,36 @@ class BookBundle:
         return None if self._numbered else self._network.adapter.book_shortcut(self._follows)
 
     def on_rejected(self, error: ChandleryError, message: bytes) -> None:
-        """Nobody knows of which book it was, so all are told; an only one that never began has failed."""
+        """Tell the books that it may be about; an only one that never began has failed."""
         reason, payload = str(error), repr(message[:_SHOWN])
         alone = len(self.streams) == 1
-        for stream in tuple(self.streams.values()):
+        for stream in self._meant(message):
             stream.say(Rejected(reason, payload))
-            if alone and not error.retryable and not stream.began:
-                stream.fail(error)
+            stream.hindered(error, may_fail=alone)
+
+    def on_failed(self, error: Exception, message: bytes) -> None:
+        """Begin the book anew that the message was about; where it names none, its rule finds what is missing."""
+        meant = self._meant(message)
+        for stream in meant:
+            if len(meant) == 1:
+                self._restart(stream, error)
+            else:
+                stream.say(Rejected(described(error), repr(message[:_SHOWN])))
+
+    def _meant(self, message: bytes) -> list[BookStream]:
+        """List the book that a message names; all where it names none or several."""
+        symbol = named_in(message, self.streams)
+        return list(self.streams.values()) if symbol is None else [self.streams[symbol]]
+
+    def _give(self, update: BookUpdate, stream: BookStream) -> None:
+        """Give a book its update; what that raises is a matter of this book alone."""
+        try:
+            needs_snapshot = stream.take(update)
+        except Exception as error:  # noqa: BLE001  # other books go on
+            self._restart(stream, error)
+        else:
+            if needs_snapshot:
+                self._mend(stream, subscribed=False)
 
     def _listen(self, stream: BookStream) -> None:
         now = asyncio.get_running_loop().time()
@@ -154,17 +192,62 @@ class BookBundle:
         except ChandleryError as error:
             self.uplink.kick(str(error))
 
-    def _spawn(self, stream: BookStream, job: Coroutine[Any, Any, None]) -> None:
+    async def _leave(self, symbol: str) -> None:
+        await self._send(self._subscribe([symbol], leave=True))
+
+    def _note(self, stream: BookStream, said: str) -> None:
+        log.warning("%s %s: %s", self._network.adapter.id, stream.symbol, said)
+
+    def _name(self, part: str) -> str:
+        return f"{self._network.adapter.id}: {part} of {len(self.streams)} order books"
+
+    def _spawn(self, stream: BookStream, job: Job) -> None:
         """Do something for a book in the background, unless something is being done for it already."""
         busy = self._jobs.get(stream.symbol)
-        if self._tasks is None or (busy is not None and not busy.done()):
-            job.close()
-        else:
-            self._jobs[stream.symbol] = self._tasks.create_task(job)
+        if self._tasks is not None and (busy is None or busy.done()):
+            self._jobs[stream.symbol] = self._tasks.create_task(self._guarded(stream, job))
+
+    async def _guarded(self, stream: BookStream, job: Job) -> None:
+        """Await a job of a book; where it fails, the book begins anew."""
+        try:
+            await job()
+        except Exception as error:  # noqa: BLE001  # other books go on
+            self._broke(stream, error)
+            await self._recovered(stream)
+
+    def _restart(self, stream: BookStream, error: Exception) -> None:
+        """Begin a book anew after an error of ours, in the place of what is being done for it."""
+        self._broke(stream, error)
+        if (job := self._jobs.pop(stream.symbol, None)) is not None:
+            job.cancel()
+        self._spawn(stream, partial(self._recovered, stream))
+
+    def _broke(self, stream: BookStream, error: Exception) -> None:
+        log.error("%s %s: %s", self._network.adapter.id, stream.symbol, described(error), exc_info=error)
+        self._follows.pop(stream.symbol, None)
+        stream.broke(error)
+        stream.hindered(error)
+
+    async def _recovered(self, stream: BookStream) -> None:
+        """Begin a book anew, after a pause that grows with each failure."""
+        waits = self._waits.setdefault(stream.symbol, Waits(self._pace, self._random))
+        while True:
+            await self._sleep(waits.next_s(asyncio.get_running_loop().time()))
+            self._take_again(stream)
+            try:
+                await self._mended(stream, subscribed=False)
+            except Exception as error:  # noqa: BLE001  # other books go on
+                self._broke(stream, error)
+            else:
+                return
+
+    def _take_again(self, stream: BookStream) -> None:
+        stream.resting = False
+        self._follows[stream.symbol] = stream.sync.follow
 
     def _mend(self, stream: BookStream, *, subscribed: bool) -> None:
         """See to it that a book gets its snapshot; ``subscribed`` says that it was just asked for by subscribing."""
-        self._spawn(stream, self._mended(stream, subscribed=subscribed))
+        self._spawn(stream, partial(self._mended, stream, subscribed=subscribed))
 
     async def _join(self, stream: BookStream) -> None:
         await self._send(self._subscribe([stream.symbol]))
@@ -175,9 +258,10 @@ class BookBundle:
             try:
                 await self._snapshot(stream, subscribed=subscribed)
             except ChandleryError as error:
+                self._note(stream, f"no snapshot: {error}; asking again in {wait_s:.1f} s")
                 stream.say(Rejected(f"no snapshot: {error}", stream.symbol))
-                if not error.retryable and not stream.began:
-                    stream.fail(error)
+                stream.hindered(error)
+                if stream.failure is not None:
                     return
             if stream.book is not None:
                 return
@@ -202,23 +286,30 @@ class BookBundle:
         while True:
             await self._sleep(self._pace.watch_every_s)
             now = asyncio.get_running_loop().time()
-            for stream in self._connected():
-                if self._pulses[stream.symbol].is_silent(stream.heard, now):
-                    self._spawn(stream, self._look_into(stream))
-                elif stream.is_shallow:
-                    self._spawn(stream, self._renewed(stream))
+            # A connection that is up may not have subscribed yet: only books with a pulse are watched.
+            for symbol, pulse in tuple(self._pulses.items()):
+                stream = self.streams[symbol]
+                try:
+                    self._look_after(stream, pulse, now)
+                except Exception as error:  # noqa: BLE001  # other books are watched all the same
+                    self._restart(stream, error)
 
-    def _connected(self) -> Iterable[BookStream]:
-        return tuple(self.streams.values()) if self.uplink.connected else ()
+    def _look_after(self, stream: BookStream, pulse: Pulse, now: float) -> None:
+        if stream.resting:
+            return
+        if pulse.is_silent(stream.heard, now):
+            self._spawn(stream, partial(self._look_into, stream))
+        elif stream.is_shallow:
+            self._spawn(stream, partial(self._renewed, stream))
 
     async def _renewed(self, stream: BookStream) -> None:
-        del self._follows[stream.symbol]  # meanwhile two books take each message
+        self._follows.pop(stream.symbol, None)  # meanwhile two books take each message
         try:
             await stream.renew()
         except ChandleryError as error:
             stream.say(Rejected(f"no snapshot: {error}", stream.symbol))
         finally:
-            if self.streams.get(stream.symbol) is stream:
+            if self.streams.get(stream.symbol) is stream and not stream.resting:
                 self._follows[stream.symbol] = stream.sync.follow
 
     async def _look_into(self, stream: BookStream) -> None:

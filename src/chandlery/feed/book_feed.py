@@ -18,6 +18,7 @@ from chandlery.feed.audit import BookAudit
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.book_bundle import BookBundle
 from chandlery.feed.book_stream import BookStream, LiveBook
+from chandlery.feed.callback import CallbackErrors
 from chandlery.feed.events import Event
 from chandlery.feed.group import Group
 from chandlery.feed.network import NetworkClient
@@ -38,8 +39,8 @@ class OrderBookFeed:
     An async context manager, which starts and stops it. ``depth`` is how many levels a side are
     wanted: the feed subscribes to the smallest depth of the exchange that has as many, without it
     to the greatest. ``on_update`` is called with the book after each message that changed it, and
-    with events, in the event loop, and must not block; what it raises ends the feed. Iterating gives
-    the book as often as it has changed since it was last given, and events. ``book`` is ``None``
+    with events, in the event loop, and must not block; what it raises is counted and reported, and
+    ends nothing. Iterating gives the book as often as it has changed since it was last given, and events. ``book`` is ``None``
     while there is none that is known to be right; a crossed one is never served.
 
     Raises:
@@ -61,21 +62,23 @@ class OrderBookFeed:
         clock: Clock = system_clock,
         group: BookGroup | None = None,
     ) -> None:
-        self._group = group or BookGroup(exchange, depth, endpoints=endpoints, proxy=proxy, http=http, clock=clock)
-        network = self._group.network
+        self.group = group or BookGroup(exchange, depth, endpoints=endpoints, proxy=proxy, http=http, clock=clock)
+        network = self.group.network
         self.exchange = network.adapter.id
         self.trading_pair = trading_pair
         self.symbol = network.adapter.symbol(trading_pair)
-        self.depth = self._group.depth
-        self.stream = BookStream(network, self.symbol, self.depth, publish=self._publish, on_begun=self._group.look)
+        self.depth = self.group.depth
+        self.stream = BookStream(network, self.symbol, self.depth, publish=self._publish, on_begun=self.group.look)
         """The book and its messages, for the group."""
         self.dropped = 0
         """How many events readers have missed because they were too slow."""
         self._on_update = on_update
+        name = f"{self.exchange} {self.symbol}"
+        self._callback_errors = CallbackErrors(name, self.group.waits(), self._put)
         self._readers: list[ref[_Reader]] = []
         self._ended = False
         self._tell_straight()
-        self._group.join(self)
+        self.group.join(self)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -95,11 +98,11 @@ class OrderBookFeed:
             RequestTimeout: There was none within ``timeout_s``; the feed is stopped.
             RequestRejected: The exchange does not want to answer for the symbol.
         """
-        await self._group.start(timeout_s=timeout_s, only=self)
+        await self.group.start(timeout_s=timeout_s, only=self)
 
     async def stop(self) -> None:
-        """Stop, with all of its group; iterations end. Raises what ``on_update`` has raised."""
-        await self._group.stop()
+        """Stop, with all of its group; iterations end."""
+        await self.group.stop()
 
     @property
     def book(self) -> LiveBook | None:
@@ -110,6 +113,11 @@ class OrderBookFeed:
     def ready(self) -> bool:
         """Whether there is a valid book."""
         return self.stream.book is not None
+
+    @property
+    def failures(self) -> int:
+        """How often handling an update, or ``on_update``, has raised an error that is none of the exchange's."""
+        return self.stream.audit.failures + self._callback_errors.count
 
     @property
     def audit(self) -> BookAudit:
@@ -138,19 +146,22 @@ class OrderBookFeed:
         """Have ``on_update`` called without us in between where nobody else reads."""
         alone = self._on_update is not None and not self._readers and not self._ended
         to = self._on_update if alone else None
-        self.stream.tell_straight(to or self._publish, self._group.fail)
+        self.stream.tell_straight(to or self._publish, self._callback_errors)
 
     def _publish(self, update: BookFeedUpdate) -> None:
         if self._ended:
             return
-        for each in self._readers:
-            if (reader := each()) is not None and not reader.put(update):
-                self.dropped += 1
+        self._put(update)
         if self._on_update is not None:
             try:
                 self._on_update(update)
-            except Exception as error:  # noqa: BLE001  # anything that a user's function raises ends the feed
-                self._group.fail(error)
+            except Exception as error:  # noqa: BLE001  # a user's function may raise anything
+                self._callback_errors(error)
+
+    def _put(self, update: BookFeedUpdate) -> None:
+        for each in self._readers:
+            if (reader := each()) is not None and not reader.put(update):
+                self.dropped += 1
 
 
 class _Reader:
@@ -222,10 +233,8 @@ class BookGroup(Group[OrderBookFeed]):
     ) -> None:
         adapter = ExchangeRegistry.create(exchange, endpoints)
         self.depth = _offered(adapter, depth)
-        super().__init__(NetworkClient(adapter, http=http, endpoints=endpoints, proxy=proxy, clock=clock))
-        self._sleep = sleep
-        self._random = random
-        self._pace = pace
+        network = NetworkClient(adapter, http=http, endpoints=endpoints, proxy=proxy, clock=clock)
+        super().__init__(network, sleep=sleep, random=random, pace=pace)
         self._bundles: dict[BookBundle, asyncio.Task[None] | None] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -261,7 +270,7 @@ class BookGroup(Group[OrderBookFeed]):
             Closed: The group was stopped.
             InvalidInput: It has a feed of that symbol.
         """
-        if self._stopped:
+        if self.ended:
             raise Closed("this group was stopped; make a new one")
         if any(each.symbol == feed.symbol for each in self.feeds):
             raise InvalidInput(f"the group has a feed of {feed.symbol} already; use that one")

@@ -7,10 +7,11 @@ from typing import Any
 
 from chandlery.adapter.books import BookRule, BookSync, Fault, Outcome
 from chandlery.core.book import BookUpdate, OrderBook
-from chandlery.core.errors import ChandleryError
 from chandlery.feed.audit import AuditKind, BookAudit
-from chandlery.feed.events import Event, Resynced, Resyncing
+from chandlery.feed.beginning import Beginning
+from chandlery.feed.events import Event, Failed, Resynced, Resyncing
 from chandlery.feed.network import NetworkClient
+from chandlery.feed.recovery import described
 
 _RENEW_BELOW = 4
 """Which part of the levels, as a divisor, must lie within the reach of the last snapshot."""
@@ -34,7 +35,7 @@ class LiveBook(OrderBook):
         return pa.table(self.columns(count), schema=schema)
 
 
-class BookStream:
+class BookStream(Beginning):
     """
     The book of one symbol.
 
@@ -52,6 +53,7 @@ class BookStream:
         publish: Callable[[LiveBook | Event], object],
         on_begun: Callable[[], object],
     ) -> None:
+        super().__init__(on_begun)
         rule = network.adapter.book_rule
         assert rule is not None  # noqa: S101  # the feed has refused exchanges without one
         self.network = network
@@ -62,12 +64,9 @@ class BookStream:
         self.sync = self._made()
         self.sync.on_followed = publish
         self.audit = BookAudit(network.guess())
-        self.began = False
-        """Whether there has been a book, or never will be."""
-        self.failure: ChandleryError | None = None
-        """Why there never will be one."""
+        self.resting = False
+        """Whether it failed and takes no message until it begins anew."""
         self._taken = 0
-        self._on_begun = on_begun
         self._valid = False
         self._cut_off = False
         """Whether the snapshot was of the best levels only."""
@@ -137,6 +136,13 @@ class BookStream:
         self._valid = False
         self.audit.lost(kind, reason, self.network.guess())
 
+    def broke(self, error: Exception) -> None:
+        """Give the book up since handling it raised an error that is none of the exchange's, and rest."""
+        self.resting = True
+        self._next = None
+        self.lost(AuditKind.FAILED, described(error))
+        self._publish(Failed(described(error), self.audit.failures))
+
     def fault(self, fault: Fault) -> None:
         """Something made it invalid that is not in its own messages."""
         self._needs(self.sync.fail(fault))
@@ -144,11 +150,6 @@ class BookStream:
     def tell_straight(self, to: Callable[[LiveBook], object], on_failed: Callable[[Exception], object]) -> None:
         """Have the book told ``to`` where ``BookSync.follow`` changes it, not ``publish``; ``on_failed`` is told what that raises."""
         self.sync.on_followed, self.sync.on_failed = to, on_failed
-
-    def fail(self, error: ChandleryError) -> None:
-        """Note that there will be no book, whatever is tried."""
-        self.failure = error
-        self._begin()
 
     def say(self, event: Event) -> None:
         """Tell an event."""
@@ -170,11 +171,6 @@ class BookStream:
         self.audit.valid(self.network.guess())
         self._publish(Resynced(self.audit.entries[-1].invalid_ms))
         self._begin()
-
-    def _begin(self) -> None:
-        if not self.began:
-            self.began = True
-            self._on_begun()
 
 
 def _is_cut_off(snapshot: BookUpdate, depth: int) -> bool:

@@ -18,11 +18,13 @@ from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.feed.backoff import PACE, Pace
+from chandlery.feed.callback import CallbackErrors
 from chandlery.feed.events import CandleUpdate
 from chandlery.feed.frame import candles_frame
 from chandlery.feed.group import Group
 from chandlery.feed.mailbox import Mailbox
 from chandlery.feed.network import NetworkClient
+from chandlery.feed.recovery import kept_up
 from chandlery.feed.strategies import RESTPollingStrategy, WebSocketStrategy
 from chandlery.feed.stream import LiveStream
 from chandlery.feed.uplink import Sleep
@@ -45,9 +47,9 @@ class CandlesFeed:
     An async context manager, which starts and stops it. ``exchange`` is an id, e.g.
     ``binance_spot``; ``trading_pair`` is ``BTC-USDT``, ``BTC/USDT`` or the exchange's spelling.
     ``on_update`` is called with each update, in the event loop, and must not block; what it raises
-    ends the feed. Iterating gives the same updates: candles and, in their place between them,
-    events. ``endpoints`` and ``credentials`` are by exchange id, ``http`` is a client to share,
-    whose proxies are used; without one it is ``proxy``, or those of the environment.
+    is counted and reported, and ends nothing. Iterating gives the same updates: candles and, in their
+    place between them, events. ``endpoints`` and ``credentials`` are by exchange id, ``http`` is a client
+    to share, whose proxies are used; without one it is ``proxy``, or those of the environment.
 
     Raises:
         UnknownName: No such exchange.
@@ -73,12 +75,12 @@ class CandlesFeed:
     ) -> None:
         if max_records < 1:
             raise InvalidInput(f"max_records is {max_records}; at least one candle can be kept")
-        self._group = group or FeedGroup(
+        self.group = group or FeedGroup(
             exchange, endpoints=endpoints, proxy=proxy, credentials=credentials, http=http, clock=clock
         )
         self.dropped = 0
         """How many updates readers have missed because they were too slow."""
-        network = self._group.network
+        network = self.group.network
         self.exchange = network.adapter.id
         self.trading_pair = trading_pair
         self.interval = interval if isinstance(interval, Interval) else Interval(interval)
@@ -90,14 +92,16 @@ class CandlesFeed:
             self.interval,
             max_records=max_records,
             publish=self._publish,
-            on_begun=self._group.look,
+            on_begun=self.group.look,
         )
         """The series, for the strategies."""
         self._on_update = on_update
+        name = f"{self.exchange} {self.symbol} {self.interval.value}"
+        self._callback_errors = CallbackErrors(name, self.group.waits(), self._put)
         self._mailboxes: list[ref[Mailbox]] = []
         self._ended = False
         self._tell_straight()
-        self._group.join(self)
+        self.group.join(self)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -123,15 +127,11 @@ class CandlesFeed:
             RequestRejected: The exchange does not want to answer for the symbol.
             Closed: It was stopped before.
         """
-        await self._group.start(strategy, timeout_s=timeout_s, only=self)
+        await self.group.start(strategy, timeout_s=timeout_s, only=self)
 
     async def stop(self) -> None:
-        """
-        Stop, with all of its group; iterations end after what they have not taken out yet.
-
-        Raises what ``on_update`` has raised.
-        """
-        await self._group.stop()
+        """Stop, with all of its group; iterations end after what they have not taken out yet."""
+        await self.group.stop()
 
     @property
     def ready(self) -> bool:
@@ -156,6 +156,11 @@ class CandlesFeed:
         processor = self.stream.processor
         return {"taken": processor.taken} | {verdict.value: count for verdict, count in processor.counts.items()}
 
+    @property
+    def failures(self) -> int:
+        """How often handling an update, or ``on_update``, has raised an error that is none of the exchange's."""
+        return self.stream.failures + self._callback_errors.count
+
     def get_candles(self) -> list[CandleData]:
         """The candles that are kept, oldest first; the last one may be running."""
         return self.stream.processor.candles
@@ -176,7 +181,7 @@ class CandlesFeed:
         span = Span(_moment(start, "start"), _moment(end, "end"))
         if not span:
             raise InvalidRange(f"{span} holds no moment; give an end after start")
-        return await self._group.network.candles(self.symbol, self.interval, span)
+        return await self.group.network.candles(self.symbol, self.interval, span)
 
     def __aiter__(self) -> AsyncIterator[CandleUpdate]:
         """Updates from now on, until the feed stops; each reader has all of them."""
@@ -201,7 +206,7 @@ class CandlesFeed:
         """Have ``on_update`` called without us in between where nobody else reads: the way by us costs a tenth of all."""
         processor = self.stream.processor
         processor.on_followed = self._publish if self._on_update is None or self._mailboxes else self._on_update
-        processor.on_failed = self._group.fail
+        processor.on_failed = self._callback_errors
 
     def _publish(self, update: CandleUpdate) -> None:
         if self._mailboxes:
@@ -209,8 +214,8 @@ class CandlesFeed:
         if self._on_update is not None:
             try:
                 self._on_update(update)
-            except Exception as error:  # noqa: BLE001  # anything that a user's function raises ends the feed
-                self._group.fail(error)
+            except Exception as error:  # noqa: BLE001  # a user's function may raise anything
+                self._callback_errors(error)
 
     def _put(self, update: CandleUpdate) -> None:
         for each in self._mailboxes:
@@ -243,16 +248,15 @@ class FeedGroup(Group[CandlesFeed]):
         random: Callable[[], float] = dice.random,
         pace: Pace = PACE,
     ) -> None:
-        super().__init__(
-            NetworkClient(
-                ExchangeRegistry.create(exchange, endpoints),
-                credentials,
-                http=http,
-                endpoints=endpoints,
-                proxy=proxy,
-                clock=clock,
-            )
+        network = NetworkClient(
+            ExchangeRegistry.create(exchange, endpoints),
+            credentials,
+            http=http,
+            endpoints=endpoints,
+            proxy=proxy,
+            clock=clock,
         )
+        super().__init__(network, sleep=sleep, random=random, pace=pace)
         self.sockets = WebSocketStrategy(self.network, sleep=sleep, random=random, pace=pace)
         self.polling = RESTPollingStrategy(self.network, sleep=sleep, random=random, pace=pace)
         self._strategy: Strategy | None = None
@@ -300,7 +304,7 @@ class FeedGroup(Group[CandlesFeed]):
             Closed: The group was stopped.
             UnsupportedRequest: It runs with ``websocket``, and the exchange sends no such candles.
         """
-        if self._stopped:
+        if self.ended:
             raise Closed("this group was stopped; make a new one")
         if self._strategy is not None:
             self._check(feed, self._strategy)
@@ -331,8 +335,9 @@ class FeedGroup(Group[CandlesFeed]):
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self.sockets.run())
-            tasks.create_task(self.polling.run())
+            for part, strategy in (("sockets", self.sockets), ("polling", self.polling)):
+                name = f"{self.network.adapter.id}: {part}"
+                tasks.create_task(kept_up(strategy.run, name=name, waits=self.waits(), sleep=self._sleep))
 
 
 def _moment(value: datetime | int, name: str) -> Micros:

@@ -66,6 +66,18 @@ class Resynced(Struct, frozen=True):
     after_ms: float
 
 
+class Failed(Struct, frozen=True):
+    """
+    Handling an update of this symbol failed, for this reason; ``count`` failures so far.
+
+    Other symbols go on. The symbol begins anew after a pause that grows from failure to failure; after a
+    failure of ``on_update`` it goes on without one, and the next report waits for that pause.
+    """
+
+    reason: str
+    count: int
+
+
 class Dropped(Struct, frozen=True):
     """So many updates were dropped because they were not taken out in time."""
 
@@ -73,7 +85,17 @@ class Dropped(Struct, frozen=True):
 
 
 Event: TypeAlias = (
-    Connected | Reconnecting | Backfilled | Missing | Rejected | Restated | Switched | Resyncing | Resynced | Dropped
+    Connected
+    | Reconnecting
+    | Backfilled
+    | Missing
+    | Rejected
+    | Restated
+    | Switched
+    | Resyncing
+    | Resynced
+    | Failed
+    | Dropped
 )
 """Anything that is not data."""
 

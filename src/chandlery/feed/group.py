@@ -5,32 +5,36 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
-from chandlery.core.errors import ChandleryError, Closed, RequestTimeout
+from chandlery.core.errors import Closed, RequestTimeout
+from chandlery.feed.backoff import Pace, delays
+from chandlery.feed.beginning import Beginning
 from chandlery.feed.network import NetworkClient
+from chandlery.feed.recovery import Job, Waits, described, kept_up
+from chandlery.feed.uplink import Sleep
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
-
-class Stream(Protocol):
-    """What a feed waits for."""
-
-    began: bool
-    """Whether it is there, or never will be."""
-    failure: ChandleryError | None
-    """Why it never will be."""
+_FIRST_REPORT_S = 2.0
+"""After how long a start that still waits is reported for the first time."""
+_NAMED = 5
 
 
 class Feed(Protocol):
     """A member of a group."""
 
     @property
-    def stream(self) -> Stream:
+    def stream(self) -> Beginning:
         """What it shows."""
+        ...
+
+    @property
+    def symbol(self) -> str:
+        """The symbol, as the exchange spells it."""
         ...
 
     def end(self) -> None:
@@ -47,11 +51,13 @@ class Group(ABC, Generic[_Feed]):
     waits_for: str
     """What the start waits for, in words."""
 
-    def __init__(self, network: NetworkClient) -> None:
+    def __init__(self, network: NetworkClient, *, sleep: Sleep, random: Callable[[], float], pace: Pace) -> None:
         self.network = network
+        self._sleep = sleep
+        self._random = random
+        self._pace = pace
         self.feeds: list[_Feed] = []
         self._task: asyncio.Task[None] | None = None
-        self._failure: BaseException | None = None
         self._stopped = False
         self._stopping = asyncio.Lock()
         self._news = asyncio.Event()
@@ -73,37 +79,33 @@ class Group(ABC, Generic[_Feed]):
     def remove(self, feed: _Feed) -> None:
         """End one feed of the group; the others go on."""
 
-    async def stop(self) -> None:
-        """Stop all feeds; raises what an ``on_update`` has raised."""
-        await self._shut()
-        failure, self._failure = self._failure, None
-        if failure is not None:
-            raise failure
+    @property
+    def ended(self) -> bool:
+        """Whether it was stopped, or its task has ended; a new group is needed then."""
+        return self._stopped or (self._task is not None and self._task.done())
 
-    def fail(self, error: BaseException) -> None:
-        """End all feeds with an error, which ``stop`` raises."""
-        if self._failure is None:
-            self._failure = error
-            log.error("%s: the feeds end: %r", self.network.adapter.id, error)
-        if self._task is not None:
-            self._task.cancel()
-        for feed in self.feeds:
-            feed.end()
-        self.look()
+    async def stop(self) -> None:
+        """Stop all feeds."""
+        await self._shut()
+
+    def waits(self) -> Waits:
+        """Growing pauses, at the pace of the group."""
+        return Waits(self._pace, self._random)
 
     def look(self) -> None:
         """Have those who wait look whether what they wait for is there."""
         self._news.set()
 
-    async def _started(
-        self, run: Callable[[], Coroutine[Any, Any, None]], timeout_s: float, only: _Feed | None
-    ) -> None:
+    async def _started(self, run: Job, timeout_s: float, only: _Feed | None) -> None:
         """Run, unless it runs already, and wait for all feeds, or for ``only`` one, which alone is removed if it fails."""
         if self._stopped or (only is not None and only not in self.feeds):
             raise Closed("this feed was stopped; make a new one")
         first = self._task is None
         if first:
-            self._task = asyncio.create_task(run())
+            name = f"{self.network.adapter.id}: the group of {len(self.feeds)} feeds"
+            self._task = asyncio.create_task(
+                kept_up(run, name=name, waits=self.waits(), sleep=self._sleep, on_failure=self._failed)
+            )
             self._task.add_done_callback(self._over)
         try:
             await self._begun(self.feeds if first or only is None else [only], timeout_s)
@@ -115,20 +117,41 @@ class Group(ABC, Generic[_Feed]):
             raise
 
     async def _begun(self, feeds: Sequence[_Feed], timeout_s: float) -> None:
+        began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(timeout_s):
+                for wait_s in delays(lambda: 1.0, first_s=_FIRST_REPORT_S):
+                    if await self._begun_within(feeds, wait_s):
+                        return
+                    waited_s = asyncio.get_running_loop().time() - began
+                    log.warning("%s", self._lack(f"after {waited_s:.0f} s", feeds))
+        except TimeoutError:
+            raise RequestTimeout(self._lack(f"within {timeout_s:g} s", feeds)) from _obstacle(feeds)
+
+    async def _begun_within(self, feeds: Sequence[_Feed], wait_s: float) -> bool:
+        """Say whether all have begun, as soon as they have, or have not within a while; raise why one never will."""
+        try:
+            async with asyncio.timeout(wait_s):
                 while True:
                     self._news.clear()
                     for feed in feeds:
                         if feed.stream.failure is not None:
                             raise feed.stream.failure
-                    if self._stopped or self._failure is not None:
-                        raise self._failure or Closed("the feed was stopped meanwhile")
+                    if self.ended:
+                        raise Closed("the feed was stopped meanwhile")
                     if all(feed.stream.began for feed in feeds):
-                        return
+                        return True
                     await self._news.wait()
         except TimeoutError:
-            raise RequestTimeout(f"{self.network.adapter.id}: no {self.waits_for} within {timeout_s:g} s") from None
+            return False
+
+    def _lack(self, when: str, feeds: Sequence[_Feed]) -> str:
+        """Describe what has not come, and what is known to keep it from coming."""
+        lacking = [feed.symbol for feed in feeds if not feed.stream.began]
+        named = ", ".join(lacking[:_NAMED]) + (f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else "")
+        obstacle = _obstacle(feeds)
+        reason = "the exchange has sent nothing and refused nothing" if obstacle is None else described(obstacle)
+        return f"{self.network.adapter.id}: no {self.waits_for} {when} for {named}: {reason}"
 
     async def _shut(self) -> None:
         """Stop everything; returns when nothing runs any more."""
@@ -142,6 +165,23 @@ class Group(ABC, Generic[_Feed]):
                 await asyncio.wait({self._task})
             await self.network.close()
 
+    def _failed(self, error: BaseException) -> None:
+        for feed in self.feeds:
+            if isinstance(error, Exception):
+                feed.stream.hindered(error)
+
     def _over(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.fail(error)
+        """End the iterations of a group that ends without having been stopped, as with its event loop."""
+        if self._stopped:
+            return
+        error = None if task.cancelled() else task.exception()
+        log.error("%s: the feeds end: %r", self.network.adapter.id, error or "cancelled")
+        for feed in self.feeds:
+            feed.end()
+        self.look()
+
+
+def _obstacle(feeds: Sequence[Feed]) -> Exception | None:
+    """Return what keeps the first of those from beginning that have an obstacle."""
+    lacking = (feed.stream for feed in feeds if not feed.stream.began)
+    return next((stream.obstacle for stream in lacking if stream.obstacle is not None), None)

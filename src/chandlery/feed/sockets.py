@@ -17,6 +17,7 @@ from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.events import Connected, Event, Reconnecting
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.pulse import Pulse
+from chandlery.feed.recovery import described, named_in
 from chandlery.feed.stream import LiveStream
 from chandlery.feed.uplink import Sleep, Uplink
 
@@ -27,12 +28,19 @@ _SHOWN = 200
 class Filler(Protocol):
     """What fetches the history of series, in the background."""
 
+    fall_back: bool
+    """Whether series are polled where no connection can be had."""
+
     def start_filling(self, stream: LiveStream) -> None:
         """Fill it, anew where that is under way."""
         ...
 
     def keep_filling(self, stream: LiveStream) -> None:
         """Fill it, unless that is under way."""
+        ...
+
+    def restart(self, stream: LiveStream, error: Exception) -> None:
+        """Begin it anew, since a mistake of ours kept it from taking something."""
         ...
 
 
@@ -118,13 +126,14 @@ class Bundle:
             self._listen(stream)
             self._filler.start_filling(stream)
 
-    def on_down(self, reason: str) -> None:
+    def on_down(self, error: Exception) -> None:
         """What comes next has a hole before it; nobody has to wait for a connection to see the history."""
         for stream in self.streams:
             stream.lost()
+            stream.hindered(error, may_fail=not self._filler.fall_back)
             if not stream.began:
                 self._filler.keep_filling(stream)
-        self.say(Reconnecting(reason))
+        self.say(Reconnecting(described(error)))
 
     def on_message(self, message: bytes) -> bool:
         """Give each candle to its series."""
@@ -135,8 +144,11 @@ class Bundle:
                 self.unclaimed += 1
                 continue
             for interval, stream in sinks:
-                if interval is row.interval:
-                    stream.take(row.candle)
+                if interval is row.interval and not stream.resting:
+                    try:
+                        stream.take(row.candle)
+                    except Exception as error:  # noqa: BLE001  # other series go on
+                        self._filler.restart(stream, error)
         return bool(rows)
 
     def shortcut(self) -> Shortcut | None:
@@ -144,10 +156,24 @@ class Bundle:
         return self._adapter.live_shortcut(self._sole)
 
     def on_rejected(self, error: ChandleryError, message: bytes) -> None:
-        """Nobody knows of which series it was, so all are told."""
-        reason, payload = str(error), message[:_SHOWN]
-        for stream in self.streams:
-            stream.reject(reason, payload)
+        """Tell the series that it may be about."""
+        for stream in self._meant(message):
+            stream.reject(str(error), message[:_SHOWN])
+            stream.hindered(error, may_fail=False)
+
+    def on_failed(self, error: Exception, message: bytes) -> None:
+        """Begin the series anew that the message names; where it names none, REST has what they lack."""
+        meant = self._meant(message)
+        for stream in meant:
+            if len({each.symbol for each in meant}) == 1:
+                self._filler.restart(stream, error)
+            else:
+                stream.reject(described(error), message[:_SHOWN])
+
+    def _meant(self, message: bytes) -> list[LiveStream]:
+        """List the series of the symbol that a message names; all where it names none or several."""
+        symbol = named_in(message, self._sinks)
+        return self.streams if symbol is None else [stream for _, stream in self._sinks[symbol]]
 
     def is_silent(self, stream: LiveStream) -> bool:
         """Whether it has been quiet for much longer than is usual for it."""

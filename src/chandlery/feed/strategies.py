@@ -7,6 +7,7 @@ import logging
 import random as dice
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from chandlery.core.errors import ChandleryError
@@ -14,6 +15,7 @@ from chandlery.core.time import SECOND, Micros
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.events import Switched
 from chandlery.feed.network import NetworkClient
+from chandlery.feed.recovery import Job, Waits, described, isolated, kept_up
 from chandlery.feed.sockets import Bundle, poll_interval
 from chandlery.feed.stream import LiveStream
 from chandlery.feed.uplink import Sleep
@@ -53,6 +55,8 @@ class NetworkStrategy(ABC):
         self._jobs: dict[LiveStream, asyncio.Task[None]] = {}
         self._not_before: dict[LiveStream, Micros] = {}
         """When a series may be fetched again that could not be, or that still lacked something."""
+        self._rests: dict[LiveStream, Waits] = {}
+        """The pauses of the series that have failed."""
         self._delays: dict[LiveStream, Iterator[float]] = {}
         for stream in streams:
             self.add(stream)
@@ -69,8 +73,12 @@ class NetworkStrategy(ABC):
     def _begin(self, tasks: asyncio.TaskGroup) -> None:
         """Begin to feed those that are there."""
 
+    @abstractmethod
+    async def _feed(self, stream: LiveStream) -> None:
+        """Feed a series from the beginning, as after an error of ours."""
+
     async def run(self) -> None:
-        """Feed the series; ends only by being cancelled, or by an error that is a mistake of ours."""
+        """Feed the series; ends only by being cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
@@ -81,14 +89,16 @@ class NetworkStrategy(ABC):
 
     async def fill(self, stream: LiveStream) -> None:
         """Fill a series, in as many tries as it takes; what forbids the first one for good is its ``failure``."""
+        stream.resting = False
         for wait_s in self.pace.delays(self._random):
             try:
                 async with self._gate:
                     await stream.fill()
             except ChandleryError as error:
+                self._warn(stream, f"no history: {error}; asking again in {wait_s:.1f} s")
                 stream.reject(f"could not be filled: {error}", stream.symbol)
-                if not (error.retryable or stream.began):
-                    stream.fail(error)
+                stream.hindered(error)
+                if stream.failure is not None:
                     return
             else:
                 return
@@ -101,6 +111,7 @@ class NetworkStrategy(ABC):
             async with self._gate:
                 news = await stream.refresh()
         except ChandleryError as error:
+            self._warn(stream, f"no candles by REST: {error}")
             stream.reject(f"could not be fetched: {error}", stream.symbol)
         now = self.network.guess()
         if news or not stream.overdue(now):
@@ -111,13 +122,51 @@ class NetworkStrategy(ABC):
         else:
             self._not_before.pop(stream, None)
 
-    def _spawn(self, stream: LiveStream, job: Coroutine[Any, Any, None]) -> None:
+    def restart(self, stream: LiveStream, error: Exception) -> None:
+        """Begin a series anew after an error of ours, after a pause; all others go on."""
+        self._broke(stream, error)
+        self._spawn(stream, partial(self._recovered, stream))
+
+    async def _guarded(self, stream: LiveStream, job: Job) -> None:
+        """Await a job of a series; where it fails, the series begins anew."""
+        try:
+            await job()
+        except Exception as error:  # noqa: BLE001  # other series go on
+            self._broke(stream, error)
+            await self._recovered(stream)
+
+    async def _recovered(self, stream: LiveStream) -> None:
+        waits = self._rests.setdefault(stream, Waits(self.pace, self._random))
+        while True:
+            await self._sleep(waits.next_s(asyncio.get_running_loop().time()))
+            try:
+                await self._feed(stream)
+            except Exception as error:  # noqa: BLE001  # other series go on
+                self._broke(stream, error)
+            else:
+                return
+
+    def _broke(self, stream: LiveStream, error: Exception) -> None:
+        log.error("%s: %s", self._named(stream), described(error), exc_info=error)
+        stream.broke(error)
+        stream.hindered(error)
+
+    def _warn(self, stream: LiveStream, said: str) -> None:
+        log.warning("%s: %s", self._named(stream), said)
+
+    def _named(self, stream: LiveStream) -> str:
+        return f"{self.network.adapter.id} {stream.symbol} {stream.interval.value}"
+
+    def _kept_up(self, run: Job, name: str) -> Coroutine[Any, Any, None]:
+        waits = Waits(self.pace, self._random)
+        return kept_up(run, name=f"{self.network.adapter.id}: {name}", waits=waits, sleep=self._sleep)
+
+    def _spawn(self, stream: LiveStream, job: Job) -> None:
         """Do something for a series in the background, in the place of what is being done for it."""
         self._cancel(stream)
         if self._tasks is None:
-            job.close()
             return
-        task = self._jobs[stream] = self._tasks.create_task(job)
+        task = self._jobs[stream] = self._tasks.create_task(self._guarded(stream, job))
         task.add_done_callback(lambda done: self._jobs.get(stream) is done and self._jobs.pop(stream))
 
     def _cancel(self, stream: LiveStream) -> None:
@@ -129,6 +178,7 @@ class NetworkStrategy(ABC):
         self._cancel(stream)
         self._not_before.pop(stream, None)
         self._delays.pop(stream, None)
+        self._rests.pop(stream, None)
 
 
 class RESTPollingStrategy(NetworkStrategy):
@@ -142,7 +192,7 @@ class RESTPollingStrategy(NetworkStrategy):
         """Fill it once, then ask with each close."""
         self.streams.append(stream)
         if self._tasks is not None:
-            self._spawn(stream, self._poll(stream))
+            self._spawn(stream, partial(self._feed, stream))
 
     def remove(self, stream: LiveStream) -> None:
         """Ask no more."""
@@ -150,9 +200,9 @@ class RESTPollingStrategy(NetworkStrategy):
 
     def _begin(self, tasks: asyncio.TaskGroup) -> None:
         for stream in self.streams:
-            self._spawn(stream, self._poll(stream))
+            self._spawn(stream, partial(self._feed, stream))
 
-    async def _poll(self, stream: LiveStream) -> None:
+    async def _feed(self, stream: LiveStream) -> None:
         await self.fill(stream)
         while stream.failure is None:
             now = self.network.guess()
@@ -202,7 +252,7 @@ class WebSocketStrategy(NetworkStrategy):
         else:
             messages = bundle.add(stream)
             if self._tasks is not None:
-                self._spawn(stream, self._join(bundle, stream, messages))
+                self._spawn(stream, partial(self._join, bundle, stream, messages))
 
     def remove(self, stream: LiveStream) -> None:
         """Unsubscribe; a connection that serves nobody is closed."""
@@ -214,11 +264,12 @@ class WebSocketStrategy(NetworkStrategy):
             if (task := self._held.pop(bundle, None)) is not None:
                 task.cancel()
         elif messages and self._tasks is not None:
-            self._tasks.create_task(self._tell(bundle, messages))
+            name = f"{self._named(stream)}: unsubscribing"
+            self._tasks.create_task(isolated(partial(self._tell, bundle, messages), name=name))
 
     def start_filling(self, stream: LiveStream) -> None:
         """Fill it in the background."""
-        self._spawn(stream, self.fill(stream))
+        self._spawn(stream, partial(self.fill, stream))
 
     def keep_filling(self, stream: LiveStream) -> None:
         """The same, unless something is being done for it already."""
@@ -232,10 +283,13 @@ class WebSocketStrategy(NetworkStrategy):
     def _hold(self, bundle: Bundle, tasks: asyncio.TaskGroup) -> None:
         self._held[bundle] = tasks.create_task(self._keep(bundle))
 
+    async def _feed(self, stream: LiveStream) -> None:
+        await self.fill(stream)
+
     async def _keep(self, bundle: Bundle) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(bundle.uplink.run())
-            tasks.create_task(self._watch(bundle))
+            tasks.create_task(self._kept_up(bundle.uplink.run, "a connection"))
+            tasks.create_task(self._kept_up(partial(self._watch, bundle), "the watchdog of a connection"))
 
     async def _join(self, bundle: Bundle, stream: LiveStream, messages: Sequence[str]) -> None:
         await self._tell(bundle, messages)
@@ -261,10 +315,13 @@ class WebSocketStrategy(NetworkStrategy):
         for stream in bundle.streams:
             if stream in self._jobs:
                 continue
-            if bundle.is_silent(stream):
-                self._spawn(stream, self._look_into(bundle, stream))
-            elif self._is_late(bundle, stream, now):
-                self._spawn(stream, self.refresh(stream))
+            try:
+                if bundle.is_silent(stream):
+                    self._spawn(stream, partial(self._look_into, bundle, stream))
+                elif self._is_late(bundle, stream, now):
+                    self._spawn(stream, partial(self.refresh, stream))
+            except Exception as error:  # noqa: BLE001  # other series are watched all the same
+                self.restart(stream, error)
 
     async def _look_into(self, bundle: Bundle, stream: LiveStream) -> None:
         """Ask REST about a silence; give the connection up if there was trade of which it did not tell."""

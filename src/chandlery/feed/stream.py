@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 
 from chandlery.adapter.live import CandleStream
 from chandlery.core.candle import CandleData
-from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
+from chandlery.feed.beginning import Beginning
 from chandlery.feed.combine import Combiner
-from chandlery.feed.events import Backfilled, CandleUpdate, Event, Missing, Rejected, Restated
+from chandlery.feed.events import Backfilled, CandleUpdate, Event, Failed, Missing, Rejected, Restated
 from chandlery.feed.network import NetworkClient
+from chandlery.feed.recovery import described
 from chandlery.feed.series import DataProcessor, Verdict
 
 _SHOWN = 200
@@ -20,7 +21,7 @@ _SHOWN = 200
 _ASK_TWICE = 2
 
 
-class LiveStream:
+class LiveStream(Beginning):
     """
     The candles of a symbol and an interval, kept whole.
 
@@ -40,6 +41,7 @@ class LiveStream:
         publish: Callable[[CandleUpdate], None],
         on_begun: Callable[[], object],
     ) -> None:
+        super().__init__(on_begun)
         adapter = network.adapter
         self.network = network
         self.symbol = symbol
@@ -59,13 +61,12 @@ class LiveStream:
         """Takes nearly every candle faster than ``take``, to the same end; it says which."""
         self.filled = False
         """Whether nothing lies between what was fetched and what a socket sends."""
-        self.began = False
-        """Whether it has been filled once, or never will be."""
-        self.failure: ChandleryError | None = None
-        """Why it could not be filled, and never will."""
+        self.failures = 0
+        """How often handling it raised an error that is none of the exchange's."""
+        self.resting = False
+        """Whether it failed and takes no candle until it begins anew."""
         self._taken = 0
         self._publish = publish
-        self._on_begun = on_begun
         self._listening = False
         self._waiting: dict[Micros, CandleData] = {}
         self._asked: dict[Micros, int] = {}
@@ -144,10 +145,14 @@ class LiveStream:
         await self._settle(now)
         return news
 
-    def fail(self, error: ChandleryError) -> None:
-        """Note that it cannot be filled, whatever is tried."""
-        self.failure = error
-        self._begin()
+    def broke(self, error: Exception) -> None:
+        """Rest until it is filled anew, since handling it raised an error that is none of the exchange's."""
+        self.failures += 1
+        self.resting = True
+        listening = self._listening
+        self.lost()
+        self._listening = listening
+        self._publish(Failed(described(error), self.failures))
 
     def overdue(self, now: Micros) -> bool:
         """Whether there are candles that should be final by now and are not."""
@@ -164,11 +169,6 @@ class LiveStream:
     def say(self, event: Event) -> None:
         """Tell an event."""
         self._publish(event)
-
-    def _begin(self) -> None:
-        if not self.began:
-            self.began = True
-            self._on_begun()
 
     async def _prepare(self, span: Span) -> None:
         """Fetch the finer candles of which the running one consists so far."""

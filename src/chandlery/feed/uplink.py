@@ -11,10 +11,11 @@ from typing import Any, Protocol
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.live import Channel
-from chandlery.core.errors import ChandleryError, RateLimited
+from chandlery.core.errors import ChandleryError, Closed, ExchangeUnavailable, RateLimited
 from chandlery.core.wire import Shortcut
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.network import NetworkClient
+from chandlery.feed.recovery import described
 from chandlery.net.line_stream import LineStream
 from chandlery.net.ws import CloseReason, Socket
 
@@ -43,8 +44,8 @@ class Listener(Protocol):
         """Subscribed; data may have begun to flow."""
         ...
 
-    def on_down(self, reason: str) -> None:
-        """The connection is lost, or given up."""
+    def on_down(self, error: Exception) -> None:
+        """The connection is lost, or given up, or could not be made, for this reason."""
         ...
 
     def on_message(self, message: bytes) -> bool:
@@ -56,7 +57,11 @@ class Listener(Protocol):
         ...
 
     def on_rejected(self, error: ChandleryError, message: bytes) -> None:
-        """What ``on_message`` raised."""
+        """Note a message that could not be read, or that refuses something."""
+        ...
+
+    def on_failed(self, error: Exception, message: bytes) -> None:
+        """Note a message that ``on_message`` failed at by a mistake of ours."""
         ...
 
 
@@ -117,12 +122,16 @@ class Uplink:
         """Keep the connection up; ends only by being cancelled."""
         waits = self._pace.delays(self._random)
         while True:
-            reason, stable, pause_s = await self._live()
+            error, stable = await self._live()
             if stable:
                 waits = self._pace.delays(self._random)
-            wait_s = max(pause_s, next(waits))
-            log.warning("%s: %s; reconnecting in %.1f s", self._adapter.id, reason, wait_s)
-            self._listener.on_down(reason)
+            pause_s = error.retry_after_s if isinstance(error, RateLimited) else None
+            wait_s = max(pause_s or 0.0, next(waits))
+            log.warning(
+                "%s: %s; connecting again in %.1f s, attempt %d",
+                self._adapter.id, described(error), wait_s, self.attempts + 1,
+            )  # fmt: skip
+            self._listener.on_down(error)
             await self._sleep(wait_s)
 
     def on_data(self) -> None:
@@ -134,18 +143,25 @@ class Uplink:
         self.bad_messages += 1
         self._listener.on_rejected(error, message)
 
-    async def _live(self) -> tuple[str, bool, float]:
-        """One life of a connection: why it ended, whether data had flowed for long, and the pause that was asked for."""
-        reason, pause_s, heard = "", 0.0, False
-        stable = False
+    def on_failed(self, error: Exception, message: bytes) -> None:
+        """Note a message that a mistake of ours keeps from being taken."""
+        self.bad_messages += 1
+        log.error("%s: a message could not be handled: %s", self._adapter.id, described(error), exc_info=error)
+        self._listener.on_failed(error, message)
+
+    async def _live(self) -> tuple[Exception, bool]:
+        """One life of a connection: why it ended, and whether data had flowed for long."""
+        failure: Exception
+        heard = stable = False
         try:
             await self._open()
             self._listener.on_up(self.attempts)
-            reason = await self._until_over()
-        except RateLimited as error:
-            reason, pause_s = str(error), error.retry_after_s or 0.0
+            failure = await self._until_over()
         except ChandleryError as error:
-            reason = str(error)
+            failure = error
+        except Exception as error:
+            log.exception("%s: the connection ends by a mistake of ours", self._adapter.id)
+            failure = error
         finally:
             line, self._line = self._line, None
             if line is not None:
@@ -153,7 +169,7 @@ class Uplink:
                 await line.close()
         if not heard:
             self.failures += 1
-        return reason, stable, pause_s
+        return failure, stable
 
     async def _open(self) -> None:
         """Connect, wait as long as the exchange wants, subscribe."""
@@ -161,6 +177,7 @@ class Uplink:
         line = _Line(self, self._adapter, self._listener, self._sleep)
         try:
             line.socket = await self._network.connect(self._channel, line.take)
+            line.guard()
             if self._adapter.socket.pause_s:
                 await self._sleep(self._adapter.socket.pause_s)
             self._line = line
@@ -169,7 +186,7 @@ class Uplink:
             await line.close()
             raise
 
-    async def _until_over(self) -> str:
+    async def _until_over(self) -> ChandleryError:
         """Ping until the connection is lost or given up, and replace it when it gets old; then why it ended."""
         ping_s = self._adapter.socket.ping_every_s or inf
         loop = asyncio.get_running_loop()
@@ -180,19 +197,16 @@ class Uplink:
             ends: set[asyncio.Future[Any]] = {closed, line.given_up}
             await asyncio.wait(ends, timeout=None if left == inf else left, return_when=asyncio.FIRST_COMPLETED)
             if line.given_up.done():
-                return line.given_up.result()
+                return ExchangeUnavailable(line.given_up.result())
             if closed.done():
-                over = closed.result()
-                if isinstance(over.error, RateLimited):
-                    raise over.error
-                return f"{over.cause} {over.code} {over.reason}".strip()
+                return _error_of(closed.result())
             if loop.time() >= rotate_at:
                 rotate_at = loop.time() + (
                     self._lifetime_s() if await self._replaced(line) else self._pace.rotate_again_s
                 )
             elif (ping := self._adapter.ping()) is not None:
                 line.answer(ping)
-        return "closed"
+        return Closed("closed")
 
     def _lifetime_s(self) -> float:
         """Seconds until a new connection is replaced, spread so that not all are at once."""
@@ -203,8 +217,8 @@ class Uplink:
         """Replace a connection; it goes on until data come by the new one, and stays if there is none."""
         try:
             await self._open()
-        except ChandleryError as error:
-            log.warning("%s: could not replace a connection: %s", self._adapter.id, error)
+        except Exception as error:  # noqa: BLE001  # the old one goes on, whatever it was
+            log.warning("%s: could not replace a connection: %s", self._adapter.id, described(error))
             self._line = old
             return False
         except BaseException:
@@ -325,8 +339,30 @@ class _Line:
             self._uplink.on_bad(error, message)
             if self._bad_run >= _MOST_BAD:
                 self.give_up(f"{_MOST_BAD} messages in a row could not be read, the last because: {error}")
+        except Exception as error:  # noqa: BLE001  # a mistake of ours about one message; the others are taken
+            self._divert(None)
+            self._uplink.on_failed(error, message)
+
+    def guard(self) -> None:
+        """Hear of a shortcut that fails."""
+        if isinstance(self.socket, Socket):
+            self.socket.on_shortcut_failed = self.shortcut_failed
+
+    def shortcut_failed(self, error: Exception) -> None:
+        """Take messages the general way from now on, which finds the one that it failed at."""
+        log.error(
+            "%s: messages are read one by one from now on: %s", self._adapter.id, described(error), exc_info=error
+        )
+        self._shortcut = None
 
     def _divert(self, to: Shortcut | None) -> None:
         """Have the next messages offered to the shortcut, which counts no bad ones, or no more."""
         if isinstance(self.socket, Socket):
             self.socket.shortcut = to
+
+
+def _error_of(over: CloseReason) -> ChandleryError:
+    """Return the end of a connection as an error; what the exchange refused keeps its class."""
+    if isinstance(over.error, RateLimited) or (over.cause == "refused" and isinstance(over.error, ChandleryError)):
+        return over.error
+    return ExchangeUnavailable(f"{over.cause} {over.code} {over.reason}".strip())

@@ -92,6 +92,8 @@ class Socket(picows.WSListener):
         self.on_message = on_message
         self.shortcut: Shortcut | None = None
         """What messages are offered first; it may be put in place and taken away at any time."""
+        self.on_shortcut_failed: Callable[[Exception], object] | None = None
+        """Is told what the shortcut raises, which is then taken away; without it, the connection ends."""
         self._close_timeout_s = close_timeout_s
         self._idle_s = idle_timeout_s or inf
         self._ping_every_s, self._pong_timeout_s = ping[0] or inf, ping[1]
@@ -204,13 +206,20 @@ class Socket(picows.WSListener):
         """What the shortcut leaves, and all that comes after it is taken away."""
         shortcut, after = self.shortcut, 0
         if shortcut is not None:
-            for place in shortcut(messages):
-                yield messages[place]
-                if self.shortcut is not shortcut:
+            try:
+                for place in shortcut(messages):
                     after = place + 1
-                    break
-            else:
-                return
+                    yield messages[place]
+                    if self.shortcut is not shortcut:
+                        break
+                else:
+                    return
+            except Exception as error:
+                if self.on_shortcut_failed is None:
+                    raise
+                # Those that it has taken come once more: they are recognised as repeated.
+                self.shortcut = None
+                self.on_shortcut_failed(error)
         yield from messages[after:]
 
     def _on_other(self, frame: WSFrame, payload: bytes) -> None:

@@ -43,6 +43,25 @@ def test_only_who_subscribed_is_told():
     assert (0, 1, 2) == (hub.count(BOOK), hub.count(), hub.published)
 
 
+def test_a_subscriber_that_fails_keeps_nothing_from_the_others(caplog):
+    """Its error is counted and logged; the others are told, and it is told of the next update again."""
+    hub, reader = Hub(), Reader()
+
+    class Failing(Reader):
+        def take(self, update):
+            super().take(update)
+            raise KeyError("outbox")
+
+    failing = Failing()
+    hub.subscribe(BOOK, failing)
+    hub.subscribe(BOOK, reader)
+    for _ in range(2):
+        hub.publish(Update(BOOK, "book", {}))
+
+    assert (2, 2, 2) == (len(failing.taken), len(reader.taken), hub.failures)
+    assert 1 == caplog.text.count("a subscriber failed")
+
+
 def test_who_unsubscribes_while_being_told_disturbs_nobody():
     """The others are told all the same."""
     hub, reader = Hub(), Reader()

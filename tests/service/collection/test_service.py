@@ -337,3 +337,21 @@ async def test_too_frequent_snapshots_are_refused(sim, tmp_path):
     """Before anything runs."""
     with pytest.raises(InvalidInput, match="snapshots every 0"):
         service_of(sim, tmp_path, snapshot_interval=0)
+
+
+async def test_the_books_of_an_exchange_come_back(tmp_path):
+    """Their group ends under them, by whatever it may be: each of its streams is started again, candles included."""
+    async with SimServer(MARKET, exchanges=["htx_spot"], tick_s=0.05) as sim, service_of(sim, tmp_path) as service:
+        coins = [f"{base}/USDT" for base in ("BTC", "ETH", "SOL")]
+        await asyncio.gather(*(service.collection.add_coin(coin, "htx", ["book", "candles:1m"]) for coin in coins))
+        keepers = service.collection.keepers()
+        await until(lambda: all(keeper.running for keeper in keepers), timeout_s=30)
+        live = service.connector.get_client("htx")._live
+        ended = [live._books["htx_spot"], live._candles["htx_spot"]]
+        for group in ended:
+            group._task.cancel()
+        await until(lambda: all(keeper.failures for keeper in keepers), timeout_s=30)
+        await until(lambda: all(keeper.running and keeper.error is None for keeper in keepers), timeout_s=60)
+
+        assert not {*map(id, ended)} & {id(live._books["htx_spot"]), id(live._candles["htx_spot"])}
+        assert 6 == len(keepers)

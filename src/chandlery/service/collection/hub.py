@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import random
+import time
 from collections import defaultdict
 from functools import cached_property
 from typing import Any, Literal, Protocol, TypeAlias
@@ -11,10 +14,15 @@ import msgspec
 from chandlery.connect.rows import Row
 from chandlery.core.gaps import Gap
 from chandlery.core.time import iso
+from chandlery.feed.backoff import PACE
+from chandlery.feed.recovery import Waits
 from chandlery.service.frames import text_frame
 from chandlery.storage.series_ids import SeriesName
 
 Kind: TypeAlias = Literal["book", "running", "closed", "gap"]
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
 
 _json = msgspec.json.Encoder()
 
@@ -62,7 +70,7 @@ class Subscriber(Protocol):
     """Somebody who wants updates."""
 
     def take(self, update: Update) -> None:
-        """Take an update, at once: it must neither wait nor fail, or all others would."""
+        """Take an update, at once. An error that it raises is logged and counted."""
         ...
 
 
@@ -73,6 +81,9 @@ class Hub:
         self._subscribers: defaultdict[SeriesName, dict[Subscriber, None]] = defaultdict(dict)
         self._latest: dict[SeriesName, Update] = {}
         self.published = 0
+        self.failures = 0
+        """How often a subscriber has raised an error."""
+        self._reports = Waits(PACE, random.random)
 
     def subscribe(self, series: SeriesName, subscriber: Subscriber) -> None:
         """Tell it of every update from now on; again is nothing."""
@@ -93,7 +104,16 @@ class Hub:
         subscribers = self._subscribers.get(update.series)
         if subscribers:
             for subscriber in tuple(subscribers):
-                subscriber.take(update)
+                try:
+                    subscriber.take(update)
+                except Exception as error:  # noqa: BLE001  # the others are told all the same
+                    self._failed(update.series, error)
+
+    def _failed(self, series: SeriesName, error: Exception) -> None:
+        """Count a subscriber's error, and log it where it is not one of many."""
+        self.failures += 1
+        if self._reports.is_over(time.monotonic()):
+            log.error("%s: a subscriber failed; %d failures so far", series, self.failures, exc_info=error)
 
     def latest(self, series: SeriesName) -> Update | None:
         """The latest book or candle; ``None`` before there is one."""

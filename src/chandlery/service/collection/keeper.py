@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable
 from chandlery.connect.interfaces import IDataSourceConnector
 from chandlery.connect.rows import Row, rows_of_table
 from chandlery.connect.streaming import RealtimeStream
-from chandlery.core.errors import IncompleteData
+from chandlery.core.errors import Closed, IncompleteData
 from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.interval import Interval
 from chandlery.core.time import Clock, Micros, Unit, to_datetime
 from chandlery.feed.backoff import PACE, Pace
-from chandlery.feed.events import Connected, Dropped, Event, Missing, Reconnecting, Resynced, Resyncing
+from chandlery.feed.events import Connected, Dropped, Event, Failed, Missing, Reconnecting, Resynced, Resyncing
 from chandlery.service.collection.interfaces import ChannelStatus
 from chandlery.service.collection.processor import RealTimeProcessor
 from chandlery.storage.candles import CandleRepository
@@ -125,8 +125,9 @@ class StreamKeeper:
 
     async def snapshot(self, at: Micros, every: Micros) -> None:
         """Keep the book of the moment ``at``; a gap where there is no valid one, or it cannot be kept."""
-        book = None if self._stream is None or not self.running else self._stream.book()
+        book = None
         try:
+            book = None if self._stream is None or not self.running else self._stream.book()
             await self._record()
             if book is None and not self._resumed and await self._last_kept() is not None:
                 pass  # all since that one is recorded as a single gap as soon as the stream runs
@@ -157,7 +158,9 @@ class StreamKeeper:
             try:
                 await self._run()
             except asyncio.CancelledError:
-                raise
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    raise
+                self._failed(Closed("something that it runs on was cancelled"))
             except Exception as error:  # noqa: BLE001  # whatever ends one coin's stream must not touch the others, and shows in its state
                 self._failed(error)
             if self._clock() - began > _SETTLED_S * Unit.SECONDS.value:
@@ -272,11 +275,11 @@ class StreamKeeper:
     def _happened(self, coin: str, event: Event) -> None:
         if isinstance(event, Missing):
             self._gap(event.gap)
-        elif isinstance(event, Resyncing | Reconnecting):
-            if isinstance(event, Resyncing):
-                self.resyncs += 1
-            else:
+        elif isinstance(event, Resyncing | Reconnecting | Failed):
+            if isinstance(event, Reconnecting):
                 self._lost = event.reason
+            else:
+                self.resyncs += 1
             self._invalid()
         elif isinstance(event, Connected):
             self._lost = None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from weakref import WeakValueDictionary
 
 from chandlery.connect.interfaces import IDataSourceConnector
 from chandlery.core.errors import InvalidInput
 from chandlery.core.time import SECOND, Clock, Micros
+from chandlery.feed.backoff import PACE
+from chandlery.feed.recovery import Waits, kept_up
 from chandlery.service.collection.availability import AvailabilityChecker
 from chandlery.service.collection.coins import CoinCollectionList
 from chandlery.service.collection.hub import Hub, Subscriber
@@ -73,7 +76,9 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         for coin in await self.coins.load():
             self._begin(coin)
         log.info("order books are stored every %g s, at full multiples of the clock", self._every / SECOND)
-        self._snapshots = asyncio.create_task(self._keep_books(), name="chandlery snapshots")
+        name = "the clock of the snapshots"
+        kept = kept_up(self._keep_books, name=name, waits=Waits(PACE, random.random), sleep=self._sleep)
+        self._snapshots = asyncio.create_task(kept, name="chandlery snapshots")
 
     async def stop(self) -> None:
         """End every stream; the list stays."""
