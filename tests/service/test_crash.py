@@ -159,8 +159,14 @@ async def check_served(service, witness, since):
             assert [book] == [levels(each["bids"], each["asks"]) for each in page["books"]]
 
 
-async def test_killed_three_times(tmp_path):
+async def test_killed_once(tmp_path):
     """Every acknowledged candle and order book is there, the file is in order, and collecting goes on by itself."""
+    await killed_again_and_again(tmp_path / "data", 1, seed=1, longest_s=0.4)
+
+
+@pytest.mark.soak
+async def test_killed_three_times(tmp_path):
+    """The same, also for what was stored in another life."""
     await killed_again_and_again(tmp_path / "data", 3, seed=1)
 
 

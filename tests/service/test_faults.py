@@ -8,7 +8,7 @@ import resource
 import pytest
 
 from chandlery.core.candle import CandleData
-from chandlery.core.errors import StorageError, StorageUnavailable
+from chandlery.core.errors import StorageError, StorageFull, StorageUnavailable
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND
@@ -54,6 +54,25 @@ async def kept_candles(database):
     return [each // SECOND for each in open_times(table).tolist()]
 
 
+async def test_a_database_without_room(sim, tmp_path):
+    """Not ready, and what would have to be written is refused; with room it is ready again."""
+    async with served(sim, tmp_path) as (service, session):
+        connection = service.database._connection
+        connection.pragma("max_page_count", connection.pragma("page_count"))
+        with pytest.raises(StorageFull):
+            await service.candles.save(SECONDS, [CandleData(at * SECOND, *[1.0] * 5) for at in range(10_000)])
+        async with session.get("/readyz") as answer:
+            assert 503 == answer.status
+        async with session.get("/healthz") as answer:
+            assert 200 == answer.status
+        connection.pragma("max_page_count", 1_000_000)
+        async with session.post("/v1/coins", json=BTC) as answer:
+            assert 201 == answer.status
+        async with session.get("/readyz") as answer:
+            assert 200 == answer.status
+
+
+@pytest.mark.soak
 async def test_a_disk_that_takes_no_more(tmp_path):
     """Not ready, and failed, with the reason; nobody is told what is not kept; with room it goes on without a hole."""
     data_dir = tmp_path / "data"
@@ -162,7 +181,8 @@ async def test_an_exchange_that_cannot_be_reached_for_a_while(tmp_path):
             )
         async with session.get("/readyz") as answer:
             assert 200 == answer.status
-        await until(lambda: system_clock() - lost > 3 * SECOND)
+        await until(lambda: system_clock() - lost > 1.2 * SECOND)
+        gone = system_clock()
         async with offline("binance_spot", port=first.port):
             await until(lambda: {BOOK: "running", "candles:1s": "running"} == states())
             back = system_clock()
@@ -170,7 +190,7 @@ async def test_an_exchange_that_cannot_be_reached_for_a_while(tmp_path):
                 await client.next()
             check_without_a_hole(closed(client))
             gaps = await service.historical.get_gaps(BOOKS, EVER)
-            assert [gap for gap in gaps if gap.start <= lost + SECOND and gap.end >= lost + 3 * SECOND]
+            assert [gap for gap in gaps if gap.start <= lost + SECOND and gap.end >= gone]
             assert client.of("gap")
             assert {"book"} == {each["channel"] for each in client.of("gap")}
 

@@ -52,6 +52,16 @@ async def token_of(service, data_dir):
         return (await answer.json())["access_token"]
 
 
+async def test_the_examples_of_the_document(tmp_path):
+    """Each endpoint answers its own examples as documented; the long run asks much more."""
+    async with serving_process(tmp_path / "data", "--no-auth") as service:
+        code, said = await judged(service.url, tmp_path, phases="examples", max_examples=1)
+
+    assert 0 == code, said
+    assert "Operations:" in said or "Tested:" in said
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("with_tokens", [False, True], ids=["open to all", "with tokens"])
 async def test_the_document_is_kept(tmp_path, with_tokens):
     """No 5xx; each status, content type, header and body as documented, whatever is asked, with a token and without."""

@@ -386,9 +386,12 @@ def test_two_processes_and_a_thread_fill_the_same_files_and_lose_nothing(cache, 
     assert cache.verify().ok
 
 
-def test_a_process_killed_in_the_middle_of_a_fill_leaves_a_cache_that_verifies_clean(cache, make):
-    """Again and again, at no particular moment; what is there is right, and filling goes on."""
-    for round_ in range(6):
+@pytest.mark.parametrize(
+    "rounds", [range(1, 2), pytest.param(range(6), marks=pytest.mark.soak)], ids=["once", "again and again"]
+)
+def test_a_process_killed_in_the_middle_of_a_fill_leaves_a_cache_that_verifies_clean(cache, make, rounds):
+    """At no particular moment; what is there is right, and filling goes on."""
+    for round_ in rounds:
         process = _fill(cache, 0, 1, 1000)
         for _ in range(7 * round_ + 2):
             assert process.stdout.readline() == "stored\n"

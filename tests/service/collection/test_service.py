@@ -188,16 +188,21 @@ async def test_a_restart_backfills(sim, tmp_path):
         before = await until_kept(first, 2)
         await until(lambda: first.hub.latest(BOOK))
         await until_books(first, 1)
-    await asyncio.sleep(2.5)
+        (*_, last) = await until_books(first, 1)
+    ended = system_clock()
+    await until(lambda: system_clock() - ended > 1.1 * SECOND)
     async with service_of(sim, tmp_path) as second:
+        begun = system_clock()
         await until(lambda: channel(second).state == "running" and channel(second, "book").gaps)
-        after = await until_kept(second, len(before) + 4)
+        back = system_clock()
+        after = await until_kept(second, len(before) + 3)
         gaps = await second.gaps.find(BOOK, EVER)
 
     assert in_a_row(after)
     assert after[0] == before[0]
     assert [GapKind.NOT_COLLECTED] == [gap.kind for gap in gaps]
-    assert 2 * SECOND < gaps[0].end - gaps[0].start < 8 * SECOND
+    assert last.timestamp <= gaps[0].start < ended
+    assert begun < gaps[0].end <= back
 
 
 async def test_a_snapshot_that_is_due_before_the_stream_runs_again_is_part_of_one_gap(service):
@@ -213,6 +218,24 @@ async def test_a_snapshot_that_is_due_before_the_stream_runs_again_is_part_of_on
     keeper._resumed = True
     await keeper.snapshot(at, SECOND)
     assert gaps + 1 == keeper.gaps
+
+
+async def test_snapshots_that_were_due_while_the_process_was_held_up_are_a_gap(sim, tmp_path):
+    """A clock that jumps 30 s ahead, as after a suspension: each full second after the first has its book, or is in a gap."""
+    ahead = 0
+    async with service_of(sim, tmp_path, clock=lambda: system_clock() + ahead) as service:
+        await service.collection.add_coin("BTC/USDT", "binance", ["book"])
+        await until_books(service, 1)
+        ahead = 30 * SECOND
+        jumped = system_clock() + ahead
+        async with asyncio.timeout(20):
+            while (stored := {each.timestamp for each in await until_books(service, 1)}) and max(stored) < jumped:
+                await asyncio.sleep(0.05)  # it is in a file
+        gaps = await service.gaps.find(BOOK, EVER)
+
+    missing = [at for at in range(min(stored), max(stored), SECOND) if at not in stored]
+    assert len(missing) > 20
+    assert [] == [at for at in missing if not any(gap.start < at <= gap.end for gap in gaps)]
 
 
 async def until_kept(service, count):

@@ -144,6 +144,11 @@ class StreamKeeper:
             if book is not None:
                 self._gap(Gap(at - every, at, GapKind.NOT_COLLECTED, f"it could not be kept: {error}"))
 
+    def skip(self, after: Micros, until: Micros) -> None:
+        """Account for the moments of snapshots that passed while the process was held up: a gap, stored with the next one."""
+        if self._resumed:
+            self._gap(Gap(after, until, GapKind.NOT_COLLECTED, "the service was held up"))
+
     async def end(self) -> None:
         """Stop it."""
         self._task.cancel()

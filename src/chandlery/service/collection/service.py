@@ -177,7 +177,11 @@ class DataCollectionManagerImpl(IDataCollectionManager):
                 continue
             books = [keeper for keeper in self._keepers.values() if keeper.interval is None]
             await asyncio.gather(*(keeper.snapshot(due, self._every) for keeper in books))
-            due = max(due + self._every, self._clock() // self._every * self._every)
+            following = max(due + self._every, self._clock() // self._every * self._every)
+            if following > due + self._every:
+                for keeper in books:
+                    keeper.skip(due, following - self._every)
+            due = following
 
     def _status(self, coin: CollectedCoin) -> CoinStatus:
         keepers = [self._keepers[series] for series in _series(coin) if series in self._keepers]
