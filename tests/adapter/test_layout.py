@@ -14,7 +14,7 @@ from chandlery.core.errors import MalformedResponse
 from chandlery.core.time import Unit
 
 FULL = CandleLayout(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
-BARE = CandleLayout(1, 2, 3, 4, 0, 5, unit=Unit.SECONDS, width=6)
+BARE = CandleLayout(1, 2, 3, 4, 0, 5, unit=Unit.SECONDS)
 PRICES = st.floats(0, 1e12)
 
 
@@ -112,3 +112,27 @@ def test_a_count_that_no_frame_can_hold_is_malformed():
 
     with pytest.raises(MalformedResponse):
         FULL.columns_of_json(json.dumps([row]).encode())
+
+
+def test_a_longer_row_is_read_and_a_shorter_one_as_far_as_it_goes():
+    """What is no price and no volume may be missing; a column that one row lacks is none."""
+    row = [0, "1", "2", "0.5", "1.5", "9", 60, "20", 7, "4", "8"]
+    whole = FULL.columns_of_json(json.dumps([row]).encode())
+
+    assert whole == FULL.columns_of_json(json.dumps([[*row, "0", {"new": 1}]]).encode())
+    short = FULL.columns_of_json(json.dumps([row, row[:7]]).encode())
+    assert ([60_000] * 2, None, None) == (short.close_time, short.quote_asset_volume, short.count)
+    assert None is FULL.candle_of_json(json.dumps(row[:6]).encode()).quote_asset_volume
+    with pytest.raises(MalformedResponse):
+        FULL.columns_of_json(json.dumps([row[:5]]).encode())
+
+
+def test_a_key_that_is_missing_or_null_is_absent():
+    """Of objects the same."""
+    layout = CandleLayout("t", "o", "h", "l", "c", "v", quote_asset_volume="q", closed="x")
+    row = {"t": 0, "o": 1, "h": 2, "l": 1, "c": 2, "v": 3}
+
+    assert None is layout.columns_of_json(json.dumps([row]).encode()).quote_asset_volume
+    assert CandleData(0, 1, 2, 1, 2, 3, closed=False) == layout.candle_of_json(
+        json.dumps({**row, "q": None, "x": None, "new": []}).encode()
+    )

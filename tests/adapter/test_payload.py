@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import defstruct
 
 from chandlery.adapter.payload import LATEST, Finite, Millis, batches, reader
 from chandlery.core.errors import MalformedResponse
@@ -54,3 +56,22 @@ def test_batches_hold_everything_in_order(items, size):
 
     assert items == [each for part in parts for each in part]
     assert all(0 < len(part) <= size for part in parts)
+
+
+def test_rows_may_grow_and_lack_what_is_not_read():
+    """Places beyond those of a tuple are passed over, and those that are ``Any`` at its end may be missing."""
+    read = reader(dict[str, list[tuple[float, float, Any]]], "held", what="levels")
+
+    assert {"bids": [(1.0, 2.0, 3), (1.0, 2.0, None)]} == read(b'{"held": {"bids": [["1", 2, 3, "new"], [1, 2]]}}')
+    with pytest.raises(MalformedResponse, match="not levels: Expected `array` of length 3"):
+        read(b'{"held": {"bids": [[1]]}}')
+
+
+def test_of_a_union_the_kind_that_a_message_is_decides():
+    """The rows of one kind are not cut to those of another."""
+    pair = defstruct("Pair", [("row", tuple[int, int])], tag_field="kind", tag="pair")
+    three = defstruct("Three", [("row", tuple[int, int, int])], tag_field="kind", tag="three")
+    read = reader(pair | three, what="a message")
+
+    assert (1, 2) == read(b'{"kind": "pair", "row": [1, 2, 3, 4]}').row
+    assert (1, 2, 3) == read(b'{"kind": "three", "row": [1, 2, 3, 4]}').row

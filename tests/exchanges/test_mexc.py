@@ -115,6 +115,17 @@ def test_a_kline_that_is_none_is_an_error(field, value):
         MEXC.live_rows(push.SerializeToString())
 
 
+def test_a_kline_without_its_turnover_is_one():
+    """Protobuf leaves out what is empty."""
+    push = push_class()(symbol="BTCUSDT")
+    push.publicSpotKline.interval, push.publicSpotKline.windowStart = "Min1", 1736410500
+    for name in ("openingPrice", "closingPrice", "highestPrice", "lowestPrice", "volume"):
+        setattr(push.publicSpotKline, name, "1.5")
+    (row,) = MEXC.live_rows(push.SerializeToString())
+
+    assert (1.5, None) == (row.candle.volume, row.candle.quote_asset_volume)
+
+
 def test_listings_have_the_status_of_the_exchange():
     """1 is online, 2 a pause, 3 offline; precisions are digits."""
     symbol = {

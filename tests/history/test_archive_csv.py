@@ -123,3 +123,12 @@ def test_lines_that_are_no_rows_are_an_error():
 def test_a_number_too_long_to_be_a_time_is_none():
     """Not even where it is too long for Python to read."""
     assert body_of(b"1" * 5000 + b",1.5\n").first is None
+
+
+def test_a_file_whose_lines_have_grown_is_read():
+    """A column more at the end of each changes nothing."""
+    bodies = [body_of(MILLIS * 2), body_of(MILLIS.replace(b",0\n", b",0,new\n"))]
+    columns = parse_csv(bodies, LAYOUT)
+
+    assert [10.25] * 3 == columns["volume"].tolist()
+    assert [10.25] * 3 == columns["taker_buy_quote_volume"].tolist()

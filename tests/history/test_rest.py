@@ -94,7 +94,7 @@ class Toy(ExchangeAdapter):
     page_size = 2
     limits = ()
     sends_empty_candles = False
-    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, unit=Unit.SECONDS, width=6)
+    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, unit=Unit.SECONDS)
 
     native = re.compile("[A-Z]+")
     example = "GOLD"

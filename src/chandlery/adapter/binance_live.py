@@ -32,11 +32,11 @@ class Kline(Struct, gc=False):
     h: float
     l: float  # noqa: E741  # the exchange's spelling
     v: float
-    n: int
-    x: bool
-    q: float
-    V: float
-    Q: float
+    n: int | None = None
+    x: bool = False
+    q: float | None = None
+    V: float | None = None
+    Q: float | None = None
 
 
 class KlineEvent(Struct, gc=False):

@@ -7,8 +7,8 @@ from functools import cache
 from operator import itemgetter
 from typing import Annotated, Any, TypeAlias
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct, defstruct
+from msgspec.structs import astuple
 
 from chandlery.adapter.payload import LATEST, reader
 from chandlery.core.candle import CandleData
@@ -22,7 +22,7 @@ class CandleColumns(Struct, frozen=True):
     """
     Candles by column, times in microseconds, oldest first where the exchange keeps its own order.
 
-    ``None`` in place of a column means that the exchange does not send it.
+    ``None`` in place of a column means that the exchange does not send it, or not in each of these candles.
     """
 
     open_time: Sequence[Micros]
@@ -40,15 +40,18 @@ class CandleColumns(Struct, frozen=True):
 
 _TIMES = frozenset({"open_time", "close_time"})
 _COUNT = Annotated[int, Meta(le=2**63 - 1)]
+_NEEDED = ("open_time", "open", "high", "low", "close", "volume")
+"""Without which a row is no candle."""
 
 
 class CandleLayout(Struct, frozen=True):
     """
-    Where each field sits in a row, which is an array of ``width`` places or an object with keys.
+    Where each field sits in a row, which is an array or an object with keys.
 
-    ``None`` means that the row does not have the field. ``closed`` is the exchange's word on
-    whether the candle is final. ``unit`` is that of the times, ``path`` the keys under which a
-    body holds the array of rows, which begins with the latest where ``newest_first``.
+    ``None`` means that rows do not have the field. Those that have may grow: what they hold besides is
+    passed over, and what is not ``_NEEDED`` may be missing, or null, in any of them. ``closed`` is the
+    exchange's word on whether the candle is final. ``unit`` is that of the times, ``path`` the keys
+    under which a body holds the array of rows, which begins with the latest where ``newest_first``.
     """
 
     open_time: Place
@@ -64,7 +67,6 @@ class CandleLayout(Struct, frozen=True):
     taker_buy_quote_volume: Place | None = None
     closed: Place | None = None
     unit: Unit = Unit.MILLIS
-    width: int = 12
     path: tuple[str, ...] = ()
     newest_first: bool = False
 
@@ -86,14 +88,15 @@ class CandleLayout(Struct, frozen=True):
         """The same one by one, in the order of the body; without the exchange's word none counts as closed."""
         return [self.candle(row) for row in _rows(self)(body)]
 
-    def candle_of_json(self, body: bytes) -> CandleData:
+    def candle_of_json(self, body: bytes | Raw) -> CandleData:
         """The candle of a JSON body that is one row."""
-        return self.candle(_row(self)(body))
+        return self.candle(_row(self)(bytes(body)))
 
     def columns(self, rows: Sequence[Any]) -> CandleColumns:
-        """The candles of decoded rows, oldest first."""
+        """The candles of decoded rows, oldest first; a row is an object with the fields in order, or a sequence."""
         index = _index(self)
-        by_place = list(zip(*map(_values(self), rows), strict=True)) or [()] * (max(index.values()) + 1)
+        tuples = map(astuple, rows) if rows and isinstance(rows[0], Struct) else rows
+        by_place = list(zip(*tuples, strict=True)) or [()] * (max(index.values()) + 1)
         scale = self.unit.value
         step = -1 if self.newest_first else 1
 
@@ -101,56 +104,61 @@ class CandleLayout(Struct, frozen=True):
             if name not in index:
                 return None
             values = by_place[index[name]][::step]
+            if name not in _NEEDED and _lacks(values):
+                return None
             return [value * scale for value in values] if name in _TIMES else values
 
         return CandleColumns(*map(column, CandleColumns.__struct_fields__))
 
     def candle(self, row: Any) -> CandleData:
         """The candle of one decoded row."""
-        open_time, *rest = _picked(self)((*_values(self)(row), None, False))
+        values = astuple(row) if isinstance(row, Struct) else row
+        open_time, *rest = _picked(self)((*values, None))
+        rest[-1] = bool(rest[-1])
         return CandleData(open_time * self.unit.value, *rest)
+
+
+def _lacks(values: Sequence[float | None]) -> bool:
+    """Whether there is a ``None`` among them, in less time than a search takes."""
+    try:
+        sum(values)  # type: ignore[arg-type]  # that is the question
+    except TypeError:
+        return True
+    return False
 
 
 @cache
 def _index(layout: CandleLayout) -> dict[str, int]:
-    """Where each field sits in a decoded row, objects being decoded in the order of the fields."""
-    places = layout.places()
-    if isinstance(layout.open_time, str):
-        return {name: index for index, name in enumerate(places)}
-    return {name: int(place) for name, place in places.items()}
-
-
-@cache
-def _values(layout: CandleLayout) -> Callable[[Any], tuple[Any, ...]]:
-    """What makes a tuple of a decoded row."""
-    return msgspec.structs.astuple if isinstance(layout.open_time, str) else tuple
+    """Where each field sits in a decoded row."""
+    return {name: index for index, name in enumerate(_row_type(layout).__struct_fields__) if not name.startswith("_")}
 
 
 @cache
 def _picked(layout: CandleLayout) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """What takes a candle's fields out of a row that ends in None and False, for those that it lacks."""
+    """What takes a candle's fields out of a row that ends in None, for those that it lacks."""
     index = _index(layout)
-    width = len(index) if isinstance(layout.open_time, str) else layout.width
-    lacking = {"closed": width + 1}
-    return itemgetter(*(index.get(name, lacking.get(name, width)) for name in CandleData.__struct_fields__))
+    return itemgetter(*(index.get(name, -1) for name in CandleData.__struct_fields__))
 
 
 @cache
 def _row_type(layout: CandleLayout) -> Any:
-    """What turns number strings into numbers in C."""
+    """What turns number strings into numbers in C, with as much of a row as is read."""
     moment = Annotated[int, Meta(ge=0, le=LATEST // layout.unit.value)]
 
     def kind(name: str) -> Any:
-        return moment if name in _TIMES else _COUNT if name == "count" else bool if name == "closed" else float
+        read = moment if name in _TIMES else _COUNT if name == "count" else bool if name == "closed" else float
+        return read if name in _NEEDED else read | None
 
     places = layout.places()
     if isinstance(layout.open_time, str):
-        fields = [(name, kind(name)) for name in places]
-        return msgspec.defstruct("Row", fields, rename={name: str(place) for name, place in places.items()})
-    types: list[Any] = [Any] * layout.width
-    for name, place in places.items():
-        types[int(place)] = kind(name)
-    return tuple[*types]  # type: ignore[valid-type]  # built at run time
+        fields = [(name, kind(name)) if name in _NEEDED else (name, kind(name), None) for name in places]
+        return defstruct("Row", fields, rename={name: str(place) for name, place in places.items()}, gc=False)
+    names = {int(place): name for name, place in places.items()}
+    needed = max(place for place, name in names.items() if name in _NEEDED)
+    in_order = [names.get(place, f"_{place}") for place in range(max(names) + 1)]
+    typed = [(name, Any if name.startswith("_") else kind(name)) for name in in_order]
+    fields = [*typed[: needed + 1], *((*field, None) for field in typed[needed + 1 :])]
+    return defstruct("Row", fields, array_like=True, gc=False)
 
 
 @cache

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, TypeVar
+from functools import cache, reduce
+from typing import Annotated, Any, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, inspect
 
 from chandlery.core.errors import MalformedResponse
 from chandlery.core.time import Micros, Unit
@@ -35,6 +36,7 @@ def reader(kind: type[_T], *path: str, what: str) -> Callable[[bytes], _T]:
     """
     What reads a ``kind`` out of a JSON body, below the keys of ``path``; number strings count as numbers.
 
+    Rows may have more places than its tuples, and lack those at their ends that are not read, which are ``Any``.
     It raises ``MalformedResponse``, which calls it ``what``, where the body holds something else.
     """
     whole: Any = kind
@@ -46,12 +48,84 @@ def reader(kind: type[_T], *path: str, what: str) -> Callable[[bytes], _T]:
         try:
             value: Any = decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise MalformedResponse(f"not {what}: {error}; it begins {bytes(body[:80])!r}") from error
+            value = _read_anew(body, decoder)
+            if value is None:
+                raise MalformedResponse(f"not {what}: {error}; it begins {bytes(body[:80])!r}") from error
         for _ in path:
             value = value.held
         return value  # type: ignore[no-any-return]  # decoded as what was asked for
 
     return read
+
+
+def _read_anew(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """The body with its rows cut, or filled, to the places that are read; ``None`` where that is not what was wrong."""
+    cut = _cut_of(decoder)
+    if cut is None:
+        return None
+    try:
+        return decoder.decode(msgspec.json.encode(cut(msgspec.json.decode(body))))
+    except (msgspec.MsgspecError, UnicodeError, OverflowError, RecursionError):
+        return None
+
+
+_Cut: TypeAlias = Callable[[Any], Any]
+
+
+@cache
+def _cut_of(decoder: msgspec.json.Decoder[Any]) -> _Cut | None:
+    kind: Any = decoder.type
+    return _cut(inspect.type_info(kind))
+
+
+def _cut(kind: inspect.Type) -> _Cut | None:
+    """What makes the rows of a decoded value as long as the tuples of ``kind``; ``None`` where it has none."""
+    if isinstance(kind, inspect.TupleType):
+        return _cut_row(kind)
+    if isinstance(kind, inspect.ListType):
+        return _cut_items(_cut(kind.item_type))
+    if isinstance(kind, inspect.DictType):
+        return _cut_values(_cut(kind.value_type))
+    if isinstance(kind, inspect.StructType):
+        return _cut_fields(kind)
+    if isinstance(kind, inspect.UnionType):
+        cuts = [cut for each in kind.types if (cut := _cut(each))]
+        return (lambda value: reduce(lambda held, cut: cut(held), cuts, value)) if cuts else None
+    return None
+
+
+def _cut_items(cut: _Cut | None) -> _Cut | None:
+    return cut and (lambda value: [cut(each) for each in value] if isinstance(value, list) else value)
+
+
+def _cut_values(cut: _Cut | None) -> _Cut | None:
+    return cut and (lambda value: {key: cut(each) for key, each in value.items()} if isinstance(value, dict) else value)
+
+
+def _cut_fields(kind: inspect.StructType) -> _Cut | None:
+    cuts = {field.encode_name: cut for field in kind.fields if (cut := _cut(field.type))}
+
+    def cut_fields(value: Any) -> Any:
+        # Of a union, only the kind that it is.
+        if not isinstance(value, dict) or value.get(kind.tag_field) != kind.tag:
+            return value
+        return {key: cuts[key](each) if key in cuts else each for key, each in value.items()}
+
+    return cut_fields if cuts else None
+
+
+def _cut_row(kind: inspect.TupleType) -> _Cut:
+    places = [_cut(each) for each in kind.item_types]
+    size = len(places)
+    read = max((at for at, each in enumerate(kind.item_types, 1) if not isinstance(each, inspect.AnyType)), default=0)
+
+    def cut_row(value: Any) -> Any:
+        if not isinstance(value, list) or len(value) < read:
+            return value
+        row = value[:size] + [None] * (size - len(value))
+        return [each(held) if each else held for each, held in zip(places, row, strict=True)] if any(places) else row
+
+    return cut_row
 
 
 def attempt(kind: type[_T], *path: str) -> Callable[[bytes], _T | None]:

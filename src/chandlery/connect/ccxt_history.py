@@ -24,7 +24,7 @@ Rows: TypeAlias = Sequence[Sequence[Any]]
 Ask: TypeAlias = Callable[[Span, bool], Awaitable[Rows]]
 """Asks for the candles of a span that one answer should hold, and, or not, says how many."""
 
-ROW = CandleLayout(0, 1, 2, 3, 4, 5, width=6)
+ROW = CandleLayout(0, 1, 2, 3, 4, 5)
 """How ccxt writes a candle of any exchange."""
 
 SOURCE = "ccxt"

@@ -49,7 +49,7 @@ class _Bar(Struct):
     l: float  # noqa: E741  # the exchange's spelling
     c: float
     v: float
-    i: str
+    i: str = ""
 
 
 class _Row(Struct):
@@ -57,10 +57,10 @@ class _Row(Struct):
 
 
 class _Depth(Struct):
-    ts: Millis
     seqnum: int
     asks: WireLevels
     bids: WireLevels
+    ts: Millis | None = None
 
 
 class _Message(Struct):
@@ -260,8 +260,5 @@ class AscendexSpot(ExchangeAdapter):
             raise MalformedResponse(f"{self.id} sent a book without a symbol")
         whole = said.m == "depth-snapshot"
         first = None if whole else book.seqnum
-        return (
-            BookUpdate(
-                said.symbol, book.bids, book.asks, is_snapshot=whole, first=first, last=book.seqnum, at=book.ts * 1000
-            ),
-        )
+        at = None if book.ts is None else book.ts * 1000
+        return (BookUpdate(said.symbol, book.bids, book.asks, is_snapshot=whole, first=first, last=book.seqnum, at=at),)

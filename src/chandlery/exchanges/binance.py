@@ -316,7 +316,9 @@ class BinanceSpot(_Binance):
         to the millisecond is the end of that millisecond, as in the archive.
         """
         columns = super().candle_rows(body)
-        closes = zip(columns.open_time, columns.close_time or (), strict=True)
+        if columns.close_time is None:
+            return columns
+        closes = zip(columns.open_time, columns.close_time, strict=True)
         return structs.replace(
             columns, close_time=[close + 999 if opened >= SPOT_MICROS_SINCE else close for opened, close in closes]
         )

@@ -22,7 +22,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import ClassVar
 from urllib.parse import unquote
 
 import msgspec
@@ -90,8 +90,8 @@ class _Kline(Struct):
     low: float
     close: float
     volume: float
-    turnover: float
-    confirm: bool
+    turnover: float | None = None
+    confirm: bool = False
 
 
 class _Klines(Struct):
@@ -114,7 +114,7 @@ class _Levels(Struct):
 class _Book(Struct):
     """A message of a book, or the answer to a command."""
 
-    type: Literal["snapshot", "delta", ""] = ""
+    type: str = ""
     ts: Millis | None = None
     data: _Levels | None = None
     success: bool = True
@@ -142,6 +142,7 @@ _STATUS = {
     "Delivering": ListingStatus.DELISTED,
     "Closed": ListingStatus.DELISTED,
 }
+_BOOK_TYPES = frozenset({"snapshot", "delta"})
 _TOPIC = re.compile(r"kline\.(\w+)\.([^.]+)")
 
 
@@ -172,7 +173,7 @@ class _Bybit(ExchangeAdapter):
     launched: ClassVar[Micros] = 1_483_228_800_000_000
     """2017-01-01, the year before the exchange opened."""
     limits = (RateLimit(600, 5),)
-    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, quote_asset_volume=6, width=7, path=("result", "list"), newest_first=True)
+    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, quote_asset_volume=6, path=("result", "list"), newest_first=True)
     socket = SocketRules(streams=500, per_message=200, connects=RateLimit(500, 300), ping_every_s=20)
     book_depths = (1, 50, 200, 1000)
     book_rule = BookRule(Link.FIRST, SnapshotSource.STREAM)
@@ -309,6 +310,10 @@ class _Bybit(ExchangeAdapter):
         book = event.data
         if book is None:
             return self._nothing(event)
+        if event.type not in _BOOK_TYPES:
+            raise MalformedResponse(
+                f"{self.id} sent a book that is neither a snapshot nor a delta: {event.type[:40]!r}"
+            )
         return (
             BookUpdate(
                 book.s,

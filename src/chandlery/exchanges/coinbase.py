@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -31,7 +31,7 @@ from chandlery.adapter.payload import Millis, Seconds, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.book import BookUpdate, Level
 from chandlery.core.candle import CandleData
-from chandlery.core.errors import ChandleryError, UnsupportedRequest
+from chandlery.core.errors import ChandleryError, MalformedResponse, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
@@ -68,7 +68,7 @@ class _Level(Struct):
 class _Book(Struct):
     bids: list[_Level]
     asks: list[_Level]
-    time: _Moment
+    time: _Moment | None = None
 
 
 class _Candle(Struct):
@@ -82,7 +82,7 @@ class _Candle(Struct):
 
 
 class _Change(Struct):
-    side: Literal["bid", "offer"]
+    side: str
     price_level: Price
     new_quantity: Size
 
@@ -90,7 +90,7 @@ class _Change(Struct):
 class _Event(Struct):
     """What happened, whatever the channel: those that bring neither candles nor changes are empty here."""
 
-    type: Literal["snapshot", "update", ""] = ""
+    type: str = ""
     product_id: str = ""
     candles: list[_Candle] = []
     updates: list[_Change] = []
@@ -270,7 +270,12 @@ class CoinbaseSpot(ExchangeAdapter):
         bids: list[Level] = []
         asks: list[Level] = []
         for each in event.updates:
-            (bids if each.side == "bid" else asks).append((each.price_level, each.new_quantity))
+            side = bids if each.side == "bid" else asks if each.side == "offer" else None
+            if side is None:
+                raise MalformedResponse(
+                    f"{self.id} sent a level that is neither a bid nor an offer: {each.side[:40]!r}"
+                )
+            side.append((each.price_level, each.new_quantity))
         return BookUpdate(event.product_id, bids, asks, is_snapshot=event.type == "snapshot", last=number, at=at)
 
     def book_request(self, symbol: str, depth: int) -> Request:
@@ -281,4 +286,4 @@ class CoinbaseSpot(ExchangeAdapter):
         """It has no number."""
         book = _BOOK(body)
         bids, asks = ([(each.price, each.size) for each in side] for side in (book.bids, book.asks))
-        return BookUpdate(symbol, bids, asks, is_snapshot=True, at=micros_of(book.time))
+        return BookUpdate(symbol, bids, asks, is_snapshot=True, at=None if book.time is None else micros_of(book.time))

@@ -71,23 +71,27 @@ class _Candle(Struct):
     h: float
     l: float  # noqa: E741  # the exchange's spelling
     c: float
-    v: float
     n: str
+    v: float | None = None
 
 
-class _SpotCandle(_Candle):
+class _SpotCandle(_Candle, kw_only=True):
     """``a`` is in the base currency; contracts have it too, and nobody says what it counts there."""
 
     a: float
     w: bool = False
 
 
+class _ContractCandle(_Candle, kw_only=True):
+    v: float
+
+
 class _Book(Struct):
     """``s`` names the subscription, e.g. ``ob.BTC_USDT.50``; a full book has no ``U``."""
 
-    t: Millis
     s: str
     u: int
+    t: Millis | None = None
     U: int | None = None
     full: bool = False
     b: WireLevels = []
@@ -121,7 +125,7 @@ class _Rate(Struct):
 _ERROR = attempt(_Error)
 _EVENT = reader(_Event, what="a message of Gate's sockets")
 _SPOT_CANDLE = reader(_SpotCandle, what="a live candle")
-_CONTRACT_CANDLES = reader(list[_Candle], what="an array of live candles")
+_CONTRACT_CANDLES = reader(list[_ContractCandle], what="an array of live candles")
 _BOOK = reader(_Book, what="an update of an order book")
 _PAIRS = reader(list[_Pair], what="a list of pairs")
 _CONTRACTS = reader(list[_Contract], what="a list of contracts")
@@ -245,7 +249,8 @@ class _Gate(ExchangeAdapter):
         symbol, _, _ = rest.rpartition(".")
         if kind != "ob" or not symbol:
             raise MalformedResponse(f"{self.id} sent a book of {book.s!r}, which is no symbol and depth")
-        return (BookUpdate(symbol, book.b, book.a, is_snapshot=book.full, first=book.U, last=book.u, at=book.t * 1000),)
+        at = None if book.t is None else book.t * 1000
+        return (BookUpdate(symbol, book.b, book.a, is_snapshot=book.full, first=book.U, last=book.u, at=at),)
 
 
 @ExchangeRegistry.register("gate_spot", aliases=("gate_io_spot",))
@@ -262,7 +267,7 @@ class GateSpot(_Gate):
     example = "BTC_USDT, BTC/USDT or BTC-USDT"
     intervals: ClassVar[Mapping[Interval, str]] = {Interval.SECOND_1: "1s", **_STREAMED, Interval.MONTH_1: "30d"}
     page_size = 1000
-    rest_row = CandleLayout(0, 5, 3, 4, 2, 6, quote_asset_volume=1, closed=7, unit=Unit.SECONDS, width=8)
+    rest_row = CandleLayout(0, 5, 3, 4, 2, 6, quote_asset_volume=1, closed=7, unit=Unit.SECONDS)
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
         """One address for all, with a slash at its end."""

@@ -74,9 +74,9 @@ class CandleTick(Struct):
     close: Finite
     low: Finite
     high: Finite
-    amount: Finite
-    vol: Finite
-    count: int
+    amount: Finite | None = None
+    vol: Finite | None = None
+    count: int | None = None
     trade_turnover: Finite | None = None
 
 
@@ -274,12 +274,14 @@ class Htx(ExchangeAdapter):
         if kind != "kline" or interval is None:
             raise MalformedResponse(f"{self.id} sent no candle that was subscribed to: {message[:80]!r}")
         volume, worth = self._volumes(tick)
+        if volume is None:
+            raise MalformedResponse(f"{self.id} sent a candle without its volume: {message[:80]!r}")
         candle = CandleData(
             tick.id * SECOND, tick.open, tick.high, tick.low, tick.close, volume, worth, tick.count, closed=False
         )
         return (LiveCandle(symbol, interval, candle),)
 
-    def _volumes(self, tick: CandleTick) -> tuple[float, float | None]:
+    def _volumes(self, tick: CandleTick) -> tuple[float | None, float | None]:
         raise NotImplementedError
 
     def _nothing(self, event: _Event, message: bytes) -> tuple[()]:
@@ -355,7 +357,7 @@ class HtxSpot(Htx):
         size = min(max(interval.count(span.start, span.end), 1), self.page_size)
         return structs.replace(request, params={**request.params, "size": size})
 
-    def _volumes(self, tick: CandleTick) -> tuple[float, float | None]:
+    def _volumes(self, tick: CandleTick) -> tuple[float | None, float | None]:
         return tick.amount, tick.vol
 
     def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:

@@ -63,6 +63,11 @@ _STATUSES = {1: ListingStatus.LISTED, 2: ListingStatus.UPCOMING} | dict.fromkeys
 """What a contract's status is otherwise, e.g. 3 for suspension, is a halt."""
 
 
+def half(summed: float | None) -> float | None:
+    """Of what both sides of each trade sum up to, that of one."""
+    return None if summed is None else summed / 2
+
+
 class _Swaps(Htx):
     """What both kinds of swaps share: two years of candles, contracts, numbered books that begin with a snapshot."""
 
@@ -82,9 +87,11 @@ class _Swaps(Htx):
     )
 
     def candle_rows(self, body: bytes) -> CandleColumns:
-        """Half of what both sides of each trade sum up to."""
+        """Both sides of each trade are summed up in them."""
         columns = super().candle_rows(body)
-        volume, worth = ([each / 2 for each in column or ()] for column in (columns.volume, columns.quote_asset_volume))
+        volume = [each / 2 for each in columns.volume]
+        summed = columns.quote_asset_volume
+        worth = None if summed is None else [each / 2 for each in summed]
         return structs.replace(columns, volume=volume, quote_asset_volume=worth)
 
     def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
@@ -128,8 +135,8 @@ class HtxPerpetual(_Swaps):
         "What direct=next of /v5/market/funding_rate_history means: taken as oldest first, as elsewhere in the documentation.",
     )
 
-    def _volumes(self, tick: CandleTick) -> tuple[float, float | None]:
-        return tick.vol / 2, None if tick.trade_turnover is None else tick.trade_turnover / 2
+    def _volumes(self, tick: CandleTick) -> tuple[float | None, float | None]:
+        return half(tick.vol), half(tick.trade_turnover)
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
         """The oldest of the span, both bounds inclusive; the documented v1 endpoint cannot be asked by time."""
@@ -172,8 +179,8 @@ class HtxInverse(_Swaps):
     funding_page_size = 50
     funding_by_page = True
 
-    def _volumes(self, tick: CandleTick) -> tuple[float, float | None]:
-        return tick.vol / 2, tick.amount / 2
+    def _volumes(self, tick: CandleTick) -> tuple[float | None, float | None]:
+        return half(tick.vol), half(tick.amount)
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
         """By the number of the page alone."""

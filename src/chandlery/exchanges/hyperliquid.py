@@ -54,8 +54,8 @@ class _Level(Struct):
 
 class _Book(Struct):
     coin: str
-    time: Millis
     levels: tuple[list[_Level], list[_Level]]
+    time: Millis | None = None
 
 
 class _Candle(Struct):
@@ -67,7 +67,7 @@ class _Candle(Struct):
     l: float  # noqa: E741  # the exchange's spelling
     c: float
     v: float
-    n: int
+    n: int | None = None
 
 
 class _Message(Struct, tag_field="channel"):
@@ -261,7 +261,8 @@ class _Hyperliquid(ExchangeAdapter):
 
     def _whole(self, symbol: str, book: _Book) -> BookUpdate:
         bids, asks = book.levels
-        return BookUpdate(symbol, _levels(bids), _levels(asks), is_snapshot=True, at=book.time * 1000)
+        at = None if book.time is None else book.time * 1000
+        return BookUpdate(symbol, _levels(bids), _levels(asks), is_snapshot=True, at=at)
 
     def book_request(self, symbol: str, depth: int) -> Request:
         """Twenty levels a side, always."""

@@ -103,7 +103,7 @@ class _Candle(Struct):
     low: Finite
     close: Finite
     volume: Finite
-    trades: int
+    trades: int | None = None
 
 
 class _Level(Struct):
@@ -151,7 +151,7 @@ class KrakenSpot(ExchangeAdapter):
     retained_candles = 720
     limits = (RateLimit(1, 1),)
     revises = True
-    rest_row = CandleLayout(0, 1, 2, 3, 4, 6, count=7, unit=Unit.SECONDS, width=8)
+    rest_row = CandleLayout(0, 1, 2, 3, 4, 6, count=7, unit=Unit.SECONDS)
     live_intervals: ClassVar[Mapping[Interval, str]] = intervals
     socket = SocketRules(
         streams=300, per_message=50, connects=RateLimit(150, 600), ping_every_s=30, idle_s=45, one_interval=True
@@ -182,10 +182,9 @@ class KrakenSpot(ExchangeAdapter):
         return self._request("OHLC", pair=self._pair(symbol), interval=self.interval_name(interval), since=since)
 
     def candle_rows(self, body: bytes) -> CandleColumns:
-        """Rows of eight, oldest first, under a name of the exchange's own beside ``last``."""
-        held = _CANDLES_BY_PAIR(body)
-        held.pop("last", None)
-        return self.rest_row.columns_of_json(bytes(_only(held)))
+        """Rows of eight, oldest first, under a name of the exchange's own; what stands beside them is no array."""
+        rows = {name: held for name, raw in _CANDLES_BY_PAIR(body).items() if (held := bytes(raw)).startswith(b"[")}
+        return self.rest_row.columns_of_json(_only(rows))
 
     def server_time_request(self) -> Request:
         """The clock."""

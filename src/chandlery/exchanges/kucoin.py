@@ -23,13 +23,13 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
-from msgspec import Meta, Struct, structs
+from msgspec import Meta, Raw, Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError, InvalidSymbol, MalformedResponse, RateLimited
@@ -84,7 +84,7 @@ class _Funding(Struct, rename="camel"):
 
 
 class _Candle(Struct):
-    candles: tuple[Seconds, float, float, float, float, float, float]
+    candles: Raw
 
 
 class _Book(Struct):
@@ -238,7 +238,7 @@ class _KuCoin(ExchangeAdapter):
         if not isinstance(event.data, _Candle):
             return self._nothing(event)
         symbol, interval = _stream(event.topic)
-        return (LiveCandle(symbol, interval, self.live_row.candle(event.data.candles)),)
+        return (LiveCandle(symbol, interval, self.live_row.candle_of_json(event.data.candles)),)
 
     def _nothing(self, event: _Event[Any]) -> tuple[()]:
         if event.type == "error":
@@ -274,7 +274,7 @@ class KuCoinSpot(_KuCoin):
     example = "BTC-USDT or BTC/USDT"
     intervals = live_intervals = _NAMES
     page_size = 1500
-    live_row = CandleLayout(0, 1, 3, 4, 2, 5, quote_asset_volume=6, unit=Unit.SECONDS, width=7)
+    live_row = CandleLayout(0, 1, 3, 4, 2, 5, quote_asset_volume=6, unit=Unit.SECONDS)
     rest_row = structs.replace(live_row, path=("data",), newest_first=True)
     candle_query = ("/v1/market/candles", "type", "startAt", "endAt")
     candle_topic = "/market/candles"
@@ -317,7 +317,7 @@ class _Perpetuals(_KuCoin):
     page_size = 500
     volume_unit = "contracts"
     # The sixth place holds a wrong volume, as the documentation itself says.
-    live_row = CandleLayout(0, 1, 3, 4, 2, 6, unit=Unit.SECONDS, width=7)
+    live_row = CandleLayout(0, 1, 3, 4, 2, 6, unit=Unit.SECONDS)
     candle_query = ("/v1/kline/query", "granularity", "from", "to")
     candle_topic = "/contractMarket/limitCandle"
     # The documentation names no number; its example has 69 rates and is whole.
@@ -381,7 +381,7 @@ class KuCoinPerpetual(_Perpetuals):
     market_type = MarketType.FUTURES_USDT
     native = re.compile(r"[A-Z0-9]+(USDT|USDC)M")
     example = "XBTUSDTM, BTC/USDT:USDT or BTC-USDT"
-    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, quote_asset_volume=6, width=7, path=("data",))
+    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, quote_asset_volume=6, path=("data",))
 
 
 @ExchangeRegistry.register("kucoin_inverse")
@@ -391,4 +391,4 @@ class KuCoinInverse(_Perpetuals):
     market_type = MarketType.FUTURES_COIN
     native = re.compile(r"[A-Z0-9]+USDM")
     example = "XBTUSDM, BTC/USD:BTC or BTC-USD"
-    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, width=7, path=("data",))
+    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, path=("data",))

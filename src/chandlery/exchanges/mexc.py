@@ -137,7 +137,7 @@ class MexcSpot(Mexc):
     live_intervals: ClassVar[Mapping[Interval, str]] = {each: SOCKET_NAMES[each] for each in intervals}
     page_size = 500
     limits = (RateLimit(500, 10),)
-    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, quote_asset_volume=7, width=8)
+    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, quote_asset_volume=7)
     socket = SocketRules(
         streams=30, per_message=30, messages=RateLimit(100, 1), ping_every_s=20, idle_s=60, lifetime_s=86_400
     )
@@ -226,8 +226,8 @@ class MexcSpot(Mexc):
             return ()
         k = push.publicSpotKline
         opened, o, h, low, c, volume, quote = _converted(
-            (k.windowStart, k.openingPrice, k.highestPrice, k.lowestPrice, k.closingPrice, k.volume, k.amount),
-            tuple[Seconds, Finite, Finite, Finite, Finite, Finite, Finite],
+            (k.windowStart, k.openingPrice, k.highestPrice, k.lowestPrice, k.closingPrice, k.volume, k.amount or None),
+            tuple[Seconds, Finite, Finite, Finite, Finite, Finite, Finite | None],
         )
         candle = CandleData(Unit.SECONDS.micros(opened), o, h, low, c, volume, quote, closed=False)
         return (LiveCandle(push.symbol, interval_of(k.interval), candle),)

@@ -64,7 +64,7 @@ class _Columns(Struct):
     low: list[float]
     close: list[float]
     vol: list[float]
-    amount: list[float]
+    amount: list[float] | None = None
 
 
 class _Funding(Struct, rename="camel"):
@@ -93,7 +93,7 @@ class _Kline(Struct):
     l: Finite  # noqa: E741  # the exchange's spelling
     c: Finite
     q: Finite
-    a: Finite
+    a: Finite | None = None
 
 
 class _Book(Struct):
@@ -159,12 +159,12 @@ class _MexcContracts(Mexc):
     def candle_rows(self, body: bytes) -> CandleColumns:
         """Columns of one length, oldest first."""
         data = _COLUMNS(body)
-        columns = (data.open, data.high, data.low, data.close, data.vol, data.amount)
-        if any(len(column) != len(data.time) for column in columns):
+        columns = (data.open, data.high, data.low, data.close, data.vol)
+        if any(len(column) != len(data.time) for column in (*columns, data.amount or data.time)):
             raise MalformedResponse(f"{self.id} sent columns of candles that are not equally long")
         return CandleColumns(
             [Unit.SECONDS.micros(opened) for opened in data.time],
-            *columns[:5],
+            *columns,
             quote_asset_volume=data.amount,
         )
 

@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import msgspec
-from msgspec import Struct, structs
+from msgspec import Raw, Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource, okx_checksum
@@ -32,7 +32,6 @@ from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import OKX_SITES
 from chandlery.core.book import BookUpdate
-from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
@@ -48,6 +47,7 @@ _SPELLED = "1s=1s 1m=1m 3m=3m 5m=5m 15m=15m 30m=30m 1h=1H 2h=2H 4h=4H 6h=6Hutc 1
 _INTERVALS = {Interval(ours): theirs for ours, theirs in (each.split("=") for each in _SPELLED.split())}
 _CHANNELS = {f"candle{name}": interval for interval, name in _INTERVALS.items()}
 _BOOKS = {1: "bbo-tbt", 5: "books5", 400: "books"}
+_ACTIONS = frozenset({"snapshot", "update"})
 _WHOLE = frozenset({"bbo-tbt", "books5"})
 """Whose messages are whole books."""
 _SECONDS_KEPT: Micros = 89 * DAY
@@ -56,13 +56,12 @@ _SECONDS_KEPT: Micros = 89 * DAY
 _Rows: TypeAlias = list[tuple[Price, Size, Any, Any]]
 """Price, size, a number that is always 0, and how many orders there are."""
 _Texts: TypeAlias = list[tuple[str, str, Any, Any]]
-_Candle: TypeAlias = tuple[Millis, float, float, float, float, float, float, float, bool]
 
 
 class _Book(Struct, rename="camel"):
     bids: _Rows
     asks: _Rows
-    ts: Millis
+    ts: Millis | None = None
     checksum: int = 0
     seq_id: int | None = None
     prev_seq_id: int | None = None
@@ -88,11 +87,11 @@ class _Event(Struct):
 
 
 class _Candles(_Event):
-    data: list[_Candle] = []
+    data: list[Raw] = []
 
 
 class _Books(_Event):
-    action: Literal["", "snapshot", "update"] = ""
+    action: str = ""
     data: list[_Book] = []
 
 
@@ -148,7 +147,7 @@ def _update(symbol: str, book: _Book, texts: _BookTexts | None, *, is_snapshot: 
         is_snapshot,
         last=book.seq_id,
         previous=None if is_snapshot else book.prev_seq_id,
-        at=book.ts * 1000,
+        at=None if book.ts is None else book.ts * 1000,
         checksum=book.checksum,
         bid_digits=None if texts is None else [(price, size) for price, size, _, _ in texts.bids],
         ask_digits=None if texts is None else [(price, size) for price, size, _, _ in texts.asks],
@@ -170,7 +169,6 @@ class _Okx(ExchangeAdapter):
     ws_url = "wss://ws.okx.com/ws/v5"
     suffix: ClassVar[str] = "-SWAP"
     inst_type: ClassVar[str] = "SWAP"
-    quote_place: ClassVar[int] = 7
 
     intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
     page_size = 300
@@ -178,7 +176,7 @@ class _Okx(ExchangeAdapter):
     book_limits: ClassVar[tuple[RateLimit, ...]] = (RateLimit(40, 2),)
     slow_limits: ClassVar[tuple[RateLimit, ...]] = (RateLimit(10, 2),)
     """Of the clock and of funding rates."""
-    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, None, 7, closed=8, width=9, path=("data",), newest_first=True)
+    rest_row = CandleLayout(0, 1, 2, 3, 4, 5, None, 7, closed=8, path=("data",), newest_first=True)
     live_intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
     live_closes = True
     socket = SocketRules(messages=RateLimit(480, 3600), connects=RateLimit(3, 1), ping_every_s=20, idle_s=30)
@@ -294,11 +292,8 @@ class _Okx(ExchangeAdapter):
         interval = _CHANNELS.get(push.arg.channel)
         if interval is None:
             raise MalformedResponse(f"{self.id} sent {push.arg.channel[:40]!r}, which is no channel of candles")
-        symbol, quote = push.arg.symbol, self.quote_place
-        return [
-            LiveCandle(symbol, interval, CandleData(row[0] * 1000, *row[1:6], row[quote], closed=row[8]))
-            for row in push.data
-        ]
+        symbol = push.arg.symbol
+        return [LiveCandle(symbol, interval, self.rest_row.candle_of_json(row)) for row in push.data]
 
     def _nothing(self, event: _Event) -> tuple[()]:
         if event.event == "error":
@@ -313,7 +308,7 @@ class _Okx(ExchangeAdapter):
         if not push.data or push.arg is None:
             return self._nothing(push)
         symbol, is_snapshot = push.arg.symbol, push.action != "update"
-        if not push.action and push.arg.channel not in _WHOLE:
+        if push.action not in _ACTIONS and push.arg.channel not in _WHOLE:
             raise MalformedResponse(f"{self.id} does not say whether a book of {symbol[:40]!r} is a snapshot")
         if not any(book.checksum for book in push.data):
             return [_update(symbol, book, None, is_snapshot=is_snapshot) for book in push.data]
@@ -390,5 +385,4 @@ class OkxInverse(_Perpetuals):
     market_type = MarketType.FUTURES_COIN
     native = re.compile(r"[A-Z0-9]+-USD-SWAP")
     example = "BTC-USD-SWAP, BTC/USD:BTC or BTC-USD"
-    quote_place = 6
     rest_row = structs.replace(_Okx.rest_row, quote_asset_volume=6)

@@ -110,13 +110,15 @@ def parse_csv(bodies: Sequence[Body], layout: CandleLayout) -> Columns:
     names = {place: name for name, place in layout.places().items()}
     if not text:
         return {name: np.empty(0, np.int64 if name in integers else np.float64) for name in names.values()}
+    # A file may have grown, as all its lines then have.
+    width = max(*map(int, names), *(body.text[: body.text.find(b"\n")].count(b",") for body in bodies)) + 1
     schema = {
         names.get(place, f"_{place}"): pl.Int64
         if names.get(place) in integers
         else pl.Float64
         if place in names
         else pl.String
-        for place in range(layout.width)
+        for place in range(width)
     }
     try:
         frame = pl.read_csv(text, has_header=False, schema=schema, columns=sorted(map(int, names)))
