@@ -9,6 +9,7 @@
     │   ├── InvalidRange
     │   ├── UnknownInterval
     │   ├── UnsupportedRequest      this exchange, market or source cannot answer it
+    │   ├── ForkedProcess           a parent has begun it, and a forked child cannot go on with it
     │   ├── UnknownName             no exchange, provider, chart type or client of that name
     │   └── MissingCredentials      an account is needed, and there are no keys
     ├── ExchangeError               an exchange, or the way to it, failed
@@ -91,6 +92,10 @@ class UnsupportedRequest(InvalidInput):
 
 class UnknownName(InvalidInput):
     """Nothing is registered under that name; the message lists what is."""
+
+
+class ForkedProcess(InvalidInput):
+    """This process was forked from one that had begun what it cannot go on with; the message says how to start it."""
 
 
 class MissingCredentials(InvalidInput):

@@ -219,6 +219,7 @@ class AsyncDataSourceManager(SourceLimits):
         chart_type: ChartType | str = ChartType.KLINES,
     ) -> CandleQuery:
         """What is asked for, each part of it checked; the symbol only by the client."""
+        self._http.require_own()
         if self._closed:
             raise Closed("this manager is closed; make a new one")
         return CandleQuery(

@@ -13,6 +13,7 @@ from msgspec import Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.errors import ChandleryError, ChecksumMismatch, CorruptArchive, ExchangeUnavailable, NotFound
+from chandlery.core.fork import require_polars
 from chandlery.core.gaps import Gap, GapKind, Span, subtract
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType, DataSource
@@ -100,6 +101,7 @@ class VisionDataClient(NativeClient):
         archive itself fails, after retries, the files that are left are not asked for; they stay
         unanswered.
         """
+        require_polars()
         ill = asyncio.Event()
         most_under_way = self.shared.max_concurrent_downloads
         under_way = asyncio.Semaphore(min(_AT_FIRST, most_under_way))

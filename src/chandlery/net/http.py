@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import stamina
 
 from chandlery.core.errors import ChandleryError, Closed, InvalidInput, RateLimited, RequestTimeout
+from chandlery.core.fork import generation, require_own
 from chandlery.core.wire import Request, Response
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.proxy import Proxies
@@ -89,7 +90,7 @@ class HttpClient:
     async def close(self) -> None:
         """Close the connections; requests under way fail with ``Closed``."""
         self._closed = True
-        if self._transport is not None:
+        if self._transport is not None and self._transport.generation == generation():
             await self._transport.close()
 
     async def fetch(self, request: Request, decode: Callable[[bytes], _T], *, error_of: ErrorOf | None = None) -> _T:
@@ -175,7 +176,18 @@ class HttpClient:
             raise failure
         return response
 
+    def require_own(self) -> None:
+        """
+        Pass unless connections were opened before this process was forked.
+
+        Raises:
+            ForkedProcess: They were; they are those of the parent.
+        """
+        if self._transport is not None:
+            require_own(self._transport.generation, "this client, or its manager,")
+
     def _opened(self) -> Transport:
+        self.require_own()
         if self._closed:
             raise Closed("the HTTP client is closed")
         if self._transport is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import os
 import threading
 import weakref
 from collections.abc import Coroutine
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 import uvloop
 
 from chandlery.core.errors import Closed, InvalidInput, RequestTimeout
+from chandlery.core.fork import after_fork
 
 _T = TypeVar("_T")
 
@@ -125,10 +125,10 @@ def shared_portal() -> Portal:
     return _shared
 
 
-def _after_fork() -> None:
+def _forget_parents() -> None:
     for portal in _portals:
         portal._forget_parent()  # noqa: SLF001  # the module's own
 
 
-os.register_at_fork(after_in_child=_after_fork)
+after_fork(_forget_parents)
 atexit.register(_shared.close)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import ssl
 import weakref
 from contextlib import suppress
@@ -22,6 +21,7 @@ from chandlery.core.errors import (
     RequestTimeout,
     ResponseTooLarge,
 )
+from chandlery.core.fork import generation
 from chandlery.core.wire import Request, Response
 from chandlery.net.proxy import Proxy
 from chandlery.net.status import proxy_failure, socks_failure, user_agent
@@ -41,13 +41,14 @@ class Transport:
 
     def __init__(self, *, max_concurrent: int, timeouts: tuple[float, float, float], max_bytes: int) -> None:
         self.loop = asyncio.get_running_loop()
+        self.generation = generation()
         self._max_concurrent = max_concurrent
         total, connecting, silence = timeouts
         self._timeout = aiohttp.ClientTimeout(total=total, sock_connect=connecting, sock_read=silence)
         self._max_bytes = max_bytes
         self._sessions: dict[Proxy | None, aiohttp.ClientSession] = {}
         self._closed = False
-        weakref.finalize(self, _drop, self._sessions, self.loop, os.getpid())
+        weakref.finalize(self, _drop, self._sessions, self.loop, self.generation)
 
     async def close(self) -> None:
         """Close the connections; requests under way fail with ``Closed``."""
@@ -144,12 +145,12 @@ def in_front(proxy: Proxy | None) -> str | None:
     return None if proxy is None or proxy.is_socks else proxy.url
 
 
-def _drop(sessions: dict[Proxy | None, aiohttp.ClientSession], loop: asyncio.AbstractEventLoop, owner: int) -> None:
+def _drop(sessions: dict[Proxy | None, aiohttp.ClientSession], loop: asyncio.AbstractEventLoop, made_in: int) -> None:
     """Close what nobody has closed."""
     for session in sessions.values():
         if session.closed:
             continue
-        if os.getpid() != owner:
+        if made_in != generation():
             _left_to_parent.append(session)
         elif not loop.is_closed():
             loop.call_soon_threadsafe(_close_soon, session)

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from chandlery.core.errors import InvalidInput, MalformedResponse
+from chandlery.core.fork import require_polars
 from chandlery.core.gaps import Span
 from chandlery.core.provenance import Provenance
 from chandlery.core.query import ChartType
@@ -148,6 +149,7 @@ def to_output(table: pa.Table, output: Output, provenance: Provenance) -> Any:
     if output == "arrow":
         return table.replace_schema_metadata({PROVENANCE_KEY: provenance.to_json()})
     if output == "polars":
+        require_polars()
         import polars as pl  # noqa: PLC0415  # loaded where it is used
 
         return pl.from_arrow(table.replace_schema_metadata(None))
