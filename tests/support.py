@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from chandlery.core.instrument import MarketType
 from chandlery.core.moment import to_micros
+from chandlery.sim.market import SyntheticMarket
 
 SPOT, LINEAR, INVERSE = MarketType.SPOT, MarketType.FUTURES_USDT, MarketType.FUTURES_COIN
 
@@ -34,6 +35,12 @@ COLUMNS = [
     "taker_buy_quote_volume",
 ]
 """The places of an archive row."""
+
+
+def listing(*more: str) -> SyntheticMarket:
+    """The usual offline market with ``more`` spot symbols."""
+    symbols = {each: SyntheticMarket().symbols(each) for each in MarketType}
+    return SyntheticMarket(symbols={**symbols, SPOT: [*symbols[SPOT], *more]})
 
 
 def at(*parts: int) -> datetime:

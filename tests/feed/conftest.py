@@ -14,15 +14,16 @@ from chandlery.feed.candles_feed import FeedGroup
 from chandlery.feed.network import NetworkClient
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
-from chandlery.sim import SimServer, SyntheticMarket
+from chandlery.sim import SimServer
 from feeding import FAST, QUICK, SPOT, Heard, Quick
+from support import listing
 
 _numbers = itertools.count()
 
 
 @pytest.fixture
 def market():
-    return SyntheticMarket()
+    return listing("AAAUSDT", "BBBUSDT", "CCCUSDT", "DDDUSDT", *(f"C{number:03}USDT" for number in range(201)))
 
 
 @pytest_asyncio.fixture

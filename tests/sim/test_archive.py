@@ -40,7 +40,7 @@ async def read(http, sim, path):
     [
         ("spot/daily/klines/BTCUSDT/1m/BTCUSDT-1m-2024-12-31.zip", "spot", "BTCUSDT", "1m", "2024-12-31", "2025-01-01"),
         ("spot/daily/klines/BTCUSDT/1s/BTCUSDT-1s-2025-01-01.zip", "spot", "BTCUSDT", "1s", "2025-01-01", "2025-01-02"),
-        ("spot/daily/klines/ABCUSDT/1d/ABCUSDT-1d-2025-01-01.zip", "spot", "ABCUSDT", "1d", "2025-01-01", "2025-01-02"),
+        ("spot/daily/klines/DOGEUSDT/1d/DOGEUSDT-1d-2025-01-01.zip", "spot", "DOGEUSDT", "1d", "2025-01-01", "2025-01-02"),
         ("spot/monthly/klines/BTCUSDT/1mo/BTCUSDT-1mo-2025-01.zip", "spot", "BTCUSDT", "1M", "2025-01-01", "2025-02-01"),
         ("futures/um/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2022-04.zip", "futures_usdt", "BTCUSDT", "1h", "2022-04-01", "2022-05-01"),
         ("futures/um/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2022-05.zip", "futures_usdt", "BTCUSDT", "1h", "2022-05-01", "2022-06-01"),

@@ -1,17 +1,20 @@
 """The synthetic market."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chandlery import DataSourceManager
+from chandlery.core.errors import InvalidSymbol
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, add_months
-from chandlery.sim import SyntheticMarket
-from support import LINEAR, SPOT, body, rows, summed
+from chandlery.sim import SyntheticMarket, running
+from support import INVERSE, LINEAR, SPOT, at, body, rows, summed
 
 NEW_YEAR = to_micros(datetime(2024, 12, 31, tzinfo=UTC))
 
@@ -104,6 +107,49 @@ def test_only_given_symbols_are_known():
     assert market.knows(SPOT, "ABCUSDT")
     assert market.first(SPOT, "BTCUSDT", Interval.MINUTE_1) is None
     assert market.lines(SPOT, "BTCUSDT", Interval.MINUTE_1, Span(NEW_YEAR, NEW_YEAR + HOUR)) == []
+
+
+@pytest.mark.parametrize("market_type", [LINEAR, INVERSE])
+@pytest.mark.parametrize("interval", [Interval.SECOND_1, Interval.MINUTE_1])
+def test_perpetuals_stay_near_their_spot(market_type, interval):
+    """Every price of every candle is within 0.1 % of that of the spot market in the same quote currency."""
+    for seed in (7, 99):
+        market = SyntheticMarket(seed)
+        for symbol in market.symbols(market_type):
+            start = NEW_YEAR + 100 * DAY * len(symbol)
+            span = Span(start, start + 120 * interval.longest)
+            spot = market.candles(SPOT, symbol.removesuffix("_PERP"), interval, span)
+            perpetual = market.candles(market_type, symbol, interval, span)
+            for name in ("open", "high", "low", "close"):
+                assert (abs(perpetual[name] / spot[name] - 1) < 0.001).all(), (seed, symbol, name)
+            assert perpetual["volume"].tolist() != spot["volume"].tolist()
+
+
+def test_what_is_not_listed_is_refused():
+    """The usual symbols are a list; nothing else has candles, neither in the market nor in the library."""
+    market = SyntheticMarket()
+
+    assert {"BTCUSDT", "BTCUSD", "ETHUSDC"} <= set(market.symbols(SPOT))
+    assert not market.knows(SPOT, "NOSUCHCOIN")
+    with (
+        running(market, exchanges=["binance_spot"], tick_s=None) as sim,
+        DataSourceManager(use_cache=False, endpoints=sim.endpoints) as manager,
+        pytest.raises(InvalidSymbol),
+    ):
+        manager.get_data("NOSUCHCOIN", at(2024, 1, 1), at(2024, 1, 2), "1h")
+
+
+@pytest.mark.parametrize("provider", ["KRAKEN", "COINBASE"])
+def test_the_documents_symbols_are_listed(provider):
+    """Kraken and Coinbase trade BTC/USD offline too."""
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    with (
+        running(exchanges=[f"{provider.lower()}_spot"], tick_s=None) as sim,
+        DataSourceManager(provider=provider, use_cache=False, endpoints=sim.endpoints) as manager,
+    ):
+        frame = manager.get_data("BTC/USD", now - timedelta(hours=4), now, "1h")
+
+    assert 4 == len(frame)
 
 
 def test_it_is_fast():

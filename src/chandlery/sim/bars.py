@@ -15,7 +15,7 @@ from chandlery.core.time import MINUTE, SECOND
 from chandlery.sim import noise
 from chandlery.sim.grids import Grid
 from chandlery.sim.noise import Integers
-from chandlery.sim.venues import Venue
+from chandlery.sim.venues import Venue, base_of
 
 Bars: TypeAlias = dict[str, Integers]
 
@@ -28,6 +28,8 @@ COLUMNS = (*NAMES[:6], "close_time", *NAMES[6:])
 """What candles hold, in the order of an archive file."""
 
 _LEVELS = {"BTC": 40_000, "ETH": 2_500, "BNB": 400, "SOL": 100}
+_BASIS = ((10, 0.0002),)
+"""How far a symbol's price strays from that of its base asset, and how fast: as an octave of a walk."""
 _TURNOVER = 400_000
 """Quote units that change hands in an ordinary minute."""
 
@@ -44,15 +46,23 @@ class Scale(Struct, frozen=True):
     contract: int | None
     """Quote units in one contract; ``None`` where lots are of the base asset."""
     price_key: np.uint64
+    basis_key: np.uint64
+    wick_key: np.uint64
     trade_key: np.uint64
     second_key: np.uint64
 
 
 @lru_cache(maxsize=4096)
 def scale(seed: int, market_type: MarketType, symbol: str) -> Scale:
-    """The scale of a symbol: what it costs follows from its name."""
-    key = int(noise.key(seed, market_type.value, symbol, "scale"))
-    units = _LEVELS.get(symbol[:3]) or (key % 9 + 1) * 10 ** (key // 9 % 4) / 10
+    """
+    The scale of a symbol: what it costs follows from its name.
+
+    Prices are those of the base asset, give or take a little, so that all symbols of one asset, spot
+    and perpetual, stay within 0.1 % of each other.
+    """
+    base = base_of(symbol)
+    key = int(noise.key(seed, base, "scale"))
+    units = _LEVELS.get(base) or (key % 9 + 1) * 10 ** (key // 9 % 3)
     dear = units >= 1000
     prices = 2 if dear else 4
     contract = None
@@ -66,8 +76,9 @@ def scale(seed: int, market_type: MarketType, symbol: str) -> Scale:
     digits = dict.fromkeys(("open", "high", "low", "close"), prices)
     digits |= dict.fromkeys(("volume", "taker_buy_volume"), volumes)
     digits |= dict.fromkeys(("quote_asset_volume", "taker_buy_quote_volume"), quotes)
-    keys = [noise.key(seed, market_type.value, symbol, use) for use in ("price", "trade", "second")]
-    return Scale(round(units * 10**prices), lots, digits, contract, *keys)
+    price, wick, second = (noise.key(seed, base, use) for use in ("price", "wick", "second"))
+    basis, trade = (noise.key(seed, market_type.value, symbol, use) for use in ("basis", "trade"))
+    return Scale(round(units * 10**prices), lots, digits, contract, price, basis, wick, trade, second)
 
 
 def empty() -> Bars:
@@ -94,12 +105,13 @@ def minutes(of: Scale, start: int, count: int) -> Bars:
     if count <= 0:
         return empty()
     at = np.arange(start, start + count, dtype=np.int64)
-    prices = np.rint(of.level * noise.walk(of.price_key, start, count + 1)).astype(np.int64)
+    walk = noise.walk(of.price_key, start, count + 1) * noise.walk(of.basis_key, start, count + 1, _BASIS)
+    prices = np.rint(of.level * walk).astype(np.int64)
     opened, closed = prices[:-1], prices[1:]
+    wick, wicks = max(of.level // 1500, 2), noise.bits(of.wick_key, at)
+    high = np.maximum(opened, closed) + ((noise.sixteen(wicks, 0) * wick) >> 16)
+    low = np.minimum(opened, closed) - ((noise.sixteen(wicks, 1) * wick) >> 16)
     random = noise.bits(of.trade_key, at)
-    wick = max(of.level // 1500, 2)
-    high = np.maximum(opened, closed) + ((noise.sixteen(random, 0) * wick) >> 16)
-    low = np.minimum(opened, closed) - ((noise.sixteen(random, 1) * wick) >> 16)
     activity = noise.sixteen(random, 2)
     volume = 1 + ((of.lots * (4096 + (activity * activity >> 14))) >> 16)
     bought = (volume * (19_661 + (noise.sixteen(random, 3) * 26_214 >> 16))) >> 16

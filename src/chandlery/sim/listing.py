@@ -8,9 +8,8 @@ from typing import Any
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros, Unit
 from chandlery.sim.market import Market
-from chandlery.sim.venues import Venue
+from chandlery.sim.venues import Venue, base_of
 
-_QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD", "EUR", "BTC", "ETH", "BNB")
 _NEVER_MS = 4_133_404_800_000
 """2100-12-25, which stands for a contract without an end."""
 
@@ -31,9 +30,8 @@ def exchange_info(
 
 
 def _symbol(venue: Venue, market: Market, symbol: str) -> dict[str, Any]:
-    pair = symbol.split("_", maxsplit=1)[0]
-    quote = next((each for each in _QUOTES if pair.endswith(each) and pair != each), pair[-3:])
-    base = pair.removesuffix(quote)
+    pair, base = symbol.split("_", maxsplit=1)[0], base_of(symbol)
+    quote = pair.removeprefix(base)
     entry: dict[str, Any] = {
         "symbol": symbol,
         "baseAsset": base,

@@ -25,7 +25,16 @@ Columns: TypeAlias = dict[str, np.ndarray]
 LISTED: Mapping[MarketType, Micros] = {venue.market_type: venue.listed for venue in VENUES.values()}
 """When each market opened, where nothing else is said."""
 
-_EXAMPLES = ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA")
+_BASES = ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOGE")
+_QUOTES = {
+    MarketType.SPOT: ("USDT", "USDC", "USD"),
+    MarketType.FUTURES_USDT: ("USDT", "USDC", "USD"),
+    MarketType.FUTURES_COIN: ("USD_PERP",),
+}
+_SYMBOLS = {
+    market_type: tuple(f"{base}{quote}" for quote in quotes for base in _BASES)
+    for market_type, quotes in _QUOTES.items()
+}
 
 
 class Market(Protocol):
@@ -67,7 +76,7 @@ class Market(Protocol):
         ...
 
     def symbols(self, market_type: MarketType) -> Sequence[str]:
-        """Symbols that are traded, perhaps not all of them."""
+        """The symbols that are traded."""
         ...
 
     def on(self, terms: Trading) -> Self:
@@ -77,12 +86,12 @@ class Market(Protocol):
 
 class SyntheticMarket:
     """
-    A made-up market: any symbol at any time, the same numbers for the same seed.
+    A made-up market: the same numbers for the same seed, at any time.
 
     A candle of a minute or more is exactly the sum of its minutes, a minute of its seconds; a
     range is the same however it is asked for. Nothing opens before ``listed`` (one moment, or one
-    per market), nor in a minute that one of the ``halts`` touches. ``symbols``, where given, are
-    the only ones.
+    per market), nor in a minute that one of the ``halts`` touches. ``symbols`` are listed in place of
+    a few usual ones; no other symbol is known. Spot and perpetuals of one asset stay within 0.1 %.
     """
 
     def __init__(
@@ -97,7 +106,7 @@ class SyntheticMarket:
         given = dict.fromkeys(MarketType, listed) if isinstance(listed, int) else dict(listed or {})
         self._listed = {**LISTED, **given}
         self.halts = tuple(merge(Span(Interval.MINUTE_1.floor(h.start), Interval.MINUTE_1.ceil(h.end)) for h in halts))
-        self._symbols = symbols
+        self._symbols = _SYMBOLS if symbols is None else symbols
         self._terms = Trading()
         self._month = lru_cache(maxsize=1024)(self._compute_month)
 
@@ -112,20 +121,12 @@ class SyntheticMarket:
         return other
 
     def knows(self, market_type: MarketType, symbol: str) -> bool:
-        """Any spelling of that market, or only those that were given."""
-        if symbol in self._terms.symbols:
-            return True
-        if self._symbols is not None:
-            return symbol in self._symbols.get(market_type, ())
-        return _venue(market_type).native.fullmatch(symbol) is not None
+        """Whether it is listed."""
+        return symbol in self.symbols(market_type)
 
     def symbols(self, market_type: MarketType) -> Sequence[str]:
-        """Those that were given, or a few examples."""
-        ending = "USD_PERP" if market_type is MarketType.FUTURES_COIN else "USDT"
-        given = (
-            (f"{base}{ending}" for base in _EXAMPLES) if self._symbols is None else self._symbols.get(market_type, ())
-        )
-        return (*given, *self._terms.symbols)
+        """All that are listed."""
+        return (*self._symbols.get(market_type, ()), *self._terms.symbols)
 
     def _pauses(self, symbol: str) -> tuple[Span, ...]:
         """When a symbol does not trade."""

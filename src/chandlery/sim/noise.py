@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
@@ -51,16 +52,17 @@ def sixteen(random: Bits, place: int) -> Integers:
     return ((random >> np.uint64(16 * place)) & np.uint64(0xFFFF)).astype(np.int64)
 
 
-def walk(of: np.uint64, start: int, count: int) -> Floats:
+def walk(of: np.uint64, start: int, count: int, octaves: Sequence[tuple[int, float]] = _OCTAVES) -> Floats:
     """
     A curve around 1, between 0.3 and 1.7, at ``start`` and the next ``count - 1`` steps.
 
+    Other ``octaves`` make another curve; each is a period as a power of two, and an amplitude.
     Only additions and multiplications: these are the same to the last bit on every machine and
     however a range is cut, which an exponential is not.
     """
     steps = np.arange(start, start + count, dtype=np.int64)
     curve = np.ones(count)
-    for shift, amplitude in _OCTAVES:
+    for shift, amplitude in octaves:
         first = start >> shift
         points = np.arange(first, ((start + count - 1) >> shift) + 2, dtype=np.int64)
         octave = np.uint64((int(of) + shift) % 2**64)

@@ -109,3 +109,12 @@ VENUES = {
     )
 }
 """By exchange id."""
+
+_QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD", "EUR", "BTC", "ETH", "BNB")
+
+
+def base_of(symbol: str) -> str:
+    """The base asset of a market's symbol, e.g. of ``BTCUSDT`` or ``BTCUSD_PERP``."""
+    pair = symbol.split("_", maxsplit=1)[0]
+    quote = next((each for each in _QUOTES if pair.endswith(each) and pair != each), pair[-3:])
+    return pair.removesuffix(quote) or pair

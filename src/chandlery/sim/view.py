@@ -84,7 +84,7 @@ class MarketView:
         return known and (self.unlike.serves_delisted or self._terms.trades(symbol, self.clock()))
 
     def symbols(self) -> list[str]:
-        """Symbols that are traded, perhaps not all of them."""
+        """The symbols that are traded."""
         now = self.clock()
         return [each for each in self.market.symbols(self.market_type) if self._terms.trades(each, now)]
 

@@ -101,7 +101,7 @@ async def test_instruments_come_in_pages(http, sim):
         cursor = result["nextPageCursor"]
     waiting = await said(http, sim, LINEAR, "instruments-info", status="PreLaunch")
 
-    assert 6 == len(set(found)) == len(found)
+    assert 14 == len(set(found)) == len(found)
     assert [] == waiting["result"]["list"]
 
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 
 from chandlery.core.time import MINUTE, SECOND
+from support import listing
 
 SPOT, LINEAR = "cryptocom_spot", "cryptocom_perpetual"
+
+
+@pytest.fixture
+def market():
+    return listing(*(f"C{number}USDT" for number in range(401)))
 
 
 @pytest.fixture
