@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from chandlery.cli.app import run
-from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import running
+from support import listing
 
 # Whoever started the tests may have them ignore Ctrl-C, which their children inherit.
 COMMAND = [
@@ -23,7 +23,7 @@ COMMAND = [
 
 @pytest.fixture(scope="module")
 def _served():
-    with running(SyntheticMarket(7)) as sim:
+    with running(listing("MSFT")) as sim:
         yield sim
 
 

@@ -9,8 +9,8 @@ import subprocess
 
 import pytest
 
-BTC = "BINANCE/SPOT/KLINES/BTCUSDT/1h"
-ETH = "BINANCE/FUTURES_USDT/KLINES/ETHUSDT/1d"
+BTC = "@offline-7/BINANCE/SPOT/KLINES/BTCUSDT/1h"
+ETH = "@offline-7/BINANCE/FUTURES_USDT/KLINES/ETHUSDT/1d"
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ OPTIONAL = st.none() | TEXT
 PROVENANCES = st.builds(
     Provenance.of,
     st.lists(
-        st.builds(SourceSpan, MOMENTS, MOMENTS, TEXT, MOMENTS, st.just("f"), st.just("a"), st.booleans()), max_size=3
+        st.builds(SourceSpan, MOMENTS, MOMENTS, TEXT, MOMENTS, st.just("f"), st.just("a"), OPTIONAL, st.booleans()),
+        max_size=3,
     ),
     st.lists(st.builds(Gap, MOMENTS, MOMENTS, st.sampled_from(GapKind), TEXT), max_size=1),
     st.lists(st.builds(Event, MOMENTS, MOMENTS, st.sampled_from(EventKind), TEXT), max_size=3),

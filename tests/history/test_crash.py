@@ -19,8 +19,9 @@ FILL = dedent(
     import sys
     from datetime import datetime, timezone
     from chandlery import DataSourceManager
-    base, cache, now = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    endpoints = {"binance_spot": {"rest": base + "/binance_spot", "archive": base + "/vision"}}
+    base, cache, now, origin = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+    urls = {"rest": base + "/binance_spot", "archive": base + "/vision", "origin": origin}
+    endpoints = {"binance_spot": urls}
     with DataSourceManager(cache_dir=cache, endpoints=endpoints, clock=lambda: now) as manager:
         print("ready", flush=True)
         for month in range(1, 7):
@@ -37,7 +38,7 @@ START, END = datetime(2024, 3, 3, tzinfo=UTC), datetime(2024, 3, 23, 7, tzinfo=U
 def filling(exchange, cache):
     """A process that fills the cache."""
     base = exchange.endpoints["binance_spot"]["rest"].removesuffix("/binance_spot")
-    command = [sys.executable, "-c", FILL, base, str(cache), str(exchange.server.clock())]
+    command = [sys.executable, "-c", FILL, base, str(cache), str(exchange.server.clock()), exchange.market.origin]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -134,7 +134,7 @@ def test_a_minute_is_never_a_month(exchange, tmp_path):
     months = manager.get_data("BTCUSDT", at(2024, 5, 1), at(2024, 6, 1), "1M")
 
     assert (31 * 1440, 1) == (len(minutes), len(months))
-    folders = [path.name for path in (tmp_path / "BINANCE/SPOT/KLINES/BTCUSDT").iterdir()]
+    folders = [path.name for path in tmp_path.glob("*/BINANCE/SPOT/KLINES/BTCUSDT/*")]
     assert ["1m", "1mo"] == sorted(folders)
 
 

@@ -320,8 +320,9 @@ def test_published_the_cache_key_has_provider_and_market(exchange, tmp_path):
     for market in (MarketType.SPOT, MarketType.FUTURES_USDT):
         exchange.manager(tmp_path, market).get_data("BTCUSDT", at(2024, 5, 1), at(2024, 5, 2), "1h")
 
-    folders = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*"))
-    assert ["BINANCE/FUTURES_USDT", "BINANCE/SPOT"] == folders
+    origin = f"@{exchange.market.origin}"
+    folders = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("*/*/*"))
+    assert [f"{origin}/BINANCE/FUTURES_USDT", f"{origin}/BINANCE/SPOT"] == folders
 
 
 def test_published_a_chunk_that_fails_is_never_a_silent_hole(exchange):

@@ -14,6 +14,7 @@ from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, FollowBook, LiveCandle, Sinks, SocketRules
 from chandlery.adapter.sites import Sites
 from chandlery.core.book import BookUpdate
+from chandlery.core.endpoints import Endpoint, Origin, checked, origin_of
 from chandlery.core.errors import ChandleryError, InvalidSymbol, RequestRejected, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, Listing, MarketType
@@ -111,27 +112,41 @@ class ExchangeAdapter(ABC):
     """How many levels a side its books can be subscribed to with, ascending; empty where it has no live books."""
     book_rule: ClassVar[BookRule | None] = None
 
-    def __init__(self, endpoints: Mapping[str, str] | None = None) -> None:
-        """Take base URLs, under ``rest``, ``ws``, ``archive`` and ``auth``, in place of the exchange's own, or of its ``site``."""
+    def __init__(self, endpoints: Endpoint | None = None) -> None:
+        """
+        Take base URLs, under ``rest``, ``ws``, ``archive`` and ``auth``, in place of the exchange's own, or of its ``site``.
+
+        ``origin`` names the market that they lead to, by default their host and port; ``mirror``
+        says that it is the exchange's own. A site is a market of its own.
+        """
+        self._own: dict[str, str | None] = {"rest": self.rest_url, "ws": self.ws_url, "archive": self.archive_url}
+        if self.auth_url is not None:
+            self._own["auth"] = self.auth_url
         given = dict(endpoints or {})
         given.pop("proxy", None)  # it concerns those who connect
-        if "site" in given:
-            given = {**self._site(given.pop("site")), **given}
-        self.rest_url = given.pop("rest", self.rest_url).rstrip("/")
-        self.ws_url = given.pop("ws", self.ws_url).rstrip("/")
-        self.archive_url = (given.pop("archive", self.archive_url) or "").rstrip("/") or None
+        site = given.pop("site", None)
+        self._given: Endpoint = given if site is None else {**self._site(str(site), given), **given}
+        urls = checked(self.id, self._given, self._own)
+        self.rest_url, self.ws_url, self.archive_url = urls["rest"], urls["ws"], urls["archive"] or None
         if self.auth_url is not None:
-            self.auth_url = given.pop("auth", self.auth_url).rstrip("/")
-        if given:
-            known = "rest, ws and archive" if self.auth_url is None else "auth, rest, ws and archive"
-            raise UnsupportedRequest(f"endpoints of {self.id} are {known}, not {', '.join(given)}")
+            self.auth_url = urls["auth"]
 
-    def _site(self, name: str) -> Mapping[str, str]:
+    def origin(self, *roles: str) -> Origin | None:
+        """
+        Whose data the URLs of ``roles`` give: of ``rest``, ``ws`` and ``archive``; ``None`` for the exchange itself.
+
+        Raises:
+            InvalidInput: They lead to different markets, which one series must not mix.
+        """
+        return origin_of(self.id, self._given, self._own, *roles)
+
+    def _site(self, name: str, given: Endpoint) -> Endpoint:
         try:
-            return self.sites[name]
+            site = self.sites[name]
         except KeyError:
             known = ", ".join(self.sites) or "none"
             raise UnsupportedRequest(f"{self.id} has no site {name!r}; it has {known}") from None
+        return site if given else {"origin": f"site-{name}", "rest": self.rest_url, "ws": self.ws_url, **site}
 
     def interval_name(self, interval: Interval) -> str:
         """

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from typing import ClassVar, TypeVar
 
 from chandlery.adapter.base import ExchangeAdapter
+from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.instrument import MarketType
 from chandlery.core.query import DataProvider
@@ -80,7 +81,7 @@ class ExchangeRegistry:
         return list(cls._adapters.values())
 
     @classmethod
-    def create(cls, exchange_id: str, endpoints: Mapping[str, Mapping[str, str]] | None = None) -> ExchangeAdapter:
+    def create(cls, exchange_id: str, endpoints: Endpoints | None = None) -> ExchangeAdapter:
         """The adapter of that id with the base URLs that ``endpoints`` overrides under it, or under the spelling given."""
         adapter = cls.get(exchange_id)
         given = endpoints or {}

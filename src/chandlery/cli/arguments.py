@@ -114,7 +114,7 @@ def unlike(text: str) -> dict[str, dict[str, Any]]:
         raise InvalidInput(f'--unlike is not JSON like {{"okx_spot": {{"page_size": 100}}}}: {error}') from None
 
 
-def endpoints(text: str | None) -> dict[str, dict[str, str]]:
+def endpoints(text: str | None) -> dict[str, dict[str, str | bool]]:
     """
     Base URLs by exchange id, of JSON; none of ``None`` and of an empty text.
 
@@ -126,7 +126,7 @@ def endpoints(text: str | None) -> dict[str, dict[str, str]]:
         return {}
     example = '{"binance_spot": {"rest": "http://127.0.0.1:8080"}}'
     try:
-        given = msgspec.json.decode(text, type=dict[str, dict[str, str]])
+        given = msgspec.json.decode(text, type=dict[str, dict[str, str | bool]])
     except msgspec.MsgspecError as error:
         raise InvalidInput(f"the endpoints are not JSON like {example}: {error}") from None
     unknown = sorted(set(given) - set(ExchangeRegistry.names()))
@@ -135,8 +135,9 @@ def endpoints(text: str | None) -> dict[str, dict[str, str]]:
             f"the endpoints name {', '.join(unknown)}; there is {', '.join(sorted(ExchangeRegistry.names()))}"
         )
     for name, urls in given.items():
+        ExchangeRegistry.create(name, given)
         for kind, url in urls.items():
-            if kind not in {"site", "proxy"} and not _URL.fullmatch(url):
+            if kind not in {"site", "proxy", "origin", "mirror"} and not _URL.fullmatch(str(url)):
                 raise InvalidInput(
                     f"the endpoint {kind} of {name} is {url!r}, which is not a URL like http://127.0.0.1:8080"
                 )

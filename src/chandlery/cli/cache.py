@@ -25,7 +25,19 @@ commands = typer.Typer(help="What the cache holds; check it, empty it.", pretty_
 _FOLDER = typer.Option(None, "--cache-dir", help="The cache.", show_default="your cache folder")
 _JSON = typer.Option(False, "--json", help="For scripts.")
 _PATTERN_HELP = "Which: a symbol, SYMBOL/INTERVAL, or a pattern such as BINANCE/SPOT/KLINES/*."
-_TITLES = ("provider", "market", "type", "symbol", "interval", "first day", "last day", "files", "rows", "size")
+_TITLES = (
+    "provider",
+    "market",
+    "type",
+    "symbol",
+    "interval",
+    "first day",
+    "last day",
+    "files",
+    "rows",
+    "size",
+    "origin",
+)
 
 
 @commands.command("ls")
@@ -159,6 +171,7 @@ def _print_entries(entries: Sequence[CacheEntry], *, as_json: bool) -> None:
             f"{entry.days:,}",
             f"{entry.rows:,}",
             output.size_text(entry.bytes),
+            entry.origin or "",
         )
         for entry in entries
     ]

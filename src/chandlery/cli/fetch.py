@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.cli import arguments, output
+from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput, UnknownInterval
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
@@ -46,7 +47,7 @@ class _Job(Struct, frozen=True):
     include_open: bool
     cache_dir: Path | None
     use_cache: bool
-    endpoints: dict[str, dict[str, str]]
+    endpoints: Endpoints
     proxy: str | None
 
 

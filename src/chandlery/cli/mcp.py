@@ -13,6 +13,7 @@ import typer
 
 from chandlery.cli import arguments
 from chandlery.cli.db import DATA_DIR, data_folder
+from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput, MissingDependency
 
 _URL = "http://localhost"
@@ -37,7 +38,7 @@ def mcp(
         asyncio.run(_serve(data_folder(data_dir), endpoints, proxy, offline=offline))
 
 
-async def _serve(data_dir: Path, endpoints: dict[str, dict[str, str]], proxy: str | None, *, offline: bool) -> None:
+async def _serve(data_dir: Path, endpoints: Endpoints, proxy: str | None, *, offline: bool) -> None:
     try:
         from chandlery.service.app import Service  # noqa: PLC0415  # needs an extra
         from chandlery.service.mcp.service import MCPRouter  # noqa: PLC0415  # the same

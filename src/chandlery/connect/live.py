@@ -12,6 +12,7 @@ from chandlery.connect.ordering import ClosedInOrder
 from chandlery.connect.rows import Row, row_of_candle
 from chandlery.connect.streaming import Callback, RealtimeStream, deliver
 from chandlery.core.candle import CandleData
+from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import Closed, InvalidInput
 from chandlery.core.interval import Interval
 from chandlery.core.time import Clock, Unit
@@ -35,7 +36,7 @@ class LiveFeeds:
     def __init__(
         self,
         exchange: str,
-        endpoints: Mapping[str, Mapping[str, str]],
+        endpoints: Endpoints,
         credentials: Mapping[str, Mapping[str, str]],
         http: HttpClient,
         clock: Clock,

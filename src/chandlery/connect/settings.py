@@ -106,7 +106,8 @@ class Settings(FromEnvironment):
     """
     All of the library's settings.
 
-    ``endpoints`` are base URLs by exchange id, as everything takes them (``CHANDLERY_ENDPOINTS``, JSON).
+    ``endpoints`` are base URLs by exchange id, as everything takes them (``CHANDLERY_ENDPOINTS``, JSON),
+    with ``origin`` or ``mirror`` where host and port are not to be the origin.
     ``proxy`` is the proxy of all connections (``CHANDLERY_PROXY``); without it ``HTTPS_PROXY`` and so on decide.
     Without ``env_file``, ``.env`` in the working directory is read where there is one.
     """
@@ -115,7 +116,7 @@ class Settings(FromEnvironment):
 
     storage: StorageConfig = Field(default_factory=StorageConfig)
     ccxt: CCXTConfig = Field(default_factory=CCXTConfig)
-    endpoints: dict[str, dict[str, str]] = Field(default_factory=dict)
+    endpoints: dict[str, dict[str, str | bool]] = Field(default_factory=dict)
     proxy: SecretStr | None = None
     env_file: Path | None = Path(ENV_FILE)
 

@@ -20,7 +20,8 @@ class SourceSpan(Struct, frozen=True, order=True):
     ``source`` is ``"rest"``, ``"vision"`` or a third party's own word; ``file`` and ``sha256``
     name the archive file; ``fetched_at`` is when it came from the exchange, the last part of it where
     a cached day was put together from several; also where ``cached`` says that this time it came from
-    the cache.
+    the cache. ``origin`` is the server that answered in place of the exchange, e.g. ``offline-7``;
+    ``None`` for the exchange itself.
     """
 
     start: Micros
@@ -29,6 +30,7 @@ class SourceSpan(Struct, frozen=True, order=True):
     fetched_at: Micros
     file: str | None = None
     sha256: str | None = None
+    origin: str | None = None
     cached: bool = False
 
     @property

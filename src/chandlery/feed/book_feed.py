@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import random as dice
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Self, TypeAlias
 from weakref import ref
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import Closed, InvalidInput, UnsupportedRequest
 from chandlery.core.time import Clock
 from chandlery.feed.audit import BookAudit
@@ -56,7 +57,7 @@ class OrderBookFeed:
         depth: int | None = None,
         *,
         on_update: Callable[[BookFeedUpdate], object] | None = None,
-        endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        endpoints: Endpoints | None = None,
         proxy: str | None = None,
         http: HttpClient | None = None,
         clock: Clock = system_clock,
@@ -223,7 +224,7 @@ class BookGroup(Group[OrderBookFeed]):
         exchange: str,
         depth: int | None = None,
         *,
-        endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        endpoints: Endpoints | None = None,
         proxy: str | None = None,
         http: HttpClient | None = None,
         clock: Clock = system_clock,

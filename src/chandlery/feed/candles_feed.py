@@ -12,6 +12,7 @@ from weakref import ref
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.candle import CandleData
+from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import Closed, InvalidInput, InvalidRange, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
@@ -66,7 +67,7 @@ class CandlesFeed:
         max_records: int = 150,
         *,
         on_update: Callable[[CandleUpdate], object] | None = None,
-        endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        endpoints: Endpoints | None = None,
         proxy: str | None = None,
         credentials: Mapping[str, Mapping[str, str]] | None = None,
         http: HttpClient | None = None,
@@ -239,7 +240,7 @@ class FeedGroup(Group[CandlesFeed]):
         self,
         exchange: str,
         *,
-        endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        endpoints: Endpoints | None = None,
         proxy: str | None = None,
         credentials: Mapping[str, Mapping[str, str]] | None = None,
         http: HttpClient | None = None,

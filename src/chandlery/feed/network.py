@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from chandlery.adapter.live import Channel
 from chandlery.adapter.pages import rest_chunks
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
+from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
@@ -48,12 +49,14 @@ class NetworkClient:
         *,
         http: HttpClient | None = None,
         limiter: RateLimiter | None = None,
-        endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        endpoints: Endpoints | None = None,
         proxy: str | None = None,
         clock: Clock = system_clock,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Refuse endpoints that would mix two markets: the past comes from REST, what is new from sockets."""
         self.adapter = adapter
+        self.origin = adapter.origin("rest", "ws")
         self._limiter = limiter or RateLimiter()
         self._own = http is None
         if http is not None and proxy is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
@@ -13,6 +13,7 @@ import pyarrow as pa
 from msgspec import structs
 
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.endpoints import Endpoints, key_of, one_of
 from chandlery.core.errors import Closed, InvalidInput, UnknownName, UnsupportedRequest
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.instrument import MarketType
@@ -41,7 +42,6 @@ from chandlery.storage.series import SeriesKey
 
 Output: TypeAlias = Literal["pandas", "polars", "arrow"]
 OnMissing: TypeAlias = Literal["raise", "report"]
-Endpoints: TypeAlias = Mapping[str, Mapping[str, str]]
 _Member = TypeVar("_Member", bound=Enum)
 
 OnProgress: TypeAlias = Callable[[Progress], None]
@@ -168,7 +168,7 @@ class AsyncDataSourceManager(SourceLimits):
             raise UnsupportedRequest(
                 "include_open needs candles, and REST: events and the archive have no running candle"
             )
-        series = self._series(query)
+        series = self._series(query, source)
         now = await self._agreed.now(series.rest, query.span.end)
         wanted = _closed_part(query.span, series, now)
         cache = self.cache if use_cache else None
@@ -231,7 +231,7 @@ class AsyncDataSourceManager(SourceLimits):
             ChartType(chart_type),
         )
 
-    def _series(self, query: CandleQuery) -> Series:
+    def _series(self, query: CandleQuery, source: DataSource) -> Series:
         """The clients of a series; refuses what nothing can serve before anything is sent."""
         rest = self._client(DataSource.REST, query)
         archive = self._client(DataSource.VISION, query)
@@ -253,7 +253,14 @@ class AsyncDataSourceManager(SourceLimits):
             max_chunks=self.REST_MAX_CHUNKS,
             oldest=adapter.oldest(query.interval, self._clock()) if adapter else None,
         )
-        key = SeriesKey.of(structs.replace(query, symbol=client.symbol))
+        sources = {DataSource.REST: rest, DataSource.VISION: archive}
+        used = {
+            each.value: client.origin
+            for each, client in sources.items()
+            if client is not None and source in {DataSource.AUTO, each}
+        }
+        origin = one_of(f"{query.provider.value} {query.market_type.value}", used)
+        key = SeriesKey.of(structs.replace(query, symbol=client.symbol), key_of(origin))
         return Series(key, rest, archive if isinstance(archive, VisionDataClient) else None, abilities, self._resources)
 
     def _client(self, source: DataSource, query: CandleQuery) -> DataClientInterface | None:

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 import pyarrow as pa
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from chandlery.adapter.pages import rest_chunks
 from chandlery.core.errors import CacheError, ChandleryError, Closed, InvalidInput
@@ -135,7 +135,7 @@ class Execution:
             at = self.rest.shared.clock()
             unlisted = FetchResult(
                 None,
-                [SourceSpan(span.start, span.end, self.rest.source, at) for span in before],
+                [self.rest.answered(span, at) for span in before],
                 [Gap(span.start, span.end, GapKind.NOT_LISTED, f"first candle {iso(listed or 0)}") for span in before],
             )
             self.parts.append(unlisted)
@@ -230,11 +230,7 @@ def subtract_all(spans: Iterable[Span], taken: Sequence[Span]) -> list[Span]:
 
 def _clipped(source: SourceSpan, span: Span) -> SourceSpan | None:
     part = source.span.clip(span)
-    return (
-        SourceSpan(part.start, part.end, source.source, source.fetched_at, source.file, source.sha256, source.cached)
-        if part
-        else None
-    )
+    return structs.replace(source, start=part.start, end=part.end) if part else None
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

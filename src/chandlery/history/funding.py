@@ -14,7 +14,6 @@ from chandlery.core.errors import MalformedResponse, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.provenance import SourceSpan
 from chandlery.core.query import ChartType, DataProvider
 from chandlery.core.time import DAY, HOUR, Micros
 from chandlery.history.interfaces import FetchResult, Resources, joined
@@ -83,7 +82,7 @@ class BinanceFundingRateClient(NativeClient):
         rates = [found[t] for t in times]
         return FetchResult(
             self._table(np.array(times, np.int64), np.array(rates, np.float64), span),
-            [SourceSpan(span.start, span.end, self.source, self.shared.clock())],
+            [self.answered(span, self.shared.clock())],
         )
 
     async def _page(self, span: Span, number: int = 1) -> FundingColumns:

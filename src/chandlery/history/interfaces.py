@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Struct
 
+from chandlery.core.endpoints import Endpoints, Origin
 from chandlery.core.errors import IncompleteData, InvalidSymbol
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.instrument import MarketType
@@ -52,7 +53,7 @@ class Resources(Struct, frozen=True):
 
     http: HttpClient
     clock: Clock
-    endpoints: Mapping[str, Mapping[str, str]] = {}
+    endpoints: Endpoints = {}
     max_concurrent: int = 50
     max_concurrent_downloads: int = 16
     accounts: Accounts | None = None
@@ -73,6 +74,8 @@ class DataClientInterface(ABC):
 
     source: str = "rest"
     page_size: int | None = None
+    origin: Origin | None = None
+    """Whose data they are, where not the exchange's own."""
 
     def __init__(
         self,
@@ -124,7 +127,12 @@ class DataClientInterface(ABC):
         """``fetch`` in a thread, as Arrow; clients that are asynchronous inside override it."""
         frame = await asyncio.to_thread(self.fetch, to_datetime(span.start), to_datetime(span.end))
         table = slice_span(from_pandas(self.chart_type, frame), span)
-        return FetchResult(table, [SourceSpan(span.start, span.end, self.source, self._now())])
+        return FetchResult(table, [self.answered(span, self._now())])
+
+    def answered(self, span: Span, at: Micros, file: str | None = None, sha256: str | None = None) -> SourceSpan:
+        """The record that this source answered for ``span`` at a moment, from a file where it is an archive."""
+        origin = None if self.origin is None else str(self.origin)
+        return SourceSpan(span.start, span.end, self.source, at, file, sha256, origin=origin)
 
     def _now(self) -> Micros:
         return (system_clock if self.resources is None else self.resources.clock)()

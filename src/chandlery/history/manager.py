@@ -7,13 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from chandlery.core.endpoints import Endpoints
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.core.time import Clock
 from chandlery.history.async_manager import (
     AsyncDataSourceManager,
-    Endpoints,
     OnMissing,
     OnProgress,
     Output,

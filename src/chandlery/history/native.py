@@ -34,6 +34,8 @@ class NativeClient(DataClientInterface):
 
     kind: ClassVar[ChartType]
     data_source: ClassVar[DataSource] = DataSource.REST
+    role: ClassVar[str] = "rest"
+    """Which of the endpoints it uses."""
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class NativeClient(DataClientInterface):
         adapter = ExchangeRegistry.of_market(provider or DataProvider.BINANCE, market_type)
         self.adapter = adapter(self.shared.endpoints.get(adapter.id))
         self.http = self.shared.client(self.adapter)
+        self.origin = self.adapter.origin(self.role)
         self.symbol = self.adapter.symbol(symbol)
         if self.kind.interval is None:
             self.adapter.interval_name(interval)

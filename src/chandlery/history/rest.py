@@ -13,7 +13,7 @@ from chandlery.adapter.layout import CandleColumns
 from chandlery.adapter.pages import rest_chunks
 from chandlery.core.gaps import Gap, GapKind, Span, subtract
 from chandlery.core.interval import Interval
-from chandlery.core.provenance import Event, SourceSpan
+from chandlery.core.provenance import Event
 from chandlery.core.query import ChartType
 from chandlery.core.time import Micros, iso
 from chandlery.core.wire import Request
@@ -157,7 +157,7 @@ class RestDataClient(NativeClient):
     def _result(self, span: Span, columns: Columns, gaps: list[Gap], events: list[Event]) -> FetchResult:
         unanswered = [gap.span for gap in gaps if gap.kind.is_failure or gap.kind is GapKind.NOT_YET]
         at = self.shared.clock()
-        spans = [SourceSpan(part.start, part.end, self.source, at) for part in subtract(span, unanswered)]
+        spans = [self.answered(part, at) for part in subtract(span, unanswered)]
         return FetchResult(table_of(self.chart_type, whole(columns, self.interval)), spans, gaps, events)
 
 

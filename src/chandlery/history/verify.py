@@ -17,6 +17,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from chandlery.adapter.pages import rest_chunks
+from chandlery.core.endpoints import key_of
 from chandlery.core.errors import ArchiveError, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
@@ -142,7 +143,14 @@ async def recheck(archive: DataClientInterface | None, cache: UnifiedCacheManage
     """
     if not isinstance(archive, VisionDataClient):
         raise UnsupportedRequest("this series has no archive, so no file of it can have been replaced")
-    key = SeriesKey(archive.provider, archive.market_type, archive.chart_type, archive.symbol, archive.interval)
+    key = SeriesKey(
+        archive.provider,
+        archive.market_type,
+        archive.chart_type,
+        archive.symbol,
+        archive.interval,
+        key_of(archive.origin),
+    )
     found: list[Restatement] = []
     cached = await asyncio.to_thread(cache.load, key, span)
     for file, (name, sha256) in sorted(_files_used(cached, archive).items()):

@@ -67,6 +67,7 @@ class VisionDataClient(NativeClient):
     source = "vision"
     kind = ChartType.KLINES
     data_source = DataSource.VISION
+    role = "archive"
 
     @classmethod
     def serves(cls, adapter: type[ExchangeAdapter]) -> bool:
@@ -264,8 +265,7 @@ class VisionDataClient(NativeClient):
         return checked.columns
 
     def _source_span(self, download: _Download, span: Span) -> SourceSpan:
-        name = self.name_of(download.file)
-        return SourceSpan(span.start, span.end, self.source, download.fetched_at, name, download.sha256)
+        return self.answered(span, download.fetched_at, self.name_of(download.file), download.sha256)
 
     def name_of(self, file: ArchiveFile) -> str:
         """How provenance names a file: the archive's name without its ending."""

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from msgspec import Struct
 
+from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput, MissingDependency
 
 DIRECT = "none"
@@ -91,7 +92,7 @@ class Proxies:
         self,
         proxy: str | None = None,
         *,
-        endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        endpoints: Endpoints | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         if proxy is not None and not isinstance(proxy, str):
@@ -105,7 +106,7 @@ class Proxies:
         self._excluded = (_variable(environ, "no_proxy") or "").replace(",", " ").split()
         _require_direct(endpoints or {})
         self._direct = {
-            urlsplit(url).netloc
+            urlsplit(str(url)).netloc
             for urls in (endpoints or {}).values()
             if urls.get("proxy") == DIRECT
             for name, url in urls.items()
@@ -126,7 +127,7 @@ class Proxies:
         return any(_matches(each.lower(), host.rstrip("."), port) for each in self._excluded)
 
 
-def _require_direct(endpoints: Mapping[str, Mapping[str, str]]) -> None:
+def _require_direct(endpoints: Endpoints) -> None:
     for name, urls in endpoints.items():
         if urls.get("proxy", DIRECT) != DIRECT:
             raise InvalidInput(f"proxy in the endpoints of {name} can only be {DIRECT!r}; name a proxy by proxy=")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -13,6 +13,7 @@ from chandlery.connect.interfaces import IDataSourceConnector
 from chandlery.connect.native import NativeExchangeClient
 from chandlery.connect.plugins import PluginRegistry
 from chandlery.connect.settings import Settings, StorageConfig
+from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput, StorageUnavailable
 from chandlery.core.time import Clock
 from chandlery.net.clock import system_clock
@@ -55,7 +56,7 @@ class Service:
         url: str,
         *,
         library: Settings | None = None,
-        endpoints: Mapping[str, Mapping[str, str]] | None = None,
+        endpoints: Endpoints | None = None,
         clock: Clock = system_clock,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         limiter: RateLimiter | None = None,
@@ -154,9 +155,7 @@ def _mark(settings: ServiceSettings) -> None:
         raise InvalidInput(f"{settings.data_dir} holds what --offline has made up; name another --data-dir")
 
 
-def _library(
-    library: Settings, settings: ServiceSettings, endpoints: Mapping[str, Mapping[str, str]] | None
-) -> Settings:
+def _library(library: Settings, settings: ServiceSettings, endpoints: Endpoints | None) -> Settings:
     changes: dict[str, object] = {}
     if library.storage.cache_dir is None:
         cache = settings.data_dir / _CACHE_FOLDER

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from chandlery.connect.settings import Settings
+from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput
 from chandlery.net.limiter import RateLimiter
 from chandlery.service.app import Service
@@ -31,7 +32,7 @@ async def running(
     settings: ServiceSettings,
     *,
     library: Settings | None = None,
-    endpoints: Mapping[str, Mapping[str, str]] | None = None,
+    endpoints: Endpoints | None = None,
     limiter: RateLimiter | None = None,
 ) -> AsyncIterator[Service]:
     """
@@ -61,7 +62,7 @@ async def until_stopped(
     on_ready: Callable[[Service], object],
     *,
     library: Settings | None = None,
-    endpoints: Mapping[str, Mapping[str, str]] | None = None,
+    endpoints: Endpoints | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; then answers end, queues are written, and clients are told."""
     over = asyncio.Event()

@@ -41,9 +41,14 @@ class Market(Protocol):
     """
     What the offline exchange serves.
 
-    ``span`` is half-open by open time. ``now``, where given, is the moment up to which anything has
+    Markets of one ``origin`` hold the same data. ``span`` is half-open by open time. ``now``, where given, is the moment up to which anything has
     happened: nothing that opens later is there, and the candle that it lies in holds what is known so far.
     """
+
+    @property
+    def origin(self) -> str:
+        """The name under which what comes from here is stored, e.g. ``offline-7``."""
+        ...
 
     def candles(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> Columns:
         """The columns ``open_time`` to ``taker_buy_quote_volume``, ascending; times in microseconds."""
@@ -109,6 +114,9 @@ class SyntheticMarket:
         self._symbols = _SYMBOLS if symbols is None else symbols
         self._terms = Trading()
         self._month = lru_cache(maxsize=1024)(self._compute_month)
+        differs = repr((sorted((each.value, at) for each, at in given.items()), self.halts)) if given or halts else ""
+        self.origin = f"offline-{seed}" + (f"-{int(noise.key(differs)):016x}"[:9] if differs else "")
+        """Data of another listing date or of other halts are another market's."""
 
     def on(self, terms: Trading) -> Self:
         """The same trades on the terms of an exchange."""

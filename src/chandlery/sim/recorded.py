@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Self
 
@@ -54,6 +55,9 @@ class RecordedMarket:
     """
 
     def __init__(self, folder: Path | None = None, *, folders: Mapping[MarketType, Path] | None = None) -> None:
+        folders_text = "\0".join(str(each and each.absolute()) for each in (folder, *(folders or {}).values()))
+        self.origin = f"offline-recorded-{blake2b(folders_text.encode(), digest_size=4).hexdigest()}"
+        """A name of its own for each folder, whose files may be replaced as an exchange replaces its own."""
         self._series: dict[tuple[MarketType, str, Interval], _Series] = {}
         for market_type in MarketType:
             root = (folders or {}).get(market_type, folder)

@@ -125,11 +125,15 @@ class SimServer:
 
     @property
     def endpoints(self) -> dict[str, dict[str, str]]:
-        """Base URLs by exchange id, under ``rest``, ``ws``, ``archive`` and, where tokens are needed, ``auth``; no proxy is needed."""
+        """
+        Base URLs by exchange id, under ``rest``, ``ws``, ``archive`` and, where tokens are needed, ``auth``; no proxy is needed.
+
+        ``origin`` names the market, so that nobody takes what comes from there for the exchange's.
+        """
         base = f"127.0.0.1:{self.port}"
         return {
             each: {"rest": f"http://{base}/{each}", "ws": f"ws://{base}/{each}", "archive": f"http://{base}/{_ARCHIVE}"}
-            | {"proxy": DIRECT}
+            | {"origin": self.market.origin, "proxy": DIRECT}
             | ({"auth": f"http://{base}/{each}"} if wire.signs_in else {})
             for each, wire in self._wires.items()
         }

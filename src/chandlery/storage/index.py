@@ -12,12 +12,12 @@ from msgspec import Struct, field
 from chandlery.core.errors import CorruptCacheFile
 from chandlery.core.time import Micros
 from chandlery.storage import day_file, files
-from chandlery.storage.series import day_of_name
+from chandlery.storage.series import day_of_name, split_origin
 
 NAME = "cache_metadata.json"
 _VERSION = 1
 _DEPTH = 5
-"""Folders from the cache to the files of a series."""
+"""Folders from the cache, or from the folder of an origin, to the files of a series."""
 
 
 class CacheEntry(Struct, frozen=True, order=True):
@@ -25,7 +25,7 @@ class CacheEntry(Struct, frozen=True, order=True):
     What there is of one series.
 
     ``series`` is its folder, relative to the cache: provider, market, chart type, symbol and
-    interval. ``first`` and ``last`` are the days of the oldest and the newest of its ``days`` files.
+    interval, below a folder of its origin where they are not the exchange's own data. ``first`` and ``last`` are the days of the oldest and the newest of its ``days`` files.
     """
 
     series: str
@@ -40,7 +40,12 @@ class CacheEntry(Struct, frozen=True, order=True):
     @property
     def parts(self) -> tuple[str, ...]:
         """Provider, market, chart type, symbol and interval, as the folders spell them."""
-        return tuple(self.series.split("/"))
+        return tuple(split_origin(self.series)[1].split("/"))
+
+    @property
+    def origin(self) -> str | None:
+        """Whose data they are; ``None`` for the exchange's own."""
+        return split_origin(self.series)[0]
 
 
 class Change(Struct, frozen=True):
@@ -121,7 +126,9 @@ class CacheIndex:
 
 def series_folders(root: Path) -> Iterator[Path]:
     """The folders of all series, by name."""
-    yield from (path for path in sorted(root.glob("/".join(["[!.]*"] * _DEPTH))) if path.is_dir())
+    below = ["[!.]*"] * (_DEPTH - 1)
+    for pattern in ("[!.@]*", "@*/[!.@]*"):
+        yield from (path for path in sorted(root.glob("/".join([pattern, *below]))) if path.is_dir())
 
 
 def day_files(folder: Path) -> list[tuple[Micros, os.DirEntry[str]]]:

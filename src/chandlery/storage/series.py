@@ -23,6 +23,7 @@ from chandlery.core.time import DAY, Micros, date_text
 _LONGEST_NAME = 120
 """In bytes; file systems allow 255, and suffixes need some."""
 SUFFIX = ".arrow"
+_ORIGIN_MARK = "@"
 _DAY_FILE = re.compile(r"\d{4}-\d\d-\d\d\.arrow", re.ASCII)
 _SLUGS = {interval.slug: interval for interval in Interval}
 _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
@@ -39,23 +40,27 @@ class SeriesKey(Struct, frozen=True):
     chart_type: ChartType
     symbol: str
     interval: Interval
+    origin: str | None = None
+    """Whose data they are, where not the exchange's own: these have a folder of their own."""
 
     @classmethod
-    def of(cls, query: CandleQuery) -> SeriesKey:
+    def of(cls, query: CandleQuery, origin: str | None = None) -> SeriesKey:
         """The series that a query asks for."""
-        return cls(query.provider, query.market_type, query.chart_type, query.symbol, query.filed_interval)
+        return cls(query.provider, query.market_type, query.chart_type, query.symbol, query.filed_interval, origin)
 
     @classmethod
     def of_folder(cls, folder: str) -> SeriesKey | None:
         """The series of a relative folder; ``None`` where a name in it is not known here."""
         try:
-            provider, market, chart_type, symbol, slug = folder.split("/")
+            origin, series = split_origin(folder)
+            provider, market, chart_type, symbol, slug = series.split("/")
             return cls(
                 _named(DataProvider, provider),
                 MarketType[market],
                 _named(ChartType, chart_type),
                 _symbol_of(symbol),
                 _SLUGS[slug],
+                origin,
             )
         except (ValueError, KeyError):
             return None
@@ -103,9 +108,22 @@ def day_of_name(name: str) -> Micros | None:
 @lru_cache(maxsize=1024)
 def _folder(key: SeriesKey) -> Path:
     """Asked for at each file, and costly to make and to check."""
-    return Path(
-        key.provider.name, key.market_type.name, key.chart_type.name, _named_folder(key.symbol), key.interval.slug
-    )
+    above = [] if key.origin is None else [origin_folder(key.origin)]
+    parts = (key.provider.name, key.market_type.name, key.chart_type.name, _named_folder(key.symbol), key.interval.slug)
+    return Path(*above, *parts)
+
+
+def origin_folder(origin: str) -> str:
+    """The folder of all series of an origin; no provider's name begins like it."""
+    return _ORIGIN_MARK + safe_name(origin.replace("%", "%25").replace(":", "%3A"))
+
+
+def split_origin(folder: str) -> tuple[str | None, str]:
+    """The origin of a relative folder, ``None`` for the exchange itself, and the series in it."""
+    if not folder.startswith(_ORIGIN_MARK):
+        return None, folder
+    origin, _, series = folder.removeprefix(_ORIGIN_MARK).partition("/")
+    return origin.replace("%3A", ":").replace("%25", "%"), series
 
 
 def _named_folder(symbol: str) -> str:
