@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,7 +71,7 @@ class CandleRepository:
         number = await self._ids.find(series)
         sql = f"SELECT {_NAMES} FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed ORDER BY open_time LIMIT ?"
         rows = await self._database.read(sql, (number, span.start, span.end, limit))
-        return _table(rows, interval) if rows else empty_table(ChartType.KLINES)
+        return await asyncio.to_thread(_table, rows, interval) if rows else empty_table(ChartType.KLINES)
 
     async def latest(self, series: SeriesName) -> CandleData | None:
         """The newest candle, closed or running; ``None`` where there is none."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ FORMATS = {
 _NANOS_A_MILLI = 1_000_000
 _LARGE = 1 << 16
 """From how many bytes on a part is sent by itself rather than copied to its neighbours."""
+_WRITTEN_AT_ONCE = 1 << 18
 
 
 def require_format(name: str, known: Sequence[str]) -> None:
@@ -146,19 +148,38 @@ async def encoded(pieces: AsyncIterator[Piece], schema: pa.Schema, form: str) ->
     """
     All pieces as one file of a format, a piece at a time, so that any range takes the memory of one piece.
 
-    ``schema`` is that of an answer without rows.
+    ``schema`` is that of an answer without rows. A thread encodes; the event loop passes parts on that are small enough to be written at once.
     """
     writer, buffer = _writer(schema, form), _Parts() if form == "arrow" else _Buffer()
     out = writer(buffer)
+
+    def written(table: pa.Table) -> list[Part]:
+        plain = _plain_moments(table) if form == "csv" else table
+        out.write_table(plain.cast(out_schema(schema, form)))
+        return buffer.take()
+
+    def closed() -> list[Part]:
+        out.close()
+        return buffer.take()
+
     async for piece in pieces:
         if piece.table.num_rows:
-            table = _plain_moments(piece.table) if form == "csv" else piece.table
-            out.write_table(table.cast(out_schema(schema, form)))
-            for part in buffer.take():
-                yield part
-    out.close()
-    for part in buffer.take():
-        yield part
+            for part in await asyncio.to_thread(written, piece.table):
+                for each in slices(part):
+                    yield each
+    for part in await asyncio.to_thread(closed):
+        for each in slices(part):
+            yield each
+
+
+def slices(content: Part) -> Iterator[Part]:
+    """The content, so many bytes at a time as are written without keeping others waiting; not copied."""
+    if len(content) <= _WRITTEN_AT_ONCE:
+        yield content
+        return
+    view = memoryview(content)
+    for at in range(0, len(content), _WRITTEN_AT_ONCE):
+        yield view[at : at + _WRITTEN_AT_ONCE]
 
 
 def out_schema(schema: pa.Schema, form: str) -> pa.Schema:

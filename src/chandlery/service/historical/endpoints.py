@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Annotated, Any, TypeAlias
 
 import pyarrow as pa
@@ -222,7 +223,8 @@ async def _answer(
         headers |= cache_headers(tag, immutable=True)
         kept = parts.answers.get(tag)
         if kept is not None:
-            return Response(kept, media_type=FORMATS[form], headers=headers)
+            headers["Content-Length"] = str(sum(map(len, kept)))
+            return StreamingResponse(_in_turns(kept), media_type=FORMATS[form], headers=headers)
     body = encoded(read_ahead(_complete(pieces(STREAM_ROWS))), schema, form)
     if immutable:
         body = parts.answers.keeping(tag, body)
@@ -246,6 +248,15 @@ async def _complete(pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
 
 
 async def _chained(first: Part, rest: AsyncIterator[Part]) -> AsyncIterator[Part]:
+    """All parts; between them others have their turn, since a client that takes all at once never makes the writer wait."""
     yield first
     async for each in rest:
+        await asyncio.sleep(0)
         yield each
+
+
+async def _in_turns(parts: Sequence[Part]) -> AsyncIterator[Part]:
+    """The same of parts that are there."""
+    for each in parts:
+        yield each
+        await asyncio.sleep(0)

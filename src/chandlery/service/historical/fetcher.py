@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 
+import numpy as np
 import pyarrow as pa
 
 from chandlery.connect.interfaces import IDataSourceConnector
@@ -16,7 +18,7 @@ from chandlery.service.historical.interfaces import Piece, Source, merge
 from chandlery.storage.book_rows import table_of_books
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.control import GapRepository
-from chandlery.storage.frame import open_times, slice_span
+from chandlery.storage.frame import open_times
 from chandlery.storage.interfaces import IStorageManager
 from chandlery.storage.raw import RawOrderBookEntry
 from chandlery.storage.series_ids import SeriesName
@@ -53,7 +55,8 @@ class HistoricalFetcher:
         covered = await self._candles.covered(series, interval, wanted)
         parts = sorted([(part, True) for part in covered] + [(part, False) for part in subtract(wanted, covered)])
         for part, stored in parts:
-            pieces = self._stored(series, interval, part, rows) if stored else self._fetched(series, interval, part)
+            read = self._stored if stored else self._fetched
+            pieces = read(series, interval, part, rows)
             async for piece in pieces:
                 for cut in _cut(piece, rows):
                     yield cut
@@ -116,11 +119,14 @@ class HistoricalFetcher:
             yield Piece(table, [Source("database", at, until, table.num_rows)])
             at = until
 
-    async def _fetched(self, series: SeriesName, interval: Interval, part: Span) -> AsyncIterator[Piece]:
+    async def _fetched(self, series: SeriesName, interval: Interval, part: Span, rows: int) -> AsyncIterator[Piece]:
+        """What the exchange's client has: first as much as is wanted of it, then twice as much each time."""
         client = self._connector.get_client(series.exchange)
-        at = part.start
+        at, count = part.start, rows
         while at < part.end:
-            until = min(interval.step(at, FETCHED_AT_ONCE), part.end)
+            count = min(count, FETCHED_AT_ONCE)
+            until = min(interval.step(at, count), part.end)
+            count *= 2
             failed: list[Gap] = []
             try:
                 table = await client.fetch_candles(series.symbol, to_datetime(at), to_datetime(until), interval)
@@ -129,7 +135,7 @@ class HistoricalFetcher:
                 failed = list(error.missing)
             if table.num_rows and not client.keeps_candles:
                 await self._candles.save_table(series, table)
-            yield _piece(table, Span(at, until), failed, series.exchange)
+            yield await asyncio.to_thread(_piece, table, Span(at, until), failed, series.exchange)
             at = until
 
 
@@ -141,14 +147,12 @@ def _piece(table: pa.Table, span: Span, failed: list[Gap], exchange: str) -> Pie
         sources = [Source(exchange, span.start, span.end, table.num_rows)] if table.num_rows else []
         return Piece(plain, sources, failed)
     provenance = Provenance.from_json(account)
+    spans = provenance.spans
+    bounds = np.array([(each.start, each.end) for each in spans], np.int64).reshape(-1, 2)
+    firsts, ends = np.searchsorted(open_times(plain), bounds).T.tolist()
     sources = [
-        Source(
-            f"cache ({each.source})" if each.cached else each.source,
-            each.start,
-            each.end,
-            slice_span(plain, each.span).num_rows,
-        )
-        for each in provenance.spans
+        Source(f"cache ({each.source})" if each.cached else each.source, each.start, each.end, end - first)
+        for each, first, end in zip(spans, firsts, ends, strict=True)
     ]
     return Piece(plain, merge([], sources), provenance.gaps)
 

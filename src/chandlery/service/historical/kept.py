@@ -16,11 +16,11 @@ class KeptAnswers:
 
     def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._answers: OrderedDict[str, bytes] = OrderedDict()
+        self._answers: OrderedDict[str, tuple[bytes, ...]] = OrderedDict()
         self._bytes = self._gathering = 0
 
-    def get(self, tag: str) -> bytes | None:
-        """A kept answer."""
+    def get(self, tag: str) -> tuple[bytes, ...] | None:
+        """The parts of a kept answer."""
         found = self._answers.get(tag)
         if found is not None:
             self._answers.move_to_end(tag)
@@ -28,7 +28,7 @@ class KeptAnswers:
 
     async def keeping(self, tag: str, parts: AsyncIterator[Part]) -> AsyncIterator[Part]:
         """The same parts; once all of them have come, they are kept, unless there is no room to gather them."""
-        gathered: list[Part] | None = []
+        gathered: list[bytes] | None = []
         size = 0
         try:
             async for part in parts:
@@ -37,18 +37,18 @@ class KeptAnswers:
                     self._gathering -= size
                     size = 0
                 elif gathered is not None:
-                    gathered.append(part)
+                    gathered.append(bytes(part))  # not a view, which would keep all of a larger table
                     size += len(part)
                     self._gathering += len(part)
                 yield part
             if gathered is not None:
-                self._keep(tag, b"".join(gathered))
+                self._keep(tag, tuple(gathered), size)
         finally:
             self._gathering -= size
 
-    def _keep(self, tag: str, answer: bytes) -> None:
-        self._bytes += len(answer) - len(self._answers.pop(tag, b""))
+    def _keep(self, tag: str, answer: tuple[bytes, ...], size: int) -> None:
+        self._bytes += size - sum(map(len, self._answers.pop(tag, ())))
         self._answers[tag] = answer
         while self._bytes > self._most_bytes:
             _, oldest = self._answers.popitem(last=False)
-            self._bytes -= len(oldest)
+            self._bytes -= sum(map(len, oldest))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import hashlib
@@ -66,21 +67,35 @@ async def candle_page(
         if following is not None:
             break
     until = span.end if following is None else following
-    table = pa.concat_tables(tables) if tables else schema.empty_table()
-    account.sources = [_of_page(each, table, Span(at, until)) for each in account.sources if each.start < until]
-    account.gaps = [each for each in account.gaps if each.start < until]
+    page = Span(at, until)
+    content = await asyncio.to_thread(_encoded, account, tables, schema, series, page, following)
+    return content, not any(gap.kind.is_failure for gap in account.gaps)
+
+
+def _encoded(
+    account: Account,
+    tables: list[pa.Table],
+    schema: pa.Schema,
+    series: SeriesName,
+    page: Span,
+    following: Micros | None,
+) -> bytes:
+    """The page as JSON; ``account`` is cut to what it holds."""
+    table = pa.concat_tables(tables).combine_chunks() if tables else schema.empty_table()
+    account.sources = [_of_page(each, table, page) for each in account.sources if each.start < page.end]
+    account.gaps = [each for each in account.gaps if each.start < page.end]
     interval = series.channel.partition(":")[2] or None
     content = {
         "exchange": series.exchange,
         "symbol": series.symbol,
         "interval": interval,
-        "start": iso(at),
-        "end": iso(until),
+        "start": iso(page.start),
+        "end": iso(page.end),
         "columns": schema.names,
         **(account.plain() | {"rows": json_rows(table)}),
         "next": None if following is None else cursor_of(following),
     }
-    return msgspec.json.encode(content), not any(gap.kind.is_failure for gap in account.gaps)
+    return msgspec.json.encode(content)
 
 
 def _of_page(source: Source, table: pa.Table, page: Span) -> Source:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +17,7 @@ _WORTH_IT = ("application/json", "application/problem+json", "text/")
 _EVENTS = "text/event-stream"
 """Each is a few bytes and wanted at once, and so is the head, after which nothing may come for long."""
 _GZIP_LEVEL = 1
+_LARGE = 1 << 14
 _WITH_GZIP_HEAD = 31
 
 
@@ -89,8 +91,14 @@ class _Smaller:
             self._begin(start, len(body), whole=not more)
             await self._send(start)
         if self._compress is not None:
-            message = {**message, "body": self._compress(body, last=not more)}
+            message = {**message, "body": await self._compressed(body, last=not more)}
         await self._send(message)
+
+    async def _compressed(self, content: bytes, *, last: bool) -> bytes:
+        """The content, by a thread where that takes longer than to ask one."""
+        if len(content) < _LARGE:
+            return self._compress(content, last=last)  # type: ignore[no-any-return]
+        return await asyncio.to_thread(self._compress, content, last=last)
 
     def _begin(self, start: Message, size: int, *, whole: bool) -> None:
         headers = MutableHeaders(raw=start["headers"])
