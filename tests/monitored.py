@@ -20,7 +20,7 @@ from chandlery.sim.server import SimServer
 from loop_monitor import MonitoredLoop
 from serving import bound_socket, service_of
 
-START_TIMEOUT_S = 60
+START_TIMEOUT_S = 240
 
 
 class ThinMarket(SyntheticMarket):
