@@ -97,8 +97,10 @@ class _Smaller:
     async def _compressed(self, content: bytes, *, last: bool) -> bytes:
         """The content, by a thread where that takes longer than to ask one."""
         if len(content) < _LARGE:
-            return self._compress(content, last=last)  # type: ignore[no-any-return]
-        return await asyncio.to_thread(self._compress, content, last=last)
+            packed: bytes = self._compress(content, last=last)
+        else:
+            packed = await asyncio.to_thread(self._compress, content, last=last)
+        return packed
 
     def _begin(self, start: Message, size: int, *, whole: bool) -> None:
         headers = MutableHeaders(raw=start["headers"])
