@@ -262,6 +262,18 @@ async def test_a_start_that_waits_says_for_what(caplog):
     assert "no order book after 2 s for BTCUSDT: 127.0.0.1:9" in caplog.text
 
 
+async def test_a_request_that_is_tried_again_is_told_while_it_is(caplog, http_of):
+    """The first failed attempt is logged, and is the cause of a time-out that comes before the last."""
+    caplog.set_level(logging.WARNING, "chandlery")
+    nowhere = {"htx_perpetual": {"rest": "http://127.0.0.1:9", "ws": "ws://127.0.0.1:9"}}
+    group = FeedGroup("htx_perpetual", endpoints=nowhere, http=http_of(retry_count=50), pace=FAST)
+    group.add("BTC-USDT", "1m")
+    with pytest.raises(RequestTimeout, match=r"no history within 0\.5 s for BTC-USDT: GET 127\.0\.0\.1"):
+        await group.start("polling", timeout_s=0.5)
+
+    assert "htx_perpetual BTC-USDT 1m: the history has to wait: GET 127.0.0.1" in caplog.text
+
+
 async def test_a_start_that_hears_nothing_at_all_says_so(sim_of, feed_of):
     """An exchange that neither answers nor refuses is named too."""
     sim = await sim_of(Fault(FaultKind.STALL, "klines", None, seconds=0.5))

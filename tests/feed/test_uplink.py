@@ -24,7 +24,7 @@ class Ear:
     def __init__(self, adapter, count=1):
         self.adapter, self.count = adapter, count
         self.heard, self.short, self.ups, self.downs, self.rejected = 0, 0, [], [], []
-        self.failed = []
+        self.failed, self.hindered = [], []
         self.news = asyncio.Event()
 
     def subscriptions(self):
@@ -63,6 +63,9 @@ class Ear:
 
     def on_rejected(self, error, message):
         self.rejected.append(error)
+
+    def on_hindered(self, error):
+        self.hindered.append(error)
 
     def on_failed(self, error, message):
         self.failed.append(error)

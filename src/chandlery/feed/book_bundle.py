@@ -20,6 +20,7 @@ from chandlery.feed.network import NetworkClient
 from chandlery.feed.pulse import Pulse
 from chandlery.feed.recovery import Job, Waits, described, isolated, kept_up, named_in
 from chandlery.feed.uplink import Sleep, Uplink
+from chandlery.net.hindrance import told_to
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -195,6 +196,16 @@ class BookBundle:
     async def _leave(self, symbol: str) -> None:
         await self._send(self._subscribe([symbol], leave=True))
 
+    def _hindered(self, stream: BookStream, error: ChandleryError) -> None:
+        """Note what holds up a request for a snapshot, before it is given up."""
+        self._note(stream, f"the snapshot has to wait: {error}")
+        stream.hindered(error, may_fail=False)
+
+    def on_hindered(self, error: ChandleryError) -> None:
+        """Note what holds up the connection, before it is given up."""
+        for stream in tuple(self.streams.values()):
+            stream.hindered(error, may_fail=False)
+
     def _note(self, stream: BookStream, said: str) -> None:
         log.warning("%s %s: %s", self._network.adapter.id, stream.symbol, said)
 
@@ -272,7 +283,9 @@ class BookBundle:
         """Ask for a snapshot by the way of the exchange, once."""
         source = stream.rule.snapshot
         if source is SnapshotSource.REST:
-            stream.take_snapshot(await self._network.book(stream.symbol, stream.depth))
+            with told_to(partial(self._hindered, stream)):
+                snapshot = await self._network.book(stream.symbol, stream.depth)
+            stream.take_snapshot(snapshot)
             return
         if source is SnapshotSource.MESSAGE:
             await self.uplink.send([self._network.adapter.book_message(stream.symbol, stream.depth)])

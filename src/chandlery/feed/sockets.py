@@ -161,6 +161,11 @@ class Bundle:
             stream.reject(str(error), message[:_SHOWN])
             stream.hindered(error, may_fail=False)
 
+    def on_hindered(self, error: ChandleryError) -> None:
+        """Note what holds up the connection, before it is given up."""
+        for stream in self.streams:
+            stream.hindered(error, may_fail=False)
+
     def on_failed(self, error: Exception, message: bytes) -> None:
         """Begin the series anew that the message names; where it names none, REST has what they lack."""
         meant = self._meant(message)

@@ -19,6 +19,7 @@ from chandlery.feed.recovery import Job, Waits, described, isolated, kept_up
 from chandlery.feed.sockets import Bundle, poll_interval
 from chandlery.feed.stream import LiveStream
 from chandlery.feed.uplink import Sleep
+from chandlery.net.hindrance import told_to
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -93,7 +94,8 @@ class NetworkStrategy(ABC):
         for wait_s in self.pace.delays(self._random):
             try:
                 async with self._gate:
-                    await stream.fill()
+                    with told_to(partial(self._hindered, stream)):
+                        await stream.fill()
             except ChandleryError as error:
                 self._warn(stream, f"no history: {error}; asking again in {wait_s:.1f} s")
                 stream.reject(f"could not be filled: {error}", stream.symbol)
@@ -150,6 +152,11 @@ class NetworkStrategy(ABC):
         log.error("%s: %s", self._named(stream), described(error), exc_info=error)
         stream.broke(error)
         stream.hindered(error)
+
+    def _hindered(self, stream: LiveStream, error: ChandleryError) -> None:
+        """Note what holds up a request for the history of a series, before it is given up."""
+        self._warn(stream, f"the history has to wait: {error}")
+        stream.hindered(error, may_fail=False)
 
     def _warn(self, stream: LiveStream, said: str) -> None:
         log.warning("%s: %s", self._named(stream), said)

@@ -16,6 +16,7 @@ from chandlery.core.wire import Shortcut
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.recovery import described
+from chandlery.net.hindrance import told_to
 from chandlery.net.line_stream import LineStream
 from chandlery.net.ws import CloseReason, Socket
 
@@ -62,6 +63,10 @@ class Listener(Protocol):
 
     def on_failed(self, error: Exception, message: bytes) -> None:
         """Note a message that ``on_message`` failed at by a mistake of ours."""
+        ...
+
+    def on_hindered(self, error: ChandleryError) -> None:
+        """Note what holds up the next connection, before it is given up."""
         ...
 
 
@@ -149,6 +154,10 @@ class Uplink:
         log.error("%s: a message could not be handled: %s", self._adapter.id, described(error), exc_info=error)
         self._listener.on_failed(error, message)
 
+    def _hindered(self, error: ChandleryError) -> None:
+        log.warning("%s: the connection has to wait: %s; attempt %d", self._adapter.id, error, self.attempts)
+        self._listener.on_hindered(error)
+
     async def _live(self) -> tuple[Exception, bool]:
         """One life of a connection: why it ended, and whether data had flowed for long."""
         failure: Exception
@@ -176,7 +185,8 @@ class Uplink:
         self.attempts += 1
         line = _Line(self, self._adapter, self._listener, self._sleep)
         try:
-            line.socket = await self._network.connect(self._channel, line.take)
+            with told_to(self._hindered):
+                line.socket = await self._network.connect(self._channel, line.take)
             line.guard()
             if self._adapter.socket.pause_s:
                 await self._sleep(self._adapter.socket.pause_s)

@@ -18,6 +18,7 @@ from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.core.wire import RateLimit
 from chandlery.net.budget import BudgetFile
 from chandlery.net.clock import system_clock
+from chandlery.net.hindrance import tell
 
 USED_WEIGHT = "x-mbx-used-weight-1m"
 """The header in which Binance tells the weight used in its current minute."""
@@ -52,6 +53,10 @@ def pause_of(status: int, headers: Mapping[str, str], now: Micros) -> float | No
     if math.isfinite(seconds):
         return max(seconds, 0.0)
     return SHORTEST_BAN_S if status == _BANNED else None
+
+
+_TOLD_FROM_S = 1.0
+"""How long a request must wait for that to be told."""
 
 
 class RateLimiter:
@@ -100,6 +105,8 @@ class RateLimiter:
         while True:
             at = self._book(host, limits, weight, latest)
             try:
+                if (wait_s := (at - self._clock()) / SECOND) >= _TOLD_FROM_S:
+                    tell(RateLimited(f"{host} can be asked again in {wait_s:.1f} s", retry_after_s=wait_s))
                 waited = await self._wait_until(at)
                 if not waited or self._may_start(host, limits, at):
                     return

@@ -12,6 +12,7 @@ import stamina
 from stamina import instrumentation
 
 from chandlery.core.errors import ChandleryError
+from chandlery.net.hindrance import tell
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 10.0
@@ -30,7 +31,7 @@ async def retried(
     What ``attempt`` gives, which is made again after errors, ``retry_count`` times, with growing, jittered pauses.
 
     ``on`` says of an error whether to try again, or after how many seconds. Each retry is told to the
-    hooks of ``stamina``, by default a warning to the logger ``stamina``.
+    hooks of ``stamina``, by default a warning to the logger ``stamina``, and each failure to ``hindrance.tell``.
     """
     # The first try is made without the machinery for those after it, which would double its cost.
     try:
@@ -39,6 +40,7 @@ async def retried(
         if on(error) is False:
             raise
         failure = error
+    tell(failure)
     _keep_quiet()
     async for each in stamina.retry_context(
         on=on,
@@ -51,7 +53,11 @@ async def retried(
         with each:
             if each.num == 1:
                 raise failure
-            return await attempt()
+            try:
+                return await attempt()
+            except ChandleryError as error:
+                tell(error)
+                raise
     raise AssertionError  # pragma: no cover  # the last attempt returns or raises
 
 
