@@ -150,7 +150,7 @@ class Group(ABC, Generic[_Feed]):
         lacking = [feed.symbol for feed in feeds if not feed.stream.began]
         named = ", ".join(lacking[:_NAMED]) + (f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else "")
         obstacle = _obstacle(feeds)
-        reason = "the exchange has sent nothing and refused nothing" if obstacle is None else described(obstacle)
+        reason = "nothing was refused or has failed so far" if obstacle is None else described(obstacle)
         return f"{self.network.adapter.id}: no {self.waits_for} {when} for {named}: {reason}"
 
     async def _shut(self) -> None:
