@@ -186,6 +186,11 @@ def test_where_the_archive_keeps_a_file(adapter, interval, monthly, path):
         (INVERSE, "BTC/USD:BTC", "BTCUSD_PERP"),
         (INVERSE, "BTC-USD", "BTCUSD_PERP"),
         (INVERSE, "BTCUSD_240329", "BTCUSD_240329"),
+        (PERPETUAL, "BTC/USDT:USDT-240329", "BTCUSDT_240329"),
+        (PERPETUAL, "BTCBUSD_210129", "BTCBUSD_210129"),
+        (INVERSE, "BTC/USD:BTC-240329", "BTCUSD_240329"),
+        (SPOT, "币安人生/usdt", "币安人生USDT"),
+        (PERPETUAL, "币安人生usdt", "币安人生USDT"),
     ],
 )
 def test_symbols_that_are_understood(adapter, text, native):
@@ -202,7 +207,10 @@ def test_symbols_that_are_understood(adapter, text, native):
         (SPOT, "BTCUSDT_240329"),
         (PERPETUAL, "BTC/USD:BTC"),
         (PERPETUAL, "BTCUSD_PERP"),
+        (PERPETUAL, "BTCUSD_240329"),
         (INVERSE, "BTC/USDT:USDT"),
+        (INVERSE, "BTC/USDT:USDT-240329"),
+        (SPOT, "BTC/USDT:USDT-240329"),
         (INVERSE, "BTCUSD"),
         (INVERSE, "BTC-USD-SWAP"),
         *[
@@ -219,14 +227,16 @@ def test_symbols_that_are_refused(adapter, text):
 
 
 @given(st.sampled_from(MARKETS), st.text(max_size=40))
-def test_a_symbol_holds_letters_digits_and_underscores_alone(adapter, text):
+def test_a_symbol_holds_no_punctuation_but_underscores(adapter, text):
     """Whatever is typed, the outcome is safe in a URL and in a path, and understood again as itself."""
     try:
         symbol = adapter.symbol(text)
     except InvalidSymbol:
         return
 
-    assert symbol.replace("_", "").isalnum()
+    assert symbol.isprintable()
+    assert all(letter > "~" or letter.isalnum() or letter == "_" for letter in symbol)
+    assert symbol == adapter.symbol(symbol)
 
 
 # --- what is understood ----------------------------------------------------------------------------------------------

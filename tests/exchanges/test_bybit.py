@@ -81,6 +81,10 @@ def test_refusals_come_with_status_200(status, body, error):
         (SPOT, "eth/usdc", "ETHUSDC"),
         (PERPETUAL, "BTC/USDC:USDC", "BTCPERP"),
         (PERPETUAL, "btcusdt-14aug26", "BTCUSDT-14AUG26"),
+        (PERPETUAL, "BTC/USDT:USDT-260814", "BTCUSDT-14AUG26"),
+        (PERPETUAL, "BTC/USDC:USDC-260206", "BTC-6FEB26"),
+        (PERPETUAL, "BTC-6FEB26", "BTC-6FEB26"),
+        (INVERSE, "BTC/USD:BTC-260327", "BTCUSDH26"),
         (PERPETUAL, "1000PEPE-USDT", "1000PEPEUSDT"),
         (INVERSE, "BTC/USD", "BTCUSD"),
         (INVERSE, "BTCUSDZ26", "BTCUSDZ26"),
@@ -199,7 +203,7 @@ def test_a_lost_message_of_the_recording_is_noticed(capture):
 
 
 def test_recorded_instruments(capture):
-    """760 linear perpetuals and 557 spot pairs; each is spelled as the adapter would spell it."""
+    """760 linear perpetuals, 40 dated contracts and 557 spot pairs; each is spelled as the adapter would spell it."""
     lists = {each["url"].split("category=")[1].split("&")[0]: each for each in capture if each["t"] == "http"}
     found = {}
     for adapter in (SPOT, PERPETUAL):
@@ -208,9 +212,13 @@ def test_recorded_instruments(capture):
 
         assert {ListingStatus.LISTED} == {each.status for each in listings}
         assert all(each.tick_size and each.lot_size for each in listings)
-        assert [each.symbol for each in listings] == [adapter.symbol(str(each.instrument)) for each in listings]
+        rules = type(adapter)()
+        assert [each.symbol for each in listings] == [rules.symbol(str(each.instrument)) for each in listings]
+        assert [each.symbol for each in listings] == [rules.symbol(each.symbol) for each in listings]
+        dated = sum(each.instrument.expiry is not None for each in listings)
+        assert (40 if adapter is PERPETUAL else 0) == dated
 
-    assert {"bybit_spot": 557, "bybit_perpetual": 760} == found
+    assert {"bybit_spot": 557, "bybit_perpetual": 800} == found
 
 
 def test_recorded_books_equal_what_another_parser_made_of_them(recorded):

@@ -58,8 +58,8 @@ def test_the_swaps_answer_for_two_years():
     assert 730 * DAY == NOON - oldest
 
 
-def test_only_swaps_without_an_end_are_listed():
-    """Coin-margined ones do not say what they are; those with a date are spelled differently."""
+def test_dated_contracts_are_listed_with_the_linear_swaps():
+    """Coin-margined ones that expire are served elsewhere, and spelled differently."""
     row = {"symbol": "BTC", "contract_size": 0.001, "price_tick": 0.1, "contract_status": 1}
     linear = [
         row | {"contract_code": "BTC-USDT", "contract_type": "swap"},
@@ -67,7 +67,11 @@ def test_only_swaps_without_an_end_are_listed():
     ]
     inverse = [row | {"contract_code": "BTC-USD"}, row | {"contract_code": "BTC211126"}]
 
-    assert ["BTC-USDT"] == [each.symbol for each in PERPETUAL.instruments(json.dumps({"data": linear}).encode())[0]]
+    listings, _ = PERPETUAL.instruments(json.dumps({"data": linear}).encode())
+    assert [("BTC-USDT", "BTC/USDT:USDT"), ("BTC-USDT-211203", "BTC/USDT:USDT-211203")] == [
+        (each.symbol, str(each.instrument)) for each in listings
+    ]
+    assert "all" == PERPETUAL.instruments_request().params["business_type"]
     assert ["BTC-USD"] == [each.symbol for each in INVERSE.instruments(json.dumps({"data": inverse}).encode())[0]]
 
 

@@ -119,7 +119,7 @@ def test_lists_of_instruments():
     tokens = b'"tokens":[{"name":"USDC","szDecimals":8,"index":0},{"name":"UETH","szDecimals":4,"index":221}]'
     (pair,), _ = SPOT.instruments(b'{"universe":[{"name":"@151","tokens":[221,0],"index":151}],' + tokens + b"}")
 
-    assert [("kPEPE", "KPEPE/USDC:USDC", 1.0), ("OLD", "OLD/USDC:USDC", 0.01)] == [
+    assert [("kPEPE", "kPEPE/USDC:USDC", 1.0), ("OLD", "OLD/USDC:USDC", 0.01)] == [
         (each.symbol, str(each.instrument), each.lot_size) for each in perpetuals
     ]
     assert [ListingStatus.LISTED, ListingStatus.DELISTED] == [each.status for each in perpetuals]

@@ -78,7 +78,8 @@ def test_symbols(adapter, text, native):
         (PERPETUAL, "BTC-USD"),
         (INVERSE, "XBTUSDTM"),
         (INVERSE, "BTC-USDT"),
-        (INVERSE, "XBTMM21"),
+        (PERPETUAL, "XBTMM21"),
+        (PERPETUAL, "BTC/USDT:USDT-210625"),
     ],
 )
 def test_the_contracts_of_one_market_are_none_of_the_other(adapter, text):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,8 +15,8 @@ from chandlery.core.time import DAY, HOUR
 from chandlery.storage.series import SeriesKey, day_of_name, safe_name
 
 UNSAFE = [
-    "", ".", "..", "../x", "a\\b", "a\0b", "a\nb", "a b", " a", "a.", ".hidden", "CON", "nul", "Com1.x", "LPT¹",
-    "BTC/USDT:USDT", "a:b", "a*", "x" * 121, "é" * 61, "e\u0301", "\ud800", "a\u202eb", "a\u00a0b",
+    "", ".", "..", "../x", "a\\b", "a\0b", "a\nb", "a b", " a", "a.", ".hidden", "CON", "nul", "COM1.X",
+    "BTC/USDT:USDT", "a:b", "a*", "x" * 121, "é" * 61, "\ud800", "a\u202eb", "a\u00a0b", None, 7,
 ]  # fmt: skip
 
 
@@ -29,12 +31,64 @@ def test_a_symbol_can_never_escape_the_cache_folder(make, cache, symbol):
 
 
 @pytest.mark.parametrize(
-    "symbol", ["BTCUSDT", "BTCUSD_PERP", "BTCUSDT_240329", "币安人生USDT", "BRK.B", "1000SHIBUSDT", "ÉTHUSDT"]
+    "symbol",
+    ["BTCUSDT", "BTCUSD_PERP", "BTCUSDT_240329", "BRK.B", "1000SHIBUSDT", "BTC-USD-260327", "btcusdt", "kPEPE", "@107"],
 )
-def test_symbols_that_exchanges_list_are_names(make, symbol):
-    """Letters of any alphabet among them."""
+def test_a_plain_symbol_is_the_name_of_its_folder(make, symbol):
+    """In capitals, in small letters, or with the small k of thousands."""
     assert safe_name(symbol) == symbol
     assert make.series(symbol).folder.parts[3] == symbol
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name"),
+    [
+        ("BTC/USD", "BTC%2FUSD"),
+        ("AAPLx/USD", "AAPL%78%2FUSD"),
+        ("AAPLX/USD", "AAPLX%2FUSD"),
+        ("币安人生USDT", "%E5%B8%81%E5%AE%89%E4%BA%BA%E7%94%9FUSDT"),
+        ("éUSDT", "%C3%A9USDT"),
+        ("ÉUSDT", "%C3%89USDT"),
+        ("e\u0301USDT", "%65%CC%81USDT"),
+        ("LPT¹", "LPT%C2%B9"),
+    ],
+)
+def test_other_symbols_are_escaped_as_in_urls(make, symbol, name):
+    """Letters beyond ASCII, and small letters beside capitals."""
+    key = make.series(symbol)
+    assert name == key.folder.parts[3]
+    assert key == SeriesKey.of_folder(key.folder.as_posix())
+
+
+SYMBOLS = st.text(st.sampled_from("ABab1/_.-%éÉe\u0301ßẞ\u0131İ币安\u017fk\u212a"), min_size=1, max_size=8) | st.text(
+    min_size=1, max_size=12
+)
+CASED = re.compile("k[A-Z0-9]+|[^A-Z]*")
+"""The two forms with small letters that keep their folders; an exchange has one form or the other."""
+
+
+@given(SYMBOLS, SYMBOLS)
+def test_no_two_symbols_share_a_folder_on_a_disk_that_folds_names(one, other):
+    """Neither by case nor by Unicode's composition; and each folder gives its symbol back."""
+    keys = [
+        SeriesKey(DataProvider.BINANCE, MarketType.SPOT, ChartType.KLINES, each, Interval.HOUR_1)
+        for each in (one, other)
+    ]
+    try:
+        folders = [key.folder.as_posix() for key in keys]
+    except InvalidSymbol:
+        return
+
+    assert keys == [SeriesKey.of_folder(folder) for folder in folders]
+    assert all(folder.isascii() for folder in folders)
+    if one != other and not any(CASED.fullmatch(each) for each in (one, other)):
+        assert folders[0].casefold() != folders[1].casefold()
+
+
+@pytest.mark.parametrize("name", ["币安人生USDT", "AAPLx%2FUSD", "%e5%b8%81", "%41BC", "%FF", "%", "a%2"])
+def test_a_folder_that_no_symbol_has_is_none_of_a_series(name):
+    """Each symbol has one folder, so that no other name may stand for it."""
+    assert SeriesKey.of_folder(f"BINANCE/SPOT/KLINES/{name}/1m") is None
 
 
 @given(st.text("AB/%2F5.-_", min_size=1, max_size=12))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
@@ -12,12 +11,13 @@ from msgspec import structs
 from chandlery.adapter.books import BookRule
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, FollowBook, LiveCandle, Sinks, SocketRules
+from chandlery.adapter.names import Spelling
 from chandlery.adapter.sites import Sites
 from chandlery.core.book import BookUpdate
 from chandlery.core.endpoints import Endpoint, Origin, checked, origin_of
 from chandlery.core.errors import ChandleryError, InvalidSymbol, RequestRejected, UnsupportedRequest
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, MarketType
+from chandlery.core.instrument import Listing
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros
@@ -35,18 +35,16 @@ class FundingColumns(NamedTuple):
     last: bool = False
 
 
-class ExchangeAdapter(ABC):
+class ExchangeAdapter(Spelling):
     """
     One market of one exchange, as data and pure functions.
 
-    The declared constants are also its row of the capability matrix. Instances hold nothing but
-    the base URLs, so that a proxy, a testnet or an offline exchange can take its place.
+    The declared constants are also its row of the capability matrix. Instances hold the base URLs,
+    so that a proxy, a testnet or an offline exchange can take its place, and the ``names`` that the
+    exchange's lists have shown.
     """
 
-    id: ClassVar[str]
-    """``<exchange>_<market>``, set by the registry."""
     provider: ClassVar[DataProvider]
-    market_type: ClassVar[MarketType]
     rest_url: str
     ws_url: str
     archive_url: str | None = None
@@ -58,10 +56,6 @@ class ExchangeAdapter(ABC):
     """Which credentials ``token_request`` needs; empty where requests need no token."""
     more_credentials: ClassVar[tuple[str, ...]] = ()
     """Which it takes besides."""
-    native: ClassVar[re.Pattern[str]]
-    """What the exchange's own spelling of a symbol looks like."""
-    example: ClassVar[str]
-    """Symbols that are right, for messages, e.g. ``BTCUSDT, BTC/USDT or BTC-USDT``."""
     unverified: ClassVar[tuple[str, ...]] = ()
     """What of this could not be checked against documentation or a recording."""
 
@@ -119,6 +113,7 @@ class ExchangeAdapter(ABC):
         ``origin`` names the market that they lead to, by default their host and port; ``mirror``
         says that it is the exchange's own. A site is a market of its own.
         """
+        super().__init__()
         self._own: dict[str, str | None] = {"rest": self.rest_url, "ws": self.ws_url, "archive": self.archive_url}
         if self.auth_url is not None:
             self._own["auth"] = self.auth_url
@@ -181,29 +176,17 @@ class ExchangeAdapter(ABC):
             bounds.append(interval.step(interval.floor(now), 1 - self.retained_candles))
         return max(bounds, default=None)
 
-    def symbol(self, text: str) -> str:
-        """
-        The exchange's spelling of a symbol, from that spelling, ``BTC/USDT`` or ``BTC-USDT``.
-
-        Raises:
-            InvalidSymbol: Where it is no symbol of this market; the message says what would be.
-        """
-        wanted = text.upper()
-        if self.native.fullmatch(wanted):
-            return wanted
-        if "/" in wanted or "-" in wanted:
-            return self.spelled(Instrument.parse(wanted, self.market_type))
-        raise InvalidSymbol(f"{text!r} is not a symbol of {self.id}; it has e.g. {self.example}")
-
-    @abstractmethod
-    def spelled(self, instrument: Instrument) -> str:
-        """The exchange's spelling of an instrument of this market."""
-
     def instruments_request(self, cursor: str | None = None) -> Request:
         """The request for the list of instruments, or for its page at ``cursor``."""
         raise UnsupportedRequest(f"{self.id} publishes no list of instruments")
 
     def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """The instruments of an answer and the cursor of the next page; from then on ``symbol`` knows them."""
+        listings, cursor = self.parse_instruments(body)
+        self.names.learn(listings)
+        return listings, cursor
+
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
         """The instruments of an answer, those of this market alone, and the cursor of the next page."""
         raise UnsupportedRequest(f"{self.id} publishes no list of instruments")
 

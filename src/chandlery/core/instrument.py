@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from enum import Enum
 from typing import Self
 
@@ -10,7 +11,45 @@ from msgspec import Struct
 
 from chandlery.core.errors import InvalidSymbol, WrongMarket
 
-_TEXT = re.compile(r"([A-Z0-9]+)[/-]([A-Z0-9]+)(?::([A-Z0-9]+))?", re.ASCII)
+LONGEST_SYMBOL = 80
+"""In characters; the longest that any exchange has is half of that."""
+LETTER = r"[A-Za-z0-9\u0080-\U0010ffff]"
+"""A character of a code, for regular expressions: any but ASCII punctuation, since codes come in every script."""
+CAPITAL = r"[A-Z0-9\u0080-\U0010ffff]"
+"""The same, for exchanges that write ASCII letters as capitals alone."""
+_CODE = rf"{LETTER}(?:{LETTER}|\.)*"
+_DAY_OF_MONTH = r"\d{1,2}[A-Z]{3}\d\d$"
+_TEXT = re.compile(rf"({_CODE})[/-](?!{_DAY_OF_MONTH})({_CODE})(?::({_CODE})(?:-(\d\d)(\d\d)(\d\d))?)?", re.ASCII)
+_TO_CAPITALS = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
+_HAS_CAPITALS = re.compile("[A-Z]")
+
+
+def capitals(text: str) -> str:
+    """The text with ASCII letters as capitals; letters of other scripts stay as they are."""
+    return text.translate(_TO_CAPITALS)
+
+
+def spelled_out(text: str) -> str:
+    """The text as it stands where it has a capital, for then its case is meant; otherwise in ``capitals``."""
+    return text if _HAS_CAPITALS.search(text) else capitals(text)
+
+
+def require_symbol(text: object) -> str:
+    """
+    The text itself, where it can be a symbol or an instrument at all.
+
+    Raises:
+        InvalidSymbol: Where it is not text, is empty or too long, or has characters that do not print.
+    """
+    if not isinstance(text, str):
+        raise InvalidSymbol(f"a symbol is text, e.g. 'BTC/USDT', not {type(text).__name__}")
+    if not text.strip():
+        raise InvalidSymbol("a symbol is not empty; give e.g. BTC/USDT")
+    if len(text) > LONGEST_SYMBOL:
+        raise InvalidSymbol(f"{text[:20]!r}... has {len(text)} characters; a symbol has at most {LONGEST_SYMBOL}")
+    if not text.isprintable():
+        raise InvalidSymbol(f"{text!r} is not a symbol: it has characters that do not print")
+    return text
 
 
 class MarketType(Enum):
@@ -26,31 +65,36 @@ class Instrument(Struct, frozen=True):
     What is traded, written as ccxt writes it.
 
     ``BTC/USDT`` is spot, ``BTC/USDT:USDT`` the linear and ``BTC/USD:BTC`` the inverse perpetual:
-    ``settle`` is part of the name, so the three never meet.
+    ``settle`` is part of the name, so the three never meet. ``BTC/USDT:USDT-260327`` is the contract
+    that expires on 2026-03-27; ``expiry`` is ``None`` for what does not expire.
+
+    Codes keep the exchange's case (``kPEPE``, ``AAPLx``) and script.
     """
 
     base: str
     quote: str
     market: MarketType = MarketType.SPOT
     settle: str | None = None
+    expiry: date | None = None
 
     @classmethod
     def parse(cls, text: str, market: MarketType | None = None) -> Self:
         """
-        The instrument that ``BTC/USDT``, ``BTC-USDT`` or ``BTC/USDT:USDT`` names.
+        The instrument that ``BTC/USDT``, ``BTC-USDT``, ``BTC/USDT:USDT`` or ``BTC/USDT:USDT-260327`` names.
 
-        ``market`` says which one is meant where the text has no ``:SETTLE``; without it, spot.
+        ``market`` says which one is meant where the text has no ``:SETTLE``; without it, spot. Text
+        without any capital is read as capitals.
 
         Raises:
             InvalidSymbol: For other text.
             WrongMarket: Where text and ``market`` contradict each other.
         """
-        found = _TEXT.fullmatch(text.upper())
+        found = _TEXT.fullmatch(spelled_out(require_symbol(text)))
         if not found:
             raise InvalidSymbol(
-                f"{text!r} is not an instrument; write BTC/USDT for spot, BTC/USDT:USDT for linear, BTC/USD:BTC for inverse"
+                f"{text!r} is not an instrument; write BTC/USDT for spot, BTC/USDT:USDT for linear, BTC/USD:BTC for inverse, BTC/USDT:USDT-260327 for a contract that expires on 2026-03-27"
             )
-        base, quote, settle = found.groups()
+        base, quote, settle, *day = found.groups()
         if settle is None:
             return cls.of(base, quote, market or MarketType.SPOT)
         if settle not in {base, quote}:
@@ -60,16 +104,36 @@ class Instrument(Struct, frozen=True):
             raise WrongMarket(
                 f"{text!r} is an instrument of {named.name}, not of {market.name if market else ''}; for that market leave out ':{settle}' or choose the other market"
             )
-        return cls(base, quote, named, settle)
+        return cls(base, quote, named, settle, expiry_of("".join(day)) if day[0] else None)
 
     @classmethod
-    def of(cls, base: str, quote: str, market: MarketType) -> Self:
+    def of(cls, base: str, quote: str, market: MarketType, expiry: date | None = None) -> Self:
         """The instrument of a market, which says in what it settles."""
-        return cls(base, quote, market, {MarketType.FUTURES_USDT: quote, MarketType.FUTURES_COIN: base}.get(market))
+        settle = {MarketType.FUTURES_USDT: quote, MarketType.FUTURES_COIN: base}.get(market)
+        return cls(base, quote, market, settle, expiry)
 
     def __str__(self) -> str:
         """The text as ccxt writes it."""
-        return f"{self.base}/{self.quote}" + (f":{self.settle}" if self.settle else "")
+        settle = f":{self.settle}" if self.settle else ""
+        return f"{self.base}/{self.quote}{settle}" + (f"-{day_text(self.expiry)}" if self.expiry else "")
+
+
+def expiry_of(digits: str) -> date:
+    """
+    The day of ``YYMMDD``, as most exchanges and ccxt write it.
+
+    Raises:
+        InvalidSymbol: Where there is no such day.
+    """
+    try:
+        return date(2000 + int(digits[:2]), int(digits[2:4]), int(digits[4:]))
+    except ValueError:
+        raise InvalidSymbol(f"{digits!r} is no day of expiry; write YYMMDD, e.g. 260327 for 2026-03-27") from None
+
+
+def day_text(day: date) -> str:
+    """The day as ``YYMMDD``."""
+    return f"{day.year % 100:02}{day.month:02}{day.day:02}"
 
 
 class ListingStatus(Enum):

@@ -31,7 +31,7 @@ from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
@@ -123,7 +123,7 @@ class AscendexSpot(ExchangeAdapter):
     market_type = MarketType.SPOT
     rest_url = "https://ascendex.com"
     ws_url = "wss://ascendex.com"
-    native = re.compile(r"[^\W_]+/[^\W_]+")
+    native = re.compile(rf"{CAPITAL}+/{CAPITAL}+", re.ASCII)
     example = "BTC/USDT or BTC-USDT"
     intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
     live_intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
@@ -174,7 +174,7 @@ class AscendexSpot(ExchangeAdapter):
         """All pairs come at once."""
         return self._get("cash/products")
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
         """What is not ``Normal`` does not trade."""
         return [self._listing(each) for each in _PRODUCTS(body) if self.native.fullmatch(each.symbol)], None
 

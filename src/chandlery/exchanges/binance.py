@@ -41,7 +41,7 @@ from chandlery.adapter.sites import BINANCE_SITES
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, day_text, expiry_of
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import DAY, Micros, Unit, date_text
@@ -68,7 +68,7 @@ class _Symbol(Struct, rename="camel"):
     quote_asset: str
     status: str = ""
     contract_status: str = ""
-    contract_type: str = "PERPETUAL"
+    contract_type: str = ""
     contract_size: float | None = None
     filters: list[_Filter] = []
 
@@ -96,6 +96,7 @@ _STATUS = {
     "CLOSE": ListingStatus.DELISTED,
 }
 """What the exchange calls otherwise, e.g. BREAK or HALT, is a halt."""
+_DATED = re.compile(r"_(\d{6})$", re.ASCII)
 
 
 class _Binance(ExchangeAdapter):
@@ -110,6 +111,8 @@ class _Binance(ExchangeAdapter):
     prefix: ClassVar[str]
     archive_path: ClassVar[str]
     """Where the market lies in the archive, below ``data/``."""
+    never_expires: ClassVar[str] = ""
+    """What follows base and quote of a perpetual."""
     example = "BTCUSDT, BTC/USDT or BTC-USDT"
     live_closes = True
     live_intervals: ClassVar[Mapping[Interval, str]] = intervals
@@ -119,8 +122,9 @@ class _Binance(ExchangeAdapter):
     unverified = ("where 3d candles are anchored: taken as every third day from 1970-01-01",)
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote; on COIN-M with ``_PERP``."""
-        return f"{instrument.base}{instrument.quote}"
+        """Base and quote, and the day on which a contract expires; on COIN-M with ``_PERP`` where it does not."""
+        suffix = f"_{day_text(instrument.expiry)}" if instrument.expiry else self.never_expires
+        return f"{instrument.base}{instrument.quote}{suffix}"
 
     def _request(self, path: str, weight: int, **params: str | int) -> Request:
         return Request(f"{self.rest_url}{self.prefix}{path}", params, weight=weight, limits=self.limits)
@@ -181,16 +185,18 @@ class _Binance(ExchangeAdapter):
         """All symbols come at once."""
         return self._request("/exchangeInfo", 20)
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Contracts that expire are no perpetuals, so they are left out."""
-        return [self._listing(each) for each in _SYMBOLS(body) if each.contract_type == "PERPETUAL"], None
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """Contracts of all types: a symbol that ends with a day expires, whatever its type is called."""
+        return [self._listing(each) for each in _SYMBOLS(body)], None
 
     def _listing(self, each: _Symbol) -> Listing:
         steps = {one.filter_type: one.tick_size or one.step_size for one in each.filters}
+        day = None if self.market_type is MarketType.SPOT else _DATED.search(each.symbol)
+        ends = "DELIVERING" in each.contract_type
         return Listing(
             each.symbol,
-            Instrument.of(each.base_asset, each.quote_asset, self.market_type),
-            _STATUS.get(each.status or each.contract_status, ListingStatus.HALTED),
+            Instrument.of(each.base_asset, each.quote_asset, self.market_type, expiry_of(day[1]) if day else None),
+            _STATUS.get("DELIVERING" if ends else each.status or each.contract_status, ListingStatus.HALTED),
             None if self.market_type is MarketType.SPOT else each.contract_size or 1.0,
             steps.get("PRICE_FILTER"),
             steps.get("LOT_SIZE"),
@@ -263,6 +269,7 @@ class _Perpetuals(_Binance):
     """The futures' funding rates: both bounds inclusive, oldest first, 1000 a page."""
 
     page_size = 1500
+    expires = True
     book_rule = BookRule(Link.PREVIOUS, SnapshotSource.REST)
     funding_page_size = 1000
     funding_limits = (RateLimit(500, 300),)
@@ -298,7 +305,7 @@ class BinanceSpot(_Binance):
     limits = (RateLimit(6000, 60),)
     socket = SocketRules(streams=1024, per_message=200, messages=RateLimit(5, 1), idle_s=80, lifetime_s=86_400)
     book_rule = BookRule(Link.FIRST, SnapshotSource.REST)
-    native = re.compile(r"[^\W_]{4,32}")
+    native = re.compile(rf"{CAPITAL}{{4,32}}", re.ASCII)
 
     def candles_weight(self, limit: int) -> int:
         """Two, whatever the limit."""
@@ -339,7 +346,8 @@ class BinancePerpetual(_Perpetuals):
     prefix = "/fapi/v1"
     archive_path = "futures/um"
     limits = (RateLimit(2400, 60),)
-    native = re.compile(r"[^\W_]{4,32}(_\d{6})?")
+    native = re.compile(rf"{CAPITAL}{{4,32}}|{CAPITAL}{{4,32}}((?<!USD)|(?<=BUSD))_\d{{6}}", re.ASCII)
+    """Dated contracts quoted in USD are COIN-M."""
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
         """Candles under ``/market``, books under ``/public``."""
@@ -361,12 +369,9 @@ class BinanceInverse(_Perpetuals):
     """2020-06-01, some weeks before the first candle."""
     volume_unit = "contracts"
     example = "BTCUSD_PERP, BTC/USD:BTC or BTC-USD"
-    native = re.compile(r"[^\W_]{4,32}_(PERP|\d{6})")
+    native = re.compile(rf"{CAPITAL}{{1,29}}USD_(PERP|\d{{6}})", re.ASCII)
+    never_expires = "_PERP"
 
     def first_candle_request(self, symbol: str, interval: Interval) -> Request | None:
         """None: a request without an end is answered for 200 days from its start."""
         return None
-
-    def spelled(self, instrument: Instrument) -> str:
-        """The perpetual; contracts that expire are spelled by their date."""
-        return f"{instrument.base}{instrument.quote}_PERP"

@@ -32,6 +32,7 @@ from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
+from chandlery.adapter.names import DAY_MONTH_YEAR, MONTH_CODE, day_month_year, day_of, month_code
 from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import BYBIT_SITES
@@ -39,7 +40,7 @@ from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import AddressBanned, ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
@@ -75,7 +76,7 @@ class _Symbol(Struct, rename="camel"):
     status: str
     price_filter: _Steps
     lot_size_filter: _Steps
-    contract_type: str = "Perpetual"
+    delivery_time: Millis = 0
 
 
 class _Symbols(Struct):
@@ -139,8 +140,7 @@ _PRE_LAUNCH = "PreLaunch"
 _STATUS = {
     "Trading": ListingStatus.LISTED,
     _PRE_LAUNCH: ListingStatus.UPCOMING,
-    "Delivering": ListingStatus.DELISTED,
-    "Closed": ListingStatus.DELISTED,
+    **dict.fromkeys(("Delivering", "Closed"), ListingStatus.DELISTED),
 }
 _BOOK_TYPES = frozenset({"snapshot", "delta"})
 _TOPIC = re.compile(r"kline\.(\w+)\.([^.]+)")
@@ -186,8 +186,8 @@ class _Bybit(ExchangeAdapter):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote; perpetuals in USDC with ``PERP`` in its place."""
-        return f"{instrument.base}{instrument.quote}"
+        """Base and quote; ``BTCUSDH26`` is what expires in March 2026."""
+        return f"{instrument.base}{instrument.quote}{month_code(instrument.expiry) if instrument.expiry else ''}"
 
     def _request(self, path: str, **params: str | int) -> Request:
         return Request(f"{self.rest_url}/v5/market/{path}", {"category": self.category, **params}, limits=self.limits)
@@ -233,24 +233,22 @@ class _Bybit(ExchangeAdapter):
         return self.refused(message, status=status, code=code)
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """First what trades, in pages, then what does not yet."""
+        """First what trades, in pages, whose cursors come with characters quoted, then what does not yet."""
         if cursor == _PRE_LAUNCH:
             return self._request("instruments-info", limit=1000, status=_PRE_LAUNCH)
-        # A cursor comes with its characters quoted already.
         return self._request("instruments-info", limit=1000, **({"cursor": unquote(cursor)} if cursor else {}))
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Contracts that expire are no perpetuals, so they are left out."""
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """Contracts of all types: what is delivered one day is no perpetual."""
         page = _SYMBOLS(body)
         trading = any(each.status == "Trading" for each in page.rows)
         ahead = _PRE_LAUNCH if trading and self.market_type is not MarketType.SPOT else None
-        listings = [self._listing(each) for each in page.rows if each.contract_type.endswith("Perpetual")]
-        return listings, page.cursor or ahead
+        return [self._listing(each) for each in page.rows], page.cursor or ahead
 
     def _listing(self, each: _Symbol) -> Listing:
         return Listing(
             each.symbol,
-            Instrument.of(each.base_coin, each.quote_coin, self.market_type),
+            Instrument.of(each.base_coin, each.quote_coin, self.market_type, day_of(each.delivery_time)),
             _STATUS.get(each.status, ListingStatus.HALTED),
             None if self.market_type is MarketType.SPOT else 1.0,
             each.price_filter.tick_size,
@@ -341,6 +339,7 @@ class _Contracts(_Bybit):
     """The funding rates of the two markets of contracts: both bounds inclusive, the latest first, 200 a page."""
 
     book_most = 500
+    expires = True
     funding_page_size = 200
     funding_newest_first = True
 
@@ -370,7 +369,7 @@ class BybitSpot(_Bybit):
     category = "spot"
     book_most = 200
     example = "BTCUSDT, BTC/USDT or BTC-USDT"
-    native = re.compile(r"[A-Z0-9]{4,32}")
+    native = re.compile(rf"{CAPITAL}{{4,32}}", re.ASCII)
     socket = SocketRules(streams=500, per_message=10, connects=RateLimit(500, 300), ping_every_s=20)
 
 
@@ -381,11 +380,13 @@ class BybitPerpetual(_Contracts):
     market_type = MarketType.FUTURES_USDT
     category = "linear"
     example = "BTCUSDT, BTC/USDT:USDT or BTC-USDT"
-    native = re.compile(r"[A-Z0-9]{1,28}(USDT|PERP)(-\d{1,2}[A-Z]{3}\d{2})?|[A-Z0-9]{1,28}-\d{1,2}[A-Z]{3}\d{2}")
+    native = re.compile(rf"{CAPITAL}{{1,28}}(USDT|PERP|-{DAY_MONTH_YEAR}|USDT-{DAY_MONTH_YEAR})", re.ASCII)
 
     def spelled(self, instrument: Instrument) -> str:
-        """``BTCUSDT``, but ``BTCPERP`` for what settles in USDC."""
-        return f"{instrument.base}{'PERP' if instrument.quote == 'USDC' else instrument.quote}"
+        """``BTCUSDT`` and ``BTCUSDT-27MAR26``, but ``BTCPERP`` and ``BTC-27MAR26`` for what settles in USDC."""
+        day = f"-{day_month_year(instrument.expiry)}" if instrument.expiry else ""
+        quote = instrument.quote if instrument.quote != "USDC" else "" if day else "PERP"
+        return f"{instrument.base}{quote}{day}"
 
 
 @ExchangeRegistry.register("bybit_inverse")
@@ -396,4 +397,4 @@ class BybitInverse(_Contracts):
     category = "inverse"
     volume_unit = "quote"
     example = "BTCUSD, BTC/USD:BTC or BTC-USD"
-    native = re.compile(r"[A-Z0-9]{1,28}USD([FGHJKMNQUVXZ]\d{2})?")
+    native = re.compile(rf"{CAPITAL}{{1,28}}USD({MONTH_CODE})?", re.ASCII)

@@ -33,7 +33,7 @@ from chandlery.core.book import BookUpdate, Level
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse, UnsupportedRequest
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros, Unit, micros_of
@@ -132,7 +132,7 @@ class CoinbaseSpot(ExchangeAdapter):
     market_type = MarketType.SPOT
     rest_url = "https://api.coinbase.com"
     ws_url = "wss://advanced-trade-ws.coinbase.com"
-    native = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
+    native = re.compile(rf"{CAPITAL}+-{CAPITAL}+", re.ASCII)
     example = "BTC-USD or BTC/USD"
     intervals = {  # noqa: RUF012  # declared as constant in the base
         Interval.MINUTE_1: "ONE_MINUTE", Interval.MINUTE_5: "FIVE_MINUTE", Interval.MINUTE_15: "FIFTEEN_MINUTE",
@@ -201,7 +201,7 @@ class CoinbaseSpot(ExchangeAdapter):
         """All products come at once."""
         return self._request("market/products", product_type="SPOT")
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
         """Those of futures are left out, should there be any."""
         return [
             self._listing(each)

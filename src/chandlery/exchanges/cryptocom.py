@@ -35,7 +35,7 @@ from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, day_text, expiry_of
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
@@ -147,7 +147,7 @@ class _Cryptocom(ExchangeAdapter):
     provider = CRYPTOCOM
     rest_url = "https://api.crypto.com"
     ws_url = "wss://stream.crypto.com/exchange/v1"
-    inst_type: ClassVar[str]
+    inst_types: ClassVar[frozenset[str]]
     liquid: ClassVar[str]
     """A symbol whose book is always new."""
 
@@ -223,18 +223,20 @@ class _Cryptocom(ExchangeAdapter):
         """All of them come at once."""
         return self._request("get-instruments")
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Futures that expire and warrants are none of ours."""
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """Those of this market, by their type and their spelling."""
         return [
             self._listing(each)
             for each in _INSTRUMENTS(body)
-            if each.inst_type == self.inst_type and self.native.fullmatch(each.symbol)
+            if each.inst_type in self.inst_types and self.native.fullmatch(each.symbol)
         ], None
 
     def _listing(self, each: _Instrument) -> Listing:
+        day = each.symbol.rpartition("-")[2]
+        expiry = expiry_of(day) if self.market_type is not MarketType.SPOT and day.isdigit() else None
         return Listing(
             each.symbol,
-            Instrument.of(each.base_ccy, each.quote_ccy, self.market_type),
+            Instrument.of(each.base_ccy, each.quote_ccy, self.market_type, expiry),
             ListingStatus.LISTED if each.tradable else ListingStatus.HALTED,
             None if self.market_type is MarketType.SPOT else each.contract_size or 1.0,
             each.price_tick_size,
@@ -331,9 +333,9 @@ class CryptocomSpot(_Cryptocom):
     """Spot."""
 
     market_type = MarketType.SPOT
-    inst_type = "CCY_PAIR"
+    inst_types = frozenset({"CCY_PAIR"})
     liquid = "BTC_USDT"
-    native = re.compile(r"[A-Z0-9]+_[A-Z0-9]+")
+    native = re.compile(rf"{CAPITAL}+_{CAPITAL}+", re.ASCII)
     example = "BTC_USDT, BTC/USDT or BTC-USDT"
 
 
@@ -342,9 +344,10 @@ class CryptocomPerpetual(_Cryptocom):
     """Linear, all of them in dollars; volume and book sizes are in the base asset."""
 
     market_type = MarketType.FUTURES_USDT
-    inst_type = "PERPETUAL_SWAP"
+    inst_types = frozenset({"PERPETUAL_SWAP", "FUTURE"})
     liquid = "BTCUSD-PERP"
-    native = re.compile(r"[A-Z0-9]+USD-PERP")
+    native = re.compile(rf"{CAPITAL}+USD-(PERP|\d{{6}})", re.ASCII)
+    expires = True
     example = "BTCUSD-PERP, BTC/USD:USD or BTC-USD"
     funding_page_size = _MOST_RATES - 2
     """So many at least lie within the bounds of a page that is full."""
@@ -355,10 +358,10 @@ class CryptocomPerpetual(_Cryptocom):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """``BTCUSD-PERP``."""
+        """``BTCUSD-PERP``, or with the day of expiry, ``BTCUSD-260327``."""
         if instrument.quote != "USD":
             raise InvalidSymbol(f"{instrument}: the perpetuals of {self.id} are in USD; it has e.g. {self.example}")
-        return f"{instrument.base}USD-PERP"
+        return f"{instrument.base}USD-{day_text(instrument.expiry) if instrument.expiry else 'PERP'}"
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
         """The rates that were settled, one an hour. They may stand at any millisecond, so one may come beyond each bound."""

@@ -32,9 +32,9 @@ from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import GATE_SITES
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
-from chandlery.core.errors import ChandleryError, InvalidSymbol, MalformedResponse, RateLimited
+from chandlery.core.errors import ChandleryError, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros, Unit
@@ -168,10 +168,7 @@ class _Gate(ExchangeAdapter):
 
     def spelled(self, instrument: Instrument) -> str:
         """Base and quote, joined by an underscore."""
-        name = f"{instrument.base}_{instrument.quote}"
-        if not self.native.fullmatch(name):
-            raise InvalidSymbol(f"{instrument} is not a symbol of {self.id}; it has e.g. {self.example}")
-        return name
+        return f"{instrument.base}_{instrument.quote}"
 
     def _get(self, path: str, **params: str | int) -> Request:
         return Request(f"{self.rest_url}{path}", params, self.headers, limits=self.limits)
@@ -263,7 +260,7 @@ class GateSpot(_Gate):
     path = "/spot"
     market = "spot"
     symbol_key = "currency_pair"
-    native = re.compile(r"[^\W_]+_[^\W_]+")
+    native = re.compile(rf"{CAPITAL}+_{CAPITAL}+", re.ASCII)
     example = "BTC_USDT, BTC/USDT or BTC-USDT"
     intervals: ClassVar[Mapping[Interval, str]] = {Interval.SECOND_1: "1s", **_STREAMED, Interval.MONTH_1: "30d"}
     page_size = 1000
@@ -277,7 +274,7 @@ class GateSpot(_Gate):
         """All pairs come at once."""
         return self._get("/spot/currency_pairs")
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
         """A pair that can only be bought, or only be sold, trades."""
         return [
             Listing(
@@ -334,7 +331,7 @@ class _GateContracts(_Gate):
         """All contracts come at once."""
         return self._get(f"{self.path}/contracts")
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
         """The inverse contract is worth 1 USD, which is written as 0."""
         return [self._listing(each) for each in _CONTRACTS(body) if self.native.fullmatch(each.name)], None
 
@@ -376,7 +373,7 @@ class GatePerpetual(_GateContracts):
 
     market_type = MarketType.FUTURES_USDT
     path = "/futures/usdt"
-    native = re.compile(r"[^\W_]+_USDT")
+    native = re.compile(rf"{CAPITAL}+_USDT", re.ASCII)
     example = "BTC_USDT, BTC/USDT:USDT or BTC-USDT"
     volume_unit = "contracts"
     rest_row = CandleLayout("t", "o", "h", "l", "c", "v", quote_asset_volume="sum", unit=Unit.SECONDS)

@@ -16,6 +16,7 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from string import ascii_lowercase, ascii_uppercase
 from typing import ClassVar
 
 import msgspec
@@ -29,9 +30,9 @@ from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
-from chandlery.core.errors import ChandleryError, ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited
+from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType, capitals, day_text
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros, Unit
@@ -39,6 +40,7 @@ from chandlery.core.wire import RateLimit, Request, Response
 
 HTX = DataProvider.register("HTX")
 
+_TO_SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
 _GZIP = b"\x1f\x8b"
 _LARGEST_MESSAGE = 2**24
 _TOO_MANY = frozenset({"429", "1032", "too-many-requests"})
@@ -169,16 +171,10 @@ class Htx(ExchangeAdapter):
     live_path: ClassVar[str]
     depth_path: ClassVar[str]
 
-    def symbol(self, text: str) -> str:
-        """The base class's, and nothing that is spelled as another market's."""
-        symbol = super().symbol(text)
-        if not self.native.fullmatch(symbol):
-            raise InvalidSymbol(f"{text!r} is not a symbol of {self.id}; it has e.g. {self.example}")
-        return symbol
-
     def spelled(self, instrument: Instrument) -> str:
-        """Base, dash, quote."""
-        return f"{instrument.base}-{instrument.quote}"
+        """Base, quote and, where it has one, the day of expiry, with dashes."""
+        day = f"-{day_text(instrument.expiry)}" if instrument.expiry else ""
+        return f"{instrument.base}-{instrument.quote}{day}"
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
         """Both bounds are inclusive open times in seconds."""
@@ -321,7 +317,7 @@ class HtxSpot(Htx):
     market_type = MarketType.SPOT
     rest_url = "https://api.huobi.pro"
     ws_url = "wss://api.huobi.pro"
-    native = re.compile(r"[a-z0-9]{4,32}", re.ASCII | re.IGNORECASE)
+    native = re.compile(r"[a-z0-9\u0080-\U0010ffff]{4,32}", re.ASCII)
     example = "btcusdt, BTC/USDT or BTC-USDT"
     symbol_key = "symbol"
     candles_path = "/market/history/candles"
@@ -343,13 +339,13 @@ class HtxSpot(Htx):
         DELETIONS,
     )
 
-    def symbol(self, text: str) -> str:
-        """In lower case."""
-        return super().symbol(text).lower()
+    def folded(self, text: str) -> str:
+        """Symbols in small letters, instruments in capitals."""
+        return capitals(text) if "/" in text or "-" in text else text.translate(_TO_SMALL)
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote."""
-        return f"{instrument.base}{instrument.quote}".lower()
+        """Base and quote, in small letters."""
+        return f"{instrument.base}{instrument.quote}".translate(_TO_SMALL)
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
         """The oldest ``size`` candles from ``from``; more than a thousand would be answered with none."""
@@ -360,12 +356,12 @@ class HtxSpot(Htx):
     def _volumes(self, tick: CandleTick) -> tuple[float | None, float | None]:
         return tick.amount, tick.vol
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
         """Steps are given as numbers of digits."""
         return [
             Listing(
                 each.symbol,
-                Instrument.of(each.base_currency.upper(), each.quote_currency.upper(), self.market_type),
+                Instrument.of(capitals(each.base_currency), capitals(each.quote_currency), self.market_type),
                 _STATES.get(each.state, ListingStatus.HALTED),
                 None,
                 float(f"1e-{each.price_precision}"),

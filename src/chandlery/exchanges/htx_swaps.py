@@ -30,19 +30,17 @@ from chandlery.adapter.payload import Finite, Millis, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import MalformedResponse
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, expiry_of
 from chandlery.core.time import DAY, Unit
 from chandlery.core.wire import RateLimit, Request
 from chandlery.exchanges.htx import DELETIONS, CandleTick, Htx, candle_row
 
 
 class _Contract(Struct):
-    symbol: str
     contract_code: str
     contract_size: float
     price_tick: float
     contract_status: int
-    contract_type: str = "swap"
 
 
 class _Funding(Struct):
@@ -94,20 +92,20 @@ class _Swaps(Htx):
         worth = None if summed is None else [each / 2 for each in summed]
         return structs.replace(columns, volume=volume, quote_asset_volume=worth)
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Contracts that expire are no perpetuals, so they are left out; sizes are in whole contracts."""
-        return [
-            Listing(
-                each.contract_code,
-                Instrument.of(each.symbol, each.contract_code.rpartition("-")[2], self.market_type),
-                _STATUSES.get(each.contract_status, ListingStatus.HALTED),
-                each.contract_size,
-                each.price_tick,
-                1.0,
-            )
-            for each in _CONTRACTS(body)
-            if each.contract_type == "swap" and self.native.fullmatch(each.contract_code)
-        ], None
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """Swaps, and linear contracts that expire, whose code ends with the day; sizes are in whole contracts."""
+        return [self._listing(each) for each in _CONTRACTS(body) if self.native.fullmatch(each.contract_code)], None
+
+    def _listing(self, each: _Contract) -> Listing:
+        base, quote, *day = each.contract_code.split("-")
+        return Listing(
+            each.contract_code,
+            Instrument.of(base, quote, self.market_type, expiry_of(day[0]) if day else None),
+            _STATUSES.get(each.contract_status, ListingStatus.HALTED),
+            each.contract_size,
+            each.price_tick,
+            1.0,
+        )
 
     def _book_topic(self, symbol: str, depth: int) -> str:
         return f"market.{symbol}.depth.size_{depth}.high_freq"
@@ -123,7 +121,8 @@ class HtxPerpetual(_Swaps):
     """Linear swaps, settled in USDT."""
 
     market_type = MarketType.FUTURES_USDT
-    native = re.compile(r"[A-Z0-9]{1,30}-USDT", re.ASCII)
+    native = re.compile(rf"{CAPITAL}{{1,30}}-USDT(-\d{{6}})?", re.ASCII)
+    expires = True
     example = "BTC-USDT, BTC/USDT:USDT or BTC/USDT"
     candles_path = "/linear-swap-ex/market/history/kline"
     live_path = depth_path = "/linear-swap-ws"
@@ -134,6 +133,10 @@ class HtxPerpetual(_Swaps):
         *_Swaps.unverified,
         "What direct=next of /v5/market/funding_rate_history means: taken as oldest first, as elsewhere in the documentation.",
     )
+
+    def instruments_request(self, cursor: str | None = None) -> Request:
+        """All come at once: swaps and, since ``business_type`` asks for them, contracts that expire."""
+        return structs.replace(super().instruments_request(cursor), params={"business_type": "all"})
 
     def _volumes(self, tick: CandleTick) -> tuple[float | None, float | None]:
         return half(tick.vol), half(tick.trade_turnover)
@@ -170,7 +173,7 @@ class HtxInverse(_Swaps):
     """Coin-margined swaps: ``quote_asset_volume`` is in the base asset."""
 
     market_type = MarketType.FUTURES_COIN
-    native = re.compile(r"[A-Z0-9]{1,30}-USD", re.ASCII)
+    native = re.compile(rf"{CAPITAL}{{1,30}}-USD", re.ASCII)
     example = "BTC-USD, BTC/USD:BTC or BTC/USD"
     candles_path = "/swap-ex/market/history/kline"
     live_path = depth_path = "/swap-ws"

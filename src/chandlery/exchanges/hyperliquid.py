@@ -36,7 +36,7 @@ from chandlery.core.book import BookUpdate, Level
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, InvalidSymbol, MalformedResponse
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import LETTER, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import HOUR, Micros, Unit
@@ -137,6 +137,7 @@ class _Hyperliquid(ExchangeAdapter):
     """What both markets share: one path for all questions, which differ in their ``type``."""
 
     provider = HYPERLIQUID
+    cased = True
     rest_url = "https://api.hyperliquid.xyz"
     ws_url = "wss://api.hyperliquid.xyz"
     # Weeks open on Thursday there, as multiples of seven days since 1970, and are left out therefore.
@@ -289,7 +290,7 @@ class HyperliquidSpot(_Hyperliquid):
     """Spot: a few pairs by name, all by index."""
 
     market_type = MarketType.SPOT
-    native = re.compile(r"@\d{1,6}")
+    native = re.compile(rf"@\d{{1,6}}|{'|'.join((*_INDEXED, _CANONICAL))}", re.ASCII)
     example = "BTC-USDC, BTC/USDC or @107"
 
     def symbol(self, text: str) -> str:
@@ -323,7 +324,7 @@ class HyperliquidSpot(_Hyperliquid):
         """All come at once."""
         return self._ask(20, type="spotMeta")
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
         """Prices have five significant figures, so that there is no step of theirs."""
         meta = _SPOT_META(body)
         tokens = {token.index: token for token in meta.tokens}
@@ -351,13 +352,13 @@ class HyperliquidPerpetual(_Hyperliquid):
     """Perpetuals of the exchange's own, which settle in USDC; those of third parties' exchanges on it are left out."""
 
     market_type = MarketType.FUTURES_USDT
-    native = re.compile(r"k?[A-Z0-9]{1,24}(?<!USD)(?<!USD[CT])")
+    native = re.compile(rf"{LETTER}{{1,24}}(?<!USD)(?<!USD[CT])", re.ASCII)
     example = "BTC, BTC/USDC:USDC or BTC-USDC"
     funding_page_size = 500
 
-    def symbol(self, text: str) -> str:
+    def folded(self, text: str) -> str:
         """``kPEPE`` and the like, however they are written."""
-        return _cased(text if self.native.fullmatch(text) else super().symbol(text))
+        return _cased(super().folded(text))
 
     def spelled(self, instrument: Instrument) -> str:
         """The base alone; all are quoted in USDC."""
@@ -369,12 +370,12 @@ class HyperliquidPerpetual(_Hyperliquid):
         """All come at once."""
         return self._ask(20, type="meta")
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
         """Prices have five significant figures, so that there is no step of theirs."""
         return [
             Listing(
                 each.name,
-                Instrument.of(each.name.upper(), _QUOTE, self.market_type),
+                Instrument.of(each.name, _QUOTE, self.market_type),
                 ListingStatus.DELISTED if each.is_delisted else ListingStatus.LISTED,
                 1.0,
                 lot_size=10.0**-each.sz_decimals,

@@ -33,7 +33,7 @@ from chandlery.core.book import BookUpdate, Digits, Level
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import LETTER, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit, micros_of
@@ -62,6 +62,7 @@ _UNKNOWN_PAIR = ("EQuery:Unknown asset pair", "EQuery:Invalid asset pair")
 _TOO_MANY = ("EAPI:Rate limit exceeded", "EGeneral:Too many requests", "EGeneral:Temporary lockout")
 _DOWN = ("EService:", "EGeneral:Internal error")
 _LARGEST = 1e300
+_CODE = rf"{LETTER}(?:{LETTER}|\.)*"
 _Moment = Annotated[datetime, Meta(tz=True)]
 
 
@@ -144,7 +145,8 @@ class KrakenSpot(ExchangeAdapter):
     market_type = MarketType.SPOT
     rest_url = "https://api.kraken.com"
     ws_url = "wss://ws.kraken.com"
-    native = re.compile(r"(?!(XBT|XDG)/)[A-Z0-9.]+/(?!(XBT|XDG)$)[A-Z0-9.]+")
+    native = re.compile(rf"(?!(XBT|XDG)/){_CODE}/(?!(XBT|XDG)$){_CODE}", re.ASCII)
+    cased = True  # AAPLx is the token of a share
     example = "BTC/USD, XBT/USD or BTC-USD"
     intervals: ClassVar[Mapping[Interval, str]] = {interval: str(minutes) for interval, minutes in _MINUTES.items()}
     page_size = 720
@@ -213,7 +215,7 @@ class KrakenSpot(ExchangeAdapter):
         """All pairs come at once."""
         return self._request("AssetPairs")
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
         """Pairs without a name on the sockets are dark pools, which have no public data."""
         return [self._listing(each) for each in _PAIRS(body).values() if "/" in each.wsname], None
 

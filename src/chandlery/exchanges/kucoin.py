@@ -29,12 +29,13 @@ from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
+from chandlery.adapter.names import MONTH_CODE, day_of, month_code
 from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.book import BookUpdate
-from chandlery.core.errors import ChandleryError, InvalidSymbol, MalformedResponse, RateLimited
+from chandlery.core.errors import ChandleryError, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
@@ -68,7 +69,6 @@ class _Symbol(Struct, rename="camel"):
 
 class _Contract(Struct, rename="camel"):
     symbol: str
-    type: str
     base_currency: str
     quote_currency: str
     is_inverse: bool
@@ -76,6 +76,7 @@ class _Contract(Struct, rename="camel"):
     multiplier: float
     tick_size: float | None = None
     lot_size: float | None = None
+    expire_date: Millis | None = None
 
 
 class _Funding(Struct, rename="camel"):
@@ -270,7 +271,7 @@ class KuCoinSpot(_KuCoin):
     market_type = MarketType.SPOT
     rest_url = "https://api.kucoin.com"
     ws_url = "wss://ws-api-spot.kucoin.com"
-    native = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
+    native = re.compile(rf"{CAPITAL}+-{CAPITAL}+", re.ASCII)
     example = "BTC-USDT or BTC/USDT"
     intervals = live_intervals = _NAMES
     page_size = 1500
@@ -292,7 +293,7 @@ class KuCoinSpot(_KuCoin):
         """All symbols come at once."""
         return self._request("/v2/symbols", 4)
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
         """A coin that was renamed keeps its symbols, so these say which coins are meant."""
         return [self._listing(each) for each in _SYMBOLS(body) if self.native.fullmatch(each.symbol)], None
 
@@ -333,28 +334,28 @@ class _Perpetuals(_KuCoin):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote with an M; the symbols of linear and inverse contracts differ in the quote alone."""
-        symbol = f"{'XBT' if instrument.base == 'BTC' else instrument.base}{instrument.quote}M"
-        if not self.native.fullmatch(symbol):
-            raise InvalidSymbol(f"{instrument} is not an instrument of {self.id}; it has e.g. {self.example}")
-        return symbol
+        """Base and quote with an M, or base, M and the month of expiry, which contracts in dollars alone have."""
+        base = "XBT" if instrument.base == "BTC" else instrument.base
+        if instrument.expiry and instrument.quote == "USD":
+            return f"{base}M{month_code(instrument.expiry)}"
+        return f"{base}{instrument.quote}M"
 
     def instruments_request(self, cursor: str | None = None) -> Request:
         """All contracts come at once, linear and inverse, perpetual or not."""
         return self._request("/v1/contracts/active", 3)
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """The perpetuals, which are of type FFWCSX, that are linear, or inverse."""
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """Those that are linear, or inverse, of whatever type; what has a day of expiry is no perpetual."""
         inverse = self.market_type is MarketType.FUTURES_COIN
         return [
             self._listing(each)
             for each in _CONTRACTS(body)
-            if each.type == "FFWCSX" and each.is_inverse is inverse and self.native.fullmatch(each.symbol)
+            if each.is_inverse is inverse and self.native.fullmatch(each.symbol)
         ], None
 
     def _listing(self, each: _Contract) -> Listing:
         base = "BTC" if each.base_currency == "XBT" else each.base_currency
-        instrument = Instrument.of(base, each.quote_currency, self.market_type)
+        instrument = Instrument.of(base, each.quote_currency, self.market_type, day_of(each.expire_date))
         status = _STATUS.get(each.status, ListingStatus.HALTED)
         # The multiplier of inverse contracts is negative.
         return Listing(each.symbol, instrument, status, abs(each.multiplier), each.tick_size, each.lot_size)
@@ -379,7 +380,7 @@ class KuCoinPerpetual(_Perpetuals):
     """Linear, in USDT or USDC."""
 
     market_type = MarketType.FUTURES_USDT
-    native = re.compile(r"[A-Z0-9]+(USDT|USDC)M")
+    native = re.compile(rf"{CAPITAL}+(USDT|USDC)M", re.ASCII)
     example = "XBTUSDTM, BTC/USDT:USDT or BTC-USDT"
     rest_row = CandleLayout(0, 1, 2, 3, 4, 5, quote_asset_volume=6, path=("data",))
 
@@ -389,6 +390,7 @@ class KuCoinInverse(_Perpetuals):
     """Inverse: a contract is worth one dollar. Their turnover is left out, since nothing says what it is in."""
 
     market_type = MarketType.FUTURES_COIN
-    native = re.compile(r"[A-Z0-9]+USDM")
+    native = re.compile(rf"{CAPITAL}+(USDM|M{MONTH_CODE})", re.ASCII)
+    expires = True
     example = "XBTUSDM, BTC/USD:BTC or BTC-USD"
     rest_row = CandleLayout(0, 1, 2, 3, 4, 5, path=("data",))

@@ -30,7 +30,7 @@ from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
@@ -123,7 +123,7 @@ class MexcSpot(Mexc):
 
     market_type = MarketType.SPOT
     ws_url = "wss://wbs-api.mexc.com"
-    native = re.compile(r"[A-Z0-9]{4,32}")
+    native = re.compile(rf"{CAPITAL}{{4,32}}", re.ASCII)
     example = "BTCUSDT, BTC/USDT or BTC-USDT"
     intervals: ClassVar[Mapping[Interval, str]] = {
         Interval.MINUTE_1: "1m",
@@ -174,7 +174,7 @@ class MexcSpot(Mexc):
         """All symbols come at once."""
         return self._request("/api/v3/exchangeInfo", 10)
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
         """Whether trading by API is allowed is another matter, and not asked."""
         return [
             Listing(

@@ -33,7 +33,7 @@ from chandlery.core.book import BookUpdate, Level
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import MalformedResponse
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros, Unit
 from chandlery.core.wire import RateLimit, Request
@@ -141,11 +141,8 @@ class _MexcContracts(Mexc):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote with a line between; a few contracts are named after something else than their coin."""
-        symbol = f"{instrument.base}_{instrument.quote}"
-        if not self.native.fullmatch(symbol):
-            raise self.unknown_symbol(symbol)
-        return symbol
+        """Base and quote with a line between."""
+        return f"{instrument.base}_{instrument.quote}"
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
         """From the first open to a second before the one after the last."""
@@ -192,17 +189,19 @@ class _MexcContracts(Mexc):
         """All contracts come at once, which may be asked for once in five seconds."""
         return Request(f"{self.rest_url}/api/v1/contract/detail", limits=(RateLimit(1, 5),))
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Those that are settled as this market is."""
-        found = []
-        for each in _CONTRACTS(body):
-            instrument = Instrument.of(each.base_coin, each.quote_coin, self.market_type)
-            if each.settle_coin == instrument.settle:
-                status = _CONTRACT_STATUS.get(each.state, ListingStatus.DELISTED)
-                found.append(
-                    Listing(each.symbol, instrument, status, each.contract_size, each.price_unit, each.vol_unit)
-                )
-        return found, None
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """Those that are settled as this market is. The symbol of one whose coin was renamed says which is meant."""
+        return [
+            self._listing(each)
+            for each in _CONTRACTS(body)
+            if each.settle_coin == Instrument.of(each.base_coin, each.quote_coin, self.market_type).settle
+        ], None
+
+    def _listing(self, each: _Contract) -> Listing:
+        base, _, quote = each.symbol.rpartition("_")
+        status = _CONTRACT_STATUS.get(each.state, ListingStatus.DELISTED)
+        instrument = Instrument.of(base or each.base_coin, quote, self.market_type)
+        return Listing(each.symbol, instrument, status, each.contract_size, each.price_unit, each.vol_unit)
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
         """One path for all."""
@@ -272,7 +271,7 @@ class MexcPerpetual(_MexcContracts):
     """Linear: settled in the quote currency."""
 
     market_type = MarketType.FUTURES_USDT
-    native = re.compile(r"[A-Z0-9]+_(?!USD$)[A-Z0-9]+")
+    native = re.compile(rf"{CAPITAL}+_(?!USD$){CAPITAL}+", re.ASCII)
     example = "BTC_USDT, BTC/USDT:USDT or BTC-USDT"
 
 
@@ -281,7 +280,7 @@ class MexcInverse(_MexcContracts):
     """Inverse: quoted in USD and settled in the coin, in which ``quote_asset_volume`` is."""
 
     market_type = MarketType.FUTURES_COIN
-    native = re.compile(r"[A-Z0-9]+_USD")
+    native = re.compile(rf"{CAPITAL}+_USD", re.ASCII)
     example = "BTC_USD, BTC/USD:BTC or BTC-USD"
 
 

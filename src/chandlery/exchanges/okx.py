@@ -32,9 +32,9 @@ from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import OKX_SITES
 from chandlery.core.book import BookUpdate
-from chandlery.core.errors import ChandleryError, ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited
+from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, day_text, expiry_of
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import DAY, Micros, Unit
@@ -105,6 +105,7 @@ class _Instrument(Struct, rename="camel"):
 
     inst_id: str
     state: str
+    inst_type: str = ""
     ct_val: str = ""
     ct_mult: str = ""
     tick_sz: str = ""
@@ -137,6 +138,8 @@ _PASSING: Mapping[str, type[RateLimited | ExchangeUnavailable]] = {
 """What may be asked again a moment later."""
 _STATUS = {"live": ListingStatus.LISTED, "preopen": ListingStatus.UPCOMING}
 """What is called otherwise, e.g. suspend, is a halt; what is delisted is not in the list any more."""
+_NEXT = {"SWAP": "FUTURES"}
+"""Which kind of instruments is listed after another."""
 
 
 def _update(symbol: str, book: _Book, texts: _BookTexts | None, *, is_snapshot: bool) -> BookUpdate:
@@ -192,11 +195,9 @@ class _Okx(ExchangeAdapter):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base, quote and, of perpetuals, ``SWAP``: ``BTC-USDT-SWAP`` is linear, ``BTC-USD-SWAP`` inverse."""
-        spelled = f"{instrument.base}-{instrument.quote}{self.suffix}"
-        if not self.native.fullmatch(spelled):
-            raise InvalidSymbol(f"{instrument} is not a symbol of {self.id}; it has e.g. {self.example}")
-        return spelled
+        """Base, quote and ``SWAP`` or the day of expiry: ``BTC-USDT-SWAP`` is linear, ``BTC-USD-SWAP`` inverse."""
+        suffix = f"-{day_text(instrument.expiry)}" if instrument.expiry else self.suffix
+        return f"{instrument.base}-{instrument.quote}{suffix}"
 
     def oldest(self, interval: Interval, now: Micros) -> Micros | None:
         """Candles of a second are kept for three months, all others for ever."""
@@ -241,20 +242,22 @@ class _Okx(ExchangeAdapter):
         return self.refused(said.msg, status=status, code=said.code)
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All of a kind come at once."""
-        return self._request("/public/instruments", self.limits, instType=self.inst_type)
+        """All of a kind come at once; the cursor is the next kind: contracts that expire have a list of their own."""
+        return self._request("/public/instruments", self.limits, instType=cursor or self.inst_type)
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Linear and inverse perpetuals come together; pairs for tests are left out."""
-        ours = [each for each in _INSTRUMENTS(body) if each.state != "test" and self.native.fullmatch(each.inst_id)]
-        return [self._listing(each) for each in ours], None
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+        """Linear and inverse contracts come together; pairs for tests are left out."""
+        listed = _INSTRUMENTS(body)
+        ours = [each for each in listed if each.state != "test" and self.native.fullmatch(each.inst_id)]
+        return [self._listing(each) for each in ours], _NEXT.get(listed[0].inst_type) if listed else None
 
     def _listing(self, each: _Instrument) -> Listing:
-        base, quote, *_ = each.inst_id.split("-")
+        base, quote, *ends = each.inst_id.split("-")
+        expiry = expiry_of(ends[0]) if ends and ends[0].isdigit() else None
         value, factor = _number(each.ct_val), _number(each.ct_mult)
         return Listing(
             each.inst_id,
-            Instrument.of(base, quote.removesuffix("_UM"), self.market_type),
+            Instrument.of(base, quote.removesuffix("_UM"), self.market_type, expiry),
             _STATUS.get(each.state, ListingStatus.HALTED),
             None if value is None else value * (1.0 if factor is None else factor),
             _number(each.tick_sz),
@@ -335,6 +338,7 @@ class _Perpetuals(_Okx):
     """The two perpetuals' funding rates."""
 
     volume_unit = "contracts"
+    expires = True
     funding_page_size = 100
     """The documentation of 2025 allows 400, earlier ones and other clients 100."""
     funding_newest_first = True
@@ -359,7 +363,7 @@ class OkxSpot(_Okx):
     suffix = ""
     inst_type = "SPOT"
     sites = OKX_SITES
-    native = re.compile(r"[A-Z0-9]+-[A-Z0-9]+")
+    native = re.compile(rf"{CAPITAL}+-{CAPITAL}+", re.ASCII)
     example = "BTC-USDT or BTC/USDT"
 
 
@@ -368,14 +372,14 @@ class OkxPerpetual(_Perpetuals):
     """Linear; ``volume`` counts contracts. Those in dollars are spelled ``BTC-USD_UM-SWAP``, since ``USD`` is inverse."""
 
     market_type = MarketType.FUTURES_USDT
-    native = re.compile(r"[A-Z0-9]+-(?!USD-)[A-Z0-9_]+-SWAP")
+    native = re.compile(rf"{CAPITAL}+-(?!USD-)(?:{CAPITAL}|_)+-(SWAP|\d{{6}})", re.ASCII)
     example = "BTC-USDT-SWAP, BTC/USDT:USDT or BTC-USDT"
     unverified = (*_Okx.unverified, "how perpetuals that settle in dollars are spelled: taken as BTC-USD_UM-SWAP")
 
     def spelled(self, instrument: Instrument) -> str:
         """``USD`` alone would be the inverse perpetual."""
         quote = "USD_UM" if instrument.quote == "USD" else instrument.quote
-        return super().spelled(Instrument.of(instrument.base, quote, self.market_type))
+        return super().spelled(structs.replace(instrument, quote=quote))
 
 
 @ExchangeRegistry.register("okx_inverse")
@@ -383,6 +387,6 @@ class OkxInverse(_Perpetuals):
     """Inverse; ``volume`` counts contracts, ``quote_asset_volume`` is in the base asset."""
 
     market_type = MarketType.FUTURES_COIN
-    native = re.compile(r"[A-Z0-9]+-USD-SWAP")
+    native = re.compile(rf"{CAPITAL}+-USD-(SWAP|\d{{6}})", re.ASCII)
     example = "BTC-USD-SWAP, BTC/USD:BTC or BTC-USD"
     rest_row = structs.replace(_Okx.rest_row, quote_asset_volume=6)

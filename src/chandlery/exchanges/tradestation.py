@@ -186,7 +186,7 @@ class TradeStation(ExchangeAdapter):
         """The pairs; of all else nothing lists what there is."""
         return self._get("/v3/marketdata/symbollists/cryptopairs/symbolnames")
 
-    def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
+    def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
         """The pairs, all of them in US dollars."""
         found = [pair for name in _NAMES(body) if (pair := _PAIR.fullmatch(name))]
         return [

@@ -8,19 +8,21 @@ from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from string import ascii_lowercase, ascii_uppercase
 from typing import Any
+from urllib.parse import unquote
 
 from msgspec import Struct
 
 from chandlery.core.errors import InvalidSymbol
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import MarketType
+from chandlery.core.instrument import MarketType, require_symbol
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.query import CandleQuery, ChartType, DataProvider
 from chandlery.core.time import DAY, Micros, date_text
 
-_LONGEST_NAME = 120
+_LONGEST_NAME = 240
 """In bytes; file systems allow 255, and suffixes need some."""
 SUFFIX = ".arrow"
 _ORIGIN_MARK = "@"
@@ -29,6 +31,7 @@ _SLUGS = {interval.slug: interval for interval in Interval}
 _RESERVED = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{port}{number}" for port in ("COM", "LPT") for number in "0123456789¹²³"
 }
+_THOUSANDS = re.compile("k[A-Z0-9]+")
 _UNSAFE = set('/\\<>:"|?*')
 
 
@@ -62,7 +65,7 @@ class SeriesKey(Struct, frozen=True):
                 _SLUGS[slug],
                 origin,
             )
-        except (ValueError, KeyError):
+        except (ValueError, KeyError, InvalidSymbol):
             return None
 
     @property
@@ -127,12 +130,28 @@ def split_origin(folder: str) -> tuple[str | None, str]:
 
 
 def _named_folder(symbol: str) -> str:
-    """A slash is part of some exchanges' symbols and of no folder's name."""
-    return safe_name(symbol.replace("%", "%25").replace("/", "%2F"))
+    """
+    The folder of a symbol: the symbol itself where that is a name of its own on every disk, else escaped as in URLs.
+
+    A slash is part of some exchanges' symbols and of no folder's name. Letters beyond ASCII are escaped, since disks
+    differ in how they compose and fold them, and in a symbol of capitals and small letters the small ones, since some
+    disks ignore case. Two forms stay as they are: small letters alone (HTX) and ``k`` before capitals (Hyperliquid's thousands).
+    """
+    letters = require_symbol(symbol)
+    mixed = any(each in ascii_uppercase for each in letters) and not _THOUSANDS.fullmatch(letters)
+    escaped = f"%/{ascii_lowercase if mixed else ''}"
+    return safe_name("".join(_escape(each) if each in escaped or each > "~" else each for each in letters))
+
+
+def _escape(letter: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in letter.encode())
 
 
 def _symbol_of(folder: str) -> str:
-    return folder.replace("%2F", "/").replace("%25", "%")
+    symbol = unquote(folder, errors="strict")
+    if _named_folder(symbol) != folder:
+        raise InvalidSymbol(f"{folder!r} is not how the folder of {symbol!r} is called")
+    return symbol
 
 
 def safe_name(text: str) -> str:

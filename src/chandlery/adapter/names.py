@@ -1,0 +1,134 @@
+"""Spellings of instruments: those that an exchange's list has shown, and how contracts write their day of expiry."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import ClassVar
+
+from chandlery.core.errors import InvalidSymbol
+from chandlery.core.instrument import Instrument, Listing, MarketType, capitals, require_symbol, spelled_out
+
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_CODES = "FGHJKMNQUVXZ"
+DAY_MONTH_YEAR = r"\d{1,2}[A-Z]{3}\d\d"
+"""Matches ``27MAR26``."""
+MONTH_CODE = rf"[{_CODES}]\d\d"
+"""Matches ``H26``: the letter of a month as futures exchanges write it, and the year."""
+
+
+def day_of(millis: int | None) -> date | None:
+    """The UTC day of a moment in milliseconds; ``None`` for 0 and ``None``, which stand for no moment."""
+    return date(1970, 1, 1) + timedelta(milliseconds=millis) if millis else None
+
+
+def day_month_year(day: date) -> str:
+    """The day as ``27MAR26``; days before the tenth have one digit."""
+    return f"{day.day}{_MONTHS[day.month - 1]}{day.year % 100:02}"
+
+
+def month_code(day: date) -> str:
+    """The month as ``H26``."""
+    return f"{_CODES[day.month - 1]}{day.year % 100:02}"
+
+
+class Names:
+    """
+    The symbols that an exchange has listed, and the text of the instrument of each.
+
+    It only grows: a symbol stays known after its delisting, since its past can still be requested.
+    """
+
+    def __init__(self) -> None:
+        self._text_of: dict[str, str] = {}
+        self._symbols_of: dict[str, set[str]] = {}
+
+    def learn(self, listings: Iterable[Listing]) -> None:
+        """Add a page of a list."""
+        for each in listings:
+            text = str(each.instrument)
+            former = self._text_of.get(each.symbol, text)
+            if former != text:
+                self._symbols_of[former].discard(each.symbol)
+            self._text_of[each.symbol] = text
+            self._symbols_of.setdefault(text, set()).add(each.symbol)
+
+    def lists(self, symbol: str) -> bool:
+        """Whether that is the exchange's spelling of a symbol that it has listed."""
+        return symbol in self._text_of
+
+    def symbol_of(self, text: str) -> str | None:
+        """
+        The symbol of the instrument of that text, as ccxt writes it; ``None`` where none was listed.
+
+        Raises:
+            InvalidSymbol: Where several symbols have it; the message names them.
+        """
+        found = self._symbols_of.get(text)
+        if not found:
+            return None
+        if len(found) > 1:
+            raise InvalidSymbol(
+                f"{text!r} names {len(found)} symbols of the exchange: {', '.join(sorted(found))}; ask for one of them by that spelling"
+            )
+        return next(iter(found))
+
+
+class Spelling(ABC):
+    """How a market of an exchange spells symbols: by rules, and by the lists that it has sent."""
+
+    id: ClassVar[str]
+    """``<exchange>_<market>``, set by the registry."""
+    market_type: ClassVar[MarketType]
+    native: ClassVar[re.Pattern[str]]
+    """What the exchange's own spelling of a symbol looks like."""
+    cased: ClassVar[bool] = False
+    """Whether its spellings mix capitals and small letters, so that case is taken as meant where there is a capital."""
+    expires: ClassVar[bool] = False
+    """Whether contracts that expire are among its symbols."""
+    example: ClassVar[str]
+    """Symbols that are right, for messages, e.g. ``BTCUSDT, BTC/USDT or BTC-USDT``."""
+
+    def __init__(self) -> None:
+        self.names = Names()
+
+    def symbol(self, text: str) -> str:
+        """
+        The exchange's spelling of a symbol, from that spelling, ``BTC/USDT`` or ``BTC-USDT``.
+
+        Raises:
+            InvalidSymbol: Where it is no symbol of this market, or the name of several; the message says what would be.
+        """
+        known = text if self.names.lists(require_symbol(text)) else self.names.symbol_of(text)
+        if known is not None:
+            return known
+        wanted = self.folded(text)
+        if self.names.lists(wanted) or self.native.fullmatch(wanted):
+            return wanted
+        if "/" in wanted or "-" in wanted:
+            return self._symbol_of(Instrument.parse(wanted, self.market_type))
+        raise InvalidSymbol(f"{text!r} is not a symbol of {self.id}; it has e.g. {self.example}")
+
+    def _symbol_of(self, instrument: Instrument) -> str:
+        spelled = self.names.symbol_of(str(instrument)) or self.spelled(instrument)
+        by_rule = self.native.fullmatch(spelled) and (self.expires or not instrument.expiry)
+        if by_rule or self.names.lists(spelled):
+            return spelled
+        raise InvalidSymbol(f"{instrument} is not a symbol of {self.id}; it has e.g. {self.example}")
+
+    def folded(self, text: str) -> str:
+        """The text in the case in which the exchange writes symbols."""
+        return spelled_out(text) if self.cased else capitals(text)
+
+    def instrument(self, text: str) -> Instrument | None:
+        """The instrument of this market that a text names; ``None`` where it is in the exchange's own spelling."""
+        try:
+            return Instrument.parse(self.folded(text), self.market_type)
+        except InvalidSymbol:
+            return None
+
+    @abstractmethod
+    def spelled(self, instrument: Instrument) -> str:
+        """The exchange's spelling of an instrument of this market, by the exchange's rules; checked against ``native`` after."""
