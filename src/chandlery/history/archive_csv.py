@@ -110,8 +110,8 @@ def parse_csv(bodies: Sequence[Body], layout: CandleLayout) -> Columns:
     names = {place: name for name, place in layout.places().items()}
     if not text:
         return {name: np.empty(0, np.int64 if name in integers else np.float64) for name in names.values()}
-    # A file may have grown, as all its lines then have.
-    width = max(*map(int, names), *(body.text[: body.text.find(b"\n")].count(b",") for body in bodies)) + 1
+    # Files may have grown; of lines that are longer than the first one, the rest is passed over.
+    width = max(*map(int, names), text[: text.find(b"\n")].count(b",")) + 1
     schema = {
         names.get(place, f"_{place}"): pl.Int64
         if names.get(place) in integers
@@ -121,7 +121,9 @@ def parse_csv(bodies: Sequence[Body], layout: CandleLayout) -> Columns:
         for place in range(width)
     }
     try:
-        frame = pl.read_csv(text, has_header=False, schema=schema, columns=sorted(map(int, names)))
+        frame = pl.read_csv(
+            text, has_header=False, schema=schema, columns=sorted(map(int, names)), truncate_ragged_lines=True
+        )
     except pl.exceptions.PolarsError as error:
         raise CorruptArchive(f"not a CSV of candles: {error}") from error
     if any(frame.null_count().row(0)):
