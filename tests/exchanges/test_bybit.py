@@ -121,7 +121,7 @@ def test_what_does_not_trade_yet_is_listed_last():
 
 def test_a_refused_topic_is_an_error_and_a_strange_one_malformed():
     """The exchange's words are kept."""
-    with pytest.raises(RequestRejected, match=r"bybit_spot .*handler not found"):
+    with pytest.raises(InvalidSymbol, match=r"bybit_spot .*handler not found"):
         SPOT.live_rows(b'{"success":false,"ret_msg":"error:handler not found,topic:kline.1.X","op":"subscribe"}')
     for topic in ("kline.7.BTCUSDT", "kline.1", "tickers.BTCUSDT"):
         with pytest.raises(MalformedResponse):

@@ -10,7 +10,7 @@ import pytest
 
 from chandlery.adapter.books import BookSync, ConnectionSequence, Outcome
 from chandlery.adapter.live import CandleStream
-from chandlery.core.errors import RequestRejected, UnsupportedRequest
+from chandlery.core.errors import InvalidSymbol, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
@@ -84,7 +84,7 @@ def test_every_message_of_a_connection_counts():
 
 def test_a_refusal_is_an_error():
     """The sockets' with its reason, those of REST with their code; what is no refusal is none."""
-    with pytest.raises(RequestRejected, match="failure to subscribe NOPE-USD is not a valid product"):
+    with pytest.raises(InvalidSymbol, match="failure to subscribe NOPE-USD is not a valid product"):
         SPOT.live_rows(b'{"type":"error","message":"failure to subscribe","reason":"NOPE-USD is not a valid product"}')
     body = b'{"error":"INVALID_ARGUMENT","error_details":"number of candles requested should be less than 350"}'
     refused = SPOT.error(Response(400, {}, body))

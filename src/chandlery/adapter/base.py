@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
@@ -56,6 +57,8 @@ class ExchangeAdapter(Spelling):
     """Which credentials ``token_request`` needs; empty where requests need no token."""
     more_credentials: ClassVar[tuple[str, ...]] = ()
     """Which it takes besides."""
+    unknown: ClassVar[re.Pattern[str] | None] = None
+    """What refusals of an instrument that the exchange does not have look like, as ``<code>: <words>``, by REST and sockets."""
     unverified: ClassVar[tuple[str, ...]] = ()
     """What of this could not be checked against documentation or a recording."""
 
@@ -275,8 +278,10 @@ class ExchangeAdapter(Spelling):
         said.args = (f"{said}; status {response.status}: the exchange may not serve this region; {other}",)
         return said
 
-    def refused(self, said: object, *, status: int | None = None, code: int | str | None = None) -> RequestRejected:
-        """The error for a request that the exchange understood and refused in these words."""
+    def refused(self, said: object, *, status: int | None = None, code: int | str | None = None) -> ChandleryError:
+        """The error for a request that the exchange understood and refused in these words; ``InvalidSymbol`` for ``unknown`` ones."""
+        if self.unknown is not None and self.unknown.search(f"{code}: {said}"):
+            return self.unknown_symbol(said)
         return RequestRejected(f"{self.id} refused the request: {said} (code {code})", status=status, code=code)
 
     def unknown_symbol(self, said: object) -> InvalidSymbol:

@@ -96,7 +96,6 @@ _BAR = reader(_Bar, what="a bar")
 _DEPTH = reader(_Depth, what="an order book")
 _REFUSAL = attempt(_Refusal)
 
-_UNKNOWN_SYMBOL = frozenset({5002, 100008, 300012})
 _PING = re.compile(rb'\s*\{\s*"m"\s*:\s*"ping"')
 # 1w is left out, since nothing says on which day it begins.
 _INTERVALS = {
@@ -128,6 +127,7 @@ class AscendexSpot(ExchangeAdapter):
     intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
     live_intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
     page_size = 500
+    unknown = re.compile(r"^(5002|100008|300012):")
     limits = (RateLimit(120, 60),)
     sends_empty_candles = False
     rest_row = CandleLayout("ts", "o", "h", "l", "c", "v", path=("data",))
@@ -192,8 +192,6 @@ class AscendexSpot(ExchangeAdapter):
         if said.code == 0:
             return None
         text = " ".join(filter(None, (said.reason, said.message)))
-        if said.code in _UNKNOWN_SYMBOL:
-            return self.unknown_symbol(text)
         return self.refused(text, status=response.status, code=said.code)
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:

@@ -85,7 +85,6 @@ _SERVER_TIME = reader(Millis, "serverTime", what="a server time")
 _SYMBOLS = reader(list[_Symbol], "symbols", what="a list of symbols")
 _SNAPSHOT = reader(_Snapshot, what="an order book")
 _ERROR = attempt(BinanceError)
-_INVALID_SYMBOL = -1121
 _STATUS = {
     "TRADING": ListingStatus.LISTED,
     "PENDING_TRADING": ListingStatus.UPCOMING,
@@ -114,6 +113,7 @@ class _Binance(ExchangeAdapter):
     never_expires: ClassVar[str] = ""
     """What follows base and quote of a perpetual."""
     example = "BTCUSDT, BTC/USDT or BTC-USDT"
+    unknown = re.compile(r"^-(1121|1126|4144):")
     live_closes = True
     live_intervals: ClassVar[Mapping[Interval, str]] = intervals
     book_depths = (1000,)
@@ -177,8 +177,6 @@ class _Binance(ExchangeAdapter):
         said = _ERROR(response.body)
         if said is None:
             return None
-        if said.code == _INVALID_SYMBOL:
-            return self.unknown_symbol(said.msg)
         return self.refused(said.msg, status=response.status, code=said.code)
 
     def instruments_request(self, cursor: str | None = None) -> Request:

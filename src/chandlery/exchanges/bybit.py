@@ -132,7 +132,6 @@ _ANSWER = attempt(_Answer)
 
 _TOO_MANY = {10006, 10018}
 _UNAVAILABLE = {10000, 10016}
-_BAD_PARAMETER = 10001
 _BANNED, _BAN_S = 403, 600.0
 """An address that asks too often is answered 403 for at least ten minutes."""
 _PRE_LAUNCH = "PreLaunch"
@@ -163,6 +162,7 @@ class _Bybit(ExchangeAdapter):
     rest_url = "https://api.bybit.com"
     ws_url = "wss://stream.bybit.com"
     sites = BYBIT_SITES
+    unknown = re.compile(r"^10001: .*symbol|^None: .*(invalid symbol|handler not found,topic)", re.IGNORECASE)
     category: ClassVar[str]
     book_most: ClassVar[int]
     """How many levels a side a book has by REST."""
@@ -228,8 +228,6 @@ class _Bybit(ExchangeAdapter):
     def _meant(self, code: int, message: str, status: int) -> ChandleryError:
         if code in _UNAVAILABLE:
             return ExchangeUnavailable(f"{self.id} failed: {message} (code {code})")
-        if code == _BAD_PARAMETER and "symbol" in message.lower():
-            return self.unknown_symbol(message)
         return self.refused(message, status=status, code=code)
 
     def instruments_request(self, cursor: str | None = None) -> Request:

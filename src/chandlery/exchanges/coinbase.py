@@ -140,6 +140,7 @@ class CoinbaseSpot(ExchangeAdapter):
         Interval.HOUR_4: "FOUR_HOUR", Interval.HOUR_6: "SIX_HOUR", Interval.DAY_1: "ONE_DAY",
     }  # fmt: skip
     page_size = 300
+    unknown = re.compile(r"^NOT_FOUND: .*product|not a valid product", re.IGNORECASE)
     limits = (RateLimit(10, 1),)
     sends_empty_candles = False
     rest_row = CandleLayout(
@@ -193,8 +194,6 @@ class CoinbaseSpot(ExchangeAdapter):
         if said is None:
             return None
         words = said.message or said.error_details
-        if said.error == "NOT_FOUND" and "product" in words.lower():
-            return self.unknown_symbol(words)
         return self.refused(words, status=response.status, code=said.error)
 
     def instruments_request(self, cursor: str | None = None) -> Request:

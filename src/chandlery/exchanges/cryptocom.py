@@ -133,7 +133,6 @@ _SNAPSHOT = reader(tuple[_Book], "result", "data", what="an order book")
 _RATES = reader(list[_Rate], "result", "data", what="an array of funding rates")
 _INSTRUMENTS = reader(list[_Instrument], "result", "data", what="a list of instruments")
 _ANSWER = attempt(_Message)
-_UNKNOWN_INSTRUMENT = frozenset({209, 30003})
 _PASSING: Mapping[int, type[RateLimited | ExchangeUnavailable]] = {
     **dict.fromkeys((10006, 42901), RateLimited),
     **dict.fromkeys((40801, 50001, 9010001), ExchangeUnavailable),
@@ -153,6 +152,8 @@ class _Cryptocom(ExchangeAdapter):
 
     intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
     page_size = 300
+    # REST and sockets were seen to say so on 2026-09-22; of 209 and 30003 the documentation speaks.
+    unknown = re.compile(r"^(209|30003):|^4000[34]: .*(symbol|instrument)", re.IGNORECASE)
     limits = (RateLimit(100, 1),)
     rest_row = CandleLayout("t", "o", "h", "l", "c", "v", path=("result", "data"))
     live_intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
@@ -209,8 +210,6 @@ class _Cryptocom(ExchangeAdapter):
             return None
         if said.code == 0:
             return None
-        if said.code in _UNKNOWN_INSTRUMENT:
-            return self.unknown_symbol(said.message)
         return self._refusal(said, response.status)
 
     def _refusal(self, said: _Message, status: int | None = None) -> ChandleryError:

@@ -132,7 +132,6 @@ _CONTRACTS = reader(list[_Contract], what="a list of contracts")
 _RATES = reader(list[_Rate], what="an array of funding rates")
 _SERVER_TIME = reader(Millis, "server_time", what="a server time")
 
-_UNKNOWN_SYMBOL = frozenset({"INVALID_CURRENCY", "INVALID_CURRENCY_PAIR", "CONTRACT_NOT_FOUND"})
 _TOO_MANY = frozenset({"TOO_MANY_REQUESTS", "TOO_FAST"})
 _STATUS = {"trading": ListingStatus.LISTED, "prelaunch": ListingStatus.UPCOMING}
 _STATUS |= dict.fromkeys(("delisting", "delisted"), ListingStatus.DELISTED)
@@ -148,6 +147,9 @@ class _Gate(ExchangeAdapter):
 
     provider = _GATE
     rest_url = "https://api.gateio.ws/api/v4"
+    unknown = re.compile(
+        r"^(INVALID_CURRENCY|INVALID_CURRENCY_PAIR|CONTRACT_NOT_FOUND):|unknown (currency pair|contract)"
+    )
     path: ClassVar[str]
     market: ClassVar[str]
     symbol_key: ClassVar[str]
@@ -196,8 +198,6 @@ class _Gate(ExchangeAdapter):
         said = _ERROR(response.body)
         if said is None:
             return None
-        if said.label in _UNKNOWN_SYMBOL:
-            return self.unknown_symbol(said.message)
         if said.label in _TOO_MANY:
             return RateLimited(f"{self.id} asks for a pause: {said.message}")
         return self.refused(said.message, status=response.status, code=said.label)

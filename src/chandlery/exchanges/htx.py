@@ -44,7 +44,6 @@ _TO_SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
 _GZIP = b"\x1f\x8b"
 _LARGEST_MESSAGE = 2**24
 _TOO_MANY = frozenset({"429", "1032", "too-many-requests"})
-_NO_SUCH = frozenset({"1013", "1014", "1332", "base-symbol-error"})
 
 _INTERVALS: Mapping[Interval, str] = {
     Interval.MINUTE_1: "1min", Interval.MINUTE_5: "5min", Interval.MINUTE_15: "15min",
@@ -162,6 +161,9 @@ class Htx(ExchangeAdapter):
     provider = HTX
     live_intervals = intervals = _INTERVALS
     socket = SocketRules(streams=100, per_message=1, messages=RateLimit(10, 1), idle_s=20)
+    unknown = re.compile(
+        r"^(1013|1014|1332|base-symbol-error):|invalid\s+symbol|invalid topic|contract_code data error", re.IGNORECASE
+    )
     symbol_key: ClassVar[str] = "contract_code"
     candles_path: ClassVar[str]
     info_path: ClassVar[str]
@@ -219,8 +221,6 @@ class Htx(ExchangeAdapter):
             return ExchangeUnavailable(f"{self.id} could not answer: {words} (code {code})")
         if code in _TOO_MANY or words.startswith("429"):
             return RateLimited(f"{self.id} refused the request: {words} (code {code})")
-        if code in _NO_SUCH or words == "invalid symbol":
-            return self.unknown_symbol(words)
         return self.refused(words, status=response.status, code=code)
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:

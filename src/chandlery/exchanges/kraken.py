@@ -58,7 +58,6 @@ _OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 _NEW_NAMES = {old: new for new, old in _OLD_NAMES.items()}
 _STATUS = dict.fromkeys(("online", "limit_only", "reduce_only"), ListingStatus.LISTED)
 """In the other states, such as post_only and cancel_only, nothing trades."""
-_UNKNOWN_PAIR = ("EQuery:Unknown asset pair", "EQuery:Invalid asset pair")
 _TOO_MANY = ("EAPI:Rate limit exceeded", "EGeneral:Too many requests", "EGeneral:Temporary lockout")
 _DOWN = ("EService:", "EGeneral:Internal error")
 _LARGEST = 1e300
@@ -150,6 +149,7 @@ class KrakenSpot(ExchangeAdapter):
     example = "BTC/USD, XBT/USD or BTC-USD"
     intervals: ClassVar[Mapping[Interval, str]] = {interval: str(minutes) for interval, minutes in _MINUTES.items()}
     page_size = 720
+    unknown = re.compile(r"EQuery:(Unknown|Invalid) asset pair|Currency pair not supported")
     retained_candles = 720
     limits = (RateLimit(1, 1),)
     revises = True
@@ -203,8 +203,6 @@ class KrakenSpot(ExchangeAdapter):
         if not errors:
             return None
         said = ", ".join(errors)
-        if said.startswith(_UNKNOWN_PAIR):
-            return self.unknown_symbol(said)
         if said.startswith(_TOO_MANY):
             return RateLimited(f"{self.id} asks for a pause: {said}")
         if said.startswith(_DOWN):

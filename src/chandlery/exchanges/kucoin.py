@@ -157,6 +157,9 @@ class _KuCoin(ExchangeAdapter):
     provider = KUCOIN
     sends_empty_candles = False
     limits = (RateLimit(2000, 30),)
+    unknown = re.compile(
+        r"^(100003|200003):|trading pair|pair is not provided|^404: topic .* is not found", re.IGNORECASE
+    )
     live_row: ClassVar[CandleLayout]
     candle_query: ClassVar[tuple[str, str, str, str]]  # path, and the names of interval, start and end
     candle_topic: ClassVar[str]
@@ -194,8 +197,6 @@ class _KuCoin(ExchangeAdapter):
             return None
         if said.code in {"429000", "200002"}:
             return RateLimited(f"{self.id} asks for a pause: {said.msg} (code {said.code})")
-        if said.code in {"100003", "200003"} or "trading pair" in said.msg.lower():
-            return self.unknown_symbol(said.msg)
         return self.refused(said.msg, status=response.status, code=said.code)
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:

@@ -52,7 +52,6 @@ SOCKET_NAMES: Mapping[Interval, str] = {
 }
 """How the sockets, and REST of the contracts, spell the intervals."""
 _INTERVALS = {name: interval for interval, name in SOCKET_NAMES.items()}
-_UNKNOWN_SYMBOL = {-1121, 10007, 30014, 30021, 1001}
 _TOO_MANY = {429, 510}
 _DOWN = {500, 501, 503, 504}
 _SPOT_STATUS = {"1": ListingStatus.LISTED, "2": ListingStatus.HALTED, "3": ListingStatus.DELISTED}
@@ -93,6 +92,7 @@ class Mexc(ExchangeAdapter):
 
     provider = _MEXC
     rest_url = "https://api.mexc.com"
+    unknown = re.compile(r"^(-1121|10007|30014|30021|1001):|Contract \[.*\] not exists")
     book_depths = (1000,)
     """The streams send every change; this is the snapshot that they start from."""
     book_rule = BookRule(Link.FIRST, SnapshotSource.REST)
@@ -108,8 +108,6 @@ class Mexc(ExchangeAdapter):
         if said.code in {0, 200}:
             return None
         text = said.msg or said.message or "without a reason"
-        if said.code in _UNKNOWN_SYMBOL:
-            return self.unknown_symbol(text)
         if said.code in _TOO_MANY:
             return RateLimited(f"{self.id} asks for a pause: {text}")
         if said.code in _DOWN:

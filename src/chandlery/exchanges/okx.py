@@ -130,7 +130,6 @@ _FUNDING = reader(list[_Funding], "data", what="an array of funding rates")
 _INSTRUMENTS = reader(list[_Instrument], "data", what="a list of instruments")
 _SERVER_TIME = reader(tuple[_Time], "data", what="a server time")
 _ERROR = attempt(_Error)
-_UNKNOWN_INSTRUMENT = "51001"
 _PASSING: Mapping[str, type[RateLimited | ExchangeUnavailable]] = {
     **dict.fromkeys(("50011", "60014"), RateLimited),
     **dict.fromkeys(("50001", "50004", "50013", "50026"), ExchangeUnavailable),
@@ -170,6 +169,7 @@ class _Okx(ExchangeAdapter):
     provider = OKX
     rest_url = "https://www.okx.com"
     ws_url = "wss://ws.okx.com/ws/v5"
+    unknown = re.compile(r"^510(01|15):|^60018: .*instId:.* doesn't exist")
     suffix: ClassVar[str] = "-SWAP"
     inst_type: ClassVar[str] = "SWAP"
 
@@ -231,8 +231,6 @@ class _Okx(ExchangeAdapter):
             return None
         if said.code == "0":
             return None
-        if said.code == _UNKNOWN_INSTRUMENT:
-            return self.unknown_symbol(said.msg)
         return self._refusal(said, response.status)
 
     def _refusal(self, said: _Error | _Event, status: int | None = None) -> ChandleryError:

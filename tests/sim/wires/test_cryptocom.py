@@ -54,9 +54,9 @@ async def test_bounds_are_exclusive_and_the_latest_come_oldest_first(ask, clock)
 @pytest.mark.parametrize(
     ("exchange", "method", "query", "expected"),
     [
-        (SPOT, "get-candlestick", {"instrument_name": "BTCUSDT"}, (400, 209)),
-        (LINEAR, "get-candlestick", {"instrument_name": "BTC_USDT"}, (400, 209)),
-        (LINEAR, "get-candlestick", {"instrument_name": "BTCUSDT-PERP"}, (400, 209)),
+        (SPOT, "get-candlestick", {"instrument_name": "BTCUSDT"}, (400, 40004)),
+        (LINEAR, "get-candlestick", {"instrument_name": "BTC_USDT"}, (400, 40004)),
+        (LINEAR, "get-candlestick", {"instrument_name": "BTCUSDT-PERP"}, (400, 40004)),
         (SPOT, "get-candlestick", {}, (400, 40004)),
         (SPOT, "get-candlestick", {"instrument_name": "BTC_USDT", "timeframe": "3m"}, (400, 40004)),
         (SPOT, "get-candlestick", {"instrument_name": "BTC_USDT", "start_ts": "x"}, (400, 40004)),
@@ -153,6 +153,7 @@ async def test_subscriptions_are_refused_as_a_whole(socket):
         (["candlestick.1m.BTC_USDT", "candlestick.3m.BTC_USDT"], 40004),
         (["book.BTC_USDT.20"], 40004),
         (["ticker.BTC_USDT"], 40004),
+        (["book.BTCUSDT.10"], 40003),
         ([f"candlestick.1m.C{number}_USDT" for number in range(401)], 40107),
     ):
         await socket.send_json({"id": 1, "method": "subscribe", "params": {"channels": channels}})

@@ -117,7 +117,7 @@ class _CryptocomWire(Wire):
         native = query.get("instrument_name")
         if not native:
             _refuse(*_BAD_ARGUMENT)
-        return self.symbol(native) or _refuse(209, "INVALID_INSTRUMENT")
+        return self.symbol(native) or _refuse(40004, "Invalid instrument_name")
 
     def _number(self, query: Mapping[str, str], name: str, default: int) -> int:
         text = query.get(name, "")
@@ -227,14 +227,17 @@ class _CryptocomWire(Wire):
     def _want(self, channel: str, *, whole: bool) -> Want | None:
         match channel.split("."):
             case ["candlestick", name, native]:
-                symbol, period = self.symbol(native), _PERIODS.get(_LEGACY.get(name, name))
-                return Want(channel, symbol, native, Interval(period)) if symbol and period else None
+                symbol, period = self._traded(native), _PERIODS.get(_LEGACY.get(name, name))
+                return Want(channel, symbol, native, Interval(period)) if period else None
             case ["book", native, depth]:
-                symbol, levels = self.symbol(native), _DEPTHS.get(depth)
+                symbol, levels = self._traded(native), _DEPTHS.get(depth)
                 key = channel + _WHOLE * whole
-                return Want(key, symbol, native, None, levels) if symbol and levels else None
+                return Want(key, symbol, native, None, levels) if levels else None
             case _:
                 return None
+
+    def _traded(self, native: str) -> str:
+        return self.symbol(native) or _refuse(40003, "Unknown symbol")
 
     def _push(self, want: Want, channel: str, data: Sequence[Any], **more: Any) -> Any:
         subscription = want.key.removesuffix(_WHOLE)
