@@ -9,7 +9,7 @@ PEERS := .venv-bench/.ready
 
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo test soak lint types contracts bench docs lock clean
+.PHONY: help setup demo test soak lint types contracts bench docs record lock clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -49,6 +49,9 @@ bench: $(READY) $(PEERS) ## Ratios to hand-written code and to other libraries, 
 
 docs: $(READY) ## The links, the names page and the code blocks of the documentation
 	@$(BIN)/python -m pytest tests/docs tests/test_public_names.py
+
+record: $(READY) ## Payload tests out of the bundle of a probe: make record BUNDLE=folder
+	@$(BIN)/python scripts/record.py "$(BUNDLE)"
 
 lock: ## Resolve the locks anew
 	@scripts/lock

@@ -35,6 +35,11 @@ TESTED_IN: dict[str, str] = {
     "feed/book_bundle.py": "feed/test_book_feed.py",
     # The streams of a client have none but through it.
     "connect/live.py": "connect/test_native.py",
+    # The measurements of a probe, which it makes one after the other.
+    "probe/__init__.py": "probe/test_run.py",
+    "probe/asking.py": "probe/test_run.py",
+    "probe/live.py": "probe/test_run.py",
+    "probe/past.py": "probe/test_run.py",
     # The second half of the demo.
     "cli/demo_service.py": "cli/test_demo.py",
     # What the fallback gives.

@@ -25,6 +25,7 @@ from chandlery.sim.book import tick_of
 from chandlery.sim.wire import Want
 from chandlery.sim.wires import wires
 from facing import Facing, same, streams, values_of
+from payloads import KINDS, read_by
 from support import micros
 
 EXCHANGES = [each for each in ExchangeRegistry.names() if each in wires()]
@@ -462,32 +463,8 @@ def test_written_payloads(exchange):
     assert set() == wanted - set(files), f"missing in {folder}"
     for name in files:
         held = json.loads((folder / name).read_text())
-        if name not in {"rest_candles.json", "rest_error.json", "live_candle.json", "live_ack.json"}:
+        kind = name.removesuffix(".json")
+        if kind not in KINDS:
             continue
-        payload = held["payload"]
-        body = payload.encode() if isinstance(payload, str) else json.dumps(payload).encode()
         assert held["source"].startswith("https://")
-        check = {"rest_candles.json": _rest, "rest_error.json": _error}.get(name, _live)
-        assert held["expect"] == check(adapter, body, held), name
-
-
-def _rest(adapter: Any, body: bytes, held: Any) -> Any:
-    columns = adapter.candles(body, Interval(held.get("interval", "1m")))
-    names = ("open_time", "open", "high", "low", "close", "volume")
-    return [list(row) for row in zip(*(getattr(columns, name) for name in names), strict=True)]
-
-
-def _error(adapter: Any, body: bytes, held: Any) -> Any:
-    from chandlery.core.wire import Response
-
-    return type(adapter.error(Response(held["status"], {}, body))).__name__
-
-
-def _live(adapter: Any, body: bytes, held: Any) -> Any:
-    if held.get("binary"):
-        body = bytes.fromhex(held["payload"])
-    return [
-        [row.symbol, row.interval.value, *values_of(row.candle)[:0], row.candle.open_time, row.candle.open,
-         row.candle.high, row.candle.low, row.candle.close, row.candle.volume, row.candle.closed]
-        for row in adapter.live_rows(adapter.decode(body))
-    ]  # fmt: skip
+        assert held["expect"] == read_by(adapter, kind, held), name

@@ -16,6 +16,7 @@ from chandlery.cli.db import commands as db_commands
 from chandlery.cli.exchanges import exchanges
 from chandlery.cli.fetch import fetch
 from chandlery.cli.mcp import mcp
+from chandlery.cli.probe import probe
 from chandlery.cli.serve import serve
 from chandlery.cli.sim import sim
 from chandlery.core.errors import ChandleryError, IncompleteData, InvalidInput
@@ -52,6 +53,7 @@ app.command()(serve)
 app.command()(sim)
 app.command()(mcp)
 app.command()(exchanges)
+app.command()(probe)
 
 
 def run(args: Sequence[str]) -> int:

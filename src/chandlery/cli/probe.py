@@ -1,0 +1,91 @@
+"""``chandlery probe``: measure exchanges, and compare them with what their adapters declare."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.cli import arguments
+from chandlery.core.errors import ChandleryError, InvalidInput
+
+if TYPE_CHECKING:
+    from chandlery.net.tokens import Credentials
+    from chandlery.probe.run import Options, Probed
+
+
+def probe(
+    exchange: list[str] = typer.Argument(None, metavar="[ID]...", help="Ids of chandlery exchanges, e.g. okx_perpetual.", show_default=False),  # typer declares arguments as defaults
+    *,
+    everything: bool = typer.Option(False, "--all", help="All exchanges, one after the other."),
+    seconds: float = typer.Option(180.0, min=0, max=3600, help="How long to listen to candles; a third of it to a book. 0: REST alone."),
+    bundle: Path | None = typer.Option(None, help="Write what was recorded to this folder; it holds no credentials.", show_default=False),
+    endpoints: str = typer.Option("", envvar="CHANDLERY_ENDPOINTS", help="Base URLs as JSON, e.g. what chandlery sim prints.", show_default=False),
+) -> None:  # fmt: skip
+    """
+    Measure exchanges over the network: declared, measured, verdict.
+
+    Page size, order, bounds, grids, memory, width of rows, clock, an unknown symbol, the list of symbols, funding, sockets,
+    how late candles close and change, an order book. Exit code 1 where anything differs.
+    """
+    import asyncio  # noqa: PLC0415  # loaded where it is used
+
+    from chandlery.probe.run import Options  # noqa: PLC0415  # loads aiohttp
+
+    names = ExchangeRegistry.names() if everything else exchange or []
+    if not names:
+        raise InvalidInput(f"name an exchange, or --all; there is {', '.join(ExchangeRegistry.names())}")
+    for name in names:
+        ExchangeRegistry.get(name)
+    options = Options(
+        endpoints=arguments.endpoints(endpoints),
+        credentials=_credentials(names),
+        close_s=seconds,
+        book_s=seconds / 3,
+    )
+    if asyncio.run(_each(names, options, bundle)):
+        raise typer.Exit(1)
+
+
+async def _each(names: list[str], options: Options, folder: Path | None) -> int:
+    """Probe one after the other and print each; how many findings differ."""
+    from chandlery.net.http import HttpClient  # noqa: PLC0415  # loads aiohttp
+    from chandlery.probe.run import probe as measured  # noqa: PLC0415  # the same
+
+    differences = 0
+    async with HttpClient() as http:
+        for name in names:
+            try:
+                found = await measured(name, http, options)
+            except ChandleryError as error:
+                if len(names) == 1:
+                    raise
+                sys.stderr.write(f"{name}: {error}\n")
+                continue
+            _print(name, found)
+            differences += len(found.differences)
+            if folder is not None:
+                sys.stderr.write(f"recorded in {found.bundle.write(folder)}\n")
+    return differences
+
+
+def _credentials(names: list[str]) -> Credentials | None:
+    """What exchanges that ask for it are signed in to with, from the environment."""
+    adapters = [each for each in map(ExchangeRegistry.get, names) if each.credentials]
+    if not adapters:
+        return None
+    from chandlery.connect.settings import Settings  # noqa: PLC0415  # nobody else needs it
+
+    return Settings().sign_in(adapters)
+
+
+def _print(name: str, found: Probed) -> None:
+    from chandlery.cli.output import grid, printer  # noqa: PLC0415  # loads rich
+
+    table = grid(name, "declared", "measured", "verdict", left=4)
+    for each in found.findings:
+        table.add_row(each.name, each.declared, each.measured[:100], each.verdict.value)
+    printer().print(table)

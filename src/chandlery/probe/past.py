@@ -1,0 +1,283 @@
+"""What REST answers: pages, bounds, grids, memory, rows, symbols, funding."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import pairwise
+
+from chandlery.core.errors import ChandleryError, InvalidInput, InvalidSymbol
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import Instrument, ListingStatus, MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, Micros, iso
+from chandlery.probe.asking import Asker
+from chandlery.probe.findings import Finding, rows_of
+
+_SKEW: Micros = 2 * SECOND
+"""How exactly an exchange's clock is known: some give whole seconds."""
+_FARTHEST = 64
+"""How many pages back a memory is looked for."""
+_GRID_ROWS = 6
+_FEW = 3
+"""So many candles may begin while a memory is measured."""
+_RATES_EVERY = 8 * HOUR
+
+Measure = Callable[[Asker], Awaitable[list[Finding]]]
+
+
+async def clock(ask: Asker) -> list[Finding]:
+    """How far the exchange's clock is ahead of ours; the other measurements go by it."""
+    began = ask.local()
+    answer = await ask.send(ask.adapter.server_time_request(), "server_time")
+    said = ask.adapter.clock(answer)
+    ahead = said - (began + ask.local()) // 2
+    ask.offset = ahead if abs(ahead) > _SKEW else 0
+    return [Finding.of("clock_skew_s", 0, f"{ahead / SECOND:+.1f}", agrees=abs(ahead) <= _SKEW)]
+
+
+async def lateness(ask: Asker) -> list[Finding]:
+    """How long ago the latest candle of a minute closed that REST has."""
+    now = ask.now()
+    running = Interval.MINUTE_1.floor(now)
+    span = Span(running - 45 * MINUTE, running)
+    opens = await ask.opens(Interval.MINUTE_1, span)
+    late = running - (opens[-1] + MINUTE) if opens else 45 * MINUTE
+    allowed = ask.adapter.close_delay
+    age = now - running
+    agrees = None if late == MINUTE and age <= allowed else late == 0
+    measured = f"none within {45 * 60} s" if not opens else f"{(late + age) / SECOND:.0f} old" if late else "at hand"
+    return [Finding.of("late_s", f"{allowed / SECOND:g}", measured, agrees=agrees)]
+
+
+async def page(ask: Asker) -> list[Finding]:
+    """How many candles an answer holds where as many are asked for as are declared; and how far back there are any."""
+    declared, interval = ask.adapter.page_size, Interval.MINUTE_1
+    end = await _newest(ask)
+    span = Span(end - declared * MINUTE, end)
+    opens = await ask.opens(interval, span)
+    if not opens:
+        return [Finding.of("page_size", declared, "no candle", agrees=None)]
+    missing = _holes(opens, span)
+    there = [await ask.opens(interval, Span(max(hole.start, hole.end - 5 * MINUTE), hole.end)) for hole in missing]
+    if any(there):
+        return [Finding.of("page_size", declared, len(opens), agrees=False)]
+    if missing and ask.adapter.sends_empty_candles and missing[0].start == span.start:
+        measured = f"at least {len(opens)}"
+        memory = (_running(ask) - opens[0]) // MINUTE + 1
+        told = _told(ask)
+        agrees = told is not None and abs(memory - told) <= _FEW
+        return [
+            Finding.of("page_size", declared, measured, agrees=None),
+            Finding.of("memory", _memory(ask), f"{memory} candles", agrees=agrees),
+        ]
+    full = len(opens) == declared or not ask.adapter.sends_empty_candles
+    return [
+        Finding.of("page_size", declared, len(opens), agrees=full),
+        await _reach(ask, end),
+    ]
+
+
+async def order(ask: Asker) -> list[Finding]:
+    """Whether answers begin with the oldest candle, and which candles besides those of the range they hold."""
+    end = await _newest(ask)
+    span = Span(end - 10 * MINUTE, end - 5 * MINUTE)
+    body = await ask.body(Interval.MINUTE_1, span)
+    opens = sorted(ask.adapter.candles(body, Interval.MINUTE_1).open_time) if body else []
+    inside = [each for each in opens if span.holds(each)]
+    if len(inside) < 2:
+        return [Finding.of("bounds", "[start, end)", f"{len(inside)} of 5 candles", agrees=None)]
+    newest_first = _place(body, inside[0]) > _place(body, inside[-1])
+    beyond = {"before": sum(each < span.start for each in opens), "after": sum(each >= span.end for each in opens)}
+    extra = ", ".join(f"{count} {where}" for where, count in beyond.items() if count) or "no other"
+    return [
+        Finding.of("order", "any", "newest first" if newest_first else "oldest first", agrees=True),
+        Finding.of("bounds", "[start, end)", f"{len(inside)} of 5 candles, {extra}", agrees=len(inside) == 5),
+    ]
+
+
+async def grids(ask: Asker) -> list[Finding]:
+    """When the candles of an hour and more open."""
+    found = []
+    for interval in ask.adapter.intervals:
+        if interval.longest < HOUR:
+            continue
+        end = interval.floor(ask.now())
+        span = Span(interval.step(end, -_GRID_ROWS), end)
+        oldest = ask.adapter.oldest(interval, ask.now())
+        span = Span(span.start if oldest is None else max(span.start, oldest), span.end)
+        margin = Span(span.start - interval.longest, span.end + interval.longest)
+        opens = await ask.opens(interval, span, margin.holds)
+        off = [each - interval.floor(each) for each in opens if interval.floor(each) != each]
+        measured = "no candle" if not opens else f"{off[0] / HOUR:g} h later" if off else f"opens {iso(opens[-1])}"
+        found.append(Finding.of(f"anchor {interval.value}", "UTC, Monday", measured, agrees=not off if opens else None))
+    return found
+
+
+async def rows(ask: Asker) -> list[Finding]:
+    """How many places a row has, where rows are arrays; and whether all fields that are read are there."""
+    layout, end = ask.adapter.rest_row, _running(ask)
+    found = rows_of(await ask.body(Interval.MINUTE_1, Span(end - 45 * MINUTE, end)))
+    if not found or not isinstance(found[0], list):
+        keys = list(found[0]) if found and isinstance(found[0], dict) else []
+        lacking = [str(each) for each in layout.places().values() if keys and each not in keys]
+        extra = [each for each in keys if each.startswith("extra")]
+        measured = f"lacks {', '.join(lacking)}" if lacking else f"{len(keys)} fields" if keys else "no array of rows"
+        name = "fewer_columns" if lacking else "extra_columns"
+        return [Finding.of(name, "an object", measured, agrees=not lacking and not extra if keys else None)]
+    widths = {len(row) for row in found}
+    name = "fewer_columns" if max(widths) < layout.width else "extra_columns"
+    measured = " or ".join(map(str, sorted(widths)))
+    return [Finding.of(name, f"{layout.width} places", f"{measured} places", agrees=widths == {layout.width})]
+
+
+async def unknown_symbol(ask: Asker) -> list[Finding]:
+    """What the exchange says to a symbol that it does not have."""
+    adapter = ask.adapter
+    quote = {MarketType.FUTURES_COIN: "USD"}.get(adapter.market_type, "USDT")
+    settle = {MarketType.SPOT: None, MarketType.FUTURES_COIN: "NOSUCH"}.get(adapter.market_type, quote)
+    end = Interval.MINUTE_1.floor(ask.now())
+    try:
+        native = adapter.spelled(Instrument("NOSUCH", quote, adapter.market_type, settle))
+        request = adapter.candles_request(native, Interval.MINUTE_1, Span(end - 5 * MINUTE, end))
+        await ask.send(request, "rest_error", symbol=native)
+    except ChandleryError as error:
+        return [
+            Finding.of(
+                "unknown_symbol",
+                "InvalidSymbol",
+                f"{type(error).__name__}: {error}",
+                agrees=isinstance(error, InvalidSymbol),
+            )
+        ]
+    return [Finding.of("unknown_symbol", "InvalidSymbol", "an answer without an error", agrees=False)]
+
+
+async def listing(ask: Asker) -> list[Finding]:
+    """Names that are listed and do not come back from their own spelling; and whether our example is among them."""
+    adapter, cursor = ask.adapter, None
+    names, odd, refused, example, script = 0, list[str](), list[str](), False, False
+    while True:
+        answer = await ask.send(adapter.instruments_request(cursor), "instruments")
+        script = script or not answer.body.isascii() or b"\\u" in answer.body
+        page_of, cursor = adapter.instruments(answer.body)
+        for each in page_of:
+            names += 1
+            example = example or (each.symbol == ask.symbol and each.status is not ListingStatus.DELISTED)
+            if not each.symbol.isascii():
+                odd.append(each.symbol)
+            if not _comes_back(ask, each.symbol):
+                refused.append(each.symbol)
+        if cursor is None:
+            break
+    measured = f"{names} listed" + (f", unusual: {' '.join(odd[:5])}" if odd else "")
+    measured += ", other scripts, left out" if script and not odd else ""
+    measured += f", not understood: {' '.join(refused[:5])}" if refused else ""
+    return [
+        Finding.of("symbols", "names are ASCII and understood", measured, agrees=not (refused or odd or script)),
+        Finding.of("lives", f"{ask.symbol} trades", "listed" if example else "not listed", agrees=example),
+    ]
+
+
+async def funding(ask: Asker) -> list[Finding]:
+    """How many rates an answer holds, and how often funding is due."""
+    adapter, declared = ask.adapter, ask.adapter.funding_page_size
+    if not declared:
+        return []
+    span = Span(ask.now() - min(declared * _RATES_EVERY, 60 * DAY), ask.now())
+    moments = await _rates(ask, span)
+    if not moments:
+        return [Finding.of("funding_page_size", declared, "no rate", agrees=None)]
+    every = sorted({round((after - before) / HOUR) for before, after in pairwise(moments)})
+    measured = " or ".join(f"{hours} h" for hours in every)
+    held = [each for each in moments if span.holds(each)]
+    # What lies beyond the answer is asked for by itself, a page at a time where they are numbered.
+    before = [] if adapter.funding_by_page else await _rates(ask, Span(span.start, held[0]) if held else span)
+    after = [] if adapter.funding_by_page else await _rates(ask, Span(held[-1] + SECOND, span.end) if held else span)
+    more = bool(set(before + after) - set(moments)) or adapter.funding_by_page
+    cut = more and len(moments) < declared
+    return [
+        Finding.of(
+            "funding_page_size", declared, len(moments) if cut else f"{len(held)} of {len(held)}", agrees=not cut
+        ),
+        Finding.of("funding_hours", "one interval", measured or "one rate", agrees=len(every) <= 1),
+    ]
+
+
+async def _rates(ask: Asker, span: Span) -> list[Micros]:
+    if span.end <= span.start:
+        return []
+    answer = await ask.send(ask.adapter.funding_request(ask.symbol, span), "funding", symbol=ask.symbol)
+    return list(ask.adapter.funding_rows(answer.body).open_time)
+
+
+def _comes_back(ask: Asker, symbol: str) -> bool:
+    try:
+        return ask.adapter.symbol(symbol) == symbol
+    except InvalidInput:
+        return False
+
+
+def _running(ask: Asker) -> Micros:
+    return Interval.MINUTE_1.floor(ask.now())
+
+
+async def _newest(ask: Asker) -> Micros:
+    """The end of the latest candle of a minute that REST has."""
+    end = _running(ask)
+    opens = await ask.opens(Interval.MINUTE_1, Span(end - 45 * MINUTE, end))
+    return opens[-1] + MINUTE if opens else end
+
+
+def _holes(opens: Iterable[Micros], span: Span) -> list[Span]:
+    """The parts before, and after, what came."""
+    known = sorted(opens)
+    parts = [Span(span.start, known[0]), Span(known[-1] + MINUTE, span.end)]
+    return [part for part in parts if part]
+
+
+def _told(ask: Asker) -> int | None:
+    """How many candles of a minute are declared to be served, the running one included."""
+    oldest = ask.adapter.oldest(Interval.MINUTE_1, ask.now())
+    return None if oldest is None else (_running(ask) - oldest) // MINUTE + 1
+
+
+def _memory(ask: Asker) -> str:
+    told = _told(ask)
+    return "unlimited" if told is None else f"{told} candles"
+
+
+async def _reach(ask: Asker, end: Micros) -> Finding:
+    """How far back candles of a minute are served, within some pages."""
+    last, pages = end, 1
+    while pages <= _FARTHEST:
+        at = end - pages * ask.adapter.page_size * MINUTE
+        if not await ask.opens(Interval.MINUTE_1, Span(at - 30 * MINUTE, at)):
+            break
+        last, pages = at, pages * 2
+    reached, declared = (_running(ask) - last) // MINUTE, _memory(ask)
+    if pages > _FARTHEST:
+        return Finding.of("memory", declared, f"over {reached} candles", agrees=declared == "unlimited")
+    beyond = (_running(ask) - (end - pages * ask.adapter.page_size * MINUTE)) // MINUTE
+    told = _told(ask)
+    agrees = told is not None and reached <= told + _FEW and told <= beyond + _FEW
+    return Finding.of("memory", declared, f"{reached} to {beyond} candles", agrees=agrees)
+
+
+def _place(body: bytes, moment: Micros) -> int:
+    """Where a moment stands in a body, in whichever unit it is written."""
+    texts = (str(moment // unit).encode() for unit in (1, 1000, SECOND))
+    return next((body.find(text) for text in texts if text in body), -1)
+
+
+MEASURES: dict[str, Measure] = {
+    "clock": clock,
+    "lateness": lateness,
+    "page": page,
+    "order": order,
+    "grids": grids,
+    "rows": rows,
+    "unknown symbol": unknown_symbol,
+    "listing": listing,
+    "funding": funding,
+}
+"""In the order in which they are made: the clock first, since the others go by it."""
