@@ -11,6 +11,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.feed.backoff import Pace
 from chandlery.feed.events import Restated
+from chandlery.sim.market import SyntheticMarket
 
 SPOT = "binance_spot"
 FAST = Pace(
@@ -115,6 +116,13 @@ def truth(market, symbol, interval, span, market_type=MarketType.SPOT):
     columns = market.candles(market_type, symbol, interval, span)
     names = CandleData.__struct_fields__[:-1]
     return [CandleData(*row) for row in zip(*(columns[name].tolist() for name in names), strict=True)]
+
+
+def everywhere(count):
+    """Make a market that lists so many coins more than usual, in each quote, at every exchange."""
+    usual = SyntheticMarket()
+    more = [f"C{number:03}{quote}" for number in range(count) for quote in ("USDT", "USDC", "USD", "USD_PERP")]
+    return SyntheticMarket(symbols={each: [*usual.symbols(each), *more] for each in MarketType})
 
 
 def check_whole(feed, market, heard=None, *, market_type=MarketType.SPOT):

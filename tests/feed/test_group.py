@@ -10,20 +10,20 @@ import pytest
 from msgspec import structs
 
 from chandlery.adapter.books import BookRule
+from chandlery.adapter.live import SocketRules
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.core.errors import Closed, RequestRejected, RequestTimeout
+from chandlery.core.errors import Closed, InvalidSymbol, RequestRejected, RequestTimeout
 from chandlery.core.wire import RateLimit
 from chandlery.feed.audit import AuditKind
 from chandlery.feed.book_feed import BookGroup, LiveBook
 from chandlery.feed.candles_feed import FeedGroup
 from chandlery.feed.events import Failed, Resynced
-from chandlery.sim import SyntheticMarket
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.server import SimServer
-from feeding import FAST, SPOT, Heard, tasks_left
+from feeding import FAST, SPOT, Heard, everywhere, tasks_left
 
-MARKET = SyntheticMarket()
-COINS = [f"C{number:02}" for number in range(12)]
+MARKET = everywhere(12)
+COINS = [f"C{number:03}" for number in range(12)]
 EAGER = structs.replace(FAST, watch_every_s=0.01, quiet_s=5.0)
 """Looks after the books far more often than subscriptions are sent."""
 
@@ -49,7 +49,7 @@ async def both_change(*feeds, count=3):
 )
 async def test_books_are_not_watched_before_they_are_subscribed_to(adapter_of, exchange, quote, count):
     """A watchdog that looks between two messages of the subscription ends nothing, however slow they go out."""
-    rules = structs.replace(ExchangeRegistry.get(exchange).socket, per_message=1, messages=RateLimit(20, 1))
+    rules = structs.replace(ExchangeRegistry.get(exchange).socket, per_message=1, messages=RateLimit(50, 1))
     adapter = adapter_of(exchange, socket=rules)
     async with SimServer(MARKET, exchanges=[exchange], tick_s=0.05) as sim:
         group = books(sim, adapter.id, exchange)
@@ -280,6 +280,20 @@ async def test_a_start_that_hears_nothing_at_all_says_so(sim_of, feed_of):
     feed, _ = feed_of(sim)
     with pytest.raises(RequestTimeout, match=r"no history within 0\.3 s for BTCUSDT: nothing was refused"):
         await feed.start(timeout_s=0.3)
+
+
+async def test_refusals_end_neither_the_connection_nor_another_book(adapter_of):
+    """A book of a symbol that is not listed fails by itself, with the exchange's words, however often it is refused."""
+    adapter = adapter_of("ascendex_spot", socket=SocketRules())
+    async with SimServer(MARKET, exchanges=["ascendex_spot"], tick_s=0.05) as sim:
+        group = books(sim, adapter.id, "ascendex_spot")
+        good = group.add("BTC-USDT")
+        async with group:
+            for number in range(25):
+                with pytest.raises((InvalidSymbol, RequestRejected), match=f"NOPE{number:02}/USDT"):
+                    await group.add(f"NOPE{number:02}-USDT").start(timeout_s=20)
+            await both_change(good)
+            assert (0, 0, [good]) == (good.audit.disconnects, good.audit.resyncs, group.feeds)
 
 
 async def test_a_socket_that_is_refused_fails_only_those_who_insist(sim_of, feed_of):

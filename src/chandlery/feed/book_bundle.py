@@ -143,12 +143,12 @@ class BookBundle:
         return None if self._numbered else self._network.adapter.book_shortcut(self._follows)
 
     def on_rejected(self, error: ChandleryError, message: bytes) -> None:
-        """Tell the books that it may be about; an only one that never began has failed."""
+        """Tell the books that it may be about; where it can be about one only, a refusal fails that one."""
         reason, payload = str(error), repr(message[:_SHOWN])
-        alone = len(self.streams) == 1
-        for stream in self._meant(message):
+        meant = self._meant(message)
+        for stream in meant:
             stream.say(Rejected(reason, payload))
-            stream.hindered(error, may_fail=alone)
+            stream.hindered(error, may_fail=len(meant) == 1)
 
     def on_failed(self, error: Exception, message: bytes) -> None:
         """Begin the book anew that the message was about; where it names none, its rule finds what is missing."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.live import Channel
-from chandlery.core.errors import ChandleryError, Closed, ExchangeUnavailable, RateLimited
+from chandlery.core.errors import ChandleryError, Closed, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.wire import Shortcut
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.network import NetworkClient
@@ -344,7 +344,8 @@ class _Line:
             elif (answer := self._adapter.reply(message)) is not None:
                 self.answer(answer)
         except ChandleryError as error:
-            self._bad_run += 1
+            # A refusal is well formed, and about its symbol alone: no number of them ends the connection.
+            self._bad_run += isinstance(error, MalformedResponse)
             self._divert(None)
             self._uplink.on_bad(error, message)
             if self._bad_run >= _MOST_BAD:
