@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit with 1 where a target is missed")
     parser.add_argument("--rounds", type=int, default=15, help="how often each work is timed")
     parser.add_argument("--folder", default=_memory_or_disk(), help="where the cache is; by default in memory")
+    parser.add_argument("--arctic", default="", help="an interpreter that has arcticdb and pyarrow, to compare with")
     parser.add_argument("--only", choices=["past", "live", "connections", "service"], help="leave out the others")
     parser.add_argument("--live-rounds", type=int, default=7, help="how often each client is timed")
     parser.add_argument("--frames", type=int, default=100_000, help="how many frames a client gets each time")
@@ -46,7 +47,7 @@ def main() -> int:
     if arguments.only in {None, "connections"}:
         ratios += connections(arguments.rounds)
     if arguments.only in {None, "past"}:
-        ratios += past(arguments.rounds, arguments.folder)
+        ratios += past(arguments.rounds, arguments.folder, arguments.arctic)
     if arguments.only in {None, "live"}:
         ratios += live(arguments.live_rounds, arguments.frames)
     if arguments.only in {None, "service"}:
@@ -57,12 +58,12 @@ def main() -> int:
     return int(arguments.check and not all(ratio.met for ratio in ratios))
 
 
-def past(rounds: int, place: str) -> list[Ratio]:
+def past(rounds: int, place: str, arctic: str = "") -> list[Ratio]:
     """The past: cold, warm, by REST, and what an import costs; the cache is in ``place``."""
     print(f"the past: medians of {rounds} rounds, cache in {place}\n")
     with tempfile.TemporaryDirectory(prefix="chandlery-bench-", dir=place) as name, served() as endpoints:
         folder = Path(name)
-        ratios = [*cold(endpoints, folder, rounds), *warm(endpoints, folder, rounds), memory(folder)]
+        ratios = [*cold(endpoints, folder, rounds), *warm(endpoints, folder, rounds, arctic), memory(folder)]
         rest(endpoints, rounds)
     imports()
     return ratios
@@ -125,7 +126,7 @@ def cold(endpoints: Endpoints, folder: Path, rounds: int) -> list[Ratio]:
     ]
 
 
-def warm(endpoints: Endpoints, folder: Path, rounds: int) -> list[Ratio]:
+def warm(endpoints: Endpoints, folder: Path, rounds: int, arctic: str = "") -> list[Ratio]:
     """A year in the cache, by day files; it is left in ``folder / "cache"``."""
     cache_dir, one = folder / "cache", folder / "year.arrow"
     frame = get(endpoints, cache_dir, YEAR)
@@ -142,12 +143,17 @@ def warm(endpoints: Endpoints, folder: Path, rounds: int) -> list[Ratio]:
         {
             "chandlery": lambda: get(endpoints, cache_dir, YEAR),
             "one Arrow file through pyarrow": lambda: pipelines.by_one_arrow_file(one),
+            "the same, mapped": lambda: pipelines.by_mapped_file(one),
             "read_feather of each day + concat": lambda: pipelines.by_feather(feathers),
             "the same of the cache's own files": lambda: pipelines.by_feather(own),
             "chandlery, into Arrow": lambda: get(endpoints, cache_dir, YEAR, output="arrow"),
         },
         rounds,
     )
+    if arctic:
+        command = [arctic, str(Path(__file__).with_name("arctic.py")), str(one), str(rounds)]
+        told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
+        took["ArcticDB on LMDB, in a process of its own"] = float(told)
     _tell(f"warm: a year of 1m from {len(own)} files of the cache", took, rows)
     ours_s = took["chandlery"]
     return [
@@ -178,12 +184,16 @@ def rest(endpoints: Endpoints, rounds: int) -> None:
 
 
 def imports() -> None:
-    """What importing costs, bytecode compiled."""
+    """What importing costs, bytecode compiled; names are loaded when they are first used, so ``from`` is what a script pays."""
     works = {
-        f"import {name}": lambda name=name: subprocess.run(
-            [sys.executable, "-c", f"import {name}"], check=True, timeout=60
+        f"{text}": lambda text=text: subprocess.run([sys.executable, "-c", text], check=True, timeout=60)
+        for text in (
+            "import chandlery",
+            "from chandlery import DataSourceManager",
+            "from chandlery import CandlesFeed",
+            "import pyarrow",
+            "import pandas",
         )
-        for name in ("chandlery", "pyarrow")
     }
     took = interleaved(works, 5)
     _tell("import, a whole process each", took, None)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +65,27 @@ def service(rounds: int, place: str) -> list[Ratio]:
 def fan_out(ports: Ports, here: Path, rounds: int) -> list[Ratio]:
     """Order books and closed candles, told to a thousand clients of each server."""
     seen: dict[tuple[str, str], list[dict[str, float]]] = {}
-    with _crowd(here, ports) as ask:
+    with ExitStack() as stack:
+        fans, addresses = {}, {"plain": ports.plain, "ours": ports.ours}
+        for name in ("websockets", "picows"):
+            port, fans[name] = stack.enter_context(_asked(here / "service_fan.py", name))
+            addresses[name] = int(port)
+        ready, ask = stack.enter_context(_asked(here / "service_crowd.py", json.dumps(addresses)))
+        if ready != "ready":
+            raise SystemExit("the clients could not connect")
         for _ in range(rounds):
             for load, (rate, seconds) in LOADS.items():
-                for name, port in (("plain", ports.plain), ("ours", ports.ours)):
+                query = f"/bench/feed?rate={rate}&seconds={seconds}"
+                works: dict[str, tuple[str, Callable[[], Any]]] = {
+                    "plain": ("plain", lambda query=query: _post(ports.plain, query)),
+                    "plain, encoding once": ("plain", lambda query=query: _post(ports.plain, f"{query}&once=true")),
+                    **{name: (name, partial(told, f"{rate} {seconds}\n")) for name, told in fans.items()},
+                    "ours": ("ours", lambda query=query: _post(ports.ours, query)),
+                }
+                for name, (crowd, work) in works.items():
                     ask("begin")
-                    told = _post(port, f"/bench/feed?rate={rate}&seconds={seconds}")
-                    seen.setdefault((load, name), []).append(told | ask("end")[name])
+                    done = work()
+                    seen.setdefault((load, name), []).append(done | ask("end")[crowd])
     print("fan-out: one feed to 1,000 clients, books of 25 levels a side, each tenth update a closed candle")
     per_cpu = {}
     for (load, name), each in seen.items():
@@ -79,9 +94,11 @@ def fan_out(ports: Ports, here: Path, rounds: int) -> list[Ratio]:
             statistics.median(one[what] for one in each) for what in ("published", "received", "median_ms", "p99_ms")
         )
         print(
-            f"  {load}, {LOADS[load][0]}/s: {name:<6} {per_cpu[load, name]:10,.0f} messages per CPU second"
+            f"  {load}, {LOADS[load][0]}/s: {name:<20} {per_cpu[load, name]:10,.0f} messages per CPU second"
             f"   {published:5.0f} updates, {received:9,.0f} received   latency {median:7.1f} ms, p99 {late:7.1f} ms"
         )
+    for (load, name), value in per_cpu.items():
+        print(f"  {load}: ours / {name:<20} {per_cpu[load, 'ours'] / value:6.2f}")
     print()
     return [
         Ratio(
@@ -127,7 +144,7 @@ def bulk(ports: Ports, size: int, rounds: int) -> Ratio:
     The candles as a whole Arrow stream over HTTP, against the same bytes from memory.
 
     What counts is a client that does nothing but receive, into memory that it has already. An answer that does not
-    change is kept by the service; "streamed" is one that nobody has asked for before.
+    change is kept by the service; "first request" is one that nobody has asked for before.
     """
     asked = itertools.count(1)
     room = memoryview(bytearray(size + 1))
@@ -148,7 +165,7 @@ def bulk(ports: Ports, size: int, rounds: int) -> Ratio:
         {
             "plain, from memory": lambda: get(ports.plain, "/bulk"),
             "chandlery": lambda: get(ports.ours, _bulk_path()),
-            "chandlery, streamed": streamed,
+            "chandlery, first request": streamed,
             "plain, the client is requests": lambda: by_requests(ports.plain, "/bulk"),
             "chandlery, the client is requests": lambda: by_requests(ports.ours, _bulk_path()),
         },
@@ -243,9 +260,9 @@ def _post(port: int, path: str) -> dict[str, float]:
 
 
 @contextmanager
-def _crowd(here: Path, ports: Ports) -> Iterator[Callable[[str], Any]]:
-    """What tells the clients something and gives their answer."""
-    command = [sys.executable, str(here / "service_crowd.py"), json.dumps({"plain": ports.plain, "ours": ports.ours})]
+def _asked(script: Path, *arguments: str) -> Iterator[tuple[str, Callable[[str], Any]]]:
+    """The first line that a script says, and what tells it something and gives its answer."""
+    command = [sys.executable, str(script), *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
         def ask(text: str) -> Any:
@@ -254,9 +271,7 @@ def _crowd(here: Path, ports: Ports) -> Iterator[Callable[[str], Any]]:
             return json.loads(process.stdout.readline())
 
         try:
-            if process.stdout.readline() != "ready\n":
-                raise SystemExit("the clients could not connect")
-            yield ask
+            yield process.stdout.readline().strip(), ask
         finally:
             _end_of(process)
 

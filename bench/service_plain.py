@@ -9,6 +9,7 @@ only what every JSON endpoint does is measured: encoding and sending.
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import sys
 import time
@@ -39,8 +40,8 @@ async def broadcast(websocket: WebSocket) -> None:
 
 
 @app.post("/bench/feed")
-async def feed(rate: float, seconds: float) -> dict[str, float]:
-    """Tell all clients of updates for some seconds."""
+async def feed(rate: float, seconds: float, *, once: bool = False) -> dict[str, float]:
+    """Tell all clients of updates for some seconds; each encoded anew for each of them, or ``once``."""
     began, published = time.process_time(), 0
     async for number in paced(rate, seconds):
         channel, row = update(number)
@@ -48,8 +49,13 @@ async def feed(rate: float, seconds: float) -> dict[str, float]:
         if channel == "candles":
             message["interval"] = row["interval"]
         message["data"] = row
-        for client in clients:
-            await client.send_json(message)
+        if once:
+            text = json.dumps(message, separators=(",", ":"))
+            for client in clients:
+                await client.send_text(text)
+        else:
+            for client in clients:
+                await client.send_json(message)
         published += 1
     await asyncio.sleep(SETTLE_S)
     return {"cpu": time.process_time() - began, "published": published}

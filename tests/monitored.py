@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
 from chandlery.service.web.application import application
@@ -37,7 +38,8 @@ class ThinMarket(SyntheticMarket):
 
 async def _exchange():
     """Serve the market until killed."""
-    async with SimServer(ThinMarket(7), exchanges=["binance_spot", "kucoin_spot"], tick_s=None) as sim:
+    market = ThinMarket(7, symbols={MarketType.SPOT: ("BTCUSDT", "THINUSDT")})
+    async with SimServer(market, exchanges=["binance_spot", "kucoin_spot"], tick_s=None) as sim:
         print(json.dumps(sim.endpoints), flush=True)  # noqa: T201  # what the parent reads
         await asyncio.Event().wait()
 
