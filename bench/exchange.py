@@ -66,11 +66,13 @@ def served() -> Iterator[Endpoints]:
 
 async def _serve() -> None:
     from chandlery.sim.faults import Fault, FaultKind
+    from chandlery.core.instrument import MarketType
     from chandlery.sim.market import SyntheticMarket
     from chandlery.sim.server import SimServer
 
     faults = [Fault(FaultKind.SLOW, f"/{DISTANT}/", times=None, seconds=LATENCY_S)]
-    server = SimServer(SyntheticMarket(7), clock=clock, weight_limit=1_000_000_000, tick_s=None, faults=faults)
+    market = SyntheticMarket(7, symbols={MarketType.SPOT: (SYMBOL, DISTANT)})
+    server = SimServer(market, clock=clock, weight_limit=1_000_000_000, tick_s=None, faults=faults)
     # Files do not change while the clock stands still; making one anew for each question would be measured too.
     archive = server._archive  # noqa: SLF001  # the reason above
     answer = cache(lambda path, of=archive.answer: of(path, {}))
