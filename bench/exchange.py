@@ -65,8 +65,8 @@ def served() -> Iterator[Endpoints]:
 
 
 async def _serve() -> None:
-    from chandlery.sim.faults import Fault, FaultKind
     from chandlery.core.instrument import MarketType
+    from chandlery.sim.faults import Fault, FaultKind
     from chandlery.sim.market import SyntheticMarket
     from chandlery.sim.server import SimServer
 

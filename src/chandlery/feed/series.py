@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from math import inf
@@ -100,7 +100,7 @@ class DataProcessor:
         """Is told what that raises."""
         self._processed = 0
         self._held: dict[Micros, CandleData] = {}
-        self._order: list[Micros] = []
+        self._order: deque[Micros] = deque()
         self._absent: set[Micros] = set()
         self._most_absent = _FEW_ABSENT
         """At how many those are forgotten that lie before the oldest candle; at each candle would be too often."""
@@ -287,7 +287,7 @@ class DataProcessor:
 
     def _forget(self) -> None:
         while len(self._order) > self.max_records:
-            del self._held[self._order.pop(0)]
+            del self._held[self._order.popleft()]
         if len(self._absent) > self._most_absent:
             self._absent = {each for each in self._absent if each > self._order[0]}
             self._most_absent = max(2 * len(self._absent), _FEW_ABSENT)
