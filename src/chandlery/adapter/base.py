@@ -14,6 +14,7 @@ from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, FollowBook, LiveCandle, Sinks, SocketRules
 from chandlery.adapter.names import Spelling
 from chandlery.adapter.sites import Sites
+from chandlery.adapter.standing import NOTHING, Standings
 from chandlery.core.book import BookUpdate
 from chandlery.core.endpoints import Endpoint, Origin, checked, origin_of
 from chandlery.core.errors import ChandleryError, InvalidSymbol, RequestRejected, UnsupportedRequest
@@ -59,6 +60,8 @@ class ExchangeAdapter(Spelling):
     """Which it takes besides."""
     unknown: ClassVar[re.Pattern[str] | None] = None
     """What refusals of an instrument that the exchange does not have look like, as ``<code>: <words>``, by REST and sockets."""
+    standing: ClassVar[Standings] = NOTHING
+    """How well each of the ``DECLARATIONS`` is known."""
     unverified: ClassVar[tuple[str, ...]] = ()
     """What of this could not be checked against documentation or a recording."""
 

@@ -27,6 +27,7 @@ from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.standing import ASCENDEX_KNOWN
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse
@@ -119,6 +120,7 @@ class AscendexSpot(ExchangeAdapter):
     """Spot: volume in the base asset; ``1m`` is the month here and ``1`` the minute."""
 
     provider = _ASCENDEX
+    standing = ASCENDEX_KNOWN
     market_type = MarketType.SPOT
     rest_url = "https://ascendex.com"
     ws_url = "wss://ascendex.com"

@@ -38,6 +38,7 @@ from chandlery.adapter.live import CandleStream, Channel, FollowBook, LiveCandle
 from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import BINANCE_SITES
+from chandlery.adapter.standing import BINANCE_KNOWN
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
@@ -102,6 +103,7 @@ class _Binance(ExchangeAdapter):
     """What the three markets share: the row, its times, the paths below a prefix."""
 
     provider = DataProvider.BINANCE
+    standing = BINANCE_KNOWN
     archive_url = "https://data.binance.vision"
     intervals: ClassVar[Mapping[Interval, str]] = {
         each: each.value for each in Interval if each is not Interval.SECOND_1

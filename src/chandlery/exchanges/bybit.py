@@ -36,6 +36,7 @@ from chandlery.adapter.names import DAY_MONTH_YEAR, MONTH_CODE, day_month_year, 
 from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import BYBIT_SITES
+from chandlery.adapter.standing import BYBIT_KNOWN
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import AddressBanned, ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
@@ -159,6 +160,7 @@ class _Bybit(ExchangeAdapter):
     """What the three markets share; they differ in ``category``."""
 
     provider = BYBIT
+    standing = BYBIT_KNOWN
     rest_url = "https://api.bybit.com"
     ws_url = "wss://stream.bybit.com"
     sites = BYBIT_SITES

@@ -29,6 +29,7 @@ from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, LiveCandle, SocketRules
 from chandlery.adapter.payload import Millis, Seconds, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.standing import COINBASE_KNOWN
 from chandlery.core.book import BookUpdate, Level
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse, UnsupportedRequest
@@ -129,6 +130,7 @@ class CoinbaseSpot(ExchangeAdapter):
     """
 
     provider = COINBASE
+    standing = COINBASE_KNOWN
     market_type = MarketType.SPOT
     rest_url = "https://api.coinbase.com"
     ws_url = "wss://advanced-trade-ws.coinbase.com"

@@ -31,6 +31,7 @@ from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.standing import CRYPTOCOM_KNOWN
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited
@@ -144,6 +145,7 @@ class _Cryptocom(ExchangeAdapter):
     """What both markets share: all but the spelling of symbols, and funding rates."""
 
     provider = CRYPTOCOM
+    standing = CRYPTOCOM_KNOWN
     rest_url = "https://api.crypto.com"
     ws_url = "wss://stream.crypto.com/exchange/v1"
     inst_types: ClassVar[frozenset[str]]
@@ -163,8 +165,6 @@ class _Cryptocom(ExchangeAdapter):
     unverified: ClassVar[tuple[str, ...]] = (
         "whether the bounds of candles are inclusive, and that the latest come where there are too many",
         "how far back candles are kept, and whether there is one where nobody traded",
-        "whether a subscription needs a nonce, which some examples of the documentation have and others lack",
-        "with which code an unknown instrument is refused",
         "how the checksum of books is made, which is therefore not checked",
         "the clock: the exchange publishes none, so that the moment of its BTC book stands for it",
     )

@@ -30,6 +30,7 @@ from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRule
 from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import GATE_SITES
+from chandlery.adapter.standing import GATE_KNOWN
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse, RateLimited
@@ -146,6 +147,7 @@ class _Gate(ExchangeAdapter):
     """What the markets share: REST below ``path``, channels that begin with ``market``, and the envelopes."""
 
     provider = _GATE
+    standing = GATE_KNOWN
     rest_url = "https://api.gateio.ws/api/v4"
     unknown = re.compile(
         r"^(INVALID_CURRENCY|INVALID_CURRENCY_PAIR|CONTRACT_NOT_FOUND):|unknown (currency pair|contract)"
@@ -165,7 +167,6 @@ class _Gate(ExchangeAdapter):
         "that candles of a day and longer open at midnight UTC",
         "that the latest 10,000 candles are counted with the running one",
         "that subscriptions need no time, which the documentation demands and its examples fill with any number",
-        "whether a level that falls out of the depth of a book is deleted by the exchange; it is dropped in any case",
     )
 
     def spelled(self, instrument: Instrument) -> str:

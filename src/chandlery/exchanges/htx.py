@@ -28,6 +28,7 @@ from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.standing import HTX_KNOWN
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
@@ -50,8 +51,6 @@ _INTERVALS: Mapping[Interval, str] = {
     Interval.MINUTE_30: "30min", Interval.HOUR_1: "60min", Interval.HOUR_4: "4hour",
 }  # fmt: skip
 """Without 1day, 1week and 1mon, which begin at midnight in Singapore, 16:00 UTC."""
-DELETIONS = "Whether levels that fall out of the subscribed depth are deleted: those beyond it are dropped either way."
-"""What is unverified of all books."""
 _OF_NAME = {name: interval for interval, name in _INTERVALS.items()}
 
 
@@ -159,6 +158,7 @@ class Htx(ExchangeAdapter):
     """What the three markets share: the row, the intervals, the frames, and the words of the sockets."""
 
     provider = HTX
+    standing = HTX_KNOWN
     live_intervals = intervals = _INTERVALS
     socket = SocketRules(streams=100, per_message=1, messages=RateLimit(10, 1), idle_s=20)
     unknown = re.compile(
@@ -336,7 +336,6 @@ class HtxSpot(Htx):
     book_rule = BookRule(Link.PREVIOUS, SnapshotSource.MESSAGE, truncates=True)
     unverified = (
         "GET /market/history/candles is not documented: its bounds are taken as inclusive, its limit as that of /market/history/kline; how far back it goes is not known.",
-        DELETIONS,
     )
 
     def folded(self, text: str) -> str:

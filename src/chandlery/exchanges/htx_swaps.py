@@ -28,12 +28,13 @@ from chandlery.adapter.layout import CandleColumns
 from chandlery.adapter.pages import numbered_page
 from chandlery.adapter.payload import Finite, Millis, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.standing import HTX_SWAPS_KNOWN
 from chandlery.core.errors import MalformedResponse
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, expiry_of
 from chandlery.core.time import DAY, Unit
 from chandlery.core.wire import RateLimit, Request
-from chandlery.exchanges.htx import DELETIONS, CandleTick, Htx, candle_row
+from chandlery.exchanges.htx import CandleTick, Htx, candle_row
 
 
 class _Contract(Struct):
@@ -69,6 +70,7 @@ def half(summed: float | None) -> float | None:
 class _Swaps(Htx):
     """What both kinds of swaps share: two years of candles, contracts, numbered books that begin with a snapshot."""
 
+    standing = HTX_SWAPS_KNOWN
     rest_url = "https://api.hbdm.com"
     ws_url = "wss://api.hbdm.com"
     page_size = 2000
@@ -77,12 +79,7 @@ class _Swaps(Htx):
     volume_unit = "contracts"
     book_depths = (20, 150)
     book_rule = BookRule(Link.FIRST, SnapshotSource.STREAM, truncates=True)
-    unverified: ClassVar[tuple[str, ...]] = (
-        "Whether both bounds of a span of candles are inclusive.",
-        "Whether `count`, too, counts each trade twice: it is given as it was sent.",
-        "Whether the `version` of books counts for each contract, as taken here and by ccxt, or over all of a connection.",
-        DELETIONS,
-    )
+    unverified: ClassVar[tuple[str, ...]] = ("Whether both bounds of a span of candles are inclusive.",)
 
     def candle_rows(self, body: bytes) -> CandleColumns:
         """Both sides of each trade are summed up in them."""

@@ -32,6 +32,7 @@ from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.standing import HYPERLIQUID_KNOWN
 from chandlery.core.book import BookUpdate, Level
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, InvalidSymbol, MalformedResponse
@@ -137,6 +138,7 @@ class _Hyperliquid(ExchangeAdapter):
     """What both markets share: one path for all questions, which differ in their ``type``."""
 
     provider = HYPERLIQUID
+    standing = HYPERLIQUID_KNOWN
     cased = True
     rest_url = "https://api.hyperliquid.xyz"
     ws_url = "wss://api.hyperliquid.xyz"
@@ -156,13 +158,10 @@ class _Hyperliquid(ExchangeAdapter):
     book_depths = (20,)
     book_rule = BookRule(Link.NONE, SnapshotSource.STREAM)
     unverified = (
-        "that both bounds of a request are inclusive: of candles only opens are sent, where it makes no difference to their start",
         "that the running candle counts among the 5000 that there are",
         "that a candle without trades is left out",
         "where 3d candles are anchored: taken as every third day from 1970-01-01, since weeks are counted from there too",
         "that months open on their first day",
-        "what a question for an unknown coin is answered: taken as null",
-        "what a socket says of an unknown coin: taken as an error",
     )
 
     def coin(self, symbol: str) -> str:

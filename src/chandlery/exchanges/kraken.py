@@ -29,6 +29,7 @@ from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import LATEST, Finite, Seconds, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.standing import KRAKEN_KNOWN
 from chandlery.core.book import BookUpdate, Digits, Level
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
@@ -141,6 +142,7 @@ class KrakenSpot(ExchangeAdapter):
     """
 
     provider = _KRAKEN
+    standing = KRAKEN_KNOWN
     market_type = MarketType.SPOT
     rest_url = "https://api.kraken.com"
     ws_url = "wss://ws.kraken.com"

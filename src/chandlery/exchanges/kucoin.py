@@ -32,6 +32,7 @@ from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRule
 from chandlery.adapter.names import MONTH_CODE, day_of, month_code
 from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.standing import KUCOIN_CONTRACTS_KNOWN, KUCOIN_KNOWN
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
@@ -155,6 +156,7 @@ class _KuCoin(ExchangeAdapter):
     """What the three markets share: envelopes, tokens, commands."""
 
     provider = KUCOIN
+    standing = KUCOIN_KNOWN
     sends_empty_candles = False
     limits = (RateLimit(2000, 30),)
     unknown = re.compile(
@@ -174,7 +176,6 @@ class _KuCoin(ExchangeAdapter):
         "that days open at 00:00 UTC",
         "whether the end of a span of candles is inclusive; what is sent means the same either way",
         "that 2000 units within 30 seconds are what an address without a key may use",
-        "how many topics a connection takes: documented are 400 and more, client libraries report 300",
     )
 
     def _request(self, path: str, weight: int, method: str = "GET", /, **params: str | int) -> Request:
@@ -312,6 +313,7 @@ class KuCoinSpot(_KuCoin):
 class _Perpetuals(_KuCoin):
     """Futures: volume and sizes in contracts, the oldest candle first, bitcoin called XBT."""
 
+    standing = KUCOIN_CONTRACTS_KNOWN
     rest_url = "https://api-futures.kucoin.com"
     ws_url = "wss://ws-api-futures.kucoin.com"
     intervals = _CONTRACT_NAMES

@@ -26,6 +26,7 @@ from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRule
 from chandlery.adapter.mexc_protobuf import read_push
 from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.standing import MEXC_KNOWN
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
@@ -91,6 +92,7 @@ class Mexc(ExchangeAdapter):
     """What the three markets share: the host, the sequence of the books, and the errors."""
 
     provider = _MEXC
+    standing = MEXC_KNOWN
     rest_url = "https://api.mexc.com"
     unknown = re.compile(r"^(-1121|10007|30014|30021|1001):|Contract \[.*\] not exists")
     book_depths = (1000,)

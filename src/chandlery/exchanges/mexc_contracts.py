@@ -29,6 +29,7 @@ from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRule
 from chandlery.adapter.pages import numbered_page
 from chandlery.adapter.payload import Finite, Millis, Seconds, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.standing import MEXC_CONTRACTS_KNOWN
 from chandlery.core.book import BookUpdate, Level
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import MalformedResponse
@@ -119,6 +120,7 @@ _BOOK = reader(_Book, what="changes of an order book")
 class _MexcContracts(Mexc):
     """Volume and book sizes in contracts; candles come by column; whatever is refused has the status 200."""
 
+    standing = MEXC_CONTRACTS_KNOWN
     ws_url = "wss://contract.mexc.com"
     intervals: ClassVar[Mapping[Interval, str]] = SOCKET_NAMES
     live_intervals: ClassVar[Mapping[Interval, str]] = SOCKET_NAMES
@@ -133,7 +135,6 @@ class _MexcContracts(Mexc):
     socket = SocketRules(ping_every_s=15, idle_s=60)
     unverified = (
         "Days are taken to begin at midnight UTC.",
-        "That REST of the contracts is at api.mexc.com is taken from ccxt; the documentation of 2025 has contract.mexc.com.",
         "Whether the bounds of candles are inclusive is not stated; requests are so made that either would do.",
         "How far back candles go, and whether there are any where nobody traded, is not stated.",
         "How many levels a snapshot of the book has at most, and how many streams a connection, is not stated.",

@@ -31,6 +31,7 @@ from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRule
 from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import OKX_SITES
+from chandlery.adapter.standing import OKX_KNOWN
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
@@ -167,6 +168,7 @@ class _Okx(ExchangeAdapter):
     """What the three markets share: nearly all."""
 
     provider = OKX
+    standing = OKX_KNOWN
     rest_url = "https://www.okx.com"
     ws_url = "wss://ws.okx.com/ws/v5"
     unknown = re.compile(r"^510(01|15):|^60018: .*instId:.* doesn't exist")
@@ -189,7 +191,6 @@ class _Okx(ExchangeAdapter):
         "whether history-candles has the newest candles as soon as candles has them",
         "whether 1Wutc candles begin on Monday",
         "whether the books channel still begins with a snapshot, which was announced to end in August 2026: a book begins with the one of REST, or with that of the channel where it comes",
-        "whether checksums are still sent: they are checked where they are not 0",
         "whether 300 candles come at once: so the documentation of 2025, earlier ones say 100 of history-candles",
         "whether a connection takes 100 subscriptions: no limit is documented but that of 64 KB a message",
     )

@@ -33,6 +33,7 @@ from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, reader
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.standing import TRADESTATION_KNOWN
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse, RateLimited, UnsupportedRequest
 from chandlery.core.gaps import Span
@@ -105,6 +106,7 @@ class TradeStation(ExchangeAdapter):
     """
 
     provider = DataProvider.TRADESTATION
+    standing = TRADESTATION_KNOWN
     market_type = MarketType.SPOT
     rest_url = "https://api.tradestation.com"
     ws_url = "https://api.tradestation.com"
