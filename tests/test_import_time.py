@@ -54,3 +54,27 @@ def test_nothing_of_the_library_loads_ccxt():
     loaded = _python(code).split()
 
     assert [] == [name for name in ("ccxt", "fastapi", "starlette", "uvicorn") if name in loaded]
+
+
+def test_a_read_of_the_cache_loads_no_http(tmp_path):
+    """What lies in the cache whole is read without aiohttp, polars and the exchanges' sockets."""
+    read = (
+        "; manager = DataSourceManager(cache_dir={!r}, endpoints=endpoints); "
+        "frame = manager.get_data('BTCUSDT', datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 3, tzinfo=UTC), '1h'); "
+        "manager.close(); print(len(frame), {})"
+    )
+    first = "import sys; from datetime import datetime, UTC; from chandlery import DataSourceManager"
+    offline = "; from chandlery.sim.server import running; held = running(); endpoints = held.__enter__().endpoints"
+    rows, endpoints = _python(first + offline + read.format(str(tmp_path), "endpoints")).split(" ", 1)
+    again, *loaded = _python(f"{first}; endpoints = {endpoints}" + read.format(str(tmp_path), "*sys.modules")).split()
+
+    assert ("48", "48") == (rows, again)
+    assert [] == [name for name in ("aiohttp", "yarl", "picows", "polars", "ccxt") if name in loaded]
+
+
+def test_the_service_loads_the_offline_exchange_only_to_be_offline():
+    """``serve`` without ``--offline`` has none of it."""
+    loaded = _python("import sys, chandlery.service.run, chandlery.cli.serve; print(*sys.modules)").split()
+
+    assert [] == [name for name in loaded if name.startswith("chandlery.sim")]
+    assert [] == [name for name in ("polars", "ccxt") if name in loaded]

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from chandlery.connect.settings import Settings
 from chandlery.core.endpoints import Endpoints
@@ -15,8 +16,9 @@ from chandlery.service.app import Service
 from chandlery.service.settings import ServiceSettings
 from chandlery.service.web.application import application
 from chandlery.service.web.server import listening, serving
-from chandlery.sim.market import SyntheticMarket
-from chandlery.sim.server import SimServer
+
+if TYPE_CHECKING:
+    from chandlery.sim.server import SimServer
 
 _OFFLINE_TICK_S = 0.1
 _OFFLINE_SEED = 7
@@ -24,6 +26,9 @@ _OFFLINE_SEED = 7
 
 def offline_exchange() -> SimServer:
     """The exchange of ``--offline``, which runs as long as it is entered."""
+    from chandlery.sim.market import SyntheticMarket  # noqa: PLC0415  # takes 25 MB that only --offline needs
+    from chandlery.sim.server import SimServer  # noqa: PLC0415  # the same
+
     return SimServer(SyntheticMarket(_OFFLINE_SEED), tick_s=_OFFLINE_TICK_S)
 
 
