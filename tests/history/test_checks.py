@@ -201,3 +201,23 @@ def test_the_first_and_the_last_candle_of_a_day_can_be_missing():
     times = np.arange(START + HOUR, START + 23 * HOUR, HOUR)
 
     assert [Span(START, START + HOUR), Span(START + 23 * HOUR, START + DAY)] == holes(times, Interval.HOUR_1, day)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"low": [1.0, 0.0, 1.0]},
+        {"low": [1.0, -1.0, 1.0], "open": [2.0, -0.5, 2.0]},
+        {"taker_buy_volume": [1.0, 10.5, 10.0]},
+        {"quote_asset_volume": [20.0] * 3, "taker_buy_quote_volume": [20.0, 21.0, 0.0]},
+    ],
+)
+def test_unlikely_rows_are_noted_and_returned(odd):
+    """Prices that are not above 0, and takers who bought more than was traded: an event, and the rows as they are."""
+    columns = rows(0, 1, 2) | {name: np.array(values) for name, values in odd.items()}
+    found = checked(columns, 3)
+
+    assert [EventKind.UNLIKELY_ROWS] == [event.kind for event in found.events]
+    assert [(START + MINUTE, START + 2 * MINUTE)] == [(event.start, event.end) for event in found.events]
+    assert (3, []) == (len(found.columns["open_time"]), found.doubtful)
+    assert not flawless(columns, [START], Interval.MINUTE_1, [Span(START, START + 3 * MINUTE)])

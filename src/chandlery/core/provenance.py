@@ -51,6 +51,8 @@ class EventKind(Enum):
     UNORDERED_ROWS = "unordered_rows"
     OFF_GRID = "off_grid"
     INVALID_ROWS = "invalid_rows"
+    UNLIKELY_ROWS = "unlikely_rows"
+    """Rows that are returned as the exchange has them: a price that is not above 0, more bought by takers than traded."""
     DAMAGED_CACHE_FILE = "damaged_cache_file"
     CACHE_NOT_WRITTEN = "cache_not_written"
 

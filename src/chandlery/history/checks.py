@@ -22,6 +22,9 @@ Columns = Mapping[str, NDArray[Any]]
 _PRICES = ("open", "high", "low", "close")
 _AMOUNTS = ("volume", "quote_asset_volume", "taker_buy_volume", "taker_buy_quote_volume", "count")
 
+_PARTS = (("taker_buy_volume", "volume"), ("taker_buy_quote_volume", "quote_asset_volume"))
+"""What takers have bought, and all that was traded."""
+
 _BLOCK = 32_768
 """How many moments are compared at a time, so that what is computed of them stays in the processor's cache."""
 
@@ -47,7 +50,7 @@ def flawless(columns: Columns, firsts: Sequence[Micros | None], interval: Interv
     return (
         [each[0] if len(each) else None for each in opens] == list(firsts)
         and np.array_equal(np.concatenate(opens), columns["open_time"])
-        and bool(_possible(columns).all())
+        and bool((_possible(columns) & _likely(columns)).all())
     )
 
 
@@ -208,8 +211,28 @@ def _possible(columns: Columns) -> NDArray[np.bool_]:
     return good
 
 
+def _likely(columns: Columns) -> NDArray[np.bool_]:
+    """Which rows hold what is to be expected, besides."""
+    good: NDArray[np.bool_] = columns["low"] > 0
+    for part, whole in _PARTS:
+        if part in columns and whole in columns:
+            good &= ~(columns[part] > columns[whole])
+    return good
+
+
 def _believable(columns: Columns, interval: Interval, events: list[Event], doubtful: list[Span], where: str) -> Columns:
     good = _possible(columns)
+    likely = _likely(columns) | ~good
+    if not likely.all():
+        odd = columns["open_time"][~likely]
+        events.append(
+            _event(
+                EventKind.UNLIKELY_ROWS,
+                odd,
+                interval,
+                f"{where}: {len(odd)} rows have a price that is not above 0, or takers who bought more than was traded",
+            )
+        )
     if good.all():
         return columns
     bad = columns["open_time"][~good]
