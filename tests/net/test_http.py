@@ -384,3 +384,39 @@ def test_a_retry_says_nothing_to_those_who_have_not_asked_for_logs():
 
     assert ("1\n", "") == (quiet.stdout, quiet.stderr)
     assert "retry" in asked.stderr
+
+
+_UNCLOSED = """
+    import asyncio, sys
+    from datetime import UTC, datetime
+    from chandlery import AsyncDataSourceManager, DataSourceManager
+    from chandlery.core.errors import InvalidInput
+    from chandlery.sim.server import running
+    ask = ("BTCUSDT", datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC), "1h")
+    held = running()
+    endpoints = held.__enter__().endpoints
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("manager = DataSourceManager(use_cache=False, endpoints=endpoints); print(len(manager.get_data(*ask)))", "24"),
+        ("print(len(DataSourceManager(use_cache=False, endpoints=endpoints).get_data(*ask)))", "24"),
+        (
+            (
+                "manager = AsyncDataSourceManager(use_cache=False, endpoints=endpoints)\n"
+                "print(len(asyncio.run(manager.get_data(*ask))))\n"
+                "try: asyncio.run(manager.get_data(*ask))\n"
+                "except InvalidInput as error: print('another event loop' in str(error))"
+            ),
+            "24 True",
+        ),
+    ],
+)
+def test_the_end_without_close_is_silent(body, said):
+    """Connections that nobody has closed are closed; a second event loop is refused."""
+    code = dedent(_UNCLOSED) + body
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
+
+    assert (0, said.split(), "") == (done.returncode, done.stdout.split(), done.stderr)

@@ -202,3 +202,23 @@ def test_this_process_was_not_disturbed():
         return os.getpid()
 
     assert os.getpid() == shared_portal().run(who())
+
+
+def test_work_in_atexit_is_an_error_of_ours():
+    """Python has ended its threads by then; what needs one says so."""
+    process = _python("""
+        import asyncio, atexit
+        from chandlery.core.errors import Closed
+        def late():
+            from chandlery.net.portal import shared_portal
+            try:
+                shared_portal().run(asyncio.to_thread(print, "never"))
+            except Closed as error:
+                print("Closed")
+        atexit.register(late)
+        import chandlery.net.portal
+        atexit.register(late)
+    """)
+    out, err = process.communicate(timeout=60)
+
+    assert (0, "Closed\nClosed\n", "") == (process.returncode, out, err)

@@ -51,11 +51,15 @@ class Portal:
         try:
             with self._lock:
                 future = asyncio.run_coroutine_threadsafe(coroutine, self._started())
-        except BaseException:
+        except BaseException as error:
             coroutine.close()
+            _require_going_on(error)
             raise
         try:
             return future.result(timeout_s)
+        except RuntimeError as error:
+            _require_going_on(error)
+            raise
         except CancelledError:
             if not self._closed:
                 raise
@@ -108,6 +112,12 @@ class Portal:
             _left_to_parent.append(self._loop)
         self._lock = threading.Lock()
         self._thread = None
+
+
+def _require_going_on(error: BaseException) -> None:
+    """Python starts no thread any more once it ends, which is before the functions of ``atexit`` are called."""
+    if isinstance(error, RuntimeError) and "shutdown" in str(error):
+        raise Closed("Python is ending and starts no threads any more; fetch before, not in atexit") from error
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
