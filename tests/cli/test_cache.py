@@ -154,3 +154,13 @@ def test_an_empty_cache(chandlery, tmp_path, monkeypatch):
     assert 0 == chandlery("cache", "verify")[0]
     assert 0 == chandlery("cache", "clean")[0]
     assert 2 == chandlery("cache", "info", "BTCUSDT")[0]
+
+
+def test_a_locale_of_few_letters(process, folder, monkeypatch):
+    """Whatever it does not have is spelled out; nothing fails."""
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    (folder / "BINANCE/SPOT/KLINES/BTCUSDT").rename(folder / "BINANCE/SPOT/KLINES/币安人生USDT")
+    for words in (("ls",), ("info",)):
+        child = process("cache", *words, "--cache-dir", folder, stdout=subprocess.PIPE, text=True)
+        out, _ = child.communicate(timeout=60)
+        assert (0, True) == (child.returncode, out.isascii())

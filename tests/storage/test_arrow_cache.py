@@ -404,3 +404,50 @@ def test_a_process_killed_in_the_middle_of_a_fill_leaves_a_cache_that_verifies_c
         assert cached.events == []
         assert values(cached) == {make.start + hour * HOUR: float(hour) for hour in range(cached.table.num_rows)}
         assert cache.entries() == cache.rebuild_index()
+
+
+@pytest.mark.parametrize("wrong", ["", "a\0b", 5, b"folder"])
+def test_what_is_no_folder_is_refused(wrong):
+    """At once, and nothing is made."""
+    with pytest.raises(InvalidInput, match="cache_dir"):
+        UnifiedCacheManager(wrong)
+
+
+def test_the_home_folder_is_meant_by_its_sign(monkeypatch, tmp_path):
+    """``~`` is no folder of that name."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert tmp_path / "candles" == UnifiedCacheManager("~/candles").root
+
+
+def test_a_folder_that_is_called_like_a_file_is_none(tmp_path):
+    """It is passed over where files are read and counted."""
+    cache = UnifiedCacheManager(tmp_path)
+    span = Span(moment(0), moment(4))
+    cache.store(KEYS[0], table(KEYS[0], range(4), 1.0), [SourceSpan(span.start, span.end, "rest", 1)])
+    (next(tmp_path.rglob("*.arrow")).parent / "2024-01-02.arrow").mkdir()
+
+    assert 4 == cache.load(KEYS[0], Span(moment(0), moment(8))).table.num_rows
+    assert [1] == [entry.days for entry in cache.entries()]
+
+
+def test_what_can_only_be_read_is_still_listed():
+    """On a disk that takes no writing, nothing is noted and everything told."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        cache = UnifiedCacheManager(folder)
+        span = Span(moment(0), moment(4))
+        cache.store(KEYS[0], table(KEYS[0], range(4), 1.0), [SourceSpan(span.start, span.end, "rest", 1)])
+        for name in ("cache_metadata.json", ".lock"):
+            (Path(folder) / name).unlink(missing_ok=True)
+        Path(folder).chmod(0o555)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(65534)  # nobody: the modes of files do not hold for root
+        try:
+            assert [4] == [entry.rows for entry in cache.entries()]
+            assert (1, 4) == (cache.info().days, cache.info().rows)
+        finally:
+            if root:
+                os.seteuid(0)
+            Path(folder).chmod(0o755)

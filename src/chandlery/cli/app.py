@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -84,6 +85,8 @@ def run(args: Sequence[str]) -> int:
 
 def main() -> None:
     """Carry out the command line of this process, and end it."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a symbol may be of letters that the locale does not have
     sys.exit(run(sys.argv[1:]))
 
 

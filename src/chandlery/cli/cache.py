@@ -129,9 +129,10 @@ def _cache(cache_dir: Path | None) -> UnifiedCacheManager:
     """
     from chandlery.storage.arrow_cache import UnifiedCacheManager  # noqa: PLC0415  # loads pyarrow
 
-    if cache_dir is not None and not cache_dir.is_dir():
+    cache = UnifiedCacheManager(cache_dir)
+    if cache_dir is not None and not cache.root.is_dir():
         raise InvalidInput(f"there is no folder {cache_dir}")
-    return UnifiedCacheManager(cache_dir)
+    return cache
 
 
 def _chosen(entries: Sequence[CacheEntry], pattern: str) -> list[CacheEntry]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, field_validator
 from pydantic.aliases import AliasChoices
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -74,6 +74,13 @@ class StorageConfig(FromEnvironment):
     cache_dir: Path | None = None
     """The folder of past candles; the user's cache folder where nothing is said."""
     use_cache: bool = True
+
+    @field_validator("cache_dir", mode="before")
+    @classmethod
+    def _require_folder(cls, given: Any) -> Any:
+        if given == "":
+            raise ValueError("it is empty; leave it out, or name a folder")
+        return given
 
 
 class CCXTConfig(FromEnvironment):

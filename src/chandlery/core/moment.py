@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from chandlery.core.errors import InvalidRange
 from chandlery.core.gaps import Span
 from chandlery.core.time import HOUR, Micros, iso, micros_of
 
+_EARLIEST, _LATEST = (micros_of(datetime(year, 1, 1, tzinfo=UTC)) for year in (1, 9999))
+"""Candles of any length that open between these end before datetimes do."""
+
 
 def to_micros(moment: datetime, *, name: str = "the datetime") -> Micros:
     """
-    The microseconds of an aware datetime.
+    The microseconds of an aware datetime; what is finer, as in a ``pandas.Timestamp``, is rounded up.
+
+    What is earlier than the year 1 in UTC, or later than the beginning of 9999, counts as these.
 
     Raises:
-        InvalidRange: For a naive datetime, whose time zone would have to be guessed.
+        InvalidRange: For a naive datetime, whose time zone would have to be guessed, and for ``pandas.NaT``.
     """
     if not isinstance(moment, datetime):
         raise InvalidRange(
             f"{name} is a {type(moment).__name__}; give an aware datetime, e.g. datetime(2024, 1, 1, tzinfo=timezone.utc)"
         )
+    if moment != moment:  # noqa: PLR0124  # only NaT is not itself
+        raise InvalidRange(f"{name} is {moment}, which is no moment; give an aware datetime")
     if moment.utcoffset() is None:
         raise InvalidRange(
             f"{name} {moment} has no time zone; say which, e.g. {moment.isoformat(sep=' ')}+00:00 or .replace(tzinfo=timezone.utc)"
         )
-    return micros_of(moment)
+    finer = getattr(moment, "nanosecond", 0) > 0
+    return min(max(micros_of(moment) + finer, _EARLIEST), _LATEST)
 
 
 def range_of(start_time: datetime, end_time: datetime, now: Micros) -> Span:

@@ -33,8 +33,13 @@ class UnifiedCacheManager:
     """
 
     def __init__(self, cache_dir: Path | str | None = None) -> None:
-        """Use ``cache_dir``, by default the user's cache folder; it is made at the first ``store``."""
-        self.root = platformdirs.user_cache_path("chandlery") if cache_dir is None else Path(cache_dir).absolute()
+        """
+        Use ``cache_dir``, by default the user's cache folder; it is made at the first ``store``. ``~`` is the home folder.
+
+        Raises:
+            InvalidInput: It is no path of a folder.
+        """
+        self.root = platformdirs.user_cache_path("chandlery") if cache_dir is None else _folder_of(cache_dir)
         self._index = CacheIndex(self.root)
         self._reader = Reader(self.root)
 
@@ -155,7 +160,11 @@ class UnifiedCacheManager:
 
     def _folder(self, key: SeriesKey) -> Path:
         folder = self.root / key.folder
-        if not folder.resolve().is_relative_to(self.root.resolve()):
+        try:
+            inside = folder.resolve().is_relative_to(self.root.resolve())
+        except RuntimeError as error:
+            raise CacheError(f"the cache in {folder} cannot be found: {error}") from error
+        if not inside:
             raise InvalidSymbol(f"{folder} leads out of the cache by a symbolic link")
         return folder
 
@@ -186,3 +195,14 @@ def _file_spans(key: SeriesKey, spans: Iterable[SourceSpan]) -> list[Span]:
             found[file_span] = None
             at = file_span.end
     return sorted(found)
+
+
+def _folder_of(cache_dir: Path | str) -> Path:
+    if not isinstance(cache_dir, Path | str):
+        raise InvalidInput(f"cache_dir is a Path or text, not {cache_dir!r}")
+    if not str(cache_dir) or "\0" in str(cache_dir):
+        raise InvalidInput(f"cache_dir is {str(cache_dir)!r}, which is no folder; '.' is the current one")
+    try:
+        return Path(cache_dir).expanduser().absolute()
+    except RuntimeError as error:
+        raise InvalidInput(f"cache_dir {cache_dir}: {error}") from error

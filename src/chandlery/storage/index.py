@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -99,19 +100,28 @@ class CacheIndex:
         """
         if not self._root.is_dir():
             return []
-        with files.locked(self._root):
-            index = self._read()
-            series = {}
-            for folder in series_folders(self._root):
-                name = folder.relative_to(self._root).as_posix()
-                entry = index.series.get(name)
-                if anew or entry is None or not _is_current(entry, folder):
-                    entry = _counted(name, folder)
-                if entry is not None:
-                    series[name] = entry
-            if anew or series != index.series:
-                self._write(_Index(series=series))
+        try:
+            with files.locked(self._root):
+                index = self._read()
+                series = self._found(index, anew=anew)
+                if anew or series != index.series:
+                    self._write(_Index(series=series))
+        except OSError as error:
+            if error.errno not in {errno.EROFS, errno.EACCES, errno.EPERM}:
+                raise
+            series = self._found(self._read(), anew=anew)  # of what can only be read, nothing can be noted
         return sorted(series.values())
+
+    def _found(self, index: _Index, *, anew: bool) -> dict[str, CacheEntry]:
+        series = {}
+        for folder in series_folders(self._root):
+            name = folder.relative_to(self._root).as_posix()
+            entry = index.series.get(name)
+            if anew or entry is None or not _is_current(entry, folder):
+                entry = _counted(name, folder)
+            if entry is not None:
+                series[name] = entry
+        return series
 
     def _read(self) -> _Index:
         try:
@@ -134,7 +144,9 @@ def series_folders(root: Path) -> Iterator[Path]:
 def day_files(folder: Path) -> list[tuple[Micros, os.DirEntry[str]]]:
     """The day and the entry of each file of a series, oldest first."""
     with os.scandir(folder) as entries:
-        found = [(day, entry) for entry in entries if (day := day_of_name(entry.name)) is not None]
+        found = [
+            (day, entry) for entry in entries if (day := day_of_name(entry.name)) is not None and not entry.is_dir()
+        ]
     return sorted(found, key=lambda each: each[0])
 
 

@@ -187,7 +187,9 @@ def _listed(folder: Path, key: SeriesKey, span: Span) -> list[_File]:
             return sorted(
                 _File(key.file_span(day), entry.path, entry.stat().st_size)
                 for entry in entries
-                if first <= entry.name[:10] <= last and (day := day_of_name(entry.name)) is not None
+                if first <= entry.name[:10] <= last
+                and (day := day_of_name(entry.name)) is not None
+                and not entry.is_dir()
             )
     except FileNotFoundError:
         return []
