@@ -12,7 +12,8 @@ from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import Clock, Micros
 from chandlery.core.wire import Request, Response
-from chandlery.net.http import ErrorOf, HttpClient
+from chandlery.net.http import HttpClient
+from chandlery.net.status import ErrorOf
 from chandlery.net.tokens import Account
 from chandlery.probe.findings import Recording
 

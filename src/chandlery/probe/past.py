@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from itertools import pairwise
 
+from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.errors import ChandleryError, InvalidInput, InvalidSymbol
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, ListingStatus, MarketType
@@ -20,6 +21,8 @@ _FARTHEST = 64
 _GRID_ROWS = 6
 _FEW = 3
 """So many candles may begin while a memory is measured."""
+_DOCUMENTED_PLACES = {"binance": 12, "bybit": 7, "okx": 9, "kraken": 8, "gate_spot": 8, "kucoin": 7, "mexc_spot": 8}
+"""By the beginning of an id; adapters only declare the places that they read, and rows may grow without harm."""
 _RATES_EVERY = 8 * HOUR
 
 Measure = Callable[[Asker], Awaitable[list[Finding]]]
@@ -117,17 +120,27 @@ async def rows(ask: Asker) -> list[Finding]:
     """How many places a row has, where rows are arrays; and whether all fields that are read are there."""
     layout, end = ask.adapter.rest_row, _running(ask)
     found = rows_of(await ask.body(Interval.MINUTE_1, Span(end - 45 * MINUTE, end)))
-    if not found or not isinstance(found[0], list):
-        keys = list(found[0]) if found and isinstance(found[0], dict) else []
-        lacking = [str(each) for each in layout.places().values() if keys and each not in keys]
-        extra = [each for each in keys if each.startswith("extra")]
-        measured = f"lacks {', '.join(lacking)}" if lacking else f"{len(keys)} fields" if keys else "no array of rows"
-        name = "fewer_columns" if lacking else "extra_columns"
-        return [Finding.of(name, "an object", measured, agrees=not lacking and not extra if keys else None)]
-    widths = {len(row) for row in found}
-    name = "fewer_columns" if max(widths) < layout.width else "extra_columns"
-    measured = " or ".join(map(str, sorted(widths)))
-    return [Finding.of(name, f"{layout.width} places", f"{measured} places", agrees=widths == {layout.width})]
+    if not found:
+        return [Finding.of("extra_columns", "rows", "no array of rows", agrees=None)]
+    if isinstance(found[0], list):
+        declared = _places(ask.adapter)
+        widths = {len(row) for row in found}
+        name = "fewer_columns" if max(widths) < declared else "extra_columns"
+        measured = " or ".join(map(str, sorted(widths)))
+        return [Finding.of(name, f"{declared} places", f"{measured} places", agrees=widths == {declared})]
+    inside = [value for value in found[0].values() if isinstance(value, dict)]
+    keys = [key for each in (found[0], *inside) for key in each]
+    lacking = [str(each) for each in layout.places().values() if each not in keys]
+    if lacking:
+        return [Finding.of("fewer_columns", "an object", f"lacks {', '.join(lacking)}", agrees=False)]
+    return [Finding.of("extra_columns", "an object", f"{len(keys)} fields", agrees=True)]
+
+
+def _places(adapter: ExchangeAdapter) -> int:
+    """How many places a row of candles has by the exchange's documentation."""
+    read = max(place for place in adapter.rest_row.places().values() if isinstance(place, int)) + 1
+    documented = {name: places for name, places in _DOCUMENTED_PLACES.items() if adapter.id.startswith(name)}
+    return max(documented.values(), default=read)
 
 
 async def unknown_symbol(ask: Asker) -> list[Finding]:
@@ -256,7 +269,7 @@ async def _reach(ask: Asker, end: Micros) -> Finding:
         last, pages = at, pages * 2
     reached, declared = (_running(ask) - last) // MINUTE, _memory(ask)
     if pages > _FARTHEST:
-        return Finding.of("memory", declared, f"over {reached} candles", agrees=declared == "unlimited")
+        return Finding.of("memory", declared, f"over {reached} candles", agrees=(_told(ask) or reached) >= reached)
     beyond = (_running(ask) - (end - pages * ask.adapter.page_size * MINUTE)) // MINUTE
     told = _told(ask)
     agrees = told is not None and reached <= told + _FEW and told <= beyond + _FEW

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from msgspec import Struct
 
@@ -30,7 +31,7 @@ class Options(Struct, frozen=True):
     ``tolerance_s`` is how exactly their delays are measured. ``peers`` are comparisons with other clients, by name.
     """
 
-    endpoints: Mapping[str, Mapping[str, str]] = {}
+    endpoints: Mapping[str, Mapping[str, Any]] = {}
     credentials: Credentials | None = None
     close_s: float = 180.0
     book_s: float = 60.0
