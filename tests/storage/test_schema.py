@@ -10,6 +10,7 @@ PUBLISHED = (
     "ea103b892ba68b2e",
     "014acea6945ebae5",
     "07f97551944f566e",
+    "8c344dbc9c5a3ab1",
 )
 """The fingerprint of each step."""
 

@@ -7,14 +7,10 @@ from typing import Any
 
 from chandlery.core.errors import CorruptStorage, InvalidInput
 from chandlery.core.time import Micros, iso
-from chandlery.storage.interfaces import IDatabaseConnection, IRawDataRepository, IStorageManager
+from chandlery.storage.interfaces import IDatabaseConnection, IRawDataRepository, IStorageManager, Record, Value
 from chandlery.storage.raw import BookSnapshot, RawOrderBookEntry, decode, encode
 from chandlery.storage.series_ids import BOOK, SeriesIds, SeriesName
 
-_FOUND = """
-    SELECT s.exchange, s.symbol, b.at, b.entry FROM books b JOIN series s ON s.id = b.series
-    WHERE s.symbol = ? AND s.channel = ? AND (? IS NULL OR s.exchange = ?)
-"""
 _PRUNED_AT_ONCE = 5_000
 
 
@@ -44,29 +40,46 @@ class RawDataRepositoryImpl(IRawDataRepository):
         """Read and decode a page of them."""
         if limit < 0 or offset < 0:
             raise InvalidInput(f"limit {limit} and offset {offset} count entries; neither can be negative")
-        rows = await self._database.read(
-            f"{_FOUND} AND b.at >= ? AND b.at < ? ORDER BY b.at, s.exchange LIMIT ? OFFSET ?",
-            (coin, BOOK, exchange, exchange, start, end, limit, offset),
-        )
-        return [_entry(row) for row in rows]
+        return await self._merged(coin, exchange, "at >= ? AND at < ?", (start, end), "ASC", limit, offset)
 
     async def find_latest(self, coin: str, *, exchange: str | None = None) -> RawOrderBookEntry | None:
         """Read and decode the newest."""
-        rows = await self._database.read(
-            f"{_FOUND} ORDER BY b.at DESC, s.exchange LIMIT 1", (coin, BOOK, exchange, exchange)
-        )
-        return _entry(rows[0]) if rows else None
+        found = await self._merged(coin, exchange, "TRUE", (), "DESC", 1)
+        return found[0] if found else None
 
     async def prune(self, before: Micros) -> int:
         """Delete some at a time, so that who collects need not wait."""
         removed = 0
-        while True:
-            sql = "SELECT rowid FROM books WHERE at < ? LIMIT ?"
-            rows = await self._database.read(sql, (before, _PRUNED_AT_ONCE))
-            if not rows:
-                return removed
-            await self._database.write(("DELETE FROM books WHERE rowid = ?", rows))
-            removed += len(rows)
+        for (number,) in await self._database.read("SELECT id FROM series WHERE channel = ?", (BOOK,)):
+            sql = "SELECT rowid FROM books WHERE series = ? AND at < ? ORDER BY at LIMIT ?"
+            while rows := await self._database.read(sql, (number, before, _PRUNED_AT_ONCE)):
+                await self._database.write(("DELETE FROM books WHERE rowid = ?", rows))
+                removed += len(rows)
+        return removed
+
+    async def _merged(
+        self, coin: str, exchange: str | None, within: str, bounds: Record, order: str, limit: int, offset: int = 0
+    ) -> list[RawOrderBookEntry]:
+        """The entries of each exchange by the index, merged in the order of their moments and then of their exchanges."""
+        series = await self._exchanges(coin, exchange)
+        if not series:
+            return []
+        one = f"SELECT ? AS place, at, entry FROM books WHERE series = ? AND {within}"
+        parameters: list[Value] = []
+        for place, (number, _) in enumerate(series):
+            parameters += [place, number, *bounds]
+        sql = f"{' UNION ALL '.join([one] * len(series))} ORDER BY at {order}, place LIMIT ? OFFSET ?"
+        rows: list[Any] = await self._database.read(sql, (*parameters, limit, offset))
+        return [_entry((series[place][1], coin, at, entry)) for place, at, entry in rows]
+
+    async def _exchanges(self, coin: str, exchange: str | None) -> list[tuple[int, str]]:
+        """The series of the coin's order books, in the order of their exchanges."""
+        if exchange is not None:
+            number = await self._ids.find(SeriesName.of_book(exchange, coin))
+            return [] if number is None else [(number, exchange)]
+        sql = "SELECT id, exchange FROM series WHERE symbol = ? AND channel = ?"
+        rows: list[Any] = await self._database.read(sql, (coin, BOOK))
+        return sorted(rows, key=lambda row: row[1])
 
 
 def _entry(row: tuple[Any, ...]) -> RawOrderBookEntry:

@@ -87,10 +87,9 @@ class CandleRepository:
         """The open of the newest closed candle; ``None`` where there is none."""
         number = await self._ids.find(series)
         rows: list[Any] = await self._database.read(
-            "SELECT max(open_time) FROM candles WHERE series = ? AND closed", (number,)
+            "SELECT open_time FROM candles WHERE series = ? AND closed ORDER BY open_time DESC LIMIT 1", (number,)
         )
-        opened: Micros | None = rows[0][0]
-        return opened
+        return rows[0][0] if rows else None
 
     async def covered(self, series: SeriesName, interval: Interval, span: Span) -> list[Span]:
         """Where one closed candle follows the other, in order."""

@@ -49,6 +49,13 @@ class CoinRepository:
         ]
 
 
+_TOUCHING = """
+    SELECT start, stop, kind, evidence FROM gaps
+    WHERE series = ? AND start > ? - (SELECT max(stop - start) FROM gaps WHERE series = ?)
+    AND start < ? AND stop > ? ORDER BY start, stop
+"""
+
+
 class GapRepository:
     """The table ``gaps``."""
 
@@ -64,6 +71,5 @@ class GapRepository:
     async def find(self, series: SeriesName, span: Span) -> list[Gap]:
         """The gaps that touch ``span``, oldest first."""
         number = await self._ids.find(series)
-        sql = "SELECT start, stop, kind, evidence FROM gaps WHERE series = ? AND start < ? AND stop > ? ORDER BY start, stop"
-        rows: list[Any] = await self._database.read(sql, (number, span.end, span.start))
+        rows: list[Any] = await self._database.read(_TOUCHING, (number, span.start, number, span.end, span.start))
         return [Gap(start, stop, GapKind(kind), evidence) for start, stop, kind, evidence in rows]

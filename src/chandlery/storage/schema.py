@@ -81,4 +81,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             expires_at INTEGER NOT NULL
         ) STRICT, WITHOUT ROWID""",
     ),
+    (
+        # The longest gap of a series, which bounds where one that reaches into a span can start.
+        "CREATE INDEX gaps_length ON gaps (series, stop - start)",
+        "CREATE INDEX revoked_tokens_expiry ON revoked_tokens (expires_at)",
+    ),
 )

@@ -14,6 +14,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE, SECOND
 from chandlery.net.clock import system_clock
 from chandlery.service.historical.account import Account
+from chandlery.service.historical.fetcher import FETCHED_AT_ONCE
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.storage.frame import open_times
 from chandlery.storage.series_ids import SeriesName
@@ -78,6 +79,21 @@ async def test_what_was_collected_comes_from_the_database(service, sim):
     assert ["rest", "database", "rest"] == [each.source for each in account.sources]
     assert [40, 20, 40] == [each.rows for each in account.sources]
     assert max(sizes) <= 15
+
+
+async def test_a_range_of_more_than_is_counted_at_once(service):
+    """Across the border each candle comes once, in order, and what the database has there is one source."""
+    series = SeriesName("binance", "BTC/USDT", "candles:1s")
+    span = last(FETCHED_AT_ONCE + 20, Interval.SECOND_1)
+    border = range(FETCHED_AT_ONCE - 10, FETCHED_AT_ONCE + 10)
+    own = [CandleData(span.start + at * SECOND, MARK, MARK, MARK, MARK, 1.0) for at in border]
+    await service.candles.save(series, own)
+    table, account, _ = await past(service, series, span, rows=20_000)
+
+    assert [*range(span.start, span.end, SECOND)] == open_times(table).tolist()
+    assert [*border] == [at for at, each in enumerate(table.column("close").to_pylist()) if each == MARK]
+    assert [20] == [each.rows for each in account.sources if each.source == "database"]
+    assert [] == account.gaps
 
 
 async def test_a_part_that_cannot_be_had_is_a_gap(tmp_path):

@@ -24,7 +24,7 @@ from chandlery.storage.raw import RawOrderBookEntry
 from chandlery.storage.series_ids import SeriesName
 
 FETCHED_AT_ONCE = 50_000
-"""How many candles are asked of an exchange's client at once, which bounds the memory that a long range takes."""
+"""How many candles are counted in the database and requested of a client at once, which bounds memory and time of a piece."""
 
 
 class HistoricalFetcher:
@@ -52,14 +52,19 @@ class HistoricalFetcher:
             InvalidRange: It is none, or lies in the future.
         """
         wanted = self._closed(interval, span)
-        covered = await self._candles.covered(series, interval, wanted)
-        parts = sorted([(part, True) for part in covered] + [(part, False) for part in subtract(wanted, covered)])
-        for part, stored in parts:
-            read = self._stored if stored else self._fetched
-            pieces = read(series, interval, part, rows)
-            async for piece in pieces:
-                for cut in _cut(piece, rows):
-                    yield cut
+        at, width = wanted.start, rows
+        while at < wanted.end:
+            # First as much as one piece takes, then twice as much each time: who takes one page must not pay for the rest.
+            width = min(width, FETCHED_AT_ONCE)
+            window = Span(at, min(interval.step(at, width), wanted.end))
+            covered = await self._candles.covered(series, interval, window)
+            parts = sorted([(part, True) for part in covered] + [(part, False) for part in subtract(window, covered)])
+            for part, stored in parts:
+                pieces = self._stored(series, interval, part, rows) if stored else self._fetched(series, interval, part)
+                async for piece in pieces:
+                    for cut in _cut(piece, rows):
+                        yield cut
+            at, width = window.end, width * 2
 
     async def books(self, series: SeriesName, span: Span, snapshots: int) -> AsyncIterator[Piece]:
         """The order books that were kept in ``span``, a row a level, at most so many ``snapshots`` in a piece."""
@@ -119,24 +124,18 @@ class HistoricalFetcher:
             yield Piece(table, [Source("database", at, until, table.num_rows)])
             at = until
 
-    async def _fetched(self, series: SeriesName, interval: Interval, part: Span, rows: int) -> AsyncIterator[Piece]:
-        """What the exchange's client has: first as much as is wanted of it, then twice as much each time."""
+    async def _fetched(self, series: SeriesName, interval: Interval, part: Span) -> AsyncIterator[Piece]:
+        """The answer of the exchange's client."""
         client = self._connector.get_client(series.exchange)
-        at, count = part.start, rows
-        while at < part.end:
-            count = min(count, FETCHED_AT_ONCE)
-            until = min(interval.step(at, count), part.end)
-            count *= 2
-            failed: list[Gap] = []
-            try:
-                table = await client.fetch_candles(series.symbol, to_datetime(at), to_datetime(until), interval)
-            except IncompleteData as error:
-                table = error.data
-                failed = list(error.missing)
-            if table.num_rows and not client.keeps_candles:
-                await self._candles.save_table(series, table)
-            yield await asyncio.to_thread(_piece, table, Span(at, until), failed, series.exchange)
-            at = until
+        failed: list[Gap] = []
+        try:
+            table = await client.fetch_candles(series.symbol, to_datetime(part.start), to_datetime(part.end), interval)
+        except IncompleteData as error:
+            table = error.data
+            failed = list(error.missing)
+        if table.num_rows and not client.keeps_candles:
+            await self._candles.save_table(series, table)
+        yield await asyncio.to_thread(_piece, table, part, failed, series.exchange)
 
 
 def _piece(table: pa.Table, span: Span, failed: list[Gap], exchange: str) -> Piece:
