@@ -41,10 +41,10 @@ def first_example(adapter: ExchangeAdapter) -> str:
 class Facing:
     """One exchange: ``adapter`` asks, ``wire`` answers, at the moment ``now``."""
 
-    def __init__(self, exchange: str, now: int) -> None:
+    def __init__(self, exchange: str, now: int, market: SyntheticMarket = MARKET) -> None:
         kind = wires()[exchange]
         self.now = now
-        self.view = MarketView(MARKET, kind.market_type, lambda: self.now, kind.grids)
+        self.view = MarketView(market, kind.market_type, lambda: self.now, kind.grids)
         self.wire: Wire = kind(self.view, ticks=lambda: 0.0, weight_limit=10**9)
         base = {"rest": f"http://{_HOST}/{exchange}", "ws": f"ws://{_HOST}/{exchange}"}
         if ExchangeRegistry.get(exchange).credentials:

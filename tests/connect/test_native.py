@@ -29,6 +29,7 @@ from chandlery.core.time import MINUTE, Unit
 from chandlery.feed.events import Connected, Reconnecting
 from chandlery.net.limiter import RateLimiter
 from chandlery.sim.faults import Fault, FaultKind
+from chandlery.sim.market import SyntheticMarket
 from chandlery.testing import no_waiting
 from facing import MARKET
 from feeding import Quick, truth
@@ -123,6 +124,39 @@ async def test_the_list_is_read_once(offline, client_of):
         await asyncio.gather(*(client.check_coin_availability("BTC/USDT") for _ in range(10)))
 
         assert 1 == sum("exchangeInfo" in path for _, path, _ in sim.log)
+
+
+async def test_contracts_that_expire_and_names_in_any_script(offline, client_of, last):
+    """Spot, perpetual and dated contracts of one pair are three series; the coin alone says which exchange market is meant."""
+    symbols = {
+        MarketType.SPOT: ["BTCUSDT", "币安人生USDT"],
+        MarketType.FUTURES_USDT: ["BTCUSDT", "BTCUSDT_270326", "币安人生USDT"],
+        MarketType.FUTURES_COIN: ["BTCUSD_PERP", "BTCUSD_270326"],
+    }
+    coins = (
+        "BTC/USDT", "BTC/USDT:USDT", "BTC/USDT:USDT-270326", "BTCUSD_270326", "币安人生/USDT", "币安人生/usdt:usdt",
+    )  # fmt: skip
+    async with offline(*BINANCE, market=SyntheticMarket(symbols=symbols)) as sim:
+        client = client_of(sim, "binance")
+        start, end = last(5, sim.clock)
+        rows = {coin: await client.fetch_historical_data(coin, start, end) for coin in coins}
+
+        assert [True] * 6 == [await client.check_coin_availability(coin) for coin in coins]
+        assert not await client.check_coin_availability("BTC/USDT:USDT-270625")
+
+    assert [5] * 6 == [len(each) for each in rows.values()]
+    assert 6 == len({tuple(prices(row) for row in each) for each in rows.values()})
+    assert "BTC/USDT:USDT-270326" == rows["BTC/USDT:USDT-270326"][0]["symbol"]
+
+
+async def test_an_instrument_whose_spelling_follows_no_rule_is_looked_up(offline, client_of):
+    """Pairs that are called by an index are found in the exchange's list; one that is not there is refused."""
+    async with offline("hyperliquid_spot", market=SyntheticMarket(symbols={MarketType.SPOT: ["SOLUSDC"]})) as sim:
+        client = client_of(sim, "hyperliquid_spot")
+
+        assert await client.check_coin_availability("SOL/USDC")
+        with pytest.raises(InvalidSymbol, match="by an index"):
+            await client.check_coin_availability("NOSUCH/USDC")
 
 
 @pytest.mark.parametrize(

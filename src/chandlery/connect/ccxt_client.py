@@ -28,7 +28,7 @@ from chandlery.core.errors import (
     WrongMarket,
 )
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument
+from chandlery.core.instrument import Instrument, require_symbol
 from chandlery.core.interval import Interval
 from chandlery.core.moment import range_of
 from chandlery.core.provenance import Provenance
@@ -242,11 +242,11 @@ class CCXTExchangeClient(IExchangeAPIClient):
 
     async def _market(self, coin: str) -> dict[str, Any]:
         """The market of a coin; the list is loaded once."""
-        if "/" not in coin and "-" not in coin:
+        if "/" not in require_symbol(coin) and "-" not in coin:
             raise _no_symbol(coin)
         await self.call("load_markets")
         markets: dict[str, dict[str, Any]] = self.exchange.markets
-        symbol = coin.upper() if coin.upper() in markets else str(Instrument.parse(coin))
+        symbol = next((each for each in (coin, coin.upper()) if each in markets), None) or str(Instrument.parse(coin))
         if symbol in markets:
             return markets[symbol]
         pair = symbol.partition(":")[0]

@@ -357,6 +357,7 @@ def _why_not(exchange: Any, symbol: str) -> ChandleryError | None:
         if not is_ccxt_error(error):
             raise
         return translated(error, exchange)
-    if symbol.upper().replace("-", "/", 1) in markets:
+    text = symbol.replace("-", "/", 1)
+    if text in markets or text.upper() in markets:
         return None
     return InvalidSymbol(f"does not list {symbol}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from chandlery.core.errors import (
     UnsupportedRequest,
     WrongMarket,
 )
-from chandlery.core.instrument import Instrument, MarketType
+from chandlery.core.instrument import Instrument, MarketType, require_symbol
 from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
 from chandlery.core.time import Clock
@@ -109,13 +110,13 @@ class NativeExchangeClient(IExchangeAPIClient):
         self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
     ) -> pa.Table:
         """The same by column, with the provenance of each part."""
-        adapter, symbol = self._market_of(coin)
+        adapter, symbol = await self._listed(coin)
         table: pa.Table = await self._manager(adapter).get_data(symbol, start, end, interval, output="arrow")
         return table
 
     async def fetch_funding(self, coin: str, start: datetime, end: datetime) -> pa.Table:
         """From cache or REST."""
-        adapter, symbol = self._market_of(coin)
+        adapter, symbol = await self._listed(coin)
         if not adapter.funding_page_size:
             raise UnsupportedRequest(f"{adapter.id} has no funding rates; perpetuals have, e.g. BTC/USDT:USDT")
         manager = self._manager(adapter)
@@ -138,9 +139,16 @@ class NativeExchangeClient(IExchangeAPIClient):
         return self._spelled(coin, self._market_of(coin)[0])
 
     async def check_coin_availability(self, coin: str) -> bool:
-        """Whether it is in the exchange's list of instruments and trades; where there is no list, whether it has candles."""
-        adapter, symbol = self._market_of(coin)
-        return await self._listings.trades(adapter, symbol)
+        """
+        Whether it is in the exchange's list of instruments and trades; where there is no list, whether it has candles.
+
+        Raises:
+            InvalidSymbol: Also where the list gives the coin's name to several symbols.
+        """
+        adapter, symbol = await self._listed(coin)
+        trades = await self._listings.trades(adapter, symbol)
+        self._market_of(coin)
+        return trades
 
     async def start_realtime_stream(
         self,
@@ -153,7 +161,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         on_event: EventCallback | None = None,
     ) -> RealtimeStream:
         """Call back from the feed of the coin; coins of a market share connections."""
-        adapter, symbol = self._market_of(coin)
+        adapter, symbol = await self._listed(coin)
         instrument = self._spelled(coin, adapter)
         return await self._live.start(
             adapter,
@@ -185,14 +193,15 @@ class NativeExchangeClient(IExchangeAPIClient):
         """The adapter that a coin belongs to, and the coin in its spelling."""
         if self._closed:
             raise Closed(f"the client of {self._name} is closed; make a new one")
+        require_symbol(coin)
         if len(self._adapters) == 1:
             (adapter,) = self._adapters.values()
             return adapter, adapter.symbol(coin)
-        if "/" in coin or "-" in coin:
-            instrument = _parsed(coin)
-            if instrument is not None:
-                return self._of_instrument(instrument, coin)
-        fitting = [each for each in self._adapters.values() if each.native.fullmatch(coin.upper())]
+        instrument = _parsed(coin)
+        if instrument is not None:
+            adapter = self._of_instrument(instrument, coin)
+            return adapter, adapter.symbol(coin)
+        fitting = [each for each in self._adapters.values() if each.native.fullmatch(each.folded(coin))]
         if len(fitting) == 1:
             return fitting[0], fitting[0].symbol(coin)
         if fitting:
@@ -202,16 +211,32 @@ class NativeExchangeClient(IExchangeAPIClient):
             )
         raise InvalidSymbol(f"{coin!r} is not a symbol of {self._name}; write e.g. BTC/USDT or BTC/USDT:USDT")
 
-    def _of_instrument(self, instrument: Instrument, coin: str) -> tuple[ExchangeAdapter, str]:
+    async def _listed(self, coin: str) -> tuple[ExchangeAdapter, str]:
+        """The same; for an instrument whose spelling follows no rule, the exchange's list is read."""
+        try:
+            return self._market_of(coin)
+        except WrongMarket:
+            raise
+        except InvalidSymbol:
+            instrument = _parsed(coin)
+            (only, *more) = self._adapters.values()
+            adapter = self._adapters.get(instrument.market) if more and instrument else only
+            if instrument is None or adapter is None:
+                raise
+            with contextlib.suppress(UnsupportedRequest):
+                await self._listings.of(adapter)
+            return self._market_of(coin)
+
+    def _of_instrument(self, instrument: Instrument, coin: str) -> ExchangeAdapter:
         adapter = self._adapters.get(instrument.market)
         if adapter is None:
             has = ", ".join(each.id for each in self._adapters.values())
             raise WrongMarket(f"{coin!r} is of {instrument.market.name}, which {self._name} has not here; it has {has}")
-        return adapter, adapter.spelled(instrument)
+        return adapter
 
     def _spelled(self, coin: str, adapter: ExchangeAdapter) -> str:
         """The coin as entries name it: as ccxt writes it, or as it was given where it is in the exchange's own spelling."""
-        instrument = _parsed(coin, adapter.market_type)
+        instrument = adapter.instrument(coin)
         return coin if instrument is None else str(instrument)
 
     def _manager(self, adapter: ExchangeAdapter) -> AsyncDataSourceManager:
@@ -238,8 +263,9 @@ class NativeExchangeClient(IExchangeAPIClient):
         return rows_of_table(table, self._name, self._spelled(coin, adapter), length, counts=counts)
 
 
-def _parsed(coin: str, market: MarketType | None = None) -> Instrument | None:
+def _parsed(coin: str) -> Instrument | None:
+    """The instrument of a text with a separator; ``None`` for other text."""
     try:
-        return Instrument.parse(coin, market)
+        return Instrument.parse(coin)
     except InvalidSymbol:
         return None

@@ -380,7 +380,7 @@ class BybitPerpetual(_Contracts):
     market_type = MarketType.FUTURES_USDT
     category = "linear"
     example = "BTCUSDT, BTC/USDT:USDT or BTC-USDT"
-    native = re.compile(rf"{CAPITAL}{{1,28}}(USDT|PERP|-{DAY_MONTH_YEAR}|USDT-{DAY_MONTH_YEAR})", re.ASCII)
+    native = re.compile(rf"{CAPITAL}{{1,28}}(USDT|PERP|USDT-{DAY_MONTH_YEAR}|(?<!USD)-{DAY_MONTH_YEAR})", re.ASCII)
 
     def spelled(self, instrument: Instrument) -> str:
         """``BTCUSDT`` and ``BTCUSDT-27MAR26``, but ``BTCPERP`` and ``BTC-27MAR26`` for what settles in USDC."""

@@ -86,7 +86,7 @@ async def test_spot_pairs_are_called_by_index(http, sim):
     by_index = await said(http, sim, SPOT, type="l2Book", coin="@142")
     by_name = await said(http, sim, SPOT, type="l2Book", coin="BTC/USDC")
 
-    assert {"PURR/USDC", "@107", "@142", "@151"} == set(pairs)
+    assert {"PURR/USDC", "@107", "@142", "@151", "@156"} == set(pairs)
     assert ["UBTC", "USDC"] == pairs["@142"]
     assert [20, 20] == [len(side) for side in by_index[1]["levels"]]
     assert by_name[1] is None

@@ -226,7 +226,9 @@ class HyperliquidSpotWire(_HyperliquidWire):
 
     id = "hyperliquid_spot"
     market_type = MarketType.SPOT
-    _PAIRS = (("PURR/USDC", "PURR", 0), ("@107", "HYPE", 107), ("@142", "BTC", 142), ("@151", "ETH", 151))
+    _PAIRS = (
+        ("PURR/USDC", "PURR", 0), ("@107", "HYPE", 107), ("@142", "BTC", 142), ("@151", "ETH", 151), ("@156", "SOL", 156),
+    )  # fmt: skip
     _TOKENS: ClassVar[Mapping[str, str]] = {"BTC": "UBTC", "ETH": "UETH"}
 
     def symbol(self, native: str) -> str | None:
@@ -257,7 +259,7 @@ class HyperliquidPerpetualWire(_HyperliquidWire):
 
     id = "hyperliquid_perpetual"
     market_type = MarketType.FUTURES_USDT
-    _COIN = re.compile(r"k?[A-Z0-9]+")
+    _COIN = re.compile(r"k?[^\W_a-z]+")
 
     def symbol(self, native: str) -> str | None:
         """The coin is enough."""
