@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -159,8 +161,24 @@ def test_an_empty_cache(chandlery, tmp_path, monkeypatch):
 def test_a_locale_of_few_letters(process, folder, monkeypatch):
     """Whatever it does not have is spelled out; nothing fails."""
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
-    (folder / "BINANCE/SPOT/KLINES/BTCUSDT").rename(folder / "BINANCE/SPOT/KLINES/币安人生USDT")
+    symbol = (folder / BTC).parent
+    symbol.rename(symbol.with_name("币安人生USDT"))
     for words in (("ls",), ("info",)):
         child = process("cache", *words, "--cache-dir", folder, stdout=subprocess.PIPE, text=True)
         out, _ = child.communicate(timeout=60)
         assert (0, True) == (child.returncode, out.isascii())
+
+
+def test_what_an_older_release_stored_is_shown_and_can_be_adopted(chandlery, tmp_path):
+    """``ls`` and ``verify`` say that it is not used; ``adopt`` asks first, and only then takes it."""
+    made = Path(__file__).parent.parent / "storage" / "version_1" / "cache"
+    folder = shutil.copytree(made, tmp_path / "cache")
+    args = ("--cache-dir", folder)
+
+    assert chandlery("cache", "ls", *args)[1].count("unknown") == 2
+    assert "5 files not used" in chandlery("cache", "verify", *args)[1]
+    code, _, err = chandlery("cache", "adopt", folder)
+    assert 2 == code
+    assert "--yes" in err
+    assert "adopted 4 files, 94 rows" in chandlery("cache", "adopt", folder, "--yes")[1]
+    assert "1 file not used" in chandlery("cache", "verify", *args)[1]

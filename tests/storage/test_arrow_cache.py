@@ -249,13 +249,13 @@ def test_a_newer_version_is_neither_read_nor_overwritten(filled, make):
     content = path.read_bytes()
     head, tail = content.find(b'{"check":"'), content.rfind(b'{"check":"')
     size = int(content[head + 19 : head + 27])
-    body = content[head + 29 : head + size].replace(b'"version":1', b'"version":2')
+    body = content[head + 29 : head + size].replace(b'"version":2', b'"version":9')
     text = b'{"check":"%08x %08d",%b' % (isal_zlib.crc32(body), size, body)
     newer = content[:head] + text + content[head + size : tail] + text + content[tail + size :]
     path.write_bytes(newer)
     cached = filled.load(make.series(), Span(make.start, make.start + 3 * DAY))
     assert cached.covered == [Span(make.start, make.start + DAY), Span(make.start + 2 * DAY, make.start + 3 * DAY)]
-    assert "version 2" in cached.events[0].detail
+    assert "version 9" in cached.events[0].detail
     at = make.start + DAY
     with pytest.raises(CacheError, match="stays as it is"):
         filled.store(make.series(), make.day_rows(1), [make.source(at, at + DAY)])

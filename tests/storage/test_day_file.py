@@ -15,7 +15,7 @@ from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.query import ChartType
 from chandlery.core.time import DAY, HOUR
 from chandlery.storage import day_file
-from chandlery.storage.day_file import Layout, NewerVersion
+from chandlery.storage.day_file import VERSION, Layout, NewerVersion
 from chandlery.storage.frame import open_times, schema_of
 
 SERIES = "BINANCE/SPOT/KLINES/BTCUSDT/1h"
@@ -27,7 +27,7 @@ def test_any_arrow_reader_opens_it(content):
     reader = pa.ipc.open_file(content)
     assert reader.num_record_batches == 1
     label = msgspec.json.decode(reader.schema.metadata[b"chandlery"])
-    assert (label["version"], label["series"], label["rows"]) == (1, SERIES, 24)
+    assert (label["version"], label["series"], label["rows"]) == (VERSION, SERIES, 24)
     assert label["spans"][0]["source"] == "rest"
 
 
@@ -122,7 +122,7 @@ def test_labels_around_something_that_is_not_arrow_are_damage(content):
 
 def test_a_newer_version_is_told_from_damage(content):
     """Also where the rest of its label means nothing to us."""
-    for label in (lambda body: body.replace(b'"version":1', b'"version":2'), lambda _: b'"version":3,"other":[]}'):
+    for label in (lambda body: body.replace(b'"version":2', b'"version":9'), lambda _: b'"version":3,"other":[]}'):
         with pytest.raises(NewerVersion, match="version"):
             day_file.parse(_relabelled(content, label), SERIES, SCHEMA)
 

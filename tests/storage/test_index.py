@@ -27,7 +27,7 @@ def test_it_is_kept_up_with_what_is_stored(filled, make):
 
 
 @pytest.mark.parametrize(
-    "content", [None, b"", b"[", b"{}", b'{"version":99,"series":{}}', b'{"version":1,"series":{"x":1}}']
+    "content", [None, b"", b"[", b"{}", b'{"version":99,"series":{}}', b'{"version":2,"series":{"x":1}}']
 )
 def test_a_missing_or_damaged_index_is_made_anew(filled, content):
     """From the files, which are the truth."""

@@ -12,6 +12,7 @@ import msgspec
 import typer
 
 from chandlery.cli import arguments, output
+from chandlery.core.endpoints import UNKNOWN_ORIGIN
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.moment import to_micros
 from chandlery.core.time import date_text
@@ -85,6 +86,10 @@ def verify(cache_dir: Path | None = _FOLDER, *, as_json: bool = _JSON) -> None:
         to.print(
             f"{output.counted(found.files, 'file')}, {found.rows:,} rows, {output.size_text(found.bytes)}: {state}"
         )
+        if found.unknown:
+            to.print(
+                f"{output.counted(found.unknown, 'file')} not used: chandlery cache adopt takes them for the exchange's own"
+            )
         if found.damaged:
             to.print("the next fetch of those days replaces them")
     if not found.ok:
@@ -109,6 +114,29 @@ def clean(
         _ask(entries, before)
     cleaned = cache.clean(entries, before=limit)
     output.printer().print(f"removed {output.counted(cleaned.files, 'file')}, {output.size_text(cleaned.bytes)}")
+
+
+@commands.command()
+def adopt(
+    cache_dir: Path = typer.Argument(..., metavar="DIR", help="The cache."),
+    *,
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+) -> None:
+    """
+    Take what chandlery 0.1 stored for the exchanges' own data.
+
+    Its files do not say which server filled them. Say so only of a cache that was never used with the
+    offline exchange, a testnet or another server than the exchange's.
+    """
+    cache = _cache(cache_dir)
+    unknown = sum(entry.unknown for entry in cache.entries())
+    if unknown and not yes:
+        if not sys.stdin.isatty():
+            raise InvalidInput("this would take data for the exchanges' own; say --yes where nobody can be asked")
+        if not typer.confirm(f"Take {output.counted(unknown, 'file')} for the exchanges' own data?", err=True):
+            raise typer.Exit(1)
+    adopted = cache.adopt()
+    output.printer().print(f"adopted {output.counted(adopted.files, 'file')}, {adopted.rows:,} rows")
 
 
 def _ask(entries: Sequence[CacheEntry], before: str) -> None:
@@ -172,11 +200,18 @@ def _print_entries(entries: Sequence[CacheEntry], *, as_json: bool) -> None:
             f"{entry.days:,}",
             f"{entry.rows:,}",
             output.size_text(entry.bytes),
-            entry.origin or "",
+            _origin(entry),
         )
         for entry in entries
     ]
     to.print(output.as_table(_TITLES, rows, left=7))
+
+
+def _origin(entry: CacheEntry) -> str:
+    """Whose data they are: nothing for the exchange's own, and how much of it nobody knows."""
+    if not entry.unknown:
+        return entry.origin or ""
+    return UNKNOWN_ORIGIN if entry.unknown == entry.days else f"{entry.unknown:,} {UNKNOWN_ORIGIN}"
 
 
 def _plain(entry: CacheEntry) -> dict[str, Any]:

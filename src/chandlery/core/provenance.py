@@ -55,6 +55,7 @@ class EventKind(Enum):
     """Rows that are returned as the exchange has them: a price that is not above 0, more bought by takers than traded."""
     DAMAGED_CACHE_FILE = "damaged_cache_file"
     CACHE_NOT_WRITTEN = "cache_not_written"
+    UNKNOWN_ORIGIN = "unknown_origin"
 
 
 class Event(Struct, frozen=True, order=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 from msgspec import structs
@@ -18,6 +17,7 @@ from chandlery.history.interfaces import DataClientInterface, Resources
 from chandlery.history.native import NativeClient
 from chandlery.history.plan import Abilities
 from chandlery.history.rest import RestDataClient
+from chandlery.history.unknown import load_proved
 from chandlery.history.vision import VisionDataClient
 from chandlery.storage.arrow_cache import UnifiedCacheManager
 from chandlery.storage.frame import empty_table
@@ -57,7 +57,7 @@ class Series:
         """What the cache holds of ``wanted`` that ``source`` allows."""
         if cache is None or not wanted:
             return Cached(empty_table(self.key.chart_type), [], [], [], [])
-        cached = await asyncio.to_thread(cache.load, self.key, wanted)
+        cached = await load_proved(cache, self.key, self.archive, wanted)
         return cached if source is DataSource.AUTO else restrict(cached, source.value)
 
     def execution(

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 import platformdirs
 import pyarrow as pa
+from msgspec import structs
 
+from chandlery.core.endpoints import UNKNOWN_ORIGIN
 from chandlery.core.errors import CacheError, CorruptCacheFile, InvalidInput, InvalidSymbol
 from chandlery.core.gaps import Gap, Span
+from chandlery.core.interval import Interval
 from chandlery.core.provenance import SourceSpan
 from chandlery.core.time import Micros
 from chandlery.storage import day_file, files, housekeeping, ledger
-from chandlery.storage.day_file import NewerVersion
-from chandlery.storage.frame import open_times, schema_of
-from chandlery.storage.housekeeping import CacheInfo, Cleaned, Verification
-from chandlery.storage.index import CacheEntry, CacheIndex, Change
-from chandlery.storage.merge import Content, disjoint, fresh, overlay, parts, settled
-from chandlery.storage.reading import Cached, Reader, read_file
+from chandlery.storage.day_file import Label, NewerVersion
+from chandlery.storage.frame import open_times, schema_of, slice_span
+from chandlery.storage.housekeeping import Adopted, CacheInfo, Cleaned, Verification
+from chandlery.storage.index import CacheEntry, CacheIndex, Change, day_files
+from chandlery.storage.merge import Content, disjoint, fresh, overlay, parts, settled, without
+from chandlery.storage.reading import Cached, Reader, UnknownFile, read_file
 from chandlery.storage.series import SeriesKey
 
 
@@ -90,6 +93,48 @@ class UnifiedCacheManager:
             with suppress(OSError, CacheError):  # an index that is behind is made anew when it is asked
                 self._index.add(key.folder.as_posix(), changes)
 
+    def prove(
+        self, key: SeriesKey, files: Iterable[UnknownFile], proved: Container[tuple[str | None, str | None]]
+    ) -> None:
+        """
+        Take over, from files that do not say whose data they hold, what came from archive files that were ``proved``.
+
+        These are given by name and SHA-256. Gaps are left behind: nothing proves them.
+        """
+        for file in files:
+            with suppress(FileNotFoundError, CorruptCacheFile):  # another process was faster
+                label, table = read_file(self._folder(key) / key.file_name(file.span), key, file.span)
+                self.store(key, table, [each for each in _rows_only(label) if (each.file, each.sha256) in proved])
+
+    def adopt(self) -> Adopted:
+        """
+        Take everything for the exchanges' own data that does not say whose it is.
+
+        What is known to be theirs stays where both have a moment. Gaps, and candles of three days,
+        which older releases placed on another grid, are not taken.
+        """
+        count = rows = 0
+        for entry in self.entries():
+            key = SeriesKey.of_folder(entry.series)
+            if not entry.unknown or key is None or key.interval is Interval.DAY_3:
+                continue
+            for day, path in self.files(key):
+                label, table = read_file(path, key, key.file_span(day))
+                if label.has_origin:
+                    continue
+                own = structs.replace(key, origin=None)
+                known = [] if key.origin is None else self.load(own, key.file_span(day)).covered
+                spans = without(_rows_only(label), known)
+                self.store(own, table, spans)
+                count, rows = count + 1, rows + sum(slice_span(table, each.span).num_rows for each in spans)
+                if key.origin is not None:
+                    path.unlink(missing_ok=True)
+        return Adopted(count, rows)
+
+    def files(self, key: SeriesKey) -> list[tuple[Micros, Path]]:
+        """The day and the path of each file of a series, oldest first."""
+        return [(day, Path(entry.path)) for day, entry in day_files(self._folder(key))]
+
     def note_restatement(self, line: bytes) -> None:
         """Add a line of JSON to the ledger of what changed after it was kept."""
         with _told(self.root, "written to"):
@@ -137,15 +182,18 @@ class UnifiedCacheManager:
                 self._index.entries()
             return cleaned
 
-    @staticmethod
-    def _store_file(folder: Path, key: SeriesKey, span: Span, new: Content) -> Change:
+    def _store_file(self, folder: Path, key: SeriesKey, span: Span, new: Content) -> Change:
         path = folder / key.file_name(span)
-        both, old_rows, old_size = new, 0, 0
+        both, old_rows, old_size, unknown = new, 0, 0, 0
         try:
             old_size = path.stat().st_size
             label, table = read_file(path, key, span)
             old_rows = table.num_rows
-            both = overlay(Content(table, label.spans, label.gaps), new)
+            if label.has_origin:
+                both = overlay(Content(table, label.spans, label.gaps), new)
+            else:
+                unknown = -1
+                self._leave_apart(path, key, without(_rows_only(label), [each.span for each in new.spans]))
         except FileNotFoundError:
             pass
         except NewerVersion as error:
@@ -156,7 +204,14 @@ class UnifiedCacheManager:
         content = day_file.render(both.table, key.folder.as_posix(), both.spans, both.gaps)
         written = files.replace(path, content)
         rows = both.table.num_rows - old_rows
-        return Change(int(not old_size), rows, written.st_size - old_size, span.start, written.st_mtime_ns)
+        return Change(int(not old_size), rows, written.st_size - old_size, span.start, written.st_mtime_ns, unknown)
+
+    def _leave_apart(self, path: Path, key: SeriesKey, left: Sequence[SourceSpan]) -> None:
+        """Move a file that does not say whose data it holds to a place of its own, where it holds more than its successor."""
+        if left:
+            apart = self._folder(structs.replace(key, origin=UNKNOWN_ORIGIN))
+            apart.mkdir(parents=True, exist_ok=True)
+            path.replace(apart / path.name)
 
     def _folder(self, key: SeriesKey) -> Path:
         folder = self.root / key.folder
@@ -176,6 +231,11 @@ def _told(folder: Path, verb: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise CacheError(f"the cache in {folder} cannot be {verb}: {error.strerror or error}") from error
+
+
+def _rows_only(label: Label) -> list[SourceSpan]:
+    """What a file covers with rows, without the gaps among them."""
+    return without(label.spans, [gap.span for gap in label.gaps])
 
 
 def _check(key: SeriesKey, table: pa.Table) -> None:

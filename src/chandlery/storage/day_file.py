@@ -26,7 +26,8 @@ from chandlery.core.gaps import Gap
 from chandlery.core.provenance import SourceSpan
 from chandlery.storage.frame import unwrap
 
-VERSION = 1
+VERSION = 2
+"""Files of version 1 do not say whose data they hold, and have gaps that nothing proves."""
 _KEY = "chandlery"
 _STEP = 1024
 _MARK = b'{"check":"'
@@ -47,6 +48,11 @@ class Label(Struct, frozen=True):
     spans: tuple[SourceSpan, ...]
     """What it covers and whence, oldest first, disjoint."""
     gaps: tuple[Gap, ...] = ()
+
+    @property
+    def has_origin(self) -> bool:
+        """Whether it is known whose data the file holds."""
+        return self.version >= VERSION
 
 
 class _Version(Struct):
@@ -119,7 +125,7 @@ def _label_of(text: bytes, series: str) -> Label:
             raise CorruptCacheFile(f"its label cannot be read: {error}") from error
     if version > VERSION:
         raise NewerVersion(f"written in version {version} of the format; this chandlery reads up to {VERSION}")
-    if label.series != series:
+    if label.series != series and (label.has_origin or not series.endswith(f"/{label.series}")):
         raise CorruptCacheFile(f"it belongs to {label.series}")
     return label
 

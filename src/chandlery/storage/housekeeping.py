@@ -42,7 +42,8 @@ class Verification(Struct, frozen=True):
     """
     What checking found: ``files`` were read, of which those in ``damaged`` are not in order.
 
-    ``set_aside`` were found damaged before; ``removed`` are left-overs of killed processes.
+    ``set_aside`` were found damaged before; ``removed`` are left-overs of killed processes;
+    ``unknown`` are in order and not used, since they do not say whose data they hold.
     """
 
     files: int
@@ -51,11 +52,19 @@ class Verification(Struct, frozen=True):
     damaged: list[DamagedFile]
     set_aside: int
     removed: int
+    unknown: int = 0
 
     @property
     def ok(self) -> bool:
         """Whether every file that is in use is in order."""
         return not self.damaged
+
+
+class Adopted(Struct, frozen=True):
+    """What was taken for the exchanges' own data."""
+
+    files: int
+    rows: int
 
 
 class Cleaned(Struct, frozen=True):
@@ -79,7 +88,7 @@ def info(root: Path, entries: Sequence[CacheEntry]) -> CacheInfo:
 
 def verify(root: Path) -> Verification:
     """Every file, read and checked."""
-    count, rows, size, set_aside, removed = 0, 0, 0, 0, 0
+    count, rows, size, set_aside, removed, unknown = 0, 0, 0, 0, 0, 0
     damaged: list[DamagedFile] = []
     with suppress(OSError):  # a cache that is only readable is verified too
         removed += len(_remove_leftovers(root))
@@ -94,10 +103,12 @@ def verify(root: Path) -> Verification:
                 count += 1
                 size += len(content)
                 try:
-                    rows += _checked(content, series, day)
+                    label = _checked(content, series, day)
+                    rows += label.rows
+                    unknown += not label.has_origin
                 except CorruptCacheFile as error:
                     damaged.append(DamagedFile(f"{series}/{entry.name}", str(error)))
-    return Verification(count, rows, size, damaged, set_aside, removed)
+    return Verification(count, rows, size, damaged, set_aside, removed, unknown)
 
 
 def clean(root: Path, entries: Iterable[CacheEntry], before: Micros | None) -> Cleaned:
@@ -125,14 +136,14 @@ def _end(series: str, day: Micros) -> Micros:
     return key.file_span(day).end if key else day + DAY
 
 
-def _checked(content: bytes, series: str, day: Micros) -> int:
-    """The rows of a file, counted and found in order."""
+def _checked(content: bytes, series: str, day: Micros) -> Label:
+    """The label of a file that is in order."""
     key = SeriesKey.of_folder(series)
     label, table = day_file.parse(content, series, schema_of(key.chart_type) if key else None)
     reason = _disorder(label, table, key.file_span(day) if key else None)
     if reason:
         raise CorruptCacheFile(reason)
-    return label.rows
+    return label
 
 
 def _disorder(label: Label, table: pa.Table, span: Span | None) -> str | None:

@@ -16,7 +16,7 @@ from chandlery.storage import day_file, files
 from chandlery.storage.series import day_of_name, split_origin
 
 NAME = "cache_metadata.json"
-_VERSION = 1
+_VERSION = 2
 _DEPTH = 5
 """Folders from the cache, or from the folder of an origin, to the files of a series."""
 
@@ -37,6 +37,8 @@ class CacheEntry(Struct, frozen=True, order=True):
     last: Micros
     newest: int
     """When a file of it was last written, in nanoseconds of the file system's clock."""
+    unknown: int = 0
+    """How many files do not say whose data they hold: these are not used."""
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -57,6 +59,7 @@ class Change(Struct, frozen=True):
     bytes: int
     day: Micros
     newest: int
+    unknown: int = 0
 
 
 class _Index(Struct):
@@ -89,6 +92,7 @@ class CacheIndex:
                 min([*days, known.first] if known else days),
                 max([*days, known.last] if known else days),
                 max([change.newest for change in changes] + ([known.newest] if known else [])),
+                sum((change.unknown for change in changes), known.unknown if known else 0),
             )
             self._write(index)
 
@@ -163,13 +167,15 @@ def _counted(series: str, folder: Path) -> CacheEntry | None:
     found = day_files(folder)
     if not found:
         return None
-    rows, size, newest = 0, 0, 0
+    rows, size, newest, unknown = 0, 0, 0, 0
     for _, file in found:
         stat = file.stat()
         size += stat.st_size
         newest = max(newest, stat.st_mtime_ns)
         try:
-            rows += day_file.read_label(file.path, series).rows
+            label = day_file.read_label(file.path, series)
+            rows += label.rows
+            unknown += not label.has_origin
         except CorruptCacheFile:  # counted as a file without rows; loading it tells of the damage
             continue
-    return CacheEntry(series, len(found), rows, size, found[0][0], found[-1][0], newest)
+    return CacheEntry(series, len(found), rows, size, found[0][0], found[-1][0], newest, unknown)

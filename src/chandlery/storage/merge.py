@@ -40,7 +40,7 @@ def parts(content: Content, spans: Sequence[Span]) -> Iterator[Content]:
 def overlay(old: Content, new: Content) -> Content:
     """Both; where both cover a moment, ``new`` alone counts, its gaps and missing rows included."""
     taken = [each.span for each in new.spans]
-    kept_spans = _without(old.spans, taken)
+    kept_spans = without(old.spans, taken)
     kept_rows = _covered_rows(old.table, kept_spans)
     rows = [table for table in (kept_rows, new.table) if table.num_rows]
     table = rows[0] if len(rows) == 1 else pa.concat_tables([kept_rows, new.table])
@@ -49,7 +49,7 @@ def overlay(old: Content, new: Content) -> Content:
     return Content(
         table,
         tuple(joined([*kept_spans, *new.spans])),
-        tuple(joined([*_without(old.gaps, taken), *new.gaps])),
+        tuple(joined([*without(old.gaps, taken), *new.gaps])),
     )
 
 
@@ -113,7 +113,7 @@ def disjoint(spans: Sequence[SourceSpan], never: Sequence[Span]) -> list[SourceS
     known = sorted(each for each in spans if each.span)
     if any(each.end > later.start for each, later in pairwise(known)):
         known = _latest(spans)
-    return _without(known, never) if never else known
+    return without(known, never) if never else known
 
 
 def _latest(spans: Sequence[SourceSpan]) -> list[SourceSpan]:
@@ -144,7 +144,8 @@ def _at(piece: _Piece, span: Span) -> _Piece:
     return msgspec.structs.replace(piece, start=span.start, end=span.end)
 
 
-def _without(pieces: Sequence[_Piece], taken: Iterable[Span]) -> list[_Piece]:
+def without(pieces: Sequence[_Piece], taken: Iterable[Span]) -> list[_Piece]:
+    """What of the spans or gaps, which are in order, lies in none of ``taken``."""
     left = subtract_each((piece.span for piece in pieces), taken)
     return [_at(piece, span) for piece, spans in zip(pieces, left, strict=True) for span in spans]
 

@@ -24,12 +24,20 @@ from chandlery.storage.series import SeriesKey, day_of_name
 _MOST_LAYOUTS = 64
 
 
+class UnknownFile(Struct, frozen=True):
+    """A file that does not say whose data it holds: its place, and where its rows are said to come from."""
+
+    span: Span
+    spans: tuple[SourceSpan, ...]
+
+
 class Cached(Struct, frozen=True):
     """
     What the cache holds of a span.
 
     ``covered`` are the moments of which every row is known, ``spans`` where each of them came from,
-    ``gaps`` the holes among them; all oldest first. ``events`` tell of damaged files.
+    ``gaps`` the holes among them; all oldest first. ``events`` tell of damaged files. ``unknown``
+    are files of which nothing else is here, since they do not say whose data they hold.
     """
 
     table: pa.Table
@@ -37,6 +45,7 @@ class Cached(Struct, frozen=True):
     spans: list[SourceSpan]
     gaps: list[Gap]
     events: list[Event]
+    unknown: list[UnknownFile] = []
 
 
 class _File(Struct, frozen=True, order=True):
@@ -51,6 +60,7 @@ class _Found(Struct):
     labels: list[Label]
     tables: list[pa.Table]
     events: list[Event]
+    unknown: list[UnknownFile]
 
 
 def read_file(path: Path, key: SeriesKey, span: Span) -> tuple[Label, pa.Table]:
@@ -70,6 +80,13 @@ def _parse(content: bytes, key: SeriesKey, span: Span) -> tuple[Label, pa.Table]
     return label, table
 
 
+def _is_usable(label: Label, file: _File, found: _Found) -> bool:
+    """Whether it is known whose data the file holds; where not, it is noted."""
+    if not label.has_origin:
+        found.unknown.append(UnknownFile(file.span, label.spans))
+    return label.has_origin
+
+
 def _fits(label: Label, span: Span) -> bool:
     return not label.spans or (span.start <= label.spans[0].start and label.spans[-1].end <= span.end)
 
@@ -87,7 +104,7 @@ class Reader:
 
     def read(self, folder: Path, key: SeriesKey, span: Span) -> Cached:
         """What the folder holds of ``span``; damaged files are set aside."""
-        found = _Found([], [], [])
+        found = _Found([], [], [], [])
         listed = _listed(folder, key, span)
         read = self._wide if is_wide(schema_of(key.chart_type)) else self._any
         table = read(key, listed, found) if listed else empty_table(key.chart_type)
@@ -98,6 +115,7 @@ class Reader:
             joined(structs.replace(each, cached=True) for each in spans),
             joined(clipped((gap for label in found.labels for gap in label.gaps), span)),
             found.events,
+            found.unknown,
         )
 
     def _any(self, key: SeriesKey, listed: list[_File], found: _Found) -> pa.Table:
@@ -118,6 +136,8 @@ class Reader:
                 with suppress(OSError):  # the way that follows tells of it
                     label = layout.read(file.path, series, columns, at)
             if layout is not None and label is not None and _fits(label, file.span):
+                if not _is_usable(label, file, found):
+                    continue
                 found.labels.append(label)
                 at += layout.rows
                 continue
@@ -150,6 +170,8 @@ class Reader:
             if len(self._layouts) >= _MOST_LAYOUTS:
                 self._layouts.clear()
             self._layouts[key.chart_type, len(content)] = Layout.learn(content)
+        if not _is_usable(label, file, found):
+            return None
         found.labels.append(label)
         return table
 
@@ -163,6 +185,8 @@ class Reader:
                 except CorruptCacheFile:
                     files.set_aside(path)
                 else:
+                    if not _is_usable(label, file, found):
+                        return None
                     found.labels.append(label)
                     return table
             found.events.append(self._event(file, f"{error}; set aside"))

@@ -47,8 +47,8 @@ def make_cache() -> None:
     ):
         for first, last, interval, source in (
             (at(1), at(3), "1h", DataSource.AUTO),
-            (at(3), at(3, 12), "1h", DataSource.REST),
             (at(3, 12), at(4), "1h", DataSource.VISION),
+            (at(3), at(3, 12), "1h", DataSource.REST),
             (at(4), at(5), "1h", DataSource.REST),
             (at(2), at(5), "3d", DataSource.REST),
         ):

@@ -1,0 +1,81 @@
+"""What older releases stored without saying whose data it is: used once the archive proves it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from msgspec import structs
+
+from chandlery.core.errors import ChandleryError
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.provenance import Event, EventKind, SourceSpan
+from chandlery.history.plan import ArchiveFile
+from chandlery.history.vision import VisionDataClient
+from chandlery.storage.arrow_cache import UnifiedCacheManager
+from chandlery.storage.reading import Cached
+from chandlery.storage.series import SeriesKey
+
+_log = logging.getLogger(__name__)
+_warned: set[str] = set()
+"""The caches of which this process has said so."""
+
+
+async def load_proved(
+    cache: UnifiedCacheManager, key: SeriesKey, archive: VisionDataClient | None, wanted: Span
+) -> Cached:
+    """
+    What the cache holds of ``wanted``, with what was stored by older releases where the archive proves it.
+
+    Rows of an archive file are the exchange's own where the SHA-256 that was stored with them is the
+    one that is published now: one small request a file, after which the rows are stored anew. What
+    is not proved is left as it is, which an event tells.
+    """
+    cached = await asyncio.to_thread(cache.load, key, wanted)
+    if not cached.unknown or key.interval is Interval.DAY_3:
+        return cached  # candles of three days were placed on another grid, and are fetched again
+    spans = [each for file in cached.unknown for each in file.spans]
+    proved = await _proved(spans, archive)
+    if proved:
+        await asyncio.to_thread(cache.prove, key, cached.unknown, proved)
+        cached = await asyncio.to_thread(cache.load, key, wanted)
+    return _noted(cached, cache) if cached.unknown else cached
+
+
+async def _proved(spans: Iterable[SourceSpan], archive: VisionDataClient | None) -> set[tuple[str | None, str | None]]:
+    if archive is None:
+        return set()
+    stored = {(each.file, each.sha256): file for each in spans if (file := _file_of(each, archive)) is not None}
+    published = await asyncio.gather(*(_published(archive, file) for file in stored.values()))
+    return {name for name, sha256 in zip(stored, published, strict=True) if name[1] == sha256}
+
+
+def _file_of(span: SourceSpan, archive: VisionDataClient) -> ArchiveFile | None:
+    for period in (Interval.MONTH_1, Interval.DAY_1):
+        file = ArchiveFile(period.floor(span.start), monthly=period is Interval.MONTH_1)
+        if span.sha256 is not None and archive.name_of(file) == span.file:
+            return file
+    return None
+
+
+async def _published(archive: VisionDataClient, file: ArchiveFile) -> str | None:
+    try:
+        return await archive.checksum(file)
+    except ChandleryError:
+        # Nothing is proved then; what is fetched in its place reports why the archive cannot be had.
+        return None
+
+
+def _noted(cached: Cached, cache: UnifiedCacheManager) -> Cached:
+    first, last = cached.unknown[0].span, cached.unknown[-1].span
+    detail = (
+        f"{len(cached.unknown)} files of an older release do not say whose data they hold, and are not used; "
+        f"chandlery cache adopt {cache.root} takes them for the exchange's own"
+    )
+    if str(cache.root) not in _warned:
+        _warned.add(str(cache.root))
+        _log.warning(detail)
+    event = Event(first.start, last.end, EventKind.UNKNOWN_ORIGIN, detail)
+    return structs.replace(cached, events=[*cached.events, event])
