@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from chandlery.core.instrument import MarketType
+from chandlery.core.interval import AnchoredGrid, Interval
 from chandlery.core.moment import to_micros
+from chandlery.core.time import DAY
 from chandlery.sim.market import SyntheticMarket
 
 SPOT, LINEAR, INVERSE = MarketType.SPOT, MarketType.FUTURES_USDT, MarketType.FUTURES_COIN
@@ -72,3 +74,8 @@ def summed(parts: Sequence[Sequence[Decimal]]) -> list[Decimal | int]:
 def body(row: Sequence[Decimal]) -> list[Decimal]:
     """A candle without its times."""
     return [row[place] for place in (1, 2, 3, 4, 5, 7, 8, 9, 10)]
+
+
+def grid_of(interval):
+    """The moments at which Binance's candles open."""
+    return AnchoredGrid(interval, DAY) if interval is Interval.DAY_3 else interval

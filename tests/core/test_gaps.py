@@ -66,7 +66,7 @@ def test_only_what_may_exist_all_the_same_is_a_failure():
     """A halt, or a time before the listing, does not make a result incomplete."""
     failures = {kind for kind in GapKind if kind.is_failure}
 
-    assert {GapKind.FETCH_FAILED, GapKind.NOT_IN_ARCHIVE} == failures
+    assert {GapKind.FETCH_FAILED, GapKind.NOT_IN_ARCHIVE, GapKind.NO_LONGER_SERVED} == failures
 
 
 def test_text_and_span_of_a_gap():

@@ -13,6 +13,8 @@ from chandlery.core.moment import to_micros
 from chandlery.history.manager import DataSourceManager
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import running
+from chandlery.sim.trading import Trading
+from chandlery.sim.wires.binance import BINANCE_GRIDS
 from chandlery.testing import no_waiting
 
 NOW = to_micros(datetime(2025, 3, 20, 12, 0, 30, tzinfo=UTC))
@@ -70,7 +72,7 @@ def _exchange():
         MarketType.FUTURES_USDT: ("BTCUSDT", "ETHUSDT"),
         MarketType.FUTURES_COIN: ("BTCUSD_PERP", "ETHUSD_PERP"),
     }
-    market = SyntheticMarket(7, halts=[HALT], symbols=symbols)
+    market = SyntheticMarket(7, halts=[HALT], symbols=symbols).on(Trading(grids=BINANCE_GRIDS))
     with running(market, clock=lambda: NOW, weight_limit=10_000_000, tick_s=None) as server:
         yield Exchange(server, market)
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain, repeat
 
 import pytest
 from aiohttp import web
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import MalformedResponse, UnsupportedRequest
-from chandlery.core.gaps import Span, merge
+from chandlery.core.gaps import GapKind, Span, merge
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
+from chandlery.core.provenance import EventKind
 from chandlery.core.query import ChartType
 from chandlery.core.time import DAY, HOUR, to_datetime
 from chandlery.history.async_manager import AsyncDataSourceManager
@@ -27,22 +29,27 @@ from facing import MARKET
 
 START = to_micros(datetime(2024, 5, 1, tzinfo=UTC))
 NOW = to_micros(datetime(2025, 3, 12, 10, 20, 30, tzinfo=UTC))
+limit = [1000]
+"""How many rates an answer holds."""
+rate = [repeat("0.00010000")]
+"""The rates, in the order in which they are sent."""
 NUMBERED = ["mexc_perpetual", "mexc_inverse", "htx_inverse"]
 
 
 @pytest.fixture
 async def contract():
     """An exchange that knows one contract, whose funding times a test lays down in ``due``."""
+    limit[0], rate[0] = 1000, repeat("0.00010000")
     due = []
     asked = []
 
     async def answer(request):
         asked.append(dict(request.query))
-        start, end, limit = (int(request.query[name]) for name in ("startTime", "endTime", "limit"))
-        rows = [each for each in due if start <= each // 1000 <= end][:limit]
+        start, end, most = (int(request.query[name]) for name in ("startTime", "endTime", "limit"))
+        rows = [each for each in due if start <= each // 1000 <= end][: min(most, limit[0])]
         return web.json_response(
             [
-                {"symbol": "X", "fundingTime": each // 1000, "fundingRate": "0.00010000", "markPrice": "1"}
+                {"symbol": "X", "fundingTime": each // 1000, "fundingRate": next(rate[0]), "markPrice": "1"}
                 for each in rows
             ]
         )
@@ -77,7 +84,7 @@ async def test_the_interval_is_the_time_since_the_funding_before(contract):
 
 
 async def test_the_first_funding_ever_is_measured_to_the_one_after_it(contract):
-    """And one that stands alone has the usual eight hours."""
+    """And of one that stands alone nobody knows: the setting of today says nothing about then."""
     client, due, _ = contract
     due += [START, START + 4 * HOUR]
     assert ["4h", "4h"] == (await client.fetch_span(Span(START, START + HOUR * 24))).table[
@@ -85,11 +92,11 @@ async def test_the_first_funding_ever_is_measured_to_the_one_after_it(contract):
     ].to_pylist()
 
     due[:] = [START]
-    assert ["8h"] == (await client.fetch_span(Span(START, START + HOUR * 24))).table["funding_interval"].to_pylist()
+    assert [""] == (await client.fetch_span(Span(START, START + HOUR * 24))).table["funding_interval"].to_pylist()
 
 
 async def test_more_than_a_page_in_one_chunk(contract):
-    """Hourly funding for four months is three pages, and nothing is lost between them."""
+    """Hourly funding for four months is three pages, and nothing is lost between them; what was before is asked twice."""
     client, due, asked = contract
     due += [START + hour * HOUR for hour in range(120 * 24)]
 
@@ -97,7 +104,7 @@ async def test_more_than_a_page_in_one_chunk(contract):
 
     assert due == [int(each.value) // 1000 for each in got.table["open_time"].to_pylist()]
     assert {"1h"} == set(got.table["funding_interval"].to_pylist())
-    assert 3 == len(asked)
+    assert 3 + 2 == len(asked)
 
 
 async def test_no_funding_is_an_empty_answer(contract):
@@ -108,6 +115,53 @@ async def test_no_funding_is_an_empty_answer(contract):
 
     assert ["open_time", "contracts", "funding_interval", "funding_rate"] == got.table.column_names
     assert 0 == len(got.table)
+
+
+def opens(table):
+    """The moments of an answer."""
+    return [int(each.value) // 1000 for each in table["open_time"].to_pylist()]
+
+
+async def test_a_page_shorter_than_declared_is_read_on(contract):
+    """A month of 8h rates in answers of twenty: none is lost, and none is a gap."""
+    client, due, asked = contract
+    due += [START - 60 * DAY + n * 8 * HOUR for n in range(180)]
+    limit[0] = 20
+
+    got = await client.fetch_chunk(Span(START - 40 * DAY, START - 10 * DAY))
+
+    assert due[60:150] == opens(got.table)
+    assert () == tuple(got.gaps)
+    assert len(asked) < 10
+
+
+async def test_rates_that_the_exchange_lacks_are_a_gap(contract):
+    """Longer than both intervals next to it; a change of the interval is none."""
+    client, due, _ = contract
+    hours = [*range(-480, -200, 8), *range(-176, -100, 8), *range(-100, -50, 4), *range(-50, 0, 1)]
+    due += [START + hour * HOUR for hour in hours]
+
+    got = await client.fetch_chunk(Span(START - 20 * DAY, START - HOUR))
+
+    assert [(GapKind.HALT, START - 200 * HOUR, START - 176 * HOUR)] == [
+        (gap.kind, gap.start, gap.end) for gap in got.gaps
+    ]
+    assert [START + hour * HOUR for hour in hours if -480 <= hour < -1] == opens(got.table)
+    row = opens(got.table).index(START - 176 * HOUR)
+    assert "8h" == got.table["funding_interval"].to_pylist()[row], "by the rate after it: the one before is missing"
+
+
+async def test_two_rates_of_one_moment_are_an_event(contract):
+    """The first one stays."""
+    client, due, _ = contract
+    due += [START - 80 * HOUR + n * 8 * HOUR for n in range(10)]
+    due.insert(5, due[5])
+    rate[0] = chain(repeat("0.0001", 5), ["0.0003"], repeat("0.0001"))
+
+    got = await client.fetch_chunk(Span(START - 72 * HOUR, START - HOUR))
+
+    assert EventKind.CONFLICTING_ROWS in {event.kind for event in got.events}
+    assert sorted(set(due))[1:] == opens(got.table)
 
 
 def client_of(exchange, resources, kind=BinanceFundingRateClient):
@@ -148,6 +202,11 @@ def rates_of(table):
     return list(zip(times, table["funding_rate"].to_pylist(), strict=True))
 
 
+def pages_of(sim):
+    """How many pages of funding rates were requested."""
+    return sum("funding" in path for _, path, _ in sim.log)
+
+
 def rates(known):
     """The same of the market."""
     return [(at // 1000, float(rate)) for at, rate in known]
@@ -175,7 +234,7 @@ async def test_numbered_pages_are_read_once_and_no_further_than_needed(offline):
 
     await client.fetch_span(span)
 
-    assert -(-151 * 3 // client.adapter.funding_page_size) == len(sim.log)
+    assert -(-152 * 3 // client.adapter.funding_page_size) == pages_of(sim)
 
 
 @pytest.mark.parametrize("exchange_id", NUMBERED)
@@ -219,7 +278,8 @@ async def test_numbered_pages_through_the_manager(offline, tmp_path):
 
     assert first.equals(again)
     assert rates(known(span)) == rates_of(first)
-    assert asked == len(sim.log) == -(-141 * 3 // client.adapter.funding_page_size)
+    assert asked == len(sim.log)
+    assert -(-142 * 3 // client.adapter.funding_page_size) == pages_of(sim)
 
 
 @pytest.fixture

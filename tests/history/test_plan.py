@@ -18,6 +18,7 @@ from chandlery.history.plan import (
     Abilities,
     ArchiveFile,
     ArchiveStep,
+    BeyondStep,
     CacheStep,
     RestStep,
     archive_files,
@@ -154,10 +155,18 @@ def test_what_only_an_archive_serves_comes_from_it_however_new():
     assert [] == subtract(wanted, [step.span for step in steps])
 
 
-def test_more_than_the_exchange_keeps_is_refused_before_anything_is_sent():
-    """An exchange that keeps a day answers no question about last week; the error names the oldest moment."""
-    with pytest.raises(UnsupportedRequest, match="2024-06-19T12:00:00Z, the oldest 1m candle"):
-        laid_out(Span(NOW - 7 * DAY, NOW), Interval.MINUTE_1, [], abilities=Abilities(oldest=NOW - DAY))
+def test_what_an_exchange_no_longer_serves_is_a_step_of_its_own():
+    """The rest is planned as ever; a range of which nothing can be had is refused, and the error names the oldest moment."""
+    abilities = Abilities(oldest=NOW - DAY)
+    steps = laid_out(Span(NOW - 7 * DAY, NOW), Interval.MINUTE_1, [], abilities=abilities)
+
+    assert BeyondStep(Span(NOW - 7 * DAY, NOW - DAY)) == steps[0]
+    assert NOW - DAY == steps[1].span.start
+    with pytest.raises(UnsupportedRequest, match="2024-06-19T12:00:00Z, the oldest candle"):
+        laid_out(Span(NOW - 7 * DAY, NOW - 2 * DAY), Interval.MINUTE_1, [], abilities=abilities)
+    cached = [Span(NOW - 7 * DAY, NOW - 6 * DAY)]
+    kept = laid_out(Span(NOW - 7 * DAY, NOW - 2 * DAY), Interval.MINUTE_1, cached, abilities=abilities)
+    assert [CacheStep(cached[0]), BeyondStep(Span(NOW - 6 * DAY, NOW - 2 * DAY))] == kept
 
 
 def test_archive_files_are_named_as_their_period():

@@ -18,6 +18,7 @@ from chandlery.core.moment import to_micros
 from chandlery.core.query import DataSource
 from chandlery.core.time import DAY, HOUR, MINUTE, to_datetime
 from chandlery.sim.faults import Fault, FaultKind
+from support import grid_of
 
 NOW = to_micros(datetime(2025, 3, 20, 12, 0, 30, tzinfo=UTC))
 SYMBOLS = {MarketType.SPOT: "BTCUSDT", MarketType.FUTURES_USDT: "BTCUSDT", MarketType.FUTURES_COIN: "BTCUSD_PERP"}
@@ -85,7 +86,7 @@ def faults(draw):
 
 def closed(span, interval):
     """The part of a range that has closed."""
-    return Span(span.start, min(span.end, interval.floor(NOW)))
+    return Span(span.start, min(span.end, grid_of(interval).floor(NOW)))
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -154,7 +155,8 @@ def test_provenance_accounts_for_every_moment_of_the_range(exchange, question):
     )
 
     account = frame.attrs["chandlery"]
-    part = Span(interval.ceil(span.start), min(interval.ceil(span.end), interval.floor(NOW)))
+    grid = grid_of(interval)
+    part = Span(grid.ceil(span.start), min(grid.ceil(span.end), grid.floor(NOW)))
     assert [] == subtract(part, [*(each.span for each in account.spans), *(gap.span for gap in account.gaps)])
     lengths = sum(each.end - each.start for each in account.spans)
     assert lengths == sum(each.end - each.start for each in merge(each.span for each in account.spans))

@@ -20,7 +20,7 @@ from chandlery.core.endpoints import Endpoint, Origin, checked, origin_of
 from chandlery.core.errors import ChandleryError, InvalidSymbol, RequestRejected, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Listing
-from chandlery.core.interval import Interval
+from chandlery.core.interval import AnchoredGrid, Grid, Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros
 from chandlery.core.wire import AccessToken, RateLimit, Request, Response, Shortcut
@@ -67,8 +67,10 @@ class ExchangeAdapter(Spelling):
 
     intervals: ClassVar[Mapping[Interval, str]]
     """How the exchange spells each interval that it has, in requests."""
+    anchors: ClassVar[Mapping[Interval, Micros]] = {}
+    """A moment at which a candle opens, for intervals whose candles open elsewhere than usual; rows may show another."""
     page_size: ClassVar[int]
-    """The most candles that one request returns."""
+    """The most candles that one request returns, as a first guess; answers may show fewer."""
     longest_request: ClassVar[Micros | None] = None
     """The longest span of time that one request may name."""
     launched: ClassVar[Micros] = 0
@@ -161,6 +163,11 @@ class ExchangeAdapter(Spelling):
         except KeyError:
             known = " ".join(each.value for each in self.intervals)
             raise UnsupportedRequest(f"{self.id} has no {interval.value} candles; it has {known}") from None
+
+    def grid(self, interval: Interval) -> Grid:
+        """The moments at which candles of an interval open, as far as is known before any row has come."""
+        anchor = self.anchors.get(interval)
+        return interval if anchor is None else AnchoredGrid(interval, anchor)
 
     def live_interval_name(self, interval: Interval) -> str:
         """

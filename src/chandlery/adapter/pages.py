@@ -8,11 +8,11 @@ from itertools import pairwise
 from chandlery.adapter.base import FundingColumns
 from chandlery.core.errors import MalformedResponse
 from chandlery.core.gaps import Span
-from chandlery.core.interval import Interval
+from chandlery.core.interval import Grid
 from chandlery.core.time import Micros
 
 
-def rest_chunks(span: Span, interval: Interval, *, chunk: int | None, longest: Micros | None = None) -> Iterator[Span]:
+def rest_chunks(span: Span, interval: Grid, *, chunk: int | None, longest: Micros | None = None) -> Iterator[Span]:
     """``span`` in touching parts that each hold at most ``chunk`` candles and last at most ``longest``."""
     limits = [] if chunk is None else [chunk]
     if longest is not None:

@@ -15,8 +15,8 @@ from chandlery.core.provenance import Event, SourceSpan
 from chandlery.core.query import ChartType
 from chandlery.core.time import Clock, Micros, iso
 from chandlery.history.checks import Checked, Columns, check, holes
+from chandlery.history.columns import arrays, merged, whole, within
 from chandlery.history.interfaces import FetchResult
-from chandlery.history.rest import arrays, merged, whole, within
 from chandlery.storage.frame import table_of
 
 Rows: TypeAlias = Sequence[Sequence[Any]]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.connect.interfaces import EventCallback, IExchangeAPIClient, StreamChannel
-from chandlery.connect.listings import Listings
 from chandlery.connect.live import LiveFeeds
 from chandlery.connect.names import canonical
 from chandlery.connect.rows import Row, rows_of_table
@@ -30,6 +29,7 @@ from chandlery.core.query import ChartType
 from chandlery.core.time import Clock
 from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.net.clock import system_clock
+from chandlery.net.exchange_client import ExchangeClient
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.tokens import Accounts
@@ -86,7 +86,10 @@ class NativeExchangeClient(IExchangeAPIClient):
         self._clock = clock
         self._http = HttpClient(limiter=self._limiter, proxies=self._settings.proxies)
         self._credentials = self._settings.sign_in(markets)
-        self._listings = Listings(Accounts(self._http, self._credentials), clock)
+        accounts = Accounts(self._http, self._credentials)
+        self._exchanges = {
+            each.id: ExchangeClient(each, accounts.client(each), clock=clock) for each in self._adapters.values()
+        }
         self._managers: dict[MarketType, AsyncDataSourceManager] = {}
         self._live = LiveFeeds(self._name, endpoints, self._credentials, self._http, clock)
         self._closed = False
@@ -146,7 +149,7 @@ class NativeExchangeClient(IExchangeAPIClient):
             InvalidSymbol: Also where the list gives the coin's name to several symbols.
         """
         adapter, symbol = await self._listed(coin)
-        trades = await self._listings.trades(adapter, symbol)
+        trades = await self._exchanges[adapter.id].trades(symbol)
         self._market_of(coin)
         return trades
 
@@ -224,7 +227,7 @@ class NativeExchangeClient(IExchangeAPIClient):
             if instrument is None or adapter is None:
                 raise
             with contextlib.suppress(UnsupportedRequest):
-                await self._listings.of(adapter)
+                await self._exchanges[adapter.id].listings()
             return self._market_of(coin)
 
     def _of_instrument(self, instrument: Instrument, coin: str) -> ExchangeAdapter:

@@ -47,6 +47,10 @@ class GapKind(Enum):
     """Closed so short a time ago that the exchange may not have published it."""
     NOT_IN_ARCHIVE = "not_in_archive"
     """The archive, which alone was allowed, lacks it; whether the exchange has it was not asked."""
+    DELISTED = "delisted"
+    """After the last candle of an instrument that the exchange has delisted."""
+    NO_LONGER_SERVED = "no_longer_served"
+    """Older than what the exchange still answers for; it existed, and is nowhere to be had."""
     NOT_COLLECTED = "not_collected"
     """Of an order book: nobody listened, or what was heard could not be kept."""
     FETCH_FAILED = "fetch_failed"
@@ -55,16 +59,21 @@ class GapKind(Enum):
     @property
     def is_failure(self) -> bool:
         """Whether the candles may exist all the same, so that a result without them is incomplete."""
-        return self in {GapKind.FETCH_FAILED, GapKind.NOT_IN_ARCHIVE}
+        return self in {GapKind.FETCH_FAILED, GapKind.NOT_IN_ARCHIVE, GapKind.NO_LONGER_SERVED}
 
 
-class Gap(Struct, frozen=True, order=True):
-    """A hole in a series, and what is known of its cause."""
+class Gap(Struct, frozen=True, order=True, omit_defaults=True):
+    """
+    A hole in a series, and what is known of its cause.
+
+    ``recheck_at`` is when a stored gap that may still fill is requested again; ``None`` where it is final.
+    """
 
     start: Micros
     end: Micros
     kind: GapKind
     evidence: str = ""
+    recheck_at: Micros | None = None
 
     @property
     def span(self) -> Span:
@@ -105,3 +114,28 @@ def subtract_each(spans: Iterable[Span], taken: Iterable[Span]) -> Iterator[list
         if at < span.end:
             left.append(Span(at, span.end))
         yield left
+
+
+def subtract_all(spans: Iterable[Span], taken: Iterable[Span]) -> list[Span]:
+    """The parts of ``spans``, which are merged, that lie in none of ``taken``, in order."""
+    return [left for each in subtract_each(merge(spans), taken) for left in each]
+
+
+def joined_gaps(gaps: Iterable[Gap]) -> list[Gap]:
+    """
+    The same gaps in order, neighbours of one kind as one gap with the evidence of the first.
+
+    Where two overlap, the part that both cover belongs to the one that begins first.
+    """
+    result: list[Gap] = []
+    for gap in sorted(gaps):
+        last = result[-1] if result else None
+        if last is None or gap.start > last.end or (gap.start == last.end and gap.kind is not last.kind):
+            result.append(Gap(gap.start, gap.end, gap.kind, gap.evidence))
+        elif gap.end <= last.end:
+            continue
+        elif gap.kind is last.kind:
+            result[-1] = Gap(last.start, gap.end, last.kind, last.evidence)
+        else:
+            result.append(Gap(last.end, gap.end, gap.kind, gap.evidence))
+    return result

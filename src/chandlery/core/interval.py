@@ -13,50 +13,17 @@ _MONDAY: Micros = 4 * DAY
 """1970-01-05, the first Monday."""
 
 
-class Interval(Enum):
+class Grid:
     """
-    How long a candle is.
+    The moments at which candles of one length open.
 
-    ``Interval("1m")`` is a minute and ``Interval("1M")`` a month: case matters here, and
-    ``slug`` is the spelling that differs on a case-insensitive disk too.
+    ``micros`` is the length, ``None`` for the month, whose length varies; ``anchor`` a moment at which a
+    candle opens. Places count candles from the anchor (months from January 1970), so that arithmetic on
+    them is arithmetic on integers.
     """
-
-    SECOND_1 = "1s"
-    MINUTE_1 = "1m"
-    MINUTE_3 = "3m"
-    MINUTE_5 = "5m"
-    MINUTE_15 = "15m"
-    MINUTE_30 = "30m"
-    HOUR_1 = "1h"
-    HOUR_2 = "2h"
-    HOUR_4 = "4h"
-    HOUR_6 = "6h"
-    HOUR_8 = "8h"
-    HOUR_12 = "12h"
-    DAY_1 = "1d"
-    DAY_3 = "3d"
-    WEEK_1 = "1w"
-    MONTH_1 = "1M"
 
     micros: Micros | None
-    """Its length, ``None`` for the month, whose length varies."""
     anchor: Micros
-    """A moment at which a candle opens."""
-
-    def __init__(self, text: str) -> None:
-        """Derive length and anchor from the spelling."""
-        self.micros = None if text.endswith("M") else int(text[:-1]) * _UNITS[text[-1]]
-        self.anchor = _MONDAY if text.endswith("w") else 0
-
-    @classmethod
-    def _missing_(cls, value: object) -> Any:
-        known = " ".join(member.value for member in cls)
-        raise UnknownInterval(f"{value!r} is not an interval; one of {known} (1m is a minute, 1M a month)")
-
-    @property
-    def slug(self) -> str:
-        """The spelling for file names: ``1mo`` for the month, so that it never meets ``1m``."""
-        return "1mo" if self is Interval.MONTH_1 else self.value
 
     @property
     def longest(self) -> Micros:
@@ -85,7 +52,67 @@ class Interval(Enum):
         first, last = self.ceil(start), self.ceil(end)
         if last <= first:
             return 0
-        if self.micros is not None:
-            return (last - first) // self.micros
-        a, b = to_datetime(first), to_datetime(last)
-        return (b.year - a.year) * 12 + b.month - a.month
+        return self.place(last) - self.place(first)
+
+    def place(self, moment: Micros) -> int:
+        """The number of the candle that holds ``moment``."""
+        if self.micros is None:
+            at = to_datetime(moment)
+            return (at.year - 1970) * 12 + at.month - 1
+        return (moment - self.anchor) // self.micros
+
+    def moment(self, place: int) -> Micros:
+        """The open of the candle of that number."""
+        return self.step(0 if self.micros is None else self.anchor, place)
+
+
+class AnchoredGrid(Grid):
+    """The grid of an interval whose candles open elsewhere than usual: three days from another day on, days in Hong Kong."""
+
+    def __init__(self, interval: Interval, anchor: Micros) -> None:
+        """``anchor`` is any moment at which a candle opens."""
+        if interval.micros is None:
+            raise UnknownInterval("months follow the calendar and have no anchor")
+        self.micros = interval.micros
+        self.anchor = anchor % interval.micros
+
+
+class Interval(Grid, Enum):
+    """
+    How long a candle is.
+
+    ``Interval("1m")`` is a minute and ``Interval("1M")`` a month: case matters here, and
+    ``slug`` is the spelling that differs on a case-insensitive disk too.
+    """
+
+    SECOND_1 = "1s"
+    MINUTE_1 = "1m"
+    MINUTE_3 = "3m"
+    MINUTE_5 = "5m"
+    MINUTE_15 = "15m"
+    MINUTE_30 = "30m"
+    HOUR_1 = "1h"
+    HOUR_2 = "2h"
+    HOUR_4 = "4h"
+    HOUR_6 = "6h"
+    HOUR_8 = "8h"
+    HOUR_12 = "12h"
+    DAY_1 = "1d"
+    DAY_3 = "3d"
+    WEEK_1 = "1w"
+    MONTH_1 = "1M"
+
+    def __init__(self, text: str) -> None:
+        """Derive length and anchor from the spelling."""
+        self.micros = None if text.endswith("M") else int(text[:-1]) * _UNITS[text[-1]]
+        self.anchor = _MONDAY if text.endswith("w") else 0
+
+    @classmethod
+    def _missing_(cls, value: object) -> Any:
+        known = " ".join(member.value for member in cls)
+        raise UnknownInterval(f"{value!r} is not an interval; one of {known} (1m is a minute, 1M a month)")
+
+    @property
+    def slug(self) -> str:
+        """The spelling for file names: ``1mo`` for the month, so that it never meets ``1m``."""
+        return "1mo" if self is Interval.MONTH_1 else self.value

@@ -35,9 +35,9 @@ def to_micros(moment: datetime, *, name: str = "the datetime") -> Micros:
     return min(max(micros_of(moment) + finer, _EARLIEST), _LATEST)
 
 
-def range_of(start_time: datetime, end_time: datetime, now: Micros) -> Span:
+def range_of(start_time: datetime, end_time: datetime, now: Micros | None = None) -> Span:
     """
-    The span between two aware datetimes.
+    The span between two aware datetimes; with ``now``, it must have begun by then.
 
     Raises:
         InvalidRange: It ends before it starts, or starts before 1970 or in the future.
@@ -47,8 +47,20 @@ def range_of(start_time: datetime, end_time: datetime, now: Micros) -> Span:
         raise InvalidRange(f"the range ends at {iso(end)}, not after its start at {iso(start)}; give a later end_time")
     if start < 0:
         raise InvalidRange(f"the range starts at {iso(start)}, before 1970; give a later start_time")
-    if start > now + HOUR:
+    span = Span(start, end)
+    if now is not None:
+        require_begun(span, now)
+    return span
+
+
+def require_begun(span: Span, now: Micros) -> None:
+    """
+    See that a range does not lie in the future; clocks may differ by an hour.
+
+    Raises:
+        InvalidRange: It does.
+    """
+    if span.start > now + HOUR:
         raise InvalidRange(
-            f"the range starts at {iso(start)}, in the future: it is {iso(now)}; give an earlier start_time"
+            f"the range starts at {iso(span.start)}, in the future: it is {iso(now)}; give an earlier start_time"
         )
-    return Span(start, end)

@@ -118,6 +118,8 @@ class _Binance(ExchangeAdapter):
     unknown = re.compile(r"^-(1121|1126|4144):")
     live_closes = True
     live_intervals: ClassVar[Mapping[Interval, str]] = intervals
+    anchors: ClassVar[Mapping[Interval, Micros]] = {Interval.DAY_3: DAY}
+    """Three days are counted from 1970-01-02, as 2024-01-01 shows, which begins one."""
     book_depths = (1000,)
     """The streams send every change; this is the snapshot that they start from."""
     socket = SocketRules(streams=1024, per_message=200, messages=RateLimit(10, 1), idle_s=900, lifetime_s=86_400)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
-from functools import partial
 from urllib.parse import urlsplit
 
 from chandlery.adapter.base import ExchangeAdapter
@@ -18,18 +16,15 @@ from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
-from chandlery.core.time import HOUR, SECOND, Clock, Micros
+from chandlery.core.time import Clock, Micros
 from chandlery.net.clock import system_clock
+from chandlery.net.exchange_client import ExchangeClient
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.line_stream import LineStream
 from chandlery.net.proxy import Proxies
 from chandlery.net.tokens import Account, Accounts, Credentials
 from chandlery.net.ws import Socket, connect
-
-_ASK_CLOCK_EVERY = HOUR
-_STEPPED = 2 * SECOND
-"""By how much this machine's clock must have been set forward or back for the exchange's to be asked again."""
 
 
 class NetworkClient:
@@ -63,34 +58,15 @@ class NetworkClient:
             raise InvalidInput("give the proxy to the HTTP client that is shared: HttpClient(proxies=Proxies(...))")
         self._http = http or HttpClient(limiter=self._limiter, proxies=Proxies(proxy, endpoints=endpoints))
         self._client = Accounts(self._http, credentials).client(adapter)
-        self._clock = clock
-        self._offset: Micros = 0
-        self._asked_at: Micros | None = None
-        self._ticks = ticks
-        self._asked_ticks = 0.0
-        self._asking = asyncio.Lock()
+        self._exchange = ExchangeClient(adapter, self._client, clock=clock, ticks=ticks)
 
     async def now(self) -> Micros:
-        """What time it is at the exchange, which is asked every hour, and when this machine's clock was set."""
-        async with self._asking:
-            began = self._clock()
-            if self._asked_at is None or self._is_in_doubt(began - self._asked_at):
-                adapter = self.adapter
-                said = await self._client.ask(adapter.server_time_request(), adapter.clock, error_of=adapter.failure)
-                ended = self._clock()
-                # Half of the way there and back; an answer may be a whole second early.
-                self._offset, self._asked_at = said - (began + ended) // 2, ended
-                self._asked_ticks = self._ticks()
-        return self.guess()
-
-    def _is_in_doubt(self, passed: Micros) -> bool:
-        """Whether the exchange's clock is to be asked again, when so much has passed by this machine's."""
-        really = round((self._ticks() - self._asked_ticks) * SECOND)
-        return abs(passed) > _ASK_CLOCK_EVERY or abs(passed - really) > _STEPPED
+        """The exchange's time; see ``ExchangeClient.now``."""
+        return await self._exchange.now()
 
     def guess(self) -> Micros:
-        """The same, by what was heard last."""
-        return self._clock() + self._offset
+        """The exchange's time by its last answer."""
+        return self._exchange.guess()
 
     async def candles(self, symbol: str, interval: Interval, span: Span) -> list[CandleData]:
         """
@@ -104,21 +80,18 @@ class NetworkClient:
         if oldest is not None:
             span = Span(max(span.start, oldest), span.end)
         found: dict[Micros, CandleData] = {}
-        for chunk in rest_chunks(span, interval, chunk=adapter.page_size, longest=adapter.longest_request):
-            request = adapter.candles_request(symbol, interval, chunk)
-            rows = await self._client.fetch(
-                request, partial(adapter.candles, interval=interval), error_of=adapter.failure
+        size = adapter.page_size
+        for chunk in rest_chunks(span, interval, chunk=size, longest=adapter.longest_request):
+            answers = await self._exchange.settled_candles(
+                symbol, interval, chunk, size=size, settled=interval.floor(now - adapter.settle)
             )
-            found |= {each.open_time: each for each in _candles(rows, interval, now - adapter.close_delay)}
+            for rows in answers:
+                found |= {each.open_time: each for each in _candles(rows, interval, now - adapter.close_delay)}
         return [found[opened] for opened in sorted(found) if span.holds(opened)]
 
     async def book(self, symbol: str, depth: int) -> BookUpdate:
         """The book by REST."""
-        adapter = self.adapter
-        request = adapter.book_request(symbol, depth)
-        return await self._client.fetch(
-            request, lambda body: adapter.book_snapshot(symbol, body), error_of=adapter.failure
-        )
+        return await self._exchange.book(symbol, depth)
 
     async def connect(self, channel: Channel, on_message: Callable[[bytes], object]) -> Socket | LineStream:
         """An open socket; it takes its turn among all that connect to that host."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from chandlery.adapter.live import CandleStream
 from chandlery.core.candle import CandleData
-from chandlery.core.gaps import Gap, GapKind, Span
+from chandlery.core.gaps import Span
+from chandlery.core.holes import Life, explain
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
 from chandlery.feed.beginning import Beginning
@@ -252,10 +253,20 @@ class LiveStream(Beginning):
             if asked >= _ASK_TWICE and (late or passed_over):
                 gone.append(opened)
         self.processor.absent(gone)
-        kind = GapKind.HALT if adapter.sends_empty_candles else GapKind.NO_TRADES
         for opened in gone:
-            end = self.interval.step(opened)
-            self._publish(Missing(Gap(opened, end, kind, "asked twice, the exchange sent no candle")))
+            hole = Span(opened, self.interval.step(opened))
+            gaps = explain(
+                hole,
+                self.interval,
+                Life(),
+                proof="requested twice, the exchange sent no candle",
+                sends_empty=adapter.sends_empty_candles,
+                followed=True,
+                now=now,
+                settle=adapter.settle,
+            )
+            for gap in gaps:
+                self._publish(Missing(gap))
         self._asked = {
             opened: self._asked[opened] for opened in missing if opened in self._asked and opened not in gone
         }

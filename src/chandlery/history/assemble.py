@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Struct, structs
 
-from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract
-from chandlery.core.interval import Interval
-from chandlery.core.provenance import Event, Provenance, SourceSpan
+from chandlery.core.gaps import Gap, GapKind, Span, joined_gaps, merge, subtract, subtract_all, subtract_each
+from chandlery.core.interval import Grid
+from chandlery.core.provenance import Event, EventKind, Provenance, SourceSpan
 from chandlery.core.query import ChartType
-from chandlery.core.time import Micros
+from chandlery.core.time import Micros, iso
 from chandlery.history.checks import holes
 from chandlery.history.interfaces import FetchResult, in_order
 from chandlery.storage.frame import open_times, slice_span
@@ -33,6 +33,11 @@ class Assembled(Struct, frozen=True):
         """The account."""
         return Provenance.of(self.spans, self.gaps, self.events, self.open_candle)
 
+    def until(self, now: Micros, end: Micros) -> Assembled:
+        """The same, noting that the range went on to ``end``, later than ``now``."""
+        detail = f"the range ends in the future; it is answered up to {iso(now)}"
+        return structs.replace(self, events=[*self.events, Event(now, end, EventKind.ENDS_IN_FUTURE, detail)])
+
     @property
     def failures(self) -> list[Gap]:
         """The gaps that leave the result incomplete."""
@@ -40,7 +45,7 @@ class Assembled(Struct, frozen=True):
 
 
 def assemble(
-    chart_type: ChartType, interval: Interval, wanted: Span, cached: Cached, parts: Sequence[FetchResult]
+    chart_type: ChartType, interval: Grid, wanted: Span, cached: Cached, parts: Sequence[FetchResult]
 ) -> Assembled:
     """
     The rows of ``wanted`` from the cache and from ``parts``, which come in any order.
@@ -57,14 +62,15 @@ def assemble(
         structs.replace(each, start=part.start, end=part.end) for each in spans if (part := each.span.clip(wanted))
     ]
     gaps = [structs.replace(gap, start=part.start, end=part.end) for gap in gaps if (part := gap.span.clip(wanted))]
-    accounted = [each.span for each in spans] + [gap.span for gap in gaps]
+    accounted = [*(each.span for each in spans), *(gap.span for gap in gaps)]
     silent = subtract(wanted, accounted)
     if chart_type.interval is None:
+        # One pass over holes and gaps together: there may be very many of both.
         absent = holes(open_times(table), interval, wanted)
-        silent += [left for hole in absent for left in subtract(hole, [*silent, *(gap.span for gap in gaps)])]
+        silent += subtract_all(absent, [*silent, *(gap.span for gap in gaps)])
     gaps += [Gap(each.start, each.end, GapKind.FETCH_FAILED, "no source answered for it") for each in merge(silent)]
     events = [*cached.events, *(event for part in parts for event in part.events)]
-    return Assembled(table, sorted(spans), sorted(gaps), sorted(set(events), key=_by_place))
+    return Assembled(table, sorted(spans), joined_gaps(gaps), sorted(set(events), key=_by_place))
 
 
 def restrict(cached: Cached, source: str) -> Cached:
@@ -72,9 +78,24 @@ def restrict(cached: Cached, source: str) -> Cached:
     spans = [each for each in cached.spans if each.source == source]
     covered = merge(each.span for each in spans)
     tables = [slice_span(cached.table, span) for span in covered]
-    gaps = [gap for gap in cached.gaps if any(span.clip(gap.span) == gap.span for span in covered)]
+    outside = subtract_each([gap.span for gap in cached.gaps], covered)
+    gaps = [gap for gap, left in zip(cached.gaps, outside, strict=True) if not left]
     table = pa.concat_tables(tables) if tables else cached.table.slice(0, 0)
     return structs.replace(cached, table=table, covered=covered, spans=spans, gaps=gaps)
+
+
+def without_due(cached: Cached, now: Micros) -> Cached:
+    """The same without gaps whose time to be requested again has come: their moments are not covered any more."""
+    due = merge(gap.span for gap in cached.gaps if gap.recheck_at is not None and gap.recheck_at <= now)
+    if not due:
+        return cached
+    spans = [
+        structs.replace(each, start=left.start, end=left.end)
+        for each, parts in zip(cached.spans, subtract_each([each.span for each in cached.spans], due), strict=True)
+        for left in parts
+    ]
+    gaps = [gap for gap in cached.gaps if gap.recheck_at is None or gap.recheck_at > now]
+    return structs.replace(cached, covered=subtract_all(cached.covered, due), spans=spans, gaps=gaps)
 
 
 def with_closed(table: pa.Table, running: pa.Table) -> pa.Table:

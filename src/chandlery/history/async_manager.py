@@ -14,21 +14,22 @@ from msgspec import structs
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.endpoints import Endpoints, key_of, one_of
-from chandlery.core.errors import Closed, InvalidInput, UnknownName, UnsupportedRequest
+from chandlery.core.errors import Closed, InvalidInput, MalformedResponse, UnknownName, UnsupportedRequest
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.instrument import MarketType
-from chandlery.core.interval import Interval
-from chandlery.core.moment import range_of
+from chandlery.core.interval import Grid, Interval
+from chandlery.core.moment import range_of, require_begun
 from chandlery.core.provenance import SourceSpan
 from chandlery.core.query import CandleQuery, ChartType, DataProvider, DataSource
 from chandlery.core.time import HOUR, Clock, Micros
-from chandlery.history.assemble import Assembled, assemble
+from chandlery.history.assemble import assemble
+from chandlery.history.checks import GridDiffers
 from chandlery.history.execute import Keep, Progress
 from chandlery.history.factory import DataClientFactory
 from chandlery.history.interfaces import DataClientInterface, Resources, incomplete
-from chandlery.history.plan import Abilities, CacheStep, plan
+from chandlery.history.plan import Abilities, ArchiveStep, CacheStep, RestStep, Step, plan
 from chandlery.history.rest import RestDataClient
-from chandlery.history.series import AgreedClock, Series
+from chandlery.history.series import Series
 from chandlery.history.verify import Comparison, Restatement, compare, recheck
 from chandlery.history.vision import VisionDataClient
 from chandlery.net.clock import system_clock
@@ -37,7 +38,8 @@ from chandlery.net.limiter import RateLimiter
 from chandlery.net.proxy import Proxies
 from chandlery.net.tokens import Accounts, Credentials
 from chandlery.storage.arrow_cache import UnifiedCacheManager
-from chandlery.storage.frame import to_output
+from chandlery.storage.frame import slice_span, to_output
+from chandlery.storage.reading import Cached
 from chandlery.storage.series import SeriesKey
 
 Output: TypeAlias = Literal["pandas", "polars", "arrow"]
@@ -123,7 +125,6 @@ class AsyncDataSourceManager(SourceLimits):
             Accounts(self._http, credentials),
         )
         self._clock = clock
-        self._agreed = AgreedClock(clock)
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -168,22 +169,63 @@ class AsyncDataSourceManager(SourceLimits):
             raise UnsupportedRequest(
                 "include_open needs candles, and REST: events and the archive have no running candle"
             )
-        series = self._series(query, source)
-        now = await self._agreed.now(series.rest, query.span.end)
-        wanted = _closed_part(query.span, series, now)
+        for _ in range(2):
+            series = self._series(query, source)
+            try:
+                return await self._answer(series, query, source, output, progress, use_cache, on_missing, include_open)
+            except GridDiffers as found:
+                # What the rows show counts; everything is judged anew by it.
+                series.adopt(found.grid)
+        raise MalformedResponse(
+            f"the {query.interval.value} candles of {query.symbol} open on several grids; ask for a shorter interval"
+        )
+
+    async def _answer(
+        self,
+        series: Series,
+        query: CandleQuery,
+        source: DataSource,
+        output: Output,
+        progress: OnProgress | None,
+        use_cache: bool,  # noqa: FBT001  # passed on as it was given
+        on_missing: OnMissing,
+        include_open: bool,  # noqa: FBT001  # the same
+    ) -> Any:
+        """One call, on the grid that the series is known to have by now."""
         cache = self.cache if use_cache else None
-        cached = await series.load(cache, wanted, source)
-        steps = plan(wanted, series.grid, covered=cached.covered, now=now, source=source, abilities=series.abilities)
+        now = await series.now(query.span.end, fetches=False)
+        cached = await series.load(cache, _closed_part(query.span, series, now), source)
+        steps = self._plan(series, query, cached, source, now)
+        if any(isinstance(step, RestStep | ArchiveStep) for step in steps):
+            there = await series.now(query.span.end, fetches=source is not DataSource.VISION)
+            if there != now:
+                now = there
+                steps = self._plan(series, query, cached, source, now)
+        require_begun(query.span, now)
+        wanted = _closed_part(query.span, series, now)
         report = _reporter(progress, series.grid, wanted)
         for step in steps:
             if isinstance(step, CacheStep):
                 report(step.span, "cache")
-        execution = series.execution(source, now, _keeper(cache, series.key), report)
+        keep = _keeper(cache, series.key)
+        execution = series.execution(source, now, cached, self.REST_CHUNK_SIZE, keep, report)
         await execution.run(steps)
         done = assemble(query.chart_type, series.grid, wanted, cached, execution.parts)
+        done = structs.replace(done, table=slice_span(done.table, query.span))
+        if query.span.end > now:
+            done = done.until(now, query.span.end)
         if include_open:
             done = await series.with_running(done, query.span, now)
-        return _answer(done, wanted, output, on_missing, execution.failure)
+        frame = to_output(done.table, output, done.provenance)
+        missing = done.failures
+        if not missing or on_missing == "report":
+            return frame
+        advice = "; on_missing='report' returns it with the gap marked"
+        raise incomplete(frame, missing, wanted, advice) from execution.failure
+
+    def _plan(self, series: Series, query: CandleQuery, cached: Cached, source: DataSource, now: Micros) -> list[Step]:
+        wanted = _closed_part(query.span, series, now)
+        return plan(wanted, series.grid, covered=cached.covered, now=now, source=source, abilities=series.abilities)
 
     async def compare(
         self, symbol: str, start_time: datetime, end_time: datetime, interval: Interval | str
@@ -225,7 +267,7 @@ class AsyncDataSourceManager(SourceLimits):
         return CandleQuery(
             symbol,
             interval if isinstance(interval, Interval) else Interval(interval),
-            range_of(start_time, end_time, self._clock()),
+            range_of(start_time, end_time),
             self.market_type,
             DataProvider(provider or self.provider),
             ChartType(chart_type),
@@ -248,7 +290,8 @@ class AsyncDataSourceManager(SourceLimits):
             rest=rest is not None,
             archive=isinstance(archive, VisionDataClient),
             delay=self.VISION_DATA_DELAY_HOURS * HOUR,
-            chunk=None if page is None else min(page, self.REST_CHUNK_SIZE),
+            # Two of a page are neighbours of the range, whose rows prove what is absent.
+            chunk=None if page is None else max(1, min(page, self.REST_CHUNK_SIZE) - 2 * (adapter is not None)),
             longest=adapter.longest_request if adapter else None,
             max_chunks=self.REST_MAX_CHUNKS,
             oldest=adapter.oldest(query.interval, self._clock()) if adapter else None,
@@ -313,7 +356,7 @@ def _keeper(cache: UnifiedCacheManager | None, key: SeriesKey) -> Keep | None:
     return keep
 
 
-def _reporter(progress: OnProgress | None, grid: Interval, wanted: Span) -> Callable[[Span, str], None]:
+def _reporter(progress: OnProgress | None, grid: Grid, wanted: Span) -> Callable[[Span, str], None]:
     total = grid.count(wanted.start, wanted.end)
     done = 0
 
@@ -325,11 +368,3 @@ def _reporter(progress: OnProgress | None, grid: Interval, wanted: Span) -> Call
             progress(Progress(done, total, source))
 
     return report
-
-
-def _answer(done: Assembled, wanted: Span, output: Output, on_missing: OnMissing, failure: BaseException | None) -> Any:
-    frame = to_output(done.table, output, done.provenance)
-    missing = done.failures
-    if not missing or on_missing == "report":
-        return frame
-    raise incomplete(frame, missing, wanted, "; on_missing='report' returns it with the gap marked") from failure

@@ -11,9 +11,9 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from chandlery.core.gaps import Span, merge
-from chandlery.core.interval import Interval
+from chandlery.core.interval import AnchoredGrid, Grid, Interval
 from chandlery.core.provenance import Event, EventKind
-from chandlery.core.time import Micros
+from chandlery.core.time import DAY, Micros, iso
 from chandlery.storage.frame import NANOS, OPEN_TIME, open_times, unwrap
 
 Columns = Mapping[str, NDArray[Any]]
@@ -37,7 +37,7 @@ class Checked(Struct, frozen=True):
     doubtful: list[Span]
 
 
-def flawless(columns: Columns, firsts: Sequence[Micros | None], interval: Interval, spans: Sequence[Span]) -> bool:
+def flawless(columns: Columns, firsts: Sequence[Micros | None], interval: Grid, spans: Sequence[Span]) -> bool:
     """
     Whether ``columns`` are what they should be: the candles of each span, in order, and none that cannot be right.
 
@@ -54,7 +54,7 @@ def flawless(columns: Columns, firsts: Sequence[Micros | None], interval: Interv
     )
 
 
-def check(columns: Columns, interval: Interval, span: Span, where: str) -> Checked:
+def check(columns: Columns, interval: Grid, span: Span, where: str) -> Checked:
     """
     Sort, drop rows that are doubled or outside ``span``, and set aside those that cannot be right.
 
@@ -78,7 +78,7 @@ def check(columns: Columns, interval: Interval, span: Span, where: str) -> Check
     return Checked(columns, events, merge(doubtful))
 
 
-def holes(times: NDArray[np.int64], interval: Interval, span: Span) -> list[Span]:
+def holes(times: NDArray[np.int64], interval: Grid, span: Span) -> list[Span]:
     """
     The parts of ``span`` that have no candle; ``times`` are ascending opens.
 
@@ -93,7 +93,7 @@ def holes(times: NDArray[np.int64], interval: Interval, span: Span) -> list[Span
     return [Span(_moment(int(edges[i]) + 1, interval), _moment(int(edges[i + 1]), interval)) for i in at]
 
 
-def holes_of(table: pa.Table, interval: Interval, span: Span) -> list[Span]:
+def holes_of(table: pa.Table, interval: Grid, span: Span) -> list[Span]:
     """
     The parts of ``span`` that have no row in ``table``, which is oldest first.
 
@@ -116,7 +116,7 @@ def _evenly_spaced(times: NDArray[np.int64], first: int, end: int, step: int) ->
     return all(bool((np.diff(times[at : at + _BLOCK + 1]) == step).all()) for at in blocks)
 
 
-def places(times: NDArray[np.int64], interval: Interval) -> NDArray[np.int64]:
+def places(times: NDArray[np.int64], interval: Grid) -> NDArray[np.int64]:
     """Which candle of the grid, counted from its anchor, each moment lies in."""
     if interval.micros is None:
         months = times.astype("datetime64[us]").astype("datetime64[M]")
@@ -124,17 +124,42 @@ def places(times: NDArray[np.int64], interval: Interval) -> NDArray[np.int64]:
     return (times - interval.anchor) // interval.micros
 
 
-def _place(moment: Micros, interval: Interval) -> int:
+def _place(moment: Micros, interval: Grid) -> int:
     return int(places(np.array([moment]), interval)[0])
 
 
-def _moment(place: int, interval: Interval) -> Micros:
+def _moment(place: int, interval: Grid) -> Micros:
     if interval.micros is None:
         return interval.step(0, place)
     return interval.anchor + place * interval.micros
 
 
-def _off_grid(times: NDArray[np.int64], interval: Interval) -> NDArray[np.intp]:
+class GridDiffers(Exception):  # a finding, not a failure: the caller starts again on the other grid
+    """The rows of a series open on another grid than the one that was assumed."""
+
+    def __init__(self, grid: Grid) -> None:
+        super().__init__(f"candles open at {iso(grid.anchor)} and whole lengths from there")
+        self.grid = grid
+
+
+def require_grid(times: NDArray[np.int64], interval: Interval, grid: Grid) -> None:
+    """
+    See that candles of a day and longer open where ``grid`` says.
+
+    Shorter ones have their place on the clock; single ones that open elsewhere are kept as they are.
+
+    Raises:
+        GridDiffers: Most of them open elsewhere, all at the same distance.
+    """
+    if grid.micros is None or grid.micros < DAY or not len(times):
+        return
+    off = (times - grid.anchor) % grid.micros
+    shifts, counts = np.unique(off[off != 0], return_counts=True)
+    if len(shifts) and 2 * int(counts.max()) > len(times):
+        raise GridDiffers(AnchoredGrid(interval, grid.anchor + int(shifts[counts.argmax()])))
+
+
+def _off_grid(times: NDArray[np.int64], interval: Grid) -> NDArray[np.intp]:
     if interval.micros is not None:
         return np.flatnonzero((times - interval.anchor) % interval.micros)
     return np.flatnonzero(
@@ -146,11 +171,11 @@ def _take(columns: Columns, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Colum
     return {name: values[rows] for name, values in columns.items()}
 
 
-def _event(kind: EventKind, times: NDArray[np.int64], interval: Interval, detail: str) -> Event:
+def _event(kind: EventKind, times: NDArray[np.int64], interval: Grid, detail: str) -> Event:
     return Event(int(times.min()), interval.step(interval.floor(int(times.max()))), kind, detail)
 
 
-def _in_order(columns: Columns, interval: Interval, events: list[Event], doubtful: list[Span], where: str) -> Columns:
+def _in_order(columns: Columns, interval: Grid, events: list[Event], doubtful: list[Span], where: str) -> Columns:
     times = columns["open_time"]
     if np.any(times[1:] < times[:-1]):
         events.append(_event(EventKind.UNORDERED_ROWS, times, interval, f"{where}: rows out of order were sorted"))
@@ -220,7 +245,7 @@ def _likely(columns: Columns) -> NDArray[np.bool_]:
     return good
 
 
-def _believable(columns: Columns, interval: Interval, events: list[Event], doubtful: list[Span], where: str) -> Columns:
+def _believable(columns: Columns, interval: Grid, events: list[Event], doubtful: list[Span], where: str) -> Columns:
     good = _possible(columns)
     likely = _likely(columns) | ~good
     if not likely.all():

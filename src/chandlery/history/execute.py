@@ -11,16 +11,18 @@ from msgspec import Struct, structs
 
 from chandlery.adapter.pages import rest_chunks
 from chandlery.core.errors import CacheError, ChandleryError, Closed, InvalidInput
-from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract
-from chandlery.core.interval import Interval
+from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract_all, subtract_each
+from chandlery.core.holes import storable
+from chandlery.core.interval import Grid
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType, DataSource
-from chandlery.core.time import DAY, Micros, iso
+from chandlery.core.time import DAY, Micros, day_of, iso
 from chandlery.history.interfaces import DataClientInterface, FetchResult, in_order
-from chandlery.history.plan import Abilities, ArchiveFile, ArchiveStep, RestStep, Step
+from chandlery.history.plan import Abilities, ArchiveFile, ArchiveStep, BeyondStep, RestStep, Step
 from chandlery.history.rest import RestDataClient
+from chandlery.history.rest_reading import Seen
 from chandlery.history.vision import VisionDataClient
-from chandlery.storage.frame import slice_span
+from chandlery.storage.frame import open_times, slice_span
 
 _KEPT_AT_ONCE = 50_000
 """How many rows are collected before the cache is written, so that a day is not rewritten for each page of it."""
@@ -45,24 +47,34 @@ class Execution:
         self,
         *,
         chart_type: ChartType,
-        interval: Interval,
+        interval: Grid,
         source: DataSource,
         abilities: Abilities,
         rest: DataClientInterface | None,
         archive: VisionDataClient | None,
+        seen: Seen,
         max_concurrent: int,
+        most: int,
+        now: Micros,
         final_before: Micros,
         keep: Keep | None,
         report: Callable[[Span, str], None],
     ) -> None:
-        """``final_before`` is the moment from which on candles may still change and are not kept."""
+        """
+        ``final_before`` is the moment from which on candles may still change and are not stored.
+
+        ``seen`` are the candles of the series that the cache has.
+        """
         self.chart_type = chart_type
         self.interval = interval
         self.source = source
         self.abilities = abilities
         self.rest = rest
         self.archive = archive
+        self.seen = seen
         self.max_concurrent = max_concurrent
+        self.most = most
+        self.now = now
         self.final_before = final_before
         self.keep = keep
         self.report = report
@@ -79,6 +91,10 @@ class Execution:
         """
         by_archive = [step for step in steps if isinstance(step, ArchiveStep)]
         by_rest = [step.span for step in steps if isinstance(step, RestStep)]
+        beyond = [step.span for step in steps if isinstance(step, BeyondStep)]
+        if beyond:
+            oldest = iso(max(span.end for span in beyond))
+            self._fail(beyond, GapKind.NO_LONGER_SERVED, f"the exchange answers from {oldest} on")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._by_archive(by_archive))
@@ -91,13 +107,14 @@ class Execution:
     async def _by_archive(self, steps: Sequence[ArchiveStep]) -> None:
         if not steps or self.archive is None:
             return
-        left = await self._listed(await self._files(steps))
+        left = await self._files(steps)
         monthly = {step.file for step in steps if step.file.monthly}
+        left = await self._trimmed(left)
         retried = self._daily_instead(left, monthly)
         if retried:
             left = merge([*subtract_all(left, [step.span for step in retried]), *await self._files(retried)])
         if self.source is DataSource.AUTO and self.rest is not None:
-            await self._by_rest([chunk for span in left for chunk in self._chunks(span)])
+            await self._by_rest(left)
         else:
             self._fail(left, GapKind.NOT_IN_ARCHIVE, "the archive has no usable file with these candles")
 
@@ -118,73 +135,76 @@ class Execution:
             await self.archive.fetch_files(sorted({step.file for step in steps}), deliver)
         return subtract_all(wanted, answered)
 
-    async def _listed(self, left: list[Span]) -> list[Span]:
-        """``left`` without what lies before the first candle, which is one question instead of many."""
+    async def _trimmed(self, left: list[Span]) -> list[Span]:
+        """``left`` without what lies beyond the ends of the series, which is a few requests instead of many."""
         if not left or self.source is not DataSource.AUTO or not isinstance(self.rest, RestDataClient):
             return left
-        try:
-            listed = await self.rest.first_open()
-        except InvalidInput:
-            raise
-        except ChandleryError as error:
-            # What is left goes to REST next, which meets the same failure and accounts for it span by span.
-            self.failure = self.failure or error
-            return left
-        before = [part for span in left if listed and (part := span.clip(Span(0, listed)))]
-        if before:
-            at = self.rest.shared.clock()
-            unlisted = FetchResult(
-                None,
-                [self.rest.answered(span, at) for span in before],
-                [Gap(span.start, span.end, GapKind.NOT_LISTED, f"first candle {iso(listed or 0)}") for span in before],
-            )
-            self.parts.append(unlisted)
-            self._unkept.append(unlisted)
-            self._tell(unlisted.spans)
-        return subtract_all(left, before)
+        return await self.rest.trim(left, self._take, self._seen())
+
+    def _seen(self) -> Seen:
+        """The first and the last candle that cache and archive have."""
+        opens = [self.seen.first, self.seen.last]
+        for part in self.parts:
+            if part.table is not None and len(part.table):
+                times = open_times(part.table)
+                opens += [int(times[0]), int(times[-1])]
+        known = [each for each in opens if each is not None]
+        return Seen(min(known, default=None), max(known, default=None))
 
     def _daily_instead(self, left: Sequence[Span], monthly: set[ArchiveFile]) -> list[ArchiveStep]:
-        """The days of the months whose files are not to be had, where days have files."""
+        """The days of the months whose files are missing or cannot be used, where days have files."""
         if self.interval.longest > DAY:
             return []
+        unusable = {EventKind.MISSING_ARCHIVE_FILE, EventKind.BAD_CHECKSUM, EventKind.BAD_ARCHIVE}
         events = [event for part in self.parts for event in part.events]
-        missing = {event.start for event in events if event.kind is EventKind.MISSING_ARCHIVE_FILE}
-        months = [month for month in monthly if month.start in missing and not subtract(month.span, left)]
+        failed = {event.start for event in events if event.kind in unusable}
+        months = [month for month in monthly if month.start in failed]
         return [
-            ArchiveStep(Span(day, day + DAY), ArchiveFile(day, monthly=False))
+            ArchiveStep(part, ArchiveFile(day, monthly=False))
             for month in sorted(months)
-            for day in range(month.span.start, month.span.end, DAY)
+            for span in left
+            if (common := span.clip(month.span))
+            for day in range(day_of(common.start), common.end, DAY)
+            if (part := common.clip(Span(day, day + DAY)))
         ]
 
-    def _chunks(self, span: Span) -> Iterable[Span]:
-        return rest_chunks(span, self.interval, chunk=self.abilities.chunk, longest=self.abilities.longest)
-
-    async def _by_rest(self, chunks: Sequence[Span]) -> None:
-        waiting = deque(chunks)
-        rest = self.rest
-        if rest is None or not waiting:
+    async def _by_rest(self, spans: Sequence[Span]) -> None:
+        if self.rest is None or not spans:
             return
+        if isinstance(self.rest, RestDataClient):
+            failure = await self.rest.read(
+                spans, self._take, concurrent=self.max_concurrent, seen=self._seen(), most=self.most
+            )
+            self.failure = self.failure or failure
+        else:
+            await self._by_plugin(self.rest, spans)
+
+    async def _by_plugin(self, rest: DataClientInterface, spans: Sequence[Span]) -> None:
+        """Ask a client of a third party, which proves nothing: each chunk once."""
+        chunk, longest = self.abilities.chunk, self.abilities.longest
+        waiting = deque(
+            part for span in spans for part in rest_chunks(span, self.interval, chunk=chunk, longest=longest)
+        )
 
         async def work() -> None:
             while waiting:
-                await self._one_chunk(rest, waiting.popleft())
+                span = waiting.popleft()
+                try:
+                    await self._take(await rest.fetch_span(span))
+                except (InvalidInput, Closed):
+                    raise
+                except ChandleryError as error:
+                    self.failure = self.failure or error
+                    self._fail([span], GapKind.FETCH_FAILED, str(error))
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self.max_concurrent, len(waiting))):
                 group.create_task(work())
 
-    async def _one_chunk(self, rest: DataClientInterface, span: Span) -> None:
-        try:
-            got = await (rest.fetch_chunk(span) if isinstance(rest, RestDataClient) else rest.fetch_span(span))
-        except (InvalidInput, Closed):
-            raise
-        except ChandleryError as error:
-            self.failure = self.failure or error
-            self._fail([span], GapKind.FETCH_FAILED, str(error))
-            return
-        self.parts.append(got)
-        self._tell(got.spans)
-        await self._keep_later(got)
+    async def _take(self, part: FetchResult) -> None:
+        self.parts.append(part)
+        self._tell(part.spans)
+        await self._keep_later(part)
 
     async def _keep_later(self, part: FetchResult) -> None:
         self._unkept.append(part)
@@ -196,16 +216,26 @@ class Execution:
         await self._write(parts)
 
     async def _write(self, parts: Sequence[FetchResult]) -> None:
-        """Keep what is final of ``parts``, which come in any order."""
+        """Store what is final of ``parts``, which come in any order; gaps for as long as they are believed."""
         if self.keep is None or not parts:
             return
-        final = Span(0, self.final_before)
-        spans = [found for part in parts for each in part.spans if (found := _clipped(each, final))]
-        tables = [part.table for part in parts if part.table is not None and len(part.table)]
+        spans: list[SourceSpan] = []
+        gaps: list[Gap] = []
+        for part in parts:
+            final = Span(0, self.final_before if part.final_before is None else part.final_before)
+            stored, young = storable(part.gaps, self.interval, self.now)
+            fitting = [found for each in part.spans if (found := _clipped(each, final))]
+            parts_of = subtract_each([each.span for each in fitting], young)
+            spans += [
+                found
+                for each, lefts in zip(fitting, parts_of, strict=True)
+                for left in lefts
+                if (found := _clipped(each, left))
+            ]
+            gaps += [gap for gap in stored if gap.end <= final.end]
         if not spans:
             return
-        table = in_order(tables, self.chart_type)
-        gaps = [gap for part in parts for gap in part.gaps if not gap.kind.is_failure and gap.end <= final.end]
+        table = in_order([part.table for part in parts], self.chart_type)
         try:
             await asyncio.to_thread(self.keep, table, spans, gaps)
         except CacheError as error:
@@ -221,11 +251,6 @@ class Execution:
     def _tell(self, spans: Iterable[SourceSpan]) -> None:
         for each in spans:
             self.report(each.span, each.source)
-
-
-def subtract_all(spans: Iterable[Span], taken: Sequence[Span]) -> list[Span]:
-    """What of ``spans`` lies in none of ``taken``."""
-    return [left for span in spans for left in subtract(span, taken)]
 
 
 def _clipped(source: SourceSpan, span: Span) -> SourceSpan | None:

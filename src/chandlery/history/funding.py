@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
+from msgspec import structs
 from numpy.typing import NDArray
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.pages import rest_chunks
-from chandlery.core.errors import MalformedResponse, UnsupportedRequest
-from chandlery.core.gaps import Span
+from chandlery.core.errors import ExchangeError, MalformedResponse, UnsupportedRequest
+from chandlery.core.gaps import Gap, GapKind, Span, subtract
+from chandlery.core.holes import Life, explain
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
+from chandlery.core.provenance import Event, EventKind
 from chandlery.core.query import ChartType, DataProvider
-from chandlery.core.time import DAY, HOUR, Micros
+from chandlery.core.time import DAY, HOUR, MINUTE, Micros
+from chandlery.history.bounds import Bounds
 from chandlery.history.interfaces import FetchResult, Resources, joined
 from chandlery.history.native import NativeClient
 from chandlery.storage.frame import table_of
 
-_BEFORE: Micros = DAY
-"""How far before a span is read too, so that its first rate has a predecessor to be measured from."""
+_AROUND: Micros = 2 * DAY
+"""How far on both sides of a span is read too, so that its first and last rates have neighbours to be measured by."""
+_JITTER: Micros = MINUTE
+"""Rates stand some milliseconds past the hour."""
+_VAIN = 2
+"""As many answers must agree that there is nothing."""
 
 
 class BinanceFundingRateClient(NativeClient):
@@ -29,7 +39,10 @@ class BinanceFundingRateClient(NativeClient):
     The funding rates of a perpetual.
 
     A row stands at the moment of funding, as the exchange gives it: it may lie some milliseconds
-    past the hour. ``funding_interval`` is the time since the funding before, to the hour.
+    past the hour. ``funding_interval`` is the time since the funding before, to the hour; where that one is missing,
+    the time to the next, and empty where there is neither. It changes in the life of a perpetual.
+
+    A stretch without rates that is longer than both intervals next to it is a gap.
     """
 
     source = "rest"
@@ -71,46 +84,70 @@ class BinanceFundingRateClient(NativeClient):
 
     async def fetch_chunk(self, span: Span) -> FetchResult:
         """
-        The funding rates at the moments in ``span``, page after page.
+        The funding rates at the moments in ``span``, and a gap for each stretch that lacks some.
 
         Raises:
             UnsupportedRequest: Where the span begins more than ``most_pages`` numbered pages ago.
         """
-        wanted = Span(max(span.start - _BEFORE, 0), span.end)
-        found = await (self._by_number(wanted) if self.adapter.funding_by_page else self._by_time(wanted))
-        times = sorted(found)
-        rates = [found[t] for t in times]
+        now = await self._now_there()
+        around = Span(max(span.start - _AROUND, 0), max(span.end, min(span.end + _AROUND, now)))
+        rates = _Rates()
+        if self.adapter.funding_by_page:
+            await self._by_number(around, rates)
+        else:
+            await self._by_time(around, rates)
+        times = np.array(sorted(rates.found), np.int64)
+        holes = funding_holes(times, Span(around.start, min(around.end, now)))
+        gaps = [gap for hole in holes if hole.clip(span) for gap in await self._explained(hole, rates, now)]
+        gaps = [gap for gap in gaps if gap.span.clip(span)]
+        gaps = [structs.replace(gap, start=max(gap.start, span.start), end=min(gap.end, span.end)) for gap in gaps]
+        failed = [gap.span for gap in gaps if gap.kind.is_failure or gap.kind is GapKind.NOT_YET]
+        at = self.shared.clock()
         return FetchResult(
-            self._table(np.array(times, np.int64), np.array(rates, np.float64), span),
-            [self.answered(span, self.shared.clock())],
+            self._table(times, rates.found, holes, span),
+            [self.answered(each, at) for each in subtract(span, failed)],
+            gaps,
+            [event for event in rates.events if span.holds(event.start)],
+            None if self.shared.exchange(self.adapter).synchronised else 0,
         )
+
+    async def _now_there(self) -> Micros:
+        exchange = self.shared.exchange(self.adapter)
+        try:
+            return await exchange.now()
+        except ExchangeError:
+            return exchange.guess()
 
     async def _page(self, span: Span, number: int = 1) -> FundingColumns:
         request = self.adapter.funding_request(self.symbol, span, number)
         return await self.http.fetch(request, self.adapter.funding_rows, error_of=self.adapter.failure)
 
-    async def _by_time(self, left: Span) -> dict[Micros, float]:
-        found: dict[Micros, float] = {}
-        while left:
-            page = await self._page(left)
-            fresh = {t: rate for t, rate in zip(page.open_time, page.funding_rate, strict=True) if left.holds(t)}
-            found |= fresh
-            if not fresh or len(page.open_time) < self.adapter.funding_page_size:
-                break
-            newest_first = self.adapter.funding_newest_first
-            left = Span(left.start, min(fresh)) if newest_first else Span(max(fresh) + 1, left.end)
-        return found
+    async def _by_time(self, wanted: Span, rates: _Rates) -> None:
+        """
+        Ask until nothing new comes: first for all, then for each stretch that is too long.
 
-    async def _by_number(self, wanted: Span) -> dict[Micros, float]:
+        How many rates a page holds, and whether it begins with the oldest, the rows show.
+        """
+        vain: Counter[Span] = Counter()
+        holes = [wanted]
+        while holes:
+            hole = holes[0]
+            times = np.array(sorted(rates.found), np.int64)
+            # With the rate before and after, so that an answer that has both proves that there is none between.
+            asked = Span(_before(times, hole.start, wanted.start), _after(times, hole.end, wanted.end))
+            if not rates.add(await self._page(asked), self.symbol):
+                vain[hole] += 1
+            times = np.array([each for each in sorted(rates.found) if wanted.holds(each)], np.int64)
+            holes = [each for each in funding_holes(times, wanted) if vain[each] < _VAIN]
+
+    async def _by_number(self, wanted: Span, rates: _Rates) -> None:
         """A rate that is new meanwhile moves others to the next page, so one may come twice, but none is skipped."""
-        found: dict[Micros, float] = {}
         for number in range(1, self.most_pages + 1):
             page = await self._page(wanted, number)
-            known = len(found)
-            found |= zip(page.open_time, page.funding_rate, strict=True)
+            fresh = rates.add(page, self.symbol)
             if page.last or min(page.open_time, default=wanted.end) <= wanted.start:
-                return {t: rate for t, rate in found.items() if wanted.holds(t)}
-            if len(found) == known:
+                return
+            if not fresh:
                 raise MalformedResponse(
                     f"{self.adapter.id} sent no further funding rates on page {number}, not the last"
                 )
@@ -118,20 +155,114 @@ class BinanceFundingRateClient(NativeClient):
             f"{wanted} begins more than {self.most_pages} pages of funding rates of {self.adapter.id} ago; give a later start"
         )
 
-    def _table(self, times: NDArray[np.int64], rates: NDArray[np.float64], span: Span) -> pa.Table:
-        hours = np.rint(np.diff(times) / HOUR).astype(int)
-        since = np.concatenate([hours[:1], hours]) if len(times) > 1 else np.full(len(times), self._usual_hours())
-        inside = times >= span.start
+    async def _explained(self, hole: Span, rates: _Rates, now: Micros) -> list[Gap]:
+        """Why there are no rates: before the first, after the last, or none between two."""
+        first, last = min(rates.found, default=None), max(rates.found, default=None)
+        life, doubt = Life(), "the exchange sent no funding rate, and not enough of its answers show others around"
+        try:
+            if first is None or hole.start < first:
+                life = await self._beginning(first, now)
+        except ExchangeError as error:
+            doubt = str(error)
+        proof = "requested twice, the exchange sent no funding rate" if rates.brackets(hole) else None
+        if last is not None and hole.end > last and first is not None and hole.start >= first:
+            proof = "requested twice, the exchange sent no funding rate up to now"
+        return explain(
+            hole,
+            self.kind.interval or self.interval,
+            life,
+            proof=proof,
+            doubt=doubt,
+            sends_empty=True,
+            followed=last is not None and last >= hole.end,
+            now=now,
+            settle=HOUR,
+        )
+
+    async def _beginning(self, first: Micros | None, now: Micros) -> Life:
+        """Where the rates begin: with the candles, or later where the exchange does not serve the older ones any more."""
+        exchange = self.shared.exchange(self.adapter)
+        known = [each for each in self.adapter.intervals if each.longest <= DAY]
+        candles = await Bounds(exchange, self.symbol, max(known, key=lambda each: each.longest)).first(now)
+        listed = candles.first
+        if first is None or listed is None:
+            return Life(first=listed)
+        return Life(first=first) if first - listed <= _AROUND else Life(first=listed, served_from=first)
+
+    def _table(
+        self, times: NDArray[np.int64], rates: Mapping[Micros, float], holes: Sequence[Span], span: Span
+    ) -> pa.Table:
+        ends = {hole.end for hole in holes}
+        since = np.diff(times, prepend=times[:1]) if len(times) else times
+        until = np.diff(times, append=times[-1:]) if len(times) else times
+        after_gap = np.array([index == 0 or int(t) in ends for index, t in enumerate(times)], bool)
+        hours = np.rint(np.where(after_gap, until, since) / HOUR).astype(int)
+        inside = np.flatnonzero((times >= span.start) & (times < span.end))
         return table_of(
             self.chart_type,
             {
                 "open_time": times[inside],
-                "contracts": [self.symbol] * int(inside.sum()),
-                "funding_interval": [f"{hour}h" for hour in since[inside]],
-                "funding_rate": rates[inside],
+                "contracts": [self.symbol] * len(inside),
+                "funding_interval": [f"{hours[index]}h" if hours[index] else "" for index in inside],
+                "funding_rate": np.array([rates[int(times[index])] for index in inside], np.float64),
             },
         )
 
-    def _usual_hours(self) -> int:
-        interval = self.kind.interval
-        return (interval.longest if interval else 8 * HOUR) // HOUR
+
+class _Rates:
+    """The rates of several answers, and which stretches answers have bracketed."""
+
+    def __init__(self) -> None:
+        self.found: dict[Micros, float] = {}
+        self.events: list[Event] = []
+        self._answers: list[tuple[Micros, Micros]] = []
+
+    def add(self, page: FundingColumns, symbol: str) -> bool:
+        """Take an answer; whether a rate of it is new. Of two rates at one moment the first one stays."""
+        fresh = False
+        for moment, rate in zip(page.open_time, page.funding_rate, strict=True):
+            known = self.found.setdefault(moment, rate)
+            fresh = fresh or known is rate
+            if known != rate:
+                detail = f"{symbol}: two funding rates at one moment, {known} and {rate}"
+                event = Event(moment, moment + 1, EventKind.CONFLICTING_ROWS, detail)
+                self.events += [] if event in self.events else [event]
+        if page.open_time:
+            self._answers.append((min(page.open_time), max(page.open_time)))
+        return fresh
+
+    def brackets(self, hole: Span) -> bool:
+        """Whether two answers have rates before and after ``hole``."""
+        return sum(first < hole.start and last >= hole.end for first, last in self._answers) >= _VAIN
+
+
+def funding_holes(times: NDArray[np.int64], span: Span) -> list[Span]:
+    """
+    The stretches of ``span`` that lack rates; ``times`` is ascending.
+
+    One is longer than the larger of the two intervals next to it. It begins where the next rate was due.
+    """
+    if len(times) < 2:
+        return [span] if span and not len(times) else []
+    steps = np.diff(times)
+    before = np.concatenate((steps[:1], steps[:-1]))
+    after = np.concatenate((steps[1:], steps[-1:]))
+    if len(steps) > 1:
+        before[0], after[-1] = steps[1], steps[-2]
+    usual = np.maximum(before, after)
+    holes = [Span(int(times[at] + usual[at]), int(times[at + 1])) for at in np.flatnonzero(steps > usual + _JITTER)]
+    if times[0] - span.start > steps[0] + _JITTER:
+        holes.insert(0, Span(span.start, int(times[0])))
+    if span.end - times[-1] > steps[-1] + _JITTER:
+        holes.append(Span(int(times[-1] + steps[-1]), span.end))
+    return holes
+
+
+def _before(times: NDArray[np.int64], moment: Micros, otherwise: Micros) -> Micros:
+    earlier = times[times < moment]
+    return int(earlier[-1]) if len(earlier) else otherwise
+
+
+def _after(times: NDArray[np.int64], moment: Micros, otherwise: Micros) -> Micros:
+    later = times[times >= moment]
+    return int(later[0]) + 1 if len(later) else otherwise

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-from msgspec import Struct
+from msgspec import Struct, field
 
+from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.endpoints import Endpoints, Origin
 from chandlery.core.errors import IncompleteData, InvalidSymbol
 from chandlery.core.gaps import Gap, Span
+from chandlery.core.holes import Life
 from chandlery.core.instrument import MarketType
-from chandlery.core.interval import Interval
+from chandlery.core.interval import Grid, Interval
 from chandlery.core.provenance import Event, SourceSpan
 from chandlery.core.query import ChartType, DataProvider
 from chandlery.core.time import Clock, Micros, to_datetime
 from chandlery.net.clock import system_clock
+from chandlery.net.exchange_client import ExchangeClient
 from chandlery.net.http import HttpClient
 from chandlery.net.tokens import Account, Accounts, TokenIssuer
 from chandlery.storage.frame import empty_table, from_pandas, open_times, slice_span
@@ -42,6 +45,18 @@ class FetchResult(Struct, frozen=True):
     spans: Sequence[SourceSpan] = ()
     gaps: Sequence[Gap] = ()
     events: Sequence[Event] = ()
+    final_before: Micros | None = None
+    """Rows from here on may still change and are not stored; ``None`` where the source does not say."""
+
+
+class SeriesFacts(Struct):
+    """What rows have shown of a series, valid while the manager lives."""
+
+    grid: Grid | None = None
+    """The grid on which its candles open, where it is not the declared one."""
+    life: Life | None = None
+    """Its first candle."""
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Resources(Struct, frozen=True):
@@ -57,6 +72,21 @@ class Resources(Struct, frozen=True):
     max_concurrent: int = 50
     max_concurrent_downloads: int = 16
     accounts: Accounts | None = None
+    exchanges: dict[str, ExchangeClient] = field(default_factory=dict)
+    """The clients made so far by exchange id, so that each asks for the exchange's time and list once for all series."""
+    series: dict[tuple[str, str, Interval], SeriesFacts] = field(default_factory=dict)
+    """What rows have shown of each series."""
+
+    def exchange(self, adapter: ExchangeAdapter) -> ExchangeClient:
+        """The client of an exchange."""
+        known = self.exchanges.get(adapter.id)
+        if known is None:
+            known = self.exchanges[adapter.id] = ExchangeClient(adapter, self.client(adapter), clock=self.clock)
+        return known
+
+    def facts(self, adapter: ExchangeAdapter, symbol: str, interval: Interval) -> SeriesFacts:
+        """What rows have shown of a series so far."""
+        return self.series.setdefault((adapter.id, symbol, interval), SeriesFacts())
 
     def client(self, exchange: TokenIssuer) -> HttpClient | Account:
         """What requests to an exchange are sent with."""

@@ -11,7 +11,7 @@ from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import InvalidRange
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
-from chandlery.core.interval import Interval
+from chandlery.core.interval import Grid, Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.provenance import Provenance
 from chandlery.core.query import ChartType, DataProvider, DataSource
@@ -54,6 +54,7 @@ class NativeClient(DataClientInterface):
         self.http = self.shared.client(self.adapter)
         self.origin = self.adapter.origin(self.role)
         self.symbol = self.adapter.symbol(symbol)
+        self.facts = self.shared.facts(self.adapter, self.symbol, interval)
         if self.kind.interval is None:
             self.adapter.interval_name(interval)
 
@@ -61,6 +62,11 @@ class NativeClient(DataClientInterface):
     @abstractmethod
     def serves(cls, adapter: type[ExchangeAdapter]) -> bool:
         """Whether an exchange has what this client fetches."""
+
+    @property
+    def grid(self) -> Grid:
+        """The moments at which candles of the series open."""
+        return self.facts.grid or self.adapter.grid(self.interval)
 
     @property
     def provider(self) -> DataProvider:

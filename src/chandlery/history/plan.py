@@ -10,7 +10,7 @@ from msgspec import Struct
 from chandlery.adapter.pages import rest_chunks
 from chandlery.core.errors import UnsupportedRequest
 from chandlery.core.gaps import Span, merge, subtract
-from chandlery.core.interval import Interval
+from chandlery.core.interval import Grid, Interval
 from chandlery.core.query import DataSource
 from chandlery.core.time import DAY, HOUR, Micros, add_months, date_text, day_of, iso, month_of
 
@@ -50,7 +50,13 @@ class RestStep(Struct, frozen=True):
     span: Span
 
 
-Step: TypeAlias = CacheStep | ArchiveStep | RestStep
+class BeyondStep(Struct, frozen=True):
+    """Older than what the exchange still answers for, and nowhere else to be had."""
+
+    span: Span
+
+
+Step: TypeAlias = CacheStep | ArchiveStep | RestStep | BeyondStep
 
 
 class Abilities(Struct, frozen=True):
@@ -75,7 +81,7 @@ class Abilities(Struct, frozen=True):
 
 def plan(
     wanted: Span,
-    interval: Interval,
+    interval: Grid,
     *,
     covered: Sequence[Span],
     now: Micros,
@@ -101,10 +107,14 @@ def plan(
             steps += _rest_steps(hole, interval, abilities)
         else:
             steps += _mixed_steps(hole, interval, abilities, now)
+    if steps and all(isinstance(step, BeyondStep) for step in steps):
+        raise UnsupportedRequest(
+            f"{wanted} ends before {iso(abilities.oldest or 0)}, the oldest candle that this exchange answers for; give a later range"
+        )
     return sorted(steps, key=lambda step: step.span)
 
 
-def archive_files(span: Span, interval: Interval) -> list[ArchiveFile]:
+def archive_files(span: Span, interval: Grid) -> list[ArchiveFile]:
     """The fewest files that hold all of ``span``: months where they lie wholly in it, else days."""
     steps = _archive_steps(span, interval, whole_months_only=False)
     return [step.file for step in steps if isinstance(step, ArchiveStep)]
@@ -117,11 +127,11 @@ def _require(able: bool, source: str, hole: Span) -> None:  # noqa: FBT001  # a 
         )
 
 
-def _has_daily_files(interval: Interval) -> bool:
+def _has_daily_files(interval: Grid) -> bool:
     return interval.longest <= DAY
 
 
-def _mixed_steps(hole: Span, interval: Interval, abilities: Abilities, now: Micros) -> list[Step]:
+def _mixed_steps(hole: Span, interval: Grid, abilities: Abilities, now: Micros) -> list[Step]:
     relied = Span(hole.start, min(hole.end, day_of(now - abilities.delay)))
     recent = Span(max(relied.end, hole.start), hole.end)
     steps = _archive_steps(relied, interval, whole_months_only=True, now=now, abilities=abilities) if relied else []
@@ -144,7 +154,7 @@ def _mixed_steps(hole: Span, interval: Interval, abilities: Abilities, now: Micr
 
 def _archive_steps(
     span: Span,
-    interval: Interval,
+    interval: Grid,
     *,
     whole_months_only: bool,
     now: Micros | None = None,
@@ -181,9 +191,10 @@ def _month_published(month: ArchiveFile) -> Micros:
     return Interval.WEEK_1.ceil(month.span.end) + 2 * DAY
 
 
-def _rest_steps(span: Span, interval: Interval, abilities: Abilities) -> list[Step]:
+def _rest_steps(span: Span, interval: Grid, abilities: Abilities) -> list[Step]:
+    steps: list[Step] = []
     if abilities.oldest is not None and span.start < abilities.oldest:
-        raise UnsupportedRequest(
-            f"{span} begins before {iso(abilities.oldest)}, the oldest {interval.value} candle that this exchange answers for"
-        )
-    return [RestStep(chunk) for chunk in rest_chunks(span, interval, chunk=abilities.chunk, longest=abilities.longest)]
+        steps.append(BeyondStep(Span(span.start, min(span.end, abilities.oldest))))
+        span = Span(steps[0].span.end, span.end)
+    chunks = rest_chunks(span, interval, chunk=abilities.chunk, longest=abilities.longest)
+    return [*steps, *(RestStep(chunk) for chunk in chunks)]

@@ -8,19 +8,21 @@ from msgspec import structs
 
 from chandlery.core.errors import ExchangeError, UnsupportedRequest
 from chandlery.core.gaps import Span
-from chandlery.core.interval import Interval
+from chandlery.core.interval import Grid
 from chandlery.core.query import DataSource
-from chandlery.core.time import DAY, MINUTE, Clock, Micros
-from chandlery.history.assemble import Assembled, restrict, with_closed
+from chandlery.core.time import DAY, MINUTE, Micros
+from chandlery.history.assemble import Assembled, restrict, with_closed, without_due
+from chandlery.history.checks import require_grid
 from chandlery.history.execute import Execution, Keep
 from chandlery.history.interfaces import DataClientInterface, Resources
 from chandlery.history.native import NativeClient
 from chandlery.history.plan import Abilities
 from chandlery.history.rest import RestDataClient
+from chandlery.history.rest_reading import Seen
 from chandlery.history.unknown import load_proved
 from chandlery.history.vision import VisionDataClient
 from chandlery.storage.arrow_cache import UnifiedCacheManager
-from chandlery.storage.frame import empty_table
+from chandlery.storage.frame import empty_table, open_times
 from chandlery.storage.reading import Cached
 from chandlery.storage.series import SeriesKey
 
@@ -49,19 +51,51 @@ class Series:
         self.settle = client.adapter.settle if isinstance(client, NativeClient) else _SETTLE
 
     @property
-    def grid(self) -> Interval:
-        """The interval of its rows."""
+    def grid(self) -> Grid:
+        """The moments at which its candles open; of events, the interval under which they are stored."""
+        client = self.rest or self.archive
+        if self.key.chart_type.interval is None and isinstance(client, NativeClient):
+            return client.grid
         return self.key.interval
+
+    def adopt(self, grid: Grid) -> None:
+        """Take the grid that rows have shown, for this and for later calls."""
+        for client in (self.rest, self.archive):
+            if isinstance(client, NativeClient):
+                client.facts.grid = grid
+
+    async def now(self, end: Micros, *, fetches: bool) -> Micros:
+        """
+        The exchange's time, where it matters: where something is fetched, or the range ends about now.
+
+        Where the exchange cannot be asked, the local time, and then nothing is stored that depends on it.
+        """
+        here = self.resources.clock()
+        if not isinstance(self.rest, RestDataClient) or not (fetches or end >= here - DAY):
+            return here
+        try:
+            return await self.rest.exchange.now()
+        except ExchangeError:
+            return self.rest.exchange.guess()
 
     async def load(self, cache: UnifiedCacheManager | None, wanted: Span, source: DataSource) -> Cached:
         """What the cache holds of ``wanted`` that ``source`` allows."""
         if cache is None or not wanted:
             return Cached(empty_table(self.key.chart_type), [], [], [], [])
         cached = await load_proved(cache, self.key, self.archive, wanted)
+        if self.key.chart_type.interval is None:
+            require_grid(open_times(cached.table), self.key.interval, self.grid)
+        cached = without_due(cached, self.resources.clock())
         return cached if source is DataSource.AUTO else restrict(cached, source.value)
 
     def execution(
-        self, source: DataSource, now: Micros, keep: Keep | None, report: Callable[[Span, str], None]
+        self,
+        source: DataSource,
+        now: Micros,
+        cached: Cached,
+        most: int,
+        keep: Keep | None,
+        report: Callable[[Span, str], None],
     ) -> Execution:
         """Something that carries out a plan of this series."""
         return Execution(
@@ -71,7 +105,10 @@ class Series:
             abilities=self.abilities,
             rest=self.rest,
             archive=self.archive,
+            seen=_seen(cached),
             max_concurrent=self.resources.max_concurrent,
+            most=most,
+            now=now,
             final_before=self.grid.floor(now - self.settle)
             if self.key.chart_type.interval is None
             else now - self.settle,
@@ -91,29 +128,6 @@ class Series:
         return structs.replace(done, table=table, open_candle=opened if len(running) else None)
 
 
-class AgreedClock:
-    """The exchange's clock: ours, set right by what the exchange said a short while ago."""
-
-    def __init__(self, clock: Clock) -> None:
-        """``clock`` is ours."""
-        self._clock = clock
-        self._offset: Micros = 0
-        self._asked_at: Micros | None = None
-
-    async def now(self, rest: DataClientInterface | None, end: Micros) -> Micros:
-        """
-        The exchange's time, where it matters: for a range that ends about now.
-
-        Where the exchange cannot be asked, ours: what can still change is then asked for by
-        REST all the same, and that failure is the one that is reported.
-        """
-        here = self._clock()
-        if not isinstance(rest, RestDataClient) or end < here - DAY:
-            return here
-        if self._asked_at is None or here - self._asked_at > 10 * MINUTE or here < self._asked_at:
-            try:
-                there = await rest.server_time()
-            except ExchangeError:
-                return here
-            self._offset, self._asked_at = there - self._clock(), here
-        return here + self._offset
+def _seen(cached: Cached) -> Seen:
+    times = open_times(cached.table)
+    return Seen(int(times[0]), int(times[-1])) if len(times) else Seen()

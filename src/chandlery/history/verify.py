@@ -16,14 +16,13 @@ import pyarrow as pa
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from chandlery.adapter.pages import rest_chunks
 from chandlery.core.endpoints import key_of
 from chandlery.core.errors import ArchiveError, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, Micros
 from chandlery.history.checks import Columns, places
-from chandlery.history.interfaces import DataClientInterface, FetchResult, joined
+from chandlery.history.interfaces import DataClientInterface, FetchResult, in_order, joined
 from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
@@ -102,8 +101,7 @@ async def compare(
     tables["monthly"] = await _of_files(archive, _files(span, Interval.MONTH_1), span)
     if interval.longest <= DAY:
         tables["daily"] = await _of_files(archive, _files(span, Interval.DAY_1), span)
-    pages = rest_chunks(span, interval, chunk=chunk, longest=rest.adapter.longest_request)
-    tables["rest"] = joined(rest.chart_type, [await rest.fetch_chunk(page) for page in pages]).table
+    tables["rest"] = await _by_rest(rest, span, chunk)
     by_source = {name: _columns(table) for name, table in tables.items() if len(table)}
     if isinstance(minutes, VisionDataClient) and interval.longest > Interval.MINUTE_1.longest:
         built = aggregate(_columns(await _of_files(minutes, archive_files(span, Interval.MINUTE_1), span)), interval)
@@ -193,6 +191,18 @@ def _files_used(cached: Cached, archive: VisionDataClient) -> dict[ArchiveFile, 
             if archive.name_of(file) == each.file:
                 used[file] = (each.file, each.sha256)
     return used
+
+
+async def _by_rest(rest: RestDataClient, span: Span, chunk: int) -> pa.Table:
+    parts: list[FetchResult] = []
+
+    async def take(part: FetchResult) -> None:
+        parts.append(part)
+
+    failure = await rest.read([span], take, most=chunk)
+    if failure is not None:
+        raise failure
+    return in_order([part.table for part in parts], rest.chart_type)
 
 
 async def _of_files(archive: VisionDataClient, files: Sequence[ArchiveFile], span: Span) -> pa.Table:

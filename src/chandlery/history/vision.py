@@ -20,7 +20,7 @@ from chandlery.core.query import ChartType, DataSource
 from chandlery.core.time import Micros
 from chandlery.core.wire import Request
 from chandlery.history.archive_csv import Body, body_of, in_micros, inflate, parse_csv, prove
-from chandlery.history.checks import Columns, check, flawless, holes
+from chandlery.history.checks import Columns, check, flawless, holes, require_grid
 from chandlery.history.interfaces import FetchResult, joined
 from chandlery.history.native import NativeClient
 from chandlery.history.plan import ArchiveFile, archive_files
@@ -235,10 +235,10 @@ class VisionDataClient(NativeClient):
         bodies, wanted = [each.body for each in downloads], [each.file.span for each in downloads]
         found = parse_csv(bodies, self.adapter.archive_row)
         # To count the lines takes as long as to hash; where all is as it should be, that is known without.
-        rows = [self.interval.count(span.start, span.end) for span in wanted]
+        rows = [self.grid.count(span.start, span.end) for span in wanted]
         if len(found["open_time"]) == sum(rows):
             columns = in_micros(found, bodies, rows)
-            if flawless(columns, [body.first for body in bodies], self.interval, wanted):
+            if flawless(columns, [body.first for body in bodies], self.grid, wanted):
                 spans += [self._source_span(each, each.file.span) for each in downloads]
                 return [columns]
         rows = [body.rows for body in bodies]
@@ -254,11 +254,12 @@ class VisionDataClient(NativeClient):
 
     def _believe(self, download: _Download, columns: Columns, spans: list[SourceSpan], events: list[Event]) -> Columns:
         file, name = download.file, self.name_of(download.file)
-        checked = check(columns, self.interval, file.span, name)
+        require_grid(columns["open_time"], self.interval, self.grid)
+        checked = check(columns, self.grid, file.span, name)
         events += checked.events
-        missing = holes(checked.columns["open_time"], self.interval, file.span)
+        missing = holes(checked.columns["open_time"], self.grid, file.span)
         if missing:
-            count = sum(self.interval.count(hole.start, hole.end) for hole in missing)
+            count = sum(self.grid.count(hole.start, hole.end) for hole in missing)
             detail = f"{name}: {count} candles are not in the file"
             events.append(Event(missing[0].start, missing[-1].end, EventKind.MISSING_ROWS, detail))
         spans += [self._source_span(download, span) for span in subtract(file.span, missing)]

@@ -13,9 +13,11 @@ from typing import Any, ClassVar
 import msgspec
 
 from chandlery.core.instrument import MarketType
-from chandlery.core.time import Unit
+from chandlery.core.interval import Interval
+from chandlery.core.time import DAY, Unit
 from chandlery.sim.binance_account import signed_answer
 from chandlery.sim.book import Levels, tick_of
+from chandlery.sim.grids import GRIDS, Grid
 from chandlery.sim.reply import Reply, error_reply, json_reply
 from chandlery.sim.rest import Rest
 from chandlery.sim.venues import VENUES, Venue
@@ -33,6 +35,8 @@ _REFUSALS = {
     429: (-1003, "Too many requests."),
     418: (-1003, "Way too many requests; IP banned."),
 }
+BINANCE_GRIDS = {**GRIDS, Interval.DAY_3: Grid(3 * DAY, DAY)}
+"""Candles of three days open on 2024-01-01 and every third day from there."""
 _INTERNAL = (-1001, "Internal error; unable to process your request. Please try again.")
 _MOST_LEVELS = {True: 5000, False: 1000}
 
@@ -40,6 +44,7 @@ _MOST_LEVELS = {True: 5000, False: 1000}
 class _BinanceWire(Wire):
     """Streams are named ``btcusdt@kline_1m`` and ``btcusdt@depth@100ms``; books have no snapshot of their own."""
 
+    grids = BINANCE_GRIDS
     depth_prefix: ClassVar[str] = ""
     """Below which path the sockets send books."""
 

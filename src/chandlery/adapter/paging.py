@@ -1,0 +1,151 @@
+"""Which requests read a page of candles, and which of its holes their answers prove: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
+
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Grid
+from chandlery.core.time import Micros
+
+_PROOFS = 2
+"""As many answers must agree that there is nothing."""
+
+
+class _Hole(NamedTuple):
+    """Places without a row: ``start <= place < end``."""
+
+    start: int
+    end: int
+
+
+class Paging:
+    """
+    One page of candles, read until its rows are there or their absence is proved.
+
+    Ask what ``next`` says, hand the opens of the answer to ``add``, until ``next`` is ``None``. Every request is
+    one candle wider than the page on both sides, where ``page_size`` and ``bounds`` (the moments that may be
+    asked for) allow it. A short answer is a page limit until the opposite is proved: the reading goes on while
+    answers bring rows that were missing.
+
+    A hole is proved when two answers each hold a row before it and a row after it. What lacks such a
+    neighbour is ``open`` at the end. With ``thorough`` that too is asked for twice, each time by a request that holds
+    one known row at most, so that no page limit can cut it.
+    """
+
+    def __init__(
+        self, grid: Grid, span: Span, page_size: int, bounds: Span | None = None, *, thorough: bool = False
+    ) -> None:
+        self.page_size = page_size
+        """The rows that one answer holds: as given, or fewer once an answer has shown it."""
+        self.thorough = thorough
+        self._grid = grid
+        self._start, self._end = grid.place(grid.ceil(span.start)), grid.place(grid.ceil(span.end))
+        outer = bounds or Span(grid.moment(self._start - 1), grid.moment(self._end + 1))
+        self._first, self._last = grid.place(grid.ceil(outer.start)), grid.place(grid.ceil(outer.end))
+        self._have: set[int] = set()
+        self._answers: list[tuple[int, int]] = []
+        """The first and the last place of the rows of each answer that has any."""
+        self._asked: list[tuple[int, int, int, int, int]] = []
+        """Of each request: start, end, and of the rows in it how many, the first and the last."""
+        self._vain = 0
+        self._holes: list[_Hole] = [_Hole(self._start, self._end)] if self._start < self._end else []
+
+    def next(self) -> Span | None:
+        """The span of the next request; ``None`` where nothing more is to be asked."""
+        if not self._asked:
+            return self._wide(self._start, self._end) if self._holes else None
+        weak = [hole for hole in self._holes if self._proofs(hole) < _PROOFS]
+        if not weak:
+            return None
+        if not self.thorough:
+            tried = self._vain and len(self._asked) >= _PROOFS
+            return None if tried else self._around(weak)
+        inner = [hole for hole in weak if self._proofs(hole)]
+        if inner and self._vain <= _PROOFS:
+            return self._around(inner)
+        edges = [hole for hole in weak if not self._proofs(hole) and self._bare(hole) < _PROOFS]
+        if edges and self._vain <= 2 * _PROOFS:
+            return self._around(edges[:1])
+        return None
+
+    def add(self, asked: Span, opens: Iterable[Micros]) -> bool:
+        """Take the opens of an answer to a request for ``asked``, in any order; whether any of them was missing."""
+        grid = self._grid
+        rows = sorted({grid.place(opened) for opened in opens})
+        start, end = grid.place(grid.ceil(asked.start)), grid.place(grid.ceil(asked.end))
+        inside = [place for place in rows if start <= place < end]
+        first, last = (inside[0], inside[-1]) if inside else (end, start - 1)
+        new = [place for place in rows if place not in self._have and self._start <= place < self._end]
+        self._have.update(rows)
+        before = sum(1 for hole in self._holes if self._proofs(hole) >= _PROOFS)
+        if rows:
+            self._answers.append((rows[0], rows[-1]))
+        self._asked.append((start, end, len(inside), first, last))
+        self._holes = self._find_holes()
+        proved = sum(1 for hole in self._holes if self._proofs(hole) >= _PROOFS) > before
+        self._vain = 0 if new or proved else self._vain + 1
+        self._learn_page_size()
+        return bool(new)
+
+    @property
+    def proved(self) -> list[Span]:
+        """The holes that two answers prove, oldest first."""
+        return [self._span(hole) for hole in self._holes if self._proofs(hole) >= _PROOFS]
+
+    @property
+    def open(self) -> list[Span]:
+        """The holes that lack a row before or after them in these answers, oldest first."""
+        return [self._span(hole) for hole in self._holes if self._proofs(hole) < _PROOFS]
+
+    @property
+    def bare(self) -> list[Span]:
+        """Those of ``open`` that two requests of one known row at most have asked for."""
+        return [self._span(h) for h in self._holes if self._proofs(h) < _PROOFS and self._bare(h) >= _PROOFS]
+
+    def _find_holes(self) -> list[_Hole]:
+        have = sorted(place for place in self._have if self._start <= place < self._end)
+        if len(have) == self._end - self._start:
+            return []
+        edges = [self._start - 1, *have, self._end]
+        return [_Hole(place + 1, following) for place, following in pairwise(edges) if following - place > 1]
+
+    def _proofs(self, hole: _Hole) -> int:
+        return sum(1 for first, last in self._answers if first < hole.start and last >= hole.end)
+
+    def _bare(self, hole: _Hole) -> int:
+        return sum(1 for start, end, rows, _, _ in self._asked if rows <= 1 and start <= hole.start and hole.end <= end)
+
+    def _around(self, holes: Sequence[_Hole]) -> Span:
+        """A request for holes; where they are more than a page, for the part that begins or ends at a known row."""
+        first, last = holes[0], holes[-1]
+        start = first.start
+        if last.end - start > self.page_size and start - 1 not in self._have and first.end in self._have:
+            start = max(start, first.end - self.page_size)
+        return self._wide(start, last.end)
+
+    def _wide(self, start: int, end: int) -> Span:
+        """Places to ask for, with their neighbours, no more than a page; oldest first where they are more."""
+        end = min(end, start + max(self.page_size, 1))
+        room = self.page_size - (end - start)
+        left = 1 if room >= 1 and start > self._first else 0
+        right = 1 if room - left >= 1 and end < self._last else 0
+        return Span(self._grid.moment(start - left), self._grid.moment(end + right))
+
+    def _learn_page_size(self) -> None:
+        """
+        An answer was cut where its request covered rows that a later one brought, beyond its own first or last.
+
+        One row may also have been published in between, so there must be more.
+        """
+        have: Sequence[int] | None = None
+        for start, end, rows, first, last in self._asked[:-1]:
+            if 1 < rows < self.page_size:
+                have = have or sorted(self._have)
+                if sum(1 for place in have if start <= place < first or last < place < end) > 1:
+                    self.page_size = rows
+
+    def _span(self, hole: _Hole) -> Span:
+        return Span(self._grid.moment(hole.start), self._grid.moment(hole.end))

@@ -1,0 +1,102 @@
+"""From holes to gaps: the one place that decides why candles are absent, and how long that may be stored."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct, structs
+
+from chandlery.core.gaps import Gap, GapKind, Span
+from chandlery.core.interval import Grid
+from chandlery.core.time import HOUR, Micros, iso
+
+_YOUNG = HOUR
+"""Younger gaps are never stored."""
+_FINAL = 48 * HOUR
+"""Older gaps that are proved are stored for good; between the two, until their age has doubled."""
+
+
+class Life(Struct, frozen=True):
+    """
+    The bounds of a series, as far as they are known.
+
+    ``first`` is the open of its first candle, ``ended`` the moment from which a delisted instrument has
+    none, ``served_from`` the oldest open that the exchange still answers for.
+    """
+
+    first: Micros | None = None
+    ended: Micros | None = None
+    served_from: Micros | None = None
+    delisted_by: str = ""
+    """How the exchange shows that the instrument is delisted."""
+    again: Micros | None = None
+    """Where an earlier instrument had the symbol: the open of the first candle of the present one."""
+
+
+def explain(
+    hole: Span,
+    grid: Grid,
+    life: Life,
+    *,
+    proof: str | None,
+    doubt: str = "",
+    sends_empty: bool,
+    followed: bool,
+    now: Micros,
+    settle: Micros,
+) -> list[Gap]:
+    """
+    The gaps that make up a hole, in order.
+
+    ``proof`` is the evidence that the exchange has no candle there; ``None`` where that is not proved, and
+    ``doubt`` the reason. ``sends_empty`` is whether the exchange sends candles without trades. ``followed`` is
+    whether a later candle was seen: where not, what closed within ``settle`` of ``now`` may still come.
+    """
+    gaps: list[Gap] = []
+    at, end = hole.start, hole.end
+
+    def cut(until: Micros | None, kind: GapKind, evidence: str) -> None:
+        nonlocal at
+        if until is not None and at < min(until, end):
+            gaps.append(Gap(at, min(until, end), kind, evidence))
+            at = min(until, end)
+
+    cut(life.served_from, GapKind.NO_LONGER_SERVED, f"the exchange answers from {iso(life.served_from or 0)} on")
+    cut(life.first, GapKind.NOT_LISTED, f"first candle {iso(life.first or 0)}")
+    cut(life.again, GapKind.DELISTED, f"between two instruments of this symbol; listed again {iso(life.again or 0)}")
+    recent = end if followed else min(end, grid.floor(now - settle))
+    alive = recent if life.ended is None else min(recent, life.ended)
+    if proof is None:
+        cut(alive, GapKind.FETCH_FAILED, doubt)
+    else:
+        cut(alive, GapKind.HALT if sends_empty else GapKind.NO_TRADES, proof)
+    if life.ended is not None:
+        cut(end, GapKind.DELISTED, f"last candle before {iso(life.ended)}; {life.delisted_by}")
+    cut(end, GapKind.NOT_YET, "closed a short while ago; the exchange may still publish it")
+    return gaps
+
+
+def storable(gaps: Iterable[Gap], grid: Grid, now: Micros) -> tuple[list[Gap], list[Span]]:
+    """
+    The parts of ``gaps`` that may be stored, each with the time of its next request, and the moments that may not.
+
+    ``now`` is the time at which the gaps were proved. A gap is stored for good from an age of 48 h on; from
+    1 h on until its age has doubled; before that, or where it is a failure, it is not stored.
+    """
+    stored: list[Gap] = []
+    never: list[Span] = []
+    young, final = grid.floor(now - _YOUNG), grid.floor(now - _FINAL)
+    for gap in gaps:
+        if gap.kind.is_failure or gap.kind is GapKind.NOT_YET:
+            never.append(gap.span)
+            continue
+        if gap.start < final:
+            stored.append(structs.replace(gap, end=min(gap.end, final), recheck_at=None))
+        middle = gap.span.clip(Span(final, young))
+        if middle:
+            at = 2 * now - middle.end
+            stored.append(structs.replace(gap, start=middle.start, end=middle.end, recheck_at=at))
+        recent = gap.span.clip(Span(young, max(young, gap.end)))
+        if recent:
+            never.append(recent)
+    return stored, never

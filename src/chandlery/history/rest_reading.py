@@ -1,0 +1,363 @@
+"""One reading of candles by REST: pages at once, what they leave open asked again, every hole explained."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from msgspec import Struct, structs
+from numpy.typing import NDArray
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.layout import CandleColumns
+from chandlery.adapter.paging import Paging
+from chandlery.core.errors import ChandleryError, Closed, ExchangeError, InvalidInput, InvalidSymbol
+from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract_all
+from chandlery.core.holes import Life, explain
+from chandlery.core.interval import Grid, Interval
+from chandlery.core.provenance import Event, EventKind, SourceSpan
+from chandlery.core.query import ChartType
+from chandlery.core.time import DAY, Clock, Micros
+from chandlery.history.bounds import Bounds
+from chandlery.history.checks import Columns, check, require_grid
+from chandlery.history.columns import arrays, closed, inside, merged, whole, within
+from chandlery.history.interfaces import FetchResult, SeriesFacts
+from chandlery.net.exchange_client import ExchangeClient
+from chandlery.storage.frame import table_of
+
+_MANY_PAGES = 8
+"""From so many pages on, the ends of the series are found first, so that what lies beyond is not requested page by page."""
+_BRACKETED = "two answers hold candles before and after, and none here"
+_SILENT = "requested twice, the exchange sent no candle; it has some before and after"
+_ENDED = "requested twice, the exchange sent no candle up to now"
+_DOUBT = "the exchange sent rows that contradict each other or cannot be"
+_UNPROVED = "the exchange sent no candle, and not enough of its answers show candles before and after"
+
+Deliver: TypeAlias = Callable[[FetchResult], Awaitable[None]]
+
+
+class Seen(Struct, frozen=True):
+    """The first and the last candle that other sources have of the series."""
+
+    first: Micros | None = None
+    last: Micros | None = None
+
+
+class RestSeries(Struct):
+    """A series at an exchange: how it is requested, and what answers have shown of it."""
+
+    exchange: ExchangeClient
+    symbol: str
+    interval: Interval
+    facts: SeriesFacts
+    bounds: Bounds
+    clock: Clock
+    answered: Callable[[Span, Micros], SourceSpan]
+    """Makes the record that the exchange has answered for a span."""
+    page_size: int
+    """How many candles an answer holds: as declared, or fewer once answers have shown it."""
+
+    @property
+    def adapter(self) -> ExchangeAdapter:
+        """The exchange."""
+        return self.exchange.adapter
+
+    @property
+    def grid(self) -> Grid:
+        """The moments at which its candles open."""
+        return self.facts.grid or self.adapter.grid(self.interval)
+
+
+class _Page(Struct):
+    """A stretch that is read in one go, and the parts of it that are wanted."""
+
+    span: Span
+    wanted: list[Span]
+
+
+class RestReading:
+    """Candles of one series, read once; see ``RestDataClient.read``."""
+
+    def __init__(
+        self, series: RestSeries, deliver: Deliver, *, concurrent: int, seen: Seen, most: int | None = None
+    ) -> None:
+        self._series = series
+        self._grid = series.grid
+        self._deliver = deliver
+        self._concurrent = concurrent
+        self._most = most
+        self._seen = seen
+        self._first, self._last = seen.first, seen.last
+        """The first and the last open of any row, asked for or not."""
+        self._now: Micros = 0
+        self._final_before: Micros = 0
+        self._open: list[Span] = []
+        """Holes that the answers of their page have not proved."""
+        self._bare: list[Span] = []
+        """Those of them that two requests of their own have found empty."""
+        self._beyond: list[Span] = []
+        """Outside the ends of the series, and so not requested."""
+        self._ended = False
+        """Whether the last candle was searched up to now."""
+        self._failure: ChandleryError | None = None
+        self._refused: InvalidSymbol | None = None
+
+    async def run(self, spans: Sequence[Span]) -> ChandleryError | None:
+        """Read ``spans``; the first failure."""
+        await self._set_clock()
+        wanted = merge(spans)
+        pages = self._pages(wanted)
+        if len(pages) > _MANY_PAGES:
+            pages = self._pages(await self._bounded(wanted))
+        await self._work(pages, thorough=False)
+        # What no two answers have bracketed: now with the rows around it, which by now are known.
+        await self._work(self._pages(subtract_all(self._open, self._bare)), thorough=True)
+        await self._account()
+        return self._failure
+
+    async def trim(self, spans: Sequence[Span]) -> list[Span]:
+        """``spans`` without what lies before the first candle or after the last, which is delivered as gaps."""
+        await self._set_clock()
+        inner = await self._bounded(merge(spans))
+        await self._account()
+        return inner
+
+    async def _set_clock(self) -> None:
+        """By the exchange's clock; where it does not tell the time, by the local one, and then nothing is stored."""
+        exchange = self._series.exchange
+        try:
+            self._now = await exchange.now()
+        except ExchangeError as error:
+            self._failure = error
+            self._now = exchange.guess()
+        if exchange.synchronised:
+            self._final_before = self._grid.floor(self._now - self._series.adapter.settle)
+
+    def _size(self) -> int:
+        """How many candles one request may name."""
+        longest = self._series.adapter.longest_request
+        limits = [self._series.page_size]
+        limits += [] if longest is None else [longest // self._grid.longest]
+        limits += [] if self._most is None else [self._most]
+        return max(min(limits), 1)
+
+    def _pages(self, spans: Iterable[Span]) -> list[_Page]:
+        """Pages with room for a candle on both sides; spans that fit into one page are read together."""
+        size, grid = max(self._size() - 2, 1), self._grid
+        pages: list[_Page] = []
+        for span in spans:
+            at = span.start
+            while at < span.end:
+                begun = pages[-1].span.start if pages else None
+                joins = begun is not None and grid.place(at) - grid.place(begun) < size
+                start = begun if joins and begun is not None else at
+                end = min(grid.step(grid.floor(start), size), span.end)
+                if joins:
+                    pages[-1].span = Span(start, end)
+                else:
+                    pages.append(_Page(Span(start, end), []))
+                pages[-1].wanted.append(Span(at, end))
+                at = end
+        return pages
+
+    async def _work(self, pages: Iterable[_Page], *, thorough: bool) -> None:
+        waiting = deque(pages)
+
+        async def work() -> None:
+            while waiting:
+                page = waiting.popleft()
+                if self._grid.count(page.span.start, page.span.end) > self._size():
+                    # Answers have shown meanwhile that they hold less.
+                    waiting.extendleft(reversed(self._pages(page.wanted)))
+                else:
+                    await self._one(page, thorough=thorough)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self._concurrent, len(waiting))):
+                group.create_task(work())
+
+    async def _one(self, page: _Page, *, thorough: bool) -> None:
+        """Read a page and deliver what is settled of it."""
+        try:
+            columns, paging, events, doubtful = await self._read(page.span, thorough=thorough)
+        except InvalidSymbol as error:
+            self._refused = error
+            self._open += page.wanted
+            return
+        except (InvalidInput, Closed):
+            raise
+        except ChandleryError as error:
+            self._failure = self._failure or error
+            self._open = subtract_all(self._open, page.wanted)
+            await self._fail(page.wanted, str(error))
+            return
+        wrong = _common(doubtful, page.wanted)
+        opened = subtract_all(_common(paging.open, page.wanted), wrong)
+        proved = subtract_all(_common(paging.proved, page.wanted), wrong)
+        gaps = [gap for hole in proved for gap in self._gaps(hole, Life(), _BRACKETED, followed=True)]
+        settled = subtract_all(page.wanted, [*opened, *wrong])
+        await self._give(inside(columns, page.wanted), settled, gaps, events)
+        await self._fail(wrong, _DOUBT)
+        self._open = merge([*subtract_all(self._open, page.wanted), *opened]) if thorough else [*self._open, *opened]
+        self._bare += paging.bare
+
+    async def _read(self, span: Span, *, thorough: bool) -> tuple[Columns, Paging, list[Event], list[Span]]:
+        """The rows of a page, how it was read, what was noticed, and where rows cannot be believed."""
+        series, grid = self._series, self._grid
+        name = f"{series.symbol} {series.interval.value} by REST"
+        oldest = series.adapter.oldest(series.interval, self._now)
+        bounds = Span(oldest or 0, grid.step(grid.floor(self._now)))
+        paging = Paging(grid, span, self._size(), bounds, thorough=thorough)
+        columns = arrays(CandleColumns(*([] for _ in range(6))))
+        events: dict[Event, None] = {}
+        doubtful: list[Span] = []
+        while (asked := paging.next()) is not None:
+            rows = arrays(await series.exchange.candles(series.symbol, series.interval, asked))
+            times = rows["open_time"]
+            require_grid(times, series.interval, grid)
+            checked = check(closed(within(rows, span), grid, self._now), grid, span, name)
+            around = times[(times < span.start) | (times >= span.end)]
+            paging.add(asked, [*around.tolist(), *checked.columns["open_time"].tolist()])
+            columns = merged(columns, checked.columns) if len(columns["open_time"]) else checked.columns
+            events |= dict.fromkeys(checked.events)
+            doubtful = checked.doubtful
+            self._saw(times)
+        if paging.page_size < self._size():
+            series.page_size = paging.page_size
+            detail = f"{name}: answers hold {paging.page_size} candles; {series.adapter.page_size} are declared"
+            events[Event(span.start, span.end, EventKind.SHORT_PAGE, detail)] = None
+        return columns, paging, list(events), doubtful
+
+    def _saw(self, opens: NDArray[np.int64]) -> None:
+        if len(opens):
+            first, last = int(opens.min()), int(opens.max())
+            self._first = first if self._first is None else min(first, self._first)
+            self._last = last if self._last is None else max(last, self._last)
+
+    async def _bounded(self, spans: list[Span]) -> list[Span]:
+        """``spans`` within the ends of the series; all of them where these are not to be found."""
+        if not spans:
+            return spans
+        try:
+            life = await self._life(spans[0].start, spans[-1].end, sure=True)
+        except ExchangeError as error:
+            self._failure = self._failure or error
+            return spans
+        if self._refused is not None:
+            self._beyond = spans
+            return []
+        begin = (None if life.again else life.first) or 0
+        end = spans[-1].end if self._last is None else max(begin, self._grid.step(self._grid.floor(self._last)))
+        inner = _common(spans, [Span(begin, end)])
+        self._beyond = subtract_all(spans, inner)
+        return inner
+
+    async def _life(self, start: Micros, end: Micros, *, sure: bool = False) -> Life:
+        """
+        The ends of the series, as far as they matter for ``[start, end)``, or with ``sure`` in any case.
+
+        Raises:
+            InvalidSymbol: The exchange does not know the symbol, nor does any other source.
+        """
+        life = Life()
+        try:
+            if self._refused is None and (sure or self._first is None or self._first >= start):
+                life = await self._beginning()
+            recent = end >= self._grid.floor(self._now) and self._now - start < DAY
+            unknown = self._last is None or self._last < end
+            if self._refused is None and (sure or (unknown and not recent)):
+                life = await self._ending(life, end)
+        except InvalidSymbol as error:
+            if self._seen.last is None:
+                raise
+            self._refused = error
+        if self._refused is None:
+            return life
+        ended = None if self._last is None else self._grid.step(self._grid.floor(self._last))
+        return Life(first=self._first, ended=ended, delisted_by=str(self._refused))
+
+    async def _beginning(self) -> Life:
+        """The first candle, searched once for all calls."""
+        facts = self._series.facts
+        async with facts.asking:
+            if facts.life is None:
+                found = await self._series.bounds.first(self._now)
+                facts.life = None if found == Life() else found
+        life = facts.life or Life()
+        first = self._seen.first
+        if life.first is not None and first is not None and first < life.first:
+            return Life(first=first, again=life.first)
+        return life
+
+    async def _ending(self, life: Life, end: Micros) -> Life:
+        """The last candle, and whether the exchange shows that no other will follow."""
+        found = await self._series.bounds.last(self._now)
+        self._ended = True
+        self._last = max((each for each in (found, self._last) if each is not None), default=None)
+        if self._last is None or self._last >= end or self._now - self._last < DAY:
+            return life
+        words = await self._series.bounds.delisted()
+        ended = self._grid.step(self._grid.floor(self._last))
+        return structs.replace(life, ended=ended, delisted_by=words) if words else life
+
+    async def _account(self) -> None:
+        """Deliver a gap for each hole that is left."""
+        holes = merge([*self._open, *self._beyond])
+        if not holes:
+            return
+        if self._refused is not None and self._first is None:
+            raise self._refused
+        doubt = str(self._refused or _UNPROVED)
+        try:
+            life = await self._life(holes[0].start, holes[-1].end)
+        except ExchangeError as error:
+            self._failure = self._failure or error
+            life, doubt = Life(), str(error)
+        gaps = []
+        empty = merge([*self._bare, *self._beyond])
+        for hole in holes:
+            before = any(each is not None and each < hole.start for each in (self._first, life.first))
+            followed = self._last is not None and self._last >= hole.end
+            over = followed or self._ended or hole.end >= self._grid.floor(self._now)
+            proved = self._refused is None and before and over and not subtract_all([hole], empty)
+            proof = (_SILENT if followed else _ENDED) if proved else None
+            gaps += self._gaps(hole, life, proof, doubt=doubt, followed=followed)
+        await self._give(None, [gap.span for gap in gaps if not gap.kind.is_failure], gaps, [])
+
+    def _gaps(self, hole: Span, life: Life, proof: str | None, *, followed: bool, doubt: str = "") -> list[Gap]:
+        adapter = self._series.adapter
+        return explain(
+            hole,
+            self._grid,
+            life,
+            proof=proof,
+            doubt=doubt,
+            sends_empty=adapter.sends_empty_candles,
+            followed=followed,
+            now=self._now,
+            settle=adapter.settle,
+        )
+
+    async def _give(
+        self, columns: Columns | None, settled: Iterable[Span], gaps: Sequence[Gap], events: Sequence[Event]
+    ) -> None:
+        series = self._series
+        at = series.clock()
+        unanswered = [gap.span for gap in gaps if gap.kind.is_failure or gap.kind is GapKind.NOT_YET]
+        spans = [series.answered(each, at) for each in subtract_all(settled, unanswered)]
+        table = None if columns is None else table_of(ChartType.KLINES, whole(columns, self._grid))
+        await self._deliver(FetchResult(table, spans, gaps, events, self._final_before))
+
+    async def _fail(self, spans: Sequence[Span], reason: str) -> None:
+        if spans:
+            gaps = [Gap(each.start, each.end, GapKind.FETCH_FAILED, reason) for each in spans]
+            await self._deliver(FetchResult(None, gaps=gaps, final_before=0))
+
+
+def _common(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:
+    """The moments that lie in both; each is in order and disjoint."""
+    whole_of = list(spans)
+    return subtract_all(whole_of, subtract_all(whole_of, others))

@@ -1,0 +1,178 @@
+"""Requests to one exchange: its clock, its candles, its order books, its list of instruments."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.layout import CandleColumns
+from chandlery.adapter.paging import Paging
+from chandlery.core.book import BookUpdate
+from chandlery.core.errors import InvalidSymbol, MalformedResponse, RequestRejected, UnsupportedRequest
+from chandlery.core.gaps import Span
+from chandlery.core.instrument import Listing, ListingStatus
+from chandlery.core.interval import Interval
+from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, Clock, Micros
+from chandlery.net.clock import system_clock
+from chandlery.net.http import HttpClient
+from chandlery.net.tokens import Account
+
+_SYNCHRONISE_EVERY = HOUR
+_STEPPED = 2 * SECOND
+"""A difference between wall clock and monotonic clock that means that the wall clock was set."""
+_LIST_AGE = 10 * MINUTE
+_MOST_PAGES = 1000
+_LATELY = 7 * DAY
+
+
+class ExchangeClient:
+    """
+    One exchange over one HTTP client; share it between everything that asks the same exchange.
+
+    ``clock`` is the local wall clock, corrected by the exchange's. ``ticks`` is a monotonic clock in
+    seconds, which shows when the wall clock was set in between.
+    """
+
+    def __init__(
+        self,
+        adapter: ExchangeAdapter,
+        http: HttpClient | Account,
+        *,
+        clock: Clock = system_clock,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.adapter = adapter
+        self.http = http
+        self._clock = clock
+        self._ticks = ticks
+        self._offset: Micros = 0
+        self._asked_at: Micros | None = None
+        self._asked_ticks = 0.0
+        self._asking = asyncio.Lock()
+        self._listed_at: Micros | None = None
+        self._listings: Mapping[str, Listing] = {}
+        self._listing = asyncio.Lock()
+
+    @property
+    def synchronised(self) -> bool:
+        """Whether ``guess`` rests on the exchange's clock, asked within the hour and before any step of the local one."""
+        return self._asked_at is not None and not self._is_in_doubt(self._clock() - self._asked_at)
+
+    async def now(self) -> Micros:
+        """
+        The exchange's time; asked every hour, and anew when the local clock was set.
+
+        Raises:
+            ExchangeError: The exchange does not tell; ``guess`` then rests on the local clock.
+        """
+        async with self._asking:
+            began = self._clock()
+            if self._asked_at is None or self._is_in_doubt(began - self._asked_at):
+                adapter = self.adapter
+                self._asked_at, self._offset = None, 0
+                said = await self.http.ask(adapter.server_time_request(), adapter.clock, error_of=adapter.failure)
+                ended = self._clock()
+                # Half of the round trip; the answer may be rounded down to a second.
+                self._offset, self._asked_at = said - (began + ended) // 2, ended
+                self._asked_ticks = self._ticks()
+        return self.guess()
+
+    def _is_in_doubt(self, passed: Micros) -> bool:
+        """Whether too much time has passed, or other time than the monotonic clock shows."""
+        really = round((self._ticks() - self._asked_ticks) * SECOND)
+        return abs(passed) > _SYNCHRONISE_EVERY or abs(passed - really) > _STEPPED
+
+    def guess(self) -> Micros:
+        """The exchange's time by its last answer; the local clock before the first."""
+        return self._clock() + self._offset
+
+    async def candles(self, symbol: str, interval: Interval, span: Span) -> CandleColumns:
+        """The rows of one answer to a request for the candles that open in ``span``: perhaps fewer, perhaps others too."""
+        adapter = self.adapter
+        request = adapter.candles_request(symbol, interval, span)
+        return await self.http.fetch(request, partial(adapter.candles, interval=interval), error_of=adapter.failure)
+
+    async def settled_candles(
+        self, symbol: str, interval: Interval, span: Span, *, size: int, settled: Micros
+    ) -> list[CandleColumns]:
+        """
+        The rows of ``span``, which is a page of ``size``, in as many answers as it takes.
+
+        What is absent before ``settled`` is requested again, until answers bring nothing new; later candles may
+        just not be published yet.
+        """
+        grid = self.adapter.grid(interval)
+        answers = [await self.candles(symbol, interval, span)]
+        paging = Paging(grid, span.clip(Span(span.start, settled)), size, span)
+        paging.add(span, answers[0].open_time)
+        while (asked := paging.next()) is not None:
+            answers.append(await self.candles(symbol, interval, asked))
+            paging.add(asked, answers[-1].open_time)
+        return answers
+
+    async def first_candles(self, symbol: str, interval: Interval) -> CandleColumns | None:
+        """The rows of the request that begins at the oldest candle; ``None`` where the exchange has no such request."""
+        request = self.adapter.first_candle_request(symbol, interval)
+        if request is None:
+            return None
+        parse = partial(self.adapter.candles, interval=interval)
+        return await self.http.fetch(request, parse, error_of=self.adapter.failure)
+
+    async def book(self, symbol: str, depth: int) -> BookUpdate:
+        """The order book."""
+        adapter = self.adapter
+        return await self.http.fetch(
+            adapter.book_request(symbol, depth), partial(adapter.book_snapshot, symbol), error_of=adapter.failure
+        )
+
+    async def listings(self) -> Mapping[str, Listing]:
+        """
+        The instruments by the exchange's spelling, at most ten minutes old.
+
+        Raises:
+            UnsupportedRequest: The exchange publishes no list.
+        """
+        async with self._listing:
+            if self._listed_at is None or abs(self._clock() - self._listed_at) >= _LIST_AGE:
+                self._listings = await self._read_listings()
+                self._listed_at = self._clock()
+        return self._listings
+
+    async def _read_listings(self) -> Mapping[str, Listing]:
+        adapter = self.adapter
+        found: dict[str, Listing] = {}
+        cursor: str | None = None
+        for _ in range(_MOST_PAGES):
+            request = adapter.instruments_request(cursor)
+            page, cursor = await self.http.fetch(request, adapter.instruments, error_of=adapter.failure)
+            found |= {each.symbol: each for each in page}
+            if cursor is None:
+                return found
+        raise MalformedResponse(f"{adapter.id}: the list of instruments does not end after {_MOST_PAGES} pages")
+
+    async def trades(self, symbol: str) -> bool:
+        """Whether a symbol is listed and trades; without a list, whether it has had candles within a week."""
+        try:
+            listing = (await self.listings()).get(symbol)
+        except UnsupportedRequest:
+            return await self._has_candles(symbol)
+        return listing is not None and listing.status is ListingStatus.LISTED
+
+    async def is_delisted(self, symbol: str) -> bool | None:
+        """Whether the exchange's list lacks the symbol or calls it delisted; ``None`` where there is no list."""
+        try:
+            listing = (await self.listings()).get(symbol)
+        except UnsupportedRequest:
+            return None
+        return listing is None or listing.status is ListingStatus.DELISTED
+
+    async def _has_candles(self, symbol: str) -> bool:
+        now = self._clock()
+        try:
+            rows = await self.candles(symbol, Interval.DAY_1, Span(Interval.DAY_1.floor(now - _LATELY), now))
+        except (InvalidSymbol, RequestRejected):
+            return False
+        return bool(rows.open_time)

@@ -1,0 +1,271 @@
+"""Candles by REST from exchanges that behave otherwise than declared: all of them, or exactly what is missing."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.errors import IncompleteData, InvalidSymbol
+from chandlery.core.gaps import GapKind, Span
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
+from chandlery.core.provenance import EventKind, Provenance
+from chandlery.core.time import DAY, HOUR, MINUTE, to_datetime
+from chandlery.history.async_manager import AsyncDataSourceManager
+from chandlery.sim.server import SimServer
+from facing import MARKET, first_example
+
+NOON = datetime(2025, 3, 12, 12, 0, 30, tzinfo=UTC)
+MARKETS = ["binance_spot", "okx_spot", "kucoin_perpetual"]
+"""Oldest first with an archive; newest first; the last rows of a span."""
+
+
+class Exchange:
+    """An offline exchange at a time that a test sets, and managers over it that share a cache."""
+
+    def __init__(self, name, folder):
+        self.now = to_micros(NOON)
+        self.name = name
+        self.adapter = ExchangeRegistry.get(name)
+        self.folder = folder
+        self.local_ahead = 0
+        self.sim = SimServer(MARKET, exchanges=(name,), clock=lambda: self.now, tick_s=None, weight_limit=10**9)
+
+    def contradict(self, **unlike):
+        """From now on behave otherwise in this way, and in no other."""
+        self.sim.differ({self.name: unlike})
+        self.sim.log.clear()
+
+    @property
+    def pages(self):
+        """How many pages of candles were requested since."""
+        asked = [path for _, path, _ in self.sim.log if "/data/" not in path and "vision" not in path]
+        return sum("kline" in path or "candle" in path for path in asked)
+
+    async def get(self, start, end, interval="1m", symbol=None, **options):
+        """Opens of the rows, and the account of them."""
+        symbol = symbol or first_example(self.adapter)
+        options = {"on_missing": "report", "enforce_source": "rest"} | options
+        async with AsyncDataSourceManager(
+            self.adapter.market_type,
+            self.adapter.provider,
+            cache_dir=self.folder,
+            endpoints=self.sim.endpoints,
+            clock=lambda: self.now + self.local_ahead,
+            retry_count=0,
+        ) as manager:
+            frame = await manager.get_data(symbol, start, end, interval, **options)
+        return [each // 1000 for each in frame.index.asi8.tolist()], Provenance.carried_by(frame.attrs)
+
+
+@pytest.fixture
+async def exchange_of(tmp_path):
+    """Opens offline exchanges."""
+    opened = []
+
+    async def make(name="binance_spot"):
+        exchange = Exchange(name, tmp_path / name)
+        await exchange.sim.__aenter__()
+        opened.append(exchange)
+        return exchange
+
+    yield make
+    for each in opened:
+        await each.sim.__aexit__(None, None, None)
+
+
+def grid(start, end, step=MINUTE):
+    """Every open of a range."""
+    return list(range(to_micros(start), to_micros(end), step))
+
+
+def ago(**time):
+    """A moment before noon."""
+    return NOON.replace(second=0) - timedelta(**time)
+
+
+def kinds(account):
+    """Kind and ends of each gap."""
+    return [(gap.kind, to_datetime(gap.start), to_datetime(gap.end)) for gap in account.gaps]
+
+
+@pytest.mark.parametrize("name", MARKETS)
+async def test_pages_smaller_than_declared_lose_nothing(exchange_of, name):
+    """Whichever end of a span the exchange begins with; the size that answers show is used, and published."""
+    exchange = await exchange_of(name)
+    exchange.contradict(page_size=100)
+
+    opens, account = await exchange.get(ago(days=2), ago(days=1))
+
+    assert grid(ago(days=2), ago(days=1)) == opens
+    assert () == account.gaps
+    assert EventKind.SHORT_PAGE in {event.kind for event in account.events}
+    assert exchange.pages < 45
+    exchange.contradict()
+    again, account = await exchange.get(ago(days=2), ago(days=1))
+    assert (opens, (), 0) == (again, account.gaps, exchange.pages)
+
+
+@pytest.mark.parametrize("name", MARKETS)
+async def test_a_page_that_comes_empty_once_is_requested_again(exchange_of, name):
+    """An answer without rows proves nothing."""
+    exchange = await exchange_of(name)
+    for page in (1, 2, 3):
+        exchange.contradict(empty_once=page)
+        day = timedelta(days=page)
+        opens, account = await exchange.get(ago(days=20) + day, ago(days=19) + day)
+
+        assert grid(ago(days=20) + day, ago(days=19) + day) == opens
+        assert () == account.gaps
+
+
+@pytest.mark.parametrize("name", MARKETS)
+async def test_candles_that_come_ten_minutes_late_are_requested_again(exchange_of, name):
+    """Nothing so young is stored as absent: half an hour later all are there."""
+    exchange = await exchange_of(name)
+    exchange.contradict(late_s=600)
+    opens, account = await exchange.get(ago(minutes=60), ago(minutes=0))
+    assert grid(ago(minutes=60), ago(minutes=10)) == opens
+    assert [(ago(minutes=10), ago(minutes=0))] == [kind[1:] for kind in kinds(account)][:1] or 2 == len(account.gaps)
+
+    exchange.now += 30 * MINUTE
+    opens, account = await exchange.get(ago(minutes=60), ago(minutes=0))
+
+    assert grid(ago(minutes=60), ago(minutes=0)) == opens
+    assert () == account.gaps
+
+
+async def test_a_gap_of_a_few_hours_is_requested_again_when_its_age_has_doubled(exchange_of):
+    """Until then the cache answers for it; a candle that came meanwhile is found, in one request for all that are due."""
+    exchange = await exchange_of()
+    exchange.contradict(late_s=4 * 3600)
+    absent = (ago(hours=4), ago(hours=2))
+    await exchange.get(ago(hours=6), ago(hours=2))
+    exchange.contradict()
+    exchange.now += HOUR
+
+    opens, account = await exchange.get(ago(hours=6), ago(hours=2))
+
+    assert (GapKind.HALT, *absent) in kinds(account)
+    assert 0 == exchange.pages
+    exchange.now += 2 * HOUR
+    opens, account = await exchange.get(ago(hours=6), ago(hours=2))
+    assert grid(ago(hours=6), ago(hours=2)) == opens
+    assert () == account.gaps
+    assert 1 == exchange.pages
+
+
+@pytest.mark.parametrize("name", MARKETS)
+async def test_an_exchange_that_has_forgotten_returns_what_it_has(exchange_of, name):
+    """The rest is no longer served, which is a failure and is never stored."""
+    exchange = await exchange_of(name)
+    exchange.contradict(memory=720)
+    oldest = to_datetime(Interval.MINUTE_1.floor(exchange.now) - 719 * MINUTE)
+
+    opens, account = await exchange.get(ago(hours=24), ago(hours=1))
+
+    assert grid(oldest, ago(hours=1)) == opens
+    assert [(GapKind.NO_LONGER_SERVED, ago(hours=24), oldest)] == kinds(account)
+    with pytest.raises(IncompleteData):
+        await exchange.get(ago(hours=24), ago(hours=1), on_missing="raise")
+    exchange.contradict()
+    opens, account = await exchange.get(ago(hours=24), ago(hours=1))
+    assert (grid(ago(hours=24), ago(hours=1)), ()) == (opens, account.gaps)
+
+
+async def test_what_is_cached_counts_also_before_the_exchanges_memory(exchange_of):
+    """Kraken remembers 720 candles: what was stored earlier is returned, and only the rest is missing."""
+    exchange = await exchange_of("kraken_spot")
+    stored = (ago(hours=11), ago(hours=3))
+    await exchange.get(*stored, symbol="BTC/USD")
+    exchange.now += 10 * HOUR
+
+    opens, account = await exchange.get(ago(hours=11, minutes=5), ago(hours=3), symbol="BTC/USD", enforce_source="auto")
+
+    assert grid(*stored) == opens
+    assert [(GapKind.NO_LONGER_SERVED, ago(hours=11, minutes=5), ago(hours=11))] == kinds(account)
+
+
+@pytest.mark.parametrize("serves", [True, False])
+async def test_a_delisted_symbol_has_one_gap_after_its_last_candle(exchange_of, serves):
+    """Whether REST still has its candles or refuses the symbol: rows of the archive count, and it takes few requests."""
+    exchange = await exchange_of()
+    ended = datetime(2024, 9, 10, 3, tzinfo=UTC)
+    exchange.contradict(lives={"BTCUSDT": [[datetime(2019, 1, 1, tzinfo=UTC), ended]]}, serves_delisted=serves)
+    start, end = datetime(2024, 8, 1, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC)
+
+    opens, account = await exchange.get(start, end, enforce_source="auto")
+
+    assert grid(start, ended) == opens
+    assert [(GapKind.DELISTED, ended, end)] == kinds(account)
+    assert exchange.pages < 25
+    assert len(exchange.sim.log) < 60
+
+
+async def test_a_symbol_of_which_nothing_is_known_is_an_error(exchange_of):
+    """Neither archive nor REST has ever had it."""
+    exchange = await exchange_of()
+    exchange.contradict(lives={"BTCUSDT": []})
+
+    with pytest.raises(InvalidSymbol):
+        await exchange.get(ago(days=9), ago(days=8), enforce_source="auto")
+
+
+async def test_a_symbol_that_is_used_again_is_not_unlisted_where_it_had_candles(exchange_of):
+    """Rows of the first instrument stay; between the two lives it was delisted."""
+    exchange = await exchange_of()
+    first = [datetime(2021, 2, 4, 5, tzinfo=UTC), datetime(2022, 6, 5, 7, tzinfo=UTC)]
+    second = [datetime(2025, 1, 6, 7, tzinfo=UTC), None]
+    exchange.contradict(lives={"BTCUSDT": [first, second]})
+    start, end = datetime(2022, 5, 1, tzinfo=UTC), datetime(2025, 2, 1, tzinfo=UTC)
+
+    opens, account = await exchange.get(start, end, "1h", enforce_source="auto")
+
+    assert grid(start, first[1], HOUR) + grid(second[0], end, HOUR) == opens
+    assert GapKind.NOT_LISTED not in {gap.kind for gap in account.gaps}
+
+
+@pytest.mark.parametrize("ahead", [-5 * MINUTE, 5 * MINUTE, 26 * HOUR, -26 * HOUR])
+async def test_the_exchanges_clock_decides_what_is_closed(exchange_of, ahead):
+    """However wrong the local one is: no running candle is returned or stored, and none that is closed is left out."""
+    exchange = await exchange_of()
+    exchange.local_ahead = ahead
+
+    opens, _ = await exchange.get(ago(minutes=5), NOON + timedelta(minutes=3), enforce_source="auto")
+
+    assert grid(ago(minutes=5), ago(minutes=0)) == opens
+    exchange.local_ahead = 0
+    exchange.now += 10 * MINUTE
+    opens, account = await exchange.get(ago(minutes=5), NOON + timedelta(minutes=3), enforce_source="auto")
+    assert grid(ago(minutes=5), ago(minutes=-4)) == opens
+    assert () == account.gaps
+
+
+async def test_three_days_open_where_the_exchange_opens_them(exchange_of):
+    """Binance's on 2024-01-01; another grid is learnt from the rows, and the running candle is never returned."""
+    exchange = await exchange_of()
+    start, end = datetime(2023, 12, 30, tzinfo=UTC), datetime(2024, 1, 10, tzinfo=UTC)
+
+    opens, account = await exchange.get(start, end, "3d", enforce_source="auto")
+    assert grid(datetime(2024, 1, 1, tzinfo=UTC), end, 3 * DAY) == opens
+    assert () == account.gaps
+
+    exchange.contradict(anchor={"3d": 86400})
+    opens, account = await exchange.get(ago(days=10), NOON, "3d")
+    assert {2} == {opened // DAY % 3 for opened in opens}
+    assert () == account.gaps
+    assert opens[-1] + 3 * DAY <= exchange.now
+
+
+async def test_a_range_that_ends_in_the_future_is_answered_up_to_now(exchange_of):
+    """An event says up to when."""
+    exchange = await exchange_of()
+
+    _, account = await exchange.get(ago(hours=1), NOON + timedelta(days=1))
+
+    (event,) = [each for each in account.events if each.kind is EventKind.ENDS_IN_FUTURE]
+    assert Span(exchange.now, to_micros(NOON + timedelta(days=1))) == Span(event.start, event.end)
+    assert MarketType.SPOT is exchange.adapter.market_type
