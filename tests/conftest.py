@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
@@ -46,3 +47,18 @@ def script():
         return module
 
     return load
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The counts of conformance under contradiction, over all tests that ran."""
+    counts: dict[str, Counter[str]] = {}
+    for report in terminalreporter.stats.get("passed", ()):
+        for key, value in report.user_properties:
+            if key == "contradiction":
+                counts.setdefault(value[0], Counter()).update(value[1])
+    if counts:
+        kinds = ("complete", "reported", "refused")
+        terminalreporter.write_sep("-", "under contradiction: draws by outcome")
+        terminalreporter.write_line(f"{'':28}" + "".join(f"{kind:>10}" for kind in kinds))
+        for name, found in counts.items():
+            terminalreporter.write_line(f"{name:28}" + "".join(f"{found[kind]:>10}" for kind in kinds))

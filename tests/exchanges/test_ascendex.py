@@ -70,7 +70,7 @@ def test_the_code_says_what_went_wrong(body, kind):
 def test_refusals_on_the_sockets():
     """A code that is not 0, in whichever message."""
     refused = b'{"m":"depth-snapshot","code":100008,"reason":"SYMBOL_ERROR","info":"Unable to handle symbol"}'
-    with pytest.raises(RequestRejected, match="SYMBOL_ERROR Unable to handle"):
+    with pytest.raises(InvalidSymbol, match="SYMBOL_ERROR Unable to handle"):
         SPOT.book_updates(refused)
     with pytest.raises(MalformedResponse, match="no symbol and interval"):
         SPOT.live_rows(b'{"m":"bar","data":{"i":"1","ts":1,"o":1,"h":1,"l":1,"c":1,"v":1}}')

@@ -32,6 +32,11 @@ def batches(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
     return [items[at : at + size] for at in range(0, len(items), size)]
 
 
+def step_of(digits: int | None) -> float | None:
+    """The step of numbers with so many digits behind the point; ``None`` where nothing is said of them."""
+    return None if digits is None else float(f"1e{-digits}")
+
+
 def reader(kind: type[_T], *path: str, what: str) -> Callable[[bytes], _T]:
     """
     What reads a ``kind`` out of a JSON body, below the keys of ``path``; number strings count as numbers.

@@ -84,8 +84,8 @@ class _Refusal(Struct):
 
 class _Product(Struct, rename="camel"):
     symbol: str
-    tick_size: Finite
-    lot_size: Finite
+    tick_size: Finite | None = None
+    lot_size: Finite | None = None
     status_code: str = ""
 
 

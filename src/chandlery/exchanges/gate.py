@@ -27,7 +27,7 @@ from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, reader
+from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, reader, step_of
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import GATE_SITES
 from chandlery.adapter.standing import GATE_KNOWN
@@ -103,16 +103,16 @@ class _Pair(Struct):
     id: str
     base: str
     quote: str
-    precision: _Digits
-    amount_precision: _Digits
     trade_status: str
+    precision: _Digits | None = None
+    amount_precision: _Digits | None = None
 
 
 class _Contract(Struct):
     name: str
     quanto_multiplier: Finite
-    order_price_round: Finite
-    order_size_min: Finite
+    order_price_round: Finite | None = None
+    order_size_min: Finite | None = None
     status: str = "trading"
     in_delisting: bool = False
     enable_decimal: bool = False
@@ -282,8 +282,8 @@ class GateSpot(_Gate):
                 each.id,
                 Instrument.of(each.base, each.quote, self.market_type),
                 ListingStatus.HALTED if each.trade_status == "untradable" else ListingStatus.LISTED,
-                tick_size=float(f"1e-{each.precision}"),
-                lot_size=float(f"1e-{each.amount_precision}"),
+                tick_size=step_of(each.precision),
+                lot_size=step_of(each.amount_precision),
             )
             for each in _PAIRS(body)
         ], None

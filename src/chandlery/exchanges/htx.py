@@ -26,7 +26,7 @@ from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, reader
+from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, reader, step_of
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import HTX_KNOWN
 from chandlery.core.book import BookUpdate
@@ -117,8 +117,8 @@ class _Symbol(Struct, rename="kebab"):
     quote_currency: str
     symbol: str
     state: str
-    price_precision: int
-    amount_precision: int
+    price_precision: int | None = None
+    amount_precision: int | None = None
 
 
 _CANDLE = reader(_CandleEvent, what="a socket's message")
@@ -363,8 +363,8 @@ class HtxSpot(Htx):
                 Instrument.of(capitals(each.base_currency), capitals(each.quote_currency), self.market_type),
                 _STATES.get(each.state, ListingStatus.HALTED),
                 None,
-                float(f"1e-{each.price_precision}"),
-                float(f"1e-{each.amount_precision}"),
+                step_of(each.price_precision),
+                step_of(each.amount_precision),
             )
             for each in _SYMBOLS(body)
         ], None

@@ -40,8 +40,8 @@ from chandlery.exchanges.htx import CandleTick, Htx, candle_row
 class _Contract(Struct):
     contract_code: str
     contract_size: float
-    price_tick: float
     contract_status: int
+    price_tick: float | None = None
 
 
 class _Funding(Struct):

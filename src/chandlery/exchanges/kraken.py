@@ -27,7 +27,7 @@ from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource, kraken_checksum
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import LATEST, Finite, Seconds, attempt, batches, reader
+from chandlery.adapter.payload import LATEST, Finite, Seconds, attempt, batches, reader, step_of
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import KRAKEN_KNOWN
 from chandlery.core.book import BookUpdate, Digits, Level
@@ -78,8 +78,8 @@ class _Depth(Struct):
 
 
 class _Pair(Struct):
-    pair_decimals: int
-    lot_decimals: int
+    pair_decimals: int | None = None
+    lot_decimals: int | None = None
     wsname: str = ""
     status: str = "online"
     tick_size: float | None = None
@@ -226,8 +226,8 @@ class KrakenSpot(ExchangeAdapter):
             str(instrument),
             instrument,
             _STATUS.get(each.status, ListingStatus.HALTED),
-            tick_size=each.tick_size or float(f"1e-{each.pair_decimals}"),
-            lot_size=float(f"1e-{each.lot_decimals}"),
+            tick_size=each.tick_size or step_of(each.pair_decimals),
+            lot_size=step_of(each.lot_decimals),
         )
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:

@@ -24,7 +24,7 @@ from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.mexc_protobuf import read_push
-from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, batches, reader, step_of
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import MEXC_KNOWN
 from chandlery.core.book import BookUpdate
@@ -71,8 +71,8 @@ class _Symbol(Struct, rename="camel"):
     status: str
     base_asset: str
     quote_asset: str
-    base_asset_precision: int
-    quote_asset_precision: int
+    base_asset_precision: int | None = None
+    quote_asset_precision: int | None = None
 
 
 class _Snapshot(Struct, rename="camel"):
@@ -181,8 +181,8 @@ class MexcSpot(Mexc):
                 each.symbol,
                 Instrument.of(each.base_asset, each.quote_asset, self.market_type),
                 _SPOT_STATUS.get(each.status, ListingStatus.HALTED),
-                tick_size=float(f"1e{-each.quote_asset_precision}"),
-                lot_size=float(f"1e{-each.base_asset_precision}"),
+                tick_size=step_of(each.quote_asset_precision),
+                lot_size=step_of(each.base_asset_precision),
             )
             for each in _SYMBOLS(body)
         ], None

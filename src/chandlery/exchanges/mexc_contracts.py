@@ -53,9 +53,9 @@ class _Contract(Struct, rename="camel"):
     quote_coin: str
     settle_coin: str
     contract_size: float
-    price_unit: float
-    vol_unit: float
     state: int
+    price_unit: float | None = None
+    vol_unit: float | None = None
 
 
 class _Columns(Struct):

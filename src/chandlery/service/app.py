@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
+from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.connect.connector import DataSourceConnectorImpl
 from chandlery.connect.interfaces import IDataSourceConnector
 from chandlery.connect.native import NativeExchangeClient
@@ -68,6 +69,8 @@ class Service:
         self.clock = clock
         self.limiter = limiter = limiter or RateLimiter()
         self.library = _library(library or Settings(), settings, endpoints)
+        self.origins = _origins(self.library.endpoints)
+        """Whose data are served in place of an exchange's own, by exchange id."""
         self.database = SqliteDatabase(settings.data_dir / FILE_NAME)
         self.http = HttpClient(limiter=limiter, proxies=self.library.proxies)
         self.connector: IDataSourceConnector = DataSourceConnectorImpl(
@@ -153,6 +156,11 @@ def _mark(settings: ServiceSettings) -> None:
         mark.touch()
     elif mark.exists():
         raise InvalidInput(f"{settings.data_dir} holds what --offline has made up; name another --data-dir")
+
+
+def _origins(endpoints: Endpoints) -> dict[str, str]:
+    found = {name: ExchangeRegistry.create(name, endpoints).origin("rest") for name in endpoints}
+    return {name: str(origin) for name, origin in found.items() if origin is not None}
 
 
 def _library(library: Settings, settings: ServiceSettings, endpoints: Endpoints | None) -> Settings:

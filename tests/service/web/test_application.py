@@ -12,11 +12,23 @@ async def test_health(running):
     service, session = running
     for path in ("/healthz", "/readyz"):
         async with session.get(path) as answer:
-            assert (200, {"status": "ok"}) == (answer.status, await answer.json())
+            assert (200, "ok") == (answer.status, (await answer.json())["status"])
     service.database._failure = StorageFull("no room")
     async with session.get("/readyz") as answer:
         content = await answer.json()
     assert (503, "no room") == (answer.status, content["detail"])
+
+
+async def test_every_answer_says_whose_data_it_serves(running):
+    """A header of all of them, that of a socket's handshake too, and a field of ``/healthz``."""
+    _, session = running
+    for path in ("/healthz", "/v1/coins", "/nowhere/at/all"):
+        async with session.get(path) as answer:
+            assert "offline-7" == answer.headers["X-Chandlery-Origin"]
+    async with session.get("/healthz") as answer:
+        assert {"offline-7"} == set((await answer.json())["origins"].values())
+    async with session.ws_connect("/v1/ws") as socket:
+        assert "offline-7" == socket._response.headers["X-Chandlery-Origin"]
 
 
 async def test_metrics(running):

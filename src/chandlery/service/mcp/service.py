@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -68,6 +68,7 @@ class MCPRouter:
         *,
         url: str,
         open_to_all: bool = False,
+        origins: Mapping[str, str] | None = None,
     ) -> None:
         ranges = CandleRanges(collection, historical, clock)
         self._toolbox = Toolbox(collection, historical, ranges, clock)
@@ -79,7 +80,7 @@ class MCPRouter:
             "chandlery",
             title="chandlery",
             version=chandlery.__version__,
-            instructions=_INSTRUCTIONS,
+            instructions=_INSTRUCTIONS + _warning(origins or {}),
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
             on_list_resources=self._list_resources,
@@ -199,3 +200,11 @@ def _own_pages(url: str) -> TransportSecuritySettings:
     hosts = [host, *names, *(f"{name}:*" for name in names)]
     origins = [f"{scheme}://{name}" for name in hosts for scheme in ("http", "https")]
     return TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins)
+
+
+def _warning(origins: Mapping[str, str]) -> str:
+    """Whose data are served in place of an exchange's own: a model must not take them for real."""
+    if not origins:
+        return ""
+    said = ", ".join(f"{exchange}: {origin}" for exchange, origin in sorted(origins.items()))
+    return f"\n\nNOT the exchanges' own data; what is called offline is made up. By exchange: {said}."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from fastapi import FastAPI
@@ -41,6 +41,7 @@ def application(service: Service) -> FastAPI:
         service.clock,
         url=service.url,
         open_to_all=open_to_all,
+        origins=service.origins,
     )
 
     @asynccontextmanager
@@ -52,6 +53,7 @@ def application(service: Service) -> FastAPI:
             yield
 
     app = FastAPI(title="chandlery", version=chandlery.__version__, description=_DESCRIPTION, lifespan=lifespan)
+    app.state.origins = service.origins
     app.state.accounts = service.accounts
     app.state.authentication = service.authentication
     app.state.open_to_all = open_to_all
@@ -72,7 +74,27 @@ def application(service: Service) -> FastAPI:
     app.router.routes.append(_Named(MCP_PATH, mcp.app, include_in_schema=False))
     app.add_middleware(Compression)
     app.add_middleware(Timed, metrics=metrics)
+    if service.origins:
+        app.add_middleware(Originated, origins=service.origins)
     return app
+
+
+class Originated:
+    """ASGI middleware that says in a header of every answer whose data are served in place of the exchanges' own."""
+
+    def __init__(self, app: ASGIApp, origins: Mapping[str, str]) -> None:
+        self._app = app
+        self._header = (b"x-chandlery-origin", ", ".join(sorted(set(origins.values()))).encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on, with the header in what begins an answer, that to a WebSocket handshake included."""
+
+        async def told(message: Message) -> None:
+            if message["type"] in {"http.response.start", "websocket.accept"}:
+                message = {**message, "headers": [*message.get("headers", ()), self._header]}
+            await send(message)
+
+        await self._app(scope, receive, told)
 
 
 class _Named(Route):

@@ -15,12 +15,17 @@ class Health(BaseModel):
     """How it is."""
 
     status: str = Field(examples=["ok"])
+    origins: dict[str, str] = Field(
+        {},
+        description="Whose data are served in place of an exchange's own, by exchange.",
+        examples=[{"binance_spot": "offline-7"}],
+    )
 
 
-@routes.get("/healthz")
-async def healthz() -> Health:
-    """Whether the process answers."""
-    return Health(status="ok")
+@routes.get("/healthz", response_model_exclude_defaults=True)
+async def healthz(request: Request) -> Health:
+    """Whether the process answers, and whether with data of others than the exchanges."""
+    return Health(status="ok", origins=request.app.state.origins)
 
 
 @routes.get("/readyz", response_model=Health, responses=refusals(503))
