@@ -88,7 +88,7 @@ async def test_series_come_and_go(sim_of, network_of, kind):
     network = network_of(sim)
     heards = [Heard() for _ in range(3)]
     streams = [
-        LiveStream(network, f"C{at}XUSDT", Interval.SECOND_1, max_records=5, publish=heard, on_begun=lambda: None)
+        LiveStream(network, f"C00{at}USDT", Interval.SECOND_1, max_records=5, publish=heard, on_begun=lambda: None)
         for at, heard in enumerate(heards)
     ]
     strategy = kind(network, streams[:1], sleep=sim.clock.sleep, pace=QUICK)
