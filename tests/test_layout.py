@@ -40,6 +40,7 @@ TESTED_IN: dict[str, str] = {
     "probe/asking.py": "probe/test_run.py",
     "probe/live.py": "probe/test_run.py",
     "probe/past.py": "probe/test_run.py",
+    "probe/peer.py": "probe/test_run.py",
     # The second half of the demo.
     "cli/demo_service.py": "cli/test_demo.py",
     # What the fallback gives.

@@ -7,11 +7,15 @@ import asyncio
 import pytest
 
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.connect.native import NativeExchangeClient
+from chandlery.connect.settings import Settings
 from chandlery.core.errors import UnknownName
 from chandlery.core.time import SECOND
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.probe import Options, Verdict, probe
+from chandlery.probe.asking import Asker
+from chandlery.probe.peer import beside, ccxt_client
 from chandlery.sim import SimServer
 from chandlery.sim.wires import wires
 from chandlery.testing import no_waiting
@@ -124,6 +128,34 @@ async def test_every_documented_exchange_agrees(probing, exchange):
     found = await probing(exchange, {}, close_s=35.0, book_s=4.0)
 
     assert [] == found.differences
+
+
+async def test_another_client_beside_ours(tmp_path):
+    """Where both read the same, the other vouches for the recording."""
+    sim = SimServer(MARKET, exchanges=["okx_spot"], clock=lambda: NOW, tick_s=None)
+    async with sim, HttpClient(limiter=RateLimiter(tmp_path)) as http:
+        settings = Settings(endpoints=sim.endpoints)
+
+        async def other(ask):
+            return await beside(ask, lambda _: NativeExchangeClient("okx_spot", settings, clock=lambda: NOW))
+
+        options = Options(sim.endpoints, close_s=0, book_s=0, peers={"ccxt": other})
+        found = await probe("okx_spot", http, options, clock=lambda: NOW)
+
+    assert [("10 of 10 prices are those of okx_spot", "agrees")] == [
+        (each.measured, each.verdict.value) for each in found.findings if each.name == "ccxt"
+    ]
+    (vouched,) = [each for each in found.bundle.recordings if each.expect]
+    assert 10 == len(vouched.expect)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+async def test_ccxt_has_a_client_of_the_same_market():
+    """Contracts where the market is one."""
+    adapter = ExchangeRegistry.create("okx_perpetual")
+    client = ccxt_client(Asker(adapter, None, lambda: NOW, "BTC-USDT-SWAP"))
+    assert "okx" == client.get_exchange_name()
+    await client.close()
 
 
 async def test_an_exchange_out_of_reach(tmp_path):

@@ -33,6 +33,7 @@ def probe(
     """
     import asyncio  # noqa: PLC0415  # loaded where it is used
 
+    from chandlery.probe.peer import beside  # noqa: PLC0415  # the same
     from chandlery.probe.run import Options  # noqa: PLC0415  # loads aiohttp
 
     names = ExchangeRegistry.names() if everything else exchange or []
@@ -45,6 +46,8 @@ def probe(
         credentials=_credentials(names),
         close_s=seconds,
         book_s=seconds / 3,
+        # ccxt knows the exchange's own addresses alone.
+        peers={} if endpoints else {"ccxt": beside},
     )
     if asyncio.run(_each(names, options, bundle)):
         raise typer.Exit(1)
