@@ -100,10 +100,10 @@ async def test_a_minute_of_everything(sim_of, group_of, adapter_of, market, caps
 QUOTES = {"coinbase": "USD", "kraken": "USD", "hyperliquid": "USDC"}
 
 
-async def books_of(exchange, count, *, seconds, delay_s=0.0):
+async def books_of(exchange, count, *, seconds, delay_s=0.0, tick_s=1.0):
     """Start so many books and watch them for so long; what became of them."""
     quote = QUOTES.get(exchange.partition("_")[0], "USDT")
-    async with SimServer(everywhere(60), exchanges=[exchange], tick_s=0.2) as sim, late(sim, delay_s) as port:
+    async with SimServer(everywhere(60), exchanges=[exchange], tick_s=tick_s) as sim, late(sim, delay_s) as port:
         endpoints = dict(sim.endpoints[exchange])
         endpoints["ws"] = endpoints["ws"].replace(str(sim.port), str(port))
         group = BookGroup(exchange, endpoints={exchange: endpoints})
@@ -165,18 +165,18 @@ TWELVE = [
 async def test_a_few_books_of_every_exchange_stay_live():
     """Five of each of three exchanges that subscribe in different ways."""
     for exchange in ("htx_spot", "coinbase_spot", "hyperliquid_perpetual"):
-        found = await books_of(exchange, 5, seconds=0.1, delay_s=0.05)
+        found = await books_of(exchange, 5, seconds=0.1, delay_s=0.05, tick_s=0.1)
         assert (5, 5, 0) == (found["ready"], found["live"], found["failures"])
 
 
 @pytest.mark.soak
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 async def test_three_hundred_books_stay_live(capsys):
     """Of twelve exchanges, for a minute; and the groups that once died at their start."""
     runs = [(exchange, 25, 0.0) for exchange in TWELVE]
     runs += [("htx_spot", 11, 0.0), ("ascendex_spot", 51, 0.0), ("hyperliquid_perpetual", 35, 0.0)]
     runs += [("coinbase_spot", 1, delay_s) for delay_s in (0.8, 0.9, 1.0)]
-    gate = asyncio.Semaphore(6)
+    gate = asyncio.Semaphore(2)
 
     async def one(exchange, count, delay_s):
         async with gate:

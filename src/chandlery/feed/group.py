@@ -123,8 +123,9 @@ class Group(ABC, Generic[_Feed]):
                 for wait_s in delays(lambda: 1.0, first_s=_FIRST_REPORT_S):
                     if await self._begun_within(feeds, wait_s):
                         return
-                    waited_s = asyncio.get_running_loop().time() - began
-                    log.warning("%s", self._lack(f"after {waited_s:.0f} s", feeds))
+                    if not all(feed.stream.began for feed in feeds):
+                        waited_s = asyncio.get_running_loop().time() - began
+                        log.warning("%s", self._lack(f"after {waited_s:.0f} s", feeds))
         except TimeoutError:
             raise RequestTimeout(self._lack(f"within {timeout_s:g} s", feeds)) from _obstacle(feeds)
 
