@@ -24,7 +24,8 @@ from chandlery.core.errors import (
 from chandlery.core.gaps import GapKind, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.time import HOUR, MINUTE, SECOND
+from chandlery.core.moment import to_micros
+from chandlery.core.time import DAY, HOUR, MINUTE, SECOND
 from chandlery.core.wire import RateLimit
 from chandlery.feed import candles_feed
 from chandlery.feed.candles_feed import CandlesFeed
@@ -632,3 +633,15 @@ async def test_started_twice(sim_of, feed_of):
 
     assert 20 == len(feed.get_candles())
     assert 1 == connects(sim)
+
+
+async def test_three_days_open_where_the_exchange_opens_them(sim_of, feed_of):
+    """Binance's on 2024-01-01 and every third day from there: past and live candles alike are taken."""
+    feed, heard = feed_of(await sim_of(), interval="3d")
+    async with feed:
+        await heard.until(lambda: len(heard.of(CandleData)) > 3)
+
+    assert {to_micros(datetime(2024, 1, 1, tzinfo=UTC)) // DAY % 3} == {
+        each.open_time // DAY % 3 for each in feed.get_candles()
+    }
+    assert [] == heard.of(Rejected)

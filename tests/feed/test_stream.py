@@ -114,7 +114,7 @@ async def test_what_the_exchange_lacks(sim_of, stream_of, adapter_of, empty):
     kind = GapKind.HALT if empty else GapKind.NO_TRADES
     gaps = [each.gap for each in heard.of(Missing)]
     both = [
-        Gap(START + place * MINUTE, START + (place + 1) * MINUTE, kind, "asked twice, the exchange sent no candle")
+        Gap(START + place * MINUTE, START + (place + 1) * MINUTE, kind, "requested twice, the exchange sent no candle")
         for place in (1, 2)
     ]
     assert (both[:1] if empty else both) == gaps
@@ -213,16 +213,17 @@ async def test_a_hole_in_the_finer_ones(sim_of, stream_of, adapter_of, market):
     )
 
 
-def test_which_stream_feeds_an_interval():
+def test_which_stream_feeds_an_interval(adapter_of):
     """Its own, or else the longest of which it consists; none where there is none."""
     sent = [Interval.MINUTE_1, Interval.MINUTE_5, Interval.DAY_1, Interval.HOUR_4]
-    found = {each: live_stream(sent, SYMBOL, each) for each in Interval}
+    adapter = adapter_of(live_intervals=dict.fromkeys(sent, ""))()
+    found = {each: live_stream(adapter, SYMBOL, each) for each in Interval}
 
     assert CandleStream(SYMBOL, Interval.MINUTE_5) == found[Interval.MINUTE_5] == found[Interval.MINUTE_15]
     assert CandleStream(SYMBOL, Interval.HOUR_4) == found[Interval.HOUR_8]
     assert CandleStream(SYMBOL, Interval.DAY_1) == found[Interval.WEEK_1] == found[Interval.MONTH_1]
     assert found[Interval.SECOND_1] is None
-    assert live_stream([], SYMBOL, Interval.DAY_1) is None
+    assert live_stream(adapter_of(live_intervals={})(), SYMBOL, Interval.DAY_1) is None
 
 
 @given(st.sampled_from(list(Interval)), st.sampled_from(list(Interval)), st.integers(0, 4_000_000_000))

@@ -8,7 +8,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from chandlery.core.candle import CandleData
-from chandlery.core.interval import Interval
+from chandlery.core.interval import Grid
 from chandlery.core.time import Micros
 
 _SUMS = ("volume", "quote_asset_volume", "taker_buy_volume", "taker_buy_quote_volume")
@@ -21,7 +21,7 @@ class Combiner:
     It knows only what it has been given, so no candle that it makes is closed: the exchange's own is.
     """
 
-    def __init__(self, interval: Interval) -> None:
+    def __init__(self, interval: Grid) -> None:
         self.interval = interval
         self._parts: dict[Micros, CandleData] = {}
         self._opened: Micros = -1

@@ -15,7 +15,7 @@ from chandlery.core.candle import CandleData
 from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Span
-from chandlery.core.interval import Interval
+from chandlery.core.interval import Grid, Interval
 from chandlery.core.time import Clock, Micros
 from chandlery.net.clock import system_clock
 from chandlery.net.exchange_client import ExchangeClient
@@ -80,13 +80,13 @@ class NetworkClient:
         if oldest is not None:
             span = Span(max(span.start, oldest), span.end)
         found: dict[Micros, CandleData] = {}
-        size = adapter.page_size
-        for chunk in rest_chunks(span, interval, chunk=size, longest=adapter.longest_request):
+        size, grid = adapter.page_size, adapter.grid(interval)
+        for chunk in rest_chunks(span, grid, chunk=size, longest=adapter.longest_request):
             answers = await self._exchange.settled_candles(
-                symbol, interval, chunk, size=size, settled=interval.floor(now - adapter.settle)
+                symbol, interval, chunk, size=size, settled=grid.floor(now - adapter.settle)
             )
             for rows in answers:
-                found |= {each.open_time: each for each in _candles(rows, interval, now - adapter.close_delay)}
+                found |= {each.open_time: each for each in _candles(rows, grid, now - adapter.close_delay)}
         return [found[opened] for opened in sorted(found) if span.holds(opened)]
 
     async def book(self, symbol: str, depth: int) -> BookUpdate:
@@ -127,7 +127,7 @@ class NetworkClient:
             await self._http.close()
 
 
-def _candles(rows: CandleColumns, interval: Interval, final_by: Micros) -> list[CandleData]:
+def _candles(rows: CandleColumns, grid: Grid, final_by: Micros) -> list[CandleData]:
     size = len(rows.open_time)
     nothing = [None] * size
     columns = (
@@ -141,6 +141,6 @@ def _candles(rows: CandleColumns, interval: Interval, final_by: Micros) -> list[
         rows.count or nothing,
         rows.taker_buy_volume or nothing,
         rows.taker_buy_quote_volume or nothing,
-        [interval.step(interval.floor(opened)) <= final_by for opened in rows.open_time],
+        [grid.step(grid.floor(opened)) <= final_by for opened in rows.open_time],
     )
     return [CandleData(*row) for row in zip(*columns, strict=True)]

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
-from chandlery.core.interval import Interval
+from chandlery.core.interval import Grid
 from chandlery.core.time import DAY, Clock, Micros
 
 
@@ -78,7 +78,7 @@ class DataProcessor:
 
     def __init__(
         self,
-        interval: Interval,
+        interval: Grid,
         max_records: int = 150,
         *,
         next_closes: bool = False,

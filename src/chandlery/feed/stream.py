@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
+from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.live import CandleStream
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
 from chandlery.core.holes import Life, explain
-from chandlery.core.interval import Interval
+from chandlery.core.interval import Grid, Interval
 from chandlery.core.time import Micros
 from chandlery.feed.beginning import Beginning
 from chandlery.feed.combine import Combiner
@@ -47,10 +48,11 @@ class LiveStream(Beginning):
         self.network = network
         self.symbol = symbol
         self.interval = interval
-        self.live = live_stream(adapter.live_intervals, symbol, interval)
+        self.grid = adapter.grid(interval)
+        self.live = live_stream(adapter, symbol, interval)
         own = self.live is not None and self.live.interval is interval
         self.processor = DataProcessor(
-            interval,
+            self.grid,
             max_records,
             next_closes=own and not adapter.live_closes,
             clock=network.guess,
@@ -71,7 +73,7 @@ class LiveStream(Beginning):
         self._listening = False
         self._waiting: dict[Micros, CandleData] = {}
         self._asked: dict[Micros, int] = {}
-        self._combiner = None if self.live is None or own else Combiner(interval)
+        self._combiner = None if self.live is None or own else Combiner(self.grid)
         self._to_settle: dict[Micros, Micros] = {}
         self._settles_at: Micros | None = None
         self._traded_at = -1
@@ -175,7 +177,7 @@ class LiveStream(Beginning):
         """Fetch the finer candles of which the running one consists so far."""
         if self._combiner is None or self.live is None:
             return
-        running = Span(self.interval.step(span.end, -1), span.end)
+        running = Span(self.grid.step(span.end, -1), span.end)
         for each in await self.network.candles(self.symbol, self.live.interval, running):
             combined = self._combiner.add(each)
             if combined is not None:
@@ -219,7 +221,7 @@ class LiveStream(Beginning):
     def _closed(self, candle: CandleData) -> None:
         adapter = self.network.adapter
         if adapter.revises:
-            at = self.interval.step(candle.open_time) + adapter.settle
+            at = self.grid.step(candle.open_time) + adapter.settle
             if at > self.network.guess():
                 self._settle_at(candle.open_time, at)
 
@@ -232,7 +234,7 @@ class LiveStream(Beginning):
         due = sorted(opened for opened, at in self._to_settle.items() if at <= now)
         if not due:
             return
-        span = Span(due[0], self.interval.step(due[-1]))
+        span = Span(due[0], self.grid.step(due[-1]))
         for row in await self.network.candles(self.symbol, self.interval, span):
             if row.open_time in self._to_settle and (before := self.processor.restate(row)) is not None:
                 self._publish(Restated(before, row))
@@ -249,15 +251,15 @@ class LiveStream(Beginning):
                 continue
             asked = self._asked[opened] = self._asked.get(opened, 0) + 1
             passed_over = not adapter.sends_empty_candles and bool(came) and came[-1] > opened
-            late = now - self.interval.step(opened) >= adapter.settle
+            late = now - self.grid.step(opened) >= adapter.settle
             if asked >= _ASK_TWICE and (late or passed_over):
                 gone.append(opened)
         self.processor.absent(gone)
         for opened in gone:
-            hole = Span(opened, self.interval.step(opened))
+            hole = Span(opened, self.grid.step(opened))
             gaps = explain(
                 hole,
-                self.interval,
+                self.grid,
                 Life(),
                 proof="requested twice, the exchange sent no candle",
                 sends_empty=adapter.sends_empty_candles,
@@ -272,15 +274,17 @@ class LiveStream(Beginning):
         }
 
 
-def live_stream(sent: Iterable[Interval], symbol: str, interval: Interval) -> CandleStream | None:
+def live_stream(adapter: ExchangeAdapter, symbol: str, interval: Interval) -> CandleStream | None:
     """The stream for an interval: its own, else the longest of which it consists exactly; ``None`` where none is sent."""
+    sent = adapter.live_intervals
     if interval in sent:
         return CandleStream(symbol, interval)
-    finer = [each for each in sent if consists(interval, each)]
+    grid = adapter.grid(interval)
+    finer = [each for each in sent if each is not interval and consists(grid, adapter.grid(each))]
     return CandleStream(symbol, max(finer, key=lambda each: each.longest)) if finer else None
 
 
-def consists(interval: Interval, finer: Interval) -> bool:
+def consists(interval: Grid, finer: Grid) -> bool:
     """Whether every candle of ``interval`` is made up of whole ones of ``finer``."""
     if finer.micros is None or finer is interval:
         return False
