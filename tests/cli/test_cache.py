@@ -7,9 +7,13 @@ import os
 import pty
 import shutil
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
+from chandlery.core.moment import to_micros
+from chandlery.sim.server import running
 
 BTC = "@offline-7/BINANCE/SPOT/KLINES/BTCUSDT/1h"
 ETH = "@offline-7/BINANCE/FUTURES_USDT/KLINES/ETHUSDT/1d"
@@ -182,3 +186,22 @@ def test_what_an_older_release_stored_is_shown_and_can_be_adopted(chandlery, tmp
     assert "--yes" in err
     assert "adopted 4 files, 94 rows" in chandlery("cache", "adopt", folder, "--yes")[1]
     assert "1 file not used" in chandlery("cache", "verify", *args)[1]
+
+
+def test_verify_requests_cached_gaps_again(chandlery, tmp_path, monkeypatch):
+    """What the exchange has by now is stored and counted; where it cannot be reached, the files are in order all the same."""
+    now = to_micros(datetime(2024, 2, 10, tzinfo=UTC))
+    day = [datetime(2024, 1, day, tzinfo=UTC) for day in range(1, 5)]
+    lives = {"BTCUSDT": [[day[0], day[1]], [day[1] + timedelta(hours=6), None]]}
+    with running(exchanges=["bybit_spot"], clock=lambda: now, tick_s=None) as sim:
+        monkeypatch.setenv("CHANDLERY_ENDPOINTS", json.dumps(sim.endpoints))
+        sim.differ({"bybit_spot": {"lives": lives}})
+        fetched = ("--start", "2024-01-01", "--end", "2024-01-04", "--cache-dir", tmp_path)
+        assert 0 == chandlery("fetch", "BTC-USDT", "1h", "--exchange", "bybit_spot", *fetched)[0]
+        sim.differ({})
+
+        code, out, _ = chandlery("cache", "verify", "--cache-dir", tmp_path)
+
+        assert 0 == code
+        assert "6 candles appeared in gaps" in out
+        assert "gaps" not in chandlery("cache", "verify", "--cache-dir", tmp_path)[1]

@@ -12,7 +12,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
-from chandlery.core.time import DAY, HOUR
+from chandlery.core.time import DAY, HOUR, to_datetime
 from chandlery.history.manager import DataSourceManager
 from chandlery.history.verify import aggregate
 from chandlery.sim.faults import Fault, FaultKind
@@ -181,3 +181,29 @@ def test_candles_out_of_shorter_ones():
     assert [(1.0, 2.0, 1.0, 2.0, 3.0, 3), (3.0, 3.0, 3.0, 3.0, 3.0, 3)] == list(
         zip(*(hours[name].tolist() for name in ("open", "high", "low", "close", "volume", "count")), strict=True)
     )
+
+
+def test_cached_gaps_are_requested_again_also_final_ones(tmp_path):
+    """Candles that the exchange has brought back are stored, and stand in the ledger; the next time there is nothing."""
+    now = to_micros(at(2024, 2, 10))
+    unlike = {"lives": {"BTCUSDT": [[at(2024, 1, 1), at(2024, 1, 2)], [at(2024, 1, 2, 6), None]]}}
+    span = ("BTC-USDT", at(2024, 1, 1), at(2024, 1, 4), "1h")
+    with running(exchanges=["bybit_spot"], clock=lambda: now, tick_s=None) as sim:
+        sim.differ({"bybit_spot": unlike})
+        options = {"cache_dir": tmp_path, "endpoints": sim.endpoints, "clock": sim.clock, "provider": "BYBIT"}
+        with DataSourceManager(**options) as dsm:
+            gone = dsm.get_data(*span)
+            assert [] == dsm.recheck(*span)
+            sim.differ({})
+            assert len(gone) == len(dsm.get_data(*span)), "a gap of last month is final"
+
+            (restated,) = dsm.recheck(*span)
+
+            assert 66 == len(gone)
+            assert "gaps" == restated.file
+            assert {at(2024, 1, 2, hour) for hour in range(6)} == {
+                to_datetime(change.open_time) for change in restated.changes
+            }
+            assert 72 == len(dsm.get_data(*span))
+            assert [] == dsm.recheck(*span)
+            assert 1 == len(dsm.cache.restatements())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import typer
 
+from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.cli import arguments, output
-from chandlery.core.endpoints import UNKNOWN_ORIGIN
-from chandlery.core.errors import InvalidInput, UnknownName
+from chandlery.core.endpoints import UNKNOWN_ORIGIN, key_of
+from chandlery.core.errors import ChandleryError, InvalidInput, UnknownName
 from chandlery.core.moment import to_micros
-from chandlery.core.time import date_text
+from chandlery.core.query import ChartType
+from chandlery.core.time import date_text, to_datetime
+from chandlery.storage.series import SeriesKey
 
 if TYPE_CHECKING:
     from chandlery.storage.arrow_cache import UnifiedCacheManager
@@ -73,9 +76,16 @@ def info(
 
 
 @commands.command()
-def verify(cache_dir: Path | None = _FOLDER, *, as_json: bool = _JSON) -> None:
-    """Check every file to the last byte; exit code 1 where one is damaged."""
-    found = _cache(cache_dir).verify()
+def verify(
+    cache_dir: Path | None = _FOLDER,
+    endpoints: str = typer.Option("", envvar="CHANDLERY_ENDPOINTS", help="Base URLs as JSON, e.g. what chandlery sim prints.", show_default=False),
+    *,
+    gaps: bool = typer.Option(True, "--gaps/--no-gaps", help="Request the gaps of candles again."),
+    as_json: bool = _JSON,
+) -> None:  # fmt: skip
+    """Check every file to the last byte, and request cached gaps again; exit code 1 where a file is damaged."""
+    cache = _cache(cache_dir)
+    found = cache.verify()
     if as_json:
         output.print_json(found)
     else:
@@ -92,8 +102,35 @@ def verify(cache_dir: Path | None = _FOLDER, *, as_json: bool = _JSON) -> None:
             )
         if found.damaged:
             to.print("the next fetch of those days replaces them")
+        if gaps:
+            for line in _gaps_again(cache, endpoints):
+                to.print(line, soft_wrap=True)
     if not found.ok:
         raise typer.Exit(1)
+
+
+def _gaps_again(cache: UnifiedCacheManager, endpoints: str) -> Iterator[str]:
+    """Request the gaps of each series of candles again; a line for each where some filled, or could not be requested."""
+    from chandlery.history.manager import DataSourceManager  # noqa: PLC0415  # loaded where it is used
+
+    given = arguments.endpoints(endpoints)
+    for entry in cache.entries():
+        key = SeriesKey.of_folder(entry.series)
+        if key is None or key.chart_type is not ChartType.KLINES or not cache.has_gaps(key):
+            continue
+        try:
+            exchange = ExchangeRegistry.of_market(key.provider, key.market_type)
+            if key_of(exchange(given.get(exchange.id)).origin("rest")) != key.origin:
+                continue
+            span = (to_datetime(entry.first), to_datetime(key.file_span(entry.last).end))
+            with DataSourceManager(key.market_type, key.provider, cache_dir=cache.root, endpoints=given) as manager:
+                found = manager.recheck(key.symbol, *span, key.interval, gaps_only=True)
+        except ChandleryError as error:
+            yield f"{entry.series}: gaps could not be requested: {error}"
+            continue
+        count = len({change.open_time for each in found for change in each.changes})
+        if count:
+            yield f"{entry.series}: {output.counted(count, 'candle')} appeared in gaps"
 
 
 @commands.command()

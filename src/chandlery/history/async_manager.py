@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias, TypeVar
@@ -26,11 +27,11 @@ from chandlery.history.assemble import assemble
 from chandlery.history.checks import GridDiffers
 from chandlery.history.execute import Keep, Progress
 from chandlery.history.factory import DataClientFactory
-from chandlery.history.interfaces import DataClientInterface, Resources, incomplete
+from chandlery.history.interfaces import DataClientInterface, Resources, in_order, incomplete
 from chandlery.history.plan import Abilities, ArchiveStep, CacheStep, RestStep, Step, plan
 from chandlery.history.rest import RestDataClient
 from chandlery.history.series import Series
-from chandlery.history.verify import Comparison, Restatement, compare, recheck
+from chandlery.history.verify import Comparison, Restatement, compare, recheck, recheck_gaps
 from chandlery.history.vision import VisionDataClient
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
@@ -243,13 +244,38 @@ class AsyncDataSourceManager(SourceLimits):
         )
 
     async def recheck(
-        self, symbol: str, start_time: datetime, end_time: datetime, interval: Interval | str
+        self,
+        symbol: str,
+        start_time: datetime,
+        end_time: datetime,
+        interval: Interval | str,
+        *,
+        gaps_only: bool = False,
     ) -> list[Restatement]:
         """See ``DataSourceManager.recheck``."""
         if self.cache is None:
             raise UnsupportedRequest("this manager has no cache, so there is nothing to check again")
         query = self._query(symbol, start_time, end_time, interval)
-        return await recheck(self._client(DataSource.VISION, query), self.cache, query.span)
+        series = self._series(query, DataSource.AUTO)
+        found = [] if series.archive is None or gaps_only else await recheck(series.archive, self.cache, query.span)
+        if isinstance(series.rest, RestDataClient):
+            fetch = partial(self._fetch_again, series, self.cache)
+            found += await recheck_gaps(series.rest, self.cache, series.key, query.span, fetch)
+        return found
+
+    async def _fetch_again(
+        self, series: Series, cache: UnifiedCacheManager, spans: Sequence[Span], cached: Cached
+    ) -> pa.Table:
+        """Read spans by REST anew and store what is final; the rows."""
+        now = await series.now(spans[-1].end, fetches=True)
+        keep = _keeper(cache, series.key)
+        execution = series.execution(
+            DataSource.REST, now, cached, self.REST_CHUNK_SIZE, keep, lambda _span, _source: None
+        )
+        await execution.run([RestStep(span) for span in spans])
+        if execution.failure is not None:
+            raise execution.failure
+        return in_order([part.table for part in execution.parts], series.key.chart_type)
 
     def _query(
         self,

@@ -179,12 +179,19 @@ class DataSourceManager(SourceLimits):
         return shared_portal().run(self._core.compare(symbol, start_time, end_time, interval))
 
     def recheck(
-        self, symbol: str, start_time: datetime, end_time: datetime, interval: Interval | str
+        self,
+        symbol: str,
+        start_time: datetime,
+        end_time: datetime,
+        interval: Interval | str,
+        *,
+        gaps_only: bool = False,
     ) -> list[Restatement]:
         """
-        Whether archive files have been replaced since rows of the range were cached from them.
+        Check again what is cached of the range: archive files that were replaced, and gaps.
 
-        A file that was replaced is fetched, proved and cached in place of the old rows. What that
-        changed is returned, and stays in the cache's ledger, ``cache.restatements()``.
+        A file that was replaced is fetched, proved and cached in place of the old rows. Cached gaps are requested
+        again by REST, those too that were stored for good. What that changed is returned, and stays in the cache's
+        ledger, ``cache.restatements()``. ``gaps_only`` leaves the archive out.
         """
-        return shared_portal().run(self._core.recheck(symbol, start_time, end_time, interval))
+        return shared_portal().run(self._core.recheck(symbol, start_time, end_time, interval, gaps_only=gaps_only))

@@ -2,13 +2,14 @@
 Whether what an exchange publishes agrees with itself, and whether it still says what it said.
 
 ``compare`` sets monthly files, daily files, REST and candles built from minutes side by side.
-``recheck`` asks whether archive files have been replaced since they were cached.
+``recheck`` asks whether archive files have been replaced since they were cached, ``recheck_gaps`` whether gaps have filled.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from chandlery.core.endpoints import key_of
 from chandlery.core.errors import ArchiveError, UnsupportedRequest
-from chandlery.core.gaps import Span
+from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, Micros
 from chandlery.history.checks import Columns, places
@@ -63,8 +64,17 @@ class Comparison(Struct, frozen=True):
         return not self.disagreements and not any(self.missing.values())
 
 
+GAPS = "gaps"
+"""What stands in place of a file's name where candles appeared in gaps."""
+
+
 class Restatement(Struct, frozen=True):
-    """An archive file that was replaced since it was cached, and what that changed; ``None`` is no row."""
+    """
+    What changed of cached rows; ``None`` in a change is no row.
+
+    ``file`` is an archive file that was replaced since it was cached, or ``"gaps"`` where candles appeared in
+    cached gaps, by REST and thus without a SHA-256.
+    """
 
     file: str
     before_sha256: str
@@ -80,6 +90,9 @@ class Change(Struct, frozen=True, order=True):
     column: str
     before: float | None
     after: float | None
+
+
+Fetch: TypeAlias = Callable[[Sequence[Span], Cached], Awaitable[pa.Table]]
 
 
 async def compare(
@@ -171,6 +184,29 @@ async def recheck(archive: DataClientInterface | None, cache: UnifiedCacheManage
         await asyncio.to_thread(cache.note_restatement, msgspec.json.encode(restated))
         found.append(restated)
     return found
+
+
+async def recheck_gaps(
+    rest: RestDataClient, cache: UnifiedCacheManager, key: SeriesKey, span: Span, fetch: Fetch
+) -> list[Restatement]:
+    """
+    Request the cached gaps of ``span`` again, also those that were stored for good.
+
+    ``fetch`` reads spans by REST, stores what is final and returns the rows. Candles that appeared go into the ledger.
+
+    Raises what the exchange raises; what is cached then stays.
+    """
+    cached = await asyncio.to_thread(cache.load, key, span)
+    gaps = merge(gap.span for gap in cached.gaps)
+    if not gaps:
+        return []
+    appeared = _columns(await fetch(gaps, cached))
+    changes = _changes({name: values[:0] for name, values in appeared.items()}, appeared)
+    if not changes:
+        return []
+    found = Restatement(GAPS, "", "", rest.shared.clock(), changes)
+    await asyncio.to_thread(cache.note_restatement, msgspec.json.encode(found))
+    return [found]
 
 
 def _rows_of_file(cache: UnifiedCacheManager, key: SeriesKey, file: ArchiveFile, name: str) -> Columns:

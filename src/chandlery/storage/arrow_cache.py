@@ -135,6 +135,16 @@ class UnifiedCacheManager:
         """The day and the path of each file of a series, oldest first."""
         return [(day, Path(entry.path)) for day, entry in day_files(self._folder(key))]
 
+    def has_gaps(self, key: SeriesKey) -> bool:
+        """Whether any file of a series holds a gap; only labels are read, and damaged files are passed over."""
+        folder = self._folder(key)
+        with _told(folder, "read"):
+            for _, entry in day_files(folder):
+                with suppress(CorruptCacheFile):
+                    if day_file.read_label(entry.path, key.folder.as_posix()).gaps:
+                        return True
+        return False
+
     def note_restatement(self, line: bytes) -> None:
         """Add a line of JSON to the ledger of what changed after it was kept."""
         with _told(self.root, "written to"):
