@@ -93,8 +93,11 @@ HELD = [
     "last update late",
     "names odd",
     "funding interval changed",
+    "rows late",
+    "memory shorter",
+    "anchor shifted",
 ]
-"""Those under which the past conforms. The others wait for grids that are learnt, and gaps that are not called halts while they may just be late."""
+"""Those that concern the past."""
 
 _NAMED_OTHERWISE = {"gate_inverse", "hyperliquid_spot", "hyperliquid_perpetual", "tradestation"}
 """Markets whose symbols cannot be in another script: they have one contract, indices, or ASCII alone."""

@@ -43,9 +43,9 @@ def test_the_ends_of_the_series_explain_what_lies_beyond():
 
 
 def test_what_closed_a_short_while_ago_may_still_come():
-    """Unless a later candle was seen."""
-    hole = Span(NOW - 3 * MINUTE, NOW)
-    halt, recent = Span(hole.start, NOW - MINUTE), Span(NOW - MINUTE, NOW)
+    """Within an hour, since exchanges publish minutes late; unless a later candle was seen."""
+    hole = Span(NOW - 3 * HOUR, NOW)
+    halt, recent = Span(hole.start, NOW - HOUR), Span(NOW - HOUR, NOW)
 
     assert [(GapKind.HALT, halt), (GapKind.NOT_YET, recent)] == explained(hole, followed=False)
     assert [(GapKind.HALT, hole)] == explained(hole)
@@ -64,6 +64,16 @@ def test_a_gap_is_stored_as_long_as_it_is_believed(start, length, kind):
         age = NOW - each.end
         assert age >= HOUR
         assert each.recheck_at == (None if age >= 2 * DAY else NOW + age)
+
+
+def test_a_first_candle_that_nothing_confirms_is_not_stored():
+    """An exchange may just have forgotten what was before: it is requested again each time."""
+    life = Life(first=HOLE.end, sure=False)
+    more = {"proof": None, "sends_empty": True, "followed": True, "now": NOW, "settle": MINUTE}
+    (gap,) = explain(HOLE, GRID, life, **more)
+
+    assert GapKind.NOT_LISTED is gap.kind
+    assert ([], [HOLE]) == storable([gap], GRID, NOW)
 
 
 @pytest.mark.parametrize("kind", [GapKind.FETCH_FAILED, GapKind.NOT_YET, GapKind.NO_LONGER_SERVED])

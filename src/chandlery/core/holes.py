@@ -31,6 +31,8 @@ class Life(Struct, frozen=True):
     """How the exchange shows that the instrument is delisted."""
     again: Micros | None = None
     """Where an earlier instrument had the symbol: the open of the first candle of the present one."""
+    sure: bool = True
+    """Whether longer candles confirm that there is none before ``first``; the exchange may just have forgotten them."""
 
 
 def explain(
@@ -50,21 +52,22 @@ def explain(
 
     ``proof`` is the evidence that the exchange has no candle there; ``None`` where that is not proved, and
     ``doubt`` the reason. ``sends_empty`` is whether the exchange sends candles without trades. ``followed`` is
-    whether a later candle was seen: where not, what closed within ``settle`` of ``now`` may still come.
+    whether a later candle was seen: where not, what closed within ``settle`` of ``now``, or within an hour, may still come.
     """
     gaps: list[Gap] = []
     at, end = hole.start, hole.end
 
-    def cut(until: Micros | None, kind: GapKind, evidence: str) -> None:
+    def cut(until: Micros | None, kind: GapKind, evidence: str, *, recheck_at: Micros | None = None) -> None:
         nonlocal at
         if until is not None and at < min(until, end):
-            gaps.append(Gap(at, min(until, end), kind, evidence))
+            gaps.append(Gap(at, min(until, end), kind, evidence, recheck_at))
             at = min(until, end)
 
     cut(life.served_from, GapKind.NO_LONGER_SERVED, f"the exchange answers from {iso(life.served_from or 0)} on")
-    cut(life.first, GapKind.NOT_LISTED, f"first candle {iso(life.first or 0)}")
+    again = None if life.sure else now
+    cut(life.first, GapKind.NOT_LISTED, f"first candle {iso(life.first or 0)}", recheck_at=again)
     cut(life.again, GapKind.DELISTED, f"between two instruments of this symbol; listed again {iso(life.again or 0)}")
-    recent = end if followed else min(end, grid.floor(now - settle))
+    recent = end if followed else min(end, grid.floor(now - max(settle, _YOUNG)))
     alive = recent if life.ended is None else min(recent, life.ended)
     if proof is None:
         cut(alive, GapKind.FETCH_FAILED, doubt)
@@ -81,13 +84,13 @@ def storable(gaps: Iterable[Gap], grid: Grid, now: Micros) -> tuple[list[Gap], l
     The parts of ``gaps`` that may be stored, each with the time of its next request, and the moments that may not.
 
     ``now`` is the time at which the gaps were proved. A gap is stored for good from an age of 48 h on; from
-    1 h on until its age has doubled; before that, or where it is a failure, it is not stored.
+    1 h on until its age has doubled; before that, or where it is a failure or not certain, it is not stored.
     """
     stored: list[Gap] = []
     never: list[Span] = []
     young, final = grid.floor(now - _YOUNG), grid.floor(now - _FINAL)
     for gap in gaps:
-        if gap.kind.is_failure or gap.kind is GapKind.NOT_YET:
+        if gap.kind.is_failure or gap.kind is GapKind.NOT_YET or gap.recheck_at is not None:
             never.append(gap.span)
             continue
         if gap.start < final:

@@ -13,9 +13,9 @@ from chandlery.core.interval import Grid
 from chandlery.core.provenance import Event, EventKind, Provenance, SourceSpan
 from chandlery.core.query import ChartType
 from chandlery.core.time import Micros, iso
-from chandlery.history.checks import holes
+from chandlery.history.checks import holes_of
 from chandlery.history.interfaces import FetchResult, in_order
-from chandlery.storage.frame import open_times, slice_span
+from chandlery.storage.frame import slice_span
 from chandlery.storage.reading import Cached
 
 
@@ -66,7 +66,7 @@ def assemble(
     silent = subtract(wanted, accounted)
     if chart_type.interval is None:
         # One pass over holes and gaps together: there may be very many of both.
-        absent = holes(open_times(table), interval, wanted)
+        absent = holes_of(table, interval, wanted)
         silent += subtract_all(absent, [*silent, *(gap.span for gap in gaps)])
     gaps += [Gap(each.start, each.end, GapKind.FETCH_FAILED, "no source answered for it") for each in merge(silent)]
     events = [*cached.events, *(event for part in parts for event in part.events)]

@@ -9,17 +9,17 @@ from chandlery.core.errors import InvalidSymbol
 from chandlery.core.gaps import Span
 from chandlery.core.holes import Life
 from chandlery.core.interval import Interval
-from chandlery.core.time import Micros
+from chandlery.core.time import MINUTE, Micros
 from chandlery.net.exchange_client import ExchangeClient
 
-_LEVELS = (Interval.MONTH_1, Interval.DAY_1, Interval.HOUR_1)
+_LEVELS = (Interval.MONTH_1, Interval.DAY_1)
 
 
 class Bounds:
     """
     The ends of one series at an exchange.
 
-    The search goes from the first month that has a candle to the first day in it, the first hour, the first candle.
+    The search goes from the first month that has a candle to the first day in it, the first candle.
     What an answer lacks is requested a second time: no end rests on one answer without rows.
     """
 
@@ -29,7 +29,8 @@ class Bounds:
         self._symbol = symbol
         self._interval = interval
         self._now: Micros = 0
-        longer = [each for each in _LEVELS if each in self._adapter.intervals and each.longest > interval.longest]
+        levels = (*_LEVELS, Interval.HOUR_1) if interval.longest < MINUTE else _LEVELS  # a day has too many seconds
+        longer = [each for each in levels if each in self._adapter.intervals and each.longest > interval.longest]
         self._levels = [*longer, interval]
 
     async def first(self, now: Micros) -> Life:
@@ -46,7 +47,7 @@ class Bounds:
         before = Span(self._adapter.launched, coarse.floor(found))
         if coarse is not self._interval and before and await self._in(coarse, before, newest=False) is not None:
             return Life(served_from=found)
-        return Life(first=found)
+        return Life(first=found, sure=coarse is not self._interval)
 
     async def _asked_first(self) -> Micros | None:
         for _ in range(2):
@@ -65,7 +66,7 @@ class Bounds:
             if found is None:
                 break
             if level is self._interval:
-                return Life(first=found)
+                return Life(first=found, sure=len(self._levels) > 1)
             older = True
             span = Span(found, level.step(level.floor(found)))
         if not older:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import AnchoredGrid, Grid, Interval
 from chandlery.core.provenance import Event, EventKind
-from chandlery.core.time import DAY, Micros, iso
+from chandlery.core.time import DAY, MINUTE, Micros, iso
 from chandlery.storage.frame import NANOS, OPEN_TIME, open_times, unwrap
 
 Columns = Mapping[str, NDArray[Any]]
@@ -134,6 +134,10 @@ def _moment(place: int, interval: Grid) -> Micros:
     return interval.anchor + place * interval.micros
 
 
+_SHOWN = 3
+"""As many candles show where short ones open."""
+
+
 class GridDiffers(Exception):  # a finding, not a failure: the caller starts again on the other grid
     """The rows of a series open on another grid than the one that was assumed."""
 
@@ -144,19 +148,22 @@ class GridDiffers(Exception):  # a finding, not a failure: the caller starts aga
 
 def require_grid(times: NDArray[np.int64], interval: Interval, grid: Grid) -> None:
     """
-    See that candles of a day and longer open where ``grid`` says.
-
-    Shorter ones have their place on the clock; single ones that open elsewhere are kept as they are.
+    See that candles open where ``grid`` says; single ones that open elsewhere are kept as they are.
 
     Raises:
-        GridDiffers: Most of them open elsewhere, all at the same distance.
+        GridDiffers: Most candles of a day or longer open elsewhere, all at the same distance, or so do all
+            of at least three shorter ones, by whole minutes.
     """
-    if grid.micros is None or grid.micros < DAY or not len(times):
+    if grid.micros is None or not len(times):
         return
     off = (times - grid.anchor) % grid.micros
     shifts, counts = np.unique(off[off != 0], return_counts=True)
-    if len(shifts) and 2 * int(counts.max()) > len(times):
-        raise GridDiffers(AnchoredGrid(interval, grid.anchor + int(shifts[counts.argmax()])))
+    if not len(shifts):
+        return
+    shift, count = int(shifts[counts.argmax()]), int(counts.max())
+    long = grid.micros >= DAY and 2 * count > len(times)
+    if long or (count == len(times) >= _SHOWN and shift % MINUTE == 0):
+        raise GridDiffers(AnchoredGrid(interval, grid.anchor + shift))
 
 
 def _off_grid(times: NDArray[np.int64], interval: Grid) -> NDArray[np.intp]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import TypeVar
 
@@ -176,7 +177,7 @@ class VisionDataClient(NativeClient):
         """Both at once: for a file of a day the way there and back takes longer than all else."""
         request = self._request(file)
         zipped, expected = await asyncio.gather(
-            _outcome(self.shared.http.send(request)), _outcome(self._checksum(request.url))
+            _outcome(partial(self.shared.http.send, request)), _outcome(partial(self._checksum, request.url))
         )
         if isinstance(zipped, ChandleryError):
             raise zipped
@@ -283,9 +284,13 @@ async def _widen(under_way: asyncio.Semaphore, more: int, count: Callable[[], in
         under_way.release()
 
 
-async def _outcome(awaitable: Awaitable[_T]) -> _T | ChandleryError:
-    """The result, or the error as a value, so that the other of two requests is not cancelled."""
+async def _outcome(call: Callable[[], Awaitable[_T]]) -> _T | ChandleryError:
+    """
+    The result, or the error as a value, so that the other of two requests is not cancelled.
+
+    The call begins in here: a coroutine made before would never be awaited where this one is cancelled first.
+    """
     try:
-        return await awaitable
+        return await call()
     except ChandleryError as error:
         return error
