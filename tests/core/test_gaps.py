@@ -72,3 +72,11 @@ def test_only_what_may_exist_all_the_same_is_a_failure():
 def test_text_and_span_of_a_gap():
     """A span prints as a half-open range, and a gap has one."""
     assert "[1970-01-01T00:00:00Z, 1970-01-01T01:00:00Z)" == str(Gap(0, HOUR, GapKind.HALT).span)
+
+
+def test_gaps_are_ordered_by_place_whatever_else_they_say():
+    """Also two that are alike, and two of one place that differ in kind."""
+    halt, failed = Gap(5, 6, GapKind.HALT, recheck_at=7), Gap(5, 6, GapKind.FETCH_FAILED)
+    first = Gap(1, 2, GapKind.NO_TRADES)
+
+    assert [first, failed, halt, halt] == sorted([halt, first, halt, failed])

@@ -133,7 +133,7 @@ def test_a_file_that_has_grown_since_it_was_listed_is_read_whole(cache, make):
     span = key.file_span(make.start)
     path = cache.root / key.folder / key.file_name(span)
     cache.store(key, make.day_rows(), [make.source(span.start, span.end)])
-    found = _Found([], [], [])
+    found = _Found([], [], [], [])
     table = Reader(cache.root)._wide(key, [_File(span, str(path), 100)], found)
     assert table.equals(make.day_rows())
     gone = _File(span, str(path.with_name("2024-01-09.arrow")), 100)

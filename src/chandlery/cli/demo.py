@@ -69,7 +69,7 @@ def _demo(to: Console, cache_dir: Path) -> int:
         same = cold.equals(warm)
         to.print(f"cold and warm are {'equal, value for value' if same else 'DIFFERENT'}")
 
-        _title(to, f"{BROKEN:%B %Y} again: its archive file fails its checksum, and REST says 429 on the way")
+        _title(to, f"{BROKEN:%B %Y} again: its archive files fail their checksums, and REST says 429 on the way")
         return 0 if _survive(to, sim, manager, cold) and same else 1
 
 
@@ -80,15 +80,17 @@ def _survive(to: Console, sim: SimServer, manager: DataSourceManager, year: pa.T
     from chandlery.storage.frame import slice_span  # noqa: PLC0415  # the same
 
     sim.faults += [
-        Fault(FaultKind.BAD_CHECKSUM, f"-{BROKEN:%Y-%m}.zip", times=2),
+        Fault(FaultKind.BAD_CHECKSUM, f"-{BROKEN:%Y-%m}.*zip", times=None),
         Fault(FaultKind.TOO_MANY_REQUESTS, "/klines.*startTime", after=20, retry_after=1),
     ]
     sim.log.clear()
     with counting_retries() as retries:
         month, took_s = _timed(lambda: _get(manager, BROKEN, MENDED, use_cache=False))
     account = _account(month)
-    for event in account.events:
+    by_kind = Counter(event.kind.value for event in account.events)
+    for event in account.events[:3]:
         to.print(f"event: {event.kind.value}: {_short(event.detail, sim)}", soft_wrap=True)
+    to.print(f"in all: {', '.join(f'{count} {kind}' for kind, count in by_kind.items())}")
     statuses = Counter(status for _, path, status in sim.log if "/klines?" in path)
     to.print(
         f"REST: {statuses[200]} pages, {statuses[429]} answered 429 with Retry-After 1; {output.counted(len(retries), 'request')} repeated"

@@ -62,7 +62,7 @@ class GapKind(Enum):
         return self in {GapKind.FETCH_FAILED, GapKind.NOT_IN_ARCHIVE, GapKind.NO_LONGER_SERVED}
 
 
-class Gap(Struct, frozen=True, order=True, omit_defaults=True):
+class Gap(Struct, frozen=True, omit_defaults=True):
     """
     A hole in a series, and what is known of its cause.
 
@@ -74,6 +74,10 @@ class Gap(Struct, frozen=True, order=True, omit_defaults=True):
     kind: GapKind
     evidence: str = ""
     recheck_at: Micros | None = None
+
+    def __lt__(self, other: Gap) -> bool:
+        """By place, then by kind; two that are alike can be compared too."""
+        return (self.start, self.end, self.kind.value) < (other.start, other.end, other.kind.value)
 
     @property
     def span(self) -> Span:

@@ -104,13 +104,14 @@ async def grids(ask: Asker) -> list[Finding]:
     for interval in ask.adapter.intervals:
         if interval.longest < HOUR:
             continue
-        end = interval.floor(ask.now())
-        span = Span(interval.step(end, -_GRID_ROWS), end)
+        grid = ask.adapter.grid(interval)
+        end = grid.floor(ask.now())
+        span = Span(grid.step(end, -_GRID_ROWS), end)
         oldest = ask.adapter.oldest(interval, ask.now())
         span = Span(span.start if oldest is None else max(span.start, oldest), span.end)
         margin = Span(span.start - interval.longest, span.end + interval.longest)
         opens = await ask.opens(interval, span, margin.holds)
-        off = [each - interval.floor(each) for each in opens if interval.floor(each) != each]
+        off = [each - grid.floor(each) for each in opens if grid.floor(each) != each]
         measured = "no candle" if not opens else f"{off[0] / HOUR:g} h later" if off else f"opens {iso(opens[-1])}"
         found.append(Finding.of(f"anchor {interval.value}", "UTC, Monday", measured, agrees=not off if opens else None))
     return found
