@@ -269,6 +269,24 @@ async def test_a_stream_that_fails_is_begun_again_without_a_hole(service):
     assert ["running", "running"] == [each.channels[0].state for each in service.collection.list_coins()]
 
 
+@pytest.mark.soak
+async def test_a_candle_that_was_stored_when_the_stream_ended_is_published(sim, tmp_path):
+    """The stream may end between the two; the next one begins after the last that was published."""
+    reader = Reader()
+    async with service_of(sim, tmp_path, sleep=lambda seconds: asyncio.sleep(max(seconds, 2.5))) as service:
+        await service.collection.stream_realtime_data(SECONDS, reader)
+        await until(reader.closed)
+        (keeper,) = service.collection.keepers()
+        await keeper._stream.end()
+        following = (reader.closed()[-1] + 1) * SECOND
+        candles = truth(MARKET, "BTCUSDT", Interval.SECOND_1, Span(following, following + SECOND))
+        await service.candles.save(SECONDS, candles)
+        told = len(reader.closed())
+        await until(lambda: len(reader.closed()) > told)
+
+    assert in_a_row(reader.closed())
+
+
 async def test_what_comes_while_what_was_missed_is_fetched(service):
     """Every closed candle is held; those for which there is no room are gaps, not lost unseen."""
     await service.collection.add_coin("BTC/USDT", "binance", ["candles:1s"])

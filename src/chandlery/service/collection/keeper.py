@@ -199,7 +199,8 @@ class StreamKeeper:
         )
         try:
             if self.interval is not None:
-                await self._backfill(self.interval, resumed_from)
+                # One that was stored when the stream ended may not have been published.
+                await self._backfill(self.interval, resumed_from if self._told is None else self._told)
             elif resumed_from is not None and (not self._resumed or self._invalid_since is None):
                 # All since then, also where it ran and the exchange could not be reached at first.
                 self._invalid_since = None
@@ -215,7 +216,7 @@ class StreamKeeper:
             await self._stream.end()
 
     async def _backfill(self, interval: Interval, last: Micros | None) -> None:
-        """Fetch and keep the candles since the last one that is kept."""
+        """Fetch, store and publish the candles since the ``last`` one."""
         now = self._clock()
         if last is None or interval.step(last) >= interval.floor(now):
             return
