@@ -28,6 +28,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.provenance import EventKind, Provenance
 from chandlery.core.query import FUNDING_RATE_DTYPES, OUTPUT_DTYPES, ChartType, DataProvider, DataSource
+from chandlery.core.time import to_datetime
 from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.history.manager import DataSourceManager
 from chandlery.sim.faults import Fault, FaultKind
@@ -306,6 +307,20 @@ def test_the_exchanges_clock_decides_what_is_closed(exchange):
     assert at(2025, 3, 20, 11, 59) == frame.index[-1]
 
 
+@pytest.mark.parametrize("interval", ["1h", "1d", "3d", "1w", "1M"])
+@pytest.mark.parametrize("include_open", [False, True])
+def test_a_range_to_the_end_of_the_calendar_is_one_to_now(exchange, interval, include_open):
+    """It says up to when it answers; no number on the way is too small for the year 9999."""
+    begin, last, now = at(2025, 1, 1), datetime.max.replace(tzinfo=UTC), to_micros(at(2025, 3, 20, 12, 0, 30))
+
+    frame = exchange.manager().get_data("BTCUSDT", begin, last, interval, include_open=include_open)
+
+    grid = grid_of(Interval(interval))
+    closed = exchange.expected(Interval(interval), begin, to_datetime(grid.floor(now)))["open_time"].tolist()
+    assert [*closed, grid.floor(now)][: len(closed) + include_open] == (frame.index.asi8 // 1000).tolist()
+    assert [now] == [each.start for each in account(frame).events if each.kind is EventKind.ENDS_IN_FUTURE]
+
+
 def test_an_exchange_that_does_not_tell_the_time_is_taken_to_share_ours(exchange):
     """What is asked for by REST may still succeed; where it does not, that failure is the one reported."""
     exchange.faults.append(failing("api/v3/time"))
@@ -532,7 +547,8 @@ def test_before_the_first_candle_there_is_nothing_and_it_costs_few_requests(exch
 
     exchange.assert_same(frame, Interval.DAY_1, at(2016, 1, 1), at(2017, 9, 1))
     assert {GapKind.NOT_LISTED} == {gap.kind for gap in account(frame).gaps}
-    assert ["1d", "1M", "1M"] == [path.partition("interval=")[2][:2] for path in exchange.asked("startTime=0&")]
+    assert ["1d"] == [path.partition("interval=")[2][:2] for path in exchange.asked("startTime=0&")]
+    assert 2 == len(exchange.asked("interval=1M&"))
     assert len(exchange.asked()) < 60
 
 

@@ -133,6 +133,15 @@ def test_slice_span_is_half_open(moments, start, end):
     assert found == [moment for moment in moments if start <= moment < end]
 
 
+def test_slice_span_takes_a_span_that_ends_after_every_moment_of_a_table():
+    """In the year 9999, which nanoseconds do not reach."""
+    last = 2**63 // 1000 - 1
+    table = table_of(FUNDING, {"open_time": [0, last]} | _texts(2))
+
+    assert 2 == slice_span(table, Span(0, 253_402_300_800_000_000)).num_rows
+    assert 0 == slice_span(table, Span(last + 1, 253_402_300_800_000_000)).num_rows
+
+
 def _texts(count):
     return {"contracts": ["a"] * count, "funding_interval": ["8h"] * count, "funding_rate": [0.0] * count}
 

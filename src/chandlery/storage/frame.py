@@ -33,6 +33,8 @@ PROVENANCE_KEY = "chandlery"
 
 NANOS = 1_000
 """In a microsecond."""
+_LAST = np.iinfo(np.int64).max // NANOS
+"""The last moment that a table can hold, in the year 2262."""
 _TIME = pa.timestamp("ns", "UTC")
 _ARROW: Mapping[str, pa.DataType] = {
     "float64": pa.float64(),
@@ -129,7 +131,7 @@ def slice_span(table: pa.Table, span: Span) -> pa.Table:
     if not span or not table.num_rows:
         return table.slice(0, 0)
     nanos = unwrap(table.column(OPEN_TIME))
-    start, end = np.searchsorted(nanos, np.array([span.start * NANOS, span.end * NANOS], np.int64))
+    start, end = np.searchsorted(nanos, np.array([min(each, _LAST) * NANOS for each in (span.start, span.end)]))
     return table.slice(int(start), int(end - start))
 
 
