@@ -10,7 +10,7 @@ from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.holes import Life
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
-from chandlery.core.time import DAY, HOUR
+from chandlery.core.time import DAY, HOUR, MINUTE
 from chandlery.history.bounds import Bounds
 from chandlery.net.exchange_client import ExchangeClient
 from chandlery.net.http import HttpClient
@@ -79,3 +79,14 @@ async def test_the_last_candle_is_the_running_one_or_that_before_the_delisting(b
     assert len(sim.log) < 12
     assert "delisted" in await gone.delisted()
     assert DAY < NOW - to_micros(ended)
+
+
+async def test_longer_candles_are_read_only_where_they_save_requests(bounds_of):
+    """A day of minutes is a page or two, years of days are few pages; so neither hours nor months are requested."""
+    ended = datetime(2024, 2, 3, 4, 5, tzinfo=UTC)
+    lives = {"BTCUSDT": [[datetime(2021, 1, 1, tzinfo=UTC), ended]]}
+    gone, sim, _ = await bounds_of("binance_spot", Interval.MINUTE_1, lives=lives, serves_delisted=True)
+
+    assert to_micros(ended) - MINUTE == await gone.last(NOW)
+    assert {"1m", "1d"} == {path.partition("interval=")[2].partition("&")[0] for _, path, _ in sim.log}
+    assert len(sim.log) <= 8

@@ -73,7 +73,7 @@ class ExchangeAdapter(Spelling):
     """The most candles that one request returns, as a first guess; answers may show fewer."""
     longest_request: ClassVar[Micros | None] = None
     """The longest span of time that one request may name."""
-    launched: ClassVar[Micros] = 0
+    launched: ClassVar[Micros] = 1_262_304_000_000_000
     """Nothing is older than this: where the first candle must be searched for, the search begins here."""
     retention: ClassVar[Micros | None] = None
     """How far back it answers; ``None`` for everything."""

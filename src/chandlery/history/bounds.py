@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from chandlery.adapter.pages import rest_chunks
 from chandlery.core.errors import InvalidSymbol
@@ -13,14 +13,19 @@ from chandlery.core.time import MINUTE, Micros
 from chandlery.net.exchange_client import ExchangeClient
 
 _LEVELS = (Interval.MONTH_1, Interval.DAY_1)
+_FEW_PAGES = 2
+"""So many pages are read at once rather than narrowed down by longer candles first."""
+_FEW_LATEST = 8
+"""The same from the latest page on, of which the first mostly has rows."""
 
 
 class Bounds:
     """
     The ends of one series at an exchange.
 
-    The search goes from the first month that has a candle to the first day in it, the first candle.
-    What an answer lacks is requested a second time: no end rests on one answer without rows.
+    The search goes from the first month that has a candle to the first day in it, the first candle, and leaves out
+    what a few pages of shorter candles show as well. What an answer lacks is requested a second time: no end rests on
+    one answer without rows.
     """
 
     def __init__(self, exchange: ExchangeClient, symbol: str, interval: Interval) -> None:
@@ -43,11 +48,20 @@ class Bounds:
         found = await self._asked_first()
         if found is None:
             return await self._search_first(now)
-        coarse = self._levels[0]
-        before = Span(self._adapter.launched, coarse.floor(found))
-        if coarse is not self._interval and before and await self._in(coarse, before, newest=False) is not None:
-            return Life(served_from=found)
-        return Life(first=found, sure=coarse is not self._interval)
+        return Life(served_from=found) if await self._has_longer_before(found) else self._begins(found)
+
+    def _begins(self, found: Micros | None) -> Life:
+        """A series whose first candle was found; where there are longer candles, they confirm it."""
+        return Life(first=found, sure=found is None or len(self._levels) > 1)
+
+    async def _has_longer_before(self, found: Micros) -> bool:
+        """Whether longer candles are older than ``found``, by the page of them that lies before it."""
+        for level in (Interval.DAY_1, *self._levels):
+            if level in self._levels and level.longest > self._interval.longest:
+                end = level.floor(found)
+                before = Span(max(level.step(end, -self._size(level)), self._adapter.launched), end)
+                return bool(before) and await self._in(level, before, newest=True) is not None
+        return False
 
     async def _asked_first(self) -> Micros | None:
         for _ in range(2):
@@ -59,19 +73,30 @@ class Bounds:
         return None
 
     async def _search_first(self, now: Micros) -> Life:
-        span = Span(self._adapter.launched, now)
-        older = False
-        for level in self._levels:
-            found = await self._in(level, Span(level.floor(span.start), span.end), newest=False)
-            if found is None:
-                break
-            if level is self._interval:
-                return Life(first=found, sure=len(self._levels) > 1)
-            older = True
-            span = Span(found, level.step(level.floor(found)))
-        if not older:
-            return Life()
-        return Life(served_from=await self._served_from(Span(span.start, now)))
+        found, longer = await self._narrow(Span(self._adapter.launched, now), newest=False)
+        if found is not None or longer is None:
+            return self._begins(found)
+        return Life(served_from=await self._served_from(Span(longer, now)))
+
+    async def _narrow(self, span: Span, *, newest: bool) -> tuple[Micros | None, Micros | None]:
+        """The first open in ``span``, or the last one with ``newest``; and that of the longer candle found before it."""
+        longer: Micros | None = None
+        levels = self._levels
+        while levels:
+            # Only longer candles show that the first ones are forgotten.
+            own = newest or longer is not None or len(levels) == 1
+            level = self._level(levels if own else levels[:-1], span, _FEW_LATEST if newest else _FEW_PAGES)
+            levels = levels[levels.index(level) + 1 :]
+            found = await self._in(level, Span(level.floor(span.start), span.end), newest=newest)
+            if found is None or level is self._interval:
+                return found, longer
+            longer, span = found, Span(found, level.step(level.floor(found)))
+        return None, longer
+
+    def _level(self, levels: Sequence[Interval], span: Span, pages: int) -> Interval:
+        """The shortest of ``levels`` of which ``span`` is at most so many pages; the longest where each takes more."""
+        fitting = [each for each in levels if each.count(span.start, span.end) <= pages * self._size(each)]
+        return fitting[-1] if fitting else levels[0]
 
     async def _served_from(self, span: Span) -> Micros:
         """The oldest open that is still answered for, by bisection: an exchange forgets from the oldest on."""
@@ -104,12 +129,7 @@ class Bounds:
         found = await self._in(interval, page, newest=True)
         if found is not None:
             return found
-        span = Span(self._adapter.launched, page.start)
-        for level in self._levels:
-            found = await self._in(level, Span(level.floor(span.start), span.end), newest=True)
-            if found is None:
-                return None
-            span = Span(found, level.step(level.floor(found)))
+        found, _ = await self._narrow(Span(self._adapter.launched, page.start), newest=True)
         return found
 
     async def delisted(self) -> str:
