@@ -69,6 +69,24 @@ async def test_the_exchanges_clock_is_asked_again_when_the_local_one_was_set(tmp
         assert not client.synchronised, "an hour is the longest"
 
 
+async def test_a_slow_answer_puts_the_exchanges_clock_behind_and_never_ahead(tmp_path):
+    """How long it was on its way is unknown; a clock that is ahead would close candles early."""
+    theirs, ours = 100 * HOUR, [0]
+
+    def told():
+        ours[0] += 30 * SECOND
+        return theirs
+
+    async with (
+        SimServer(MARKET, exchanges=("binance_spot",), clock=told) as sim,
+        HttpClient(limiter=RateLimiter(tmp_path)) as http,
+    ):
+        adapter = ExchangeRegistry.create("binance_spot", sim.endpoints)
+        client = ExchangeClient(adapter, http, clock=lambda: ours[0], ticks=lambda: ours[0] / SECOND)
+
+        assert theirs == await client.now()
+
+
 async def test_an_answer_cut_short_is_read_on(tmp_path):
     """The rows of a page come in as many answers as it takes; the latest may not be published yet."""
     unlike = {"binance_spot": {"page_size": 40}}

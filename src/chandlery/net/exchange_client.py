@@ -69,14 +69,13 @@ class ExchangeClient:
             ExchangeError: The exchange does not tell; ``guess`` then rests on the local clock.
         """
         async with self._asking:
-            began = self._clock()
-            if self._asked_at is None or self._is_in_doubt(began - self._asked_at):
+            if not self.synchronised:
                 adapter = self.adapter
                 self._asked_at, self._offset = None, 0
                 said = await self.http.ask(adapter.server_time_request(), adapter.clock, error_of=adapter.failure)
                 ended = self._clock()
-                # Half of the round trip; the answer may be rounded down to a second.
-                self._offset, self._asked_at = said - (began + ended) // 2, ended
+                # It was that late at the latest when the answer was sent: a clock that is behind closes no candle early.
+                self._offset, self._asked_at = said - ended, ended
                 self._asked_ticks = self._ticks()
         return self.guess()
 
