@@ -15,6 +15,7 @@ from chandlery.core.moment import to_micros
 from chandlery.core.provenance import EventKind, Provenance
 from chandlery.core.time import DAY, HOUR, MINUTE, to_datetime
 from chandlery.history.async_manager import AsyncDataSourceManager
+from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.server import SimServer
 from facing import MARKET, first_example
 
@@ -123,6 +124,24 @@ async def test_a_page_that_comes_empty_once_is_requested_again(exchange_of, name
 
 
 @pytest.mark.parametrize("name", MARKETS)
+async def test_a_request_that_fails_loses_no_row_of_its_page(exchange_of, name):
+    """What answers before it held is returned; the rest is a failure, and comes with the next call."""
+    exchange = await exchange_of(name)
+    exchange.contradict(page_size=100)
+    exchange.sim.faults.append(Fault(FaultKind.SERVER_ERROR, path="kline|candle", after=1, times=None))
+    start, end = ago(hours=10), ago(hours=7)
+
+    opens, account = await exchange.get(start, end)
+
+    assert 90 < len(opens) <= 100
+    assert set(opens) < set(grid(start, end))
+    assert {GapKind.FETCH_FAILED} == {gap.kind for gap in account.gaps}
+    assert 180 - len(opens) == sum(gap.end - gap.start for gap in account.gaps) // MINUTE
+    exchange.sim.faults.clear()
+    assert grid(start, end) == (await exchange.get(start, end))[0]
+
+
+@pytest.mark.parametrize("name", MARKETS)
 async def test_candles_that_come_ten_minutes_late_are_requested_again(exchange_of, name):
     """Nothing so young is stored as absent: half an hour later all are there."""
     exchange = await exchange_of(name)
@@ -203,6 +222,25 @@ async def test_a_delisted_symbol_has_one_gap_after_its_last_candle(exchange_of, 
     assert [(GapKind.DELISTED, ended, end)] == kinds(account)
     assert exchange.pages < 25
     assert len(exchange.sim.log) < 60
+
+
+async def test_a_list_of_instruments_that_fails_costs_no_rows_and_few_requests(exchange_of):
+    """That there are no more candles is proved without it; why there are none is asked again at the next call."""
+    exchange = await exchange_of()
+    ended = datetime(2024, 9, 10, 3, tzinfo=UTC)
+    exchange.contradict(lives={"BTCUSDT": [[datetime(2019, 1, 1, tzinfo=UTC), ended]]}, serves_delisted=True)
+    exchange.sim.faults.append(Fault(FaultKind.SERVER_ERROR, path="exchangeInfo", times=None))
+    start, end = datetime(2024, 9, 1, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC)
+
+    opens, account = await exchange.get(start, end)
+
+    assert grid(start, ended) == opens
+    assert [(GapKind.HALT, ended, end)] == kinds(account)
+    assert exchange.pages < 40
+    exchange.sim.faults.clear()
+    opens, account = await exchange.get(start, end)
+    assert grid(start, ended) == opens
+    assert [(GapKind.DELISTED, ended, end)] == kinds(account)
 
 
 async def test_a_symbol_of_which_nothing_is_known_is_an_error(exchange_of):

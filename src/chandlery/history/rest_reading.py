@@ -78,6 +78,18 @@ class _Page(Struct):
     wanted: list[Span]
 
 
+class _Answers(Struct):
+    """What the answers to the requests of a page hold."""
+
+    columns: Columns
+    paging: Paging
+    events: list[Event]
+    doubtful: list[Span]
+    """Where rows cannot be believed."""
+    failure: ChandleryError | None
+    """The error that ended the requests."""
+
+
 class RestReading:
     """Candles of one series, read once; see ``RestDataClient.read``."""
 
@@ -102,6 +114,8 @@ class RestReading:
         """Outside the ends of the series, and so not requested."""
         self._ended = False
         """Whether the last candle was searched up to now."""
+        self._unlisted = False
+        """Whether the list of instruments failed, so that it is unknown why there are no candles up to now."""
         self._failure: ChandleryError | None = None
         self._refused: InvalidSymbol | None = None
 
@@ -182,30 +196,28 @@ class RestReading:
     async def _one(self, page: _Page, *, thorough: bool) -> None:
         """Read a page and deliver what is settled of it."""
         try:
-            columns, paging, events, doubtful = await self._read(page.span, thorough=thorough)
+            answers = await self._read(page.span, thorough=thorough)
         except InvalidSymbol as error:
             self._refused = error
             self._open += page.wanted
             return
-        except (InvalidInput, Closed):
-            raise
-        except ChandleryError as error:
-            self._failure = self._failure or error
-            self._open = subtract_all(self._open, page.wanted)
-            await self._fail(page.wanted, str(error))
-            return
-        wrong = _common(doubtful, page.wanted)
+        paging = answers.paging
+        wrong = _common(answers.doubtful, page.wanted)
         opened = subtract_all(_common(paging.open, page.wanted), wrong)
         proved = subtract_all(_common(paging.proved, page.wanted), wrong)
         gaps = [gap for hole in proved for gap in self._gaps(hole, Life(), _BRACKETED, followed=True)]
         settled = subtract_all(page.wanted, [*opened, *wrong])
-        await self._give(inside(columns, page.wanted), settled, gaps, events)
+        await self._give(inside(answers.columns, page.wanted), settled, gaps, answers.events)
         await self._fail(wrong, _DOUBT)
+        if answers.failure is not None:
+            self._failure = self._failure or answers.failure
+            await self._fail(opened, str(answers.failure))
+            opened = []
         self._open = merge([*subtract_all(self._open, page.wanted), *opened]) if thorough else [*self._open, *opened]
         self._bare += paging.bare
 
-    async def _read(self, span: Span, *, thorough: bool) -> tuple[Columns, Paging, list[Event], list[Span]]:
-        """The rows of a page, how it was read, what was noticed, and where rows cannot be believed."""
+    async def _read(self, span: Span, *, thorough: bool) -> _Answers:
+        """Read a page, as far as requests succeed."""
         series, grid = self._series, self._grid
         name = f"{series.symbol} {series.interval.value} by REST"
         oldest = series.adapter.oldest(series.interval, self._now)
@@ -214,22 +226,28 @@ class RestReading:
         columns = arrays(CandleColumns(*([] for _ in range(6))))
         events: dict[Event, None] = {}
         doubtful: list[Span] = []
-        while (asked := paging.next()) is not None:
-            rows = arrays(await series.exchange.candles(series.symbol, series.interval, asked))
-            times = rows["open_time"]
-            require_grid(times, series.interval, grid)
-            checked = check(closed(within(rows, span), grid, self._now), grid, span, name)
-            around = times[(times < span.start) | (times >= span.end)]
-            paging.add(asked, [*around.tolist(), *checked.columns["open_time"].tolist()])
-            columns = merged(columns, checked.columns) if len(columns["open_time"]) else checked.columns
-            events |= dict.fromkeys(checked.events)
-            doubtful = checked.doubtful
-            self._saw(times)
+        failure: ChandleryError | None = None
+        try:
+            while (asked := paging.next()) is not None:
+                rows = arrays(await series.exchange.candles(series.symbol, series.interval, asked))
+                times = rows["open_time"]
+                require_grid(times, series.interval, grid)
+                checked = check(closed(within(rows, span), grid, self._now), grid, span, name)
+                around = times[(times < span.start) | (times >= span.end)]
+                paging.add(asked, [*around.tolist(), *checked.columns["open_time"].tolist()])
+                columns = merged(columns, checked.columns) if len(columns["open_time"]) else checked.columns
+                events |= dict.fromkeys(checked.events)
+                doubtful = checked.doubtful
+                self._saw(times)
+        except (InvalidInput, Closed):
+            raise
+        except ChandleryError as error:
+            failure = error
         if paging.page_size < self._size():
             series.page_size = paging.page_size
             detail = f"{name}: answers hold {paging.page_size} candles; {series.adapter.page_size} are declared"
             events[Event(span.start, span.end, EventKind.SHORT_PAGE, detail)] = None
-        return columns, paging, list(events), doubtful
+        return _Answers(columns, paging, list(events), doubtful, failure)
 
     def _saw(self, opens: NDArray[np.int64]) -> None:
         if len(opens):
@@ -299,7 +317,10 @@ class RestReading:
         self._last = max((each for each in (found, self._last) if each is not None), default=None)
         if self._last is None or self._last >= end or self._now - self._last < DAY:
             return life
-        words = await self._series.bounds.delisted()
+        try:
+            words = await self._series.bounds.delisted()
+        except ExchangeError as error:
+            self._failure, self._unlisted, words = self._failure or error, True, ""
         ended = self._grid.step(self._grid.floor(self._last))
         return structs.replace(life, ended=ended, delisted_by=words) if words else life
 
@@ -325,7 +346,8 @@ class RestReading:
             proved = self._refused is None and before and over and not subtract_all([hole], empty)
             proof = (_SILENT if followed else _ENDED) if proved else None
             gaps += self._gaps(hole, life, proof, doubt=doubt, followed=followed)
-        await self._give(None, [gap.span for gap in gaps if not gap.kind.is_failure], gaps, [])
+        final_before = 0 if self._unlisted else self._final_before
+        await self._give(None, [gap.span for gap in gaps if not gap.kind.is_failure], gaps, [], final_before)
 
     def _gaps(self, hole: Span, life: Life, proof: str | None, *, followed: bool, doubt: str = "") -> list[Gap]:
         adapter = self._series.adapter
@@ -342,14 +364,20 @@ class RestReading:
         )
 
     async def _give(
-        self, columns: Columns | None, settled: Iterable[Span], gaps: Sequence[Gap], events: Sequence[Event]
+        self,
+        columns: Columns | None,
+        settled: Iterable[Span],
+        gaps: Sequence[Gap],
+        events: Sequence[Event],
+        final_before: Micros | None = None,
     ) -> None:
         series = self._series
         at = series.clock()
         unanswered = [gap.span for gap in gaps if gap.kind.is_failure or gap.kind is GapKind.NOT_YET]
         spans = [series.answered(each, at) for each in subtract_all(settled, unanswered)]
         table = None if columns is None else table_of(ChartType.KLINES, whole(columns, self._grid))
-        await self._deliver(FetchResult(table, spans, gaps, events, self._final_before))
+        final_before = self._final_before if final_before is None else final_before
+        await self._deliver(FetchResult(table, spans, gaps, events, final_before))
 
     async def _fail(self, spans: Sequence[Span], reason: str) -> None:
         if spans:
