@@ -419,6 +419,21 @@ def test_a_month_that_is_missing_comes_by_the_day(exchange):
     assert 30 == len([path for path in exchange.asked("/daily/") if path.endswith(".zip")])
 
 
+@pytest.mark.parametrize("kind", [FaultKind.CORRUPT_ZIP, FaultKind.BAD_CHECKSUM])
+@pytest.mark.parametrize("source", ["auto", "vision"])
+def test_a_month_that_is_broken_comes_by_the_day(exchange, kind, source):
+    """As one that is missing: its days are good, and no candle is asked of REST; the event says what was wrong."""
+    exchange.faults.append(failing(r"1h-2024-04\.zip", kind))
+
+    frame = exchange.manager().get_data("BTCUSDT", at(2024, 4, 1), at(2024, 5, 1), "1h", enforce_source=source)
+
+    exchange.assert_same(frame, Interval.HOUR_1, at(2024, 4, 1), at(2024, 5, 1))
+    assert {"vision"} == {each.source for each in account(frame).spans}
+    assert 30 == len([path for path in exchange.asked("/daily/") if path.endswith(".zip")])
+    assert kinds(frame) <= {EventKind.BAD_ARCHIVE, EventKind.BAD_CHECKSUM}
+    assert kinds(frame)
+
+
 def test_several_missing_months_all_come_by_the_day(exchange):
     """Neighbours that are both missing are one hole, and yet each is asked for by its days."""
     exchange.faults.append(failing(r"1h-2024-0[45]\.zip", FaultKind.MISSING_DAY))
