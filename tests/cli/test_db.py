@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -11,9 +13,13 @@ from chandlery.core.candle import CandleData
 from chandlery.core.interval import Interval
 from chandlery.storage.books import RawDataRepositoryImpl
 from chandlery.storage.candles import CandleRepository
+from chandlery.storage.files import alone_in
 from chandlery.storage.series_ids import SeriesName
 from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
 from repositories import entry
+
+MADE = Path(__file__).parent.parent / "storage" / "version_1" / "chandlery.db"
+"""The database of a folder, as 0.1 made it."""
 
 
 @pytest.fixture
@@ -34,7 +40,7 @@ def data(tmp_path):
 def test_migrate_makes_what_is_not_there(chandlery, tmp_path):
     """A folder, a file, its version; again is nothing."""
     for _ in range(2):
-        assert (0, "version 4\n", "") == chandlery("db", "migrate", "--data-dir", tmp_path / "new")
+        assert (0, "version 5\n", "") == chandlery("db", "migrate", "--data-dir", tmp_path / "new")
 
     assert (tmp_path / "new" / FILE_NAME).is_file()
 
@@ -60,6 +66,37 @@ def test_vacuum(chandlery, data):
 
     assert 0 == code
     assert "before" in out
+
+
+def test_what_0_1_stored_is_ignored_until_it_is_adopted(chandlery, tmp_path):
+    """Each command that looks says how much it is; adopting asks, and takes all of it."""
+    shutil.copy(MADE, tmp_path / FILE_NAME)
+    target = tmp_path / "out.csv"
+    export = ("db", "export", "binance_spot", "BTC/USDT", "candles:1m", "-o", target, "--data-dir", tmp_path)
+    ignored = "2 series and 1 coins of an older release do not say whose data they are, and are not used"
+    for command in ("migrate", "check"):
+        code, out, _ = chandlery("db", command, "--data-dir", tmp_path)
+        assert (0, True) == (code, ignored in out)
+    assert 2 == chandlery(*export)[0]
+    code, _, err = chandlery("db", "adopt", "--data-dir", tmp_path)
+    assert (2, True) == (code, "--yes" in err)
+
+    assert (0, "adopted 2 series, 1 coin\n", "") == chandlery("db", "adopt", "--yes", "--data-dir", tmp_path)
+    assert (0, "all in order\n", "") == chandlery("db", "check", "--data-dir", tmp_path)
+    assert 0 == chandlery(*export)[0]
+    assert 2 == chandlery(*export, "--origin", "offline-7")[0]
+    assert (0, "adopted 0 series, 0 coins\n", "") == chandlery("db", "adopt", "--data-dir", tmp_path)
+
+
+def test_what_0_1_made_up_is_never_adopted(chandlery, tmp_path):
+    """Its folder is marked; nor is anything adopted while a service writes."""
+    shutil.copy(MADE, tmp_path / FILE_NAME)
+    with alone_in(tmp_path, "service"):
+        code, _, err = chandlery("db", "adopt", "--yes", "--data-dir", tmp_path)
+        assert (1, True) == (code, "another service runs on" in err)
+    (tmp_path / ".offline").touch()
+    code, _, err = chandlery("db", "adopt", "--yes", "--data-dir", tmp_path)
+    assert (2, True) == (code, "made up" in err)
 
 
 @pytest.mark.parametrize(("channel", "rows"), [("candles:1m", 11_000), ("book", 900)])

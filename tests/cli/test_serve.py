@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
+import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
+
+MADE = Path(__file__).parent.parent / "storage" / "version_1" / "chandlery.db"
+"""The database of a folder, as 0.1 made it."""
 
 
 @pytest.fixture
@@ -60,16 +66,31 @@ def test_two_services_do_not_share_a_folder(served, chandlery, tmp_path):
     child.communicate(timeout=30)
 
 
-def test_what_is_made_up_and_what_is_real_stay_apart(served, chandlery, tmp_path):
-    """A folder of one kind is refused to the other, before anything is written."""
-    child, _ = served("--no-auth")
-    child.send_signal(signal.SIGINT)
-    child.communicate(timeout=30)
-    code, _, err = chandlery("serve", "--no-auth", "--port", 0, "--data-dir", tmp_path)
-    assert (2, True) == (code, "--offline has made up" in err)
-    chandlery("db", "migrate", "--data-dir", tmp_path / "real")
-    code, _, err = chandlery("serve", "--offline", "--no-auth", "--port", 0, "--data-dir", tmp_path / "real")
-    assert (2, True) == (code, "holds real data" in err)
+def test_what_is_made_up_and_what_is_real_stay_apart(process, chandlery, tmp_path):
+    """On one folder: nothing real is listed or served by the offline service, and none of it changes."""
+
+    def served(*args):
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        child = process("serve", "--no-auth", "--port", 0, "--data-dir", tmp_path, *args, **pipes)
+        url = child.stdout.readline().strip()
+        coins = [each["symbol"] for each in get(f"{url}/v1/coins")["coins"]]
+        try:
+            book = get(f"{url}/v1/books/latest?exchange=binance_spot&symbol=BTC/USDT")["bids"]
+        except urllib.error.HTTPError as error:
+            book = error.code
+        child.send_signal(signal.SIGINT)
+        _, err = child.communicate(timeout=30)
+        return coins, book, err.count("chandlery db adopt")
+
+    shutil.copy(MADE, tmp_path / "chandlery.sqlite3")
+    base = {"rest": "http://127.0.0.1:1", "ws": "ws://127.0.0.1:1", "archive": "http://127.0.0.1:1"}
+    assert ([], 404, 1) == served("--offline")
+    assert ([], 404, 1) == served("--exchange-endpoints", json.dumps({"binance_spot": base}))
+    assert (0, "adopted 2 series, 1 coin\n", "") == chandlery("db", "adopt", "--yes", "--data-dir", tmp_path)
+    assert ([], 404, 0) == served("--offline")
+    assert ([], 404, 0) == served("--exchange-endpoints", json.dumps({"binance_spot": base}))
+    mirror = json.dumps({"binance_spot": base | {"mirror": True}})
+    assert (["BTC/USDT"], [[1.0, 2.0]], 0) == served("--exchange-endpoints", mirror)
 
 
 def test_two_kinds_of_exchange_at_once(chandlery, tmp_path):

@@ -18,7 +18,7 @@ from chandlery.storage.candles import CandleRepository
 from chandlery.storage.checkup import problems
 from chandlery.storage.control import GapRepository
 from chandlery.storage.frame import open_times
-from chandlery.storage.series_ids import BOOK, SeriesName
+from chandlery.storage.series_ids import BOOK, SeriesName, always
 from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
 from feeding import truth
 from processes import output_of, serving_process
@@ -27,6 +27,7 @@ from serving import MARKET, connected, until
 SYMBOLS = {"BTC/USDT": "BTCUSDT", "ETH/USDT": "ETHUSDT"}
 COLUMNS = ("open", "high", "low", "close", "volume")
 EVER = Span(0, 2**60)
+OFFLINE = always(MARKET.origin)
 
 
 class Witness:
@@ -73,12 +74,14 @@ async def in_the_file(data_dir, symbol):
     """All closed candles, order books and gaps of a coin, read without the service; the file is in order."""
     async with SqliteDatabase(data_dir / FILE_NAME) as database:
         series = SeriesName("binance", symbol, "candles:1s")
-        table = await CandleRepository(database).table(series, Interval.SECOND_1, EVER, 100_000)
+        table = await CandleRepository(database, OFFLINE).table(series, Interval.SECOND_1, EVER, 100_000)
         values = zip(*(table.column(name).to_pylist() for name in COLUMNS), strict=True)
         candles = dict(zip(open_times(table).tolist(), map(list, values), strict=True))
-        entries = await RawDataRepositoryImpl(database).find_by_range(symbol, 0, 2**60, 100_000, exchange="binance")
+        entries = await RawDataRepositoryImpl(database, OFFLINE).find_by_range(
+            symbol, 0, 2**60, 100_000, exchange="binance"
+        )
         books = {entry.timestamp: levels(entry.data.bids, entry.data.asks) for entry in entries}
-        gaps = await GapRepository(database).find(SeriesName("binance", symbol, BOOK), EVER)
+        gaps = await GapRepository(database, OFFLINE).find(SeriesName("binance", symbol, BOOK), EVER)
         assert [] == await problems(database)
     return candles, books, [gap.span for gap in gaps]
 

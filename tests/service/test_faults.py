@@ -15,7 +15,7 @@ from chandlery.core.time import SECOND
 from chandlery.net.clock import system_clock
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.frame import open_times
-from chandlery.storage.series_ids import BOOK, SeriesName
+from chandlery.storage.series_ids import BOOK, SeriesName, always
 from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
 from feeding import truth
 from processes import output_of, serving_process
@@ -25,6 +25,7 @@ BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
 SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")
 BOOKS = SeriesName("binance", "BTC/USDT", BOOK)
 EVER = Span(0, 2**60)
+OFFLINE = always(MARKET.origin)
 
 
 def closed(client):
@@ -50,7 +51,7 @@ async def told_of(service, client, count):
 
 async def kept_candles(database):
     """The opens of the closed candles in a database, in seconds."""
-    table = await CandleRepository(database).table(SECONDS, Interval.SECOND_1, EVER, 100_000)
+    table = await CandleRepository(database, OFFLINE).table(SECONDS, Interval.SECOND_1, EVER, 100_000)
     return [each // SECOND for each in open_times(table).tolist()]
 
 

@@ -16,7 +16,7 @@ from chandlery.sim.faults import Fault, FaultKind
 from chandlery.storage.books import RawDataRepositoryImpl
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.frame import open_times
-from chandlery.storage.series_ids import SeriesName
+from chandlery.storage.series_ids import SeriesName, always
 from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.testing import no_waiting
 from feeding import truth
@@ -28,6 +28,7 @@ SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")
 MINUTES = SeriesName("binance", "BTC/USDT", "candles:1m")
 EVER = Span(0, 2**60)
 MARK = 123.456
+OFFLINE = always(MARKET.origin)
 
 
 @pytest.fixture
@@ -88,11 +89,11 @@ async def test_a_coin_is_added(sim, guarded, stored):
     assert book["data"]["bids"][0][0] < book["data"]["asks"][0][0]
 
     # It had been stored before that, where other processes find it.
-    table = await CandleRepository(stored).table(SECONDS, Interval.SECOND_1, EVER, 100)
+    table = await CandleRepository(stored, OFFLINE).table(SECONDS, Interval.SECOND_1, EVER, 100)
     at = open_times(table).tolist().index(closed["data"]["timestamp"] * 1000)
     assert closed["data"]["close"] == table.column("close")[at].as_py()
     async with asyncio.timeout(10):
-        while not (entry := await RawDataRepositoryImpl(stored).find_latest("BTC/USDT", exchange="binance")):
+        while not (entry := await RawDataRepositoryImpl(stored, OFFLINE).find_latest("BTC/USDT", exchange="binance")):
             await asyncio.sleep(0.05)  # it is in a file
     assert entry.timestamp % SECOND == 0
 
@@ -145,7 +146,7 @@ async def test_the_past_is_requested(sim, guarded, stored):
     end = Interval.MINUTE_1.floor(system_clock()) - 10 * MINUTE
     span, seam = Span(end - 8_000 * MINUTE, end), end - 1_900 * MINUTE
     # Also the latest, since collecting begins by fetching what is missing after those.
-    await keep_marked(CandleRepository(stored), Span(span.start, seam), Span(end, end + 10 * MINUTE))
+    await keep_marked(CandleRepository(stored, OFFLINE), Span(span.start, seam), Span(end, end + 10 * MINUTE))
 
     # Nobody is answered before it is known who asks.
     async with connected(session) as client:

@@ -35,7 +35,7 @@ async def test_each_problem_is_told(database):
     await database.write(
         ("UPDATE books SET entry = x'0102' WHERE at = ?", [(1,)]),
         ("UPDATE candles SET open_time = open_time + ? WHERE open_time = ?", [(1, 60_000_000)]),
-        ("INSERT INTO series (exchange, symbol, channel) VALUES (?, ?, ?)", [("x", "A/B", "trades")]),
+        ("INSERT INTO series (origin, exchange, symbol, channel) VALUES ('', ?, ?, ?)", [("x", "A/B", "trades")]),
     )
     found = await problems(database)
 

@@ -10,15 +10,17 @@ import apsw
 import pytest
 
 from chandlery.core.candle import CandleData
+from chandlery.core.endpoints import UNKNOWN_ORIGIN
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
 from chandlery.storage.accounts import AccountRepository
+from chandlery.storage.adoption import adopt
 from chandlery.storage.books import RawDataRepositoryImpl
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.control import CoinRepository, CollectedCoin, GapRepository
 from chandlery.storage.raw import encode
-from chandlery.storage.series_ids import SeriesName
+from chandlery.storage.series_ids import SeriesName, always
 from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
 from repositories import entry
 
@@ -104,6 +106,8 @@ async def test_every_statement_uses_an_index(tmp_path):
         for calls in questions(database).values():
             for call in calls.values():
                 await call()
+        await CandleRepository(database, always(UNKNOWN_ORIGIN)).save(CANDLES, [CandleData(0, 1.0, 1.0, 1.0, 1.0, 1.0)])
+        await adopt(database)
     connection = apsw.Connection(str(tmp_path / FILE_NAME))
     bad = []
     for sql in database.statements:

@@ -11,6 +11,7 @@ PUBLISHED = (
     "014acea6945ebae5",
     "07f97551944f566e",
     "8c344dbc9c5a3ab1",
+    "d0a11fda5d70c266",
 )
 """The fingerprint of each step."""
 

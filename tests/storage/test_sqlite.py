@@ -23,7 +23,7 @@ from chandlery.core.errors import (
 )
 from chandlery.storage.sqlite import SqliteDatabase
 
-INSERT = "INSERT INTO coins VALUES (?, 'BTC', '[]', ?)"
+INSERT = "INSERT INTO coins VALUES ('', ?, 'BTC', '[]', ?)"
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ UNFIT = [(10**20, "63 bits"), (-(10**20), "63 bits"), ("\ud800", "a lone surroga
 async def test_a_value_that_does_not_fit_fails_alone(database, value):
     """Rolled back, as an error of ours, together with others or by itself; the database stays usable."""
     writes = [database.write((INSERT, [(name, at)])) for name, at in (("a", 1), ("b", 2))]
-    wrong = database.write((INSERT, [("c", 3)]), ("INSERT INTO coins VALUES ('d', 'BTC', '[]', ?)", [(value,)]))
+    wrong = database.write((INSERT, [("c", 3)]), ("INSERT INTO coins VALUES ('', 'd', 'BTC', '[]', ?)", [(value,)]))
     results = await asyncio.gather(writes[0], wrong, writes[1], return_exceptions=True)
     assert [None, StorageError, None] == [each and type(each) for each in results]
     with pytest.raises(StorageError, match="does not fit"):
@@ -197,7 +197,7 @@ async def main():
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         for at in range(100_000):
             try:
-                await database.write(("INSERT INTO coins VALUES (?, ?, '[]', ?)", [(f"e{at}", "x" * 200, at)]))
+                await database.write(("INSERT INTO coins VALUES ('', ?, ?, '[]', ?)", [(f"e{at}", "x" * 200, at)]))
             except StorageError as error:
                 print("failed", type(error).__name__, error, flush=True)
                 return

@@ -25,6 +25,7 @@ ROWS = {
         "INSERT INTO revoked_tokens VALUES ('j', 1)",
     ],
     3: [],  # indexes
+    4: [],  # the origin of the first one's rows
 }
 """Something in every table, by the step that made it."""
 
@@ -47,6 +48,13 @@ def content(connection):
     return {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in tables}
 
 
+def as_now(table, row):
+    """A row of an earlier version as this one has it."""
+    if table not in {"series", "coins"} or "unknown" in row:
+        return row
+    return (row[0], "unknown", *row[1:]) if table == "series" else ("unknown", *row)
+
+
 def test_every_table_has_a_row_in_these_tests(tmp_path):
     """So that no table is left out of what follows."""
     of_version(tmp_path / "d", len(MIGRATIONS))
@@ -59,11 +67,11 @@ def test_every_table_has_a_row_in_these_tests(tmp_path):
 
 @pytest.mark.parametrize("version", range(len(MIGRATIONS) + 1))
 def test_every_version_is_brought_up_to_date(tmp_path, version):
-    """Whatever was in it is in it still, and the tables are those of a new file."""
+    """Whatever was in it is in it still, of an unknown origin, and the tables are those of a new file."""
     of_version(tmp_path / "old", version)
     of_version(tmp_path / "new", 0)
     before = apsw.Connection(str(tmp_path / "old"))
-    held = content(before)
+    held = {table: [as_now(table, row) for row in rows] for table, rows in content(before).items()}
     before.close()
     old, new = opened(tmp_path / "old"), opened(tmp_path / "new")
 
@@ -126,7 +134,7 @@ def test_a_file_of_another_program_is_refused(tmp_path):
 def test_nobody_else_may_read_it(tmp_path):
     """Nor what lies beside it."""
     connection = opened(tmp_path / "d")
-    connection.execute("INSERT INTO series VALUES (1, 'x', 'A/B', 'book')")
+    connection.execute("INSERT INTO series VALUES (1, '', 'x', 'A/B', 'book')")
 
     assert {0o600} == {each.stat().st_mode & 0o777 for each in tmp_path.iterdir()}
     connection.close()

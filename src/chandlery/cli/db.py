@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from chandlery.core.moment import to_micros
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from chandlery.storage.adoption import Unknown
+    from chandlery.storage.series_ids import OriginOf
     from chandlery.storage.sqlite import SqliteDatabase
 
 commands = typer.Typer(
@@ -27,6 +30,8 @@ commands = typer.Typer(
 DATA_DIR = typer.Option(None, "--data-dir", envvar="CHANDLERY_DATA_DIR", help="Where the service keeps its data.", show_default="your data folder")  # fmt: skip
 _PAGE = 10_000
 _BOOK_PAGE = 200
+_OFFLINE_MARK = ".offline"
+"""Marks a folder in which 0.1 stored what ``--offline`` made up."""
 
 
 def data_folder(given: Path | None) -> Path:
@@ -60,13 +65,16 @@ def database_of(data_dir: Path | None, *, made: bool = False) -> SqliteDatabase:
 @commands.command()
 def migrate(data_dir: Path | None = DATA_DIR) -> None:
     """Bring the database up to date, or make an empty one."""
+    from chandlery.storage.adoption import unknown  # noqa: PLC0415  # loaded where it is used
 
-    async def run() -> int:
+    async def run() -> tuple[int, Unknown]:
         async with database_of(data_dir, made=True) as database:
             rows: list[Any] = await database.read("PRAGMA user_version")
-            return int(rows[0][0])
+            return int(rows[0][0]), await unknown(database)
 
-    output.printer().print(f"version {asyncio.run(run())}")
+    version, ignored = asyncio.run(run())
+    output.printer().print(f"version {version}")
+    _print_ignored(ignored)
 
 
 @commands.command()
@@ -74,17 +82,19 @@ def check(data_dir: Path | None = DATA_DIR) -> None:
     """Read every entry; exit code 1 where one is damaged."""
     database = database_of(data_dir)
 
-    async def run() -> list[str]:
+    async def run() -> tuple[list[str], Unknown]:
+        from chandlery.storage.adoption import unknown  # noqa: PLC0415  # loaded where it is used
         from chandlery.storage.checkup import problems  # noqa: PLC0415  # loads pyarrow
 
         async with database:
-            return await problems(database)
+            return await problems(database), await unknown(database)
 
-    found = asyncio.run(run())
+    found, ignored = asyncio.run(run())
     to = output.printer()
     for each in found:
         to.print(each, soft_wrap=True)
     to.print("all in order" if not found else output.counted(len(found), "problem"))
+    _print_ignored(ignored)
     if found:
         raise typer.Exit(1)
 
@@ -105,6 +115,52 @@ def vacuum(data_dir: Path | None = DATA_DIR) -> None:
 
 
 @commands.command()
+def adopt(
+    data_dir: Path | None = DATA_DIR,
+    *,
+    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+) -> None:
+    """
+    Take what older releases stored for the exchanges' own data; stop the service first.
+
+    Their rows do not say which server they came from. Say so only of a folder that was never used with the
+    offline exchange, a testnet or another server than the exchange's.
+    """
+    from chandlery.storage.adoption import adopt as adopt_all  # noqa: PLC0415  # loaded where it is used
+    from chandlery.storage.adoption import unknown  # noqa: PLC0415  # loaded where it is used
+    from chandlery.storage.files import alone_in  # noqa: PLC0415  # the same
+
+    database = database_of(data_dir)
+    if (database.path.parent / _OFFLINE_MARK).exists():
+        raise InvalidInput(f"{database.path.parent} holds what --offline has made up; that is no exchange's own data")
+
+    async def run() -> Unknown:
+        async with database:
+            found = await unknown(database)
+            if found and not yes:
+                _ask(found)
+            return await adopt_all(database)
+
+    with alone_in(database.path.parent, "service"):
+        adopted = asyncio.run(run())
+    output.printer().print(f"adopted {adopted.series:,} series, {output.counted(adopted.coins, 'coin')}")
+
+
+def _ask(found: Unknown) -> None:
+    if not sys.stdin.isatty():
+        raise InvalidInput("this would take data for the exchanges' own; say --yes where nobody can be asked")
+    if not typer.confirm(
+        f"Take {found.series:,} series and {found.coins:,} coins for the exchanges' own data?", err=True
+    ):
+        raise typer.Exit(1)
+
+
+def _print_ignored(found: Unknown) -> None:
+    if found:
+        output.printer().print(str(found), soft_wrap=True)
+
+
+@commands.command()
 def export(
     exchange: str = typer.Argument(help="As it was collected, e.g. binance."),
     symbol: str = typer.Argument(help="As it was collected, e.g. BTC/USDT."),
@@ -112,22 +168,27 @@ def export(
     target: Path = typer.Option(..., "-o", "--output", help="A file; its suffix says what to write.", show_default=False),
     start: str = typer.Option("1970-01-01", help="The first moment."),
     end: str = typer.Option("2200-01-01", help="The moment after the last."),
+    origin: str = typer.Option("", help="The server that answered in place of the exchange, e.g. offline-7.", show_default="the exchange itself"),
     data_dir: Path | None = DATA_DIR,
 ) -> None:  # fmt: skip
     """Write what was collected of a series to a file: .parquet, .csv, .arrow or .feather."""
-    from chandlery.storage.series_ids import SeriesName, interval_of  # noqa: PLC0415  # loaded where it is used
+    from chandlery.storage.series_ids import SeriesName, always, interval_of  # noqa: PLC0415  # loaded where it is used
 
     interval = interval_of(channel)
     path = arguments.output_file(target)
     span = Span(to_micros(arguments.moment(start, "--start")), to_micros(arguments.moment(end, "--end")))
     database = database_of(data_dir)
     series = SeriesName(exchange, symbol, channel)
+    origin_of = always(origin)
 
     async def run() -> pa.Table:
         async with database:
-            return await (
-                _books(database, series, span) if interval is None else _candles(database, series, interval, span)
+            rows = (
+                _books(database, series, span, origin_of)
+                if interval is None
+                else _candles(database, series, interval, span, origin_of)
             )
+            return await rows
 
     table = asyncio.run(run())
     if not table.num_rows:
@@ -136,7 +197,9 @@ def export(
     output.printer().print(f"{output.counted(table.num_rows, 'row')} to {path}")
 
 
-async def _candles(database: SqliteDatabase, series: Any, interval: Interval, span: Span) -> pa.Table:
+async def _candles(
+    database: SqliteDatabase, series: Any, interval: Interval, span: Span, origin_of: OriginOf
+) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415  # loaded where it is used
 
     from chandlery.storage.candles import CandleRepository  # noqa: PLC0415  # loads pyarrow
@@ -144,19 +207,19 @@ async def _candles(database: SqliteDatabase, series: Any, interval: Interval, sp
 
     pages, at = [], span.start
     while True:
-        page = await CandleRepository(database).table(series, interval, Span(at, span.end), _PAGE)
+        page = await CandleRepository(database, origin_of).table(series, interval, Span(at, span.end), _PAGE)
         pages.append(page)
         if page.num_rows < _PAGE:
             return pa.concat_tables(pages)
         at = int(open_times(page)[-1]) + 1
 
 
-async def _books(database: SqliteDatabase, series: Any, span: Span) -> pa.Table:
+async def _books(database: SqliteDatabase, series: Any, span: Span, origin_of: OriginOf) -> pa.Table:
     """A row a level, bids before asks, best first."""
     from chandlery.storage.book_rows import table_of_books  # noqa: PLC0415  # the same
     from chandlery.storage.books import RawDataRepositoryImpl  # noqa: PLC0415  # loads pyarrow
 
-    books, at = RawDataRepositoryImpl(database), span.start
+    books, at = RawDataRepositoryImpl(database, origin_of), span.start
     entries = []
     while True:
         page = await books.find_by_range(series.symbol, at, span.end, _BOOK_PAGE, exchange=series.exchange)

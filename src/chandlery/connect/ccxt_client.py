@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 from chandlery.connect.ccxt_errors import is_ccxt_error, translated
 from chandlery.connect.ccxt_exchange import exchange_class, made, missing_ccxt
@@ -17,6 +18,7 @@ from chandlery.connect.names import canonical
 from chandlery.connect.rows import Row, rows_of_table
 from chandlery.connect.settings import CCXTConfig, Credentials
 from chandlery.connect.streaming import Callback, RealtimeStream
+from chandlery.core.endpoints import Origin
 from chandlery.core.errors import (
     ChandleryError,
     Closed,
@@ -145,6 +147,13 @@ class CCXTExchangeClient(IExchangeAPIClient):
     def require_interval(self, coin: str, interval: Interval) -> None:
         """As ccxt declares."""
         self._require(interval)
+
+    def origin(self, coin: str) -> Origin | None:
+        """The test network, or the host of what stands for the exchange's addresses."""
+        if self._config.testnet:
+            return Origin("testnet")
+        moved = self._config.endpoints.get(self._class.__name__, {})
+        return next((Origin(urlsplit(url).netloc.lower() or url) for url in moved.values()), None)
 
     async def start_realtime_stream(
         self,

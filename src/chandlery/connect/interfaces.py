@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias
 
 from chandlery.connect.rows import Row, table_of_rows
 from chandlery.connect.streaming import Callback, RealtimeStream
+from chandlery.core.endpoints import Origin
 from chandlery.core.errors import UnsupportedRequest
 from chandlery.core.instrument import Instrument
 from chandlery.core.interval import Interval
@@ -149,6 +150,15 @@ class IExchangeAPIClient(ABC):
         """
         return str(Instrument.parse(coin))
 
+    def origin(self, coin: str) -> Origin | None:
+        """
+        The server whose data of the coin it gives in place of the exchange's own; ``None`` for the exchange itself.
+
+        Raises:
+            InvalidInput: Several servers are set for it, whose data must not be mixed.
+        """
+        return None
+
     def volume_unit(self, coin: str) -> str | None:
         """What ``volume`` counts: ``base``, ``quote`` or ``contracts``; ``None`` where that is not known."""
         return None
@@ -184,6 +194,10 @@ class IDataSourceConnector(ABC):
             InvalidInput: Several do; the message names them.
             MissingDependency: It takes ccxt, which is not installed.
         """
+
+    def origin(self, exchange_name: str, coin_symbol: str) -> Origin | None:
+        """The server whose data of the coin its client gives; ``None`` for the exchange itself."""
+        return self.get_client(exchange_name).origin(coin_symbol)
 
     @abstractmethod
     async def check_coin_availability(self, exchange_name: str, coin_symbol: str) -> bool:

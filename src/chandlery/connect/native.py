@@ -15,6 +15,7 @@ from chandlery.connect.names import canonical
 from chandlery.connect.rows import Row, rows_of_table
 from chandlery.connect.settings import Settings
 from chandlery.connect.streaming import Callback, RealtimeStream
+from chandlery.core.endpoints import ROLES, Origin
 from chandlery.core.errors import (
     Closed,
     IncompleteData,
@@ -177,6 +178,16 @@ class NativeExchangeClient(IExchangeAPIClient):
             depth=depth,
             on_event=on_event,
         )
+
+    def origin(self, coin: str) -> Origin | None:
+        """By the addresses of its market, all of which must lead to the same origin."""
+        origins = {market: adapter.origin(*ROLES) for market, adapter in self._adapters.items()}
+        if len(set(origins.values())) == 1:
+            return next(iter(origins.values()))
+        instrument = _parsed(coin)
+        if instrument is not None and instrument.market in origins:
+            return origins[instrument.market]
+        return origins[self._market_of(coin)[0].market_type]
 
     def volume_unit(self, coin: str) -> str | None:
         """What the market declares."""

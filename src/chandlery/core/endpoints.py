@@ -17,6 +17,9 @@ Endpoint: TypeAlias = Mapping[str, str | bool]
 Endpoints: TypeAlias = Mapping[str, Endpoint]
 """By exchange id."""
 
+ROLES = ("rest", "ws", "archive")
+"""What the base URLs of market data are for."""
+
 UNKNOWN_ORIGIN = "unknown"
 """The origin of what was stored before origins were: used by nobody until somebody vouches for it."""
 EXCHANGE = "exchange"

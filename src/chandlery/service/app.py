@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -14,8 +15,8 @@ from chandlery.connect.interfaces import IDataSourceConnector
 from chandlery.connect.native import NativeExchangeClient
 from chandlery.connect.plugins import PluginRegistry
 from chandlery.connect.settings import Settings, StorageConfig
-from chandlery.core.endpoints import Endpoints
-from chandlery.core.errors import InvalidInput, StorageUnavailable
+from chandlery.core.endpoints import ROLES, Endpoints, key_of
+from chandlery.core.errors import InvalidInput, MissingDependency, StorageUnavailable
 from chandlery.core.time import Clock
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
@@ -32,14 +33,18 @@ from chandlery.service.historical.fetcher import HistoricalFetcher
 from chandlery.service.historical.service import HistoricalDataManagerImpl
 from chandlery.service.retention import Retention
 from chandlery.service.settings import ServiceSettings
+from chandlery.storage.adoption import unknown
 from chandlery.storage.books import RawDataRepositoryImpl, StorageManagerImpl
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.control import CoinRepository, GapRepository
 from chandlery.storage.files import alone_in
+from chandlery.storage.series_ids import EXCHANGE_OWN
 from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
 
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
 _CACHE_FOLDER = "cache"
-_OFFLINE_MARK = ".offline"
 
 
 class Service:
@@ -81,17 +86,17 @@ class Service:
             families=(NativeExchangeClient.family,) if settings.offline else None,
         )
         self.hub = Hub()
-        books = RawDataRepositoryImpl(self.database)
+        books = RawDataRepositoryImpl(self.database, self._origin_of)
         self.storage = StorageManagerImpl(books)
-        self.candles = CandleRepository(self.database)
-        self.gaps = GapRepository(self.database)
+        self.candles = CandleRepository(self.database, self._origin_of)
+        self.gaps = GapRepository(self.database, self._origin_of)
         self.accounts: AuthenticationModuleImpl = authentication(
             self.database, clock, issuer=url, issuers=settings.issuers, http=self.http, hashes=hashes
         )
         self.authentication: IAuthenticationModule = EverybodyMay() if settings.no_auth else self.accounts
         self.collection = DataCollectionManagerImpl(
             self.connector,
-            CoinCollectionList(CoinRepository(self.database), clock),
+            CoinCollectionList(CoinRepository(self.database, self._origin_of), clock),
             RealTimeProcessor(self.hub, self.storage, self.candles, self.gaps, clock),
             self.candles,
             self.storage,
@@ -113,7 +118,6 @@ class Service:
         Open the database and go on collecting.
 
         Raises:
-            InvalidInput: What is made up offline, and what is real, would come together.
             StorageBusy: Another service runs on the same folder.
             StorageError: It cannot be opened.
         """
@@ -123,8 +127,10 @@ class Service:
             raise StorageUnavailable(f"the folder {self.settings.data_dir} cannot be made: {error.strerror}") from error
         async with AsyncExitStack() as stack:
             stack.enter_context(alone_in(self.settings.data_dir, "service"))
-            _mark(self.settings)
             await stack.enter_async_context(self.database)
+            ignored = await unknown(self.database)
+            if ignored:
+                log.warning("%s", ignored)
             stack.push_async_callback(self.http.close)
             await stack.enter_async_context(self.connector)
             stack.push_async_callback(self.collection.stop)
@@ -141,25 +147,16 @@ class Service:
         """End the streams, commit what waits, close all."""
         await self._open.aclose()
 
-
-def _mark(settings: ServiceSettings) -> None:
-    """
-    Keep what is made up apart from what is real: both go by the same names.
-
-    Raises:
-        InvalidInput: The folder holds the other kind.
-    """
-    mark = settings.data_dir / _OFFLINE_MARK
-    if settings.offline and not mark.exists() and (settings.data_dir / FILE_NAME).exists():
-        raise InvalidInput(f"{settings.data_dir} holds real data; name another --data-dir for --offline")
-    if settings.offline:
-        mark.touch()
-    elif mark.exists():
-        raise InvalidInput(f"{settings.data_dir} holds what --offline has made up; name another --data-dir")
+    def _origin_of(self, exchange: str, symbol: str) -> str:
+        """The key of what is stored; of an exchange that is not reached here, that of all others when offline."""
+        try:
+            return key_of(self.connector.origin(exchange, symbol)) or EXCHANGE_OWN
+        except (InvalidInput, MissingDependency):
+            return next(iter(self.origins.values()), EXCHANGE_OWN) if self.settings.offline else EXCHANGE_OWN
 
 
 def _origins(endpoints: Endpoints) -> dict[str, str]:
-    found = {name: ExchangeRegistry.create(name, endpoints).origin("rest") for name in endpoints}
+    found = {name: ExchangeRegistry.create(name, endpoints).origin(*ROLES) for name in endpoints}
     return {name: str(origin) for name, origin in found.items() if origin is not None}
 
 

@@ -9,17 +9,17 @@ from chandlery.core.errors import CorruptStorage, InvalidInput
 from chandlery.core.time import Micros, iso
 from chandlery.storage.interfaces import IDatabaseConnection, IRawDataRepository, IStorageManager, Record, Value
 from chandlery.storage.raw import BookSnapshot, RawOrderBookEntry, decode, encode
-from chandlery.storage.series_ids import BOOK, SeriesIds, SeriesName
+from chandlery.storage.series_ids import BOOK, OriginOf, SeriesIds, SeriesName, exchange_own
 
 _PRUNED_AT_ONCE = 5_000
 
 
 class RawDataRepositoryImpl(IRawDataRepository):
-    """In the table ``books``."""
+    """In the table ``books``, those of the origins that ``origin_of`` gives."""
 
-    def __init__(self, database: IDatabaseConnection) -> None:
+    def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
         self._database = database
-        self._ids = SeriesIds(database)
+        self._ids = SeriesIds(database, origin_of)
 
     async def save(self, entries: Sequence[RawOrderBookEntry]) -> None:
         """Encode the entries and have them committed."""
@@ -50,7 +50,7 @@ class RawDataRepositoryImpl(IRawDataRepository):
     async def prune(self, before: Micros) -> int:
         """Delete some at a time, so that who collects need not wait."""
         removed = 0
-        for (number,) in await self._database.read("SELECT id FROM series WHERE channel = ?", (BOOK,)):
+        for number in [number for number, channel in await self._ids.of_all() if channel == BOOK]:
             sql = "SELECT rowid FROM books WHERE series = ? AND at < ? ORDER BY at LIMIT ?"
             while rows := await self._database.read(sql, (number, before, _PRUNED_AT_ONCE)):
                 await self._database.write(("DELETE FROM books WHERE rowid = ?", rows))
@@ -77,9 +77,7 @@ class RawDataRepositoryImpl(IRawDataRepository):
         if exchange is not None:
             number = await self._ids.find(SeriesName.of_book(exchange, coin))
             return [] if number is None else [(number, exchange)]
-        sql = "SELECT id, exchange FROM series WHERE symbol = ? AND channel = ?"
-        rows: list[Any] = await self._database.read(sql, (coin, BOOK))
-        return sorted(rows, key=lambda row: row[1])
+        return await self._ids.of_books(coin)
 
 
 def _entry(row: tuple[Any, ...]) -> RawOrderBookEntry:

@@ -16,7 +16,7 @@ from chandlery.core.query import ChartType
 from chandlery.core.time import Micros
 from chandlery.storage.frame import empty_table, open_times, table_of
 from chandlery.storage.interfaces import IDatabaseConnection
-from chandlery.storage.series_ids import SeriesIds, SeriesName
+from chandlery.storage.series_ids import OriginOf, SeriesIds, SeriesName, exchange_own
 
 _COLUMNS = (
     "open_time",
@@ -42,11 +42,11 @@ _PRUNED_AT_ONCE = 5_000
 
 
 class CandleRepository:
-    """The table ``candles``."""
+    """The table ``candles``, of the origins that ``origin_of`` gives."""
 
-    def __init__(self, database: IDatabaseConnection) -> None:
+    def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
         self._database = database
-        self._ids = SeriesIds(database)
+        self._ids = SeriesIds(database, origin_of)
 
     async def save(self, series: SeriesName, candles: Sequence[CandleData]) -> None:
         """
@@ -117,7 +117,7 @@ class CandleRepository:
     async def prune(self, before: Micros) -> int:
         """Remove the candles that open earlier; how many they were."""
         removed = 0
-        for (number,) in await self._database.read("SELECT id FROM series"):
+        for number, _ in await self._ids.of_all():
             while True:
                 sql = "SELECT series, open_time FROM candles WHERE series = ? AND open_time < ? LIMIT ?"
                 rows = await self._database.read(sql, (number, before, _PRUNED_AT_ONCE))

@@ -10,7 +10,7 @@ from msgspec import Struct
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.time import Micros
 from chandlery.storage.interfaces import IDatabaseConnection
-from chandlery.storage.series_ids import SeriesIds, SeriesName
+from chandlery.storage.series_ids import OriginOf, SeriesIds, SeriesName, exchange_own
 
 
 class CollectedCoin(Struct, frozen=True):
@@ -23,29 +23,33 @@ class CollectedCoin(Struct, frozen=True):
 
 
 class CoinRepository:
-    """The table ``coins``."""
+    """The table ``coins``, of the origins that ``origin_of`` gives."""
 
-    def __init__(self, database: IDatabaseConnection) -> None:
+    def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
         self._database = database
+        self._origin_of = origin_of
 
     async def save(self, coin: CollectedCoin) -> None:
         """Keep it, in place of what was known of it."""
-        row = (coin.exchange, coin.symbol, msgspec.json.encode(coin.channels).decode(), coin.since)
-        sql = "INSERT INTO coins VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET channels = excluded.channels"
+        channels = msgspec.json.encode(coin.channels).decode()
+        row = (self._origin_of(coin.exchange, coin.symbol), coin.exchange, coin.symbol, channels, coin.since)
+        sql = "INSERT INTO coins VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET channels = excluded.channels"
         await self._database.write((sql, [row]))
 
     async def remove(self, exchange: str, symbol: str) -> None:
         """Forget it; what was collected stays."""
-        await self._database.write(("DELETE FROM coins WHERE exchange = ? AND symbol = ?", [(exchange, symbol)]))
+        row = (self._origin_of(exchange, symbol), exchange, symbol)
+        await self._database.write(("DELETE FROM coins WHERE origin = ? AND exchange = ? AND symbol = ?", [row]))
 
     async def all(self) -> list[CollectedCoin]:
         """All of them."""
         rows: list[Any] = await self._database.read(
-            "SELECT exchange, symbol, channels, since FROM coins ORDER BY since, exchange, symbol"
+            "SELECT origin, exchange, symbol, channels, since FROM coins ORDER BY since, exchange, symbol"
         )
         return [
             CollectedCoin(exchange, symbol, msgspec.json.decode(channels, type=tuple[str, ...]), since)
-            for exchange, symbol, channels, since in rows
+            for origin, exchange, symbol, channels, since in rows
+            if origin == self._origin_of(exchange, symbol)
         ]
 
 
@@ -57,11 +61,11 @@ _TOUCHING = """
 
 
 class GapRepository:
-    """The table ``gaps``."""
+    """The table ``gaps``, of the origins that ``origin_of`` gives."""
 
-    def __init__(self, database: IDatabaseConnection) -> None:
+    def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
         self._database = database
-        self._ids = SeriesIds(database)
+        self._ids = SeriesIds(database, origin_of)
 
     async def record(self, series: SeriesName, gap: Gap) -> None:
         """Keep a gap; returns once it is committed."""

@@ -3,7 +3,8 @@ The tables, as the steps that led to them.
 
 A step is never changed once it was published; a change of the tables is a further step. Moments are
 microseconds UTC. A series is what one channel of one exchange says of one symbol: ``book``, or
-``candles:1m`` and so on.
+``candles:1m`` and so on. Its origin is the server that answered in place of the exchange, empty for the
+exchange itself, and ``unknown`` for what was stored before origins were.
 """
 
 from __future__ import annotations
@@ -85,5 +86,31 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # The longest gap of a series, which bounds where one that reaches into a span can start.
         "CREATE INDEX gaps_length ON gaps (series, stop - start)",
         "CREATE INDEX revoked_tokens_expiry ON revoked_tokens (expires_at)",
+    ),
+    (
+        # Built beside the old ones and renamed, so that what refers to them goes on referring to them.
+        """CREATE TABLE series_by_origin (
+            id INTEGER PRIMARY KEY,
+            origin TEXT NOT NULL,
+            exchange TEXT NOT NULL,
+            symbol TEXT NOT NULL,
+            channel TEXT NOT NULL,
+            UNIQUE (origin, exchange, symbol, channel)
+        ) STRICT""",
+        "INSERT INTO series_by_origin SELECT id, 'unknown', exchange, symbol, channel FROM series",
+        "DROP TABLE series",
+        "ALTER TABLE series_by_origin RENAME TO series",
+        "CREATE INDEX series_of_symbol ON series (symbol, channel)",
+        """CREATE TABLE coins_by_origin (
+            origin TEXT NOT NULL,
+            exchange TEXT NOT NULL,
+            symbol TEXT NOT NULL,
+            channels TEXT NOT NULL,
+            since INTEGER NOT NULL,
+            PRIMARY KEY (origin, exchange, symbol)
+        ) STRICT, WITHOUT ROWID""",
+        "INSERT INTO coins_by_origin SELECT 'unknown', exchange, symbol, channels, since FROM coins",
+        "DROP TABLE coins",
+        "ALTER TABLE coins_by_origin RENAME TO coins",
     ),
 )

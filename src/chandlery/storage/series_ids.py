@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from msgspec import Struct
 
@@ -11,6 +12,20 @@ from chandlery.storage.interfaces import IDatabaseConnection
 
 BOOK = "book"
 _CANDLES = "candles"
+
+EXCHANGE_OWN = ""
+"""The origin of the exchange's own data in the tables."""
+
+OriginOf: TypeAlias = Callable[[str, str], str]
+"""The origin of the data of an exchange's symbol, as the tables hold it."""
+
+
+def always(origin: str) -> OriginOf:
+    """The same origin for every exchange."""
+    return lambda *_: origin
+
+
+exchange_own = always(EXCHANGE_OWN)
 
 
 class SeriesName(Struct, frozen=True):
@@ -50,10 +65,16 @@ def interval_of(channel: str) -> Interval | None:
 
 
 class SeriesIds:
-    """The numbers of series, given at the first question and remembered."""
+    """
+    The numbers of series, given at the first question and remembered.
 
-    def __init__(self, database: IDatabaseConnection) -> None:
+    Only series of the origin that ``origin_of`` gives are seen: a series of the same name and another origin
+    is another series.
+    """
+
+    def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
         self._database = database
+        self._origin_of = origin_of
         self._known: dict[SeriesName, int] = {}
 
     async def of(self, name: SeriesName) -> int:
@@ -67,10 +88,8 @@ class SeriesIds:
         if found is None:
             found = await self.find(name)
         if found is None:
-            row = (name.exchange, name.symbol, name.channel)
-            await self._database.write(
-                ("INSERT OR IGNORE INTO series (exchange, symbol, channel) VALUES (?, ?, ?)", [row])
-            )
+            sql = "INSERT OR IGNORE INTO series (origin, exchange, symbol, channel) VALUES (?, ?, ?, ?)"
+            await self._database.write((sql, [self._key(name)]))
             found = await self.find(name)
             assert found is not None  # noqa: S101  # it was committed
         return found
@@ -80,10 +99,28 @@ class SeriesIds:
         if name in self._known:
             return self._known[name]
         rows: list[Any] = await self._database.read(
-            "SELECT id FROM series WHERE exchange = ? AND symbol = ? AND channel = ?",
-            (name.exchange, name.symbol, name.channel),
+            "SELECT id FROM series WHERE origin = ? AND exchange = ? AND symbol = ? AND channel = ?", self._key(name)
         )
         if not rows:
             return None
         self._known[name] = rows[0][0]
         return self._known[name]
+
+    async def of_books(self, symbol: str) -> list[tuple[int, str]]:
+        """The number and exchange of each series of the symbol's order books, in the order of the exchanges."""
+        sql = "SELECT id, exchange, origin FROM series WHERE symbol = ? AND channel = ?"
+        rows: list[Any] = await self._database.read(sql, (symbol, BOOK))
+        found = [(number, exchange) for number, exchange, origin in rows if origin == self._origin_of(exchange, symbol)]
+        return sorted(found, key=lambda row: row[1])
+
+    async def of_all(self) -> list[tuple[int, str]]:
+        """The number and channel of every series."""
+        rows: list[Any] = await self._database.read("SELECT id, channel, origin, exchange, symbol FROM series")
+        return [
+            (number, channel)
+            for number, channel, origin, exchange, symbol in rows
+            if origin == self._origin_of(exchange, symbol)
+        ]
+
+    def _key(self, name: SeriesName) -> tuple[str, str, str, str]:
+        return (self._origin_of(name.exchange, name.symbol), name.exchange, name.symbol, name.channel)
