@@ -72,6 +72,25 @@ def test_a_read_of_the_cache_loads_no_http(tmp_path):
     assert [] == [name for name in ("aiohttp", "yarl", "picows", "polars", "ccxt") if name in loaded]
 
 
+def test_pandas_is_loaded_for_a_dataframe_only(tmp_path):
+    """Nothing on the way of other outputs needs it, as ``empty_table`` of pyarrow would: that stops an event loop."""
+    code = (
+        "import sys, asyncio; from datetime import datetime, UTC; from chandlery import AsyncDataSourceManager\n"
+        "from chandlery.sim.server import running\n"
+        "async def read(endpoints):\n"
+        f"    async with AsyncDataSourceManager(cache_dir={str(tmp_path)!r}, endpoints=endpoints) as manager:\n"
+        "        for source in ('rest', 'auto', 'auto'):\n"
+        "            table = await manager.get_data('BTCUSDT', datetime(2024, 1, 1, tzinfo=UTC), "
+        "datetime(2024, 1, 3, tzinfo=UTC), '1h', output='arrow', enforce_source=source)\n"
+        "            print(len(table))\n"
+        "with running() as exchange:\n"
+        "    asyncio.run(read(exchange.endpoints))\n"
+        "print('pandas' in sys.modules)"
+    )
+
+    assert ["48", "48", "48", "False"] == _python(code).split()
+
+
 def test_the_service_loads_the_offline_exchange_only_to_be_offline():
     """``serve`` without ``--offline`` has none of it."""
     loaded = _python("import sys, chandlery.service.run, chandlery.cli.serve; print(*sys.modules)").split()

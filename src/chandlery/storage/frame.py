@@ -108,17 +108,22 @@ def wrap(kind: pa.DataType, values: np.ndarray[Any, Any]) -> pa.Array:
 
 def unwrap(array: pa.Array | pa.ChunkedArray) -> np.ndarray[Any, Any]:
     """The numbers of an Arrow array, as they stand where it is one piece; times as nanoseconds."""
-    if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
     dtype = _NUMPY[array.type]
     if not len(array):
         return np.empty(0, dtype)
+    if isinstance(array, pa.ChunkedArray):
+        array = array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
     return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
 
 
 def empty_table(chart_type: ChartType) -> pa.Table:
     """A table of no rows."""
-    return schema_of(chart_type).empty_table()
+    return empty_of(schema_of(chart_type))
+
+
+def empty_of(schema: pa.Schema) -> pa.Table:
+    """The same of any schema; ``empty_table`` of pyarrow would load pandas, in an event loop at that."""
+    return pa.Table.from_batches([], schema)
 
 
 def open_times(table: pa.Table) -> Int64:

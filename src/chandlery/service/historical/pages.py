@@ -17,7 +17,7 @@ from chandlery.core.time import DAY, HOUR, Micros, iso
 from chandlery.service.historical.account import Account
 from chandlery.service.historical.encode import json_rows
 from chandlery.service.historical.interfaces import Piece, Source
-from chandlery.storage.frame import slice_span
+from chandlery.storage.frame import empty_of, slice_span
 from chandlery.storage.series_ids import SeriesName
 
 IMMUTABLE_AFTER: Micros = 2 * DAY + HOUR
@@ -81,7 +81,7 @@ def _encoded(
     following: Micros | None,
 ) -> bytes:
     """The page as JSON; ``account`` is cut to what it holds."""
-    table = pa.concat_tables(tables).combine_chunks() if tables else schema.empty_table()
+    table = pa.concat_tables(tables).combine_chunks() if tables else empty_of(schema)
     account.sources = [_of_page(each, table, page) for each in account.sources if each.start < page.end]
     account.gaps = [each for each in account.gaps if each.start < page.end]
     interval = series.channel.partition(":")[2] or None
