@@ -85,7 +85,7 @@ class _Answers(Struct):
     paging: Paging
     events: list[Event]
     doubtful: list[Span]
-    """Where rows cannot be believed."""
+    """Where rows of an answer could not be believed; another answer may have brought better ones."""
     failure: ChandleryError | None
     """The error that ended the requests."""
 
@@ -202,7 +202,8 @@ class RestReading:
             self._open += page.wanted
             return
         paging = answers.paging
-        wrong = _common(answers.doubtful, page.wanted)
+        unread = merge([*paging.open, *paging.proved])
+        wrong = _common(_common(answers.doubtful, page.wanted), unread)
         opened = subtract_all(_common(paging.open, page.wanted), wrong)
         proved = subtract_all(_common(paging.proved, page.wanted), wrong)
         gaps = [gap for hole in proved for gap in self._gaps(hole, Life(), _BRACKETED, followed=True)]
@@ -237,7 +238,7 @@ class RestReading:
                 paging.add(asked, [*around.tolist(), *checked.columns["open_time"].tolist()])
                 columns = merged(columns, checked.columns) if len(columns["open_time"]) else checked.columns
                 events |= dict.fromkeys(checked.events)
-                doubtful = checked.doubtful
+                doubtful = merge([*doubtful, *checked.doubtful])
                 self._saw(times)
         except (InvalidInput, Closed):
             raise
