@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from accounts import quick_hashes
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Gap, GapKind, Span
@@ -24,7 +25,8 @@ from chandlery.service.web.server import serving
 from chandlery.storage.raw import BookSnapshot
 from chandlery.storage.series_ids import SeriesName
 from chandlery.storage.sqlite import FILE_NAME
-from serving import bound_socket, library_settings, offline
+from models import model_of
+from serving import bound_socket, connected, library_settings, offline, served
 
 KINDS = ("real", "offline", "address")
 SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")
@@ -130,6 +132,71 @@ async def test_what_one_collects_the_others_do_not_have(sim, tmp_path, first):
     async with served_by(sim, first, tmp_path) as (_, session):
         # Since then it was not collected, which is one gap more.
         assert own[:-1] == (await answers(session))[:-1]
+
+
+async def test_each_answer_names_the_origin(sim, tmp_path):
+    """Of HTTP, socket and tools, in the body and in the sources; of the exchange's own data nothing is said."""
+    asked = {"exchange": "binance", "symbol": "BTC/USDT"}
+    minute = {"start": iso(DAY.start), "end": iso(DAY.start + 2 * MINUTE)}
+    async with served(sim, tmp_path, no_auth=False, hashes=quick_hashes()) as (service, _):
+        client, secret = await service.accounts.create_client("bot", ["read", "collect"])
+        token = (await service.accounts.login("client", client.id, secret)).text
+        headers = {"Authorization": f"Bearer {token}"}
+        await collected(service, 7.0)
+        async with aiohttp.ClientSession(service.url, headers=headers) as session:
+            found = {
+                path: await got(session, f"/v1/{path}", asked | more)
+                for path, more in {
+                    "candles": minute | {"interval": "1s"},
+                    "funding": minute | {"symbol": "BTC/USDT:USDT"},
+                    "books": minute,
+                    "books/latest": {},
+                    "availability": {},
+                }.items()
+            }
+            real = await got(session, "/v1/books", {"exchange": "kraken", "symbol": "BTC/USD"} | minute)
+            async with connected(session) as socket:
+                await socket.say("subscribe", channel="book", **asked)
+                found["subscribed"] = await socket.until("subscribed")
+                await socket.say("request_historical", interval="1m", **asked, **minute)
+                found["historical_data_chunk"] = await socket.until("historical_data_chunk")
+                found["historical_data_complete"] = await socket.until("historical_data_complete")
+                await socket.say("most_current", channel="book", **asked)
+                found["most_current_data"] = await socket.until("most_current_data")
+        async with model_of(service.accounts, service.url, "read", "collect") as model:
+            for tool, more in {
+                "download_historical_data": {"interval": "1s"} | minute,
+                "summarize_candles": {"interval": "1s"} | minute,
+                "get_most_current_data": {"channel": "book"},
+                "check_availability": {},
+                "add_coin": {"channels": ["book"]},
+            }.items():
+                found[tool] = (await model.call_tool(tool, asked | more)).structured_content
+
+    assert {} == {name: answer for name, answer in found.items() if answer.get("origin") != "offline-7"}
+    sources = [source for answer in found.values() for source in answer.get("sources", ())]
+    assert {"database"} < {source["source"] for source in sources}
+    assert {"offline-7"} == {source.get("origin") for source in sources}
+    assert {"books": [], "gaps": [], "next": None} == real
+
+
+async def got(session, path, params):
+    """The content of an answer."""
+    async with session.get(path, params=params) as answer:
+        return await answer.json()
+
+
+async def test_the_tag_of_an_answer_is_that_of_its_origin(sim, tmp_path):
+    """Or a caller would keep what was made up for what is real."""
+    asked = {"exchange": "binance", "symbol": "BTC/USDT", "interval": "1s", "start": iso(DAY.start), "end": iso(DAY.start + MINUTE)}  # fmt: skip
+    tags = []
+    for kind in ("offline", "address"):
+        async with served_by(sim, kind, tmp_path) as (service, session):
+            await collected(service, 7.0)
+            async with session.get("/v1/candles", params=asked) as answer:
+                tags.append(answer.headers["ETag"])
+
+    assert 2 == len(set(tags))
 
 
 async def test_a_database_of_0_1_is_ignored_until_it_is_adopted(sim, tmp_path, caplog):

@@ -18,7 +18,9 @@ async def test_a_coin_from_its_adding_to_its_removal(running):
     """Available, added, listed with how it is doing, removed."""
     _, session = running
     coin = {"exchange": "binance", "symbol": "BTC/USDT"}
-    assert (200, {**coin, "available": True}) == await call(session, "GET", "/v1/availability", params=coin)
+    assert (200, {**coin, "available": True, "origin": "offline-7"}) == await call(
+        session, "GET", "/v1/availability", params=coin
+    )
     status, added = await call(session, "POST", "/v1/coins", json={**coin, "channels": ["candles:1s"]})
     assert (201, "running") == (status, added["channels"][0]["state"])
     _, listed = await call(session, "GET", "/v1/coins")

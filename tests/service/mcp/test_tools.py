@@ -47,6 +47,9 @@ class Collection(IDataCollectionManager):
     def named(self, series):
         return series
 
+    def origin(self, series):
+        return None
+
     async def stream_realtime_data(self, series, subscriber):
         raise NotImplementedError
 

@@ -37,8 +37,8 @@ async def test_books_and_candles(client):
     await client.say("subscribe", channel="book", id="b", **BTC)
     await client.say("subscribe", channel="candles", id="c", **SECONDS)
     told = {message["id"]: message for message in [await client.until("subscribed") for _ in range(2)]}
-    assert {"type": "subscribed", "id": "b", "channel": "book", **BTC} == told["b"]
-    assert {"type": "subscribed", "id": "c", "channel": "candles", **SECONDS} == told["c"]
+    assert {"type": "subscribed", "id": "b", "channel": "book", "origin": "offline-7", **BTC} == told["b"]
+    assert {"type": "subscribed", "id": "c", "channel": "candles", "origin": "offline-7", **SECONDS} == told["c"]
     book = await client.until("realtime_data", lambda each: each["channel"] == "book")
     candle = await client.until("realtime_data", lambda each: each["channel"] == "candles" and each["data"]["closed"])
 

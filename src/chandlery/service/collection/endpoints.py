@@ -10,6 +10,7 @@ from chandlery.service.auth.guard import Collector, Reader
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.schemas import Availability, Coin, CoinRequest, Coins
 from chandlery.service.errors import refusals
+from chandlery.storage.series_ids import BOOK, SeriesName
 
 routes = APIRouter(prefix="/v1", tags=["collection"], responses=refusals(401, 403, 422, 503))
 
@@ -46,4 +47,5 @@ async def remove_coin(subject: Collector, collection: Collection, exchange: Exch
 async def availability(subject: Reader, collection: Collection, exchange: Exchange, symbol: Symbol) -> Availability:
     """Whether an exchange trades a coin now."""
     available = await collection.check_availability(symbol, exchange)
-    return Availability(exchange=exchange, symbol=symbol, available=available)
+    origin = collection.origin(SeriesName(exchange, symbol, BOOK))
+    return Availability(exchange=exchange, symbol=symbol, available=available, origin=origin)

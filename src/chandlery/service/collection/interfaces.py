@@ -88,6 +88,10 @@ class IDataCollectionManager(ABC):
         """
 
     @abstractmethod
+    def origin(self, series: SeriesName) -> str | None:
+        """The server whose data of the series are served in place of the exchange's own; ``None`` for the exchange itself."""
+
+    @abstractmethod
     async def stream_realtime_data(self, series: SeriesName, subscriber: Subscriber) -> None:
         """
         Tell a subscriber of a series from now on; it is collected from now on where it is not yet.

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from chandlery.core.time import iso
 from chandlery.service.collection.interfaces import CoinStatus
+from chandlery.service.label import Label
 
 
 class CoinRequest(BaseModel):
@@ -83,3 +84,4 @@ class Availability(BaseModel):
     exchange: str = Field(examples=["binance"])
     symbol: str = Field(examples=["BTC/USDT"])
     available: bool
+    origin: Label = None

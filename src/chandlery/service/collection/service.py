@@ -142,6 +142,11 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         self._checker.require_channel(symbol, exchange, series.channel)
         return SeriesName(exchange, symbol, series.channel)
 
+    def origin(self, series: SeriesName) -> str | None:
+        """As the exchange's client has it."""
+        origin = self._connector.origin(series.exchange, series.symbol)
+        return None if origin is None else str(origin)
+
     def keepers(self) -> list[StreamKeeper]:
         """All streams."""
         return list(self._keepers.values())

@@ -79,6 +79,11 @@ class _Parts:
         named: SeriesName = self.request.app.state.collection.named(series_of(exchange, symbol, channel, interval))
         return named
 
+    def origin(self, series: SeriesName) -> str | None:
+        """Whose data of the series it is, where it is not the exchange's own."""
+        origin: str | None = self.request.app.state.collection.origin(series)
+        return origin
+
 
 Parts: TypeAlias = Annotated[_Parts, Depends(_Parts)]
 
@@ -158,6 +163,7 @@ async def books(
         books=[_book(entry) for entry in entries[:limit]],
         gaps=[GapSpan(**gap_content(gap)) for gap in await parts.historical.get_gaps(series, page)],
         next=None if following is None else cursor_of(following),
+        origin=parts.origin(series),
     )
 
 
@@ -176,6 +182,7 @@ async def latest_book(subject: Reader, parts: Parts, exchange: Exchange, symbol:
         sequence=row["sequence"],
         bids=list(map(list, row["bids"])),
         asks=list(map(list, row["asks"])),
+        origin=parts.origin(series),
     )
 
 
@@ -204,12 +211,13 @@ async def _answer(
     """A page of JSON, or a whole file; nothing where the caller has it already."""
     request = parts.request
     immutable = is_immutable(span, parts.clock())
-    asked = f"{form} {series} {schema.names} {at} {span} {limit if form == 'json' else ''}"
+    origin = parts.origin(series)
+    asked = f"{form} {series} {schema.names} {at} {span} {limit if form == 'json' else ''}{origin or ''}"
     tag = tag_of(asked.encode())
     if immutable and tag in request.headers.get("If-None-Match", ""):
         return Response(status_code=304, headers=cache_headers(tag, immutable=True))
     if form == "json":
-        content, whole = await candle_page(pieces(limit + 1), schema, series, span, at, limit)
+        content, whole = await candle_page(pieces(limit + 1), schema, series, span, at, limit, origin=origin)
         if not whole:
             return Response(content, media_type=FORMATS["json"], headers={"Cache-Control": "no-store"})
         if not immutable:

@@ -13,7 +13,7 @@ from chandlery.core.errors import IncompleteData, InvalidRange
 from chandlery.core.gaps import Gap, Span, subtract
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import Provenance
-from chandlery.core.time import Clock, iso, to_datetime
+from chandlery.core.time import Clock, Micros, iso, to_datetime
 from chandlery.service.historical.interfaces import Piece, Source, merge
 from chandlery.storage.book_rows import table_of_books
 from chandlery.storage.candles import CandleRepository
@@ -76,7 +76,7 @@ class HistoricalFetcher:
             until = span.end if last else entries[-1].timestamp + 1
             table = table_of_books(entries)
             if entries or gaps:
-                source = [Source("database", at, until, table.num_rows)] if entries else []
+                source = [self._kept(series, at, until, table.num_rows)] if entries else []
                 yield Piece(
                     table, source, [gap for gap in gaps if at <= gap.start < until or gap.start < at == span.start]
                 )
@@ -92,7 +92,7 @@ class HistoricalFetcher:
             table = await client.fetch_funding(series.symbol, to_datetime(span.start), to_datetime(span.end))
         except IncompleteData as error:
             table, failed = error.data, list(error.missing)
-        for cut in _cut(_piece(table, span, failed, series.exchange), rows):
+        for cut in _cut(_piece(table, span, failed, series.exchange, self._origin(series)), rows):
             yield cut
 
     async def snapshots(self, series: SeriesName, span: Span, limit: int) -> list[RawOrderBookEntry]:
@@ -121,8 +121,16 @@ class HistoricalFetcher:
             if not table.num_rows:
                 return
             until = interval.step(int(open_times(table)[-1]))
-            yield Piece(table, [Source("database", at, until, table.num_rows)])
+            yield Piece(table, [self._kept(series, at, until, table.num_rows)])
             at = until
+
+    def _kept(self, series: SeriesName, start: Micros, end: Micros, rows: int) -> Source:
+        """A stretch of the database."""
+        return Source("database", start, end, rows, self._origin(series))
+
+    def _origin(self, series: SeriesName) -> str | None:
+        origin = self._connector.origin(series.exchange, series.symbol)
+        return None if origin is None else str(origin)
 
     async def _fetched(self, series: SeriesName, interval: Interval, part: Span) -> AsyncIterator[Piece]:
         """The answer of the exchange's client."""
@@ -135,22 +143,22 @@ class HistoricalFetcher:
             failed = list(error.missing)
         if table.num_rows and not client.keeps_candles:
             await self._candles.save_table(series, table)
-        yield await asyncio.to_thread(_piece, table, part, failed, series.exchange)
+        yield await asyncio.to_thread(_piece, table, part, failed, series.exchange, self._origin(series))
 
 
-def _piece(table: pa.Table, span: Span, failed: list[Gap], exchange: str) -> Piece:
+def _piece(table: pa.Table, span: Span, failed: list[Gap], exchange: str, origin: str | None) -> Piece:
     """A client's answer with its account, where it gives one."""
     account = (table.schema.metadata or {}).get(b"chandlery")
     plain = table.replace_schema_metadata(None)
     if account is None:
-        sources = [Source(exchange, span.start, span.end, table.num_rows)] if table.num_rows else []
+        sources = [Source(exchange, span.start, span.end, table.num_rows, origin)] if table.num_rows else []
         return Piece(plain, sources, failed)
     provenance = Provenance.from_json(account)
     spans = provenance.spans
     bounds = np.array([(each.start, each.end) for each in spans], np.int64).reshape(-1, 2)
     firsts, ends = np.searchsorted(open_times(plain), bounds).T.tolist()
     sources = [
-        Source(f"cache ({each.source})" if each.cached else each.source, each.start, each.end, end - first)
+        Source(f"cache ({each.source})" if each.cached else each.source, each.start, each.end, end - first, each.origin)
         for each, first, end in zip(spans, firsts, ends, strict=True)
     ]
     return Piece(plain, merge([], sources), provenance.gaps)

@@ -6,11 +6,12 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from chandlery.connect.rows import Row
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.time import Micros, iso
+from chandlery.service.label import labelled
 from chandlery.storage.raw import RawOrderBookEntry
 from chandlery.storage.series_ids import SeriesName
 
@@ -25,18 +26,21 @@ class Source(Struct, frozen=True):
     start: Micros
     end: Micros
     rows: int
+    origin: str | None = None
+    """The server that answered in place of the exchange."""
 
     def plain(self) -> dict[str, Any]:
         """As JSON values."""
-        return {"source": self.source, "start": iso(self.start), "end": iso(self.end), "rows": self.rows}
+        content = {"source": self.source, "start": iso(self.start), "end": iso(self.end), "rows": self.rows}
+        return content | labelled(self.origin)
 
 
 def merge(known: list[Source], more: Iterable[Source]) -> list[Source]:
     """``known`` with ``more`` after them; neighbours of the same source become one."""
     for each in more:
         last = known[-1] if known else None
-        if last is not None and last.source == each.source and last.end == each.start:
-            known[-1] = Source(last.source, last.start, each.end, last.rows + each.rows)
+        if last is not None and (last.source, last.origin, last.end) == (each.source, each.origin, each.start):
+            known[-1] = structs.replace(last, end=each.end, rows=last.rows + each.rows)
         else:
             known.append(each)
     return known

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pyarrow as pa
+from msgspec import structs
 
 from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Span
@@ -17,6 +18,7 @@ from chandlery.core.time import DAY, HOUR, Micros, iso
 from chandlery.service.historical.account import Account
 from chandlery.service.historical.encode import json_rows
 from chandlery.service.historical.interfaces import Piece, Source
+from chandlery.service.label import labelled
 from chandlery.storage.frame import empty_of, slice_span
 from chandlery.storage.series_ids import SeriesName
 
@@ -47,7 +49,14 @@ def moment_of_cursor(cursor: str, span: Span) -> Micros:
 
 
 async def candle_page(
-    pieces: AsyncIterator[Piece], schema: pa.Schema, series: SeriesName, span: Span, at: Micros, limit: int
+    pieces: AsyncIterator[Piece],
+    schema: pa.Schema,
+    series: SeriesName,
+    span: Span,
+    at: Micros,
+    limit: int,
+    *,
+    origin: str | None = None,
 ) -> tuple[bytes, bool]:
     """
     The first ``limit`` rows of the pieces, encoded, and whether nothing failed to be had of them.
@@ -68,7 +77,7 @@ async def candle_page(
             break
     until = span.end if following is None else following
     page = Span(at, until)
-    content = await asyncio.to_thread(_encoded, account, tables, schema, series, page, following)
+    content = await asyncio.to_thread(_encoded, account, tables, schema, series, page, following, origin)
     return content, not any(gap.kind.is_failure for gap in account.gaps)
 
 
@@ -79,6 +88,7 @@ def _encoded(
     series: SeriesName,
     page: Span,
     following: Micros | None,
+    origin: str | None,
 ) -> bytes:
     """The page as JSON; ``account`` is cut to what it holds."""
     table = pa.concat_tables(tables).combine_chunks() if tables else empty_of(schema)
@@ -89,6 +99,7 @@ def _encoded(
         "exchange": series.exchange,
         "symbol": series.symbol,
         "interval": interval,
+        **labelled(origin),
         "start": iso(page.start),
         "end": iso(page.end),
         "columns": schema.names,
@@ -101,7 +112,7 @@ def _encoded(
 def _of_page(source: Source, table: pa.Table, page: Span) -> Source:
     """What a source has given of a page."""
     span = Span(source.start, source.end).clip(page)
-    return Source(source.source, span.start, span.end, slice_span(table, span).num_rows)
+    return structs.replace(source, start=span.start, end=span.end, rows=slice_span(table, span).num_rows)
 
 
 def is_immutable(span: Span, now: Micros) -> bool:

@@ -6,6 +6,8 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import BaseModel, Field
 
+from chandlery.service.label import Label
+
 
 class SourceSpan(BaseModel):
     """A stretch that has one source."""
@@ -14,6 +16,7 @@ class SourceSpan(BaseModel):
     start: str = Field(examples=["2024-01-01T00:00:00Z"])
     end: str = Field(examples=["2024-01-02T00:00:00Z"])
     rows: int = Field(examples=[1440])
+    origin: Label = None
 
 
 class GapSpan(BaseModel):
@@ -31,6 +34,7 @@ class Page(BaseModel):
     exchange: str = Field(examples=["binance"])
     symbol: str = Field(examples=["BTC/USDT"])
     interval: str | None = Field(None, examples=["1m"])
+    origin: Label = None
     start: str = Field(examples=["2024-01-01T00:00:00Z"])
     end: str = Field(examples=["2024-01-02T00:00:00Z"])
     columns: list[str] = Field(examples=[["open_time", "open", "high", "low", "close", "volume"]])
@@ -59,11 +63,13 @@ class Book(BaseModel):
     sequence: int | None = Field(None, examples=[123456789])
     bids: list[Level] = Field(examples=[[[42000.0, 1.5]]])
     asks: list[Level] = Field(examples=[[[42000.5, 0.7]]])
+    origin: Label = None
 
 
 class Books(BaseModel):
     """Order books of a range."""
 
     books: list[Book]
+    origin: Label = None
     gaps: list[GapSpan]
     next: str | None = Field(description="The cursor of the page after this one; null where there is none.")

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote
 
 import pyarrow as pa
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from chandlery.core.errors import InvalidRange
 from chandlery.core.gaps import Gap, Span
@@ -48,6 +48,8 @@ class Asked(Struct, frozen=True):
     series: SeriesName
     interval: Interval
     span: Span
+    origin: str | None = None
+    """The server that answers in place of the exchange."""
 
     @property
     def uri(self) -> str:
@@ -84,7 +86,7 @@ class Page(Struct):
         end = self.times[count]
         times = self.times[:count]
         sources = [
-            Source(each.source, each.start, min(each.end, end), sum(each.start <= time < each.end for time in times))
+            structs.replace(each, end=min(each.end, end), rows=sum(each.start <= time < each.end for time in times))
             for each in self.sources
             if each.start < end
         ]
@@ -117,7 +119,7 @@ class CandleRanges:
         closed = Span(length.ceil(span.start), min(length.ceil(span.end), length.floor(now)))
         if not closed:
             raise InvalidRange(f"no candle of {interval} that opens in {span} has closed by now, {iso(now)}")
-        asked = Asked(series, length, closed)
+        asked = Asked(series, length, closed, self._collection.origin(series))
         if asked.count > MOST_CANDLES:
             raise InvalidRange(
                 f"the range has {asked.count:,} candles of {interval}, more than {MOST_CANDLES:,}; take a shorter range or a longer interval"

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chandlery.service.collection.schemas import Coin
 from chandlery.service.historical.schemas import GapSpan, SourceSpan
+from chandlery.service.label import Label
 from chandlery.service.moments import MOMENT_HELP
 
 MOST_PREVIEWED, PREVIEWED = 500, 20
@@ -95,6 +96,7 @@ class RangeToSum(Range):
 class Sourced(BaseModel):
     """An answer that says where it comes from, and what is missing in it."""
 
+    origin: Label = None
     sources: list[SourceSpan] = Field(description="Where each stretch comes from.")
     sources_left_out: int = Field(0, description="How many more stretches there are.")
     gaps: list[GapSpan] = Field(description="Each hole, and what is known of its cause.")
@@ -105,6 +107,7 @@ class CoinAnswer(Coin):
     """A coin that is collected, from now on where it was not yet; each channel says whether it runs."""
 
     source: str = "this service's own streams"
+    origin: Label = None
 
 
 class Removed(BaseModel):
@@ -132,6 +135,7 @@ class AvailabilityAnswer(BaseModel):
     symbol: str
     available: bool
     source: str = "the exchange's own list of what it trades"
+    origin: Label = None
 
 
 class ExchangeRow(BaseModel):
@@ -188,6 +192,7 @@ class CurrentAnswer(BaseModel):
     book: BookNow | None = None
     age_s: float | None = Field(description="How long ago that was, in seconds; of a candle, since it opened.")
     source: str = Field(description="The live stream, or what was kept or asked where there is none.")
+    origin: Label = None
     gaps: list[GapSpan] = Field(description="The gaps of what was collected in the last hour.")
     gaps_left_out: int = 0
 

@@ -98,7 +98,8 @@ class Toolbox:
     async def _add_coin(self, asked: schemas.CoinToAdd, _: Progress) -> schemas.CoinAnswer:
         """Collect a coin from now on, after restarts too, or further channels of one; says whether its streams run."""
         status = await self._collection.add_coin(asked.symbol, asked.exchange, asked.channels)
-        return schemas.CoinAnswer(**dict(_short(Coin.of(status))))
+        origin = self._collection.origin(SeriesName(status.exchange, status.symbol, BOOK))
+        return schemas.CoinAnswer(**dict(_short(Coin.of(status))), origin=origin)
 
     async def _remove_coin(self, asked: schemas.CoinName, _: Progress) -> schemas.Removed:
         """Collect a coin no more; what was collected stays."""
@@ -119,7 +120,10 @@ class Toolbox:
     async def _check_availability(self, asked: schemas.CoinName, _: Progress) -> schemas.AvailabilityAnswer:
         """Ask an exchange whether it trades a coin now."""
         available = await self._collection.check_availability(asked.symbol, asked.exchange)
-        return schemas.AvailabilityAnswer(exchange=asked.exchange, symbol=asked.symbol, available=available)
+        origin = self._collection.origin(SeriesName(asked.exchange, asked.symbol, BOOK))
+        return schemas.AvailabilityAnswer(
+            exchange=asked.exchange, symbol=asked.symbol, available=available, origin=origin
+        )
 
     async def _download(self, asked: schemas.RangeToDownload, progress: Progress) -> schemas.DownloadAnswer:
         """
@@ -156,6 +160,7 @@ class Toolbox:
             channel=series.channel,
             age_s=None if at is None else (now - at) / SECOND,
             source=self._source(series),
+            origin=self._collection.origin(series),
             **told_gaps(await self._historical.get_gaps(series, Span(now - _GAPS_LOOKED_BACK, now))),
         )
         told_at = None if at is None else iso(at)
@@ -182,6 +187,7 @@ class Toolbox:
                 exchange=wanted.series.exchange,
                 symbol=wanted.series.symbol,
                 interval=wanted.interval.value,
+                origin=wanted.origin,
                 whole=stretches.whole.summary(wanted.interval),
                 candles_a_bucket=stretches.candles,
                 buckets=schemas.Buckets(rows=[_bucket(part) for part in parts[:count]]),
@@ -254,6 +260,7 @@ def _download_answer(
         exchange=asked.series.exchange,
         symbol=asked.series.symbol,
         interval=asked.interval.value,
+        origin=asked.origin,
         summary=summary,
         preview=schemas.Preview(rows=page.rows),
         next=page.next(asked),

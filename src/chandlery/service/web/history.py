@@ -17,6 +17,7 @@ from chandlery.service.frames import Part, binary_frame, text_frame
 from chandlery.service.historical.account import Account
 from chandlery.service.historical.encode import arrow_batches, json_blocks, require_format
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
+from chandlery.service.label import labelled
 from chandlery.service.web.messages import Id
 from chandlery.service.web.outbox import Outbox
 from chandlery.service.web.subscription import Subscription
@@ -41,6 +42,7 @@ class StreamingHandler:
         *,
         form: str,
         request: Id,
+        origin: str | None = None,
     ) -> None:
         require_format(form, list(CHUNK_ROWS))
         self._historical = historical
@@ -52,6 +54,7 @@ class StreamingHandler:
         self._head: dict[str, Any] = {"channel": channel, "exchange": series.exchange, "symbol": series.symbol}
         if interval:
             self._head["interval"] = interval
+        self._head |= labelled(origin)
         if request is not None:
             self._head["id"] = request
         self._chunks = 0

@@ -17,6 +17,7 @@ from chandlery.service.collection.service import DataCollectionManagerImpl
 from chandlery.service.errors import code_of
 from chandlery.service.frames import text_frame
 from chandlery.service.historical.interfaces import IHistoricalDataManager
+from chandlery.service.label import labelled
 from chandlery.service.moments import series_of, span_of
 from chandlery.service.web.history import StreamingHandler
 from chandlery.service.web.messages import (
@@ -151,7 +152,7 @@ class Session:
         series = await self._collected(message)
         if series not in self._subscriptions:
             self._add(Subscription(series, self._outbox))
-        self._tell("subscribed", message.id, **_named(series))
+        self._tell("subscribed", message.id, **self._named(series))
         latest = self._collection.hub.latest(series)
         if latest is not None:
             self._outbox.replace(series, latest.frame)
@@ -162,7 +163,7 @@ class Session:
         if series not in self._subscriptions:
             raise InvalidInput(f"there is no subscription to {series.channel} of {series.symbol} at {series.exchange}")
         self._drop(series)
-        self._tell("unsubscribed", message.id, **_named(series))
+        self._tell("unsubscribed", message.id, **self._named(series))
 
     async def _request(self, message: RequestHistorical) -> None:
         self._require(READ)
@@ -171,7 +172,14 @@ class Session:
         series = self._series(message)
         now = self._clock()
         span = span_of(message.start, message.end, now)
-        handler = StreamingHandler(self._historical, self._outbox, series, form=message.format, request=message.id)
+        handler = StreamingHandler(
+            self._historical,
+            self._outbox,
+            series,
+            form=message.format,
+            request=message.id,
+            origin=self._collection.origin(series),
+        )
         if not message.follow:
             await self._collected(message)
             await handler.send(span)
@@ -195,7 +203,7 @@ class Session:
         self._require(READ)
         series = self._series(message)
         data = await self._historical.get_most_current_data(series)
-        self._tell("most_current_data", message.id, **_named(series), data=data)
+        self._tell("most_current_data", message.id, **self._named(series), data=data)
 
     async def _collected(self, message: Subscribe | RequestHistorical) -> SeriesName:
         """The series, which is collected from now on; where it is not yet, the token must allow that."""
@@ -226,8 +234,7 @@ class Session:
         head = {"type": kind} if request is None else {"type": kind, "id": request}
         self._outbox.put(text_frame(msgspec.json.encode(head | content)))
 
-
-def _named(series: SeriesName) -> dict[str, Any]:
-    channel, _, interval = series.channel.partition(":")
-    named = {"channel": channel, "exchange": series.exchange, "symbol": series.symbol}
-    return named | ({"interval": interval} if interval else {})
+    def _named(self, series: SeriesName) -> dict[str, Any]:
+        channel, _, interval = series.channel.partition(":")
+        named = {"channel": channel, "exchange": series.exchange, "symbol": series.symbol}
+        return named | ({"interval": interval} if interval else {}) | labelled(self._collection.origin(series))
