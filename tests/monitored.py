@@ -12,7 +12,6 @@ from types import SimpleNamespace
 import numpy as np
 
 from chandlery.core.instrument import MarketType
-from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
 from chandlery.service.web.application import application
 from chandlery.service.web.server import serving
@@ -27,13 +26,13 @@ START_TIMEOUT_S = 240
 class ThinMarket(SyntheticMarket):
     """A market in whose coin THIN nobody trades in every fifth minute."""
 
-    def candles(self, market_type, symbol, interval, span):
-        """Without those minutes."""
-        columns = super().candles(market_type, symbol, interval, span)
-        if interval is not Interval.MINUTE_1 or "THIN" not in symbol:
-            return columns
-        traded = np.flatnonzero(columns["open_time"] // MINUTE % 5 != 4)
-        return {name: values[traded] for name, values in columns.items()}
+    def _minutes(self, market_type, symbol, span):
+        """Without those minutes, in whatever form they are asked for."""
+        known = super()._minutes(market_type, symbol, span)
+        if "THIN" not in symbol:
+            return known
+        traded = np.flatnonzero(known["open_time"] // MINUTE % 5 != 4)
+        return {name: values[traded] for name, values in known.items()}
 
 
 async def _exchange():

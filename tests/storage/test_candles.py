@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from msgspec import structs
 
 from chandlery.core.candle import CandleData
-from chandlery.core.gaps import Span, merge
+from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE
 from chandlery.storage.candles import CandleRepository
@@ -75,32 +71,8 @@ async def test_nothing_is_known_of_another_series(candles):
     await candles.save(SERIES, [candle(0)])
     for other in (structs.replace(SERIES, symbol="BTC/USDT:USDT"), structs.replace(SERIES, channel="candles:1M")):
         assert 0 == (await candles.table(other, Interval.MINUTE_1, EVER, 10)).num_rows
-        assert [] == await candles.covered(other, Interval.MINUTE_1, EVER)
         assert None is await candles.latest(other)
         assert None is await candles.last_closed(other)
-
-
-@settings(max_examples=40)
-@given(
-    st.sets(st.integers(0, 40)),
-    st.integers(0, 20),
-    st.integers(20, 41),
-    st.sampled_from([Interval.MINUTE_1, Interval.MONTH_1]),
-)
-def test_where_it_is_covered(tmp_path_factory, held, first, last, interval):
-    """Exactly where one candle follows the other."""
-    opens = [interval.step(interval.floor(START), each) for each in sorted(held)]
-    span = Span(interval.step(interval.floor(START), first), interval.step(interval.floor(START), last))
-    series = SeriesName.of_candles("x", "A/B", interval)
-
-    async def run():
-        async with SqliteDatabase(tmp_path_factory.mktemp("db") / "d.sqlite3") as database:
-            candles = CandleRepository(database)
-            await candles.save(series, [CandleData(each, 1.0, 2.0, 0.5, 1.5, 9.0) for each in opens])
-            return await candles.covered(series, interval, span)
-
-    expected = merge(Span(each, interval.step(each)) for each in opens if span.holds(each))
-    assert expected == asyncio.run(run())
 
 
 async def test_pages_and_pruning(candles):
@@ -111,4 +83,5 @@ async def test_pages_and_pruning(candles):
 
     assert [2, 3, 4] == [(each - START) // MINUTE for each in open_times(page).tolist()]
     assert 5 == await candles.prune(START + 4 * MINUTE)
-    assert [Span(START + 4 * MINUTE, START + 10 * MINUTE)] == await candles.covered(SERIES, Interval.MINUTE_1, EVER)
+    left = await candles.table(SERIES, Interval.MINUTE_1, EVER, 100)
+    assert [START + minute * MINUTE for minute in range(4, 10)] == open_times(left).tolist()

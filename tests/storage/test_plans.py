@@ -69,12 +69,12 @@ def questions(database):
             "save_table": lambda: resaved(candles, span),
             "latest": lambda: candles.latest(CANDLES),
             "last_closed": lambda: candles.last_closed(CANDLES),
-            "covered": lambda: candles.covered(CANDLES, Interval.MINUTE_1, span),
-            "covered with holes": lambda: holed(candles, span),
             "prune": lambda: candles.prune(MINUTE),
         },
         gaps: {
             "record": lambda: gaps.record(CANDLES, Gap(0, MINUTE, GapKind.HALT, "x")),
+            "settle": lambda: gaps.settle(CANDLES, [Gap(0, MINUTE, GapKind.HALT, "x")]),
+            "believed": lambda: gaps.believed(CANDLES, span, 0),
             "find": lambda: gaps.find(CANDLES, span),
         },
         coins: {
@@ -92,12 +92,6 @@ def questions(database):
 async def resaved(candles, span):
     """Save what was read."""
     await candles.save_table(CANDLES, await candles.table(CANDLES, Interval.MINUTE_1, span, 10))
-
-
-async def holed(candles, span):
-    """What is covered around a hole."""
-    await candles.save(CANDLES, [CandleData(2 * MINUTE, 1.0, 1.0, 1.0, 1.0, 1.0)])
-    return await candles.covered(CANDLES, Interval.MINUTE_1, span)
 
 
 async def test_every_statement_uses_an_index(tmp_path):
@@ -154,7 +148,7 @@ def fill(path, first, count):
     with connection:
         connection.executemany("INSERT INTO books (series, at, entry) VALUES (?, ?, ?)", ((numbers["book"], at * MINUTE, book) for at in minutes))  # fmt: skip
         connection.executemany(f"INSERT INTO candles VALUES ({', '.join('?' * 12)})", ((numbers["candles:1m"], at * MINUTE, *candle) for at in minutes if at % 10))  # fmt: skip
-        connection.executemany("INSERT INTO gaps VALUES (?, ?, ?, 'halt', 'x')", ((numbers["candles:1m"], at * MINUTE, (at + 1) * MINUTE) for at in minutes if at % 10 == 0))  # fmt: skip
+        connection.executemany(f"INSERT INTO gaps VALUES (?, ?, ?, 'halt', 'x', {2**62})", ((numbers["candles:1m"], at * MINUTE, (at + 1) * MINUTE) for at in minutes if at % 10 == 0))  # fmt: skip
         connection.executemany("INSERT INTO revoked_tokens VALUES (?, ?)", ((f"t{at}", at) for at in minutes))
     connection.close()
 
@@ -171,9 +165,9 @@ def measured(database, rows):
         "first page of any exchange": lambda: books.find_by_range("BTC/USDT", 0, 2**60, 20),
         "page in the middle": lambda: books.find_by_range("BTC/USDT", late, 2**60, 20, exchange="binance"),
         "last closed candle": lambda: candles.last_closed(CANDLES),
-        "covered, of a page": lambda: candles.covered(CANDLES, Interval.MINUTE_1, page),
         "candles of a page": lambda: candles.table(CANDLES, Interval.MINUTE_1, Span(late, 2**60), 1000),
         "gaps of a page": lambda: gaps.find(CANDLES, page),
+        "believed gaps of a page": lambda: gaps.believed(CANDLES, page, 0),
         "gaps of the last page": lambda: gaps.find(CANDLES, Span((rows - 1000) * MINUTE, rows * MINUTE)),
         "pruning nothing": lambda: books.prune(0),
         "revoked tokens": lambda: AccountRepository(database).revoked_tokens(rows - 10),

@@ -12,6 +12,7 @@ PUBLISHED = (
     "07f97551944f566e",
     "8c344dbc9c5a3ab1",
     "d0a11fda5d70c266",
+    "197601c185bd5d36",
 )
 """The fingerprint of each step."""
 

@@ -186,7 +186,7 @@ class CandleLoop(_Loop):
         told = [row for row in rows if row["timestamp"] * 1000 < until]
         for gap in sorted(result.gaps):
             if gap.end <= until:
-                self._say(Missing(Gap(gap.start, gap.end, gap.kind, gap.evidence)))
+                self._say(Missing(Gap(gap.start, gap.end, gap.kind, gap.evidence), now))
         if self._interval.count(span.start, until) > 1:
             self._say(Backfilled(Span(span.start, until)))
         for row in told:

@@ -14,6 +14,7 @@ from chandlery.core.endpoints import Origin
 from chandlery.core.errors import UnsupportedRequest
 from chandlery.core.instrument import Instrument
 from chandlery.core.interval import Interval
+from chandlery.core.time import Micros
 from chandlery.feed.events import Event
 
 if TYPE_CHECKING:
@@ -126,6 +127,10 @@ class IExchangeAPIClient(ABC):
             IncompleteData: Part of the range could not be had; ``data`` is the rest.
         """
         raise UnsupportedRequest(f"{self.family}.{self.get_exchange_name()} has no funding rates of {coin}")
+
+    async def exchange_time(self, coin: str) -> Micros | None:
+        """The time of the exchange where ``coin`` trades, by its own clock; ``None`` where that is not known."""
+        return None
 
     @property
     def keeps_candles(self) -> bool:

@@ -18,6 +18,7 @@ from chandlery.connect.streaming import Callback, RealtimeStream
 from chandlery.core.endpoints import ROLES, Origin
 from chandlery.core.errors import (
     Closed,
+    ExchangeError,
     IncompleteData,
     InvalidSymbol,
     UnknownName,
@@ -27,7 +28,7 @@ from chandlery.core.errors import (
 from chandlery.core.instrument import Instrument, MarketType, require_symbol
 from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
-from chandlery.core.time import Clock
+from chandlery.core.time import Clock, Micros
 from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.net.clock import system_clock
 from chandlery.net.exchange_client import ExchangeClient
@@ -128,6 +129,14 @@ class NativeExchangeClient(IExchangeAPIClient):
             symbol, start, end, Interval.HOUR_8, chart_type=ChartType.FUNDING_RATE, output="arrow"
         )
         return table
+
+    async def exchange_time(self, coin: str) -> Micros | None:
+        """As the exchange has told it within the hour."""
+        adapter, _ = await self._listed(coin)
+        try:
+            return await self._exchanges[adapter.id].now()
+        except ExchangeError:
+            return None
 
     @property
     def keeps_candles(self) -> bool:

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap, Span
+from chandlery.core.time import Micros
 
 
 class Connected(Struct, frozen=True):
@@ -29,9 +30,10 @@ class Backfilled(Struct, frozen=True):
 
 
 class Missing(Struct, frozen=True):
-    """Candles that should be there are not, and why."""
+    """Candles that should be there are not, and why; ``proved_at`` is the exchange's time when that was proved."""
 
     gap: Gap
+    proved_at: Micros | None = None
 
 
 class Rejected(Struct, frozen=True):

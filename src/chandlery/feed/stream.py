@@ -268,7 +268,7 @@ class LiveStream(Beginning):
                 settle=adapter.settle,
             )
             for gap in gaps:
-                self._publish(Missing(gap))
+                self._publish(Missing(gap, now))
         self._asked = {
             opened: self._asked[opened] for opened in missing if opened in self._asked and opened not in gone
         }

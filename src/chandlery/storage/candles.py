@@ -91,29 +91,6 @@ class CandleRepository:
         )
         return rows[0][0] if rows else None
 
-    async def covered(self, series: SeriesName, interval: Interval, span: Span) -> list[Span]:
-        """Where one closed candle follows the other, in order."""
-        number = await self._ids.find(series)
-        within = "FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed"
-        ((first, last, count),) = await self._database.read(
-            f"SELECT min(open_time), max(open_time), count(*) {within}", (number, span.start, span.end)
-        )
-        if not isinstance(first, int) or not isinstance(last, int):
-            return []
-        whole = Span(first, interval.step(last))
-        if interval.count(whole.start, whole.end) == count:
-            return [whole]
-        sql = f"SELECT open_time {within} ORDER BY open_time"
-        opened = np.array(await self._database.read(sql, (number, span.start, span.end)), np.int64).reshape(-1)
-        if interval.micros is None:
-            follows = np.array([interval.step(int(before)) for before in opened[:-1]], np.int64) == opened[1:]
-        else:
-            follows = np.diff(opened) == interval.micros
-        cuts = np.flatnonzero(~follows)
-        firsts = opened[np.concatenate(([0], cuts + 1))].tolist()
-        lasts = opened[np.concatenate((cuts, [len(opened) - 1]))].tolist()
-        return [Span(first, interval.step(last)) for first, last in zip(firsts, lasts, strict=True)]
-
     async def prune(self, before: Micros) -> int:
         """Remove the candles that open earlier; how many they were."""
         removed = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -56,8 +57,11 @@ class CoinRepository:
 _TOUCHING = """
     SELECT start, stop, kind, evidence FROM gaps
     WHERE series = ? AND start > ? - (SELECT max(stop - start) FROM gaps WHERE series = ?)
-    AND start < ? AND stop > ? ORDER BY start, stop
+    AND start < ? AND stop > ? AND believed_until >= ? ORDER BY start, stop
 """
+_RECORD = "INSERT OR REPLACE INTO gaps (series, start, stop, kind, evidence, believed_until) VALUES (?, ?, ?, ?, ?, ?)"
+_REPLACE = "DELETE FROM gaps WHERE series = ? AND start >= ? AND start < ? AND stop <= ?"
+_FOR_GOOD: Micros = 2**63 - 1
 
 
 class GapRepository:
@@ -69,11 +73,29 @@ class GapRepository:
 
     async def record(self, series: SeriesName, gap: Gap) -> None:
         """Keep a gap; returns once it is committed."""
-        row = (await self._ids.of(series), gap.start, gap.end, gap.kind.value, gap.evidence)
-        await self._database.write(("INSERT OR REPLACE INTO gaps VALUES (?, ?, ?, ?, ?)", [row]))
+        row = (await self._ids.of(series), gap.start, gap.end, gap.kind.value, gap.evidence, 0)
+        await self._database.write((_RECORD, [row]))
+
+    async def settle(self, series: SeriesName, gaps: Iterable[Gap]) -> None:
+        """Keep proved gaps in place of those within them; each is believed until its ``recheck_at``, or for good."""
+        number = await self._ids.of(series)
+        rows = [
+            (number, each.start, each.end, each.kind.value, each.evidence, each.recheck_at or _FOR_GOOD)
+            for each in gaps
+        ]
+        if rows:
+            await self._database.write((_REPLACE, [(number, row[1], row[2], row[2]) for row in rows]), (_RECORD, rows))
 
     async def find(self, series: SeriesName, span: Span) -> list[Gap]:
         """The gaps that touch ``span``, oldest first."""
+        return await self._touching(series, span, 0)
+
+    async def believed(self, series: SeriesName, span: Span, now: Micros) -> list[Gap]:
+        """Those of them that are proved and need not be requested again by ``now``."""
+        return await self._touching(series, span, now + 1)
+
+    async def _touching(self, series: SeriesName, span: Span, until: Micros) -> list[Gap]:
         number = await self._ids.find(series)
-        rows: list[Any] = await self._database.read(_TOUCHING, (number, span.start, number, span.end, span.start))
+        parameters = (number, span.start, number, span.end, span.start, until)
+        rows: list[Any] = await self._database.read(_TOUCHING, parameters)
         return [Gap(start, stop, GapKind(kind), evidence) for start, stop, kind, evidence in rows]

@@ -113,4 +113,6 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "DROP TABLE coins",
         "ALTER TABLE coins_by_origin RENAME TO coins",
     ),
+    # Until when a gap is taken as proved, so that nobody requests its moments; no gap that is there already is.
+    ("ALTER TABLE gaps ADD COLUMN believed_until INTEGER NOT NULL DEFAULT 0",),
 )

@@ -299,8 +299,8 @@ async def test_what_comes_while_what_was_missed_is_fetched(service):
 
     assert gaps + 2 == keeper.gaps
     assert [*range(2_000, (MOST_HELD + 2) * 1000, 1000)] == [each["timestamp"] for each in held]
-    assert [0, SECOND] == [each.start for each in keeper._to_record]
-    assert {GapKind.NOT_COLLECTED} == {each.kind for each in keeper._to_record}
+    assert [0, SECOND] == [gap.start for gap, _ in keeper._to_record]
+    assert {GapKind.NOT_COLLECTED} == {gap.kind for gap, _ in keeper._to_record}
 
 
 async def test_a_database_that_takes_nothing(service):

@@ -19,6 +19,7 @@ from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.events import Connected, Dropped, Event, Failed, Missing, Reconnecting, Resynced, Resyncing
 from chandlery.service.collection.interfaces import ChannelStatus
 from chandlery.service.collection.processor import RealTimeProcessor
+from chandlery.service.proofs import proved_gaps
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.series_ids import SeriesName, interval_of
 
@@ -79,7 +80,8 @@ class StreamKeeper:
         self._invalid_since: Micros | None = None
         self._resumed = False
         """Whether it has run before."""
-        self._to_record: list[Gap] = []
+        self._to_record: list[tuple[Gap, Micros | None]] = []
+        """With the exchange's time when each was proved."""
         self._recording = asyncio.Lock()
         self._held: deque[Row] | None = None
         """What comes while what was missed is fetched, which comes first."""
@@ -220,8 +222,9 @@ class StreamKeeper:
         now = self._clock()
         if last is None or interval.step(last) >= interval.floor(now):
             return
+        client = self._connector.get_client(self.series.exchange)
         try:
-            table = await self._connector.get_client(self.series.exchange).fetch_candles(
+            table = await client.fetch_candles(
                 self.series.symbol, to_datetime(interval.step(last)), to_datetime(now), interval
             )
         except IncompleteData as error:
@@ -229,6 +232,7 @@ class StreamKeeper:
             for gap in error.missing:
                 self._gap(gap)
         await self._candles.save_table(self.series, table)
+        await self._processor.settle(self.series, await proved_gaps(client, self.series, interval, table))
         for row in rows_of_table(table, self.series.exchange, self.series.symbol, interval, counts=True):
             self._processor.tell(self.series, row)
             self._told = Unit.MILLIS.micros(row["timestamp"])
@@ -280,7 +284,7 @@ class StreamKeeper:
 
     def _happened(self, coin: str, event: Event) -> None:
         if isinstance(event, Missing):
-            self._gap(event.gap)
+            self._gap(event.gap, event.proved_at)
         elif isinstance(event, Resyncing | Reconnecting | Failed):
             if isinstance(event, Reconnecting):
                 self._lost = event.reason
@@ -303,14 +307,14 @@ class StreamKeeper:
             self._gap(Gap(self._invalid_since, self._clock(), GapKind.NOT_COLLECTED, "there was no valid order book"))
             self._invalid_since = None
 
-    def _gap(self, gap: Gap) -> None:
+    def _gap(self, gap: Gap, proved_at: Micros | None = None) -> None:
         self.gaps += 1
-        self._to_record.append(gap)
+        self._to_record.append((gap, proved_at))
 
     async def _record(self) -> None:
         """Keep the gaps that are not kept yet; one that cannot be is tried again."""
         # The stream and the clock of the snapshots both do this, at any time.
         async with self._recording:
             while self._to_record:
-                await self._processor.gap(self.series, self._to_record[0])
+                await self._processor.gap(self.series, *self._to_record[0])
                 del self._to_record[0]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from msgspec import structs
+
 from chandlery.connect.rows import Row
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap
+from chandlery.core.holes import storable
 from chandlery.core.time import SECOND, Clock, Micros, Unit
 from chandlery.service.collection.hub import Hub, Update, gap_content
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.control import GapRepository
 from chandlery.storage.interfaces import IStorageManager
 from chandlery.storage.raw import BookSnapshot
-from chandlery.storage.series_ids import SeriesName
+from chandlery.storage.series_ids import SeriesName, interval_of
 
 _RUNNING_KEPT_EVERY: Micros = 5 * SECOND
 """How often the running candle is kept, which the next start shows until it is heard of again."""
@@ -74,15 +79,31 @@ class RealTimeProcessor:
         )
         await self._storage.store_raw_data(series.symbol, snapshot, exchange=series.exchange, timestamp=at)
 
-    async def gap(self, series: SeriesName, gap: Gap) -> None:
+    async def gap(self, series: SeriesName, gap: Gap, proved_at: Micros | None = None) -> None:
         """
-        Keep a gap, and tell of it.
+        Keep a gap, and tell of it; ``proved_at`` is the exchange's time when it was proved, ``None`` where it was not.
 
         Raises:
             StorageError: It is not kept.
         """
         self._hub.publish(Update(series, "gap", gap_content(gap)))
-        await self._gaps.record(series, gap)
+        interval = interval_of(series.channel)
+        believed: list[Gap] = []
+        others = [gap.span]
+        if proved_at is not None and interval is not None:
+            believed, others = storable([gap], interval, proved_at)
+        await self._gaps.settle(series, believed)
+        for span in others:
+            await self._gaps.record(series, structs.replace(gap, start=span.start, end=span.end))
+
+    async def settle(self, series: SeriesName, gaps: Sequence[Gap]) -> None:
+        """
+        Keep gaps that are proved, as long as each may be believed.
+
+        Raises:
+            StorageError: None of them is kept.
+        """
+        await self._gaps.settle(series, gaps)
 
 
 def candle_of(entry: Row) -> CandleData:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from chandlery.connect.interfaces import IDataSourceConnector
-from chandlery.core.errors import IncompleteData, InvalidRange
-from chandlery.core.gaps import Gap, Span, subtract
+from chandlery.core.errors import IncompleteData, InvalidRange, StorageError
+from chandlery.core.gaps import Gap, Span, subtract, subtract_all
 from chandlery.core.interval import Interval
-from chandlery.core.provenance import Provenance
 from chandlery.core.time import Clock, Micros, iso, to_datetime
+from chandlery.history.checks import holes_of
 from chandlery.service.historical.interfaces import Piece, Source, merge
+from chandlery.service.historical.joining import hulls, joined, rows_within, within
+from chandlery.service.proofs import account_of, proved_gaps
 from chandlery.storage.book_rows import table_of_books
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.control import GapRepository
@@ -22,6 +25,9 @@ from chandlery.storage.frame import open_times
 from chandlery.storage.interfaces import IStorageManager
 from chandlery.storage.raw import RawOrderBookEntry
 from chandlery.storage.series_ids import SeriesName
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
 
 FETCHED_AT_ONCE = 50_000
 """How many candles are counted in the database and requested of a client at once, which bounds memory and time of a piece."""
@@ -57,13 +63,8 @@ class HistoricalFetcher:
             # First as much as one piece takes, then twice as much each time: who takes one page must not pay for the rest.
             width = min(width, FETCHED_AT_ONCE)
             window = Span(at, min(interval.step(at, width), wanted.end))
-            covered = await self._candles.covered(series, interval, window)
-            parts = sorted([(part, True) for part in covered] + [(part, False) for part in subtract(window, covered)])
-            for part, stored in parts:
-                pieces = self._stored(series, interval, part, rows) if stored else self._fetched(series, interval, part)
-                async for piece in pieces:
-                    for cut in _cut(piece, rows):
-                        yield cut
+            for cut in _cut(await self._window(series, interval, window), rows):
+                yield cut
             at, width = window.end, width * 2
 
     async def books(self, series: SeriesName, span: Span, snapshots: int) -> AsyncIterator[Piece]:
@@ -114,16 +115,6 @@ class HistoricalFetcher:
         start = interval.ceil(span.start)
         return Span(start, max(start, min(interval.ceil(span.end), interval.floor(now))))
 
-    async def _stored(self, series: SeriesName, interval: Interval, part: Span, rows: int) -> AsyncIterator[Piece]:
-        at = part.start
-        while at < part.end:
-            table = await self._candles.table(series, interval, Span(at, part.end), rows)
-            if not table.num_rows:
-                return
-            until = interval.step(int(open_times(table)[-1]))
-            yield Piece(table, [self._kept(series, at, until, table.num_rows)])
-            at = until
-
     def _kept(self, series: SeriesName, start: Micros, end: Micros, rows: int) -> Source:
         """A stretch of the database."""
         return Source("database", start, end, rows, self._origin(series))
@@ -132,28 +123,54 @@ class HistoricalFetcher:
         origin = self._connector.origin(series.exchange, series.symbol)
         return None if origin is None else str(origin)
 
-    async def _fetched(self, series: SeriesName, interval: Interval, part: Span) -> AsyncIterator[Piece]:
-        """The answer of the exchange's client."""
+    async def _window(self, series: SeriesName, interval: Interval, window: Span) -> Piece:
+        """All of a stretch: from the database, and by few requests what it does not account for."""
+        table = await self._candles.table(series, interval, window, FETCHED_AT_ONCE)
+        holes = await asyncio.to_thread(holes_of, table, interval, window)
+        if not holes:
+            return Piece(table, [self._kept(series, window.start, window.end, table.num_rows)])
+        believed = within(await self._gaps.believed(series, window, self._clock()), holes)
+        left = subtract_all(holes, [gap.span for gap in believed])
+        collected = table.num_rows > 0
+        answers = [
+            await self._answer(series, interval, hull, left, collected=collected) for hull in hulls(left, interval)
+        ]
+        kept = Piece(table, [self._kept(series, each.start, each.end, 0) for each in subtract(window, left)], believed)
+        return await asyncio.to_thread(joined, kept, left, answers)
+
+    async def _answer(
+        self, series: SeriesName, interval: Interval, hull: Span, left: Sequence[Span], *, collected: bool
+    ) -> Piece:
+        """
+        The answer of the exchange's client.
+
+        What it says of ``left`` is stored where the client does not store it; proved gaps also where they lie
+        among candles that were collected, so that the next page needs no client.
+        """
         client = self._connector.get_client(series.exchange)
         failed: list[Gap] = []
         try:
-            table = await client.fetch_candles(series.symbol, to_datetime(part.start), to_datetime(part.end), interval)
+            table = await client.fetch_candles(series.symbol, to_datetime(hull.start), to_datetime(hull.end), interval)
         except IncompleteData as error:
             table = error.data
             failed = list(error.missing)
-        if table.num_rows and not client.keeps_candles:
-            await self._candles.save_table(series, table)
-        yield await asyncio.to_thread(_piece, table, part, failed, series.exchange, self._origin(series))
+        if not client.keeps_candles and table.num_rows:
+            await self._candles.save_table(series, rows_within(table, left))
+        if collected or not client.keeps_candles:
+            try:
+                await self._gaps.settle(series, within(await proved_gaps(client, series, interval, table), left))
+            except StorageError as error:
+                log.warning("%s: proved gaps are not kept, and will be requested again: %s", series, error)
+        return await asyncio.to_thread(_piece, table, hull, failed, series.exchange, self._origin(series))
 
 
 def _piece(table: pa.Table, span: Span, failed: list[Gap], exchange: str, origin: str | None) -> Piece:
     """A client's answer with its account, where it gives one."""
-    account = (table.schema.metadata or {}).get(b"chandlery")
+    provenance = account_of(table)
     plain = table.replace_schema_metadata(None)
-    if account is None:
+    if provenance is None:
         sources = [Source(exchange, span.start, span.end, table.num_rows, origin)] if table.num_rows else []
         return Piece(plain, sources, failed)
-    provenance = Provenance.from_json(account)
     spans = provenance.spans
     bounds = np.array([(each.start, each.end) for each in spans], np.int64).reshape(-1, 2)
     firsts, ends = np.searchsorted(open_times(plain), bounds).T.tolist()

@@ -1,0 +1,73 @@
+"""Puts together what the database holds of a stretch and what a client has answered for the rest: pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+from msgspec import structs
+
+from chandlery.core.gaps import Gap, Span, joined_gaps
+from chandlery.core.interval import Interval
+from chandlery.core.query import ChartType
+from chandlery.history.interfaces import in_order
+from chandlery.service.historical.interfaces import Piece, Source, merge
+from chandlery.storage.frame import open_times
+
+_NEAR = 500
+"""Holes with fewer candles between them are requested together: a request for few candles costs as much as one for many."""
+
+_Stretch = TypeVar("_Stretch", Gap, Source)
+
+
+def hulls(holes: Iterable[Span], interval: Interval) -> list[Span]:
+    """The stretches that are requested for ``holes``, which are in order and apart."""
+    found: list[Span] = []
+    for hole in holes:
+        if found and interval.count(found[-1].end, hole.start) < _NEAR:
+            found[-1] = Span(found[-1].start, hole.end)
+        else:
+            found.append(hole)
+    return found
+
+
+def joined(stored: Piece, left: Sequence[Span], answers: Sequence[Piece]) -> Piece:
+    """
+    The whole of a stretch, with its account.
+
+    ``left`` is what neither the rows nor the gaps of ``stored`` account for; its sources lie around that.
+    ``answers`` may hold more; the part of them that lies there is taken.
+    """
+    table = in_order([stored.table, *(rows_within(each.table, left) for each in answers)], ChartType.KLINES)
+    sources = [*stored.sources]
+    sources += within([each for answer in answers for each in answer.sources], left)
+    sources.sort(key=lambda each: each.start)
+    bounds = np.array([(each.start, each.end) for each in sources], np.int64).reshape(-1, 2)
+    firsts, ends = np.searchsorted(open_times(table), bounds).T.tolist()
+    counted = [structs.replace(each, rows=end - first) for each, first, end in zip(sources, firsts, ends, strict=True)]
+    gaps = within([gap for answer in answers for gap in answer.gaps], left)
+    return Piece(table, merge([], counted), joined_gaps([*stored.gaps, *gaps]))
+
+
+def within(stretches: Iterable[_Stretch], spans: Sequence[Span]) -> list[_Stretch]:
+    """The parts of ``stretches`` that lie in ``spans``, which are in order and apart."""
+    ends = [each.end for each in spans]
+    found = []
+    for each in stretches:
+        for index in range(bisect_right(ends, each.start), len(spans)):
+            part = Span(each.start, each.end).clip(spans[index])
+            if not part:
+                break
+            found.append(structs.replace(each, start=part.start, end=part.end))
+    return found
+
+
+def rows_within(table: pa.Table, spans: Sequence[Span]) -> pa.Table:
+    """The rows that open in ``spans``, which are in order and apart."""
+    times = open_times(table)
+    bounds = np.array([(each.start, each.end) for each in spans], np.int64).reshape(-1)
+    inside = np.searchsorted(bounds, times, side="right") % 2 == 1
+    return table if inside.all() else table.filter(pa.array(inside))

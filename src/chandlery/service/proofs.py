@@ -1,0 +1,52 @@
+"""Gaps that a client's answer proves, and how long each is believed."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+
+import pyarrow as pa
+
+from chandlery.connect.interfaces import IExchangeAPIClient
+from chandlery.core.gaps import Gap
+from chandlery.core.holes import storable
+from chandlery.core.interval import Interval
+from chandlery.core.provenance import Provenance
+from chandlery.core.time import Micros
+from chandlery.storage.series_ids import SeriesName
+
+
+async def proved_gaps(client: IExchangeAPIClient, series: SeriesName, interval: Interval, table: pa.Table) -> list[Gap]:
+    """
+    The gaps of an answer that may be stored, oldest first, each with the time of its next request.
+
+    Their age is judged by the exchange's clock: there are none where it is not known, or where the client gives
+    no account of its answer.
+    """
+    account = account_of(table)
+    if account is None or not account["gaps"]:
+        return []
+    now = await client.exchange_time(series.symbol)
+    return [] if now is None else await asyncio.to_thread(_storable, account, interval, now)
+
+
+def account_of(table: pa.Table) -> Provenance | None:
+    """The account that a client gives with its answer."""
+    text = (table.schema.metadata or {}).get(b"chandlery")
+    return None if text is None else Provenance.from_json(text)
+
+
+def _storable(account: Provenance, interval: Interval, now: Micros) -> list[Gap]:
+    spans = account.spans
+    ends = [each.end for each in spans]
+    found: list[Gap] = []
+    for gap in account.gaps:
+        # The account holds each moment once; what lies in several answers is as old as the first of them.
+        fetched: list[Micros] = []
+        for index in range(bisect_right(ends, gap.start), len(spans)):
+            if spans[index].start >= gap.end:
+                break
+            fetched.append(spans[index].fetched_at)
+        if fetched:
+            found += storable([gap], interval, min(now, *fetched))[0]
+    return found
