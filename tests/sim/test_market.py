@@ -125,6 +125,18 @@ def test_perpetuals_stay_near_their_spot(market_type, interval):
             assert perpetual["volume"].tolist() != spot["volume"].tolist()
 
 
+def test_well_known_coins_are_listed():
+    """In each market in every usual quote, and none twice."""
+    market = SyntheticMarket()
+    for base in ("BTC", "XRP", "ADA", "DOGE", "DOT", "LTC", "LINK", "AVAX", "BCH", "TRX", "MKR", "RUNE", "VET", "HBAR"):
+        assert {f"{base}USDT", f"{base}USDC", f"{base}USD"} <= set(market.symbols(SPOT))
+        assert market.knows(LINEAR, f"{base}USDT")
+        assert market.knows(INVERSE, f"{base}USD_PERP")
+    for market_type in (SPOT, LINEAR, INVERSE):
+        listed = market.symbols(market_type)
+        assert len(set(listed)) == len(listed) >= 60
+
+
 def test_what_is_not_listed_is_refused():
     """The usual symbols are a list; nothing else has candles, neither in the market nor in the library."""
     market = SyntheticMarket()

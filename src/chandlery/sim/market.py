@@ -25,7 +25,14 @@ Columns: TypeAlias = dict[str, np.ndarray]
 LISTED: Mapping[MarketType, Micros] = {venue.market_type: venue.listed for venue in VENUES.values()}
 """When each market opened, where nothing else is said."""
 
-_BASES = ("BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOGE")
+_BASES = (
+    "BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOGE", "TRX", "LINK", "AVAX", "DOT", "LTC", "BCH", "XLM",
+    "HBAR", "SUI", "TON", "SHIB", "UNI", "PEPE", "AAVE", "NEAR", "APT", "ICP", "ETC", "ATOM", "FIL", "ARB",
+    "OP", "INJ", "SEI", "TIA", "MKR", "RUNE", "ALGO", "VET", "POL", "RENDER", "IMX", "STX", "GRT", "FTM",
+    "EOS", "XTZ", "SAND", "MANA", "AXS", "THETA", "FLOW", "EGLD", "QNT", "LDO", "CRV", "SNX", "COMP", "KAVA",
+    "ZEC", "DASH", "XMR", "JUP", "WIF", "BONK", "ENA",
+)  # fmt: skip
+"""The usual coins, which programs take for granted on any exchange."""
 _QUOTES = {
     MarketType.SPOT: ("USDT", "USDC", "USD"),
     MarketType.FUTURES_USDT: ("USDT", "USDC", "USD"),
