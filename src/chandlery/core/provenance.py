@@ -13,7 +13,7 @@ from chandlery.core.gaps import Gap, Span
 from chandlery.core.time import Micros
 
 
-class SourceSpan(Struct, frozen=True, order=True):
+class SourceSpan(Struct, frozen=True):
     """
     One stretch of a series that has one source.
 
@@ -32,6 +32,11 @@ class SourceSpan(Struct, frozen=True, order=True):
     sha256: str | None = None
     origin: str | None = None
     cached: bool = False
+
+    def __lt__(self, other: SourceSpan) -> bool:
+        """By place, then by source and age; those of different origins can be compared too."""
+        mine = (self.start, self.end, self.source, self.fetched_at)
+        return mine < (other.start, other.end, other.source, other.fetched_at)
 
     @property
     def span(self) -> Span:
