@@ -26,6 +26,7 @@ ROWS = {
     ],
     3: [],  # indexes
     4: [],  # the origin of the first one's rows
+    5: [],  # a column of gaps
 }
 """Something in every table, by the step that made it."""
 
@@ -50,6 +51,8 @@ def content(connection):
 
 def as_now(table, row):
     """A row of an earlier version as this one has it."""
+    if table == "gaps" and len(row) == 5:
+        return (*row, 0)
     if table not in {"series", "coins"} or "unknown" in row:
         return row
     return (row[0], "unknown", *row[1:]) if table == "series" else ("unknown", *row)
