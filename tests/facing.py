@@ -83,11 +83,12 @@ class Facing:
     def pages(self, interval: Interval, span: Span) -> dict[int, tuple[Any, ...]]:
         """What REST has for the candles that open in ``span``, page by page: open, high, low, close, volume, quote by open."""
         found: dict[int, tuple[Any, ...]] = {}
-        at = interval.ceil(span.start)
+        grid = self.adapter.grid(interval)
+        at = grid.ceil(span.start)
         while at < span.end:
-            end = min(interval.step(at, self.adapter.page_size), span.end)
+            end = min(grid.step(at, self.adapter.page_size), span.end)
             if self.adapter.longest_request is not None:
-                end = min(end, max(interval.floor(at + self.adapter.longest_request), interval.step(at)))
+                end = min(end, max(grid.floor(at + self.adapter.longest_request), grid.step(at)))
             body = self.body(self.adapter.candles_request(self.native, interval, Span(at, end)))
             rows = self.adapter.candles(body, interval)
             assert list(rows.open_time) == sorted(set(rows.open_time)), "oldest first, each open once"

@@ -77,8 +77,9 @@ def test_live_candles_are_those_of_rest(exchange):
         )
         (want,) = session.wants.values()
         assert stream.interval is want.interval
-        facing.now = stream.interval.step(stream.interval.floor(NOW)) + SECOND
-        span = Span(stream.interval.floor(NOW), facing.now + 1)
+        grid = facing.adapter.grid(stream.interval)
+        facing.now = grid.step(grid.floor(NOW)) + SECOND
+        span = Span(grid.floor(NOW), facing.now + 1)
         market = facing.view.candles(facing.symbol, stream.interval, span, 10, newest=False)
         rows = [
             row
