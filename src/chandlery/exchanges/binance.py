@@ -143,7 +143,7 @@ class _Binance(ExchangeAdapter):
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
         """Both bounds are inclusive open times. The end is always sent: COIN-M pages count back from it."""
-        limit = min(max(interval.count(span.start, span.end), 1), self.page_size)
+        limit = min(max(self.grid(interval).count(span.start, span.end), 1), self.page_size)
         return self._request(
             "/klines",
             self.candles_weight(limit),

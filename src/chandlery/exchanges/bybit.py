@@ -203,7 +203,7 @@ class _Bybit(ExchangeAdapter):
             interval=self.interval_name(interval),
             start=start,
             end=max(Unit.MILLIS.of(span.end - 1), start),
-            limit=min(max(interval.count(span.start, span.end), 1), self.page_size),
+            limit=min(max(self.grid(interval).count(span.start, span.end), 1), self.page_size),
         )
 
     def server_time_request(self) -> Request:

@@ -349,7 +349,7 @@ class HtxSpot(Htx):
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
         """The oldest ``size`` candles from ``from``; more than a thousand would be answered with none."""
         request = super().candles_request(symbol, interval, span)
-        size = min(max(interval.count(span.start, span.end), 1), self.page_size)
+        size = min(max(self.grid(interval).count(span.start, span.end), 1), self.page_size)
         return structs.replace(request, params={**request.params, "size": size})
 
     def _volumes(self, tick: CandleTick) -> tuple[float | None, float | None]:

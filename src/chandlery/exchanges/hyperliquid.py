@@ -190,7 +190,7 @@ class _Hyperliquid(ExchangeAdapter):
             "startTime": Unit.MILLIS.of(interval.ceil(span.start)),
             "endTime": Unit.MILLIS.of(span.end - 1),
         }
-        return self._ask(20 + interval.count(span.start, span.end) // 60, type="candleSnapshot", req=asked)
+        return self._ask(20 + self.grid(interval).count(span.start, span.end) // 60, type="candleSnapshot", req=asked)
 
     def server_time_request(self) -> Request:
         """The clock stands in the exchange's status."""
