@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.core.errors import IncompleteData, InvalidSymbol
+from chandlery.core.errors import IncompleteData, InvalidSymbol, MalformedResponse
 from chandlery.core.gaps import GapKind, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
@@ -15,6 +15,9 @@ from chandlery.core.moment import to_micros
 from chandlery.core.provenance import EventKind, Provenance
 from chandlery.core.time import DAY, HOUR, MINUTE, to_datetime
 from chandlery.history.async_manager import AsyncDataSourceManager
+from chandlery.history.interfaces import Resources
+from chandlery.history.rest import RestDataClient
+from chandlery.net.http import HttpClient
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.server import SimServer
 from facing import MARKET, first_example
@@ -307,3 +310,15 @@ async def test_a_range_that_ends_in_the_future_is_answered_up_to_now(exchange_of
     (event,) = [each for each in account.events if each.kind is EventKind.ENDS_IN_FUTURE]
     assert Span(exchange.now, to_micros(NOON + timedelta(days=1))) == Span(event.start, event.end)
     assert MarketType.SPOT is exchange.adapter.market_type
+
+
+async def test_a_client_alone_says_that_candles_open_elsewhere(exchange_of):
+    """An error of ours; only a manager can start again on the grid of the rows."""
+    exchange = await exchange_of()
+    exchange.contradict(anchor={"3d": 86400})
+    async with HttpClient() as http:
+        resources = Resources(http, lambda: exchange.now, exchange.sim.endpoints)
+        client = RestDataClient(symbol="BTCUSDT", interval=Interval.DAY_3, resources=resources)
+
+        with pytest.raises(MalformedResponse, match="candles open at 1970-01-03"):
+            await client.fetch_span(Span(exchange.now - 30 * DAY, exchange.now))

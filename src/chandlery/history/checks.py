@@ -10,6 +10,7 @@ import pyarrow as pa
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from chandlery.core.errors import MalformedResponse
 from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import AnchoredGrid, Grid, Interval
 from chandlery.core.provenance import Event, EventKind
@@ -138,11 +139,17 @@ _SHOWN = 3
 """As many candles show where short ones open."""
 
 
-class GridDiffers(Exception):  # a finding, not a failure: the caller starts again on the other grid
-    """The rows of a series open on another grid than the one that was assumed."""
+class GridDiffers(MalformedResponse):
+    """
+    The rows of a series open on another grid than the one that was assumed.
+
+    A manager takes the grid and starts again; to who asks a client alone it is an answer that does not fit.
+    """
 
     def __init__(self, grid: Grid) -> None:
-        super().__init__(f"candles open at {iso(grid.anchor)} and whole lengths from there")
+        super().__init__(
+            f"candles open at {iso(grid.anchor)} and whole lengths from there, not where they were assumed to"
+        )
         self.grid = grid
 
 

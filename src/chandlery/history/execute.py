@@ -17,7 +17,7 @@ from chandlery.core.interval import Grid
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType, DataSource
 from chandlery.core.time import DAY, Micros, day_of, iso
-from chandlery.history.interfaces import DataClientInterface, FetchResult, in_order
+from chandlery.history.interfaces import DataClientInterface, FetchResult, first_error, in_order
 from chandlery.history.plan import Abilities, ArchiveFile, ArchiveStep, BeyondStep, RestStep, Step
 from chandlery.history.rest import RestDataClient
 from chandlery.history.rest_reading import Seen
@@ -100,7 +100,7 @@ class Execution:
                 group.create_task(self._by_archive(by_archive))
                 group.create_task(self._by_rest(by_rest))
         except BaseExceptionGroup as group_error:
-            raise _first(group_error) from None
+            raise first_error(group_error) from None
         finally:
             await self._flush()
 
@@ -256,11 +256,3 @@ class Execution:
 def _clipped(source: SourceSpan, span: Span) -> SourceSpan | None:
     part = source.span.clip(span)
     return structs.replace(source, start=part.start, end=part.end) if part else None
-
-
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first single error in a group of groups."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -204,3 +204,11 @@ def incomplete(data: Any, missing: Sequence[Gap], wanted: Span, advice: str = ""
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     message = f"{missing[0].span}{more} of {wanted} could not be had: {missing[0].evidence}"
     return IncompleteData(f"{message}. The error's .data is the rest{advice}", data=data, missing=missing)
+
+
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The first single error in a group of groups."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -22,9 +22,9 @@ from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType
 from chandlery.core.time import DAY, Clock, Micros
 from chandlery.history.bounds import Bounds
-from chandlery.history.checks import Columns, check, require_grid
+from chandlery.history.checks import Columns, GridDiffers, check, require_grid
 from chandlery.history.columns import arrays, closed, inside, merged, whole, within
-from chandlery.history.interfaces import FetchResult, SeriesFacts
+from chandlery.history.interfaces import FetchResult, SeriesFacts, first_error
 from chandlery.net.exchange_client import ExchangeClient
 from chandlery.storage.frame import table_of
 
@@ -189,9 +189,12 @@ class RestReading:
                 else:
                     await self._one(page, thorough=thorough)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._concurrent, len(waiting))):
-                group.create_task(work())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._concurrent, len(waiting))):
+                    group.create_task(work())
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from None
 
     async def _one(self, page: _Page, *, thorough: bool) -> None:
         """Read a page and deliver what is settled of it."""
@@ -240,7 +243,7 @@ class RestReading:
                 events |= dict.fromkeys(checked.events)
                 doubtful = merge([*doubtful, *checked.doubtful])
                 self._saw(times)
-        except (InvalidInput, Closed):
+        except (InvalidInput, Closed, GridDiffers):
             raise
         except ChandleryError as error:
             failure = error

@@ -22,7 +22,7 @@ from chandlery.core.time import Micros
 from chandlery.core.wire import Request
 from chandlery.history.archive_csv import Body, body_of, in_micros, inflate, parse_csv, prove
 from chandlery.history.checks import Columns, check, flawless, holes, require_grid
-from chandlery.history.interfaces import FetchResult, joined
+from chandlery.history.interfaces import FetchResult, first_error, joined
 from chandlery.history.native import NativeClient
 from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.storage.frame import slice_span, table_of
@@ -103,6 +103,12 @@ class VisionDataClient(NativeClient):
         archive itself fails, after retries, the files that are left are not asked for; they stay
         unanswered.
         """
+        try:
+            await self._fetch_files(files, deliver)
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from None
+
+    async def _fetch_files(self, files: Sequence[ArchiveFile], deliver: Deliver) -> None:
         require_polars()
         ill = asyncio.Event()
         most_under_way = self.shared.max_concurrent_downloads
