@@ -15,14 +15,11 @@ from chandlery.core.errors import InvalidSymbol, MalformedResponse, RequestRejec
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Listing, ListingStatus
 from chandlery.core.interval import Interval
-from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, Clock, Micros
-from chandlery.net.clock import system_clock
+from chandlery.core.time import DAY, MINUTE, Clock, Micros
+from chandlery.net.clock import ExchangeClock, system_clock
 from chandlery.net.http import HttpClient
 from chandlery.net.tokens import Account
 
-_SYNCHRONISE_EVERY = HOUR
-_STEPPED = 2 * SECOND
-"""A difference between wall clock and monotonic clock that means that the wall clock was set."""
 _LIST_AGE = 10 * MINUTE
 _MOST_PAGES = 1000
 _LATELY = 7 * DAY
@@ -47,46 +44,27 @@ class ExchangeClient:
         self.adapter = adapter
         self.http = http
         self._clock = clock
-        self._ticks = ticks
-        self._offset: Micros = 0
-        self._asked_at: Micros | None = None
-        self._asked_ticks = 0.0
-        self._asking = asyncio.Lock()
+        self._time = ExchangeClock(self._ask_time, clock=clock, ticks=ticks)
         self._listed_at: Micros | None = None
         self._listings: Mapping[str, Listing] = {}
         self._listing = asyncio.Lock()
 
     @property
     def synchronised(self) -> bool:
-        """Whether ``guess`` rests on the exchange's clock, asked within the hour and before any step of the local one."""
-        return self._asked_at is not None and not self._is_in_doubt(self._clock() - self._asked_at)
+        """Whether ``guess`` rests on the exchange's clock; see ``ExchangeClock``."""
+        return self._time.synchronised
 
     async def now(self) -> Micros:
-        """
-        The exchange's time; asked every hour, and anew when the local clock was set.
-
-        Raises:
-            ExchangeError: The exchange does not tell; ``guess`` then rests on the local clock.
-        """
-        async with self._asking:
-            if not self.synchronised:
-                adapter = self.adapter
-                self._asked_at, self._offset = None, 0
-                said = await self.http.ask(adapter.server_time_request(), adapter.clock, error_of=adapter.failure)
-                ended = self._clock()
-                # It was that late at the latest when the answer was sent: a clock that is behind closes no candle early.
-                self._offset, self._asked_at = said - ended, ended
-                self._asked_ticks = self._ticks()
-        return self.guess()
-
-    def _is_in_doubt(self, passed: Micros) -> bool:
-        """Whether too much time has passed, or other time than the monotonic clock shows."""
-        really = round((self._ticks() - self._asked_ticks) * SECOND)
-        return abs(passed) > _SYNCHRONISE_EVERY or abs(passed - really) > _STEPPED
+        """The exchange's time; see ``ExchangeClock.now``."""
+        return await self._time.now()
 
     def guess(self) -> Micros:
         """The exchange's time by its last answer; the local clock before the first."""
-        return self._clock() + self._offset
+        return self._time.guess()
+
+    async def _ask_time(self) -> Micros:
+        adapter = self.adapter
+        return await self.http.ask(adapter.server_time_request(), adapter.clock, error_of=adapter.failure)
 
     async def candles(self, symbol: str, interval: Interval, span: Span) -> CandleColumns:
         """The rows of one answer to a request for the candles that open in ``span``: perhaps fewer, perhaps others too."""
