@@ -67,13 +67,13 @@ async def test_what_an_exchange_no_longer_has(offline, client_of, last):
     """Kraken answers for the latest 720 alone: a longer range is incomplete, with the rest, and no silent hole."""
     async with offline("kraken_spot") as sim, client_of(sim, "kraken_spot") as client:
         start, end = last(1500, sim.clock)
-        with pytest.raises(IncompleteData, match="it may answer for no more") as caught:
+        with pytest.raises(IncompleteData, match="the exchange answers from") as caught:
             await client.fetch_candles("BTC/USD", start, end)
         rows = open_times(caught.value.data)
 
         assert 700 <= len(rows) <= 720
         assert to_micros(end) == Interval.MINUTE_1.step(int(rows[-1]))
-        assert [GapKind.FETCH_FAILED] == [gap.kind for gap in caught.value.missing]
+        assert [GapKind.NO_LONGER_SERVED] == [gap.kind for gap in caught.value.missing]
 
 
 async def test_where_nobody_traded_is_said(offline, client_of, last):
@@ -102,6 +102,18 @@ async def test_what_may_pass_is_tried_again(offline, client_of, last):
             rows = await client.fetch_historical_data("BTC/USDT", *last(1500, sim.clock))
 
         assert 1500 == len(rows)
+
+
+async def test_a_page_that_fails_for_good_costs_no_row_of_the_others(offline, client_of, last):
+    """What arrived is in the error, and what is missing is named with the reason."""
+    faults = [Fault(FaultKind.RESET, path="klines", after=2, times=None)]
+    async with offline("binance_spot", faults=faults) as sim, client_of(sim, "binance_spot") as client:
+        with no_waiting(), pytest.raises(IncompleteData) as caught:
+            await client.fetch_candles("BTC/USDT", *last(2500, sim.clock))
+
+        assert 900 < len(caught.value.data) < 2500
+        assert isinstance(caught.value.__cause__, ExchangeUnavailable)
+        assert {GapKind.FETCH_FAILED} == {gap.kind for gap in caught.value.missing}
 
 
 async def test_the_markets_are_loaded_once(offline, client_of):

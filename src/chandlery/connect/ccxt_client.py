@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from chandlery.connect.ccxt_errors import is_ccxt_error, translated
 from chandlery.connect.ccxt_exchange import exchange_class, made, missing_ccxt
-from chandlery.connect.ccxt_history import History, Rows
+from chandlery.connect.ccxt_history import Market, MarketFacts, Rows, fetch
 from chandlery.connect.ccxt_stream import BookLoop, CandleLoop
 from chandlery.connect.interfaces import EventCallback, IExchangeAPIClient, StreamChannel
 from chandlery.connect.names import canonical
@@ -36,8 +36,8 @@ from chandlery.core.moment import range_of
 from chandlery.core.provenance import Provenance
 from chandlery.core.time import SECOND, Clock, Micros, Unit
 from chandlery.feed.backoff import PACE, Pace
-from chandlery.history.interfaces import incomplete
-from chandlery.net.clock import system_clock
+from chandlery.history.interfaces import FetchResult, incomplete
+from chandlery.net.clock import ExchangeClock, system_clock
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.proxy import Proxies
 from chandlery.net.retry import retried
@@ -99,6 +99,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         self._exchange: Any = None
         self._made_with = (limiter or RateLimiter(), proxies or Proxies(), credentials, contract_type)
         self._clock = clock
+        self._time = ExchangeClock(self._ask_time, clock=clock)
         self._pace = pace
         self._closed = False
         self._streams: set[RealtimeStream] = set()
@@ -126,11 +127,13 @@ class CCXTExchangeClient(IExchangeAPIClient):
         length = interval if isinstance(interval, Interval) else Interval(interval)
         self._require(length)
         market = await self._market(coin)
-        result = await self.history(market["symbol"], length).fetch(span, await self.now())
+        result, failure = await self.past_candles(market["symbol"], length, span)
+        if failure is not None and not result.table:
+            raise failure
         table: pa.Table = to_output(result.table, "arrow", Provenance.of(result.spans, result.gaps, result.events))
         failures = [gap for gap in result.gaps if gap.kind.is_failure]
         if failures:
-            raise incomplete(table, failures, span)
+            raise incomplete(table, failures, span) from failure
         return table
 
     async def check_coin_availability(self, coin: str) -> bool:
@@ -219,27 +222,39 @@ class CCXTExchangeClient(IExchangeAPIClient):
 
         return await retried(once, self._backoff, retries)
 
-    def history(self, symbol: str, interval: Interval) -> History:
-        """The past candles of a symbol of ``markets``."""
-        market = self.exchange.market(symbol)
-        created = market.get("created")
-        listed = Unit.MILLIS.micros(created) if isinstance(created, int) else None
+    async def past_candles(
+        self, symbol: str, interval: Interval, span: Span
+    ) -> tuple[FetchResult, ChandleryError | None]:
+        """The closed candles of a symbol of ``markets``, why others are absent, and the first failure."""
 
-        async def ask(span: Span, counts: bool) -> Rows:  # noqa: FBT001  # ``Ask`` has two parameters
-            limit = interval.count(span.start, span.end) if counts else None
-            since = Unit.MILLIS.of(span.start)
-            rows: Rows = await self.call("fetch_ohlcv", symbol, interval.value, since=since, limit=limit)
+        async def ask(length: Interval, part: Span, counts: bool) -> Rows:  # noqa: FBT001  # ``Ask`` has three parameters
+            limit = length.count(part.start, part.end) if counts else None
+            since = Unit.MILLIS.of(part.start)
+            rows: Rows = await self.call("fetch_ohlcv", symbol, length.value, since=since, limit=limit)
             return rows
 
-        name = f"{self._name} {symbol}"
-        return History(name, interval, ask, self._page_size(symbol), listed=listed, clock=self._clock)
+        async def is_listed() -> bool | None:
+            active = self.exchange.market(symbol).get("active")
+            return active if isinstance(active, bool) else None
+
+        timeframes = self.exchange.timeframes or {}
+        known = frozenset(each for each in Interval if each.value in timeframes)
+        market = Market(MarketFacts(known, self._page_size(symbol)), ask, self._time, is_listed=is_listed)
+        return await fetch(market, f"{self._name} {symbol}", interval, span)
 
     async def now(self) -> Micros:
-        """What time it is at the exchange, or safely before."""
+        """The exchange's time; where it does not tell, safely before the local clock's."""
+        return await self._time.now()
+
+    def guess(self) -> Micros:
+        """The exchange's time by its last answer."""
+        return self._time.guess()
+
+    async def _ask_time(self) -> Micros:
         if self.exchange.has.get("fetchTime"):
-            said = await self.call("fetch_time")
-            if isinstance(said, int):
-                return Unit.MILLIS.micros(said)
+            answer = await self.call("fetch_time")
+            if isinstance(answer, int):
+                return Unit.MILLIS.micros(answer)
         return self._clock() - CLOCK_MARGIN
 
     def _backoff(self, error: Exception) -> bool | float:

@@ -1,140 +1,164 @@
-"""Past candles through ccxt: page after page, each looked at, and what is missing asked for again."""
+"""Past candles through ccxt, read as those of our own adapters are."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
-import numpy as np
+from msgspec import Meta, Struct, ValidationError, convert
 
-from chandlery.adapter.layout import CandleLayout
-from chandlery.core.errors import MalformedResponse
-from chandlery.core.gaps import Gap, GapKind, Span, subtract, subtract_each
+from chandlery.adapter.layout import CandleColumns, CandleLayout
+from chandlery.core.errors import ChandleryError, MalformedResponse
+from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
-from chandlery.core.provenance import Event, SourceSpan
-from chandlery.core.query import ChartType
-from chandlery.core.time import Clock, Micros, iso
-from chandlery.history.checks import Checked, Columns, check, holes
-from chandlery.history.columns import arrays, merged, whole, within
-from chandlery.history.interfaces import FetchResult
-from chandlery.storage.frame import table_of
+from chandlery.core.provenance import SourceSpan
+from chandlery.core.time import MINUTE, Micros
+from chandlery.history.bounds import Bounds
+from chandlery.history.checks import GridDiffers
+from chandlery.history.interfaces import FetchResult, SeriesFacts
+from chandlery.history.rest_reading import RestSeries, read_all
+from chandlery.net.candle_exchange import CandleExchange
+from chandlery.net.clock import ExchangeClock
 
 Rows: TypeAlias = Sequence[Sequence[Any]]
 
-Ask: TypeAlias = Callable[[Span, bool], Awaitable[Rows]]
-"""Asks for the candles of a span that one answer should hold, and, or not, says how many."""
+Ask: TypeAlias = Callable[[Interval, Span, bool], Awaitable[Rows]]
+"""Requests the candles of a span that one answer should hold, and, or not, says how many."""
 
 ROW = CandleLayout(0, 1, 2, 3, 4, 5)
 """How ccxt writes a candle of any exchange."""
 
 SOURCE = "ccxt"
 
-_NONE: Columns = arrays(ROW.columns([]))
-"""The columns of no candle."""
+
+class _Row(Struct, array_like=True, gc=False):
+    """A row of ccxt's; longer ones are read as far as this."""
+
+    open_time: Annotated[int, Meta(ge=0)]
+    open: float | None
+    high: float | None
+    low: float | None
+    close: float | None
+    volume: float | None
 
 
-class History:
+_LAUNCHED: Micros = 1_262_304_000_000_000
+"""2010: no exchange of ccxt has older candles."""
+
+
+class MarketFacts(Struct, frozen=True):
+    """What ccxt declares of the candles of one market."""
+
+    intervals: frozenset[Interval]
+    page_size: int
+    launched: Micros = _LAUNCHED
+    longest_request: Micros | None = None
+    settle: Micros = MINUTE
+    sends_empty_candles: bool = False
+
+    def grid(self, interval: Interval) -> Interval:
+        """As usual; rows may show another."""
+        return interval
+
+    def oldest(self, interval: Interval, now: Micros) -> None:  # the same for all
+        """Ccxt does not declare how far back an exchange answers."""
+        return
+
+
+class Market(CandleExchange):
     """
-    The candles of one market.
+    One market of an exchange of ccxt.
 
-    ``page_size`` is how many candles one answer should hold; one that holds fewer is asked on from its
-    end. ``listed`` is the moment before which there are none, where the exchange tells it. ``clock``
-    is this machine's, for the provenance.
+    ``ask`` sends one request. ``is_listed`` is whether ccxt's list calls the market active, ``None`` where it does not
+    tell.
     """
 
     def __init__(
-        self, name: str, interval: Interval, ask: Ask, page_size: int, *, listed: Micros | None, clock: Clock
+        self, facts: MarketFacts, ask: Ask, time: ExchangeClock, *, is_listed: Callable[[], Awaitable[bool | None]]
     ) -> None:
-        self._name = f"{name} {interval.value} by ccxt"
-        self._interval = interval
+        self._facts = facts
         self._ask = ask
-        self._page_size = page_size
-        self._listed = listed
-        self._clock = clock
-        self._events: list[Event] = []
-        self._doubtful: list[Span] = []
+        self._time = time
+        self._is_listed = is_listed
         self._counts = True
-        """Whether to say how many: there are exchanges that then answer with the latest, whatever was asked for."""
-        self._first_heard: Micros | None = None
-        """The open of the oldest candle in any answer, also of such as were not asked for."""
+        """Whether to say how many: there are exchanges that then answer with the latest, whatever was requested."""
 
-    async def fetch(self, span: Span, now: Micros) -> FetchResult:
+    @property
+    def facts(self) -> MarketFacts:
+        """What ccxt declares."""
+        return self._facts
+
+    @property
+    def synchronised(self) -> bool:
+        """Whether ``guess`` rests on the exchange's clock; see ``ExchangeClock``."""
+        return self._time.synchronised
+
+    async def now(self) -> Micros:
+        """The exchange's time; see ``ExchangeClock.now``."""
+        return await self._time.now()
+
+    def guess(self) -> Micros:
+        """The exchange's time by its last answer."""
+        return self._time.guess()
+
+    async def candles(self, symbol: str, interval: Interval, span: Span) -> CandleColumns:
         """
-        The candles that open in ``span`` and have closed by ``now``, and why others are not there.
+        The rows of one answer; where none of them lies in ``span``, of a second one to a request without a count.
 
-        Where the exchange seems not to answer for the beginning of the span any more that is a failure,
-        and no hole of its own making.
+        Raises:
+            MalformedResponse: A row is no candle.
         """
-        interval = self._interval
-        closed = Span(interval.ceil(span.start), min(interval.ceil(span.end), interval.floor(now)))
-        pages = []
-        at = closed.start
-        while at < closed.end:
-            page = Span(at, min(interval.step(at, self._page_size), closed.end))
-            pages.append(await self._page(page))
-            at = page.end
-        columns = {name: np.concatenate([page[name] for page in pages]) for name in pages[0]} if pages else _NONE
-        missing = holes(columns["open_time"], interval, closed)
-        gaps = [
-            gap
-            for hole, believed in zip(missing, subtract_each(missing, self._doubtful), strict=True)
-            for gap in self._reasons(hole, believed, closed, now)
-        ]
-        failed = [gap.span for gap in gaps if gap.kind.is_failure]
-        fetched_at = self._clock()
-        spans = [SourceSpan(each.start, each.end, SOURCE, fetched_at) for each in subtract(closed, failed)]
-        return FetchResult(table_of(ChartType.KLINES, whole(columns, interval)), spans, gaps, self._events)
-
-    async def _page(self, page: Span) -> Columns:
-        """Ask for a page, and for what it lacks, until it was asked for in vain both with and without a count."""
-        columns = _NONE
-        wanted = page
-        vain = 0
-        while wanted and vain < 2:
-            before = len(columns["open_time"])
-            counts = self._counts != (vain == 1)
-            checked = await self._answer(wanted, counts=counts)
-            columns = merged(columns, checked.columns)
-            self._events += checked.events
-            self._doubtful += checked.doubtful
-            if len(columns["open_time"]) > before:
-                self._counts, vain = counts, 0
-            else:
-                vain += 1
-            missing = holes(columns["open_time"], self._interval, page)
-            wanted = Span(missing[0].start, missing[-1].end) if missing else Span(page.end, page.end)
+        columns = await self._answer(symbol, interval, span, counts=self._counts)
+        if self._counts and not any(map(span.holds, columns.open_time)):
+            others = await self._answer(symbol, interval, span, counts=False)
+            if any(map(span.holds, others.open_time)):
+                self._counts, columns = False, others
         return columns
 
-    async def _answer(self, span: Span, *, counts: bool) -> Checked:
-        rows = await self._ask(span, counts)
-        try:
-            columns = arrays(ROW.columns([row[:6] for row in rows]))
-        except (TypeError, ValueError, IndexError) as error:
-            raise MalformedResponse(f"{self._name}: rows that are no candles: {error}") from error
-        times = columns["open_time"]
-        if len(times):
-            oldest = int(times.min())
-            self._first_heard = oldest if self._first_heard is None else min(oldest, self._first_heard)
-        return check(within(columns, span), self._interval, span, self._name)
+    async def first_candles(self, symbol: str, interval: Interval) -> None:
+        """Ccxt has no such request."""
 
-    def _reasons(self, hole: Span, believed: Sequence[Span], span: Span, now: Micros) -> list[Gap]:
-        """Why a hole is one, part by part; of what is not ``believed``, rows came that cannot be."""
-        interval = self._interval
-        gaps = [
-            Gap(part.start, part.end, GapKind.FETCH_FAILED, "the exchange sent rows that cannot be")
-            for part in subtract(hole, believed)
-        ]
-        for part in believed:
-            kind, evidence = GapKind.NO_TRADES, "asked twice, the exchange sent no candle"
-            first = self._first_heard
-            if self._listed is not None and part.end <= interval.ceil(self._listed):
-                kind, evidence = GapKind.NOT_LISTED, f"listed {iso(self._listed)}"
-            elif part.start == span.start and first is not None and first >= part.end:
-                kind, evidence = GapKind.NOT_LISTED, f"the exchange has nothing before {iso(first)}"
-                if interval.count(first, now) <= self._page_size:
-                    kind, evidence = (
-                        GapKind.FETCH_FAILED,
-                        f"{evidence}, one answer back from now: it may answer for no more",
-                    )
-            gaps.append(Gap(part.start, part.end, kind, evidence))
-        return gaps
+    async def is_delisted(self, symbol: str) -> bool | None:  # the client of one
+        """Whether ccxt's list calls the market inactive; ``None`` where it does not tell."""
+        listed = await self._is_listed()
+        return None if listed is None else not listed
+
+    async def _answer(self, symbol: str, interval: Interval, span: Span, *, counts: bool) -> CandleColumns:
+        rows = await self._ask(interval, span, counts)
+        try:
+            return ROW.columns(convert(rows, list[_Row]))
+        except ValidationError as error:
+            raise MalformedResponse(f"{symbol} {interval.value} by ccxt: rows that are no candles: {error}") from error
+
+
+async def fetch(
+    market: Market, symbol: str, interval: Interval, span: Span
+) -> tuple[FetchResult, ChandleryError | None]:
+    """
+    The closed candles that open in ``span``, a gap with its evidence for each that is absent, and the first failure.
+
+    A request that fails loses no row of the others: what it was for is a gap.
+
+    Raises:
+        MalformedResponse: The candles open on several grids.
+    """
+    facts = SeriesFacts()
+    series = RestSeries(
+        market,
+        symbol,
+        interval,
+        facts,
+        Bounds(market, symbol, interval),
+        market.guess,
+        lambda each, at: SourceSpan(each.start, each.end, SOURCE, at),
+        market.facts.page_size,
+    )
+    for _ in range(2):
+        grid = series.grid
+        closed = Span(grid.ceil(span.start), min(grid.ceil(span.end), grid.floor(await market.now())))
+        try:
+            return await read_all(series, [closed] if closed else [])
+        except GridDiffers as found:
+            # What the rows show counts; everything is judged anew by it.
+            facts.grid = found.grid
+    raise MalformedResponse(f"{symbol} {interval.value} by ccxt: candles open on several grids")

@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from chandlery.connect.ccxt_history import ROW, History
+from chandlery.connect.ccxt_history import ROW
 from chandlery.connect.interfaces import EventCallback
 from chandlery.connect.rows import row_of_candle, rows_of_table
 from chandlery.connect.streaming import Callback, deliver
@@ -19,6 +19,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND, Micros
 from chandlery.feed.backoff import Pace
 from chandlery.feed.events import Backfilled, Connected, Event, Missing, Reconnecting, Rejected
+from chandlery.history.interfaces import FetchResult
 
 POLL_S = 2.0
 """How often is asked for what ccxt cannot watch."""
@@ -49,8 +50,14 @@ class Exchange(Protocol):
         """What time it is at the exchange."""
         ...
 
-    def history(self, symbol: str, interval: Interval) -> History:
-        """The past candles of a symbol."""
+    def guess(self) -> Micros:
+        """The exchange's time by its last answer."""
+        ...
+
+    async def past_candles(
+        self, symbol: str, interval: Interval, span: Span
+    ) -> tuple[FetchResult, ChandleryError | None]:
+        """The closed candles of a symbol, why others are absent, and the first failure."""
         ...
 
 
@@ -141,8 +148,6 @@ class CandleLoop(_Loop):
         self._interval = interval
         self._next: Micros | None = None
         """The open of the next closed candle to tell."""
-        self._ahead: Micros = 0
-        """By how much the exchange's clock is ahead of the event loop's."""
         self._not_before: Micros = 0
         """Until when the exchange is not asked again for a candle that it did not have."""
 
@@ -157,11 +162,11 @@ class CandleLoop(_Loop):
         if self._next is None:
             return None
         due = max(self._interval.step(self._next) + CLOSE_DELAY, self._not_before)
-        return max(0.0, (due - self._guess()) / SECOND)
+        return max(0.0, (due - self._client.guess()) / SECOND)
 
     async def _tell(self, news: Any) -> None:
         if self._next is None:
-            now = await self._synchronised()
+            now = await self._client.now()
             self._next = self._interval.floor(now)
         if self._due_in_s() == 0.0:
             await self._tell_closed()
@@ -173,14 +178,16 @@ class CandleLoop(_Loop):
     async def _tell_closed(self) -> None:
         """Fetch and tell what has closed; stop before one that may only be late."""
         assert self._next is not None  # noqa: S101  # the caller has set it
-        now = await self._synchronised() - CLOSE_DELAY
+        now = await self._client.now() - CLOSE_DELAY
         span = Span(self._next, self._interval.floor(now))
         if not span:
             return
-        result = await self._client.history(self._symbol, self._interval).fetch(span, now)
+        result, failure = await self._client.past_candles(self._symbol, self._interval, span)
+        if failure is not None:
+            raise failure
         late = next((gap for gap in sorted(result.gaps) if gap.end > now - SETTLE), None)
         until = span.end if late is None else late.start
-        self._not_before = self._guess() + SECOND
+        self._not_before = self._client.guess() + SECOND
         name = self._client.get_exchange_name()
         rows = rows_of_table(result.table, name, self._symbol, self._interval, counts=False) if result.table else []
         told = [row for row in rows if row["timestamp"] * 1000 < until]
@@ -202,18 +209,6 @@ class CandleLoop(_Loop):
             return ROW.candle(tuple(row[:6]))
         except (TypeError, ValueError, IndexError) as error:
             raise MalformedResponse(f"{self._symbol}: a row that is no candle: {error}") from error
-
-    async def _synchronised(self) -> Micros:
-        now = await self._client.now()
-        self._ahead = now - self._ticks()
-        return now
-
-    def _guess(self) -> Micros:
-        return self._ticks() + self._ahead
-
-    @staticmethod
-    def _ticks() -> Micros:
-        return round(asyncio.get_running_loop().time() * SECOND)
 
 
 class BookLoop(_Loop):

@@ -10,7 +10,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.holes import Life
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, Micros
-from chandlery.net.exchange_client import ExchangeClient
+from chandlery.net.candle_exchange import CandleExchange
 
 _LEVELS = (Interval.MONTH_1, Interval.DAY_1)
 _FEW_PAGES = 2
@@ -28,14 +28,14 @@ class Bounds:
     one answer without rows.
     """
 
-    def __init__(self, exchange: ExchangeClient, symbol: str, interval: Interval) -> None:
+    def __init__(self, exchange: CandleExchange, symbol: str, interval: Interval) -> None:
         self._exchange = exchange
-        self._adapter = exchange.adapter
+        self._facts = exchange.facts
         self._symbol = symbol
         self._interval = interval
         self._now: Micros = 0
         levels = (*_LEVELS, Interval.HOUR_1) if interval.longest < MINUTE else _LEVELS  # a day has too many seconds
-        longer = [each for each in levels if each in self._adapter.intervals and each.longest > interval.longest]
+        longer = [each for each in levels if each in self._facts.intervals and each.longest > interval.longest]
         self._levels = [*longer, interval]
 
     async def first(self, now: Micros) -> Life:
@@ -59,7 +59,7 @@ class Bounds:
         for level in (Interval.DAY_1, *self._levels):
             if level in self._levels and level.longest > self._interval.longest:
                 end = level.floor(found)
-                before = Span(max(level.step(end, -self._size(level)), self._adapter.launched), end)
+                before = Span(max(level.step(end, -self._size(level)), self._facts.launched), end)
                 return bool(before) and await self._in(level, before, newest=True) is not None
         return False
 
@@ -73,7 +73,7 @@ class Bounds:
         return None
 
     async def _search_first(self, now: Micros) -> Life:
-        found, longer = await self._narrow(Span(self._adapter.launched, now), newest=False)
+        found, longer = await self._narrow(Span(self._facts.launched, now), newest=False)
         if found is not None or longer is None:
             return self._begins(found)
         return Life(served_from=await self._served_from(Span(longer, now)))
@@ -129,7 +129,7 @@ class Bounds:
         found = await self._in(interval, page, newest=True)
         if found is not None:
             return found
-        found, _ = await self._narrow(Span(self._adapter.launched, page.start), newest=True)
+        found, _ = await self._narrow(Span(self._facts.launched, page.start), newest=True)
         return found
 
     async def delisted(self) -> str:
@@ -141,8 +141,8 @@ class Bounds:
         return "the exchange's list of instruments shows it as delisted or not at all" if gone else ""
 
     def _size(self, interval: Interval) -> int:
-        longest = self._adapter.longest_request
-        size = self._adapter.page_size
+        longest = self._facts.longest_request
+        size = self._facts.page_size
         return max(1, size if longest is None else min(size, longest // interval.longest))
 
     async def _in(self, interval: Interval, span: Span, *, newest: bool) -> Micros | None:
@@ -155,7 +155,7 @@ class Bounds:
 
     def _remembered(self, interval: Interval, span: Span) -> Span:
         """The part of ``span`` that the exchange is declared to answer for; it refuses requests for more."""
-        oldest = self._adapter.oldest(interval, self._now)
+        oldest = self._facts.oldest(interval, self._now)
         return span if oldest is None else Span(max(span.start, oldest), span.end)
 
     def _pages(self, interval: Interval, span: Span, *, newest: bool) -> Iterator[Span]:

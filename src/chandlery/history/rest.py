@@ -9,16 +9,16 @@ import pyarrow as pa
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.errors import ChandleryError
-from chandlery.core.gaps import Span, joined_gaps
+from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
 from chandlery.core.time import Micros
 from chandlery.history.bounds import Bounds
 from chandlery.history.checks import check
 from chandlery.history.columns import arrays, whole, within
-from chandlery.history.interfaces import FetchResult, in_order, joined
+from chandlery.history.interfaces import FetchResult
 from chandlery.history.native import NativeClient
-from chandlery.history.rest_reading import Deliver, RestReading, RestSeries, Seen
+from chandlery.history.rest_reading import Deliver, RestReading, RestSeries, Seen, read_all
 from chandlery.storage.frame import table_of
 
 
@@ -64,18 +64,11 @@ class RestDataClient(NativeClient):
 
         Raises what the first page that fails raises.
         """
-        parts: list[FetchResult] = []
-
-        async def take(part: FetchResult) -> None:
-            parts.append(part)
-
         closed = Span(span.start, min(span.end, self.grid.floor(await self.exchange.now())))
-        failure = await self.read([closed], take)
+        result, failure = await read_all(self.series, [closed])
         if failure is not None:
             raise failure
-        got = joined(self.chart_type, parts)
-        table = in_order([part.table for part in parts], self.chart_type)
-        return FetchResult(table, sorted(got.spans), joined_gaps(got.gaps), got.events)
+        return result
 
     async def read(
         self,

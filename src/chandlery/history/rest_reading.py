@@ -11,11 +11,10 @@ import numpy as np
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.layout import CandleColumns
 from chandlery.adapter.paging import Paging
 from chandlery.core.errors import ChandleryError, Closed, ExchangeError, InvalidInput, InvalidSymbol
-from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract_all
+from chandlery.core.gaps import Gap, GapKind, Span, joined_gaps, merge, subtract_all
 from chandlery.core.holes import Life, explain
 from chandlery.core.interval import Grid, Interval
 from chandlery.core.provenance import Event, EventKind, SourceSpan
@@ -24,8 +23,8 @@ from chandlery.core.time import DAY, Clock, Micros
 from chandlery.history.bounds import Bounds
 from chandlery.history.checks import Columns, GridDiffers, check, require_grid
 from chandlery.history.columns import arrays, closed, inside, merged, whole, within
-from chandlery.history.interfaces import FetchResult, SeriesFacts, first_error
-from chandlery.net.exchange_client import ExchangeClient
+from chandlery.history.interfaces import FetchResult, SeriesFacts, first_error, in_order, joined
+from chandlery.net.candle_exchange import CandleExchange, CandleFacts
 from chandlery.storage.frame import table_of
 
 _MANY_PAGES = 8
@@ -49,7 +48,7 @@ class Seen(Struct, frozen=True):
 class RestSeries(Struct):
     """A series at an exchange: how it is requested, and what answers have shown of it."""
 
-    exchange: ExchangeClient
+    exchange: CandleExchange
     symbol: str
     interval: Interval
     facts: SeriesFacts
@@ -61,14 +60,14 @@ class RestSeries(Struct):
     """How many candles an answer holds: as declared, or fewer once answers have shown it."""
 
     @property
-    def adapter(self) -> ExchangeAdapter:
-        """The exchange."""
-        return self.exchange.adapter
+    def declared(self) -> CandleFacts:
+        """What is declared of the exchange's candles."""
+        return self.exchange.facts
 
     @property
     def grid(self) -> Grid:
         """The moments at which its candles open."""
-        return self.facts.grid or self.adapter.grid(self.interval)
+        return self.facts.grid or self.declared.grid(self.interval)
 
 
 class _Page(Struct):
@@ -148,11 +147,11 @@ class RestReading:
             self._failure = error
             self._now = exchange.guess()
         if exchange.synchronised:
-            self._final_before = self._grid.floor(self._now - self._series.adapter.settle)
+            self._final_before = self._grid.floor(self._now - self._series.declared.settle)
 
     def _size(self) -> int:
         """How many candles one request may name."""
-        longest = self._series.adapter.longest_request
+        longest = self._series.declared.longest_request
         limits = [self._series.page_size]
         limits += [] if longest is None else [longest // self._grid.longest]
         limits += [] if self._most is None else [self._most]
@@ -224,7 +223,7 @@ class RestReading:
         """Read a page, as far as requests succeed."""
         series, grid = self._series, self._grid
         name = f"{series.symbol} {series.interval.value} by REST"
-        oldest = series.adapter.oldest(series.interval, self._now)
+        oldest = series.declared.oldest(series.interval, self._now)
         bounds = Span(oldest or 0, grid.step(grid.floor(self._now)))
         paging = Paging(grid, span, self._size(), bounds, thorough=thorough)
         columns = arrays(CandleColumns(*([] for _ in range(6))))
@@ -249,7 +248,7 @@ class RestReading:
             failure = error
         if paging.page_size < self._size():
             series.page_size = paging.page_size
-            detail = f"{name}: answers hold {paging.page_size} candles; {series.adapter.page_size} are declared"
+            detail = f"{name}: answers hold {paging.page_size} candles; {series.declared.page_size} are declared"
             events[Event(span.start, span.end, EventKind.SHORT_PAGE, detail)] = None
         return _Answers(columns, paging, list(events), doubtful, failure)
 
@@ -354,17 +353,17 @@ class RestReading:
         await self._give(None, [gap.span for gap in gaps if not gap.kind.is_failure], gaps, [], final_before)
 
     def _gaps(self, hole: Span, life: Life, proof: str | None, *, followed: bool, doubt: str = "") -> list[Gap]:
-        adapter = self._series.adapter
+        declared = self._series.declared
         return explain(
             hole,
             self._grid,
             life,
             proof=proof,
             doubt=doubt,
-            sends_empty=adapter.sends_empty_candles,
+            sends_empty=declared.sends_empty_candles,
             followed=followed,
             now=self._now,
-            settle=adapter.settle,
+            settle=declared.settle,
         )
 
     async def _give(
@@ -387,6 +386,19 @@ class RestReading:
         if spans:
             gaps = [Gap(each.start, each.end, GapKind.FETCH_FAILED, reason) for each in spans]
             await self._deliver(FetchResult(None, gaps=gaps, final_before=0))
+
+
+async def read_all(series: RestSeries, spans: Sequence[Span]) -> tuple[FetchResult, ChandleryError | None]:
+    """The candles that open in ``spans``, in order, with a gap for each that is absent; and the first failure."""
+    parts: list[FetchResult] = []
+
+    async def take(part: FetchResult) -> None:
+        parts.append(part)
+
+    failure = await RestReading(series, take, concurrent=1, seen=Seen()).run(spans)
+    got = joined(ChartType.KLINES, parts)
+    table = in_order([part.table for part in parts], ChartType.KLINES)
+    return FetchResult(table, sorted(got.spans), joined_gaps(got.gaps), got.events), failure
 
 
 def _common(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:

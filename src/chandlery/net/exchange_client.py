@@ -9,13 +9,13 @@ from functools import partial
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.layout import CandleColumns
-from chandlery.adapter.paging import Paging
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import InvalidSymbol, MalformedResponse, RequestRejected, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Listing, ListingStatus
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE, Clock, Micros
+from chandlery.net.candle_exchange import CandleExchange
 from chandlery.net.clock import ExchangeClock, system_clock
 from chandlery.net.http import HttpClient
 from chandlery.net.tokens import Account
@@ -25,7 +25,7 @@ _MOST_PAGES = 1000
 _LATELY = 7 * DAY
 
 
-class ExchangeClient:
+class ExchangeClient(CandleExchange):
     """
     One exchange over one HTTP client; share it between everything that asks the same exchange.
 
@@ -50,6 +50,11 @@ class ExchangeClient:
         self._listing = asyncio.Lock()
 
     @property
+    def facts(self) -> ExchangeAdapter:
+        """What the adapter declares."""
+        return self.adapter
+
+    @property
     def synchronised(self) -> bool:
         """Whether ``guess`` rests on the exchange's clock; see ``ExchangeClock``."""
         return self._time.synchronised
@@ -71,24 +76,6 @@ class ExchangeClient:
         adapter = self.adapter
         request = adapter.candles_request(symbol, interval, span)
         return await self.http.fetch(request, partial(adapter.candles, interval=interval), error_of=adapter.failure)
-
-    async def settled_candles(
-        self, symbol: str, interval: Interval, span: Span, *, size: int, settled: Micros
-    ) -> list[CandleColumns]:
-        """
-        The rows of ``span``, which is a page of ``size``, in as many answers as it takes.
-
-        What is absent before ``settled`` is requested again, until answers bring nothing new; later candles may
-        just not be published yet.
-        """
-        grid = self.adapter.grid(interval)
-        answers = [await self.candles(symbol, interval, span)]
-        paging = Paging(grid, span.clip(Span(span.start, settled)), size, span)
-        paging.add(span, answers[0].open_time)
-        while (asked := paging.next()) is not None:
-            answers.append(await self.candles(symbol, interval, asked))
-            paging.add(asked, answers[-1].open_time)
-        return answers
 
     async def first_candles(self, symbol: str, interval: Interval) -> CandleColumns | None:
         """The rows of the request that begins at the oldest candle; ``None`` where the exchange has no such request."""
