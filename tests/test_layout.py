@@ -25,6 +25,8 @@ TESTED_IN: dict[str, str] = {
     "history/series.py": "history/test_manager.py",
     # The open connection, which only ``connect`` makes.
     "net/connection.py": "net/test_ws.py",
+    # The pages that every exchange client reads.
+    "net/candle_exchange.py": "net/test_exchange_client.py",
     # What carries the requests of the client, and what it makes of statuses.
     "net/status.py": "net/test_http.py",
     "net/transport.py": "net/test_http.py",

@@ -16,7 +16,8 @@ from chandlery.core.time import MINUTE, Micros
 from chandlery.history.bounds import Bounds
 from chandlery.history.checks import GridDiffers
 from chandlery.history.interfaces import FetchResult, SeriesFacts
-from chandlery.history.rest_reading import RestSeries, read_all
+from chandlery.history.rest import read_all
+from chandlery.history.rest_reading import RestSeries
 from chandlery.net.candle_exchange import CandleExchange
 from chandlery.net.clock import ExchangeClock
 

@@ -9,16 +9,16 @@ import pyarrow as pa
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.errors import ChandleryError
-from chandlery.core.gaps import Span
+from chandlery.core.gaps import Span, joined_gaps
 from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
 from chandlery.core.time import Micros
 from chandlery.history.bounds import Bounds
 from chandlery.history.checks import check
 from chandlery.history.columns import arrays, whole, within
-from chandlery.history.interfaces import FetchResult
+from chandlery.history.interfaces import FetchResult, in_order, joined
 from chandlery.history.native import NativeClient
-from chandlery.history.rest_reading import Deliver, RestReading, RestSeries, Seen, read_all
+from chandlery.history.rest_reading import Deliver, RestReading, RestSeries, Seen
 from chandlery.storage.frame import table_of
 
 
@@ -105,3 +105,16 @@ class RestDataClient(NativeClient):
         name = f"{self.symbol} {self.interval.value} by REST"
         checked = check(within(arrays(rows), span), self.grid, span, name)
         return table_of(self.chart_type, whole(checked.columns, self.grid))
+
+
+async def read_all(series: RestSeries, spans: Sequence[Span]) -> tuple[FetchResult, ChandleryError | None]:
+    """The candles that open in ``spans``, in order, with a gap for each that is absent; and the first failure."""
+    parts: list[FetchResult] = []
+
+    async def take(part: FetchResult) -> None:
+        parts.append(part)
+
+    failure = await RestReading(series, take, concurrent=1, seen=Seen()).run(spans)
+    got = joined(ChartType.KLINES, parts)
+    table = in_order([part.table for part in parts], ChartType.KLINES)
+    return FetchResult(table, sorted(got.spans), joined_gaps(got.gaps), got.events), failure

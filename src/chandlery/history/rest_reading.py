@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from chandlery.adapter.layout import CandleColumns
 from chandlery.adapter.paging import Paging
 from chandlery.core.errors import ChandleryError, Closed, ExchangeError, InvalidInput, InvalidSymbol
-from chandlery.core.gaps import Gap, GapKind, Span, joined_gaps, merge, subtract_all
+from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract_all
 from chandlery.core.holes import Life, explain
 from chandlery.core.interval import Grid, Interval
 from chandlery.core.provenance import Event, EventKind, SourceSpan
@@ -23,7 +23,7 @@ from chandlery.core.time import DAY, Clock, Micros
 from chandlery.history.bounds import Bounds
 from chandlery.history.checks import Columns, GridDiffers, check, require_grid
 from chandlery.history.columns import arrays, closed, inside, merged, whole, within
-from chandlery.history.interfaces import FetchResult, SeriesFacts, first_error, in_order, joined
+from chandlery.history.interfaces import FetchResult, SeriesFacts, first_error
 from chandlery.net.candle_exchange import CandleExchange, CandleFacts
 from chandlery.storage.frame import table_of
 
@@ -386,19 +386,6 @@ class RestReading:
         if spans:
             gaps = [Gap(each.start, each.end, GapKind.FETCH_FAILED, reason) for each in spans]
             await self._deliver(FetchResult(None, gaps=gaps, final_before=0))
-
-
-async def read_all(series: RestSeries, spans: Sequence[Span]) -> tuple[FetchResult, ChandleryError | None]:
-    """The candles that open in ``spans``, in order, with a gap for each that is absent; and the first failure."""
-    parts: list[FetchResult] = []
-
-    async def take(part: FetchResult) -> None:
-        parts.append(part)
-
-    failure = await RestReading(series, take, concurrent=1, seen=Seen()).run(spans)
-    got = joined(ChartType.KLINES, parts)
-    table = in_order([part.table for part in parts], ChartType.KLINES)
-    return FetchResult(table, sorted(got.spans), joined_gaps(got.gaps), got.events), failure
 
 
 def _common(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:
