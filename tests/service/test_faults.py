@@ -19,6 +19,7 @@ from chandlery.storage.series_ids import BOOK, SeriesName, always
 from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
 from feeding import truth
 from processes import output_of, serving_process
+from room import with_room, without_room
 from serving import MARKET, connected, offline, served, service_of, until
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
@@ -58,15 +59,14 @@ async def kept_candles(database):
 async def test_a_database_without_room(sim, tmp_path):
     """Not ready, and what would have to be written is refused; with room it is ready again."""
     async with served(sim, tmp_path) as (service, session):
-        connection = service.database._connection
-        connection.pragma("max_page_count", connection.pragma("page_count"))
+        await without_room(service.database)
         with pytest.raises(StorageFull):
             await service.candles.save(SECONDS, [CandleData(at * SECOND, *[1.0] * 5) for at in range(10_000)])
         async with session.get("/readyz") as answer:
             assert 503 == answer.status
         async with session.get("/healthz") as answer:
             assert 200 == answer.status
-        connection.pragma("max_page_count", 1_000_000)
+        await with_room(service.database)
         async with session.post("/v1/coins", json=BTC) as answer:
             assert 201 == answer.status
         async with session.get("/readyz") as answer:

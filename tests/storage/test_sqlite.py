@@ -22,6 +22,7 @@ from chandlery.core.errors import (
     StorageUnavailable,
 )
 from chandlery.storage.sqlite import SqliteDatabase
+from room import with_room, without_room
 
 INSERT = "INSERT INTO coins VALUES ('', ?, 'BTC', '[]', ?)"
 
@@ -171,13 +172,12 @@ async def test_a_locked_file(database):
 async def test_a_full_file(database):
     """Nothing of a write that finds no room is kept, everything before it is; with room, writing goes on."""
     await database.write((INSERT, [("a", 1)]))
-    pages = database._connection.pragma("page_count")
-    database._connection.pragma("max_page_count", pages)
+    await without_room(database)
     with pytest.raises(StorageFull, match="no space left"):
         await database.write((INSERT, [(f"{at:0500}", at) for at in range(1000)]))
     assert isinstance(database.failure, StorageFull)
     assert ["a"] == await names(database)
-    database._connection.pragma("max_page_count", 1_000_000)
+    await with_room(database)
     await database.write((INSERT, [("b", 2)]))
 
     assert ["a", "b"] == await names(database)

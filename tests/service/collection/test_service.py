@@ -24,6 +24,7 @@ from chandlery.sim.server import SimServer
 from chandlery.storage.frame import open_times
 from chandlery.storage.series_ids import SeriesName
 from feeding import truth
+from room import with_room, without_room
 from serving import MARKET, FastClock, offline, service_of, service_with, until
 
 SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")
@@ -308,14 +309,13 @@ async def test_a_database_that_takes_nothing(service):
     reader = Reader()
     await service.collection.stream_realtime_data(SECONDS, reader)
     await until(reader.closed)
-    connection = service.database._connection
-    connection.pragma("max_page_count", connection.pragma("page_count"))
+    await without_room(service.database)
     await fill(service)
     await until(lambda: channel(service).failures)
     assert "StorageFull" in channel(service).error
     assert set(reader.closed()) <= set(await kept(service))
     assert service.database.failure is not None
-    connection.pragma("max_page_count", 1_000_000)
+    await with_room(service.database)
     await until(lambda: channel(service).state == "running")
     count = len(reader.closed())
     await until(lambda: len(reader.closed()) >= count + 3)
