@@ -278,14 +278,86 @@ def test_a_repeated_message_is_a_duplicate():
     assert {Outcome.DUPLICATE: 1, Outcome.STALE: 1} == sync.counts
 
 
-def test_nothing_but_stale_messages_means_that_the_exchange_counts_anew():
-    """The book would stand still for ever otherwise."""
-    sync = synced(last=1_000_000)
-    outcomes = [sync.feed(change(number)) for number in range(1, BookSync.STALE_LIMIT + 2)]
+@pytest.mark.parametrize("joined", [False, True])
+def test_three_older_updates_without_time_that_follow_each_other_count_anew(joined):
+    """Fewer, or ones between which the book goes on, are an echo."""
+    sync = synced(last=1000)
+    if joined:
+        sync.feed(change(1001))
+    assert [Outcome.STALE] * 4 == [sync.feed(change(number)) for number in (1, 2, 7, 8)]
+    assert sync.book is not None
+    assert Outcome.GAP is sync.feed(change(9))
+    assert Fault(Outcome.GAP, expected=1000 + joined, came=8) == sync.fault
+    assert Outcome.APPLIED is sync.snapshot(snapshot(9))
 
-    assert {Outcome.STALE} == set(outcomes[:-1])
-    assert Outcome.GAP is outcomes[-1]
-    assert Outcome.APPLIED is sync.snapshot(snapshot(BookSync.STALE_LIMIT))
+
+def test_older_updates_between_others_are_an_echo():
+    """However many there are."""
+    sync = synced(last=1000)
+    outcomes = [sync.feed(change(each)) for number in range(1, 10) for each in (number, 1000 + number)]
+
+    assert {Outcome.STALE, Outcome.APPLIED} == set(outcomes)
+
+
+@pytest.mark.parametrize("rule", [BY_FIRST, BY_PREVIOUS])
+def test_an_older_update_of_a_later_time_counts_anew(rule):
+    """At once; one that is repeated or late has an earlier time, or the same."""
+    sync = BookSync("X", rule)
+    sync.snapshot(snapshot(1000, at=50))
+    assert Outcome.STALE is sync.feed(change(998, previous=997, at=50))
+    assert Outcome.APPLIED is sync.feed(change(1001, previous=1000, at=60))
+    assert Outcome.STALE is sync.feed(change(1000, previous=999, at=60))
+    assert Outcome.DUPLICATE is sync.feed(change(1001, previous=1000, at=70))
+    assert Outcome.GAP is sync.feed(change(4, previous=3, at=61))
+    assert sync.book is None
+
+
+def test_older_updates_after_a_snapshot_without_time_may_be_late():
+    """But not for long: what comes ten seconds after the first of them is no echo, whatever the book knew before."""
+    sync = BookSync("X", BY_FIRST)
+    sync.snapshot(snapshot(1000, at=1))
+    sync.feed(change(1001, at=2))
+    sync.snapshot(snapshot(2000))
+    outcomes = [sync.feed(change(1002 + each, at=100 + each)) for each in range(5)]
+    assert [Outcome.STALE] * 5 == outcomes
+    assert Outcome.STALE is sync.feed(change(7, at=100 + BookSync.ECHO))
+    assert Outcome.GAP is sync.feed(change(8, at=101 + BookSync.ECHO))
+
+
+@pytest.mark.parametrize("count", [999, 1000, 1001, 1500, 2000])
+@pytest.mark.parametrize("rule", [BY_FIRST, BY_PREVIOUS])
+def test_a_snapshot_that_is_newer_than_all_that_waits_is_used(rule, count):
+    """However much there is of it."""
+    sync = BookSync("X", rule)
+    for number in range(1, count + 1):
+        sync.feed(change(number, previous=number - 1, bids=[(9.0, 1.0)]))
+
+    assert Outcome.APPLIED is sync.snapshot(snapshot(count + 5, bids=[(8.0, 1.0)]))
+    assert [(8.0, 1.0)] == sync.book.bids(5)
+    assert count == sync.counts[Outcome.STALE]
+
+
+@pytest.mark.parametrize(("last", "end"), [(1005, 6), (1010, 6), (3, 6), (4, 6), (6, 6), (9, 9)])
+def test_ids_that_are_set_back_while_updates_wait_are_no_gap(last, end):
+    """Whether the snapshot is from before that or from after it."""
+    sync = BookSync("X", BY_PREVIOUS)
+    for previous, number in ((1000, 1010), (1010, 3), (3, 5), (5, 6)):
+        sync.feed(change(number, previous=previous))
+
+    assert Outcome.APPLIED is sync.snapshot(snapshot(last))
+    assert end == sync.book.last
+
+
+def test_ids_that_begin_anew_while_updates_wait():
+    """A snapshot from after that is joined by what followed it; one from before is not enough."""
+    waiting = [*range(1001, 1004), *range(1, 8)]
+    for last, outcome in ((5, Outcome.APPLIED), (9, Outcome.APPLIED), (1002, Outcome.GAP)):
+        sync = BookSync("X", BY_FIRST)
+        for number in waiting:
+            sync.feed(change(number))
+        assert outcome is sync.snapshot(snapshot(last))
+    assert Outcome.APPLIED is sync.snapshot(snapshot(6))
+    assert 7 == sync.book.last
 
 
 def test_updates_wait_for_the_snapshot_up_to_a_bound():

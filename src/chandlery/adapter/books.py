@@ -12,7 +12,7 @@ from zlib import crc32
 from msgspec import Meta, Struct
 
 from chandlery.core.book import BookUpdate, Level, OrderBook
-from chandlery.core.time import Micros
+from chandlery.core.time import SECOND, Micros
 
 _LARGEST = 1e300
 Price: TypeAlias = Annotated[float, Meta(gt=0, lt=_LARGEST)]
@@ -116,8 +116,10 @@ class BookSync:
     message, so a crossed one has gone wrong and is given up at once, not waited for.
     """
 
-    STALE_LIMIT = 1000
-    """So many stale messages in a row are no echo of the past: the exchange counts anew."""
+    MOST_OLDER = 3
+    """So many older updates in a row that have no time and follow each other say that the exchange counts anew."""
+    ECHO: Micros = 10 * SECOND
+    """How long after a snapshot that has no time the updates before it may still come."""
 
     def __init__(
         self,
@@ -152,7 +154,10 @@ class BookSync:
         self._book = make(symbol, depth=depth if rule.truncates else None)
         self._valid = False
         self._joined = False
-        self._stale_run = self._stale_since = 0
+        self._snapshot_at: Micros | None = None
+        """The latest time that an update from before the snapshot can have."""
+        self._older_run = self._older_since = 0
+        self._older_last: int | None = None
         self._kept: deque[BookUpdate] = deque()
         self._keep = keep
         self._keeps = rule.link is not Link.NONE and rule.snapshot is not SnapshotSource.STREAM
@@ -245,11 +250,38 @@ class BookSync:
         self._joined = False
         self._valid = True
         self.fault = None
+        self._snapshot_at = update.at
+        self._older_run = 0
         self._checked(update)
-        kept, self._kept = self._kept, deque()
-        for each in kept:
+        kept, self._kept = [*self._kept], deque()
+        begin = self._first_after(kept)
+        self.counts[Outcome.STALE] += begin
+        for each in kept[begin:]:
             self.feed(each)
         return Outcome.APPLIED if self.fault is None else self.fault.outcome
+
+    def _first_after(self, kept: Sequence[BookUpdate]) -> int:
+        """
+        Return the place of the first update that is newer than the snapshot.
+
+        That is the last one that joins it, for ids may have begun anew between two of them; where none joins, it is the
+        first, unless the newest is older than the snapshot.
+        """
+        last = self._book.last
+        if not self._linked or last is None:
+            return 0
+        for place in reversed(range(len(kept))):
+            after, until = self._after(kept[place]), kept[place].last
+            if after is not None and until is not None and (after == last or after < last < until):
+                return place
+        newest = kept[-1].last if kept else None
+        return len(kept) if newest is not None and newest <= last else 0
+
+    def _after(self, update: BookUpdate) -> int | None:
+        """Return the id that an update says it follows."""
+        if not self._by_first:
+            return update.previous
+        return None if update.first is None else update.first - 1
 
     def _wait(self, update: BookUpdate) -> Outcome:
         if self._keeps:
@@ -266,19 +298,29 @@ class BookSync:
             return self._gap(update, after)
         if after != last:
             if update.last <= last:
-                return self._stale(update, after)
+                return self._stale(update, after, last)
             if after > last or (self._joined and not self._by_first):
                 return self._gap(update, after)
         self._joined = True
         return None
 
-    def _stale(self, update: BookUpdate, after: int) -> Outcome:
-        if self._stale_since != self.applied:
-            self._stale_since, self._stale_run = self.applied, 0
-        self._stale_run += 1
-        if self._stale_run > self.STALE_LIMIT:
+    def _stale(self, update: BookUpdate, after: int, last: int) -> Outcome:
+        """What becomes of an update that is not newer than the book by its id."""
+        if update.last != last and self._counts_anew(update, after):
             return self._gap(update, after)
-        return self._count(Outcome.DUPLICATE if self._joined and update.last == self._book.last else Outcome.STALE)
+        return self._count(Outcome.DUPLICATE if self._joined and update.last == last else Outcome.STALE)
+
+    def _counts_anew(self, update: BookUpdate, after: int) -> bool:
+        """Whether an update with a lower id is nevertheless newer, by its time or by how many such there are."""
+        if update.at is not None:
+            if self._snapshot_at is None:
+                self._snapshot_at = update.at + self.ECHO
+            at = self._book.at if self._joined else self._snapshot_at
+            return at is not None and update.at > at
+        follows = self._older_since == self.applied and self._older_last == after
+        self._older_run = self._older_run + 1 if follows else 1
+        self._older_since, self._older_last = self.applied, update.last
+        return self._older_run >= self.MOST_OLDER
 
     def _gap(self, update: BookUpdate, after: int | None) -> Outcome:
         outcome = self.fail(Fault(Outcome.GAP, self._book.last, after))
