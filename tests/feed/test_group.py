@@ -19,7 +19,7 @@ from chandlery.feed.book_feed import BookGroup, LiveBook
 from chandlery.feed.candles_feed import FeedGroup
 from chandlery.feed.events import Failed, Resynced
 from chandlery.sim.faults import Fault, FaultKind
-from chandlery.sim.server import SimServer
+from chandlery.sim.server import SimServer, running
 from feeding import FAST, SPOT, Heard, everywhere, tasks_left
 
 MARKET = everywhere(12)
@@ -213,6 +213,63 @@ async def test_a_group_that_was_cancelled_from_outside_has_ended():
         with pytest.raises(Closed):
             group.add("ETH-USDT")
         await group.stop()
+
+
+@pytest.mark.parametrize("kind", [BookGroup, FeedGroup])
+async def test_a_feed_that_is_removed_while_it_starts_is_not_waited_for(kind):
+    """Its start raises at once, also where it began the group; that of the others goes on."""
+    async with SimServer(MARKET, exchanges=[SPOT], tick_s=0.02) as sim:
+        group = kind(SPOT, endpoints=sim.endpoints, pace=EAGER)
+        first, second = group.add("BTC-USDT"), group.add("ETH-USDT")
+        starting = asyncio.create_task(first.start())
+        await asyncio.sleep(0)
+        group.remove(first)
+        with pytest.raises(Closed, match="BTCUSDT: removed"):
+            await asyncio.wait_for(starting, 20)
+        await second.start()
+        third = group.add("SOL-USDT")
+        starting = asyncio.create_task(third.start())
+        await asyncio.sleep(0)
+        group.remove(third)
+        with pytest.raises(Closed, match="SOLUSDT: removed"):
+            await asyncio.wait_for(starting, 1)
+        assert second.ready
+        await group.stop()
+
+
+@pytest.mark.parametrize("kind", [BookGroup, FeedGroup])
+@pytest.mark.parametrize("cleanly", [True, False])
+def test_a_feed_whose_event_loop_has_ended_is_closed(kind, cleanly):
+    """Neither ready nor to be started, or read, in another one."""
+    with running(exchanges=[SPOT]) as sim:
+        feed = kind(SPOT, endpoints=sim.endpoints).add("BTC-USDT")
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(feed.start())
+        assert feed.ready
+        tasks = asyncio.all_tasks(loop)
+        if cleanly:
+            for each in tasks:
+                each.cancel()
+            loop.run_until_complete(asyncio.wait(tasks))
+        for use in (feed.start, lambda: anext(aiter(feed))):
+            with pytest.raises(Closed, match="event loop"):
+                asyncio.run(_awaited(use))
+        assert not asyncio.run(_ready(feed))
+        if not cleanly:
+            for each in tasks:
+                each.cancel()
+            loop.run_until_complete(asyncio.wait(tasks))
+        loop.run_until_complete(feed.stop())
+        loop.close()
+        assert not feed.ready
+
+
+async def _awaited(use):
+    return await asyncio.wait_for(use(), 5)
+
+
+async def _ready(feed):
+    return feed.ready
 
 
 @asynccontextmanager

@@ -98,6 +98,7 @@ class OrderBookFeed:
         Raises:
             RequestTimeout: There was none within ``timeout_s``; the feed is stopped.
             RequestRejected: The exchange does not want to answer for the symbol.
+            Closed: It was stopped or removed, before or meanwhile, or its event loop has ended.
         """
         await self.group.start(timeout_s=timeout_s, only=self)
 
@@ -108,12 +109,12 @@ class OrderBookFeed:
     @property
     def book(self) -> LiveBook | None:
         """The book as it is now; it changes with the next message. ``None`` while there is no valid one."""
-        return self.stream.book
+        return None if self.group.ended else self.stream.book
 
     @property
     def ready(self) -> bool:
         """Whether there is a valid book."""
-        return self.stream.book is not None
+        return self.book is not None
 
     @property
     def failures(self) -> int:
@@ -126,7 +127,13 @@ class OrderBookFeed:
         return self.stream.audit
 
     def __aiter__(self) -> AsyncIterator[BookFeedUpdate]:
-        """The book whenever it has changed, and events, until the feed stops."""
+        """
+        The book whenever it has changed, and events, until the feed stops.
+
+        Raises:
+            Closed: The event loop of the feed has ended.
+        """
+        self.group.check_loop()
         reader = _Reader(self.stream)
         if self._ended:
             reader.close()
@@ -253,6 +260,7 @@ class BookGroup(Group[OrderBookFeed]):
         if not bundle.streams and (task := self._bundles.pop(bundle)) is not None:
             task.cancel()
         feed.end()
+        self.look()
 
     async def start(self, *, timeout_s: float = 60.0, only: OrderBookFeed | None = None) -> None:
         """

@@ -126,7 +126,7 @@ class CandlesFeed:
             InvalidSymbol: The exchange does not know the symbol.
             UnsupportedRequest: ``websocket``, and the exchange sends no such candles.
             RequestRejected: The exchange does not want to answer for the symbol.
-            Closed: It was stopped before.
+            Closed: It was stopped or removed, before or meanwhile, or its event loop has ended.
         """
         await self.group.start(strategy, timeout_s=timeout_s, only=self)
 
@@ -137,7 +137,7 @@ class CandlesFeed:
     @property
     def ready(self) -> bool:
         """Whether the history is there."""
-        return self.stream.began and self.stream.failure is None
+        return self.stream.began and self.stream.failure is None and not self.group.ended
 
     @property
     def first_timestamp(self) -> int | None:
@@ -185,7 +185,13 @@ class CandlesFeed:
         return await self.group.network.candles(self.symbol, self.interval, span)
 
     def __aiter__(self) -> AsyncIterator[CandleUpdate]:
-        """Updates from now on, until the feed stops; each reader has all of them."""
+        """
+        Updates from now on, until the feed stops; each reader has all of them.
+
+        Raises:
+            Closed: The event loop of the feed has ended.
+        """
+        self.group.check_loop()
         mailbox = Mailbox(MAX_UNREAD)
         if self._ended:
             mailbox.close()
@@ -283,6 +289,7 @@ class FeedGroup(Group[CandlesFeed]):
                 if feed.stream in strategy.streams:
                     strategy.remove(feed.stream)
             feed.end()
+            self.look()
 
     async def start(
         self, strategy: Strategy = "auto", *, timeout_s: float = 60.0, only: CandlesFeed | None = None

@@ -22,6 +22,7 @@ log.addHandler(logging.NullHandler())
 _FIRST_REPORT_S = 2.0
 """After how long a start that still waits is reported for the first time."""
 _NAMED = 5
+_REMOVED = "{}: removed from its group meanwhile"
 
 
 class Feed(Protocol):
@@ -58,6 +59,8 @@ class Group(ABC, Generic[_Feed]):
         self._pace = pace
         self.feeds: list[_Feed] = []
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        """In which it runs, since it was started."""
         self._stopped = False
         self._stopping = asyncio.Lock()
         self._news = asyncio.Event()
@@ -81,8 +84,26 @@ class Group(ABC, Generic[_Feed]):
 
     @property
     def ended(self) -> bool:
-        """Whether it was stopped, or its task has ended; a new group is needed then."""
-        return self._stopped or (self._task is not None and self._task.done())
+        """Whether it was stopped, or its task or its event loop has ended; a new group is needed then."""
+        return self._stopped or self._abandoned or (self._task is not None and self._task.done())
+
+    @property
+    def _abandoned(self) -> bool:
+        """Whether nothing runs it any more: its event loop is closed, or stands still while another one runs."""
+        loop = self._loop
+        if loop is None or loop.is_running():
+            return False
+        return loop.is_closed() or _runs()
+
+    def check_loop(self) -> None:
+        """
+        Look whether it can still bring anything.
+
+        Raises:
+            Closed: Its event loop has ended.
+        """
+        if self._abandoned and not self._stopped:
+            raise Closed("the event loop of this feed has ended; make a new one in the loop that runs")
 
     async def stop(self) -> None:
         """Stop all feeds."""
@@ -98,10 +119,12 @@ class Group(ABC, Generic[_Feed]):
 
     async def _started(self, run: Job, timeout_s: float, only: _Feed | None) -> None:
         """Run, unless it runs already, and wait for all feeds, or for ``only`` one, which alone is removed if it fails."""
+        self.check_loop()
         if self._stopped or (only is not None and only not in self.feeds):
             raise Closed("this feed was stopped; make a new one")
         first = self._task is None
         if first:
+            self._loop = asyncio.get_running_loop()
             name = f"{self.network.adapter.id}: the group of {len(self.feeds)} feeds"
             self._task = asyncio.create_task(
                 kept_up(run, name=name, waits=self.waits(), sleep=self._sleep, on_failure=self._failed)
@@ -115,6 +138,8 @@ class Group(ABC, Generic[_Feed]):
             else:
                 self.remove(only)
             raise
+        if only is not None and only not in self.feeds:
+            raise Closed(_REMOVED.format(only.symbol))
 
     async def _begun(self, feeds: Sequence[_Feed], timeout_s: float) -> None:
         began = asyncio.get_running_loop().time()
@@ -135,6 +160,8 @@ class Group(ABC, Generic[_Feed]):
             async with asyncio.timeout(wait_s):
                 while True:
                     self._news.clear()
+                    if gone := [feed.symbol for feed in feeds if feed not in self.feeds]:
+                        raise Closed(_REMOVED.format(", ".join(gone)))
                     for feed in feeds:
                         if feed.stream.failure is not None:
                             raise feed.stream.failure
@@ -161,7 +188,7 @@ class Group(ABC, Generic[_Feed]):
         for feed in self.feeds:
             feed.end()
         async with self._stopping:
-            if self._task is not None and not self._task.done():
+            if self._task is not None and not self._task.done() and not self._abandoned:
                 self._task.cancel()
                 await asyncio.wait({self._task})
             await self.network.close()
@@ -180,6 +207,15 @@ class Group(ABC, Generic[_Feed]):
         for feed in self.feeds:
             feed.end()
         self.look()
+
+
+def _runs() -> bool:
+    """Whether an event loop runs here."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _obstacle(feeds: Sequence[Feed]) -> Exception | None:
