@@ -195,7 +195,7 @@ def test_verify_requests_cached_gaps_again(chandlery, tmp_path, monkeypatch):
     lives = {"BTCUSDT": [[day[0], day[1]], [day[1] + timedelta(hours=6), None]]}
     with running(exchanges=["bybit_spot"], clock=lambda: now, tick_s=None) as sim:
         monkeypatch.setenv("CHANDLERY_ENDPOINTS", json.dumps(sim.endpoints))
-        sim.differ({"bybit_spot": {"lives": lives}})
+        sim.differ({"bybit_spot": {"lives": lives, "serves_delisted": True}})
         fetched = ("--start", "2024-01-01", "--end", "2024-01-04", "--cache-dir", tmp_path)
         assert 0 == chandlery("fetch", "BTC-USDT", "1h", "--exchange", "bybit_spot", *fetched)[0]
         sim.differ({})

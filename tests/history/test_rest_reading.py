@@ -269,6 +269,46 @@ async def test_a_symbol_that_is_used_again_is_not_unlisted_where_it_had_candles(
     assert GapKind.NOT_LISTED not in {gap.kind for gap in account.gaps}
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "gone"),
+    [
+        ((2022, 6, 5), (2022, 6, 7), ((2022, 6, 5, 7), (2022, 6, 7))),
+        ((2022, 6, 8), (2022, 6, 9), ((2022, 6, 8), (2022, 6, 9))),
+        ((2023, 9, 1), (2023, 9, 3), ((2023, 9, 1), (2023, 9, 3))),
+        ((2025, 1, 5), (2025, 1, 8), ((2025, 1, 5), (2025, 1, 6, 7))),
+        ((2022, 6, 4), (2025, 1, 8), ((2022, 6, 5, 7), (2025, 1, 6, 7))),
+    ],
+    ids=["its beginning", "inside, the same month", "inside", "its end", "all of it"],
+)
+async def test_between_two_instruments_of_a_symbol_it_is_delisted(exchange_of, start, end, gone):
+    """Whatever part of that time is requested; REST alone, which has forgotten the first one, stores no claim to the contrary."""
+    exchange = await exchange_of()
+    first = [datetime(2021, 2, 4, 5, tzinfo=UTC), datetime(2022, 6, 5, 7, tzinfo=UTC)]
+    again = datetime(2025, 1, 6, 7, tzinfo=UTC)
+    exchange.contradict(lives={"BTCUSDT": [first, [again, None]]})
+    span = [datetime(*each, tzinfo=UTC) for each in (start, end)]
+    wanted = [(GapKind.DELISTED, *(datetime(*each, tzinfo=UTC) for each in gone))]
+
+    await exchange.get(*span, "1h", enforce_source="rest")
+    for _ in range(2):
+        opens, account = await exchange.get(*span, "1h", enforce_source="auto")
+
+        assert wanted == kinds(account)
+        assert "listed again 2025-01-06T07:00:00Z" in account.gaps[0].evidence
+        assert grid(span[0], wanted[0][1], HOUR) + grid(wanted[0][2], span[1], HOUR) == opens
+
+
+async def test_before_the_first_listing_no_earlier_instrument_is_supposed(exchange_of):
+    """Though the archive has a file of that month."""
+    exchange = await exchange_of()
+    exchange.contradict(lives={"BTCUSDT": [[datetime(2025, 1, 6, 7, tzinfo=UTC), None]]})
+    start, end = datetime(2024, 12, 30, tzinfo=UTC), datetime(2025, 1, 7, tzinfo=UTC)
+
+    _, account = await exchange.get(start, end, "1h", enforce_source="auto")
+
+    assert [(GapKind.NOT_LISTED, start, datetime(2025, 1, 6, 7, tzinfo=UTC))] == kinds(account)
+
+
 @pytest.mark.parametrize("ahead", [-5 * MINUTE, 5 * MINUTE, 26 * HOUR, -26 * HOUR])
 async def test_the_exchanges_clock_decides_what_is_closed(exchange_of, ahead):
     """However wrong the local one is: no running candle is returned or stored, and none that is closed is left out."""

@@ -186,7 +186,10 @@ def test_candles_out_of_shorter_ones():
 def test_cached_gaps_are_requested_again_also_final_ones(tmp_path):
     """Candles that the exchange has brought back are stored, and stand in the ledger; the next time there is nothing."""
     now = to_micros(at(2024, 2, 10))
-    unlike = {"lives": {"BTCUSDT": [[at(2024, 1, 1), at(2024, 1, 2)], [at(2024, 1, 2, 6), None]]}}
+    unlike = {
+        "lives": {"BTCUSDT": [[at(2024, 1, 1), at(2024, 1, 2)], [at(2024, 1, 2, 6), None]]},
+        "serves_delisted": True,
+    }
     span = ("BTC-USDT", at(2024, 1, 1), at(2024, 1, 4), "1h")
     with running(exchanges=["bybit_spot"], clock=lambda: now, tick_s=None) as sim:
         sim.differ({"bybit_spot": unlike})

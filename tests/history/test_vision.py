@@ -43,6 +43,18 @@ async def test_a_span_comes_from_the_fewest_files_and_is_cut_to_size(exchange, c
     assert ["BTCUSDT-1h-2024-04", "BTCUSDT-1h-2024-05-01"] == [each.file for each in got.spans]
 
 
+async def test_older_files_are_found_by_few_requests(exchange, client):
+    """Ever farther back, none of the month in which the series begins, none where there are none."""
+    moment, first = (to_micros(at(2024, month, 2)) for month in (4, 5))
+    assert to_micros(at(2024, 4, 1)) == await client.earlier(moment, first)
+    assert to_micros(at(2024, 3, 1)) == await client.earlier(moment, moment)
+    exchange.faults.append(Fault(FaultKind.MISSING_DAY, path=r"\.zip", times=None))
+    exchange.server.log.clear()
+
+    assert await client.earlier(moment, first) is None
+    assert len(exchange.server.log) <= 8
+
+
 def test_the_synchronous_fetch_never_leaves_a_silent_hole(exchange):
     """A day that the archive lacks is an error that carries the others, and so is a range without a moment."""
     exchange.faults.append(Fault(FaultKind.MISSING_DAY, path=r"1h-2024-05-02\.zip", times=None))

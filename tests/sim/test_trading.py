@@ -23,6 +23,8 @@ def test_a_symbol_without_lives_always_trades():
 def test_pauses_lie_between_lives():
     """Before the first, between them, and after the last where it ended."""
     terms = Trading(lives={"BTCUSDT": (*LIVES[:1], Span(START + 2 * DAY, START + 3 * DAY))})
+    assert LIVES[0] == terms.life("BTCUSDT", START)
+    assert terms.life("BTCUSDT", START + DAY) is None
 
     assert [(0, START - DAY), (START + DAY, START + 2 * DAY), (START + 3 * DAY, ALWAYS.end)] == [
         (each.start, each.end) for each in terms.pauses("BTCUSDT")

@@ -285,6 +285,18 @@ async def test_subscribers_are_cut_off(http, clock, exchange, path, command):
     assert [False, False, True] == kinds
 
 
+def test_a_symbol_that_is_used_again(facing):
+    """REST has the candles of the present instrument alone; where the exchange serves delisted ones, all."""
+    again = NOW - NOW % MINUTE - 10 * MINUTE
+    lives = [(to_datetime(NOW - 300 * DAY), to_datetime(again - 5 * MINUTE)), (to_datetime(again), None)]
+    facing.view.differ(Unlike(lives={facing.symbol: lives}))
+
+    assert again == min(asked(facing))
+    facing.view.differ(Unlike(lives={facing.symbol: lives}, serves_delisted=True))
+    assert again - 6 * MINUTE in asked(facing)
+    assert again - 5 * MINUTE not in asked(facing)
+
+
 def test_a_delisted_symbol(facing):
     """It is listed no more, and refused as unknown; where the exchange serves it, REST has what was."""
     ended = NOW - 10 * MINUTE

@@ -17,10 +17,9 @@ from chandlery.core.interval import Grid
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType, DataSource
 from chandlery.core.time import DAY, Micros, day_of, iso
-from chandlery.history.interfaces import DataClientInterface, FetchResult, first_error, in_order
+from chandlery.history.interfaces import DataClientInterface, FetchResult, Seen, first_error, in_order
 from chandlery.history.plan import Abilities, ArchiveFile, ArchiveStep, BeyondStep, RestStep, Step
 from chandlery.history.rest import RestDataClient
-from chandlery.history.rest_reading import Seen
 from chandlery.history.vision import VisionDataClient
 from chandlery.storage.frame import open_times, slice_span
 
@@ -149,7 +148,8 @@ class Execution:
                 times = open_times(part.table)
                 opens += [int(times[0]), int(times[-1])]
         known = [each for each in opens if each is not None]
-        return Seen(min(known, default=None), max(known, default=None))
+        earlier = self.archive.earlier if self.archive is not None and self.source is DataSource.AUTO else None
+        return Seen(min(known, default=None), max(known, default=None), earlier)
 
     def _daily_instead(self, left: Sequence[Span], monthly: set[ArchiveFile]) -> list[ArchiveStep]:
         """The days of the months whose files are missing or cannot be used, where days have files."""
@@ -223,7 +223,7 @@ class Execution:
         gaps: list[Gap] = []
         for part in parts:
             final = Span(0, self.final_before if part.final_before is None else part.final_before)
-            stored, young = storable(part.gaps, self.interval, self.now)
+            stored, young = storable(map(self._certain, part.gaps), self.interval, self.now)
             fitting = [found for each in part.spans if (found := _clipped(each, final))]
             parts_of = subtract_each([each.span for each in fitting], young)
             spans += [
@@ -242,6 +242,11 @@ class Execution:
             hull = Span(min(each.start for each in spans), max(each.end for each in spans))
             event = Event(hull.start, hull.end, EventKind.CACHE_NOT_WRITTEN, str(error))
             self.parts.append(FetchResult(None, events=[event]))
+
+    def _certain(self, gap: Gap) -> Gap:
+        """The gap, not to be stored where the archive, which was not asked, may have candles of an earlier instrument."""
+        alone = self.source is DataSource.REST and self.abilities.archive
+        return structs.replace(gap, recheck_at=self.now) if alone and gap.kind is GapKind.NOT_LISTED else gap
 
     def _fail(self, spans: Iterable[Span], kind: GapKind, evidence: str) -> None:
         gaps = [Gap(span.start, span.end, kind, evidence) for span in spans]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+Earlier: TypeAlias = Callable[[Micros, Micros], Awaitable[Micros | None]]
+"""Of a moment and of what the exchange shows as the first candle: a moment before both at which another source has some."""
+
+
 class FetchResult(Struct, frozen=True):
     """
     What a source gave of a span.
@@ -47,6 +51,22 @@ class FetchResult(Struct, frozen=True):
     events: Sequence[Event] = ()
     final_before: Micros | None = None
     """Rows from here on may still change and are not stored; ``None`` where the source does not say."""
+
+
+class Seen(Struct, frozen=True):
+    """The first and the last candle that other sources have of the series."""
+
+    first: Micros | None = None
+    last: Micros | None = None
+    earlier: Earlier | None = None
+    """Looks for older ones."""
+
+    async def looked(self, start: Micros, first: Micros) -> Seen:
+        """The same with what is older than ``start``, where nothing is known that is older than the exchange's ``first``."""
+        if self.earlier is None or (self.first is not None and self.first < first):
+            return self
+        found = await self.earlier(start, first)
+        return Seen(self.first if found is None else found, self.last)
 
 
 class SeriesFacts(Struct):

@@ -16,9 +16,9 @@ from chandlery.core.time import Micros
 from chandlery.history.bounds import Bounds
 from chandlery.history.checks import check
 from chandlery.history.columns import arrays, whole, within
-from chandlery.history.interfaces import FetchResult, in_order, joined
+from chandlery.history.interfaces import FetchResult, Seen, in_order, joined
 from chandlery.history.native import NativeClient
-from chandlery.history.rest_reading import Deliver, RestReading, RestSeries, Seen
+from chandlery.history.rest_reading import Deliver, RestReading, RestSeries
 from chandlery.storage.frame import table_of
 
 

@@ -23,7 +23,7 @@ from chandlery.core.time import DAY, Clock, Micros
 from chandlery.history.bounds import Bounds
 from chandlery.history.checks import Columns, GridDiffers, check, require_grid
 from chandlery.history.columns import arrays, closed, inside, merged, whole, within
-from chandlery.history.interfaces import FetchResult, SeriesFacts, first_error
+from chandlery.history.interfaces import FetchResult, Seen, SeriesFacts, first_error
 from chandlery.net.candle_exchange import CandleExchange, CandleFacts
 from chandlery.storage.frame import table_of
 
@@ -36,13 +36,6 @@ _DOUBT = "the exchange sent rows that contradict each other or cannot be"
 _UNPROVED = "the exchange sent no candle, and not enough of its answers show candles before and after"
 
 Deliver: TypeAlias = Callable[[FetchResult], Awaitable[None]]
-
-
-class Seen(Struct, frozen=True):
-    """The first and the last candle that other sources have of the series."""
-
-    first: Micros | None = None
-    last: Micros | None = None
 
 
 class RestSeries(Struct):
@@ -103,6 +96,8 @@ class RestReading:
         self._seen = seen
         self._first, self._last = seen.first, seen.last
         """The first and the last open of any row, asked for or not."""
+        self._served: Micros | None = None
+        """The first open that the exchange itself has sent: other sources may have an earlier instrument of this symbol."""
         self._now: Micros = 0
         self._final_before: Micros = 0
         self._open: list[Span] = []
@@ -255,6 +250,7 @@ class RestReading:
     def _saw(self, opens: NDArray[np.int64]) -> None:
         if len(opens):
             first, last = int(opens.min()), int(opens.max())
+            self._served = first if self._served is None else min(first, self._served)
             self._first = first if self._first is None else min(first, self._first)
             self._last = last if self._last is None else max(last, self._last)
 
@@ -285,8 +281,8 @@ class RestReading:
         """
         life = Life()
         try:
-            if self._refused is None and (sure or self._first is None or self._first >= start):
-                life = await self._beginning()
+            if self._refused is None and (sure or self._served is None or self._served >= start):
+                life = await self._beginning(start)
             recent = end >= self._grid.floor(self._now) and self._now - start < DAY
             unknown = self._last is None or self._last < end
             if self._refused is None and (sure or (unknown and not recent)):
@@ -300,17 +296,19 @@ class RestReading:
         ended = None if self._last is None else self._grid.step(self._grid.floor(self._last))
         return Life(first=self._first, ended=ended, delisted_by=str(self._refused))
 
-    async def _beginning(self) -> Life:
-        """The first candle, searched once for all calls."""
+    async def _beginning(self, start: Micros) -> Life:
+        """The first candle, searched once for all calls; that of an earlier instrument where other sources have it."""
         facts = self._series.facts
         async with facts.asking:
             if facts.life is None:
                 found = await self._series.bounds.first(self._now)
                 facts.life = None if found == Life() else found
         life = facts.life or Life()
+        if life.first is not None and life.first > start:
+            self._seen = await self._seen.looked(start, life.first)
         first = self._seen.first
         if life.first is not None and first is not None and first < life.first:
-            return Life(first=first, again=life.first)
+            return structs.replace(life, first=first, again=life.first)
         return life
 
     async def _ending(self, life: Life, end: Micros) -> Life:
@@ -332,7 +330,7 @@ class RestReading:
         holes = merge([*self._open, *self._beyond])
         if not holes:
             return
-        if self._refused is not None and self._first is None:
+        if self._refused is not None and self._last is None:
             raise self._refused
         doubt = str(self._refused or _UNPROVED)
         try:

@@ -14,11 +14,10 @@ from chandlery.core.time import DAY, MINUTE, Micros
 from chandlery.history.assemble import Assembled, restrict, with_closed, without_due
 from chandlery.history.checks import require_grid
 from chandlery.history.execute import Execution, Keep
-from chandlery.history.interfaces import DataClientInterface, Resources
+from chandlery.history.interfaces import DataClientInterface, Resources, Seen
 from chandlery.history.native import NativeClient
 from chandlery.history.plan import Abilities
 from chandlery.history.rest import RestDataClient
-from chandlery.history.rest_reading import Seen
 from chandlery.history.unknown import load_proved
 from chandlery.history.vision import VisionDataClient
 from chandlery.storage.arrow_cache import UnifiedCacheManager

@@ -18,7 +18,7 @@ from chandlery.core.fork import require_polars
 from chandlery.core.gaps import Gap, GapKind, Span, subtract
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType, DataSource
-from chandlery.core.time import Micros
+from chandlery.core.time import Micros, add_months, month_of
 from chandlery.core.wire import Request
 from chandlery.history.archive_csv import Body, body_of, in_micros, inflate, parse_csv, prove
 from chandlery.history.checks import Columns, check, flawless, holes, require_grid
@@ -44,6 +44,8 @@ How many files are under way at once where each takes less than ``_BRISK_S``.
 Making more connections costs more than they gain then; a server that is far away needs many.
 """
 _BRISK_S = 0.01
+
+_MONTHS_BACK = (0, 1, 2, 4, 8, 16, 32, 64)
 
 _T = TypeVar("_T")
 
@@ -145,6 +147,22 @@ class VisionDataClient(NativeClient):
     async def checksum(self, file: ArchiveFile) -> str:
         """The SHA-256 that the archive publishes for a file now."""
         return await self._checksum(self._request(file).url)
+
+    async def earlier(self, moment: Micros, first: Micros) -> Micros | None:
+        """
+        A month at or before ``moment``, and before that of ``first``, of which there is a file; ``None`` where none is found.
+
+        A symbol that is used again may be found so; few months are tried, ever farther back.
+        """
+        months = [add_months(month_of(moment), -back) for back in _MONTHS_BACK]
+        for start in months:
+            if self.adapter.launched <= start < month_of(first):
+                try:
+                    await self.checksum(ArchiveFile(start, monthly=True))
+                except (NotFound, ChecksumMismatch):
+                    continue
+                return start
+        return None
 
     async def _checksum(self, url: str) -> str:
         said = await self.shared.http.send(Request(f"{url}.CHECKSUM"))

@@ -36,7 +36,11 @@ class Trading(Struct, frozen=True):
 
     def trades(self, symbol: str, moment: Micros) -> bool:
         """True where the symbol trades at ``moment``."""
-        return any(life.holds(moment) for life in self.lives.get(symbol, (ALWAYS,)))
+        return self.life(symbol, moment) is not None
+
+    def life(self, symbol: str, moment: Micros) -> Span | None:
+        """The life of the symbol at ``moment``; ``None`` where it does not trade."""
+        return next((life for life in self.lives.get(symbol, (ALWAYS,)) if life.holds(moment)), None)
 
     def periods(self, span: Span) -> list[tuple[Span, Micros]]:
         """Parts of ``span``, oldest first, and how often funding is due in each."""

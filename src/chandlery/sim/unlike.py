@@ -64,7 +64,7 @@ class Unlike(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     lives: Mapping[str, tuple[tuple[datetime, datetime | None], ...]] = {}
     """From when until when a symbol trades, oldest first; one that has no life now is delisted, two lives are a reuse."""
     serves_delisted: bool = False
-    """REST has the candles of delisted symbols, and does not refuse them as unknown."""
+    """REST has the candles of delisted symbols, and those before a reuse, and does not refuse them as unknown."""
     funding_page_size: _Count | None = None
     """Answers hold at most that many funding rates, whatever is asked for."""
     funding_hours: tuple[tuple[datetime, _Hours], ...] = ()

@@ -130,10 +130,17 @@ class MarketView:
 
     def _lines(self, symbol: str, interval: Interval, span: Span, limit: int, *, newest: bool) -> list[bytes]:
         now, grid = self.clock(), self.grids[interval]
-        first = self.market.first(self.market_type, symbol, interval)
+        first = self._first(symbol, interval)
         span = Span(span.end if first is None else max(grid.ceil(span.start), first), min(span.end, now + 1))
         lines = (self._newest if newest else self._oldest)(symbol, interval, span, limit, now)
         return self._without_last_trades(symbol, interval, lines, now) if self.unlike.late_update else lines
+
+    def _first(self, symbol: str, interval: Interval) -> Micros | None:
+        """The open of the first candle that REST and sockets have, which is of the present life of the symbol."""
+        first, life = self.market.first(self.market_type, symbol, interval), self._terms.life(symbol, self.clock())
+        if first is None or life is None or self.unlike.serves_delisted:
+            return first
+        return max(first, self.grids[interval].floor(life.start))
 
     def _without_last_trades(self, symbol: str, interval: Interval, lines: list[bytes], now: Micros) -> list[bytes]:
         """The lines, those of candles that have just closed as they were in the last second before."""
