@@ -51,13 +51,13 @@ class FastClock:
         await asyncio.sleep(seconds / self._speed)
 
 
-def library_settings(tmp_path):
+def library_settings(tmp_path, ccxt=None):
     """The library's settings, nothing of which comes from this machine's environment."""
     return Settings(
         _env_file=None,
         env_file=None,
         storage=StorageConfig(_env_file=None, cache_dir=tmp_path / "cache"),
-        ccxt=CCXTConfig(_env_file=None),
+        ccxt=ccxt or CCXTConfig(_env_file=None),
     )
 
 
@@ -67,13 +67,21 @@ def service_of(sim, tmp_path, url="http://127.0.0.1:1", **options):
 
 
 def service_with(
-    sim, tmp_path, url="http://127.0.0.1:1", *, hashes=None, clock=system_clock, sleep=asyncio.sleep, **settings
+    sim,
+    tmp_path,
+    url="http://127.0.0.1:1",
+    *,
+    hashes=None,
+    clock=system_clock,
+    sleep=asyncio.sleep,
+    ccxt=None,
+    **settings,
 ):
-    """The same with nothing set but what a test machine needs, and ``settings``."""
+    """The same with nothing set but what a test machine needs, ``ccxt`` as the library's settings have it, and ``settings``."""
     return Service(
         ServiceSettings(_env_file=None, data_dir=tmp_path / "data", **({"no_auth": True} | settings)),
         url,
-        library=library_settings(tmp_path),
+        library=library_settings(tmp_path, ccxt),
         endpoints=sim.endpoints,
         clock=clock,
         sleep=sleep,

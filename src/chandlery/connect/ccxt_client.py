@@ -177,12 +177,14 @@ class CCXTExchangeClient(IExchangeAPIClient):
         if channel == "candles":
             self._require(length)
         symbol = (await self._market(coin))["symbol"]
+        name = f"{self._name} {symbol} {channel}"
         loop: CandleLoop | BookLoop
         if channel == "candles":
             loop = CandleLoop(self, symbol, length, coin, callback, on_event, self._pace)
+            stream = RealtimeStream(name, loop.run())
         else:
             loop = BookLoop(self, symbol, depth, coin, callback, on_event, self._pace)
-        stream = RealtimeStream(f"{self._name} {symbol} {channel}", loop.run())
+            stream = RealtimeStream(name, loop.run(), book=loop.book)
         self._streams = {stream, *(each for each in self._streams if each.running)}
         await stream.started(loop.begun)
         return stream

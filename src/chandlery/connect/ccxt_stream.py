@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from chandlery.connect.ccxt_history import ROW
 from chandlery.connect.interfaces import EventCallback
-from chandlery.connect.rows import row_of_candle, rows_of_table
+from chandlery.connect.rows import Row, row_of_candle, rows_of_table
 from chandlery.connect.streaming import Callback, deliver
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse
@@ -226,6 +226,8 @@ class BookLoop(_Loop):
     ) -> None:
         super().__init__(client, symbol, coin, callback, on_event, pace)
         self._depth = depth
+        self._latest: Any = None
+        """The book as ccxt has it."""
 
     async def _news(self) -> Any:
         if self._client.exchange.has.get("watchOrderBook"):
@@ -234,13 +236,25 @@ class BookLoop(_Loop):
             await asyncio.sleep(POLL_S)
         return await self._client.call("fetch_order_book", self._symbol)
 
+    def book(self, levels: int | None) -> Row | None:
+        """The latest book, so many levels a side or all; ``None`` while there is no connection, or where it is crossed."""
+        if self._latest is None or not self._up:
+            return None
+        entry = self._entry(self._latest, levels)
+        return None if _is_crossed(entry) else entry
+
     async def _tell(self, news: Any) -> None:
-        # Ccxt changes its book in place, so that what is told must be a copy.
-        bids, asks = ([tuple(level[:2]) for level in news[side][: self._depth]] for side in ("bids", "asks"))
-        if bids and asks and bids[0][0] >= asks[0][0]:
-            self._say(Rejected("crossed", str((bids[0], asks[0]))[:_SHOWN]))
+        self._latest = news
+        entry = self._entry(news, self._depth)
+        if _is_crossed(entry):
+            self._say(Rejected("crossed", str((entry["bids"][0], entry["asks"][0]))[:_SHOWN]))
             return
-        entry = {
+        await deliver(self._callback, self._coin, entry)
+
+    def _entry(self, news: Any, depth: int | None) -> Row:
+        """A copy: ccxt changes its book in place."""
+        bids, asks = ([tuple(level[:2]) for level in news[side][:depth]] for side in ("bids", "asks"))
+        return {
             "exchange": self._client.get_exchange_name(),
             "symbol": self._symbol,
             "timestamp": news.get("timestamp"),
@@ -248,4 +262,8 @@ class BookLoop(_Loop):
             "bids": bids,
             "asks": asks,
         }
-        await deliver(self._callback, self._coin, entry)
+
+
+def _is_crossed(entry: Row) -> bool:
+    bids, asks = entry["bids"], entry["asks"]
+    return bool(bids and asks and bids[0][0] >= asks[0][0])

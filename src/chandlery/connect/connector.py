@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from chandlery.connect.ccxt_client import CCXTExchangeClient
 from chandlery.connect.ccxt_exchange import require_exchange
+from chandlery.connect.documented import fetch_rows, start_stream
 from chandlery.connect.fallback import first_of
 from chandlery.connect.interfaces import (
     EventCallback,
@@ -93,7 +94,7 @@ class DataSourceConnectorImpl(IDataSourceConnector):
     ) -> list[Row]:
         """The closed candles with ``start_time <= open < end_time``, oldest first."""
         client = self.get_client(exchange_name)
-        return await client.fetch_historical_data(coin_symbol, start_time, end_time, interval)
+        return await fetch_rows(client.fetch_historical_data, coin_symbol, start_time, end_time, interval)
 
     async def fetch_candles(
         self,
@@ -118,8 +119,16 @@ class DataSourceConnectorImpl(IDataSourceConnector):
         on_event: EventCallback | None = None,
     ) -> RealtimeStream:
         """Call back with every entry of the coin from now on."""
-        return await self.get_client(exchange_name).start_realtime_stream(
-            coin_symbol, callback, channel=channel, interval=interval, depth=depth, on_event=on_event
+        client = self.get_client(exchange_name)
+        return await start_stream(
+            client.start_realtime_stream,
+            coin_symbol,
+            callback,
+            name=f"{client.get_exchange_name()} {coin_symbol} {channel}",
+            channel=channel,
+            interval=interval,
+            depth=depth,
+            on_event=on_event,
         )
 
     async def fetch_with_fallback(

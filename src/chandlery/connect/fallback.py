@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+from chandlery.connect.documented import fetch_rows
 from chandlery.connect.interfaces import IExchangeAPIClient
 from chandlery.connect.rows import Row
 from chandlery.connect.sources import ExchangeSpan, FallbackResult
@@ -119,9 +120,8 @@ async def _asked(
 ) -> tuple[list[Row], IncompleteData | None]:
     """The rows of a span; where some could not be had for a reason that may pass, the rest and the error."""
     try:
-        return await client.fetch_historical_data(
-            symbol, to_datetime(span.start), to_datetime(span.end), interval
-        ), None
+        start, end = to_datetime(span.start), to_datetime(span.end)
+        return await fetch_rows(client.fetch_historical_data, symbol, start, end, interval), None
     except IncompleteData as error:
         cause = error.__cause__
         if not (isinstance(cause, ChandleryError) and cause.retryable):

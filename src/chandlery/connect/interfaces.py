@@ -6,8 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
+from chandlery.connect.documented import accepted, fetch_rows
 from chandlery.connect.rows import Row, table_of_rows
 from chandlery.connect.streaming import Callback, RealtimeStream
 from chandlery.core.endpoints import Origin
@@ -33,14 +34,26 @@ class IExchangeAPIClient(ABC):
     """
     One exchange, whichever way it is reached: an async context manager.
 
-    A third party implements the abstract methods, names its ``family``, and offers the class under the
-    entry point group ``chandlery.plugins``; it is made with the ``Settings``.
+    A third party implements the abstract methods, and offers the class under the entry point group
+    ``chandlery.plugins``; it is made with the ``Settings``. A client without ``interval``, ``channel``, ``depth`` or
+    ``on_event`` in its methods is called without them: it has candles of a minute, and its stream may mix candles and
+    order books.
 
     Coins are written ``BTC/USDT`` (spot), ``BTC/USDT:USDT`` (linear) or ``BTC/USD:BTC`` (inverse).
     """
 
     family: ClassVar[str]
-    """What tells it from others for the same exchange, e.g. ``ccxt`` in ``ccxt.binance``."""
+    """
+    What tells it from others for the same exchange, e.g. ``ccxt`` in ``ccxt.binance``.
+
+    The name of the package that defines the class, where the class gives none.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Name the family."""
+        super().__init_subclass__(**options)
+        if not hasattr(cls, "family"):
+            cls.family = cls.__module__.partition(".")[0].lower()
 
     async def __aenter__(self) -> Self:
         """Nothing to open; connections are made when they are needed."""
@@ -82,7 +95,7 @@ class IExchangeAPIClient(ABC):
 
         The schema's metadata carry the ``Provenance``, where the client has one.
         """
-        return table_of_rows(await self.fetch_historical_data(coin, start, end, interval))
+        return table_of_rows(await fetch_rows(self.fetch_historical_data, coin, start, end, interval))
 
     @abstractmethod
     async def check_coin_availability(self, coin: str) -> bool:
@@ -94,7 +107,6 @@ class IExchangeAPIClient(ABC):
             ExchangeError: The exchange, or the way to it, failed.
         """
 
-    @abstractmethod
     async def start_realtime_stream(
         self,
         coin: str,
@@ -114,7 +126,14 @@ class IExchangeAPIClient(ABC):
         ``None`` where the exchange names no time), ``sequence`` (likewise), ``bids`` and ``asks``, lists
         of price and size, best first, ``depth`` of them or all that there are. What the callback raises ends the stream, and ``wait`` and
         ``stop`` raise it.
+
+        A third party's may also return nothing, and call back in the background or until it is cancelled; candles then
+        need ``timestamp``, ``open``, ``high``, ``low``, ``close``, ``volume`` and ``closed``.
+
+        Raises:
+            UnsupportedRequest: This client has no streams, or none of that channel or interval.
         """
+        raise UnsupportedRequest(f"{self.family}.{self.get_exchange_name()} has no streams")
 
     async def fetch_funding(self, coin: str, start: datetime, end: datetime) -> pa.Table:
         """
@@ -137,7 +156,7 @@ class IExchangeAPIClient(ABC):
         """Whether it keeps what it fetches, so that nobody is asked for the same candles twice."""
         return False
 
-    def require_interval(self, coin: str, interval: Interval) -> None:  # noqa: B027  # who cannot tell lets all pass
+    def require_interval(self, coin: str, interval: Interval) -> None:
         """
         Pass where there are candles of ``interval``, as far as can be told without asking.
 
@@ -145,6 +164,7 @@ class IExchangeAPIClient(ABC):
             UnsupportedRequest: There are none; the message names those that there are.
             InvalidSymbol: It cannot be a symbol of this exchange.
         """
+        accepted(self.start_realtime_stream, interval=interval)
 
     def spelled(self, coin: str) -> str:
         """
@@ -168,8 +188,7 @@ class IExchangeAPIClient(ABC):
         """What ``volume`` counts: ``base``, ``quote`` or ``contracts``; ``None`` where that is not known."""
         return None
 
-    @abstractmethod
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027  # a client may have nothing to close
         """End the streams and close the connections; again is nothing."""
 
 

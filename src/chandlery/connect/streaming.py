@@ -26,7 +26,8 @@ class RealtimeStream:
     """
     One stream of one coin: ``wait`` for its end, or ``stop`` it.
 
-    ``dropped`` counts entries that a callback was too slow for.
+    ``run`` calls back until it is cancelled. ``dropped`` counts entries that a callback was too slow for. ``book``
+    gives the order book of now, for streams that hold it whole.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class RealtimeStream:
         run: Coroutine[Any, Any, None],
         *,
         dropped: Callable[[], int] = lambda: 0,
-        book: Callable[[int | None], Row | None] = lambda _: None,
+        book: Callable[[int | None], Row | None] | None = None,
     ) -> None:
         self.name = name
         self._dropped = dropped
@@ -60,13 +61,18 @@ class RealtimeStream:
         """How many entries the callback was too slow for."""
         return self._dropped()
 
+    @property
+    def holds_book(self) -> bool:
+        """Whether ``book`` gives the order book of now; where not, the latest entry is all that is known of it."""
+        return self._book is not None
+
     def book(self, levels: int | None = None) -> Row | None:
         """
         The order book as it is now, so many levels a side or all that there are, as an entry.
 
-        ``None`` where there is no valid one, and where only what was told is known.
+        ``None`` where there is no valid one, and where the stream does not hold it; see ``holds_book``.
         """
-        return self._book(levels)
+        return None if self._book is None else self._book(levels)
 
     async def started(self, begun: asyncio.Event, timeout_s: float = START_TIMEOUT_S) -> None:
         """

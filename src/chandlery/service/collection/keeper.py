@@ -14,7 +14,7 @@ from chandlery.connect.streaming import RealtimeStream
 from chandlery.core.errors import Closed, IncompleteData
 from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.interval import Interval
-from chandlery.core.time import Clock, Micros, Unit, to_datetime
+from chandlery.core.time import SECOND, Clock, Micros, Unit, to_datetime
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.events import Connected, Dropped, Event, Failed, Missing, Reconnecting, Resynced, Resyncing
 from chandlery.service.collection.interfaces import ChannelStatus
@@ -28,6 +28,8 @@ log.addHandler(logging.NullHandler())
 
 MOST_HELD = 10_000
 """How many closed candles wait while those before them are fetched."""
+_FRESH: Micros = 60 * SECOND
+"""How old the last message may be, for streams that tell of order books and do not hold them."""
 _SETTLED_S = 60.0
 """A stream that has run for so long has not failed in a row."""
 
@@ -78,6 +80,8 @@ class StreamKeeper:
         self._lost: str | None = None
         """Why its connection was lost; ``None`` where there is one."""
         self._invalid_since: Micros | None = None
+        self._latest_book: Row | None = None
+        """The last order book that came; ``None`` where it is no longer valid."""
         self._resumed = False
         """Whether it has run before."""
         self._to_record: list[tuple[Gap, Micros | None]] = []
@@ -129,7 +133,7 @@ class StreamKeeper:
         """Keep the book of the moment ``at``; a gap where there is no valid one, or it cannot be kept."""
         book = None
         try:
-            book = None if self._stream is None or not self.running else self._stream.book()
+            book = self._book()
             await self._record()
             if book is None and not self._resumed and await self._last_kept() is not None:
                 pass  # all since that one is recorded as a single gap as soon as the stream runs
@@ -145,6 +149,15 @@ class StreamKeeper:
             log.error("%s: the snapshot is not kept: %r", self.series, error)  # noqa: TRY400  # what matters is which
             if book is not None:
                 self._gap(Gap(at - every, at, GapKind.NOT_COLLECTED, f"it could not be kept: {error}"))
+
+    def _book(self) -> Row | None:
+        """The order book of now; ``None`` where there is no valid one."""
+        if self._stream is None or not self.running:
+            return None
+        if self._stream.holds_book:
+            return self._stream.book()
+        is_fresh = self._last_message is not None and self._clock() - self._last_message <= _FRESH
+        return self._latest_book if is_fresh else None
 
     def skip(self, after: Micros, until: Micros) -> None:
         """Account for the moments of snapshots that passed while the process was held up: a gap, stored with the next one."""
@@ -255,9 +268,13 @@ class StreamKeeper:
                 self._lag = now - moment
             elif entry["closed"]:
                 self._lag = now - self.interval.step(moment)
+        if self.interval is None:
+            self._latest_book = entry
         if self._held is not None:
             self._hold(entry, self._held)
         else:
+            if self.interval is None:
+                self._valid()
             await self._process(entry)
 
     def _hold(self, entry: Row, held: deque[Row]) -> None:
@@ -294,15 +311,16 @@ class StreamKeeper:
         elif isinstance(event, Connected):
             self._lost = None
         elif isinstance(event, Resynced):
-            self._valid(event)
+            self._valid()
         elif isinstance(event, Dropped):
             log.warning("%s: %d updates were dropped", self.series, event.count)
 
     def _invalid(self) -> None:
+        self._latest_book = None
         if self.interval is None and self._invalid_since is None:
             self._invalid_since = self._clock()
 
-    def _valid(self, event: Event | None = None) -> None:
+    def _valid(self) -> None:
         if self._invalid_since is not None:
             self._gap(Gap(self._invalid_since, self._clock(), GapKind.NOT_COLLECTED, "there was no valid order book"))
             self._invalid_since = None
