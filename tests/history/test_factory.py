@@ -12,12 +12,16 @@ import pytest
 
 from chandlery.core.errors import InvalidInput, InvalidSymbol, UnknownName
 from chandlery.core.instrument import MarketType
-from chandlery.core.interval import Interval
+from chandlery.core.interval import AnchoredGrid, Interval
 from chandlery.core.query import ChartType, DataProvider, DataSource
+from chandlery.core.time import DAY
 from chandlery.history.factory import DataClientFactory
 from chandlery.history.funding import BinanceFundingRateClient
+from chandlery.history.interfaces import MOST_SERIES, Resources
 from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
+from chandlery.net.clock import system_clock
+from chandlery.net.http import HttpClient
 
 ACME = Path(__file__).parent / "third_party" / "acme"
 
@@ -142,3 +146,23 @@ def test_what_is_served_already_is_not_taken_over_in_silence():
         DataClientFactory.register_client(*key, RestDataClient, source=DataSource.VISION)
     with pytest.raises(InvalidInput, match="not a subclass of DataClientInterface"):
         DataClientFactory.register_client(*key, dict)
+
+
+async def test_what_rows_have_shown_is_remembered_of_so_many_series():
+    """Of those that were used last; one that was forgotten is begun anew, and the grid that its rows show is shared again."""
+    async with HttpClient() as http:
+        resources = Resources(http, system_clock)
+
+        def client(symbol):
+            return RestDataClient(symbol=symbol, interval=Interval.DAY_3, resources=resources)
+
+        used, idle = client("BTCUSDT"), client("ETHUSDT")
+        for number in range(MOST_SERIES):
+            resources.facts(used.adapter, f"A{number}USDT", Interval.DAY_3)
+            assert client("BTCUSDT").facts is used.facts
+
+        assert MOST_SERIES == len(resources.series)
+        assert client("ETHUSDT").facts is not idle.facts
+        grid = AnchoredGrid(Interval.DAY_3, DAY)
+        idle.adopt(grid)
+        assert grid == client("ETHUSDT").grid == idle.grid

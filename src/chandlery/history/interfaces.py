@@ -53,6 +53,10 @@ class FetchResult(Struct, frozen=True):
     """Rows from here on may still change and are not stored; ``None`` where the source does not say."""
 
 
+MOST_SERIES = 4096
+"""Of how many series it is remembered what rows have shown; what is forgotten is found out again."""
+
+
 class Seen(Struct, frozen=True):
     """The first and the last candle that other sources have of the series."""
 
@@ -95,7 +99,7 @@ class Resources(Struct, frozen=True):
     exchanges: dict[str, ExchangeClient] = field(default_factory=dict)
     """The clients made so far by exchange id, so that each asks for the exchange's time and list once for all series."""
     series: dict[tuple[str, str, Interval], SeriesFacts] = field(default_factory=dict)
-    """What rows have shown of each series."""
+    """What rows have shown of each series, the one that was used last at the end."""
 
     def exchange(self, adapter: ExchangeAdapter) -> ExchangeClient:
         """The client of an exchange."""
@@ -105,8 +109,12 @@ class Resources(Struct, frozen=True):
         return known
 
     def facts(self, adapter: ExchangeAdapter, symbol: str, interval: Interval) -> SeriesFacts:
-        """What rows have shown of a series so far."""
-        return self.series.setdefault((adapter.id, symbol, interval), SeriesFacts())
+        """What rows have shown of a series so far, unless ``MOST_SERIES`` others were used since."""
+        key = (adapter.id, symbol, interval)
+        known = self.series[key] = self.series.pop(key) if key in self.series else SeriesFacts()
+        if len(self.series) > MOST_SERIES:
+            del self.series[next(iter(self.series))]
+        return known
 
     def client(self, exchange: TokenIssuer) -> HttpClient | Account:
         """What requests to an exchange are sent with."""

@@ -68,6 +68,11 @@ class NativeClient(DataClientInterface):
         """The moments at which candles of the series open."""
         return self.facts.grid or self.adapter.grid(self.interval)
 
+    def adopt(self, grid: Grid) -> None:
+        """Take the grid that rows have shown, for all clients of the series."""
+        self.facts = self.shared.facts(self.adapter, self.symbol, self.interval)
+        self.facts.grid = grid
+
     @property
     def provider(self) -> DataProvider:
         """The exchange."""

@@ -61,7 +61,7 @@ class Series:
         """Take the grid that rows have shown, for this and for later calls."""
         for client in (self.rest, self.archive):
             if isinstance(client, NativeClient):
-                client.facts.grid = grid
+                client.adopt(grid)
 
     async def now(self, end: Micros, *, fetches: bool) -> Micros:
         """
