@@ -104,3 +104,41 @@ def test_a_failure_of_the_disk_is_code_1(chandlery, exchange, tmp_path):
 
     assert (1, "") == (code, out)
     assert "cannot be" in one_line(err)
+
+
+@pytest.mark.parametrize("wrong", ["", " ", "a\0b"], ids=["empty", "blank", "NUL"])
+@pytest.mark.parametrize(
+    ("args", "option"),
+    [
+        (("fetch", "BTCUSDT", "1h", *DAY, "--cache-dir"), "--cache-dir"),
+        (("cache", "ls", "--cache-dir"), "--cache-dir"),
+        (("cache", "info", "--cache-dir"), "--cache-dir"),
+        (("cache", "verify", "--cache-dir"), "--cache-dir"),
+        (("cache", "clean", "--cache-dir"), "--cache-dir"),
+        (("cache", "adopt"), "DIR"),
+        (("db", "check", "--data-dir"), "--data-dir"),
+        (("auth", "list", "--data-dir"), "--data-dir"),
+        (("serve", "--no-auth", "--data-dir"), "--data-dir"),
+        (("mcp", "--data-dir"), "--data-dir"),
+    ],
+    ids=lambda each: " ".join(each[:2]) if isinstance(each, tuple) else "",
+)
+def test_what_is_no_folder_is_refused(chandlery, tmp_path, monkeypatch, args, option, wrong):
+    """In one line; empty text is not the folder that one happens to be in."""
+    monkeypatch.chdir(tmp_path)
+    code, out, err = chandlery(*args, wrong)
+
+    assert (2, "") == (code, out)
+    assert f"{option} is {wrong!r}, which is no folder" in one_line(err)
+    assert [] == list(tmp_path.iterdir())
+
+
+def test_the_home_folder_is_meant_by_its_sign(chandlery, exchange, tmp_path, monkeypatch):
+    """Also where no shell has replaced it, as in a script or after ``=``."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert 0 == chandlery("fetch", "BTCUSDT", "1h", *DAY, "--cache-dir=~/candles")[0]
+    assert 0 == chandlery("db", "migrate", "--data-dir=~/data")[0]
+
+    assert "BTCUSDT" in chandlery("cache", "ls", "--cache-dir", "~/candles")[1]
+    assert {"candles", "data"} == {each.name for each in tmp_path.iterdir()}

@@ -8,7 +8,7 @@ import pickle
 import pytest
 
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.connect.settings import CCXTConfig, Credentials, Settings
+from chandlery.connect.settings import CCXTConfig, Credentials, Settings, StorageConfig
 from chandlery.core.errors import InvalidInput
 
 
@@ -139,6 +139,24 @@ def test_secrets_do_not_show(environment):
     shown = [str(settings), repr(settings), settings.model_dump_json(), str(account), repr(account), repr([account])]
 
     assert not [each for each in shown if "hunter2" in each]
+
+
+@pytest.mark.parametrize("wrong", ["", "  ", "a\0b"])
+def test_a_cache_folder_is_named_or_left_out(environment, wrong):
+    """Empty text, which would be the folder that one happens to be in, is refused; so is what no path can hold."""
+    with pytest.raises(InvalidInput, match=r"cache_dir: .* is no folder"):
+        StorageConfig(_env_file=None, cache_dir=wrong)
+    if "\0" not in wrong:
+        environment(CHANDLERY_CACHE_DIR=wrong)
+        with pytest.raises(InvalidInput, match=r"cache_dir: .* is no folder"):
+            Settings()
+
+
+def test_the_home_folder_is_meant_by_its_sign(environment, tmp_path):
+    """In the environment as in an argument."""
+    environment(HOME=str(tmp_path), CHANDLERY_CACHE_DIR="~/candles")
+
+    assert tmp_path / "candles" == Settings().storage.cache_dir == StorageConfig(cache_dir="~/candles").cache_dir
 
 
 @pytest.mark.parametrize("given", [("", "secret"), ("key", "")])

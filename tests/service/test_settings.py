@@ -22,6 +22,13 @@ def test_from_the_environment(monkeypatch):
     assert "https://x/keys" == settings.issuers[0].jwks_url
 
 
+def test_the_data_folder_may_be_in_the_home_folder(monkeypatch, tmp_path):
+    """Which ``~`` is."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    assert tmp_path / "x" == ServiceSettings(_env_file=None, data_dir="~/x").data_dir
+
+
 @pytest.mark.parametrize(
     ("text", "length"), [("5m", 5 * MINUTE), ("1h", 60 * MINUTE), ("90", 90 * SECOND), (2, 2 * SECOND)]
 )
@@ -38,6 +45,8 @@ def test_lengths(text, length):
         {"port": 70_000},
         {"log_format": "xml"},
         {"retain_books_days": 0},
+        {"data_dir": ""},
+        {"data_dir": "a\0b"},
     ],
 )
 def test_what_cannot_be_is_named(wrong):

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,7 @@ from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import InvalidInput, InvalidRange, UnknownName
 from chandlery.core.instrument import MarketType
 from chandlery.core.query import ChartType, DataProvider, DataSource
+from chandlery.storage.files import folder
 
 if TYPE_CHECKING:
     from chandlery.sim.faults import Fault
@@ -37,6 +39,14 @@ CHART_TYPES: Mapping[str, ChartType] = {"klines": ChartType.KLINES, "funding": C
 SOURCES: Mapping[str, DataSource] = {source.value: source for source in DataSource}
 SUFFIXES = (".parquet", ".csv", ".arrow", ".feather")
 
+CACHE_DIR = typer.Option(
+    None, "--cache-dir", parser=partial(folder, name="--cache-dir"), metavar="DIRECTORY",
+    help="Where day files are kept.", show_default="your cache folder",
+)  # fmt: skip
+DATA_DIR = typer.Option(
+    None, "--data-dir", parser=partial(folder, name="--data-dir"), metavar="DIRECTORY", envvar="CHANDLERY_DATA_DIR",
+    help="Where the service keeps its data.", show_default="your data folder",
+)  # fmt: skip
 PROXY = typer.Option(
     None, "--proxy", envvar="CHANDLERY_PROXY", metavar="URL", show_default=False, show_envvar=False,
     help="http://user:password@host:port or, with an extra, socks5://; without it HTTPS_PROXY and so on decide.",

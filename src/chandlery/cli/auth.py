@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
-from chandlery.cli import output
-from chandlery.cli.db import DATA_DIR, database_of
+from chandlery.cli import arguments, output
+from chandlery.cli.db import database_of
 from chandlery.core.errors import InvalidInput
 from chandlery.core.time import iso
 
@@ -34,7 +34,7 @@ _TITLES = ("id", "kind", "name", "scopes", "created", "revoked")
 def create_client(
     name: str = typer.Argument(help="What it is, for you."),
     scope: list[str] = _SCOPE,
-    data_dir: Path | None = DATA_DIR,
+    data_dir: Path | None = arguments.DATA_DIR,
     *,
     as_json: bool = _JSON,
 ) -> None:
@@ -58,7 +58,7 @@ def create_client(
 def create_user(
     name: str = typer.Argument(help="With which the person logs in."),
     scope: list[str] = _SCOPE,
-    data_dir: Path | None = DATA_DIR,
+    data_dir: Path | None = arguments.DATA_DIR,
 ) -> None:
     """Let a person in. The password is asked for, or read from the first line of stdin."""
     password = _password()
@@ -67,7 +67,7 @@ def create_user(
 
 
 @commands.command("rotate-keys")
-def rotate_keys(data_dir: Path | None = DATA_DIR) -> None:
+def rotate_keys(data_dir: Path | None = arguments.DATA_DIR) -> None:
     """Sign with the next key from now on; tokens that were given stay valid until they expire."""
     kid = _with_accounts(data_dir, lambda module: module.keys.rotate())
     output.printer().print(f"tokens are signed with {kid} from now on; a running service knows within half a minute")
@@ -76,7 +76,7 @@ def rotate_keys(data_dir: Path | None = DATA_DIR) -> None:
 @commands.command()
 def revoke(
     identifier: str = typer.Argument(metavar="ID", help="Of a client or user, as list shows it."),
-    data_dir: Path | None = DATA_DIR,
+    data_dir: Path | None = arguments.DATA_DIR,
 ) -> None:
     """Let a client or user in no more; their tokens end within seconds."""
     _with_accounts(data_dir, lambda module: module.revoke(identifier))
@@ -84,7 +84,7 @@ def revoke(
 
 
 @commands.command("list")
-def list_accounts(data_dir: Path | None = DATA_DIR, *, as_json: bool = _JSON) -> None:
+def list_accounts(data_dir: Path | None = arguments.DATA_DIR, *, as_json: bool = _JSON) -> None:
     """List clients and users."""
 
     async def read() -> list[tuple[str, ...]]:

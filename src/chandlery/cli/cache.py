@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from chandlery.core.errors import ChandleryError, InvalidInput, UnknownName
 from chandlery.core.moment import to_micros
 from chandlery.core.query import ChartType
 from chandlery.core.time import date_text, to_datetime
+from chandlery.storage.files import folder
 from chandlery.storage.series import SeriesKey
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(help="What the cache holds; check it, empty it.", pretty_exceptions_show_locals=False)
 
-_FOLDER = typer.Option(None, "--cache-dir", help="The cache.", show_default="your cache folder")
 _JSON = typer.Option(False, "--json", help="For scripts.")
 _PATTERN_HELP = "Which: a symbol, SYMBOL/INTERVAL, or a pattern such as BINANCE/SPOT/KLINES/*."
 _TITLES = (
@@ -45,7 +46,7 @@ _TITLES = (
 
 
 @commands.command("ls")
-def list_series(cache_dir: Path | None = _FOLDER, *, as_json: bool = _JSON) -> None:
+def list_series(cache_dir: Path | None = arguments.CACHE_DIR, *, as_json: bool = _JSON) -> None:
     """List the series in the cache."""
     _print_entries(_cache(cache_dir).entries(), as_json=as_json)
 
@@ -53,7 +54,7 @@ def list_series(cache_dir: Path | None = _FOLDER, *, as_json: bool = _JSON) -> N
 @commands.command()
 def info(
     series: str = typer.Argument("", help=_PATTERN_HELP, show_default="all"),
-    cache_dir: Path | None = _FOLDER,
+    cache_dir: Path | None = arguments.CACHE_DIR,
     *,
     as_json: bool = _JSON,
 ) -> None:
@@ -77,7 +78,7 @@ def info(
 
 @commands.command()
 def verify(
-    cache_dir: Path | None = _FOLDER,
+    cache_dir: Path | None = arguments.CACHE_DIR,
     endpoints: str = typer.Option("", envvar="CHANDLERY_ENDPOINTS", help="Base URLs as JSON, e.g. what chandlery sim prints.", show_default=False),
     *,
     gaps: bool = typer.Option(True, "--gaps/--no-gaps", help="Request the gaps of candles again."),
@@ -135,7 +136,7 @@ def _gaps_again(cache: UnifiedCacheManager, endpoints: str) -> Iterator[str]:
 
 @commands.command()
 def clean(
-    cache_dir: Path | None = _FOLDER,
+    cache_dir: Path | None = arguments.CACHE_DIR,
     series: str = typer.Option("", "--series", help=f"Remove series too. {_PATTERN_HELP}", show_default=False),
     before: str = typer.Option("", "--before", help="Of them, only the files of days before this date.", show_default=False),
     *,
@@ -155,7 +156,7 @@ def clean(
 
 @commands.command()
 def adopt(
-    cache_dir: Path = typer.Argument(..., metavar="DIR", help="The cache."),
+    cache_dir: Path = typer.Argument(..., metavar="DIR", parser=partial(folder, name="DIR"), help="The cache."),
     *,
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
 ) -> None:

@@ -27,7 +27,6 @@ commands = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-DATA_DIR = typer.Option(None, "--data-dir", envvar="CHANDLERY_DATA_DIR", help="Where the service keeps its data.", show_default="your data folder")  # fmt: skip
 _PAGE = 10_000
 _BOOK_PAGE = 200
 _OFFLINE_MARK = ".offline"
@@ -63,7 +62,7 @@ def database_of(data_dir: Path | None, *, made: bool = False) -> SqliteDatabase:
 
 
 @commands.command()
-def migrate(data_dir: Path | None = DATA_DIR) -> None:
+def migrate(data_dir: Path | None = arguments.DATA_DIR) -> None:
     """Bring the database up to date, or make an empty one."""
     from chandlery.storage.adoption import unknown  # noqa: PLC0415  # loaded where it is used
 
@@ -78,7 +77,7 @@ def migrate(data_dir: Path | None = DATA_DIR) -> None:
 
 
 @commands.command()
-def check(data_dir: Path | None = DATA_DIR) -> None:
+def check(data_dir: Path | None = arguments.DATA_DIR) -> None:
     """Read every entry; exit code 1 where one is damaged."""
     database = database_of(data_dir)
 
@@ -100,7 +99,7 @@ def check(data_dir: Path | None = DATA_DIR) -> None:
 
 
 @commands.command()
-def vacuum(data_dir: Path | None = DATA_DIR) -> None:
+def vacuum(data_dir: Path | None = arguments.DATA_DIR) -> None:
     """Give back the space of what was deleted."""
     database = database_of(data_dir)
     before = database.path.stat().st_size
@@ -116,7 +115,7 @@ def vacuum(data_dir: Path | None = DATA_DIR) -> None:
 
 @commands.command()
 def adopt(
-    data_dir: Path | None = DATA_DIR,
+    data_dir: Path | None = arguments.DATA_DIR,
     *,
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
 ) -> None:
@@ -169,7 +168,7 @@ def export(
     start: str = typer.Option("1970-01-01", help="The first moment."),
     end: str = typer.Option("2200-01-01", help="The moment after the last."),
     origin: str = typer.Option("", help="The server that answered in place of the exchange, e.g. offline-7.", show_default="the exchange itself"),
-    data_dir: Path | None = DATA_DIR,
+    data_dir: Path | None = arguments.DATA_DIR,
 ) -> None:  # fmt: skip
     """Write what was collected of a series to a file: .parquet, .csv, .arrow or .feather."""
     from chandlery.storage.series_ids import SeriesName, always, interval_of  # noqa: PLC0415  # loaded where it is used

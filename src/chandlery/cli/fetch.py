@@ -62,7 +62,7 @@ def fetch(
     chart_type: str = typer.Option("klines", "--type", help="klines or funding."),
     source: str = typer.Option("auto", help="auto: cache, archive, then REST. rest or vision (the archive): that alone."),
     file: Path | None = typer.Option(None, "--output", "-o", help="Write .parquet, .csv, .arrow or .feather.", show_default=False),
-    cache_dir: Path | None = typer.Option(None, help="Where day files are kept.", show_default="your cache folder"),
+    cache_dir: Path | None = arguments.CACHE_DIR,
     no_cache: bool = typer.Option(False, "--no-cache", help="Neither read nor write the cache."),
     on_missing: str = typer.Option("raise", help="raise: fail where data cannot be had (exit code 3). report: take the rest."),
     include_open: bool = typer.Option(False, "--include-open", help="Add the running candle; the column closed marks it."),

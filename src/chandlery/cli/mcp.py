@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from chandlery.cli import arguments
-from chandlery.cli.db import DATA_DIR, data_folder
+from chandlery.cli.db import data_folder
 from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput, MissingDependency
 
@@ -21,7 +21,7 @@ _URL = "http://localhost"
 
 def mcp(
     *,
-    data_dir: Path | None = DATA_DIR,
+    data_dir: Path | None = arguments.DATA_DIR,
     offline: bool = typer.Option(False, "--offline", help="Ask a made-up exchange in this process, and no other."),
     exchange_endpoints: str | None = typer.Option(None, "--exchange-endpoints", metavar="JSON", help="Other base URLs by exchange id.", show_default=False),
     proxy: str | None = arguments.PROXY,

@@ -10,7 +10,6 @@ from typing import Any
 import typer
 
 from chandlery.cli import arguments
-from chandlery.cli.db import DATA_DIR
 from chandlery.core.errors import MissingDependency
 
 
@@ -19,7 +18,7 @@ def serve(
     host: str | None = typer.Option(None, help="Where to listen.", show_default="127.0.0.1"),
     port: int | None = typer.Option(None, min=0, max=65535, help="0 for a free one.", show_default="8700"),
     public_url: str | None = typer.Option(None, "--public-url", help="What callers know it by; tokens are for that.", show_default="where it listens"),
-    data_dir: Path | None = DATA_DIR,
+    data_dir: Path | None = arguments.DATA_DIR,
     exchange_endpoints: str | None = typer.Option(None, "--exchange-endpoints", metavar="JSON", help="Other base URLs by exchange id.", show_default=False),
     proxy: str | None = arguments.PROXY,
     offline: bool = typer.Option(False, "--offline", help="With the built-in offline exchange in place of the real ones."),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, create_model
 from pydantic.aliases import AliasChoices
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -14,6 +14,7 @@ from chandlery.adapter.base import ExchangeAdapter
 from chandlery.connect.names import canonical, other_names
 from chandlery.core.errors import InvalidInput
 from chandlery.net.proxy import Proxies
+from chandlery.storage.files import folder
 
 ContractType: TypeAlias = Literal["spot", "margin", "future", "swap", "delivery", "option"]
 """What is traded by default: ``future`` is the perpetual that settles in its quote currency, as ``swap`` is."""
@@ -66,21 +67,22 @@ class Credentials(BaseModel):
         )
 
 
+def as_folder(given: Path | str | None) -> Path | None:
+    """What a setting names as a folder, absolute; ``~`` is the home folder."""
+    try:
+        return None if given is None else folder(given, "the folder")
+    except InvalidInput as error:
+        raise ValueError(str(error)) from None
+
+
 class StorageConfig(FromEnvironment):
     """Where data are kept: ``CHANDLERY_CACHE_DIR``, ``CHANDLERY_USE_CACHE``."""
 
     model_config = SettingsConfigDict({**_CONFIG, "env_prefix": "CHANDLERY_"})
 
-    cache_dir: Path | None = None
+    cache_dir: Annotated[Path | None, BeforeValidator(as_folder)] = None
     """The folder of past candles; the user's cache folder where nothing is said."""
     use_cache: bool = True
-
-    @field_validator("cache_dir", mode="before")
-    @classmethod
-    def _require_folder(cls, given: Any) -> Any:
-        if given == "":
-            raise ValueError("it is empty; leave it out, or name a folder")
-        return given
 
 
 class CCXTConfig(FromEnvironment):

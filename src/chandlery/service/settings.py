@@ -11,7 +11,7 @@ import platformdirs
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from chandlery.connect.settings import FromEnvironment
+from chandlery.connect.settings import FromEnvironment, as_folder
 from chandlery.core.errors import InvalidInput, UnknownInterval
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, SECOND, Micros
@@ -53,7 +53,9 @@ class ServiceSettings(FromEnvironment):
 
     host: str = "127.0.0.1"
     port: int = Field(_DEFAULT_PORT, ge=0, le=65535)
-    data_dir: Path = Field(default_factory=lambda: platformdirs.user_data_path("chandlery"))
+    data_dir: Annotated[Path, BeforeValidator(as_folder)] = Field(
+        default_factory=lambda: platformdirs.user_data_path("chandlery")
+    )
     public_url: str | None = None
     no_auth: bool = False
     offline: bool = False

@@ -42,7 +42,9 @@ class UnifiedCacheManager:
         Raises:
             InvalidInput: It is no path of a folder.
         """
-        self.root = platformdirs.user_cache_path("chandlery") if cache_dir is None else _folder_of(cache_dir)
+        self.root = (
+            platformdirs.user_cache_path("chandlery") if cache_dir is None else files.folder(cache_dir, "cache_dir")
+        )
         self._index = CacheIndex(self.root)
         self._reader = Reader(self.root)
 
@@ -265,14 +267,3 @@ def _file_spans(key: SeriesKey, spans: Iterable[SourceSpan]) -> list[Span]:
             found[file_span] = None
             at = file_span.end
     return sorted(found)
-
-
-def _folder_of(cache_dir: Path | str) -> Path:
-    if not isinstance(cache_dir, Path | str):
-        raise InvalidInput(f"cache_dir is a Path or text, not {cache_dir!r}")
-    if not str(cache_dir) or "\0" in str(cache_dir):
-        raise InvalidInput(f"cache_dir is {str(cache_dir)!r}, which is no folder; '.' is the current one")
-    try:
-        return Path(cache_dir).expanduser().absolute()
-    except RuntimeError as error:
-        raise InvalidInput(f"cache_dir {cache_dir}: {error}") from error

@@ -10,13 +10,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from chandlery.core.errors import CacheError, StorageBusy
+from chandlery.core.errors import CacheError, InvalidInput, StorageBusy
 
 TEMPORARY = ".tmp"
 DAMAGED = ".damaged"
 LOCK = ".lock"
 _LONGEST_PAUSE_S = 0.005
 _numbers = itertools.count()
+
+
+def folder(given: Path | str, name: str) -> Path:
+    """
+    The folder that was given under a name, absolute; ``~`` is the home folder. It need not be there.
+
+    Raises:
+        InvalidInput: It is no path of a folder.
+    """
+    if not isinstance(given, Path | str):
+        raise InvalidInput(f"{name} is a Path or text, not {given!r}")
+    if not str(given).strip() or "\0" in str(given):
+        raise InvalidInput(f"{name} is {str(given)!r}, which is no folder; '.' is the current one")
+    try:
+        return Path(given).expanduser().absolute()
+    except RuntimeError as error:
+        raise InvalidInput(f"{name} {given}: {error}") from error
 
 
 @contextmanager
