@@ -154,6 +154,9 @@ async def test_each_answer_names_the_origin(sim, tmp_path):
                     "availability": {},
                 }.items()
             }
+            (found["coins"],) = (await got(session, "/v1/coins", {}))["coins"]
+            async with session.post("/v1/coins", json=asked | {"channels": ["book"]}) as answer:
+                found["coin"] = await answer.json()
             real = await got(session, "/v1/books", {"exchange": "kraken", "symbol": "BTC/USD"} | minute)
             async with connected(session) as socket:
                 await socket.say("subscribe", channel="book", **asked)
@@ -163,6 +166,8 @@ async def test_each_answer_names_the_origin(sim, tmp_path):
                 found["historical_data_complete"] = await socket.until("historical_data_complete")
                 await socket.say("most_current", channel="book", **asked)
                 found["most_current_data"] = await socket.until("most_current_data")
+                await socket.say("unsubscribe", channel="book", **asked)
+                found["unsubscribed"] = await socket.until("unsubscribed")
         async with model_of(service.accounts, service.url, "read", "collect") as model:
             for tool, more in {
                 "download_historical_data": {"interval": "1s"} | minute,
@@ -172,6 +177,8 @@ async def test_each_answer_names_the_origin(sim, tmp_path):
                 "add_coin": {"channels": ["book"]},
             }.items():
                 found[tool] = (await model.call_tool(tool, asked | more)).structured_content
+            listed = (await model.call_tool("list_coins", {})).structured_content["coins"]
+            found |= {f"list_coins {each['symbol']}": each for each in listed}
 
     assert {} == {name: answer for name, answer in found.items() if answer.get("origin") != "offline-7"}
     sources = [source for answer in found.values() for source in answer.get("sources", ())]

@@ -396,3 +396,13 @@ async def test_the_books_of_an_exchange_come_back(tmp_path):
 
         assert not {*map(id, ended)} & {id(live._books["htx_spot"]), id(live._candles["htx_spot"])}
         assert 6 == len(keepers)
+
+
+async def test_a_coin_whose_exchange_is_gone_is_listed_all_the_same(service):
+    """As after the plugin of an exchange was removed: nobody knows whose data it would be."""
+    await service.collection.add_coin("BTC/USDT", "binance", ["book"])
+    await service.collection.coins.add_coin("BTC/USD", "gone", ("book",))
+
+    assert {"binance": "offline-7", "gone": None} == {
+        each.exchange: each.origin for each in service.collection.list_coins()
+    }

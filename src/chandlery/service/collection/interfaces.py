@@ -37,6 +37,8 @@ class CoinStatus(Struct, frozen=True):
     symbol: str
     since: Micros
     channels: tuple[ChannelStatus, ...]
+    origin: str | None = None
+    """The server whose data it is; ``None`` for the exchange itself."""
 
 
 class IDataCollectionManager(ABC):

@@ -47,6 +47,7 @@ class Coin(BaseModel):
     symbol: str = Field(examples=["BTC/USDT"])
     since: str = Field(examples=["2026-01-01T00:00:00Z"])
     channels: list[Channel]
+    origin: Label = None
 
     @classmethod
     def of(cls, status: CoinStatus) -> Coin:
@@ -69,6 +70,7 @@ class Coin(BaseModel):
                 )
                 for each in status.channels
             ],
+            origin=status.origin,
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from weakref import WeakValueDictionary
 
 from chandlery.connect.interfaces import IDataSourceConnector
-from chandlery.core.errors import InvalidInput
+from chandlery.core.errors import InvalidInput, MissingDependency
 from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.feed.backoff import PACE
 from chandlery.feed.recovery import Waits, kept_up
@@ -190,7 +190,12 @@ class DataCollectionManagerImpl(IDataCollectionManager):
 
     def _status(self, coin: CollectedCoin) -> CoinStatus:
         keepers = [self._keepers[series] for series in _series(coin) if series in self._keepers]
-        return CoinStatus(coin.exchange, coin.symbol, coin.since, tuple(keeper.status() for keeper in keepers))
+        try:
+            origin = self.origin(SeriesName(coin.exchange, coin.symbol, BOOK))
+        except (InvalidInput, MissingDependency):  # its exchange is not reached here any more, as its streams say
+            origin = None
+        channels = tuple(keeper.status() for keeper in keepers)
+        return CoinStatus(coin.exchange, coin.symbol, coin.since, channels, origin)
 
 
 def _series(coin: CollectedCoin) -> list[SeriesName]:

@@ -107,7 +107,6 @@ class CoinAnswer(Coin):
     """A coin that is collected, from now on where it was not yet; each channel says whether it runs."""
 
     source: str = "this service's own streams"
-    origin: Label = None
 
 
 class Removed(BaseModel):

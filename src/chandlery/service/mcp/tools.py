@@ -98,8 +98,7 @@ class Toolbox:
     async def _add_coin(self, asked: schemas.CoinToAdd, _: Progress) -> schemas.CoinAnswer:
         """Collect a coin from now on, after restarts too, or further channels of one; says whether its streams run."""
         status = await self._collection.add_coin(asked.symbol, asked.exchange, asked.channels)
-        origin = self._collection.origin(SeriesName(status.exchange, status.symbol, BOOK))
-        return schemas.CoinAnswer(**dict(_short(Coin.of(status))), origin=origin)
+        return schemas.CoinAnswer(**dict(_short(Coin.of(status))))
 
     async def _remove_coin(self, asked: schemas.CoinName, _: Progress) -> schemas.Removed:
         """Collect a coin no more; what was collected stays."""
