@@ -6,10 +6,13 @@ import asyncio
 import json
 import subprocess
 
+import aiohttp
 import pytest
 
 from chandlery.net.clock import system_clock
 from chandlery.service.auth.wiring import authentication
+from chandlery.service.run import running
+from chandlery.service.settings import ServiceSettings
 from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
 
 
@@ -34,6 +37,22 @@ def test_a_client_is_made_and_may_log_in(chandlery, tmp_path):
     code, out, err = chandlery("auth", "create-client", "bot", "--data-dir", tmp_path)
     assert (0, 2) == (code, len(out.splitlines()))
     assert "not shown again" in err
+
+
+def test_an_account_may_be_made_before_an_offline_service_begins(chandlery, tmp_path):
+    """An account is no data: the new folder is still one for made-up data, and its client is let in."""
+    shown = json.loads(chandlery("auth", "create-client", "bot", "--data-dir", tmp_path, "--json")[1])
+
+    async def run():
+        settings = ServiceSettings(_env_file=None, offline=True, port=0, data_dir=tmp_path)
+        async with running(settings) as service, aiohttp.ClientSession(service.url) as session:
+            form = {"grant_type": "client_credentials", "client_id": shown["client_id"]}
+            async with session.post("/token", data={**form, "client_secret": shown["client_secret"]}) as answer:
+                token = (await answer.json())["access_token"]
+            async with session.get("/v1/coins", headers={"Authorization": f"Bearer {token}"}) as answer:
+                return answer.status, answer.headers["X-Chandlery-Origin"]
+
+    assert (200, "offline-7") == asyncio.run(run())
 
 
 def test_a_user_is_made_by_a_script(process, tmp_path):

@@ -110,6 +110,18 @@ def test_export(chandlery, data, channel, rows):
     assert rows == pq.read_table(target).num_rows
 
 
+def test_an_export_of_order_books_names_what_is_missing(chandlery, data):
+    """Before the first and after the last one, each with its reason, up to now."""
+    target = data / "out.csv"
+    code, out, _ = chandlery("db", "export", "binance", "BTC/USDT", "book", "-o", target, "--data-dir", data, "--end", "1970-01-02")  # fmt: skip
+
+    assert 0 == code
+    assert (
+        "missing [1970-01-01T00:00:00.000299Z, 1970-01-02T00:00:00Z): not_collected, no order book is stored after"
+        in out
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -11,15 +11,16 @@ import typer
 
 from chandlery.cli import arguments, output
 from chandlery.core.errors import InvalidInput, MissingDependency
-from chandlery.core.gaps import Span
+from chandlery.core.gaps import Gap, Span
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
+from chandlery.net.clock import system_clock
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from chandlery.storage.adoption import Unknown
-    from chandlery.storage.series_ids import OriginOf
+    from chandlery.storage.series_ids import OriginOf, SeriesName
     from chandlery.storage.sqlite import SqliteDatabase
 
 commands = typer.Typer(
@@ -29,6 +30,8 @@ commands = typer.Typer(
 
 _PAGE = 10_000
 _BOOK_PAGE = 200
+_MOST_GAPS = 10
+"""How many gaps are printed one by one."""
 _OFFLINE_MARK = ".offline"
 """Marks a folder in which 0.1 stored what ``--offline`` made up."""
 
@@ -180,20 +183,21 @@ def export(
     series = SeriesName(exchange, symbol, channel)
     origin_of = always(origin)
 
-    async def run() -> pa.Table:
+    async def run() -> tuple[pa.Table, list[Gap]]:
         async with database:
-            rows = (
-                _books(database, series, span, origin_of)
-                if interval is None
-                else _candles(database, series, interval, span, origin_of)
-            )
-            return await rows
+            if interval is None:
+                return await _books(database, series, span, origin_of)
+            return await _candles(database, series, interval, span, origin_of), []
 
-    table = asyncio.run(run())
+    table, gaps = asyncio.run(run())
     if not table.num_rows:
         raise InvalidInput(f"there is nothing of {exchange} {symbol} {channel} in {span}")
     output.write_file(table, path)
     output.printer().print(f"{output.counted(table.num_rows, 'row')} to {path}")
+    for gap in gaps[:_MOST_GAPS]:
+        output.printer().print(f"  missing {gap.span}: {gap.kind.value}, {gap.evidence}", soft_wrap=True)
+    if len(gaps) > _MOST_GAPS:
+        output.printer().print(f"  and {output.counted(len(gaps) - _MOST_GAPS, 'gap')} more")
 
 
 async def _candles(
@@ -213,16 +217,22 @@ async def _candles(
         at = int(open_times(page)[-1]) + 1
 
 
-async def _books(database: SqliteDatabase, series: Any, span: Span, origin_of: OriginOf) -> pa.Table:
-    """A row a level, bids before asks, best first."""
+async def _books(
+    database: SqliteDatabase, series: SeriesName, span: Span, origin_of: OriginOf
+) -> tuple[pa.Table, list[Gap]]:
+    """A row a level, bids before asks, best first; and what was not collected."""
+    from chandlery.storage.book_history import BookHistory  # noqa: PLC0415  # loads pyarrow
     from chandlery.storage.book_rows import table_of_books  # noqa: PLC0415  # the same
-    from chandlery.storage.books import RawDataRepositoryImpl  # noqa: PLC0415  # loads pyarrow
+    from chandlery.storage.books import RawDataRepositoryImpl, StorageManagerImpl  # noqa: PLC0415  # the same
+    from chandlery.storage.control import GapRepository  # noqa: PLC0415  # the same
 
     books, at = RawDataRepositoryImpl(database, origin_of), span.start
+    history = BookHistory(StorageManagerImpl(books), GapRepository(database, origin_of))
+    gaps = await history.gaps(series, span, system_clock())
     entries = []
     while True:
         page = await books.find_by_range(series.symbol, at, span.end, _BOOK_PAGE, exchange=series.exchange)
         entries += page
         if len(page) < _BOOK_PAGE:
-            return table_of_books(entries)
+            return table_of_books(entries), gaps
         at = page[-1].timestamp + 1

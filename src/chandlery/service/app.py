@@ -107,7 +107,9 @@ class Service:
             sleep=sleep,
         )
         self.historical = HistoricalDataManagerImpl(
-            HistoricalFetcher(self.connector, self.candles, self.storage, self.gaps, clock),
+            HistoricalFetcher(
+                self.connector, self.candles, self.storage, self.gaps, clock, self.collection.book_awaited
+            ),
             CurrentDataFetcher(self.hub, self.connector, self.candles, self.storage, clock),
         )
         self._retention = Retention(books, self.candles, settings.retention, clock)

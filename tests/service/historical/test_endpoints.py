@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import json
@@ -13,13 +14,13 @@ from pyarrow import csv
 
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
-from chandlery.core.time import SECOND
+from chandlery.core.time import HOUR, MINUTE, SECOND, iso
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.storage.series_ids import SeriesName
 from chandlery.testing import no_waiting
 from feeding import truth
 from repositories import entry
-from serving import MARKET, offline, served
+from serving import MARKET, connected, offline, served
 
 ASKED = {"exchange": "binance", "symbol": "BTC/USDT", "interval": "1m", "start": "2026-11-01", "end": "2026-11-02"}
 START = 1_793_491_200_000_000
@@ -142,7 +143,9 @@ async def test_order_books(running):
     second = json.loads((await get(session, "/v1/books", **query, cursor=first["next"]))[1])
 
     assert [3, 2] == [len(page["books"]) for page in (first, second)]
-    assert [1, 0] == [len(page["gaps"]) for page in (first, second)]
+    assert [["x"], ["no order book is stored after 2026-11-01T00:00:05Z"]] == [
+        [each["evidence"] for each in page["gaps"]] for page in (first, second)
+    ]
     assert [[100.0, 1.0], [99.5, 2.0]] == first["books"][0]["bids"]
     assert None is second["next"]
     asked = {"exchange": "binance", "symbol": "BTC/USDT"}
@@ -150,6 +153,97 @@ async def test_order_books(running):
     await service.collection.add_coin("BTC/USDT", "binance", ["book"])
     live = json.loads((await get(session, "/v1/books/latest", **asked))[1])
     assert (2, 25) == (len(kept["bids"]), len(live["bids"]))
+
+
+async def a_day(service):
+    """Order books of a day at the full five minutes, with every kind of gap; what each gap should be."""
+    gaps = [
+        ("00:00", "06:00", "no order book is stored before 2026-11-01T06:00:00Z"),
+        ("12:00", "12:30", "there was no valid order book"),
+        ("15:00", "16:02", "it was not collected"),
+        ("17:00", "17:20", "the service was held up"),
+        ("20:00", "24:00", "no order book is stored after 2026-11-01T20:00:00Z"),
+    ]
+    spans = [Span(*(START + int(hour) * HOUR + int(minute) * MINUTE for hour, minute in (start.split(":"), end.split(":")))) for start, end, _ in gaps]  # fmt: skip
+    for span, (_, _, evidence) in list(zip(spans, gaps, strict=True))[1:-1]:
+        await service.gaps.record(
+            SeriesName("binance", "BTC/USDT:USDT", "book"), Gap(span.start, span.end, GapKind.NOT_COLLECTED, evidence)
+        )
+    for at in range(spans[0].end, spans[-1].start + 1, 5 * MINUTE):
+        if not any(span.start < at < span.end for span in spans):
+            each = entry(at)
+            await service.storage.store_raw_data("BTC/USDT:USDT", each.data, exchange="binance", timestamp=at)
+    return [
+        {"start": iso(span.start), "end": iso(span.end), "kind": "not_collected", "evidence": evidence}
+        for span, (_, _, evidence) in zip(spans, gaps, strict=True)
+    ]
+
+
+async def test_a_day_of_order_books_names_every_gap(running):
+    """Before, among and after the stored ones, by HTTP over several pages and by WebSocket, whose source begins with the data."""
+    service, session = running
+    expected = await a_day(service)
+    query = {"exchange": "binance", "symbol": "BTC/USDT:USDT", "start": "2026-11-01", "end": "2026-11-02", "limit": 100}
+    books, gaps, more = [], [], {}
+    while True:
+        page = json.loads((await get(session, "/v1/books", **query, **more))[1])
+        books += page["books"]
+        gaps += page["gaps"]
+        if page["next"] is None:
+            break
+        more = {"cursor": page["next"]}
+    async with connected(session) as client:
+        await client.say("request_historical", channel="book", exchange="binance", symbol="BTC/USDT:USDT", start="2026-11-01", end="2026-11-02")  # fmt: skip
+        done = await client.until("historical_data_complete")
+
+    assert expected == gaps
+    assert expected[:-1] == done["gaps"][:-1]
+    assert [(expected[-1]["start"], "the service did not collect it")] == [
+        (each["start"], each["evidence"]) for each in done["gaps"][-1:]
+    ], "by now it is collected, as what is requested there is"
+    assert "2026-11-01T06:00:00Z" == books[0]["timestamp"] == done["sources"][0]["start"]
+    assert "2026-11-01T20:00:00Z" == books[-1]["timestamp"]
+    assert "2026-11-01T20:00:00.000001Z" == done["sources"][-1]["end"]
+
+
+async def test_order_books_that_were_never_collected(running):
+    """A coin that trades has a gap for the whole time; one that does not is an error, by HTTP and WebSocket."""
+    _, session = running
+    query = {"exchange": "binance", "start": "2026-11-01", "end": "2026-11-02"}
+    page = json.loads((await get(session, "/v1/books", **query, symbol="ETH/USDT"))[1])
+    status, body, _ = await get(session, "/v1/books", **query, symbol="NOSUCH/USDT")
+    async with connected(session) as client:
+        await client.say("request_historical", channel="book", symbol="NOSUCH/USDT", **query)
+        refused = await client.until("error")
+        await client.say("request_historical", channel="book", symbol="ETH/USDT", **query)
+        done = await client.until("historical_data_complete")
+
+    expected = {"kind": "not_collected", "evidence": "no order book is stored"}
+    gap = {"start": "2026-11-01T00:00:00Z", "end": "2026-11-02T00:00:00Z"} | expected
+    assert ([], [gap]) == (page["books"], page["gaps"])
+    assert ([], [gap]) == (done["sources"], done["gaps"])
+    assert (422, "invalid_symbol") == (status, json.loads(body)["code"])
+    assert "invalid_symbol" == refused["code"], refused
+
+
+async def test_after_a_coin_was_removed_its_order_books_have_a_gap(running):
+    """While it is collected the next book is on its way; afterwards there is none, and that is a gap up to now."""
+    service, session = running
+    query = {"exchange": "binance", "symbol": "ETH/USDT:USDT", "limit": 200}
+    await service.collection.add_coin("ETH/USDT:USDT", "binance", ["book"])
+    async with asyncio.timeout(20):
+        while len(await service.storage.get_raw_data_range("ETH/USDT:USDT", 0, 2**60)) < 2:
+            await asyncio.sleep(0.05)  # it is in a file
+    (first, *_) = await service.storage.get_raw_data_range("ETH/USDT:USDT", 0, 2**60)
+    start = str(first.timestamp // 1000)
+    assert [] == json.loads((await get(session, "/v1/books", **query, start=start))[1])["gaps"]
+    await service.collection.remove_coin("ETH/USDT:USDT", "binance")
+    page = json.loads((await get(session, "/v1/books", **query, start=start))[1])
+
+    last = page["books"][-1]["timestamp"]
+    assert [(last, f"no order book is stored after {last}")] == [
+        (each["start"], each["evidence"]) for each in page["gaps"]
+    ]
 
 
 @pytest.mark.parametrize(

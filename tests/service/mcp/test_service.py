@@ -146,7 +146,9 @@ async def test_scopes_of_each_tool(start, connected):
         ("add_coin", {**COIN, "channels": ["trades"]}, "unknown_name", "book"),
         ("remove_coin", COIN, "unknown_name", "is not collected"),
         ("get_most_current_data", {**COIN, "channel": "book"}, "unknown_name", "add_coin"),
-        ("list_coins", {"what": 1}, "invalid_input", "what: Extra inputs"),
+        ("list_coins", {"what": 1}, "invalid_input", "'what' is no field here; there is cursor"),
+        ("summarize_candles", {**DAYS, "intervall": "1h"}, "invalid_input", "did you mean interval; there is exchange"),
+        ("remove_coin", {**COIN, "channel": "book"}, "unknown_name", "is not collected"),
     ],
 )
 async def test_mistakes_are_told_as_what_would_be_right(start, tool, arguments, code, says):

@@ -34,7 +34,7 @@ class Collection(IDataCollectionManager):
     async def add_coin(self, coin, exchange, channels=("book",)):
         raise RuntimeError("a secret of the database")
 
-    async def remove_coin(self, coin, exchange):
+    async def remove_coin(self, coin, exchange, channel=None):
         raise NotImplementedError
 
     def list_coins(self):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chandlery.connect.interfaces import IDataSourceConnector
 from chandlery.connect.names import canonical
-from chandlery.core.errors import InvalidInput, UnknownInterval, UnknownName
+from chandlery.core.errors import InvalidSymbol, UnknownInterval, UnknownName
 from chandlery.storage.series_ids import interval_of
 
 
@@ -47,7 +47,7 @@ class AvailabilityChecker:
         Pass where the exchange trades the coin now.
 
         Raises:
-            InvalidInput: It does not.
+            InvalidSymbol: It does not.
         """
         if not await self.check(coin, exchange):
-            raise InvalidInput(f"{exchange} does not trade {coin} now; check_availability tells of any other")
+            raise InvalidSymbol(f"{exchange} does not trade {coin} now; check_availability tells of any other")

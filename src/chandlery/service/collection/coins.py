@@ -38,9 +38,11 @@ class CoinCollectionList:
             self._coins[exchange, coin] = wanted
         return wanted
 
-    async def remove_coin(self, coin: str, exchange: str) -> CollectedCoin:
+    async def remove_coin(self, coin: str, exchange: str, channel: str | None = None) -> tuple[str, ...]:
         """
-        Strike a coin out.
+        Strike out a coin, or one channel of it; the channels that are removed.
+
+        A coin without channels is not on the list.
 
         Raises:
             UnknownName: It is not on the list.
@@ -48,8 +50,18 @@ class CoinCollectionList:
         found = self._coins.get((exchange, coin))
         if found is None:
             raise UnknownName(f"{coin} of {exchange} is not collected; there is {self._told()}")
+        if channel is not None and channel not in found.channels:
+            raise UnknownName(
+                f"{channel} of {coin} of {exchange} is not collected; there is {', '.join(found.channels)}"
+            )
+        left = tuple(each for each in found.channels if channel not in {None, each})
+        if left:
+            remaining = structs.replace(found, channels=left)
+            await self._repository.save(remaining)
+            self._coins[exchange, coin] = remaining
+            return tuple(each for each in found.channels if each not in left)
         await self._repository.remove(exchange, coin)
-        return self._coins.pop((exchange, coin))
+        return self._coins.pop((exchange, coin)).channels
 
     def get_exchange(self, coin: str) -> str:
         """

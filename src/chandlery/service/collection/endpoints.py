@@ -10,9 +10,15 @@ from chandlery.service.auth.guard import Collector, Reader
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.schemas import Availability, Coin, CoinRequest, Coins
 from chandlery.service.errors import refusals
+from chandlery.service.known import known_parameters
 from chandlery.storage.series_ids import BOOK, SeriesName
 
-routes = APIRouter(prefix="/v1", tags=["collection"], responses=refusals(401, 403, 422, 503))
+routes = APIRouter(
+    prefix="/v1",
+    tags=["collection"],
+    dependencies=[Depends(known_parameters)],
+    responses=refusals(401, 403, 422, 503),
+)
 
 
 def _manager(request: Request) -> IDataCollectionManager:
@@ -38,9 +44,15 @@ async def add_coin(subject: Collector, collection: Collection, coin: CoinRequest
 
 
 @routes.delete("/coins", status_code=204, responses=refusals(404))
-async def remove_coin(subject: Collector, collection: Collection, exchange: Exchange, symbol: Symbol) -> None:
-    """Collect a coin no more; what was collected stays."""
-    await collection.remove_coin(symbol, exchange)
+async def remove_coin(
+    subject: Collector,
+    collection: Collection,
+    exchange: Exchange,
+    symbol: Symbol,
+    channel: Annotated[str | None, Query(examples=["book"], max_length=64, description="Without one, all.")] = None,
+) -> None:
+    """Collect a coin no more, or one channel of it; what was collected stays."""
+    await collection.remove_coin(symbol, exchange, channel)
 
 
 @routes.get("/availability", responses=refusals(404, 502, 504))

@@ -58,9 +58,9 @@ class IDataCollectionManager(ABC):
         """
 
     @abstractmethod
-    async def remove_coin(self, coin: str, exchange: str) -> None:
+    async def remove_coin(self, coin: str, exchange: str, channel: str | None = None) -> None:
         """
-        Collect a coin no more; what was collected stays.
+        Collect a coin no more, or one ``channel`` of it; what was collected stays.
 
         Raises:
             UnknownName: It is not collected.

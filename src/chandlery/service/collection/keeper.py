@@ -219,7 +219,7 @@ class StreamKeeper:
             elif resumed_from is not None and (not self._resumed or self._invalid_since is None):
                 # All since then, also where it ran and the exchange could not be reached at first.
                 self._invalid_since = None
-                self._gap(Gap(resumed_from, self._clock(), GapKind.NOT_COLLECTED, "the service did not run"))
+                self._gap(Gap(resumed_from, self._clock(), GapKind.NOT_COLLECTED, "the service did not collect it"))
             self._resumed = True
             self._valid()
             await self._record()

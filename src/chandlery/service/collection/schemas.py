@@ -6,10 +6,11 @@ from pydantic import BaseModel, Field
 
 from chandlery.core.time import iso
 from chandlery.service.collection.interfaces import CoinStatus
+from chandlery.service.known import KnownFields
 from chandlery.service.label import Label
 
 
-class CoinRequest(BaseModel):
+class CoinRequest(KnownFields):
     """A coin to collect."""
 
     exchange: str = Field(examples=["binance"], max_length=64)

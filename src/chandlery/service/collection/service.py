@@ -107,12 +107,12 @@ class DataCollectionManagerImpl(IDataCollectionManager):
             wait.cancel()
         return self._status(known)
 
-    async def remove_coin(self, coin: str, exchange: str) -> None:
-        """Strike it from the list and end its streams."""
+    async def remove_coin(self, coin: str, exchange: str, channel: str | None = None) -> None:
+        """Strike it, or one channel of it, from the list and end its streams."""
         exchange, symbol = self._checker.named(coin, exchange)
         async with self._changing.setdefault((exchange, symbol), asyncio.Lock()):
-            removed = await self.coins.remove_coin(symbol, exchange)
-            for series in _series(removed):
+            for removed in await self.coins.remove_coin(symbol, exchange, channel):
+                series = SeriesName(exchange, symbol, removed)
                 keeper = self._keepers.pop(series, None)
                 if keeper is not None:
                     await keeper.end()
@@ -146,6 +146,13 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         """As the exchange's client has it."""
         origin = self._connector.origin(series.exchange, series.symbol)
         return None if origin is None else str(origin)
+
+    def book_awaited(self, series: SeriesName) -> Micros | None:
+        """How long after an order book the next may be on its way; ``None`` where the series is not collected."""
+        keeper = self._keepers.get(series)
+        if keeper is None:
+            return None
+        return 2 * self._every if keeper.running else 0
 
     def keepers(self) -> list[StreamKeeper]:
         """All streams."""

@@ -34,12 +34,18 @@ from chandlery.service.historical.pages import (
     tag_of,
 )
 from chandlery.service.historical.schemas import Book, Books, GapSpan, Page
+from chandlery.service.known import known_parameters
 from chandlery.service.moments import MOMENT_HELP, series_of, span_of
 from chandlery.storage.frame import schema_of
 from chandlery.storage.raw import RawOrderBookEntry
 from chandlery.storage.series_ids import BOOK, SeriesName
 
-routes = APIRouter(prefix="/v1", tags=["data"], responses=refusals(401, 403, 404, 422, 502, 503, 504))
+routes = APIRouter(
+    prefix="/v1",
+    tags=["data"],
+    dependencies=[Depends(known_parameters)],
+    responses=refusals(401, 403, 404, 422, 502, 503, 504),
+)
 
 PAGE, LARGEST_PAGE = 1_000, 50_000
 BOOK_PAGE, LARGEST_BOOK_PAGE = 20, 200

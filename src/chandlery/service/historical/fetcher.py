@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from chandlery.connect.interfaces import IDataSourceConnector
-from chandlery.core.errors import IncompleteData, InvalidRange, StorageError
+from chandlery.core.errors import ExchangeError, IncompleteData, InvalidRange, InvalidSymbol, StorageError
 from chandlery.core.gaps import Gap, Span, subtract, subtract_all
 from chandlery.core.interval import Interval
 from chandlery.core.time import Clock, Micros, iso, to_datetime
@@ -18,13 +18,14 @@ from chandlery.history.checks import holes_of
 from chandlery.service.historical.interfaces import Piece, Source, merge
 from chandlery.service.historical.joining import hulls, joined, rows_within, within
 from chandlery.service.proofs import account_of, proved_gaps
+from chandlery.storage.book_history import BookHistory
 from chandlery.storage.book_rows import table_of_books
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.control import GapRepository
 from chandlery.storage.frame import open_times
 from chandlery.storage.interfaces import IStorageManager
 from chandlery.storage.raw import RawOrderBookEntry
-from chandlery.storage.series_ids import SeriesName
+from chandlery.storage.series_ids import BOOK, SeriesName
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -43,12 +44,16 @@ class HistoricalFetcher:
         storage: IStorageManager,
         gaps: GapRepository,
         clock: Clock,
+        awaited: Callable[[SeriesName], Micros | None],
     ) -> None:
+        """``awaited`` is how long an order book may be on its way; ``None`` where the series is not collected."""
         self._connector = connector
         self._candles = candles
         self._storage = storage
         self._gaps = gaps
+        self._history = BookHistory(storage, gaps)
         self._clock = clock
+        self._awaited = awaited
 
     async def candles(self, series: SeriesName, interval: Interval, span: Span, rows: int) -> AsyncIterator[Piece]:
         """
@@ -68,8 +73,8 @@ class HistoricalFetcher:
             at, width = window.end, width * 2
 
     async def books(self, series: SeriesName, span: Span, snapshots: int) -> AsyncIterator[Piece]:
-        """The order books that were kept in ``span``, a row a level, at most so many ``snapshots`` in a piece."""
-        gaps = await self._gaps.find(series, span)
+        """The order books that are stored of ``span``, a row a level, at most so many ``snapshots`` in a piece."""
+        gaps = await self.gaps(series, span)
         at = span.start
         while True:
             entries = await self.snapshots(series, Span(at, span.end), snapshots)
@@ -77,7 +82,9 @@ class HistoricalFetcher:
             until = span.end if last else entries[-1].timestamp + 1
             table = table_of_books(entries)
             if entries or gaps:
-                source = [self._kept(series, at, until, table.num_rows)] if entries else []
+                source = []
+                if entries:
+                    source = [self._kept(series, entries[0].timestamp, entries[-1].timestamp + 1, table.num_rows)]
                 yield Piece(
                     table, source, [gap for gap in gaps if at <= gap.start < until or gap.start < at == span.start]
                 )
@@ -97,14 +104,36 @@ class HistoricalFetcher:
             yield cut
 
     async def snapshots(self, series: SeriesName, span: Span, limit: int) -> list[RawOrderBookEntry]:
-        """The first ``limit`` order books that were kept in ``span``."""
-        return await self._storage.get_raw_data_range(
+        """
+        The first ``limit`` order books that are stored of ``span``.
+
+        Raises:
+            InvalidSymbol: None is stored of the series, and the exchange does not trade it.
+        """
+        entries = await self._storage.get_raw_data_range(
             series.symbol, span.start, span.end, limit, exchange=series.exchange
         )
+        if not entries and self._awaited(series) is None and await self._history.bounds(series) is None:
+            await self._require_listed(series)
+        return entries
 
     async def gaps(self, series: SeriesName, span: Span) -> list[Gap]:
-        """The gaps of what was collected that touch ``span``."""
-        return await self._gaps.find(series, span)
+        """The recorded gaps that touch ``span``; of order books every stretch that was not collected."""
+        if series.channel != BOOK:
+            return await self._gaps.find(series, span)
+        return await self._history.gaps(series, span, self._clock(), self._awaited(series) or 0)
+
+    async def _require_listed(self, series: SeriesName) -> None:
+        """Refuse what the exchange does not trade; where it cannot be asked, that nothing is stored is all that is known."""
+        try:
+            listed = await self._connector.check_coin_availability(series.exchange, series.symbol)
+        except ExchangeError as error:
+            log.warning("whether %s trades %s is not known: %s", series.exchange, series.symbol, error)
+            return
+        if not listed:
+            raise InvalidSymbol(
+                f"{series.exchange} does not trade {series.symbol} now, and no order book of it is stored"
+            )
 
     def _closed(self, interval: Interval, span: Span) -> Span:
         now = self._clock()

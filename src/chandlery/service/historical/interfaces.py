@@ -82,11 +82,16 @@ class IHistoricalDataManager(ABC):
 
     @abstractmethod
     async def get_books(self, series: SeriesName, span: Span, limit: int) -> list[RawOrderBookEntry]:
-        """The first ``limit`` order books that were kept in ``span``, oldest first."""
+        """
+        The first ``limit`` order books that are stored of ``span``, oldest first.
+
+        Raises:
+            InvalidSymbol: None is stored of the series, and the exchange does not trade it.
+        """
 
     @abstractmethod
     async def get_gaps(self, series: SeriesName, span: Span) -> list[Gap]:
-        """The gaps of what was collected that touch ``span``, oldest first."""
+        """The gaps of what was collected that touch ``span``, oldest first; of order books every stretch without."""
 
     @abstractmethod
     async def get_most_current_data(self, series: SeriesName) -> Row | None:

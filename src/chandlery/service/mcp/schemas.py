@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from chandlery.service.collection.schemas import Coin
 from chandlery.service.historical.schemas import GapSpan, SourceSpan
+from chandlery.service.known import KnownFields
 from chandlery.service.label import Label
 from chandlery.service.moments import MOMENT_HELP
 
@@ -27,13 +28,7 @@ Next: TypeAlias = Annotated[str | None, Field(description="The cursor with which
 Moment: TypeAlias = Annotated[str, Field(examples=["2024-01-01T00:00:00Z"])]
 
 
-class Arguments(BaseModel):
-    """What a tool takes; nothing else is taken."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class CoinName(Arguments):
+class CoinName(KnownFields):
     """A coin of an exchange."""
 
     exchange: ExchangeName
@@ -48,13 +43,19 @@ class CoinToAdd(CoinName):
     )
 
 
-class CoinsAsked(Arguments):
+class CoinToRemove(CoinName):
+    """A coin, or one channel of it."""
+
+    channel: str | None = Field(None, max_length=64, description="book, or candles:1m and so on; without one, all.")
+
+
+class CoinsAsked(KnownFields):
     """Which of the coins that are collected."""
 
     cursor: CursorText = None
 
 
-class ExchangesAsked(Arguments):
+class ExchangesAsked(KnownFields):
     """Which exchanges."""
 
     name: str | None = Field(
@@ -114,6 +115,7 @@ class Removed(BaseModel):
 
     exchange: str
     symbol: str
+    channel: str | None = None
     removed: bool = True
     source: str = "this service's list of coins"
 

@@ -18,6 +18,7 @@ from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.schemas import Coin
 from chandlery.service.historical.interfaces import IHistoricalDataManager
 from chandlery.service.historical.pages import moment_of_cursor
+from chandlery.service.known import KnownFields, shown
 from chandlery.service.mcp import schemas
 from chandlery.service.mcp.budget import after, clipped, longest_answer
 from chandlery.service.mcp.ranges import Asked, CandleRanges, Page, Progress, told, told_gaps
@@ -32,7 +33,7 @@ class Tool(Struct, frozen=True):
 
     name: str
     scope: str
-    takes: type[schemas.Arguments]
+    takes: type[KnownFields]
     answers: type[BaseModel]
     work: Callable[[Any, Progress], Awaitable[BaseModel]]
     changes: bool = False
@@ -55,7 +56,7 @@ class Tool(Struct, frozen=True):
             ),
         )
 
-    def arguments(self, given: dict[str, Any]) -> schemas.Arguments:
+    def arguments(self, given: dict[str, Any]) -> KnownFields:
         """
         The arguments, checked.
 
@@ -65,8 +66,7 @@ class Tool(Struct, frozen=True):
         try:
             return self.takes.model_validate(given)
         except ValidationError as error:
-            mistakes = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-            raise InvalidInput("; ".join(mistakes)) from None
+            raise InvalidInput("; ".join(map(shown, error.errors()))) from None
 
 
 class Toolbox:
@@ -85,7 +85,7 @@ class Toolbox:
         self._clock = clock
         tools = (
             Tool("add_coin", COLLECT, schemas.CoinToAdd, schemas.CoinAnswer, self._add_coin, changes=True),
-            Tool("remove_coin", COLLECT, schemas.CoinName, schemas.Removed, self._remove_coin, changes=True, destroys=True),
+            Tool("remove_coin", COLLECT, schemas.CoinToRemove, schemas.Removed, self._remove_coin, changes=True, destroys=True),
             Tool("list_coins", READ, schemas.CoinsAsked, schemas.CoinsAnswer, self._list_coins),
             Tool("check_availability", READ, schemas.CoinName, schemas.AvailabilityAnswer, self._check_availability),
             Tool("download_historical_data", READ, schemas.RangeToDownload, schemas.DownloadAnswer, self._download),
@@ -100,10 +100,10 @@ class Toolbox:
         status = await self._collection.add_coin(asked.symbol, asked.exchange, asked.channels)
         return schemas.CoinAnswer(**dict(_short(Coin.of(status))))
 
-    async def _remove_coin(self, asked: schemas.CoinName, _: Progress) -> schemas.Removed:
-        """Collect a coin no more; what was collected stays."""
-        await self._collection.remove_coin(asked.symbol, asked.exchange)
-        return schemas.Removed(exchange=asked.exchange, symbol=asked.symbol)
+    async def _remove_coin(self, asked: schemas.CoinToRemove, _: Progress) -> schemas.Removed:
+        """Collect a coin no more, or one channel of it; what was collected stays."""
+        await self._collection.remove_coin(asked.symbol, asked.exchange, asked.channel)
+        return schemas.Removed(exchange=asked.exchange, symbol=asked.symbol, channel=asked.channel)
 
     async def _list_coins(self, asked: schemas.CoinsAsked, _: Progress) -> schemas.CoinsAnswer:
         """List the coins that are collected, and how each stream is doing."""

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from pydantic import BaseModel, Field
 
 from chandlery.adapter.capabilities import all_capabilities, capabilities
 from chandlery.service.auth.guard import Reader
 from chandlery.service.errors import refusals
+from chandlery.service.known import known_parameters
 
-routes = APIRouter(prefix="/v1", tags=["exchanges"], responses=refusals(401, 403))
+routes = APIRouter(
+    prefix="/v1",
+    tags=["exchanges"],
+    dependencies=[Depends(known_parameters)],
+    responses=refusals(401, 403, 422),
+)
 
 
 class Exchange(BaseModel):

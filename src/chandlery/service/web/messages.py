@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import msgspec
 from msgspec import Struct
@@ -85,6 +85,7 @@ _decoder = msgspec.json.Decoder(Message)
 
 class _Envelope(Struct):
     id: Id = None
+    type: str | None = None
 
 
 _envelope = msgspec.json.Decoder(_Envelope)
@@ -100,8 +101,18 @@ def parsed(text: str) -> Message:
     try:
         message: Message = _decoder.decode(text)
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise InvalidInput(f"not a message: {error}; see docs/service.md") from None
+        raise InvalidInput(f"not a message: {error}{_fields_of(text)}; see docs/service.md") from None
     return message
+
+
+def _fields_of(text: str) -> str:
+    """What the kind of message that a text means to be takes; nothing where that cannot be told."""
+    try:
+        meant = _envelope.decode(text).type
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
+    kind = next((each for each in get_args(Message) if each.__struct_config__.tag == meant), None)
+    return "" if kind is None else f"; {meant} takes {', '.join(kind.__struct_fields__)}"
 
 
 def id_of(text: str) -> Id:
