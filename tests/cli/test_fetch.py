@@ -221,6 +221,25 @@ def test_a_terminal_gets_a_progress_bar_and_a_table_that_fits(process, exchange,
     assert "…" not in printed
 
 
+def test_a_terminal_shows_what_is_waited_for(process, exchange, tmp_path, monkeypatch):
+    """The request, the reason and the attempt, above the bar."""
+    monkeypatch.setenv("TERM", "xterm")
+    end, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 200))
+    exchange.faults.append(Fault(FaultKind.SERVER_ERROR, path="klines", times=2))
+    child = process(
+        "fetch", "BTCUSDT", "1h", *DAY_1, "--source", "rest", "--cache-dir", tmp_path,
+        stdout=subprocess.DEVNULL, stderr=terminal,
+    )  # fmt: skip
+    os.close(terminal)
+    drawn = _read_all(end)
+
+    assert 0 == child.wait(30)
+    assert 2 == drawn.count("waiting: GET 127.0.0.1/")
+    assert "/klines" in drawn
+    assert "; attempt 1 of " in drawn
+
+
 def _read_all(end):
     """All that a terminal was sent until the other side closed it."""
     parts = []

@@ -383,7 +383,7 @@ def test_a_retry_says_nothing_to_those_who_have_not_asked_for_logs():
     )
 
     assert ("1\n", "") == (quiet.stdout, quiet.stderr)
-    assert "retry" in asked.stderr
+    assert "attempt 1 of 2" in asked.stderr
 
 
 _UNCLOSED = """

@@ -60,3 +60,15 @@ async def test_a_named_pause_is_kept():
     await retried(attempt, lambda _: 0.3, 1)
 
     assert 0.3 <= calls[1] - calls[0] < 1.5
+
+
+async def test_each_retry_is_logged_with_its_attempt(caplog):
+    """The reason, the number of the attempt and the pause; the last failure is raised, and not logged."""
+    attempt, _ = failing(9, ExchangeUnavailable("GET x.test/a: HTTP 503"))
+    with no_waiting(), pytest.raises(ExchangeUnavailable):
+        await retried(attempt, lambda _: 0.25, 2)
+
+    assert [
+        ("chandlery.net", "GET x.test/a: HTTP 503; attempt 1 of 3, the next in 0.2 s", True),
+        ("chandlery.net", "GET x.test/a: HTTP 503; attempt 2 of 3, the next in 0.2 s", True),
+    ] == [(each.name, each.getMessage(), each.repeats) for each in caplog.records]

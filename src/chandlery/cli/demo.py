@@ -106,7 +106,7 @@ def _survive(to: Console, sim: SimServer, manager: DataSourceManager, year: pa.T
 
 
 def _get(manager: DataSourceManager, start: datetime, end: datetime, *, use_cache: bool = True) -> pa.Table:
-    with progress_bar(SYMBOL) as progress:
+    with progress_bar(SYMBOL) as (progress, _):
         table: pa.Table = manager.get_data(
             SYMBOL, start, end, INTERVAL, use_cache=use_cache, output="arrow", progress=progress
         )

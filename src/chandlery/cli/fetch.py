@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from chandlery.core.provenance import Provenance
 from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.core.time import to_datetime
 from chandlery.net.clock import system_clock
+from chandlery.net.hindrance import LOGGER
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,8 +121,8 @@ def _got(job: _Job) -> tuple[pa.Table, int]:
     from chandlery.history.manager import DataSourceManager  # noqa: PLC0415  # loads all that a fetch needs
 
     with (
-        progress_bar(job.symbol) as progress,
-        counting_retries() as retries,
+        progress_bar(job.symbol) as (progress, waits_for),
+        counting_retries(waits_for) as retries,
         DataSourceManager(
             job.market,
             job.provider,
@@ -157,10 +159,10 @@ def _credentials(job: _Job) -> Credentials | None:
 
 
 @contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[Progress], None] | None]:
-    """Something that shows progress on stderr while the block runs; ``None`` where stderr is no terminal."""
+def progress_bar(title: str) -> Iterator[tuple[Callable[[Progress], None] | None, Callable[[str], None] | None]]:
+    """What shows progress, and what it waits for, on stderr while the block runs; ``None`` where stderr is no terminal."""
     if not sys.stderr.isatty():
-        yield None
+        yield None, None
         return
     from rich import progress as rich  # noqa: PLC0415  # only for terminals
     from rich.console import Console  # noqa: PLC0415  # the same
@@ -178,24 +180,39 @@ def progress_bar(title: str) -> Iterator[Callable[[Progress], None] | None]:
         def show(now: Progress) -> None:
             bar.update(task, completed=now.done, total=now.total, source=now.source)
 
-        yield show
+        def waits_for(what: str) -> None:
+            bar.console.print(f"waiting: {what}", style="yellow", markup=False, highlight=False)
+
+        yield show, waits_for
 
 
 @contextmanager
-def counting_retries() -> Iterator[list[str]]:
-    """Why requests were repeated while the block runs, instead of a warning for each."""
-    from stamina import instrumentation  # noqa: PLC0415  # loaded where it is used
-
-    reasons: list[str] = []
-
-    def note(details: Any) -> None:
-        reasons.append(str(details.caused_by))
-
-    instrumentation.set_on_retry_hooks([note])
+def counting_retries(waits_for: Callable[[str], None] | None = None) -> Iterator[list[str]]:
+    """Why requests were repeated while the block runs; ``waits_for`` is told that, and longer waits, at once."""
+    log, reasons = logging.getLogger(LOGGER), _Reasons(waits_for)
+    log.addHandler(reasons)
+    propagates, log.propagate = log.propagate, False
     try:
-        yield reasons
+        yield reasons.found
     finally:
-        instrumentation.set_on_retry_hooks(None)
+        log.propagate = propagates
+        log.removeHandler(reasons)
+
+
+class _Reasons(logging.Handler):
+    """Collects what the log says of requests that are repeated or wait."""
+
+    def __init__(self, waits_for: Callable[[str], None] | None) -> None:
+        super().__init__(logging.WARNING)
+        self.found: list[str] = []
+        self._waits_for = waits_for
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = record.getMessage()
+        if getattr(record, "repeats", False):
+            self.found.append(line)
+        if self._waits_for is not None:
+            self._waits_for(line)
 
 
 def _show(to: Any, job: _Job, table: pa.Table, account: Provenance) -> None:

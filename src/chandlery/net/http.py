@@ -43,8 +43,8 @@ class HttpClient:
 
     ``proxies`` are those of the environment where nothing is given.
 
-    It belongs to the event loop that first sends with it. Each retry is also told to the hooks of
-    ``stamina``, by default a warning to the logger ``stamina``; no query is ever part of it.
+    It belongs to the event loop that first sends with it. Each retry is a warning to the logger ``chandlery.net``; no
+    query is ever part of it.
     """
 
     def __init__(

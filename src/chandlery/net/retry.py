@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TypeVar
@@ -20,8 +21,11 @@ BACKOFF_JITTER_S = 0.5
 
 _T = TypeVar("_T")
 
-# A library does not write to the stderr of those who have not asked for logs.
+_ours: ContextVar[bool] = ContextVar("chandlery_retry", default=False)
+
+# A library does not write to the stderr of those who have not asked for logs; and our own line says more.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
+logging.getLogger("stamina").addFilter(lambda _: not _ours.get())
 
 
 async def retried(
@@ -30,8 +34,8 @@ async def retried(
     """
     What ``attempt`` gives, which is made again after errors, ``retry_count`` times, with growing, jittered pauses.
 
-    ``on`` says of an error whether to try again, or after how many seconds. Each retry is told to the
-    hooks of ``stamina``, by default a warning to the logger ``stamina``, and each failure to ``hindrance.tell``.
+    ``on`` says of an error whether to try again, or after how many seconds. Each retry is told to ``hindrance.tell``,
+    which logs it where nobody listens, and to the hooks of ``stamina`` that others have set.
     """
     # The first try is made without the machinery for those after it, which would double its cost.
     try:
@@ -40,24 +44,36 @@ async def retried(
         if on(error) is False:
             raise
         failure = error
-    tell(failure)
     _keep_quiet()
-    async for each in stamina.retry_context(
-        on=on,
-        attempts=retry_count + 1,
-        timeout=None,
-        wait_initial=FIRST_BACKOFF_S,
-        wait_max=LONGEST_BACKOFF_S,
-        wait_jitter=BACKOFF_JITTER_S,
-    ):
-        with each:
-            if each.num == 1:
-                raise failure
-            try:
-                return await attempt()
-            except ChandleryError as error:
-                tell(error)
-                raise
+    attempts = retry_count + 1
+
+    def report(error: ChandleryError, each: stamina.Attempt) -> None:
+        pause = on(error)
+        if pause is not False and each.num < attempts:
+            wait_s = each.next_wait if pause is True else pause
+            tell(error, f"; attempt {each.num} of {attempts}, the next in {wait_s:.1f} s")
+
+    token = _ours.set(True)
+    try:
+        async for each in stamina.retry_context(
+            on=on,
+            attempts=attempts,
+            timeout=None,
+            wait_initial=FIRST_BACKOFF_S,
+            wait_max=LONGEST_BACKOFF_S,
+            wait_jitter=BACKOFF_JITTER_S,
+        ):
+            with each:
+                if each.num == 1:
+                    report(failure, each)
+                    raise failure
+                try:
+                    return await attempt()
+                except ChandleryError as error:
+                    report(error, each)
+                    raise
+    finally:
+        _ours.reset(token)
     raise AssertionError  # pragma: no cover  # the last attempt returns or raises
 
 
