@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract
-from chandlery.core.holes import Life, explain, storable
+from chandlery.core.holes import UNCONFIRMED, Life, explain, storable
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE
 
@@ -68,12 +69,18 @@ def test_a_gap_is_stored_as_long_as_it_is_believed(start, length, kind):
 
 def test_a_first_candle_that_nothing_confirms_is_not_stored():
     """An exchange may just have forgotten what was before: it is requested again each time."""
-    life = Life(first=HOLE.end, sure=False)
     more = {"proof": None, "sends_empty": True, "followed": True, "now": NOW, "settle": MINUTE}
-    (gap,) = explain(HOLE, GRID, life, **more)
+    for life, kind in (
+        (Life(first=HOLE.end, sure=False), GapKind.NOT_LISTED),
+        (Life(first=0, again=HOLE.end, sure=False), GapKind.DELISTED),
+    ):
+        (gap,) = explain(HOLE, GRID, life, **more)
 
-    assert GapKind.NOT_LISTED is gap.kind
-    assert ([], [HOLE]) == storable([gap], GRID, NOW)
+        assert kind is gap.kind
+        assert UNCONFIRMED in gap.evidence
+        assert ([], [HOLE]) == storable([gap], GRID, NOW)
+        (sure,) = explain(HOLE, GRID, structs.replace(life, sure=True), **more)
+        assert UNCONFIRMED not in sure.evidence
 
 
 @pytest.mark.parametrize("kind", [GapKind.FETCH_FAILED, GapKind.NOT_YET, GapKind.NO_LONGER_SERVED])

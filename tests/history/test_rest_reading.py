@@ -9,6 +9,7 @@ import pytest
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import IncompleteData, InvalidSymbol, MalformedResponse
 from chandlery.core.gaps import GapKind, Span
+from chandlery.core.holes import UNCONFIRMED
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
@@ -196,6 +197,29 @@ async def test_an_exchange_that_has_forgotten_returns_what_it_has(exchange_of, n
     exchange.contradict()
     opens, account = await exchange.get(ago(hours=24), ago(hours=1))
     assert (grid(ago(hours=24), ago(hours=1)), ()) == (opens, account.gaps)
+
+
+@pytest.mark.parametrize(("name", "longest"), [("binance_spot", "1M"), ("okx_spot", "1M"), ("kucoin_perpetual", "1w")])
+async def test_at_the_longest_interval_a_first_candle_is_never_final(exchange_of, name, longest):
+    """Nothing longer confirms it, as the evidence says: it is requested anew each time, and what was forgotten comes back."""
+    exchange = await exchange_of(name)
+    assert Interval(longest) is max(exchange.adapter.intervals, key=lambda each: each.longest)
+    exchange.contradict(memory=5)
+    start, end = datetime(2023, 1, 1, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC)
+    for _ in range(2):
+        exchange.sim.log.clear()
+        opens, account = await exchange.get(start, end, longest)
+
+        assert [GapKind.NOT_LISTED] == [gap.kind for gap in account.gaps]
+        assert UNCONFIRMED in account.gaps[0].evidence
+        assert exchange.pages > 0
+    exchange.contradict()
+
+    whole, account = await exchange.get(start, end, longest)
+
+    assert () == account.gaps
+    assert len(whole) > 4 >= len(opens) > 0
+    assert opens == whole[-len(opens) :]
 
 
 async def test_what_is_cached_counts_also_before_the_exchanges_memory(exchange_of):

@@ -14,6 +14,7 @@ _YOUNG = HOUR
 """Younger gaps are never stored."""
 _FINAL = 48 * HOUR
 """Older gaps that are proved are stored for good; between the two, until their age has doubled."""
+UNCONFIRMED = "no longer candles confirm that the exchange has not just forgotten older ones"
 
 
 class Life(Struct, frozen=True):
@@ -64,9 +65,9 @@ def explain(
             at = min(until, end)
 
     cut(life.served_from, GapKind.NO_LONGER_SERVED, f"the exchange answers from {iso(life.served_from or 0)} on")
-    again = None if life.sure else now
-    cut(life.first, GapKind.NOT_LISTED, f"first candle {iso(life.first or 0)}", recheck_at=again)
-    between = f"between two instruments of this symbol; listed again {iso(life.again or 0)}"
+    again, unsure = (None, "") if life.sure else (now, f"; {UNCONFIRMED}")
+    cut(life.first, GapKind.NOT_LISTED, f"first candle {iso(life.first or 0)}{unsure}", recheck_at=again)
+    between = f"between two instruments of this symbol; listed again {iso(life.again or 0)}{unsure}"
     cut(life.again, GapKind.DELISTED, between, recheck_at=again)
     recent = end if followed else min(end, grid.floor(now - max(settle, _YOUNG)))
     alive = recent if life.ended is None else min(recent, life.ended)
