@@ -67,18 +67,22 @@ BINANCE_KNOWN = standings("""
     bounds of a request: recorded, inclusive opens: recorded answers lie within what was asked for
     order of a page: recorded, oldest first
     memory: recorded, archive files since 2017
-    grids: contradicted elsewhere, 3d candles were seen on days that leave 1 when divided by 3 (2024-01-01), live in 2026-09
+    grids: recorded, 3d candles open on days since 1970 that leave 1 when divided by 3 (2024-01-01): live in 2026-09, and in files of 2017 to 2026
     closed flag: recorded, x
     order book: recorded, 173 of 173 messages of spot, 760 of USD-M, 2037 of COIN-M follow each other
     streams a connection: documented, https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams (2026-11)
     funding rates a request: documented, https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api/Get-Funding-Rate-History
 """)
+BINANCE_INVERSE_KNOWN = standings(
+    "grids: unverified, 3d candles are taken to open on the days of those of spot and USD-M", BINANCE_KNOWN
+)
 BYBIT_KNOWN = standings("""
     socket address: documented, https://bybit-exchange.github.io/docs/v5/ws/connect (2026-11)
     candles a request: documented, https://bybit-exchange.github.io/docs/v5/market/kline
     order of a page: documented, https://bybit-exchange.github.io/docs/v5/market/kline
     closed flag: documented, https://bybit-exchange.github.io/docs/v5/websocket/public/kline
     order book: documented, https://bybit-exchange.github.io/docs/v5/websocket/public/orderbook
+    streams a connection: unverified, one unknown topic refuses the whole message that names it (ccxt#30284 in 2026-09, and seen)
     funding rates a request: documented, https://bybit-exchange.github.io/docs/v5/market/history-fund-rate
 """)
 OKX_KNOWN = standings("""
@@ -117,9 +121,10 @@ KUCOIN_KNOWN = standings("""
 """)
 KUCOIN_CONTRACTS_KNOWN = standings(
     """
-    candles a request: contradicted elsewhere, 500 are documented; ccxt 4.5.90 and Kucoin.Net (2026-08) ask for 200
+    candles a request: contradicted elsewhere, 500 are documented; three clients (ccxt 4.5.90, Kucoin.Net of 2026-08) ask for 200, as is done here
     order of a page: documented, https://www.kucoin.com/docs-new/rest/futures-trading/market-data/get-klines
     closed flag: documented, https://www.kucoin.com/docs-new/3470086w0
+    streams a connection: documented, https://www.kucoin.com/docs-new/websocket-api/base-info/introduction has no limit, its errors one of 300 a session and 100 a message, which is obeyed
     """,
     KUCOIN_KNOWN,
 )
@@ -129,7 +134,7 @@ GATE_KNOWN = standings("""
     order of a page: documented, https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
     memory: documented, https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
     closed flag: documented, https://www.gate.com/docs/developers/apiv4/ws/en/#candlesticks-channel
-    order book: recorded, 2026-09-15: U is the last u + 1 in 39000 messages, and what leaves the depth is deleted
+    order book: recorded, 2026-09-15: U is the last u + 1 in 39000 messages, of which some change nothing; what leaves the depth is deleted
 """)
 MEXC_KNOWN = standings("""
     socket address: documented, https://www.mexc.com/api-docs/spot-v3/websocket-market-streams/k-line-streams
@@ -167,12 +172,12 @@ HYPERLIQUID_KNOWN = standings("""
     order of a page: recorded, oldest first
     memory: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/info-endpoint
     closed flag: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions
-    order book: recorded, 2026-09-24: 20 levels every 5.0 to 5.6 s since June 2026
+    order book: recorded, 2026-09-24: 20 levels every 5.0 to 5.6 s since June 2026; with "fast" 5 levels every 0.54 s, which are not asked for
     streams a connection: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/rate-limits-and-user-limits
 """)
 CRYPTOCOM_KNOWN = standings("""
     socket address: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html
-    candles a request: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-candlestick; contradicted by another client
+    candles a request: contradicted elsewhere, 300 are documented (2025-11); another client asks otherwise (2026-08)
     order of a page: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-candlestick
     grids: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-candlestick
     closed flag: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#candlestick-time_frame-instrument_name

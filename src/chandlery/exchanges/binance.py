@@ -38,7 +38,7 @@ from chandlery.adapter.live import CandleStream, Channel, FollowBook, LiveCandle
 from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import BINANCE_SITES
-from chandlery.adapter.standing import BINANCE_KNOWN
+from chandlery.adapter.standing import BINANCE_INVERSE_KNOWN, BINANCE_KNOWN
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
@@ -123,7 +123,6 @@ class _Binance(ExchangeAdapter):
     book_depths = (1000,)
     """The streams send every change; this is the snapshot that they start from."""
     socket = SocketRules(streams=1024, per_message=200, messages=RateLimit(10, 1), idle_s=900, lifetime_s=86_400)
-    unverified = ("where 3d candles are anchored: taken as every third day from 1970-01-01",)
 
     def spelled(self, instrument: Instrument) -> str:
         """Base and quote, and the day on which a contract expires; on COIN-M with ``_PERP`` where it does not."""
@@ -361,6 +360,7 @@ class BinanceInverse(_Perpetuals):
     """COIN-M, inverse: ``volume`` counts contracts, ``quote_asset_volume`` is in the base asset."""
 
     market_type = MarketType.FUTURES_COIN
+    standing = BINANCE_INVERSE_KNOWN
     rest_url = "https://dapi.binance.com"
     ws_url = "wss://dstream.binance.com"
     prefix = "/dapi/v1"
@@ -373,6 +373,7 @@ class BinanceInverse(_Perpetuals):
     example = "BTCUSD_PERP, BTC/USD:BTC or BTC-USD"
     native = re.compile(rf"{CAPITAL}{{1,29}}USD_(PERP|\d{{6}})", re.ASCII)
     never_expires = "_PERP"
+    unverified = ("whether 3d candles open on the days on which those of spot and USD-M do, as is taken here",)
 
     def first_candle_request(self, symbol: str, interval: Interval) -> Request | None:
         """None: a request without an end is answered for 200 days from its start."""

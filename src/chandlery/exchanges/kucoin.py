@@ -9,7 +9,7 @@ Sources:
 - https://www.kucoin.com/docs-new/3470071w0 and 3470086w0 (candles), 3470070w0 and 3470097w0 (books)
 - https://www.kucoin.com/docs-new/rate-limit
 
-Of futures a request returns 500 candles, as the documentation says; ccxt takes it for 200. Books are the
+Of futures a request asks for 200 candles, as three clients do; the documentation says 500. Books are the
 50 best levels, sent whole. ccxt keeps them from changes, but of spot only 100 levels can be fetched without
 a key, and a book that begins with these lacks, once the price has moved, what rests beyond them.
 """
@@ -318,7 +318,7 @@ class _Perpetuals(_KuCoin):
     ws_url = "wss://ws-api-futures.kucoin.com"
     intervals = _CONTRACT_NAMES
     live_intervals = _CONTRACT_LIVE_NAMES
-    page_size = 500
+    page_size = 200
     volume_unit = "contracts"
     # The sixth place holds a wrong volume, as the documentation itself says.
     live_row = CandleLayout(0, 1, 3, 4, 2, 6, unit=Unit.SECONDS)
