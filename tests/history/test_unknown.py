@@ -15,7 +15,11 @@ from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.provenance import EventKind
+from chandlery.core.query import ChartType
+from chandlery.sim import SyntheticMarket, running
+from chandlery.storage import day_file
 from chandlery.storage.arrow_cache import UnifiedCacheManager
+from chandlery.storage.frame import open_times, schema_of
 from chandlery.storage.reading import read_file
 from chandlery.storage.series import SeriesKey
 from chandlery.testing import no_waiting
@@ -144,7 +148,7 @@ async def test_adopting_takes_rows_and_neither_gaps_nor_candles_of_three_days(ar
     """Everything is the exchange's own then; nothing is left that says nothing, but for the wrong grid."""
     manager, _, asked = archive
     async with manager(cache_dir) as dsm:
-        assert 5 == dsm.cache.verify().unknown
+        assert 6 == dsm.cache.verify().unknown
         adopted = dsm.cache.adopt()
         frame, account = await rows(dsm, at(2024, 1, 1), at(2024, 1, 5))
         assert all("CHECKSUM" not in path or "01-02" in path for path in asked)
@@ -155,8 +159,34 @@ async def test_adopting_takes_rows_and_neither_gaps_nor_candles_of_three_days(ar
     assert 94 == len(frame)
     assert 1 == len(account.gaps)
     assert 0 == len(three_days)
-    assert (1, True) == (left.unknown, left.ok)
+    assert (2, True) == (left.unknown, left.ok)
     assert Interval.DAY_3.slug in {each.parts[-1] for each in dsm.cache.entries() if each.unknown}
+
+
+@pytest.mark.parametrize("adopts", [False, True])
+async def test_a_running_candle_that_was_stored_as_closed_is_never_returned(cache_dir, adopts):
+    """While it runs there is none; once it has closed it is the exchange's, whatever 0.1 had stored of it."""
+    file = cache_dir / "BINANCE/SPOT/KLINES/BTCUSDT/3d/2024-01-06.arrow"
+    label, stored = day_file.parse(file.read_bytes(), "BINANCE/SPOT/KLINES/BTCUSDT/3d", schema_of(ChartType.KLINES))
+    assert [to_micros(at(2024, 1, 7))] == open_times(stored).tolist()
+    assert label.spans[0].fetched_at < to_micros(at(2024, 1, 10))
+    if adopts:
+        UnifiedCacheManager(cache_dir).adopt()
+    moments = {at(2024, 1, 9, 12): [1, 4], at(2024, 1, 9, 13): [1, 4], at(2024, 1, 10, 1): [1, 4, 7]}
+    clock = [0]
+    with running(SyntheticMarket(8), exchanges=["binance_spot"], clock=lambda: clock[0], tick_s=None) as sim:
+        own = {name: {**urls, "mirror": True} for name, urls in sim.endpoints.items()}
+        for urls in own.values():
+            del urls["origin"]
+        for now, opens in moments.items():
+            clock[0] = to_micros(now)
+            async with AsyncDataSourceManager(cache_dir=cache_dir, endpoints=own, clock=lambda: clock[0]) as dsm:
+                frame = await dsm.get_data("BTCUSDT", at(2024, 1, 1), now, "3d")
+                account = frame.attrs["chandlery"]
+
+            assert opens == [each.day for each in frame.index]
+            assert 7.0 not in set(frame["close"])
+            assert () == account.gaps
 
 
 async def test_another_origin_does_not_see_them(archive, cache_dir):

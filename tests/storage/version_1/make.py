@@ -3,15 +3,19 @@ Makes the cache and the database beside it, with chandlery 0.1 (commit 53a3352):
 
 They hold an offline exchange's market, since 0.1 did not record who filled them. Of BTCUSDT 1h:
 2024-01-01 by archive, 2024-01-02 by archive with a halt that REST answered for, 2024-01-03 half by
-REST and half by archive, 2024-01-04 by REST. Of BTCUSDT 3d: one file, on a grid that Binance does not have.
+REST and half by archive, 2024-01-04 by REST. Of BTCUSDT 3d, on a grid that Binance does not have: one file, and
+one with the candle that Binance opens on 2024-01-07, stored as closed on 2024-01-09, while it was running.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 from chandlery import DataSource, DataSourceManager
 from chandlery.core.candle import CandleData
@@ -56,6 +60,36 @@ def make_cache() -> None:
             print(interval, len(frame), frame.attrs["chandlery"].spans, frame.attrs["chandlery"].gaps)  # noqa: T201
 
 
+class Running(BaseHTTPRequestHandler):
+    """Binance's REST, as far as it has the one candle that runs."""
+
+    def do_GET(self) -> None:
+        """The candle, or the time."""
+        opened = int(at(7).timestamp() * 1000)
+        row = [opened, "7.0", "7.0", "7.0", "7.0", "7.0", opened + 3 * 86_400_000 - 1, "7.0", 7, "7.0", "7.0", "0"]
+        body = json.dumps(
+            [row] if "/klines" in self.path else {"serverTime": int(at(9, 12).timestamp() * 1000)}
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+def make_running_candle() -> None:
+    """A candle that runs until 2024-01-10, and that 0.1 took for one that ran until 2024-01-09."""
+    server = HTTPServer(("127.0.0.1", 0), Running)
+    Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}"
+    endpoints = {"binance_spot": {"rest": url, "archive": url}}
+    clock = lambda: to_micros(at(9, 12))  # noqa: E731
+    with DataSourceManager(cache_dir=HERE / "cache", endpoints=endpoints, clock=clock) as manager:
+        frame = manager.get_data("BTCUSDT", at(6), at(9), "3d", enforce_source=DataSource.REST)
+        print(len(frame), frame.attrs["chandlery"].spans, frame.attrs["chandlery"].gaps)  # noqa: T201
+    server.shutdown()
+    server.server_close()
+
+
 async def make_database() -> None:
     """A coin that is collected, with a candle, a book and a gap."""
     path = HERE / "chandlery.db"
@@ -74,4 +108,5 @@ async def make_database() -> None:
 
 if __name__ == "__main__":
     make_cache()
+    make_running_candle()
     asyncio.run(make_database())
