@@ -98,6 +98,7 @@ async def test_files_are_what_was_put_in(form):
     expected = pa.concat_tables([first, second])
     if form == "csv":
         found = csv.read_csv(io.BytesIO(content))
+        assert ",".join(expected.column_names).encode() == content.splitlines()[0]
         assert [at * 60_000 for at in range(15)] == found.column("open_time").to_pylist()
         assert expected.column("close").to_pylist() == found.column("close").to_pylist()
     else:

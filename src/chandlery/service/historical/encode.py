@@ -193,7 +193,10 @@ def _writer(schema: pa.Schema, form: str) -> Any:
     def make(buffer: _Parts | _Buffer) -> Any:
         sink = pa.PythonFile(buffer, mode="w")
         if form == "csv":
-            return csv.CSVWriter(sink, out_schema(schema, form), write_options=csv.WriteOptions(quoting_style="none"))
+            # The writer would put quotes around the names.
+            buffer.write((",".join(schema.names) + "\n").encode())
+            options = csv.WriteOptions(include_header=False, quoting_style="none")
+            return csv.CSVWriter(sink, out_schema(schema, form), write_options=options)
         if form == "arrow":
             return pa.ipc.new_stream(sink, schema)
         return pq.ParquetWriter(sink, schema, compression="zstd")

@@ -128,9 +128,8 @@ class Session:
             self._tell_error(error, request)
         except Exception as error:
             log.exception("a request of a client failed")
-            self._tell(
-                "error", request, code="internal_error", message=f"{type(error).__name__}; the service's log says more"
-            )
+            message = f"{type(error).__name__}; the service's log says more"
+            self._tell("error", request, code="internal_error", message=message, retryable=False)
 
     def _require(self, scope: str) -> None:
         if self.subject is None:
