@@ -151,8 +151,11 @@ def write_file(table: pa.Table, path: Path) -> None:
     """
     Write the rows in the format of the suffix: the whole file, or none.
 
-    In all but CSV the provenance is in the schema's metadata, under ``chandlery``.
+    In all but CSV the schema's metadata holds the version of the format, and the provenance under ``chandlery``.
     """
+    from chandlery.storage.frame import as_exported  # noqa: PLC0415  # loads pyarrow
+
+    table = table.cast(as_exported(table.schema))
     with _replacing(path) as temporary:
         match path.suffix.lower():
             case ".parquet":

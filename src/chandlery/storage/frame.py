@@ -31,6 +31,11 @@ OPEN_TIME = "open_time"
 PROVENANCE_KEY = "chandlery"
 """The key of ``attrs`` and of Arrow schema metadata under which a result carries its provenance."""
 
+FORMAT_KEY = "chandlery.format"
+"""The key of Arrow schema metadata under which an exported file carries the version of its columns."""
+FORMAT_VERSION = 1
+"""That version, as docs/formats.md describes it."""
+
 NANOS = 1_000
 """In a microsecond."""
 _LAST = np.iinfo(np.int64).max // NANOS
@@ -57,6 +62,11 @@ def schema_of(chart_type: ChartType) -> pa.Schema:
 def is_wide(schema: pa.Schema) -> bool:
     """Whether all columns are numbers of 8 bytes."""
     return all(kind in _NUMPY for kind in schema.types)
+
+
+def as_exported(schema: pa.Schema) -> pa.Schema:
+    """The same columns and metadata, and the version of the export format."""
+    return schema.with_metadata({**(schema.metadata or {}), FORMAT_KEY: str(FORMAT_VERSION)})
 
 
 def table_of(chart_type: ChartType, columns: Mapping[str, Any]) -> pa.Table:

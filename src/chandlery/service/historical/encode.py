@@ -18,7 +18,7 @@ from pyarrow import csv
 from chandlery.core.errors import InvalidInput
 from chandlery.service.frames import Part
 from chandlery.service.historical.interfaces import Piece
-from chandlery.storage.frame import unwrap
+from chandlery.storage.frame import as_exported, unwrap
 
 if TYPE_CHECKING:
     import polars as pl
@@ -148,7 +148,7 @@ async def encoded(pieces: AsyncIterator[Piece], schema: pa.Schema, form: str) ->
     """
     All pieces as one file of a format, a piece at a time, so that any range takes the memory of one piece.
 
-    ``schema`` is that of an answer without rows. A thread encodes; the event loop passes parts on that are small enough to be written at once.
+    ``schema`` is that of an answer without rows; Arrow and Parquet carry the version of the format in its metadata. A thread encodes; the event loop passes parts on that are small enough to be written at once.
     """
     writer, buffer = _writer(schema, form), _Parts() if form == "arrow" else _Buffer()
     out = writer(buffer)
@@ -198,8 +198,8 @@ def _writer(schema: pa.Schema, form: str) -> Any:
             options = csv.WriteOptions(include_header=False, quoting_style="none")
             return csv.CSVWriter(sink, out_schema(schema, form), write_options=options)
         if form == "arrow":
-            return pa.ipc.new_stream(sink, schema)
-        return pq.ParquetWriter(sink, schema, compression="zstd")
+            return pa.ipc.new_stream(sink, as_exported(schema))
+        return pq.ParquetWriter(sink, as_exported(schema), compression="zstd")
 
     return make
 
