@@ -297,6 +297,38 @@ def test_a_symbol_that_is_used_again(facing):
     assert again - 5 * MINUTE not in asked(facing)
 
 
+def test_a_symbol_that_closes_connections(facing):
+    """Nothing is said, and nothing that was asked for with it is subscribed to."""
+    facing.view.differ(Unlike(closes_at=frozenset({facing.symbol})))
+    interval = next(iter(facing.adapter.live_intervals))
+    session = facing.open(Channel.CANDLES)
+    (message,) = facing.adapter.subscribe([CandleStream(facing.native, interval)])[-1:]
+
+    assert () == facing.wire.heed(session, message)
+    assert session.cut
+    assert asked(facing)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("exchange", ["okx_spot", "kraken_spot", "coinbase_spot", "kucoin_spot", "bybit_spot"])
+def test_one_symbol_that_refuses_all_of_its_message(exchange, whole):
+    """What is answered to the others is left out; what is in other messages is subscribed to."""
+    facing = Facing(exchange, NOW)
+    others = [facing.native.replace("BTC", base) for base in ("ETH", "SOL")]
+    facing.view.differ(Unlike(refused=frozenset({facing.symbol}), refuses_whole=whole))
+    session = facing.open(Channel.BOOK)
+    depth = facing.adapter.book_depths[-1]
+    (message,) = facing.adapter.subscribe_book([others[0], facing.native, others[1]], depth)[-1:]
+    answers = facing.wire.heed(session, message)
+    (alone,) = facing.adapter.subscribe_book(others, depth)[-1:]
+    known = sum(bool(want.symbol) for want in session.wants.values())
+    facing.wire.heed(session, alone)
+
+    assert (1 if whole or exchange in {"bybit_spot", "coinbase_spot", "kucoin_spot"} else 3) == len(answers)
+    assert known in ({0} if whole or exchange == "bybit_spot" else {1, 2})
+    assert 2 == sum(bool(want.symbol) for want in session.wants.values())
+
+
 def test_a_delisted_symbol(facing):
     """It is listed no more, and refused as unknown; where the exchange serves it, REST has what was."""
     ended = NOW - 10 * MINUTE

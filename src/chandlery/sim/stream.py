@@ -95,7 +95,7 @@ class Streams:
                     text = message.data if isinstance(message.data, str) else message.data.decode(errors="replace")
                     await self._say(connection, self.wire.heed(session, text))
                     self._begin(connection)
-                    if connection.told and self._cuts():
+                    if session.cut or (connection.told and self._cuts()):
                         connection.cut()
         except (TimeoutError, ConnectionError):
             self.dropped += 1

@@ -57,6 +57,10 @@ class Unlike(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rows of candles lack their last places, that many."""
     refused: frozenset[str] = frozenset()
     """Symbols of the market that sockets refuse, though REST has them."""
+    refuses_whole: bool = False
+    """A subscription is refused as a whole, and so says the refusal, where one of its symbols is ``refused``."""
+    closes_at: frozenset[str] = frozenset()
+    """Symbols of the market whose subscription closes the connection without a word, though REST has them."""
     close_on_subscribe: _Count | None = None
     """That many connections are closed without a word when they subscribe; those after them are not."""
     symbols: tuple[str, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -18,6 +19,9 @@ from chandlery.sim.grids import GRIDS, Grid
 from chandlery.sim.reply import Reply
 from chandlery.sim.shape import reshaped
 from chandlery.sim.view import MarketView, SimCandle
+
+_NAME = re.compile(r"[A-Z0-9]+")
+"""Symbols and times, as answers name them."""
 
 
 class SimRequest(Struct, frozen=True):
@@ -64,6 +68,8 @@ class Session:
         """For exchanges that number the messages of a connection."""
         self.silent = False
         """Whether it acknowledges and sends nothing."""
+        self.cut = False
+        """Whether it is to be closed without a word."""
 
     def join(self, want: Want) -> bool:
         """Add a subscription; whether there was room."""
@@ -119,8 +125,26 @@ class Wire(ABC):
         return Reply(reply.status, msgspec.json.encode(rows), reply.headers)
 
     def heed(self, session: Session, text: str) -> Sequence[Any]:
-        """The answers to a message, contradictions included."""
-        self.view.refuses = self.view.unlike.refused
+        """The answers to a message, contradictions included; ``session.cut`` says that the connection is closed."""
+        unlike, before = self.view.unlike, dict(session.wants)
+        answers = self._obeyed(session, text, unlike.refused)
+        new = [each.symbol for key, each in session.wants.items() if key not in before]
+        if not unlike.closes_at.isdisjoint(new):
+            session.cut = True
+            return ()
+        if new and unlike.refuses_whole:
+            # What is answered where no symbol is known refuses, whatever it names.
+            stranger = Session(session.path, session.query)
+            every = self._obeyed(stranger, text, frozenset(self.view.symbols()))
+            refusals = {_NAME.sub("", repr(each)) for each in every}
+            refused = [each for each in answers if _NAME.sub("", repr(each)) in refusals]
+            if refused:
+                session.wants = before
+                return refused
+        return answers
+
+    def _obeyed(self, session: Session, text: str, refused: frozenset[str]) -> Sequence[Any]:
+        self.view.refuses = refused
         try:
             return self.obey(session, text)
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import aiohttp
 import pytest
 
 from chandlery.core.interval import Interval
@@ -164,7 +165,6 @@ async def test_a_socket_speaks_of_what_it_is_asked(http, sim, clock):
     "message",
     [
         {"method": "subscribe", "subscription": {"type": "candle", "coin": "BTC", "interval": "7m"}},
-        {"method": "subscribe", "subscription": {"type": "l2Book", "coin": "no coin"}},
         {"method": "subscribe"},
         {"method": "post"},
         {"method": "unsubscribe", "subscription": {"type": "l2Book", "coin": "BTC"}},
@@ -179,6 +179,30 @@ async def test_refused_commands(http, sim, message):
 
     assert "error" == answer["channel"]
     assert [] == sim.subscriptions[PERPETUAL]
+
+
+@pytest.mark.parametrize("kind", [{"type": "l2Book"}, {"type": "candle", "interval": "1m"}])
+async def test_an_unknown_coin_closes_the_connection(http, sim, kind):
+    """Without a word, whatever else was subscribed to on it."""
+    async with http.ws_connect(f"{sim.endpoints[PERPETUAL]['ws']}/ws") as socket:
+        for coin in ("BTC", "NOPE"):
+            await socket.send_json({"method": "subscribe", "subscription": {"coin": coin, **kind}})
+        kinds = [(await socket.receive(timeout=5)).type for _ in range(2)]
+
+    assert aiohttp.WSMsgType.TEXT is kinds[0]
+    assert kinds[1] in {aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR, aiohttp.WSMsgType.CLOSE}
+
+
+async def test_the_fast_book(http, sim):
+    """Five levels a side."""
+    async with http.ws_connect(f"{sim.endpoints[PERPETUAL]['ws']}/ws") as socket:
+        await socket.send_json({"method": "subscribe", "subscription": {"type": "l2Book", "coin": "BTC", "fast": True}})
+        answer = await socket.receive_json(timeout=5)
+        await sim.tick()
+        book = await socket.receive_json(timeout=5)
+
+    assert answer["data"]["subscription"]["fast"]
+    assert [5, 5] == [len(side) for side in book["data"]["levels"]]
 
 
 async def test_there_is_one_path_for_sockets(http, sim):

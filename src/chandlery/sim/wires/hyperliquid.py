@@ -5,7 +5,7 @@ Sources: https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/info
 https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions.
 
 Where the documentation is silent: both bounds are inclusive, an unknown coin is answered ``null``,
-and on a socket with an error.
+and closes a socket without a word, as seen in September 2026.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from chandlery.sim.wire import Session, SimRequest, Want, Wire
 _INTERVALS = frozenset(["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d", "3d", "1M"])
 """Weeks, which begin on Thursday there, are none of the market's."""
 _KEPT = 5000
-_LEVELS = 20
+_LEVELS, _FAST_LEVELS = 20, 5
 _RATES = 500
 _LIMIT, _WINDOW_S = 1200, 60.0
 _LIGHT = frozenset({"l2Book", "exchangeStatus"})
@@ -52,6 +52,7 @@ class _Subscription(msgspec.Struct):
     type: str
     coin: str = ""
     interval: str = ""
+    fast: bool = False
 
 
 class _Command(msgspec.Struct):
@@ -183,6 +184,9 @@ class _HyperliquidWire(Wire):
             return [{"channel": "pong"}]
         asked = command.subscription
         want = self._want(asked) if asked else None
+        if asked is not None and self.listed(asked.coin) is None:
+            session.cut = True
+            return ()
         if asked is None or want is None or command.method not in {"subscribe", "unsubscribe"}:
             return [{"channel": "error", "data": f"Invalid subscription {text}"}]
         if (want.key in session.wants) is (command.method == "subscribe"):
@@ -199,7 +203,8 @@ class _HyperliquidWire(Wire):
         if symbol is None:
             return None
         if asked.type == "l2Book":
-            return Want(f"l2Book:{asked.coin}", symbol, asked.coin, depth=_LEVELS)
+            key, depth = (":fast", _FAST_LEVELS) if asked.fast else ("", _LEVELS)
+            return Want(f"l2Book:{asked.coin}{key}", symbol, asked.coin, depth=depth)
         if asked.type != "candle" or asked.interval not in _INTERVALS:
             return None
         return Want(f"candle:{asked.coin}:{asked.interval}", symbol, asked.coin, Interval(asked.interval))
@@ -218,7 +223,7 @@ class _HyperliquidWire(Wire):
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
         """The whole book each time; there are no updates."""
-        return self.book(session, want, self.view.book(want.symbol, _LEVELS, after), after)
+        return self.book(session, want, self.view.book(want.symbol, want.depth, after), after)
 
 
 class HyperliquidSpotWire(_HyperliquidWire):

@@ -142,11 +142,11 @@ class _KuCoinWire(Wire):
         channel, _, names = command.topic.partition(":")
         wants = {f"{channel}:{name}": self._want(channel, name) for name in names.split(",")}
         known = [want for want in wants.values() if want is not None]
-        if len(known) != len(wants):
-            return 404, "topic does not exist"
+        strange = self.view.unlike.refuses_whole and not all(want.symbol for want in known)
+        if strange or len(known) != len(wants):
+            return 404, f"topic {command.topic} is not found" if strange else "topic does not exist"
         if command.type == "unsubscribe":
-            for key in wants:
-                session.leave(key)
+            session.wants = {key: want for key, want in session.wants.items() if key not in wants}
             return None
         if len(known) > _TOPICS_A_MESSAGE or len(session.wants | wants) > _MOST_TOPICS:
             return 509, "exceed max subscription count limitation"
