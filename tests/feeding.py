@@ -22,6 +22,8 @@ FAST = Pace(
     grace_s=0.15,
     quiet_s=0.5,
     overlap_s=0.5,
+    verdict_s=0.3,
+    refused_s=0.5,
     rotate_again_s=0.2,
 )
 """What suits an exchange on this machine."""
@@ -35,6 +37,8 @@ QUICK = Pace(
     grace_s=0.3,
     quiet_s=0.3,
     overlap_s=0.5,
+    verdict_s=0.3,
+    refused_s=10.0,
     rotate_again_s=0.2,
 )
 """The same for one whose clock is ``Quick``."""

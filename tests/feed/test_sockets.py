@@ -9,7 +9,7 @@ from itertools import islice
 
 import pytest
 
-from chandlery.adapter.live import SocketRules
+from chandlery.adapter.live import CandleStream, SocketRules
 from chandlery.core.errors import ExchangeUnavailable, MalformedResponse
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND
@@ -63,21 +63,27 @@ def names(messages):
     return [name for each in messages for name in json.loads(each)["params"]]
 
 
+def streams(*symbols):
+    return [CandleStream(symbol, Interval.MINUTE_1) for symbol in symbols]
+
+
 async def test_what_is_subscribed_to(bench):
     """Each stream once, however many want it, and no more of them than the exchange allows."""
     bundle = bench.bundle
     first, double, other, third = (bench.stream(each)[0] for each in ("AAAUSDT", "AAAUSDT", "BBBUSDT", "CCCUSDT"))
-    assert ["aaausdt@kline_1m"] == names(bundle.add(first))
+    assert streams("AAAUSDT") == bundle.add(first)
     assert [] == bundle.add(double)
     assert bundle.has_room(other)
-    assert ["bbbusdt@kline_1m"] == names(bundle.add(other))
+    assert streams("BBBUSDT") == bundle.add(other)
     assert not bundle.has_room(third)
     assert bundle.has_room(double)
-    assert ["aaausdt@kline_1m", "bbbusdt@kline_1m"] == names(bundle.subscriptions())
+    assert streams("AAAUSDT", "BBBUSDT") == bundle.subscriptions()
+    assert ["aaausdt@kline_1m", "bbbusdt@kline_1m"] == names(bundle.messages(bundle.subscriptions()))
     assert [] == bundle.remove(first)
-    (message,) = bundle.remove(double)
+    gone = bundle.remove(double)
+    (message,) = bundle.messages(gone, leave=True)
     assert ("UNSUBSCRIBE", ["aaausdt@kline_1m"]) == (json.loads(message)["method"], names([message]))
-    assert ["bbbusdt@kline_1m"] == names(bundle.subscriptions())
+    assert streams("BBBUSDT") == bundle.subscriptions()
     assert bundle.has_room(third)
 
 

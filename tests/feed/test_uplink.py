@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from collections import Counter
 
 import pytest_asyncio
 from msgspec import structs
 
 from chandlery.adapter.live import CandleStream, Channel, SocketRules
-from chandlery.core.errors import ChandleryError
+from chandlery.core.errors import ChandleryError, RequestRejected
 from chandlery.core.interval import Interval
 from chandlery.core.wire import RateLimit
+from chandlery.feed import line
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.uplink import Uplink
 from chandlery.net.limiter import RateLimiter
@@ -23,14 +26,26 @@ class Ear:
 
     def __init__(self, adapter, count=1):
         self.adapter, self.count = adapter, count
-        self.heard, self.short, self.ups, self.downs, self.rejected = 0, 0, [], [], []
+        self.candles, self.short, self.ups, self.downs, self.rejected = 0, 0, [], [], []
         self.failed, self.hindered = [], []
+        self.aside, self.refused, self.taken = [], [], []
+        self.of = Counter()
         self.news = asyncio.Event()
 
     def subscriptions(self):
-        return self.adapter.subscribe(
-            [CandleStream(f"C{each:03}USDT", Interval.SECOND_1) for each in range(self.count)]
-        )
+        return [CandleStream(f"C{each:03}USDT", Interval.SECOND_1) for each in range(self.count)]
+
+    def wants(self, item):
+        return item in self.subscriptions()
+
+    def messages(self, items, *, leave=False):
+        return self.adapter.subscribe(items, leave=leave)
+
+    def symbol_of(self, item):
+        return item.symbol
+
+    def heard(self, item):
+        return self.of[item.symbol]
 
     def on_up(self, attempt):
         self.ups.append(attempt)
@@ -42,7 +57,8 @@ class Ear:
 
     def on_message(self, message):
         rows = self.adapter.live_rows(message)
-        self.heard += len(rows)
+        self.candles += len(rows)
+        self.of.update(row.symbol for row in rows)
         self.news.set()
         return bool(rows)
 
@@ -54,7 +70,8 @@ class Ear:
                 except ChandleryError:
                     rows = ()
                 self.short += len(rows)
-                self.heard += len(rows)
+                self.candles += len(rows)
+                self.of.update(row.symbol for row in rows)
                 self.news.set()
                 if not rows:
                     yield place
@@ -63,6 +80,20 @@ class Ear:
 
     def on_rejected(self, error, message):
         self.rejected.append(error)
+
+    def found(self, message):
+        return [CandleStream(row.symbol, row.interval) for row in self.adapter.live_rows(message)]
+
+    def on_aside(self, item, error):
+        self.aside.append(item.symbol)
+
+    def on_refused(self, item, error):
+        self.refused.append((item.symbol, error))
+        self.news.set()
+
+    def on_taken(self, item):
+        self.taken.append(item.symbol)
+        self.news.set()
 
     def on_hindered(self, error):
         self.hindered.append(error)
@@ -114,12 +145,12 @@ async def test_ever_longer_waits(sim_of, uplink_of):
     pace = structs.replace(FAST, first_delay_s=0.1, longest_delay_s=0.8, stable_s=0.3)
     sim = await sim_of(Fault(FaultKind.SERVER_ERROR, "/ws", 5))
     uplink, ear, waits = uplink_of(sim, pace=pace)
-    await ear.until(lambda: ear.heard)
+    await ear.until(lambda: ear.candles)
 
     assert [0.1, 0.2, 0.4, 0.8, 0.8] == waits.all
     assert 0 == uplink.failures
     uplink.kick("too early")
-    await ear.until(lambda: len(ear.ups) == 2 and ear.heard > 3)
+    await ear.until(lambda: len(ear.ups) == 2 and ear.candles > 3)
     assert [0.8] == waits.all[5:]
     await asyncio.sleep(0.6)
     uplink.kick("stable")
@@ -136,14 +167,14 @@ async def test_a_server_that_accepts_and_cuts_is_not_hammered(sim_of, uplink_of)
 
     assert [0.1, 0.2, 0.4, 0.8, 1.6] == waits.all[:5]
     assert 6 == uplink.failures == uplink.attempts == len(ear.ups)
-    assert 0 == ear.heard
+    assert 0 == ear.candles
 
 
 async def test_the_pause_that_was_asked_for(sim_of, uplink_of):
     """A 429 names it, and it is longer than ours."""
     sim = await sim_of(Fault(FaultKind.TOO_MANY_REQUESTS, "/ws", 1, retry_after=3))
     _, ear, waits = uplink_of(sim)
-    await ear.until(lambda: ear.heard)
+    await ear.until(lambda: ear.candles)
 
     assert [3.0] == waits.all
 
@@ -153,7 +184,7 @@ async def test_unreadable_messages(sim_of, uplink_of):
     fault = Fault(FaultKind.GARBAGE, "kline", 3)
     sim = await sim_of(fault)
     uplink, ear, _ = uplink_of(sim)
-    await ear.until(lambda: ear.heard)
+    await ear.until(lambda: ear.candles)
     assert 3 == len(ear.rejected) == uplink.bad_messages
     assert [] == ear.downs
     sim.faults[:] = [Fault(FaultKind.GARBAGE, "kline", 20)]
@@ -167,10 +198,10 @@ async def test_the_shortcut_while_all_is_well(sim_of, uplink_of):
     sim = await sim_of(tick_s=0.01)
     uplink, ear, _ = uplink_of(sim)
     await ear.until(lambda: ear.short > 2)
-    before = ear.heard - ear.short
+    before = ear.candles - ear.short
     assert before > 0
     sim.faults[:] = [Fault(FaultKind.GARBAGE, "kline", 19)]
-    await ear.until(lambda: uplink.bad_messages == 19 and ear.heard - ear.short > before)
+    await ear.until(lambda: uplink.bad_messages == 19 and ear.candles - ear.short > before)
     short = ear.short
     await ear.until(lambda: ear.short > short + 2)
     assert [] == ear.downs
@@ -245,14 +276,14 @@ async def test_old_and_new_overlap(sim_of, uplink_of, adapter_of):
     sim = await sim_of()
     pace = structs.replace(FAST, overlap_s=60)
     uplink, ear, _ = uplink_of(sim, adapter=adapter_of(socket=SocketRules(lifetime_s=0.5)), pace=pace)
-    await ear.until(lambda: ear.heard)
+    await ear.until(lambda: ear.candles)
     old = sim._streams[SPOT]._connections.copy()
     await ear.until(lambda: len(sim._streams[SPOT]._connections) == 2)
     for new in sim._streams[SPOT]._connections - old:
         new.stalled = True
     await ear.until(lambda: uplink.rotations == 1)
-    at = ear.heard
-    await ear.until(lambda: ear.heard > at + 5)
+    at = ear.candles
+    await ear.until(lambda: ear.candles > at + 5)
 
     assert 2 == len(sim.subscriptions[SPOT])
     assert [] == ear.downs
@@ -266,3 +297,117 @@ async def test_without_a_connection_nothing_is_sent(sim_of, uplink_of):
     uplink.kick("nothing there")
 
     assert not uplink.connected
+
+
+async def test_an_announced_close_is_forestalled(sim_of, uplink_of, adapter_of):
+    """The connection is replaced at once, without a moment between the old one and the new; one that cannot be stays."""
+    words = '{"method":"LIST_SUBSCRIPTIONS","id":7}'
+    sim = await sim_of()
+    rules = SocketRules(closing=re.compile(rb'"id":\s*7'))
+    uplink, ear, _ = uplink_of(sim, adapter=adapter_of(socket=rules))
+    await ear.until(lambda: ear.candles)
+    await uplink.send([words, words])
+    await ear.until(lambda: uplink.rotations == 1)
+    refused = Fault(FaultKind.SERVER_ERROR, "/ws", 1)
+    sim.faults.append(refused)
+    await uplink.send([words])
+    await ear.until(lambda: refused.used)
+    at = ear.candles
+    await ear.until(lambda: ear.candles > at + 3)
+
+    assert ([], [1, 2]) == (ear.downs, ear.ups)
+
+
+async def test_no_command_before_the_welcome(sim_of, uplink_of, adapter_of):
+    """Nothing is sent until it comes; where it does not, the connection is given up."""
+    sim = await sim_of(tick_s=None)
+    rules = SocketRules(welcome=re.compile(rb"hello"))
+    _, ear, _ = uplink_of(sim, adapter=adapter_of(socket=rules))
+    async with asyncio.timeout(5):
+        while not (connections := sim._streams[SPOT]._connections):
+            await asyncio.sleep(0.01)
+    (connection,) = connections
+    await asyncio.sleep(0.2)
+    assert ([], []) == (sim.subscriptions[SPOT], ear.ups)
+    await connection.send('{"id":"hello","type":"welcome"}')
+    await ear.until(lambda: ear.ups)
+    async with asyncio.timeout(5):
+        while not sim.subscriptions[SPOT]:
+            await asyncio.sleep(0.01)
+
+
+async def test_a_welcome_that_does_not_come(sim_of, uplink_of, adapter_of, monkeypatch):
+    """The connection is given up in time."""
+    monkeypatch.setattr(line, "WELCOME_TIMEOUT_S", 0.2)
+    sim = await sim_of()
+    _, ear, _ = uplink_of(sim, adapter=adapter_of(socket=SocketRules(welcome=re.compile(rb"hello"))))
+    await ear.until(lambda: ear.downs)
+
+    assert "no welcome within 0.2 s" in ear.downs[0]
+    assert [] == ear.ups
+
+
+REFUSED = {7, 8, 30, 59}
+
+
+def closes(symbols):
+    return {SPOT: {"closes_at": [f"C{each:03}USDT" for each in symbols]}}
+
+
+async def test_the_culprits_among_many_are_found(sim_of, uplink_of, adapter_of):
+    """Four of sixty that close the connection without a word: all others are subscribed to, on a connection that stays."""
+    sim = await sim_of(unlike=closes(REFUSED))
+    adapter = adapter_of(socket=SocketRules(per_message=25))
+    uplink, ear, _ = uplink_of(sim, adapter=adapter, count=60)
+    await ear.until(lambda: len(ear.refused) >= len(REFUSED))
+    async with asyncio.timeout(10):
+        while len(set(sim.subscriptions[SPOT])) < 56:
+            await asyncio.sleep(0.02)
+
+    assert {f"C{each:03}USDT" for each in REFUSED} == {symbol for symbol, _ in ear.refused}
+    assert {RequestRejected} == {type(error) for _, error in ear.refused}
+    assert all(uplink.is_aside(CandleStream(symbol, Interval.SECOND_1)) for symbol, _ in ear.refused)
+    assert 3 >= uplink.attempts
+    assert 1 >= len(ear.downs) - (uplink.attempts - 1)
+
+
+async def test_what_is_refused_is_tried_again(sim_of, uplink_of):
+    """As long as it is wanted, after growing pauses; once it is taken, it is subscribed to like the others."""
+    sim = await sim_of(unlike=closes({1}))
+    uplink, ear, _ = uplink_of(sim, count=3)
+    await ear.until(lambda: len(ear.refused) == 2)
+    attempts, item = uplink.attempts, CandleStream("C001USDT", Interval.SECOND_1)
+    assert uplink.is_aside(item)
+    sim.differ({})
+    await ear.until(lambda: "C001USDT" in ear.taken)
+    async with asyncio.timeout(5):
+        while len(sim.subscriptions[SPOT]) != 3:
+            await asyncio.sleep(0.01)
+    assert not uplink.is_aside(item)
+    assert attempts == uplink.attempts
+
+
+async def test_a_refused_one_that_is_left_is_forgotten(sim_of, uplink_of):
+    """It is neither tried again nor unsubscribed from; joined again, it is subscribed to."""
+    sim = await sim_of(unlike=closes({1}))
+    uplink, ear, _ = uplink_of(sim, count=2)
+    await ear.until(lambda: ear.refused)
+    item = CandleStream("C001USDT", Interval.SECOND_1)
+    await uplink.leave([item])
+    assert not uplink.is_aside(item)
+    sim.differ({})
+    await uplink.join([item])
+    async with asyncio.timeout(5):
+        while len(sim.subscriptions[SPOT]) != 2:
+            await asyncio.sleep(0.01)
+
+
+async def test_an_exchange_that_cuts_everybody_refuses_nobody(sim_of, uplink_of):
+    """Where no connection lasts, a cut says nothing of what was subscribed to: nothing is given up, and nobody hammered."""
+    sim = await sim_of(unlike={SPOT: {"close_on_subscribe": 8}})
+    uplink, ear, _ = uplink_of(sim, count=4)
+    async with asyncio.timeout(15):
+        while len(sim.subscriptions[SPOT]) != 4 or any(map(uplink.is_aside, ear.subscriptions())):
+            await asyncio.sleep(0.02)
+
+    assert [] == ear.refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import TypeAlias
@@ -55,7 +56,9 @@ class SocketRules(Struct, frozen=True):
     where the exchange names no limit. After opening, ``pause_s`` must pass before the first message.
     With ``one_interval`` a connection takes one interval of a symbol and no second one.
     ``ping_every_s`` is how often the exchange wants ``ExchangeAdapter.ping``, ``idle_s`` the
-    silence after which a connection is dead, ``lifetime_s`` when the exchange cuts it.
+    silence after which a connection is dead, ``lifetime_s`` when the exchange cuts it. Before a
+    message in which ``welcome`` is found, no command is heard; one in which ``closing`` is found, and
+    no data, announces that the exchange is about to cut the connection.
     """
 
     streams: int = 100
@@ -67,3 +70,5 @@ class SocketRules(Struct, frozen=True):
     ping_every_s: float | None = None
     idle_s: float = 60.0
     lifetime_s: float | None = None
+    welcome: re.Pattern[bytes] | None = None
+    closing: re.Pattern[bytes] | None = None

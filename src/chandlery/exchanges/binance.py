@@ -97,6 +97,7 @@ _STATUS = {
 }
 """What the exchange calls otherwise, e.g. BREAK or HALT, is a halt."""
 _DATED = re.compile(r"_(\d{6})$", re.ASCII)
+_CLOSING = re.compile(rb'"e":\s*"serverShutdown"')
 
 
 class _Binance(ExchangeAdapter):
@@ -122,7 +123,9 @@ class _Binance(ExchangeAdapter):
     """Three days are counted from 1970-01-02, as 2024-01-01 shows, which begins one."""
     book_depths = (1000,)
     """The streams send every change; this is the snapshot that they start from."""
-    socket = SocketRules(streams=1024, per_message=200, messages=RateLimit(10, 1), idle_s=900, lifetime_s=86_400)
+    socket = SocketRules(
+        streams=1024, per_message=200, messages=RateLimit(10, 1), idle_s=900, lifetime_s=86_400, closing=_CLOSING
+    )
 
     def spelled(self, instrument: Instrument) -> str:
         """Base and quote, and the day on which a contract expires; on COIN-M with ``_PERP`` where it does not."""
@@ -304,7 +307,9 @@ class BinanceSpot(_Binance):
     live_intervals = intervals = {each: each.value for each in Interval}  # noqa: RUF012  # declared as constant in the base
     page_size = 1000
     limits = (RateLimit(6000, 60),)
-    socket = SocketRules(streams=1024, per_message=200, messages=RateLimit(5, 1), idle_s=80, lifetime_s=86_400)
+    socket = SocketRules(
+        streams=1024, per_message=200, messages=RateLimit(5, 1), idle_s=80, lifetime_s=86_400, closing=_CLOSING
+    )
     book_rule = BookRule(Link.FIRST, SnapshotSource.REST)
     native = re.compile(rf"{CAPITAL}{{4,32}}", re.ASCII)
 

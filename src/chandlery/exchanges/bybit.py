@@ -294,7 +294,7 @@ class _Bybit(ExchangeAdapter):
         ]
 
     def _nothing(self, event: _Klines | _Book) -> tuple[()]:
-        if not event.success:
+        if not event.success and "already subscribed" not in event.ret_msg:
             raise self.refused(event.ret_msg)
         return ()
 

@@ -60,6 +60,8 @@ class _Event(Struct):
     """What the sockets send: data, and the answers to commands. The documentation shows data without an event."""
 
     event: str = "update"
+    type: str = ""
+    channel: str = ""
     error: _Refusal | None = None
     result: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -159,7 +161,7 @@ class _Gate(ExchangeAdapter):
     retained_candles = 10_000
     limits = (RateLimit(200, 10),)
     live_intervals = _STREAMED
-    socket = SocketRules(per_message=1, ping_every_s=15)
+    socket = SocketRules(per_message=1, ping_every_s=15, closing=re.compile(rb'"upgrade"|service_upgrade'))
     book_depths = (50, 400)
     book_rule = BookRule(Link.FIRST, SnapshotSource.STREAM, truncates=True)
     unverified: ClassVar[tuple[str, ...]] = (
@@ -212,11 +214,12 @@ class _Gate(ExchangeAdapter):
         return msgspec.json.encode({"channel": f"{self.market}.{channel}", "event": event, "payload": payload}).decode()
 
     def _result(self, message: bytes) -> bytes | None:
-        """The data of a message; ``None`` where it is an answer to a command."""
+        """The data of a message; ``None`` where it is an answer to a command, or announces an upgrade of the service."""
         event = _EVENT(message)
         if event.error is not None:
             raise self.refused(event.error.message, code=event.error.code)
-        return bytes(event.result) if event.event == "update" else None
+        says_nothing = event.event != "update" or event.type == "upgrade" or event.channel.endswith("service_upgrade")
+        return None if says_nothing else bytes(event.result)
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
         """One message for each."""

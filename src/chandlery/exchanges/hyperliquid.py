@@ -130,6 +130,7 @@ _COINS = reader(list[_Coin], "universe", what="a list of perpetuals")
 _SPOT_META = reader(_SpotMeta, what="a list of spot pairs")
 _TIME = reader(Millis, "time", what="a server time")
 
+_GREETING = b"Websocket connection established."
 _HARMLESS = ("Already subscribed", "Already unsubscribed")
 _QUOTE = "USDC"
 
@@ -155,7 +156,8 @@ class _Hyperliquid(ExchangeAdapter):
     sends_empty_candles = False
     rest_row = CandleLayout("t", "o", "h", "l", "c", "v", close_time="T", count="n")
     socket = SocketRules(streams=1000, per_message=1, messages=RateLimit(2000, 60), ping_every_s=30)
-    book_depths = (20,)
+    book_depths = (5, 20)
+    """The five best come twice a second; all twenty only every five, since June 2026."""
     book_rule = BookRule(Link.NONE, SnapshotSource.STREAM)
     unverified = (
         "that the running candle counts among the 5000 that there are",
@@ -216,7 +218,7 @@ class _Hyperliquid(ExchangeAdapter):
         """Within a minute each connection must be spoken on."""
         return '{"method":"ping"}'
 
-    def _command(self, leave: bool, **subscription: str) -> str:  # noqa: FBT001  # passed through
+    def _command(self, leave: bool, **subscription: str | bool) -> str:  # noqa: FBT001  # passed through
         method = "unsubscribe" if leave else "subscribe"
         return msgspec.json.encode({"method": method, "subscription": subscription}).decode()
 
@@ -231,7 +233,7 @@ class _Hyperliquid(ExchangeAdapter):
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
         """The running candle; that it has closed, the next one says."""
-        said = _MESSAGE(message)
+        said = self._read(message)
         if not isinstance(said, _CandleMessage):
             return self._nothing(said)
         return [
@@ -243,18 +245,22 @@ class _Hyperliquid(ExchangeAdapter):
             for k in (said.data if isinstance(said.data, list) else (said.data,))
         ]
 
+    def _read(self, message: bytes) -> _Message:
+        return _Pong() if message == _GREETING else _MESSAGE(message)
+
     def _nothing(self, said: _Message) -> tuple[()]:
         if isinstance(said, _Refused) and not said.data.startswith(_HARMLESS):
             raise self.refused(said.data)
         return ()
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """A message for each."""
-        return [self._command(leave, type="l2Book", coin=self.coin(symbol)) for symbol in symbols]
+        """A message for each; ``fast`` is the book of five levels."""
+        fast = {"fast": True} if depth <= self.book_depths[0] else {}
+        return [self._command(leave, type="l2Book", coin=self.coin(symbol), **fast) for symbol in symbols]
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """Each message is the whole book of twenty levels a side, which may be empty."""
-        said = _MESSAGE(message)
+        """Each message is the whole book of five or twenty levels a side, which may be empty."""
+        said = self._read(message)
         if not isinstance(said, _BookMessage):
             return self._nothing(said)
         return (self._whole(self.symbol_of(said.data.coin), said.data),)

@@ -127,6 +127,7 @@ _CANDLES_BY_PAIR = reader(dict[str, Raw], "result", what="the candles of a pair"
 _BOOK_BY_PAIR = reader(dict[str, _Depth], "result", what="the order book of a pair")
 _PAIRS = reader(dict[str, _Pair], "result", what="a list of pairs")
 _SERVER_TIME = reader(Seconds, "result", "unixtime", what="a server time")
+_HARMLESS = frozenset({"Already subscribed", "Subscription Not Found"})
 _MESSAGE = reader(_Message, what="a message of the socket")
 _CANDLES = reader(list[_Candle], what="candles of the socket")
 _BOOKS = reader(list[_Book], what="order books of the socket")
@@ -262,7 +263,7 @@ class KrakenSpot(ExchangeAdapter):
     def _data(self, message: bytes, channel: str) -> _Message | None:
         """The message, where it has data of that channel."""
         event = _MESSAGE(message)
-        if not event.success:
+        if not event.success and event.error not in _HARMLESS:
             raise self.refused(event.error, code=event.error)
         return event if event.channel == channel else None
 

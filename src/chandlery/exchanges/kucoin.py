@@ -170,7 +170,7 @@ class _KuCoin(ExchangeAdapter):
     book_rule = BookRule(Link.NONE, SnapshotSource.STREAM)
     socket = SocketRules(
         streams=300, per_message=100, messages=RateLimit(100, 10), connects=RateLimit(30, 60), lifetime_s=86_400,
-        ping_every_s=18, idle_s=45, pause_s=1.0,  # no command is heard before the exchange's welcome
+        ping_every_s=18, idle_s=45, welcome=re.compile(rb'"type":\s*"welcome"'),
     )  # fmt: skip
     unverified: ClassVar[tuple[str, ...]] = (
         "that days open at 00:00 UTC",
@@ -245,7 +245,8 @@ class _KuCoin(ExchangeAdapter):
 
     def _nothing(self, event: _Event[Any]) -> tuple[()]:
         if event.type == "error":
-            raise self.refused(event.data, code=event.code)
+            busy = RateLimited(f"{self.id} asks for a pause: {event.data} (code {event.code})")
+            raise busy if event.code in {509, "509"} else self.refused(event.data, code=event.code)
         return ()
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:

@@ -86,6 +86,8 @@ _SPOT_TIME = reader(Millis, "serverTime", what="a server time")
 _SYMBOLS = reader(list[_Symbol], "symbols", what="a list of symbols")
 _SNAPSHOT = reader(_Snapshot, what="an order book")
 _ACK = reader(_Said, what="an answer to a command")
+_ACCEPTED = ("spot@", "PONG")
+"""How the answers to commands begin that were taken."""
 
 
 class Mexc(ExchangeAdapter):
@@ -215,7 +217,7 @@ class MexcSpot(Mexc):
             return read_push(message)
         said = _ACK(message)
         text = said.msg or ""
-        if said.code or text.startswith("Not Subscribed"):
+        if said.code or (text and not text.startswith(_ACCEPTED)):
             raise self.refused(text, code=said.code)
         return None
 

@@ -184,7 +184,8 @@ class _Okx(ExchangeAdapter):
     rest_row = CandleLayout(0, 1, 2, 3, 4, 5, None, 7, closed=8, path=("data",), newest_first=True)
     live_intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
     live_closes = True
-    socket = SocketRules(messages=RateLimit(480, 3600), connects=RateLimit(3, 1), ping_every_s=20, idle_s=30)
+    socket = SocketRules(messages=RateLimit(480, 3600), connects=RateLimit(3, 1), ping_every_s=20, idle_s=30,
+                         closing=re.compile(rb'"64008"'))  # fmt: skip
     book_depths = (1, 5, 400)
     book_rule = BookRule(Link.PREVIOUS, SnapshotSource.REST, okx_checksum)
     unverified: ClassVar[tuple[str, ...]] = (

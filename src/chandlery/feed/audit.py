@@ -26,6 +26,8 @@ class AuditKind(Enum):
     DISCONNECTED = "disconnected"
     SILENT = "silent"
     """The stream had nothing new for long although REST had."""
+    REFUSED = "refused"
+    """The exchange refused the subscription, alone or with others."""
     FAILED = "failed"
     """Handling it raised an error that is none of the exchange's."""
 

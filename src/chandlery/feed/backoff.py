@@ -39,6 +39,10 @@ class Pace(Struct, frozen=True):
     """How long the shortest silence is that is looked into."""
     overlap_s: float = 10.0
     """How long an old connection waits at most for data on the one that replaces it."""
+    verdict_s: float = 2.0
+    """How soon after a subscription a connection closes, or a refusal comes, that is about it."""
+    refused_s: float = 60.0
+    """After about how long a subscription that was refused is tried again."""
     rotate_again_s: float = 60.0
     """After how long a connection that could not be replaced is tried again to be."""
 

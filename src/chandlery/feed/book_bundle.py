@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 from chandlery.adapter.books import ConnectionSequence, Fault, Outcome, SnapshotSource
 from chandlery.adapter.live import Channel, FollowBook
 from chandlery.core.book import BookUpdate
-from chandlery.core.errors import ChandleryError, UnsupportedRequest
+from chandlery.core.errors import ChandleryError, ExchangeError, InvalidSymbol, UnsupportedRequest
 from chandlery.core.wire import Shortcut
 from chandlery.feed.audit import AuditKind
 from chandlery.feed.backoff import PACE, Pace, delays
 from chandlery.feed.book_stream import BookStream
 from chandlery.feed.events import Connected, Reconnecting, Rejected
+from chandlery.feed.line import Sleep
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.pulse import Pulse
 from chandlery.feed.recovery import Job, Waits, described, isolated, kept_up, named_in
-from chandlery.feed.uplink import Sleep, Uplink
+from chandlery.feed.uplink import Uplink
 from chandlery.net.hindrance import told_to
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,6 @@ SNAPSHOT_TIMEOUT_S = 10.0
 _FIRST_DELAY_S = 0.2
 _LOOK_EVERY_S = 0.05
 _SHOWN = 200
-_COMPARED = 10
-"""How many levels a side tell whether a silent book is behind."""
 
 
 class BookBundle:
@@ -83,11 +82,11 @@ class BookBundle:
         del self.streams[stream.symbol]
         for each in (self._follows, self._pulses, self._waits):
             each.pop(stream.symbol, None)
-        if (job := self._jobs.pop(stream.symbol, None)) is not None:
-            job.cancel()
+        self._end_job(stream.symbol)
         stream.lost(AuditKind.DISCONNECTED, "removed")
-        if self._tasks is not None and self.uplink.connected:
-            self._tasks.create_task(isolated(partial(self._leave, stream.symbol), name=self._name("unsubscribing")))
+        if self._tasks is not None:
+            leave = partial(self._tell, self.uplink.leave, [stream.symbol])
+            self._tasks.create_task(isolated(leave, name=self._name("unsubscribing")))
 
     async def run(self) -> None:
         """Keep the connection until cancelled."""
@@ -102,24 +101,78 @@ class BookBundle:
                 self._tasks = None
 
     def subscriptions(self) -> Sequence[str]:
-        """Every book."""
-        self._sequence = ConnectionSequence()
-        return self._subscribe(list(self.streams))
+        """The symbol of every book."""
+        return list(self.streams)
+
+    def wants(self, item: str) -> bool:
+        """Whether there is a book of it."""
+        return item in self.streams
+
+    def messages(self, items: Sequence[str], *, leave: bool = False) -> Sequence[str]:
+        """Those of the exchange, for the depth of the books."""
+        return self._network.adapter.subscribe_book(items, self._depth, leave=leave)
+
+    def symbol_of(self, item: str) -> str:
+        """Itself."""
+        return item
+
+    def heard(self, item: str) -> int:
+        """How many messages about its book have come."""
+        return self.streams[item].heard if item in self.streams else 0
+
+    def found(self, message: bytes) -> Iterable[str]:
+        """The symbols of the books that it is about."""
+        return (update.symbol for update in self._updates(message))
+
+    def on_aside(self, item: str, error: ChandleryError) -> None:
+        """There is no valid book until it is taken; whether the exchange knows it, REST may say."""
+        stream = self.streams[item]
+        self._pulses.pop(item, None)
+        self._end_job(item)
+        stream.lost(AuditKind.REFUSED, described(error))
+        stream.hindered(error, may_fail=False)
+        self._spawn(stream, partial(self._ask, stream))
+
+    def on_refused(self, item: str, error: ChandleryError) -> None:
+        """Tell it; a book that never was has failed."""
+        stream = self.streams[item]
+        stream.say(Rejected(f"refused: {error}", item))
+        stream.hindered(error)
+
+    def on_taken(self, item: str) -> None:
+        """Begin the book."""
+        stream = self.streams[item]
+        self._end_job(item)
+        if self.uplink.connected:
+            self._listen(stream)
+            self._mend(stream, subscribed=True)
+
+    async def _ask(self, stream: BookStream) -> None:
+        """Fail a book that the exchange does not know by REST either, in its words."""
+        try:
+            await self._network.book(stream.symbol, stream.depth)
+        except (ExchangeError, InvalidSymbol) as error:
+            stream.hindered(error)
+        except UnsupportedRequest:
+            return
 
     def on_up(self, attempt: int) -> None:
         """Begin every book."""
         for stream in tuple(self.streams.values()):
-            self._listen(stream)
             stream.say(Connected(attempt))
+            if self.uplink.is_aside(stream.symbol):
+                continue
+            self._listen(stream)
             if stream.book is None:
                 self._mend(stream, subscribed=True)
 
     def on_down(self, error: Exception) -> None:
         """No book is valid any more; one that never was has failed where the exchange refuses for good."""
         reason = described(error)
+        self._sequence = ConnectionSequence()
         self._pulses.clear()
-        for job in self._jobs.values():
-            job.cancel()
+        for symbol in [each for each in self._jobs if not self.uplink.is_aside(each)]:
+            self._end_job(symbol)
         for stream in tuple(self.streams.values()):
             self._take_again(stream)
             stream.lost(AuditKind.DISCONNECTED, reason)
@@ -127,16 +180,17 @@ class BookBundle:
             stream.hindered(error)
 
     def on_message(self, message: bytes) -> bool:
-        """Give each update to its book."""
-        updates = self._updates(message)
-        for update in updates:
+        """Give each update to its book; one without a symbol has a number alone."""
+        held = False
+        for update in self._updates(message):
             if self._numbered and update.last is not None and not self._sequence.follows(update.last):
                 self._lost_count(update.last)
                 return True
+            held = held or bool(update.symbol)
             stream = self.streams.get(update.symbol)
             if stream is not None and not stream.resting:
                 self._give(update, stream)
-        return bool(updates)
+        return held
 
     def shortcut(self) -> Shortcut | None:
         """The adapter's; where messages are counted over all books of the connection, each must be looked at."""
@@ -184,17 +238,11 @@ class BookBundle:
             stream.fault(Fault(Outcome.GAP, self._sequence.last, came))
         self.uplink.kick(f"message {came} came, not the next one")
 
-    def _subscribe(self, symbols: Sequence[str], *, leave: bool = False) -> list[str]:
-        return self._network.adapter.subscribe_book(symbols, self._depth, leave=leave)
-
-    async def _send(self, messages: Sequence[str]) -> None:
+    async def _tell(self, tell: Callable[[Sequence[str]], Awaitable[None]], said: Sequence[str]) -> None:
         try:
-            await self.uplink.send(messages)
+            await tell(said)
         except ChandleryError as error:
             self.uplink.kick(str(error))
-
-    async def _leave(self, symbol: str) -> None:
-        await self._send(self._subscribe([symbol], leave=True))
 
     def _hindered(self, stream: BookStream, error: ChandleryError) -> None:
         """Note what holds up a request for a snapshot, before it is given up."""
@@ -218,6 +266,10 @@ class BookBundle:
         if self._tasks is not None and (busy is None or busy.done()):
             self._jobs[stream.symbol] = self._tasks.create_task(self._guarded(stream, job))
 
+    def _end_job(self, symbol: str) -> None:
+        if (job := self._jobs.pop(symbol, None)) is not None:
+            job.cancel()
+
     async def _guarded(self, stream: BookStream, job: Job) -> None:
         """Await a job of a book; where it fails, the book begins anew."""
         try:
@@ -229,8 +281,7 @@ class BookBundle:
     def _restart(self, stream: BookStream, error: Exception) -> None:
         """Begin a book anew after an error of ours, in the place of what is being done for it."""
         self._broke(stream, error)
-        if (job := self._jobs.pop(stream.symbol, None)) is not None:
-            job.cancel()
+        self._end_job(stream.symbol)
         self._spawn(stream, partial(self._recovered, stream))
 
     def _broke(self, stream: BookStream, error: Exception) -> None:
@@ -261,11 +312,13 @@ class BookBundle:
         self._spawn(stream, partial(self._mended, stream, subscribed=subscribed))
 
     async def _join(self, stream: BookStream) -> None:
-        await self._send(self._subscribe([stream.symbol]))
+        await self._tell(self.uplink.join, [stream.symbol])
         await self._mended(stream, subscribed=True)
 
     async def _mended(self, stream: BookStream, *, subscribed: bool) -> None:
         for wait_s in delays(self._random, first_s=_FIRST_DELAY_S):
+            if self.uplink.is_aside(stream.symbol):
+                return
             try:
                 await self._snapshot(stream, subscribed=subscribed)
             except ChandleryError as error:
@@ -290,7 +343,8 @@ class BookBundle:
         if source is SnapshotSource.MESSAGE:
             await self.uplink.send([self._network.adapter.book_message(stream.symbol, stream.depth)])
         elif not subscribed:
-            await self.uplink.send([*self._subscribe([stream.symbol], leave=True), *self._subscribe([stream.symbol])])
+            await self.uplink.leave([stream.symbol])
+            await self.uplink.join([stream.symbol])
         until = asyncio.get_running_loop().time() + SNAPSHOT_TIMEOUT_S
         while stream.book is None and asyncio.get_running_loop().time() < until:
             await self._sleep(_LOOK_EVERY_S)
@@ -338,10 +392,5 @@ class BookBundle:
         except ChandleryError as error:
             stream.say(Rejected(f"silent, and REST could not be asked: {error}", stream.symbol))
             return
-        book = stream.book
-        if heard != stream.heard or book is None:
-            return
-        ours, theirs = (book.bids(_COMPARED), book.asks(_COMPARED)), (newest.bids, newest.asks)
-        count = min(map(len, (*ours, *theirs)))
-        if any(list(mine[:count]) != [*side[:count]] for mine, side in zip(ours, theirs, strict=True)):
+        if heard == stream.heard and stream.differs(newest):
             self.uplink.kick(f"no data of {stream.symbol} although there is news by REST")

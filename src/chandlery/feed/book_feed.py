@@ -22,8 +22,8 @@ from chandlery.feed.book_stream import BookStream, LiveBook
 from chandlery.feed.callback import CallbackErrors
 from chandlery.feed.events import Event
 from chandlery.feed.group import Group
+from chandlery.feed.line import Sleep
 from chandlery.feed.network import NetworkClient
-from chandlery.feed.uplink import Sleep
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chandlery.adapter.books import BookRule, BookSync, Fault, Outcome
+from chandlery.adapter.books import BookRule, BookSync, Fault, Outcome, SnapshotSource
 from chandlery.core.book import BookUpdate, OrderBook
 from chandlery.feed.audit import AuditKind, BookAudit
 from chandlery.feed.beginning import Beginning
@@ -15,6 +15,8 @@ from chandlery.feed.recovery import described
 
 _RENEW_BELOW = 4
 """Which part of the levels, as a divisor, must lie within the reach of the last snapshot."""
+_COMPARED = 10
+"""How many levels a side tell whether a silent book is behind."""
 
 
 class LiveBook(OrderBook):
@@ -81,7 +83,7 @@ class BookStream(Beginning):
 
     @property
     def heard(self) -> int:
-        """How many messages about it came."""
+        """How many messages about it came that nobody asked for."""
         return self._taken + self.sync.followed
 
     @property
@@ -92,7 +94,7 @@ class BookStream(Beginning):
 
     def take(self, update: BookUpdate) -> bool:
         """Take a message of the socket; whether the book is in need of a snapshot."""
-        self._taken += 1
+        self._taken += not (update.is_snapshot and self.rule.snapshot is SnapshotSource.MESSAGE)
         if self._next is not None:
             self._next.feed(update)
         outcome = self.sync.feed(update)
@@ -129,6 +131,15 @@ class BookStream(Beginning):
                 self.audit.renewals += 1
         finally:
             self._next = None
+
+    def differs(self, newest: BookUpdate) -> bool:
+        """Whether its best levels are others than those of a snapshot that was just fetched; not where there is no book."""
+        book = self.book
+        if book is None:
+            return False
+        ours, theirs = (book.bids(_COMPARED), book.asks(_COMPARED)), (newest.bids, newest.asks)
+        count = min(map(len, (*ours, *theirs)))
+        return any(list(mine[:count]) != [*side[:count]] for mine, side in zip(ours, theirs, strict=True))
 
     def lost(self, kind: AuditKind, reason: str) -> None:
         """Nothing comes any more, so what there is cannot be trusted."""

@@ -23,12 +23,12 @@ from chandlery.feed.callback import CallbackErrors
 from chandlery.feed.events import CandleUpdate
 from chandlery.feed.frame import candles_frame
 from chandlery.feed.group import Group
+from chandlery.feed.line import Sleep
 from chandlery.feed.mailbox import Mailbox
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.recovery import kept_up
 from chandlery.feed.strategies import RESTPollingStrategy, WebSocketStrategy
 from chandlery.feed.stream import LiveStream
-from chandlery.feed.uplink import Sleep
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
 

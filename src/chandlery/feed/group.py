@@ -12,9 +12,9 @@ from typing import Generic, Protocol, Self, TypeVar
 from chandlery.core.errors import Closed, RequestTimeout
 from chandlery.feed.backoff import Pace, delays
 from chandlery.feed.beginning import Beginning
+from chandlery.feed.line import Sleep
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.recovery import Job, Waits, described, kept_up
-from chandlery.feed.uplink import Sleep
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())

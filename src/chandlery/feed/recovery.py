@@ -105,11 +105,12 @@ async def isolated(job: Job, *, name: str) -> None:
 
 def named_in(message: bytes, symbols: Iterable[str]) -> str | None:
     """Return the only one of the symbols that the message holds as a word; ``None`` where there is none, or several."""
-    found = [each for each in symbols if _holds(message, each.encode())]
+    found = [each for each in symbols if holds(message, each.encode())]
     return found[0] if len(found) == 1 else None
 
 
-def _holds(message: bytes, word: bytes) -> bool:
+def holds(message: bytes, word: bytes) -> bool:
+    """Say whether the message holds it as a word."""
     at = message.find(word)
     while at >= 0:
         end = at + len(word)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from chandlery.adapter.live import CandleStream, Channel
@@ -15,11 +15,12 @@ from chandlery.core.time import Micros
 from chandlery.core.wire import Shortcut
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.events import Connected, Event, Reconnecting
+from chandlery.feed.line import Sleep
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.pulse import Pulse
 from chandlery.feed.recovery import described, named_in
 from chandlery.feed.stream import LiveStream
-from chandlery.feed.uplink import Sleep, Uplink
+from chandlery.feed.uplink import Uplink
 
 _MOST_DOUBLINGS = 5
 _SHOWN = 200
@@ -75,14 +76,32 @@ class Bundle:
         self._deaf: dict[LiveStream, tuple[int, int]] = {}
         """Because of whom the connection was given up: how often, and what had been heard of it."""
 
-    @property
-    def subscribed(self) -> list[CandleStream]:
+    def subscriptions(self) -> list[CandleStream]:
         """What the connection is to send."""
         return [CandleStream(*key) for key in self._users]
 
-    def subscriptions(self) -> Sequence[str]:
-        """Everything in it."""
-        return self._adapter.subscribe(self.subscribed)
+    def wants(self, item: CandleStream) -> bool:
+        """Whether a series needs it."""
+        return (item.symbol, item.interval) in self._users
+
+    def messages(self, items: Sequence[CandleStream], *, leave: bool = False) -> Sequence[str]:
+        """Those of the exchange."""
+        return self._adapter.subscribe(items, leave=leave)
+
+    def symbol_of(self, item: CandleStream) -> str:
+        """Its symbol."""
+        return item.symbol
+
+    def heard(self, item: CandleStream) -> int:
+        """How many of its candles have come."""
+        return sum(stream.heard for stream in self._of(item))
+
+    def found(self, message: bytes) -> Iterable[CandleStream]:
+        """The streams of which it holds candles."""
+        return (CandleStream(row.symbol, row.interval) for row in self._live_rows(message))
+
+    def _of(self, item: CandleStream) -> list[LiveStream]:
+        return [stream for interval, stream in self._sinks.get(item.symbol, ()) if interval is item.interval]
 
     def has_room(self, stream: LiveStream) -> bool:
         """Whether the exchange allows one more on the connection."""
@@ -93,8 +112,8 @@ class Bundle:
         taken = rules.one_interval and any(known == symbol for known, _ in self._users)
         return len(self._users) < rules.streams and not taken
 
-    def add(self, stream: LiveStream) -> Sequence[str]:
-        """Take in a series; the messages that subscribe to it, none where the connection sends it already."""
+    def add(self, stream: LiveStream) -> Sequence[CandleStream]:
+        """Take in a series; what is to be subscribed to for it, nothing where the connection sends it already."""
         symbol, interval = _key(stream)
         self._users[symbol, interval] += 1
         # New lists: who hears a candle may add or remove series while the old ones are gone through.
@@ -102,10 +121,10 @@ class Bundle:
         self._direct(symbol, [*self._sinks.get(symbol, ()), (interval, stream)])
         if self.uplink.connected:
             self._listen(stream)
-        return [] if self._users[symbol, interval] > 1 else self._adapter.subscribe([CandleStream(symbol, interval)])
+        return [] if self._users[symbol, interval] > 1 else [CandleStream(symbol, interval)]
 
-    def remove(self, stream: LiveStream) -> Sequence[str]:
-        """Let a series go; the messages that end its subscription, none where another one needs it."""
+    def remove(self, stream: LiveStream) -> Sequence[CandleStream]:
+        """Let a series go; whose subscription is to be ended, none where another series needs it."""
         symbol, interval = _key(stream)
         self.streams = [each for each in self.streams if each is not stream]
         self._direct(symbol, [sink for sink in self._sinks[symbol] if sink[1] is not stream])
@@ -117,7 +136,7 @@ class Bundle:
         if self._users[symbol, interval]:
             return []
         del self._users[symbol, interval]
-        return self._adapter.subscribe([CandleStream(symbol, interval)], leave=True)
+        return [CandleStream(symbol, interval)]
 
     def on_up(self, attempt: int) -> None:
         """Fill what was missed meanwhile, while the new data wait."""
@@ -154,6 +173,26 @@ class Bundle:
     def shortcut(self) -> Shortcut | None:
         """The adapter's, where a symbol has a single series."""
         return self._adapter.live_shortcut(self._sole)
+
+    def on_aside(self, item: CandleStream, error: ChandleryError) -> None:
+        """Nothing comes by socket for now: what is missed is fetched."""
+        for stream in self._of(item):
+            self._pulses.pop(stream, None)
+            stream.lost()
+            stream.hindered(error, may_fail=False)
+
+    def on_refused(self, item: CandleStream, error: ChandleryError) -> None:
+        """Tell it; where series are not polled, one that has not begun has failed."""
+        for stream in self._of(item):
+            stream.reject(f"refused: {error}", item.symbol)
+            stream.hindered(error, may_fail=not self._filler.fall_back)
+
+    def on_taken(self, item: CandleStream) -> None:
+        """Fill what was missed meanwhile."""
+        for stream in self._of(item):
+            if self.uplink.connected:
+                self._listen(stream)
+            self._filler.start_filling(stream)
 
     def on_rejected(self, error: ChandleryError, message: bytes) -> None:
         """Tell the series that it may be about."""
@@ -192,6 +231,10 @@ class Bundle:
         self._deaf[stream] = (self._times_deaf(stream) + 1, stream.heard)
         self.uplink.kick(f"no data of {stream.symbol} although there is news by REST")
 
+    def is_polled(self, stream: LiveStream) -> bool:
+        """Whether what is new in it is to be fetched, since no connection brings it."""
+        return self.polling or self.uplink.is_aside(CandleStream(*_key(stream)))
+
     def is_poll_due(self, stream: LiveStream, now: Micros) -> bool:
         """Whether a minute, or its interval where that is shorter, has ended since it was last polled."""
         turn = poll_interval(stream.interval).floor(now - self._adapter.close_delay)
@@ -217,6 +260,8 @@ class Bundle:
                 self._sole[symbol] = interval, stream.follow
 
     def _listen(self, stream: LiveStream) -> None:
+        if self.uplink.is_aside(CandleStream(*_key(stream))):
+            return
         stream.up()
         quiet_s = self._pace.quiet_s * 2 ** min(self._times_deaf(stream), _MOST_DOUBLINGS)
         self._pulses[stream] = Pulse(asyncio.get_running_loop().time(), stream.heard, quiet_s=quiet_s)

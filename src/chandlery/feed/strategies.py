@@ -6,19 +6,20 @@ import asyncio
 import logging
 import random as dice
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from chandlery.adapter.live import CandleStream
 from chandlery.core.errors import ChandleryError
 from chandlery.core.time import SECOND, Micros
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.events import Switched
+from chandlery.feed.line import Sleep
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.recovery import Job, Waits, described, isolated, kept_up
 from chandlery.feed.sockets import Bundle, poll_interval
 from chandlery.feed.stream import LiveStream
-from chandlery.feed.uplink import Sleep
 from chandlery.net.hindrance import told_to
 
 log = logging.getLogger(__name__)
@@ -257,22 +258,22 @@ class WebSocketStrategy(NetworkStrategy):
             if self._tasks is not None:
                 self._hold(bundle, self._tasks)
         else:
-            messages = bundle.add(stream)
+            items = bundle.add(stream)
             if self._tasks is not None:
-                self._spawn(stream, partial(self._join, bundle, stream, messages))
+                self._spawn(stream, partial(self._join, bundle, stream, items))
 
     def remove(self, stream: LiveStream) -> None:
         """Unsubscribe; a connection that serves nobody is closed."""
         bundle = next(each for each in self.bundles if stream in each.streams)
-        messages = bundle.remove(stream)
+        items = bundle.remove(stream)
         self._forget(stream)
         if not bundle.streams:
             self.bundles.remove(bundle)
             if (task := self._held.pop(bundle, None)) is not None:
                 task.cancel()
-        elif messages and self._tasks is not None:
+        elif items and self._tasks is not None:
             name = f"{self._named(stream)}: unsubscribing"
-            self._tasks.create_task(isolated(partial(self._tell, bundle, messages), name=name))
+            self._tasks.create_task(isolated(partial(self._tell, bundle.uplink.leave, items), name=name))
 
     def start_filling(self, stream: LiveStream) -> None:
         """Fill it in the background."""
@@ -298,13 +299,15 @@ class WebSocketStrategy(NetworkStrategy):
             tasks.create_task(self._kept_up(bundle.uplink.run, "a connection"))
             tasks.create_task(self._kept_up(partial(self._watch, bundle), "the watchdog of a connection"))
 
-    async def _join(self, bundle: Bundle, stream: LiveStream, messages: Sequence[str]) -> None:
-        await self._tell(bundle, messages)
+    async def _join(self, bundle: Bundle, stream: LiveStream, items: Sequence[CandleStream]) -> None:
+        await self._tell(bundle.uplink.join, items)
         await self.fill(stream)
 
-    async def _tell(self, bundle: Bundle, messages: Sequence[str]) -> None:
+    async def _tell(
+        self, tell: Callable[[Sequence[CandleStream]], Awaitable[None]], items: Sequence[CandleStream]
+    ) -> None:
         try:
-            await bundle.uplink.send(messages)
+            await tell(items)
         except ChandleryError as error:
             log.warning("%s: %s; the next connection subscribes", self.network.adapter.id, error)
 
@@ -339,10 +342,11 @@ class WebSocketStrategy(NetworkStrategy):
                 bundle.give_up(stream)
 
     def _is_late(self, bundle: Bundle, stream: LiveStream, now: Micros) -> bool:
-        if bundle.polling and bundle.is_poll_due(stream, now):
+        polled = bundle.is_polled(stream)
+        if polled and bundle.is_poll_due(stream, now):
             return True
         if self._not_before.get(stream, now) > now:
             return False
-        if not (stream.filled or bundle.polling):
+        if not (stream.filled or polled):
             return False
         return stream.is_settling_due(now) or stream.overdue(now - round(self.pace.grace_s * SECOND))

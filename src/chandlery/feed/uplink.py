@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol
 
-from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.live import Channel
-from chandlery.core.errors import ChandleryError, Closed, ExchangeUnavailable, MalformedResponse, RateLimited
+from chandlery.core.errors import ChandleryError, Closed, ExchangeUnavailable, InvalidSymbol, RateLimited
 from chandlery.core.wire import Shortcut
 from chandlery.feed.backoff import PACE, Pace
+from chandlery.feed.examiner import Examiner, Tried, refuses
+from chandlery.feed.line import Item, Line, Pending, Sleep, closing_error
 from chandlery.feed.network import NetworkClient
-from chandlery.feed.recovery import described
+from chandlery.feed.recovery import Waits, described, holds, isolated, kept_up
 from chandlery.net.hindrance import told_to
-from chandlery.net.line_stream import LineStream
-from chandlery.net.ws import CloseReason, Socket
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -26,19 +25,21 @@ log.addHandler(logging.NullHandler())
 ROTATE_AT = 0.8
 """After which part of a connection's life it is replaced at the earliest; the rest is for staggering."""
 _ROTATE_BY = 0.98
-_SPREAD_S = 0.25
-"""The longest pause that is made between two messages before a limit is reached."""
-_MOST_BAD = 20
-"""How many messages in a row may be unreadable before the connection is given up."""
-
-Sleep = Callable[[float], Awaitable[None]]
+_ACKNOWLEDGED_S = 0.25
+"""How long after a refusal the acknowledgements of what was not refused may still come."""
+_MOST_CLOSES = 2
+"""After how many such connections in a row the subscriptions are split."""
 
 
-class Listener(Protocol):
+class Listener(Tried[Item], Protocol[Item]):
     """What an uplink tells, and what it asks."""
 
-    def subscriptions(self) -> Sequence[str]:
-        """The messages that subscribe to everything that is wanted now."""
+    def subscriptions(self) -> Sequence[Item]:
+        """Everything that a new connection is to be subscribed to."""
+        ...
+
+    def heard(self, item: Item) -> int:
+        """How many messages of it have come."""
         ...
 
     def on_up(self, attempt: int) -> None:
@@ -58,7 +59,7 @@ class Listener(Protocol):
         ...
 
     def on_rejected(self, error: ChandleryError, message: bytes) -> None:
-        """Note a message that could not be read, or that refuses something."""
+        """Note a message that could not be read, or that refuses something else than a subscription."""
         ...
 
     def on_failed(self, error: Exception, message: bytes) -> None:
@@ -70,20 +71,21 @@ class Listener(Protocol):
         ...
 
 
-class Uplink:
+class Uplink(Generic[Item]):
     """
     A connection for one channel, kept up until ``run`` is cancelled.
 
     It subscribes after each connect, pings and answers as the exchange demands, reconnects after
     ever longer waits, and is replaced before the exchange cuts it, without a moment between the old
-    one and the new. ``failures`` counts the connects in a row after which no data came.
+    one and the new. What the exchange refuses, or closes connections at, an ``Examiner`` sets aside.
+    ``failures`` counts the connects in a row after which no data came.
     """
 
     def __init__(
         self,
         network: NetworkClient,
         channel: Channel,
-        listener: Listener,
+        listener: Listener[Item],
         *,
         sleep: Sleep = asyncio.sleep,
         random: Callable[[], float],
@@ -98,10 +100,19 @@ class Uplink:
         self._adapter = network.adapter
         self._channel = channel
         self._listener = listener
+        self.on_message = listener.on_message
         self._sleep = sleep
         self._random = random
         self._pace = pace
-        self._line: _Line | None = None
+        self._line: Line[Item] | None = None
+        self._due = asyncio.Event()
+        """Set when there may be something to subscribe to."""
+        self._closes = 0
+        """How many connections in a row closed at their subscriptions, of which none was taken."""
+        self._tasks: asyncio.TaskGroup | None = None
+        self._examiner = Examiner(
+            network, channel, listener, self._subscribe, self._is_healthy, sleep=sleep, random=random, pace=pace
+        )
 
     @property
     def connected(self) -> bool:
@@ -113,9 +124,30 @@ class Uplink:
         if self._line is not None:
             self._line.give_up(reason)
 
+    def is_aside(self, item: Item) -> bool:
+        """Whether nothing of it comes for now, as the exchange refuses it, or may do so."""
+        return item in self._examiner.aside
+
+    async def join(self, items: Sequence[Item]) -> None:
+        """
+        Subscribe to more; without a connection nothing is sent, as connecting subscribes to everything.
+
+        Raises:
+            ExchangeUnavailable: The exchange does not read.
+        """
+        await self._subscribe([each for each in items if not self.is_aside(each)])
+
+    async def leave(self, items: Sequence[Item]) -> None:
+        """End subscriptions; raises what ``join`` raises."""
+        subscribed = [each for each in items if not self.is_aside(each)]
+        self._examiner.forget(items)
+        if self._line is not None and subscribed:
+            self._line.pending.left(subscribed)
+            await self._line.send(self._listener.messages(subscribed, leave=True))
+
     async def send(self, messages: Sequence[str]) -> None:
         """
-        Send, no faster than the exchange allows; without a connection nothing is sent, as connecting subscribes anew.
+        Send, no faster than the exchange allows; without a connection nothing is sent.
 
         Raises:
             ExchangeUnavailable: The exchange does not read.
@@ -125,8 +157,21 @@ class Uplink:
 
     async def run(self) -> None:
         """Keep the connection up; ends only by being cancelled."""
+        name, waits = f"{self._adapter.id}: trying subscriptions", Waits(self._pace, self._random)
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            try:
+                tasks.create_task(kept_up(self._examiner.run, name=name, waits=waits, sleep=self._sleep))
+                await self._keep()
+            finally:
+                self._tasks = None
+
+    async def _keep(self) -> None:
         waits = self._pace.delays(self._random)
         while True:
+            while not self._wanted():
+                self._due.clear()
+                await self._due.wait()
             error, stable = await self._live()
             if stable:
                 waits = self._pace.delays(self._random)
@@ -143,10 +188,47 @@ class Uplink:
         """Note that a connection has brought data."""
         self.failures = 0
 
-    def on_bad(self, error: ChandleryError, message: bytes) -> None:
-        """Note a message that could not be read."""
+    def on_bad(self, line: Line[Item], error: ChandleryError, message: bytes) -> None:
+        """Note a message that could not be read, or that refuses something."""
         self.bad_messages += 1
-        self._listener.on_rejected(error, message)
+        meant = self._meant(line, message) if refuses(error) else []
+        if not meant:
+            self._listener.on_rejected(error, message)
+            return
+        if len(meant) == 1 and isinstance(error, InvalidSymbol):
+            self._examiner.condemn(meant[0], error)
+        else:
+            self._examiner.suspect(meant, error)
+        mates = line.pending.mates(meant)
+        line.pending.left(meant)
+        if mates and self._tasks is not None:
+            name = f"{self._adapter.id}: subscribing again"
+            self._tasks.create_task(isolated(partial(self._again, line, mates), name=name))
+
+    def _meant(self, line: Line[Item], message: bytes) -> list[Item]:
+        """List the subscriptions that a refusal may be about: those that it names, all that are not proved where it names none."""
+        listener = self._listener
+        named = [each for each in listener.subscriptions() if holds(message, listener.symbol_of(each).encode())]
+        pending = line.pending.since()
+        return [each for each in named if each in pending] if named else pending
+
+    async def _again(self, line: Line[Item], mates: Sequence[Item]) -> None:
+        """Subscribe again to those that may have been refused only since they shared a message."""
+        await self._sleep(_ACKNOWLEDGED_S)
+        pending = set(line.pending.since())
+        if line is self._line:
+            await self._subscribe([each for each in mates if each in pending and self._listener.wants(each)])
+
+    def _is_healthy(self) -> bool:
+        return self._line is not None and self._line.first_data.done()
+
+    def _wanted(self) -> list[Item]:
+        return [each for each in self._listener.subscriptions() if not self.is_aside(each)]
+
+    async def _subscribe(self, items: Sequence[Item]) -> None:
+        self._due.set()
+        if self._line is not None and items:
+            await self._line.subscribe(items, self._listener.messages)
 
     def on_failed(self, error: Exception, message: bytes) -> None:
         """Note a message that a mistake of ours keeps from being taken."""
@@ -175,6 +257,7 @@ class Uplink:
             line, self._line = self._line, None
             if line is not None:
                 stable, heard = line.flowed_s >= self._pace.stable_s, line.first_data.done()
+                self._look_for_culprits(line)
                 await line.close()
         if not heard:
             self.failures += 1
@@ -183,34 +266,48 @@ class Uplink:
     async def _open(self) -> None:
         """Connect, wait as long as the exchange wants, subscribe."""
         self.attempts += 1
-        line = _Line(self, self._adapter, self._listener, self._sleep)
+        pending = Pending(self._listener.heard, self._listener.symbol_of)
+        line = Line(self._adapter, self, pending, self._sleep, self._listener.shortcut())
         try:
             with told_to(self._hindered):
-                line.socket = await self._network.connect(self._channel, line.take)
-            line.guard()
-            if self._adapter.socket.pause_s:
-                await self._sleep(self._adapter.socket.pause_s)
+                socket = await self._network.connect(self._channel, line.take)
+            await line.opened(socket)
             self._line = line
-            await line.send(self._listener.subscriptions())
+            await line.subscribe(self._wanted(), self._listener.messages)
         except BaseException:
             await line.close()
             raise
+
+    def _look_for_culprits(self, line: Line[Item]) -> None:
+        """Set aside what was subscribed to just before a connection closed, where others were taken or it goes on so."""
+        closed = line.closed
+        if not closed.done() or line.given_up.done():
+            return
+        fresh = line.pending.since(asyncio.get_running_loop().time() - self._pace.verdict_s)
+        self._closes = self._closes + 1 if fresh and not line.pending.proved else 0
+        if fresh and (line.pending.proved or (self._closes >= _MOST_CLOSES and len(fresh) > 1)):
+            self._closes = 0
+            self._examiner.suspect(fresh, closing_error(closed.result()))
 
     async def _until_over(self) -> ChandleryError:
         """Ping until the connection is lost or given up, and replace it when it gets old; then why it ended."""
         ping_s = self._adapter.socket.ping_every_s or inf
         loop = asyncio.get_running_loop()
         rotate_at = loop.time() + self._lifetime_s()
+        announced: Line[Item] | None = None
         while (line := self._line) is not None:
             left = min(ping_s, max(rotate_at - loop.time(), 0.0))
             closed = line.closed
             ends: set[asyncio.Future[Any]] = {closed, line.given_up}
+            if line is not announced:
+                ends.add(line.closing)
             await asyncio.wait(ends, timeout=None if left == inf else left, return_when=asyncio.FIRST_COMPLETED)
             if line.given_up.done():
                 return ExchangeUnavailable(line.given_up.result())
             if closed.done():
-                return _error_of(closed.result())
-            if loop.time() >= rotate_at:
+                return closing_error(closed.result())
+            if loop.time() >= rotate_at or (line.closing.done() and line is not announced):
+                announced = line if line.closing.done() else None
                 rotate_at = loop.time() + (
                     self._lifetime_s() if await self._replaced(line) else self._pace.rotate_again_s
                 )
@@ -223,7 +320,7 @@ class Uplink:
         life_s = self._adapter.socket.lifetime_s
         return inf if life_s is None else life_s * (ROTATE_AT + (_ROTATE_BY - ROTATE_AT) * self._random())
 
-    async def _replaced(self, old: _Line) -> bool:
+    async def _replaced(self, old: Line[Item]) -> bool:
         """Replace a connection; it goes on until data come by the new one, and stays if there is none."""
         try:
             await self._open()
@@ -242,138 +339,3 @@ class Uplink:
         finally:
             await old.close()
         return True
-
-
-class _Line:
-    """One connection of an uplink: what comes by it is taken, and answered where the exchange demands that."""
-
-    def __init__(self, uplink: Uplink, adapter: ExchangeAdapter, listener: Listener, sleep: Sleep) -> None:
-        loop = asyncio.get_running_loop()
-        self.socket: Socket | LineStream | None = None
-        self.given_up: asyncio.Future[str] = loop.create_future()
-        """Why it is to end, as soon as it is."""
-        self.first_data: asyncio.Future[float] = loop.create_future()
-        """When the first data came, by the clock of the loop."""
-        self._uplink = uplink
-        self._adapter = adapter
-        self._on_message = listener.on_message
-        self._decode = adapter.decode if type(adapter).decode is not ExchangeAdapter.decode else None
-        self._shortcut = listener.shortcut() if self._decode is None else None
-        self._sleep = sleep
-        self._sending = asyncio.Lock()
-        self._sent: deque[float] = deque()
-        """When the messages of the current window were sent."""
-        self._bad_run = 0
-        self._clock = loop.time
-        self._has_data = False
-
-    @property
-    def closed(self) -> asyncio.Future[CloseReason]:
-        """Why it ended, as soon as it has."""
-        assert self.socket is not None  # noqa: S101  # it is asked of connections that were opened
-        return self.socket.closed
-
-    @property
-    def flowed_s(self) -> float:
-        """For how long messages have come since the first data."""
-        if self.socket is None or not self.first_data.done():
-            return 0.0
-        return (self.socket.last_message_at or 0.0) - self.first_data.result()
-
-    def give_up(self, reason: str) -> None:
-        """Have it ended."""
-        if not self.given_up.done():
-            self.given_up.set_result(reason)
-
-    async def began(self, timeout_s: float) -> None:
-        """Wait for data, or the end."""
-        ends: set[asyncio.Future[Any]] = {self.first_data, self.closed}
-        await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-
-    async def close(self) -> None:
-        """Close it."""
-        if self.socket is not None:
-            await self.socket.close()
-
-    async def send(self, messages: Sequence[str]) -> None:
-        """Send one after the other, at the pace of the exchange."""
-        async with self._sending:
-            for message in messages:
-                await self._turn()
-                if self.socket is None or self.given_up.done() or self.socket.closed.done():
-                    return
-                self.socket.send(message)
-
-    async def _turn(self) -> None:
-        """
-        Wait until the exchange's limit allows one more message; answers and pings go beside it.
-
-        Short limits are spread evenly, for on the way messages draw nearer to each other.
-        """
-        limit = self._adapter.socket.messages
-        if limit is None:
-            return
-        if self._sent:
-            await self._until(self._sent[-1] + min(limit.seconds / limit.weight, _SPREAD_S))
-        while len(self._sent) >= limit.weight:
-            await self._until(self._sent.popleft() + limit.seconds)
-        self._sent.append(self._clock())
-
-    async def _until(self, moment: float) -> None:
-        if (wait_s := moment - self._clock()) > 0:
-            await self._sleep(wait_s)
-
-    def answer(self, message: str) -> None:
-        """Send a single message at once."""
-        if self.socket is not None:
-            self.socket.send(message)
-
-    def take(self, frame: bytes) -> None:
-        """Take a message."""
-        message = frame
-        try:
-            if self._decode is not None:
-                message = self._decode(frame)
-            if self._on_message(message):
-                if not self._has_data:
-                    self._has_data = True
-                    self.first_data.set_result(self._clock())
-                    self._uplink.on_data()
-                self._bad_run = 0
-                self._divert(self._shortcut)
-            elif (answer := self._adapter.reply(message)) is not None:
-                self.answer(answer)
-        except ChandleryError as error:
-            # A refusal is well formed, and about its symbol alone: no number of them ends the connection.
-            self._bad_run += isinstance(error, MalformedResponse)
-            self._divert(None)
-            self._uplink.on_bad(error, message)
-            if self._bad_run >= _MOST_BAD:
-                self.give_up(f"{_MOST_BAD} messages in a row could not be read, the last because: {error}")
-        except Exception as error:  # noqa: BLE001  # a mistake of ours about one message; the others are taken
-            self._divert(None)
-            self._uplink.on_failed(error, message)
-
-    def guard(self) -> None:
-        """Hear of a shortcut that fails."""
-        if isinstance(self.socket, Socket):
-            self.socket.on_shortcut_failed = self.shortcut_failed
-
-    def shortcut_failed(self, error: Exception) -> None:
-        """Take messages the general way from now on, which finds the one that it failed at."""
-        log.error(
-            "%s: messages are read one by one from now on: %s", self._adapter.id, described(error), exc_info=error
-        )
-        self._shortcut = None
-
-    def _divert(self, to: Shortcut | None) -> None:
-        """Have the next messages offered to the shortcut, which counts no bad ones, or no more."""
-        if isinstance(self.socket, Socket):
-            self.socket.shortcut = to
-
-
-def _error_of(over: CloseReason) -> ChandleryError:
-    """Return the end of a connection as an error; what the exchange refused keeps its class."""
-    if isinstance(over.error, RateLimited) or (over.cause == "refused" and isinstance(over.error, ChandleryError)):
-        return over.error
-    return ExchangeUnavailable(f"{over.cause} {over.code} {over.reason}".strip())

@@ -1,0 +1,134 @@
+"""Subscriptions that are refused, or at which connections close: each fails alone, whatever it was sent with."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from chandlery.adapter.books import SnapshotSource
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.candle import CandleData
+from chandlery.core.errors import InvalidSymbol, RequestRejected
+from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.feed.book_feed import BookGroup, LiveBook
+from chandlery.feed.candles_feed import FeedGroup
+from chandlery.feed.events import Reconnecting, Rejected
+from chandlery.sim.market import SyntheticMarket
+from chandlery.sim.server import SimServer
+from chandlery.sim.wires import wires
+from facing import first_example
+from feeding import FAST, Heard, tasks_left
+
+_QUOTES = ("USDT", "USDC", "USD", "USD_PERP")
+MARKET = SyntheticMarket(
+    symbols={each: [f"{base}{quote}" for base in ("BTC", "ETH", "SOL") for quote in _QUOTES] for each in MarketType}
+)
+_ALONE = {"gate_inverse", "tradestation"}
+"""Those that have a single contract, or one subscription a connection."""
+EXCHANGES = [each for each in wires() if each not in _ALONE]
+_TAKES_ALL = {"binance_spot", "binance_perpetual", "binance_inverse"}
+"""Those that acknowledge subscriptions of unknown symbols."""
+REFUSING = [each for each in EXCHANGES if each not in _TAKES_ALL]
+
+
+def pairs(exchange):
+    """Three pairs; of the last one also the symbol of the market."""
+    adapter = ExchangeRegistry.create(exchange)
+    first = first_example(adapter)
+    coin = next(each for each in ("BTC", "btc", "XBT") if each in first)
+    found = [first, *(first.replace(coin, base.lower() if coin.islower() else base) for base in ("ETH", "SOL"))]
+    if exchange == "hyperliquid_spot":
+        found[2] = "@156"
+    quote = next(each for each in reversed(_QUOTES) if f"SOL{each}" in _symbols(exchange, found[2]))
+    return found, f"SOL{quote}"
+
+
+def _symbols(exchange, native):
+    wire = wires()[exchange]
+    view = SimServer(MARKET, exchanges=[exchange]).view(exchange)
+    return {wire(view, ticks=lambda: 0.0).symbol(ExchangeRegistry.create(exchange).symbol(native))}
+
+
+def live_interval(exchange):
+    adapter = ExchangeRegistry.get(exchange)
+    return Interval.MINUTE_1 if Interval.MINUTE_1 in adapter.live_intervals else Interval.MINUTE_5
+
+
+async def until(condition, within_s=15):
+    async with asyncio.timeout(within_s):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def check_candles(sim, exchange, refused):
+    """The others have live candles; the refused one has those of REST, knows the reason, and disturbs nobody."""
+    names, _ = pairs(exchange)
+    group = FeedGroup(exchange, endpoints=sim.endpoints, clock=sim.clock, pace=FAST)
+    heard = [Heard() for _ in names]
+    feeds = [group.add(name, live_interval(exchange), 5, on_update=ear) for name, ear in zip(names, heard, strict=True)]
+    await group.start()
+    await until(lambda: all(feed.stream.heard > 3 for feed in feeds[:2]))
+    await until(lambda: any("refused: " in each.reason for each in heard[2].of(Rejected)))
+    bundle, *_ = group.sockets.bundles
+    attempts, before = bundle.uplink.attempts, [feed.stream.heard for feed in feeds]
+    await until(lambda: all(feed.stream.heard > count + 5 for feed, count in zip(feeds[:2], before, strict=False)))
+    try:
+        assert [] == [each for ear in heard[:2] for each in ear.of(Rejected)]
+        assert 0 == feeds[2].stream.heard
+        assert heard[2].of(CandleData)
+        assert attempts == bundle.uplink.attempts <= 3
+        assert len(heard[0].of(Reconnecting)) < 3
+    finally:
+        await group.stop()
+
+
+async def check_books(sim, exchange, refused):
+    """The others have books; the refused one fails with its reason."""
+    names, _ = pairs(exchange)
+    group = BookGroup(exchange, endpoints=sim.endpoints, clock=sim.clock, pace=FAST)
+    await group.start()
+    feeds = [group.add(name) for name in names]
+    if feeds[2].stream.rule.snapshot is SnapshotSource.REST:
+        heard = Heard()
+        group.remove(feeds.pop())
+        feeds.append(group.add(names[2], on_update=heard))
+        await until(lambda: feeds[2].book is None and any(exchange in each.reason for each in heard.of(Rejected)))
+        group.remove(feeds[2])
+    else:
+        with pytest.raises((RequestRejected, InvalidSymbol), match=exchange):
+            await feeds[2].start(timeout_s=15)
+    for feed in feeds[:2]:
+        await feed.start(timeout_s=15)
+    (bundle,) = group._bundles
+    attempts, before = bundle.uplink.attempts, [feed.stream.heard for feed in feeds]
+    await until(lambda: all(feed.stream.heard > count + 5 for feed, count in zip(feeds[:2], before, strict=False)))
+    try:
+        assert isinstance(feeds[0].book, LiveBook)
+        assert feeds[:2] == group.feeds
+        assert attempts == bundle.uplink.attempts <= 3
+    finally:
+        await group.stop()
+
+
+@pytest.mark.parametrize("check", [check_candles, check_books])
+@pytest.mark.parametrize("exchange", REFUSING)
+async def test_one_refused_symbol_fails_alone(exchange, check):
+    """Where it is subscribed to together with others, and refuses them with it."""
+    _, symbol = pairs(exchange)
+    unlike = {exchange: {"refused": [symbol], "refuses_whole": True}}
+    async with SimServer(MARKET, exchanges=[exchange], tick_s=0.02, weight_limit=10**9, unlike=unlike) as sim:
+        await check(sim, exchange, symbol)
+    assert [] == tasks_left()
+
+
+@pytest.mark.parametrize("check", [check_candles, check_books])
+@pytest.mark.parametrize("exchange", EXCHANGES)
+async def test_one_symbol_that_closes_connections_fails_alone(exchange, check):
+    """The others are disturbed once or twice, not again and again."""
+    _, symbol = pairs(exchange)
+    unlike = {exchange: {"closes_at": [symbol]}}
+    async with SimServer(MARKET, exchanges=[exchange], tick_s=0.02, weight_limit=10**9, unlike=unlike) as sim:
+        await check(sim, exchange, symbol)
+    assert [] == tasks_left()
