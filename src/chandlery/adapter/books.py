@@ -12,7 +12,7 @@ from zlib import crc32
 from msgspec import Meta, Struct
 
 from chandlery.core.book import BookUpdate, Level, OrderBook
-from chandlery.core.time import SECOND, Micros
+from chandlery.core.time import Micros
 
 _LARGEST = 1e300
 Price: TypeAlias = Annotated[float, Meta(gt=0, lt=_LARGEST)]
@@ -118,8 +118,6 @@ class BookSync:
 
     MOST_OLDER = 3
     """So many older updates in a row that have no time and follow each other say that the exchange counts anew."""
-    ECHO: Micros = 10 * SECOND
-    """How long after a snapshot that has no time the updates before it may still come."""
 
     def __init__(
         self,
@@ -155,7 +153,7 @@ class BookSync:
         self._valid = False
         self._joined = False
         self._snapshot_at: Micros | None = None
-        """The latest time that an update from before the snapshot can have."""
+        """When the last snapshot was, if it said so."""
         self._older_run = self._older_since = 0
         self._older_last: int | None = None
         self._kept: deque[BookUpdate] = deque()
@@ -306,17 +304,18 @@ class BookSync:
 
     def _stale(self, update: BookUpdate, after: int, last: int) -> Outcome:
         """What becomes of an update that is not newer than the book by its id."""
-        if update.last != last and self._counts_anew(update, after):
+        if update.last != last and self._counts_anew(update, after, last):
             return self._gap(update, after)
         return self._count(Outcome.DUPLICATE if self._joined and update.last == last else Outcome.STALE)
 
-    def _counts_anew(self, update: BookUpdate, after: int) -> bool:
+    def _counts_anew(self, update: BookUpdate, after: int, last: int) -> bool:
         """Whether an update with a lower id is nevertheless newer, by its time or by how many such there are."""
+        if update.at is not None and self._joined:
+            return self._book.at is not None and update.at > self._book.at
         if update.at is not None:
-            if self._snapshot_at is None:
-                self._snapshot_at = update.at + self.ECHO
-            at = self._book.at if self._joined else self._snapshot_at
-            return at is not None and update.at > at
+            # What came before the snapshot may still be on its way, with the time of its sending; its ids lie near.
+            is_far = update.last is not None and update.last <= last // 2
+            return is_far and (self._snapshot_at is None or update.at > self._snapshot_at)
         follows = self._older_since == self.applied and self._older_last == after
         self._older_run = self._older_run + 1 if follows else 1
         self._older_since, self._older_last = self.applied, update.last
