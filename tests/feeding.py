@@ -6,9 +6,12 @@ import asyncio
 import time
 from collections import Counter
 
+from chandlery.adapter.live import CandleStream
 from chandlery.core.candle import CandleData
+from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
 from chandlery.feed.backoff import Pace
 from chandlery.feed.events import Restated
 from chandlery.sim.market import SyntheticMarket
@@ -102,6 +105,105 @@ class Heard:
     async def until_event(self, kind, count=1, **options):
         """Wait until there were so many events of a kind."""
         await self.until(lambda: len(self.of(kind)) >= count, **options)
+
+
+class Ear:
+    """Subscribes to a pair, and hears."""
+
+    def __init__(self, adapter, count=1):
+        self.adapter, self.count = adapter, count
+        self.candles, self.short, self.ups, self.downs, self.rejected = 0, 0, [], [], []
+        self.failed, self.hindered = [], []
+        self.aside, self.refused, self.taken = [], [], []
+        self.of = Counter()
+        self.news = asyncio.Event()
+
+    def subscriptions(self):
+        return [CandleStream(f"C{each:03}USDT", Interval.SECOND_1) for each in range(self.count)]
+
+    def wants(self, item):
+        return item in self.subscriptions()
+
+    def messages(self, items, *, leave=False):
+        return self.adapter.subscribe(items, leave=leave)
+
+    def symbol_of(self, item):
+        return item.symbol
+
+    def heard(self, item):
+        return self.of[item.symbol]
+
+    def on_up(self, attempt):
+        self.ups.append(attempt)
+        self.news.set()
+
+    def on_down(self, error):
+        self.downs.append(str(error))
+        self.news.set()
+
+    def on_message(self, message):
+        rows = self.adapter.live_rows(message)
+        self.candles += len(rows)
+        self.of.update(row.symbol for row in rows)
+        self.news.set()
+        return bool(rows)
+
+    def shortcut(self):
+        def take(messages):
+            for place, message in enumerate(messages):
+                try:
+                    rows = self.adapter.live_rows(message)
+                except ChandleryError:
+                    rows = ()
+                self.short += len(rows)
+                self.candles += len(rows)
+                self.of.update(row.symbol for row in rows)
+                self.news.set()
+                if not rows:
+                    yield place
+
+        return take
+
+    def on_rejected(self, error, message):
+        self.rejected.append(error)
+
+    def found(self, message):
+        return [CandleStream(row.symbol, row.interval) for row in self.adapter.live_rows(message)]
+
+    def on_aside(self, item, error):
+        self.aside.append(item.symbol)
+
+    def on_refused(self, item, error):
+        self.refused.append((item.symbol, error))
+        self.news.set()
+
+    def on_taken(self, item):
+        self.taken.append(item.symbol)
+        self.news.set()
+
+    def on_hindered(self, error):
+        self.hindered.append(error)
+
+    def on_failed(self, error, message):
+        self.failed.append(error)
+        self.news.set()
+
+    async def until(self, condition):
+        async with asyncio.timeout(10):
+            while not condition():
+                self.news.clear()
+                await self.news.wait()
+
+
+class Tenth:
+    """Remembers how long was to be waited, and waits a tenth of it."""
+
+    def __init__(self):
+        self.all = []
+
+    async def __call__(self, seconds):
+        self.all.append(seconds)
+        await asyncio.sleep(seconds / 10)
 
 
 class Stopped:

@@ -4,140 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections import Counter
 
-import pytest_asyncio
 from msgspec import structs
 
-from chandlery.adapter.live import CandleStream, Channel, SocketRules
-from chandlery.core.errors import ChandleryError, RequestRejected
-from chandlery.core.interval import Interval
+from chandlery.adapter.live import SocketRules
 from chandlery.core.wire import RateLimit
-from chandlery.feed import line
-from chandlery.feed.network import NetworkClient
-from chandlery.feed.uplink import Uplink
-from chandlery.net.limiter import RateLimiter
 from chandlery.sim.faults import Fault, FaultKind
-from feeding import FAST, SPOT, tasks_left
-
-
-class Ear:
-    """Subscribes to a pair, and hears."""
-
-    def __init__(self, adapter, count=1):
-        self.adapter, self.count = adapter, count
-        self.candles, self.short, self.ups, self.downs, self.rejected = 0, 0, [], [], []
-        self.failed, self.hindered = [], []
-        self.aside, self.refused, self.taken = [], [], []
-        self.of = Counter()
-        self.news = asyncio.Event()
-
-    def subscriptions(self):
-        return [CandleStream(f"C{each:03}USDT", Interval.SECOND_1) for each in range(self.count)]
-
-    def wants(self, item):
-        return item in self.subscriptions()
-
-    def messages(self, items, *, leave=False):
-        return self.adapter.subscribe(items, leave=leave)
-
-    def symbol_of(self, item):
-        return item.symbol
-
-    def heard(self, item):
-        return self.of[item.symbol]
-
-    def on_up(self, attempt):
-        self.ups.append(attempt)
-        self.news.set()
-
-    def on_down(self, error):
-        self.downs.append(str(error))
-        self.news.set()
-
-    def on_message(self, message):
-        rows = self.adapter.live_rows(message)
-        self.candles += len(rows)
-        self.of.update(row.symbol for row in rows)
-        self.news.set()
-        return bool(rows)
-
-    def shortcut(self):
-        def take(messages):
-            for place, message in enumerate(messages):
-                try:
-                    rows = self.adapter.live_rows(message)
-                except ChandleryError:
-                    rows = ()
-                self.short += len(rows)
-                self.candles += len(rows)
-                self.of.update(row.symbol for row in rows)
-                self.news.set()
-                if not rows:
-                    yield place
-
-        return take
-
-    def on_rejected(self, error, message):
-        self.rejected.append(error)
-
-    def found(self, message):
-        return [CandleStream(row.symbol, row.interval) for row in self.adapter.live_rows(message)]
-
-    def on_aside(self, item, error):
-        self.aside.append(item.symbol)
-
-    def on_refused(self, item, error):
-        self.refused.append((item.symbol, error))
-        self.news.set()
-
-    def on_taken(self, item):
-        self.taken.append(item.symbol)
-        self.news.set()
-
-    def on_hindered(self, error):
-        self.hindered.append(error)
-
-    def on_failed(self, error, message):
-        self.failed.append(error)
-        self.news.set()
-
-    async def until(self, condition):
-        async with asyncio.timeout(10):
-            while not condition():
-                self.news.clear()
-                await self.news.wait()
-
-
-class Waits:
-    """Remembers how long was to be waited, and waits a tenth of it."""
-
-    def __init__(self):
-        self.all = []
-
-    async def __call__(self, seconds):
-        self.all.append(seconds)
-        await asyncio.sleep(seconds / 10)
-
-
-@pytest_asyncio.fixture
-async def uplink_of(adapter_of, http_of, tmp_path):
-    running = []
-
-    def make(sim, *, adapter=None, count=1, **options):
-        adapter = (adapter or adapter_of())(sim.endpoints[SPOT])
-        network = NetworkClient(adapter, http=http_of(), limiter=RateLimiter(tmp_path / "limits"))
-        ear, waits = Ear(adapter, count), Waits()
-        options = {"sleep": waits, "random": lambda: 1.0, "pace": FAST} | options
-        uplink = Uplink(network, Channel.CANDLES, ear, **options)
-        running.append(asyncio.create_task(uplink.run()))
-        return uplink, ear, waits
-
-    yield make
-    for task in running:
-        task.cancel()
-    await asyncio.gather(*running, return_exceptions=True)
-    assert [] == tasks_left()
+from feeding import FAST, SPOT
 
 
 async def test_ever_longer_waits(sim_of, uplink_of):
@@ -336,78 +209,11 @@ async def test_no_command_before_the_welcome(sim_of, uplink_of, adapter_of):
             await asyncio.sleep(0.01)
 
 
-async def test_a_welcome_that_does_not_come(sim_of, uplink_of, adapter_of, monkeypatch):
+async def test_a_welcome_that_does_not_come(sim_of, uplink_of, adapter_of):
     """The connection is given up in time."""
-    monkeypatch.setattr(line, "WELCOME_TIMEOUT_S", 0.2)
-    sim = await sim_of()
-    _, ear, _ = uplink_of(sim, adapter=adapter_of(socket=SocketRules(welcome=re.compile(rb"hello"))))
+    sim, pace = await sim_of(), structs.replace(FAST, welcome_s=0.2)
+    _, ear, _ = uplink_of(sim, adapter=adapter_of(socket=SocketRules(welcome=re.compile(rb"hello"))), pace=pace)
     await ear.until(lambda: ear.downs)
 
     assert "no welcome within 0.2 s" in ear.downs[0]
     assert [] == ear.ups
-
-
-REFUSED = {7, 8, 30, 59}
-
-
-def closes(symbols):
-    return {SPOT: {"closes_at": [f"C{each:03}USDT" for each in symbols]}}
-
-
-async def test_the_culprits_among_many_are_found(sim_of, uplink_of, adapter_of):
-    """Four of sixty that close the connection without a word: all others are subscribed to, on a connection that stays."""
-    sim = await sim_of(unlike=closes(REFUSED))
-    adapter = adapter_of(socket=SocketRules(per_message=25))
-    uplink, ear, _ = uplink_of(sim, adapter=adapter, count=60)
-    await ear.until(lambda: len(ear.refused) >= len(REFUSED))
-    async with asyncio.timeout(10):
-        while len(set(sim.subscriptions[SPOT])) < 56:
-            await asyncio.sleep(0.02)
-
-    assert {f"C{each:03}USDT" for each in REFUSED} == {symbol for symbol, _ in ear.refused}
-    assert {RequestRejected} == {type(error) for _, error in ear.refused}
-    assert all(uplink.is_aside(CandleStream(symbol, Interval.SECOND_1)) for symbol, _ in ear.refused)
-    assert 3 >= uplink.attempts
-    assert 1 >= len(ear.downs) - (uplink.attempts - 1)
-
-
-async def test_what_is_refused_is_tried_again(sim_of, uplink_of):
-    """As long as it is wanted, after growing pauses; once it is taken, it is subscribed to like the others."""
-    sim = await sim_of(unlike=closes({1}))
-    uplink, ear, _ = uplink_of(sim, count=3)
-    await ear.until(lambda: len(ear.refused) == 2)
-    attempts, item = uplink.attempts, CandleStream("C001USDT", Interval.SECOND_1)
-    assert uplink.is_aside(item)
-    sim.differ({})
-    await ear.until(lambda: "C001USDT" in ear.taken)
-    async with asyncio.timeout(5):
-        while len(sim.subscriptions[SPOT]) != 3:
-            await asyncio.sleep(0.01)
-    assert not uplink.is_aside(item)
-    assert attempts == uplink.attempts
-
-
-async def test_a_refused_one_that_is_left_is_forgotten(sim_of, uplink_of):
-    """It is neither tried again nor unsubscribed from; joined again, it is subscribed to."""
-    sim = await sim_of(unlike=closes({1}))
-    uplink, ear, _ = uplink_of(sim, count=2)
-    await ear.until(lambda: ear.refused)
-    item = CandleStream("C001USDT", Interval.SECOND_1)
-    await uplink.leave([item])
-    assert not uplink.is_aside(item)
-    sim.differ({})
-    await uplink.join([item])
-    async with asyncio.timeout(5):
-        while len(sim.subscriptions[SPOT]) != 2:
-            await asyncio.sleep(0.01)
-
-
-async def test_an_exchange_that_cuts_everybody_refuses_nobody(sim_of, uplink_of):
-    """Where no connection lasts, a cut says nothing of what was subscribed to: nothing is given up, and nobody hammered."""
-    sim = await sim_of(unlike={SPOT: {"close_on_subscribe": 8}})
-    uplink, ear, _ = uplink_of(sim, count=4)
-    async with asyncio.timeout(15):
-        while len(sim.subscriptions[SPOT]) != 4 or any(map(uplink.is_aside, ear.subscriptions())):
-            await asyncio.sleep(0.02)
-
-    assert [] == ear.refused

@@ -39,6 +39,8 @@ class Pace(Struct, frozen=True):
     """How long the shortest silence is that is looked into."""
     overlap_s: float = 10.0
     """How long an old connection waits at most for data on the one that replaces it."""
+    welcome_s: float = 10.0
+    """How long an exchange that welcomes connections may take for it."""
     verdict_s: float = 2.0
     """How soon after a subscription a connection closes, or a refusal comes, that is about it."""
     refused_s: float = 60.0

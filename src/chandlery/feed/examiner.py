@@ -224,7 +224,7 @@ class Trial(Generic[Item]):
         self._heard: Counter[Item] = Counter()
         self._news = asyncio.Event()
         pending = Pending(self._heard.__getitem__, tried.symbol_of)
-        self._line: Line[Item] = Line(network.adapter, self, pending, sleep)
+        self._line: Line[Item] = Line(network.adapter, self, pending, sleep, pace)
 
     async def run(self, group: Sequence[Item]) -> ChandleryError | None:
         """

@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.wire import Shortcut
+from chandlery.feed.backoff import Pace
 from chandlery.feed.recovery import described, holds
 from chandlery.net.line_stream import LineStream
 from chandlery.net.ws import CloseReason, Socket
@@ -22,8 +23,6 @@ Item = TypeVar("Item", bound=Hashable)
 """What can be subscribed to: a stream of candles, or the symbol of a book."""
 Sleep = Callable[[float], Awaitable[None]]
 
-WELCOME_TIMEOUT_S = 10.0
-"""How long an exchange may take to welcome a connection."""
 _SPREAD_S = 0.25
 """The longest pause that is made between two messages before a limit is reached."""
 _MOST_BAD = 20
@@ -114,6 +113,7 @@ class Line(Generic[Item]):
         ear: Ear,
         pending: Pending[Item],
         sleep: Sleep,
+        pace: Pace,
         shortcut: Shortcut | None = None,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -132,6 +132,7 @@ class Line(Generic[Item]):
         self._decode = adapter.decode if type(adapter).decode is not ExchangeAdapter.decode else None
         self._shortcut = shortcut if self._decode is None else None
         self._sleep = sleep
+        self._welcome_s = pace.welcome_s
         self._sending = asyncio.Lock()
         self._sent: deque[float] = deque()
         """When the messages of the current window were sent."""
@@ -174,11 +175,11 @@ class Line(Generic[Item]):
             return
         closed = self.closed
         ends: set[asyncio.Future[Any]] = {self._welcomed, closed}
-        await asyncio.wait(ends, timeout=WELCOME_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(ends, timeout=self._welcome_s, return_when=asyncio.FIRST_COMPLETED)
         if closed.done():
             raise closing_error(closed.result())
         if not self._welcomed.done():
-            raise ExchangeUnavailable(f"{socket.name}: no welcome within {WELCOME_TIMEOUT_S:g} s")
+            raise ExchangeUnavailable(f"{socket.name}: no welcome within {self._welcome_s:g} s")
 
     async def began(self, timeout_s: float) -> None:
         """Wait for data, or the end."""

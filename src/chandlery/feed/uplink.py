@@ -267,7 +267,7 @@ class Uplink(Generic[Item]):
         """Connect, wait as long as the exchange wants, subscribe."""
         self.attempts += 1
         pending = Pending(self._listener.heard, self._listener.symbol_of)
-        line = Line(self._adapter, self, pending, self._sleep, self._listener.shortcut())
+        line = Line(self._adapter, self, pending, self._sleep, self._pace, self._listener.shortcut())
         try:
             with told_to(self._hindered):
                 socket = await self._network.connect(self._channel, line.take)
