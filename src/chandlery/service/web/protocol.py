@@ -16,6 +16,8 @@ EXTENSION = "chandlery.socket"
 """Where the application finds the protocol in its scope."""
 
 _GOING_AWAY = 1001
+_ANSWER_S = 3.0
+"""How long a client may take to answer the close frame when the server stops."""
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -81,8 +83,10 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self.transport.writelines(parts)
 
     def shutdown(self) -> None:
-        """End the connection because the server stops."""
-        if self.handshake_complete and not self.close_sent:
+        """End the connection because the server stops: at the close frame of the client, at the latest after 3 s."""
+        if not self.handshake_complete or self.close_sent:
+            super().shutdown()
+        elif self.is_open:  # else the client has ended it, and may still take what was written before
             if self.on_shutdown is not None:
                 self.on_shutdown()
             self.stop_keepalive()
@@ -90,6 +94,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self.conn.send_close(_GOING_AWAY, "the service stops")
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.close_sent = True
-            self.transport.close()
-        else:
-            super().shutdown()
+            # To close now would answer what the client still sends with a reset, which discards what it has not read.
+            if self.read_paused:
+                self.read_paused = False
+                self.transport.resume_reading()
+            self.close_timer = self.loop.call_later(_ANSWER_S, self.transport.close)
