@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import TypeVar
 
 _Item = TypeVar("_Item")
 
 
-async def read_ahead(items: AsyncIterator[_Item]) -> AsyncIterator[_Item]:
-    """The same items, the next one of which is fetched while the caller works on the one before."""
-    coming = asyncio.create_task(_next(items))
-    try:
-        while found := await coming:
-            coming = asyncio.create_task(_next(items))
-            yield found[0]
-    finally:
-        coming.cancel()
-        await asyncio.wait({coming})
-        if not coming.cancelled():
-            coming.exception()  # has been raised, or concerns nobody who went before it
+async def read_ahead(items: AsyncGenerator[_Item, None]) -> AsyncGenerator[_Item, None]:
+    """The same items, the next one of which is fetched while the caller works on the one before; closes them."""
+    async with aclosing(items):
+        coming = asyncio.create_task(_next(items))
+        try:
+            while found := await coming:
+                coming = asyncio.create_task(_next(items))
+                yield found[0]
+        finally:
+            coming.cancel()
+            await asyncio.wait({coming})
+            if not coming.cancelled():
+                coming.exception()  # has been raised, or concerns nobody who went before it
 
 
 async def _next(items: AsyncIterator[_Item]) -> tuple[_Item] | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -144,11 +145,11 @@ class _Buffer(io.BytesIO):
         return [content] if content else []
 
 
-async def encoded(pieces: AsyncIterator[Piece], schema: pa.Schema, form: str) -> AsyncIterator[Part]:
+async def encoded(pieces: AsyncGenerator[Piece, None], schema: pa.Schema, form: str) -> AsyncGenerator[Part, None]:
     """
     All pieces as one file of a format, a piece at a time, so that any range takes the memory of one piece.
 
-    ``schema`` is that of an answer without rows; Arrow and Parquet carry the version of the format in its metadata. A thread encodes; the event loop passes parts on that are small enough to be written at once.
+    Closes the pieces. ``schema`` is that of an answer without rows; Arrow and Parquet carry the version of the format in its metadata. A thread encodes; the event loop passes parts on that are small enough to be written at once.
     """
     writer, buffer = _writer(schema, form), _Parts() if form == "arrow" else _Buffer()
     out = writer(buffer)
@@ -162,11 +163,12 @@ async def encoded(pieces: AsyncIterator[Piece], schema: pa.Schema, form: str) ->
         out.close()
         return buffer.take()
 
-    async for piece in pieces:
-        if piece.table.num_rows:
-            for part in await asyncio.to_thread(written, piece.table):
-                for each in slices(part):
-                    yield each
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if piece.table.num_rows:
+                for part in await asyncio.to_thread(written, piece.table):
+                    for each in slices(part):
+                        yield each
     for part in await asyncio.to_thread(closed):
         for each in slices(part):
             yield each

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from typing import Annotated, Any, TypeAlias
 
 import pyarrow as pa
 from fastapi import APIRouter, Depends, Query, Request
 from msgspec import structs
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from chandlery.core.errors import UnknownName
 from chandlery.core.gaps import Span
@@ -22,6 +23,7 @@ from chandlery.service.collection.hub import gap_content
 from chandlery.service.errors import refusals
 from chandlery.service.frames import Part
 from chandlery.service.historical.ahead import read_ahead
+from chandlery.service.historical.download import Download
 from chandlery.service.historical.encode import FORMATS, encoded, require_format
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
 from chandlery.service.historical.kept import KeptAnswers
@@ -238,16 +240,16 @@ async def _answer(
         kept = parts.answers.get(tag)
         if kept is not None:
             headers["Content-Length"] = str(sum(map(len, kept)))
-            return StreamingResponse(_in_turns(kept), media_type=FORMATS[form], headers=headers)
+            return Download(_in_turns(kept), media_type=FORMATS[form], headers=headers)
     body = encoded(read_ahead(_complete(pieces(STREAM_ROWS))), schema, form)
     if immutable:
         body = parts.answers.keeping(tag, body)
     # What fails at once is an error with its status; later, the connection is cut and nobody takes half for all.
     first = await anext(body, b"")
-    return StreamingResponse(_chained(first, body), media_type=FORMATS[form], headers=headers)
+    return Download(_chained(first, body), media_type=FORMATS[form], headers=headers)
 
 
-async def _complete(pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+async def _complete(pieces: AsyncIterator[Piece]) -> AsyncGenerator[Piece, None]:
     """
     The pieces; a file has no place to say what is missing in it.
 
@@ -261,15 +263,16 @@ async def _complete(pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
         yield piece
 
 
-async def _chained(first: Part, rest: AsyncIterator[Part]) -> AsyncIterator[Part]:
+async def _chained(first: Part, rest: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
     """All parts; between them others have their turn, since a client that takes all at once never makes the writer wait."""
-    yield first
-    async for each in rest:
-        await asyncio.sleep(0)
-        yield each
+    async with aclosing(rest):
+        yield first
+        async for each in rest:
+            await asyncio.sleep(0)
+            yield each
 
 
-async def _in_turns(parts: Sequence[Part]) -> AsyncIterator[Part]:
+async def _in_turns(parts: Sequence[Part]) -> AsyncGenerator[Part, None]:
     """The same of parts that are there."""
     for each in parts:
         yield each

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from chandlery.service.frames import Part
 
@@ -26,21 +27,22 @@ class KeptAnswers:
             self._answers.move_to_end(tag)
         return found
 
-    async def keeping(self, tag: str, parts: AsyncIterator[Part]) -> AsyncIterator[Part]:
-        """The same parts; once all of them have come, they are kept, unless there is no room to gather them."""
+    async def keeping(self, tag: str, parts: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
+        """The same parts; once all of them have come, they are kept, unless there is no room to gather them. Closes them."""
         gathered: list[bytes] | None = []
         size = 0
         try:
-            async for part in parts:
-                if gathered is not None and self._gathering + len(part) > self._most_bytes:
-                    gathered = None
-                    self._gathering -= size
-                    size = 0
-                elif gathered is not None:
-                    gathered.append(bytes(part))  # not a view, which would keep all of a larger table
-                    size += len(part)
-                    self._gathering += len(part)
-                yield part
+            async with aclosing(parts):
+                async for part in parts:
+                    if gathered is not None and self._gathering + len(part) > self._most_bytes:
+                        gathered = None
+                        self._gathering -= size
+                        size = 0
+                    elif gathered is not None:
+                        gathered.append(bytes(part))  # not a view, which would keep all of a larger table
+                        size += len(part)
+                        self._gathering += len(part)
+                    yield part
             if gathered is not None:
                 self._keep(tag, tuple(gathered), size)
         finally:
