@@ -60,6 +60,16 @@ async def test_connections_are_used_again(server, client):
     assert not any("Cookie" in head for head in server.heads)
 
 
+async def test_an_idle_connection_has_no_time_out(server, client_of):
+    """One that waits in the pool for longer than an answer may be silent is as good as before."""
+    client = client_of(read_timeout_s=0.1, retry_count=0)
+    for _ in range(2):
+        assert b"[]" == (await client.send(server.request())).body
+        await asyncio.sleep(0.2)  # the time that is meant
+
+    assert 1 == server.connections
+
+
 async def test_no_more_connections_than_allowed(server, client_of):
     """At most ``max_concurrent`` requests are under way, and all get their turn."""
     client = client_of(max_concurrent=4)
@@ -384,6 +394,37 @@ def test_a_retry_says_nothing_to_those_who_have_not_asked_for_logs():
 
     assert ("1\n", "") == (quiet.stdout, quiet.stderr)
     assert "attempt 1 of 2" in asked.stderr
+
+
+def test_names_are_resolved_by_the_system(tmp_path):
+    """Whatever aiohttp would take because it is installed."""
+    (tmp_path / "aiodns.py").write_text(
+        "class DNSResolver:\n"
+        "    def __init__(self, *_, **__):\n"
+        "        raise ImportError('another resolver')\n"
+        "    def getaddrinfo(self): ...\n"
+    )
+    code = f"""
+        import asyncio, sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        from pathlib import Path
+        from chandlery.core.errors import ExchangeUnavailable
+        from chandlery.core.wire import Request
+        from chandlery.net.http import HttpClient
+        from chandlery.net.limiter import RateLimiter
+
+        async def main():
+            async with HttpClient(limiter=RateLimiter(Path({str(tmp_path)!r}) / "limits"), retry_count=0) as client:
+                try:
+                    await client.send(Request("http://localhost:1/"))
+                except ExchangeUnavailable:
+                    print("refused")
+
+        asyncio.run(main())
+    """
+    done = subprocess.run([sys.executable, "-c", dedent(code)], capture_output=True, text=True, timeout=60, check=False)
+
+    assert ("refused\n", "") == (done.stdout, done.stderr)
 
 
 _UNCLOSED = """

@@ -120,7 +120,9 @@ class Transport:
 def connector(proxy: Proxy | None, limit: int = 1) -> aiohttp.BaseConnector:
     """What connects, through a proxy where that speaks SOCKS."""
     if proxy is None or not proxy.is_socks:
-        return aiohttp.TCPConnector(limit=limit, keepalive_timeout=_KEEP_S, ttl_dns_cache=_DNS_S)
+        # Else aiohttp takes aiodns where somebody has installed that, which leaks and asks other sources than the system.
+        resolver = aiohttp.ThreadedResolver()
+        return aiohttp.TCPConnector(limit=limit, keepalive_timeout=_KEEP_S, ttl_dns_cache=_DNS_S, resolver=resolver)
     from aiohttp_socks import ProxyConnector  # noqa: PLC0415  # an extra, of which ``Proxy`` has made sure
 
     made: aiohttp.BaseConnector = ProxyConnector.from_url(proxy.url, rdns=True, limit=limit, keepalive_timeout=_KEEP_S)
