@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import tomllib
 
 import pytest
+from packaging.requirements import Requirement
 
 HASH = "--hash=sha256:" + "0" * 64
 GOOD = f"numpy==2.4.6 ; python_full_version < '3.12' \\\n    {HASH} \\\n    {HASH}\nrich==15.0.0 \\\n    {HASH}\n"
@@ -77,3 +79,25 @@ def test_what_runs_is_what_is_tested(check_locks):
     assert ["rich==15.0.0 is another one in requirements/dev.txt"] == list(
         check_locks.differences(GOOD, GOOD.replace("15.0.0", "15.0.1"))
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("aiohttp", "3.12.13"),
+        ("aiohttp", "3.14.1"),
+        ("aiohttp", "3.14.3"),
+        ("apsw", "3.51.2.0"),
+        ("apsw", "3.53.3.0"),
+        ("mcp", "2.1.1"),
+        ("uvicorn", "0.51.0"),
+        ("uvloop", "0.22.1"),
+    ],
+)
+def test_versions_known_to_lose_data_or_to_leak_are_not_allowed(project, name, version):
+    """Those of docs/decisions/0027; an environment that has one already gets a newer one."""
+    stated = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    asked = [*stated["dependencies"], *stated["optional-dependencies"]["server"]]
+    (requirement,) = [each for each in map(Requirement, asked) if each.name == name]
+
+    assert version not in requirement.specifier
