@@ -95,7 +95,7 @@ def test_what_runs_is_what_is_tested(check_locks):
     ],
 )
 def test_versions_known_to_lose_data_or_to_leak_are_not_allowed(project, name, version):
-    """Those of docs/decisions/0027; an environment that has one already gets a newer one."""
+    """Those of docs/decisions/0028; an environment that has one already gets a newer one."""
     stated = tomllib.loads((project / "pyproject.toml").read_text())["project"]
     asked = [*stated["dependencies"], *stated["optional-dependencies"]["server"]]
     (requirement,) = [each for each in map(Requirement, asked) if each.name == name]
