@@ -91,7 +91,8 @@ def test_each_contradiction_is_tried():
     from chandlery.sim import Unlike
 
     named = {name.split()[0] for name in [*BY_REST, *BY_SOCKET]}
-    assert {"serves_delisted", "refuses_whole", "closes_at"} == set(Unlike.__struct_fields__) - named
+    others = {"behind_s", "serves_delisted", "refuses_whole", "closes_at"}
+    assert others == set(Unlike.__struct_fields__) - named
 
 
 @pytest.mark.parametrize("name", BY_REST)
@@ -101,6 +102,13 @@ async def test_a_contradiction_by_rest_is_named(probing, name):
 
     assert name in {each.name for each in found.differences}
     assert not {each.name for each in found.differences} - {name} & set(BY_REST)
+
+
+async def test_rest_that_is_behind_is_late(probing):
+    """Whether it has the candle that ran then makes no difference to when the next one can be had."""
+    found = await probing(EXCHANGE, {"behind_s": 600})
+
+    assert "late_s" in {each.name for each in found.differences}
 
 
 @pytest.mark.parametrize("name", BY_SOCKET)

@@ -67,6 +67,22 @@ def test_rows_come_late(facing):
     assert NOW - NOW % MINUTE == live[-1].open_time
 
 
+def test_rest_is_behind(facing):
+    """It has everything as it was ``behind_s`` ago, the candle that ran then included; sockets and the clock are not."""
+    body = facing.adapter.candles_request(facing.native, Interval.MINUTE_1, SPAN)
+    facing.now -= 45 * SECOND
+    before = facing.adapter.candles(facing.body(body), Interval.MINUTE_1)
+    facing.now += 45 * SECOND
+    facing.view.differ(Unlike(behind_s=45))
+    behind = facing.adapter.candles(facing.body(body), Interval.MINUTE_1)
+
+    assert before == behind
+    assert NOW - NOW % MINUTE - MINUTE == behind.open_time[-1]
+    assert facing.wire.now == NOW
+    live = facing.view.live(facing.symbol, Interval.MINUTE_1, Span(SPAN.start, NOW + 1), 5)
+    assert NOW - NOW % MINUTE == live[-1].open_time
+
+
 def test_a_shifted_grid(facing):
     """Candles open later, by REST and on sockets, and are sums of the same trades."""
     facing.view.differ(Unlike(anchor={"1h": 1800, "4h": 3600}))
@@ -237,7 +253,9 @@ def test_the_last_trades_count_late(facing):
     opened = facing.now - 50_000 - MINUTE
     early = facing.view.candles(facing.symbol, Interval.MINUTE_1, Span(opened, opened + 1), 1, newest=True)
     live = facing.view.live(facing.symbol, Interval.MINUTE_1, Span(opened, opened + 1), 1)
-    facing.now += 100_000
+    facing.now -= 50_001
+    assert early[0].volume == facing.view.live(facing.symbol, Interval.MINUTE_1, Span(opened, opened + 1), 1)[0].volume
+    facing.now += 150_001
     final = facing.view.candles(facing.symbol, Interval.MINUTE_1, Span(opened, opened + 1), 1, newest=True)
     facing.view.differ(Unlike())
     right = facing.view.candles(facing.symbol, Interval.MINUTE_1, Span(opened, opened + 1), 1, newest=True)

@@ -41,6 +41,8 @@ class Unlike(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """That page of candles by REST comes empty, once; pages that hold candles count from 1, per symbol and interval."""
     late_s: _Seconds = 0
     """REST has a candle only that long after its close, and so none that is running."""
+    behind_s: _Seconds = 0
+    """REST has candles as they were that long ago."""
     anchor: Mapping[str, int] = {}
     """Seconds, whole minutes, by which the candles of an interval open later, e.g. ``{"3d": 86400}``."""
     memory: _Count | None = None
@@ -50,7 +52,7 @@ class Unlike(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     close_delay_s: _Seconds = 0
     """A candle calls itself closed only that long after its close, by REST and on sockets."""
     late_update_ms: _Milliseconds = 0
-    """The last second of a candle counts only that long after its close, by REST and on sockets."""
+    """The trades of the last second of a candle count only that long after its close, by REST and on sockets."""
     extra_columns: _Places = 0
     """Rows of candles, and levels of live books, have that many places more."""
     fewer_columns: _Places = 0
@@ -92,6 +94,11 @@ class Unlike(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def late(self) -> Micros:
         """``late_s`` in microseconds."""
         return round(self.late_s * SECOND)
+
+    @property
+    def behind(self) -> Micros:
+        """``behind_s`` in microseconds."""
+        return round(self.behind_s * SECOND)
 
     @property
     def late_update(self) -> Micros:

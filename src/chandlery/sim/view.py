@@ -106,30 +106,33 @@ class MarketView:
 
     def lines(self, symbol: str, interval: Interval, span: Span, limit: int, *, newest: bool) -> list[bytes]:
         """A page of REST: at most ``limit`` candles that open in ``span`` until now, as lines of an archive file, oldest first."""
-        now, grid, unlike = self.clock(), self.grids[interval], self.unlike
+        now, grid, unlike = self.clock() - self.unlike.behind, self.grids[interval], self.unlike
         if unlike.memory is not None:
             span = Span(max(span.start, grid.step(grid.floor(now), 1 - unlike.memory)), span.end)
         if unlike.late:
             span = Span(span.start, min(span.end, grid.floor(now - unlike.late)))
-        lines = self._lines(symbol, interval, span, min(limit, unlike.page_size or limit), newest=newest)
+        lines = self._lines(symbol, interval, span, min(limit, unlike.page_size or limit), now, newest=newest)
         self.served += 1
         self._pages[symbol, interval] += bool(lines)
         return [] if lines and self._pages[symbol, interval] == unlike.empty_once else lines
 
     def candles(self, symbol: str, interval: Interval, span: Span, limit: int, *, newest: bool) -> list[SimCandle]:
         """The same page as candles."""
-        return self._candles(self.lines(symbol, interval, span, limit, newest=newest), interval)
+        lines = self.lines(symbol, interval, span, limit, newest=newest)
+        return self._candles(lines, interval, self.clock() - self.unlike.behind)
 
     def live(self, symbol: str, interval: Interval, span: Span, limit: int) -> list[SimCandle]:
         """The latest candles that open in ``span`` until now, as a socket sends them."""
-        return self._candles(self._lines(symbol, interval, span, limit, newest=True), interval)
+        now = self.clock()
+        return self._candles(self._lines(symbol, interval, span, limit, now, newest=True), interval, now)
 
-    def _candles(self, lines: Sequence[bytes], interval: Interval) -> list[SimCandle]:
-        now, grid = self.clock(), self.grids[interval]
-        return [_candle(line, grid, now - self.unlike.close_delay) for line in lines]
+    def _candles(self, lines: Sequence[bytes], interval: Interval, now: Micros) -> list[SimCandle]:
+        return [_candle(line, self.grids[interval], now - self.unlike.close_delay) for line in lines]
 
-    def _lines(self, symbol: str, interval: Interval, span: Span, limit: int, *, newest: bool) -> list[bytes]:
-        now, grid = self.clock(), self.grids[interval]
+    def _lines(
+        self, symbol: str, interval: Interval, span: Span, limit: int, now: Micros, *, newest: bool
+    ) -> list[bytes]:
+        grid = self.grids[interval]
         first = self._first(symbol, interval)
         span = Span(span.end if first is None else max(grid.ceil(span.start), first), min(span.end, now + 1))
         lines = (self._newest if newest else self._oldest)(symbol, interval, span, limit, now)
@@ -143,14 +146,14 @@ class MarketView:
         return max(first, self.grids[interval].floor(life.start))
 
     def _without_last_trades(self, symbol: str, interval: Interval, lines: list[bytes], now: Micros) -> list[bytes]:
-        """The lines, those of candles that have just closed as they were in the last second before."""
+        """The lines, those of candles that are about to close, or just have, as they were before their last second."""
         grid = self.grids[interval]
         for place in reversed(range(len(lines))):
             opened = _opened(lines[place])
             end = grid.step(opened)
             if end + self.unlike.late_update <= now:
                 break
-            if end <= now:
+            if end - SECOND <= now:
                 span = Span(opened, opened + 1)
                 before = self.market.lines(self.market_type, symbol, interval, span, now=end - SECOND - 1)
                 lines[place : place + 1] = before or lines[place : place + 1]
