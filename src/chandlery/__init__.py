@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         Resynced,
         Resyncing,
         Switched,
+        Unsettled,
     )
     from chandlery.feed.network import NetworkClient
     from chandlery.feed.series import DataProcessor
@@ -144,6 +145,7 @@ __all__ = [
     "Span",
     "Switched",
     "UnifiedCacheManager",
+    "Unsettled",
     "VisionDataClient",
     "WebSocketStrategy",
 ]
@@ -188,6 +190,7 @@ _MODULES = {
         "Resynced",
         "Resyncing",
         "Switched",
+        "Unsettled",
     ),
     "feed.network": ("NetworkClient",),
     "feed.series": ("DataProcessor",),

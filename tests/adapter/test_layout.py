@@ -13,21 +13,19 @@ from chandlery.core.candle import CandleData
 from chandlery.core.errors import MalformedResponse
 from chandlery.core.time import Unit
 
-FULL = CandleLayout(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+FULL = CandleLayout(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)
 BARE = CandleLayout(1, 2, 3, 4, 0, 5, unit=Unit.SECONDS)
 PRICES = st.floats(0, 1e12)
 
 
 @st.composite
 def rows(draw):
-    """Rows of twelve: times in ms, prices as number strings or numbers, a count, a last place that means nothing."""
+    """Rows of twelve: times in ms, prices as number strings or numbers, a count, and whether it is closed, as text or not."""
     price = PRICES.map(draw(st.sampled_from([str, float])))
-    time = st.integers(0, 2**42)
+    time, word = st.integers(0, 2**42), st.booleans().map(draw(st.sampled_from([lambda said: str(said).lower(), bool])))
     return draw(
         st.lists(
-            st.tuples(
-                time, price, price, price, price, price, time, price, st.integers(0, 10**9), price, price, st.none()
-            )
+            st.tuples(time, price, price, price, price, price, time, price, st.integers(0, 10**9), price, price, word)
         )
     )
 
@@ -39,6 +37,9 @@ def test_each_value_comes_out_in_its_column(many):
 
     for name in CandleColumns.__struct_fields__:
         place = FULL.places()[name]
+        if name == "closed":
+            assert [row[place] in {True, "true"} for row in many] == list(columns.closed)
+            continue
         kind, scale = (
             (int, 1000) if name in {"open_time", "close_time"} else (int, 1) if name == "count" else (float, 1)
         )
@@ -50,14 +51,23 @@ def test_rows_and_single_candles_agree(many):
     """By column and one by one the parser reads the same."""
     columns = FULL.columns_of_json(json.dumps(many).encode())
     typed = [
-        (*row[:1], *map(float, row[1:6]), row[6], float(row[7]), row[8], *map(float, row[9:11]), None) for row in many
+        (
+            *row[:1],
+            *map(float, row[1:6]),
+            row[6],
+            float(row[7]),
+            row[8],
+            *map(float, row[9:11]),
+            row[11] in {True, "true"},
+        )
+        for row in many
     ]
     candles = [FULL.candle(row) for row in typed]
 
     assert list(columns.open_time) == [candle.open_time for candle in candles]
     assert list(columns.close) == [candle.close for candle in candles]
     assert list(columns.taker_buy_quote_volume or ()) == [candle.taker_buy_quote_volume for candle in candles]
-    assert not any(candle.closed for candle in candles)
+    assert list(columns.closed) == [candle.closed for candle in candles]
 
 
 def test_what_a_row_does_not_have_is_none():
@@ -116,12 +126,13 @@ def test_a_count_that_no_frame_can_hold_is_malformed():
 
 def test_a_longer_row_is_read_and_a_shorter_one_as_far_as_it_goes():
     """What is no price and no volume may be missing; a column that one row lacks is none."""
-    row = [0, "1", "2", "0.5", "1.5", "9", 60, "20", 7, "4", "8"]
+    row = [0, "1", "2", "0.5", "1.5", "9", 60, "20", 7, "4", "8", "0"]
     whole = FULL.columns_of_json(json.dumps([row]).encode())
 
     assert whole == FULL.columns_of_json(json.dumps([[*row, "0", {"new": 1}]]).encode())
     short = FULL.columns_of_json(json.dumps([row, row[:7]]).encode())
     assert ([60_000] * 2, None, None) == (short.close_time, short.quote_asset_volume, short.count)
+    assert ((False,), None) == (whole.closed, short.closed)
     assert None is FULL.candle_of_json(json.dumps(row[:6]).encode()).quote_asset_volume
     with pytest.raises(MalformedResponse):
         FULL.columns_of_json(json.dumps([row[:5]]).encode())

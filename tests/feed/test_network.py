@@ -2,14 +2,21 @@
 
 import pytest
 
+from chandlery.adapter.layout import CandleColumns
 from chandlery.adapter.live import Channel, SocketRules
+from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import Closed, ExchangeUnavailable
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND
 from chandlery.core.wire import RateLimit
+from chandlery.feed.network import is_closed
 from chandlery.sim.faults import Fault, FaultKind
-from feeding import Quick, Stopped, truth
+from facing import MARKET, first_example
+from feeding import SPOT, Quick, Stopped, truth
+from support import micros
+
+START = micros(2025, 3, 12)
 
 
 async def test_the_exchanges_time_is_asked_every_hour(sim_of, network_of):
@@ -48,6 +55,38 @@ async def test_candles_over_pages(sim_of, network_of, adapter_of, market):
     assert [True] * 29 + [False] * 2 == [each.closed for each in found]
     assert truth(market, "BTCUSDT", Interval.MINUTE_1, Span(end - 30 * MINUTE, end - MINUTE)) == found[:29]
     assert 5 == sum("klines" in path for _, path, _ in sim.log)
+
+
+@pytest.mark.parametrize(
+    ("exchange", "sent", "closed"),
+    [
+        ("okx_spot", {"closed": [True, False, False]}, [True, False, False]),
+        ("gate_spot", {"closed": [True, True, False]}, [True, True, False]),
+        ("okx_spot", {}, [True, False, False]),  # without its word, after ``settle``
+        ("kraken_spot", {}, [True, True, False]),
+        ("binance_spot", {"close_time": [START + MINUTE - 1, START + 3 * MINUTE, 0]}, [True, False, False]),
+    ],
+)
+def test_what_closes_a_candle_by_rest(exchange, sent, closed):
+    """The exchange's word where its rows have one, whatever the clock says; else its clock and the end that it names."""
+    opens = [START, START + MINUTE, START + 2 * MINUTE]
+    rows = CandleColumns(opens, *[[1.0] * 3] * 5, **sent)
+
+    found = is_closed(rows, ExchangeRegistry.create(exchange), Interval.MINUTE_1, START + 2 * MINUTE + 30 * SECOND)
+
+    assert closed == found
+
+
+@pytest.mark.parametrize(("exchange", "word"), [("okx_perpetual", True), ("gate_spot", True), ("bybit_spot", False)])
+async def test_the_word_of_the_exchange_comes_through(sim_of, network_of, exchange, word):
+    """Closed half a minute later than by the clock, where rows of REST say it."""
+    clock, unlike = Stopped(START + 20 * SECOND), {"*": {"close_delay_s": 30}}
+    sim = await sim_of(clock=clock, exchanges=[SPOT, exchange], market=MARKET, unlike=unlike)
+    network = network_of(sim, lambda _: ExchangeRegistry.create(exchange, sim.endpoints))
+    symbol = network.adapter.symbol(first_example(network.adapter))
+    found = await network.candles(symbol, Interval.MINUTE_1, Span(START - 2 * MINUTE, START + MINUTE))
+
+    assert [True, not word, False] == [each.closed for each in found]
 
 
 async def test_nothing_before_what_the_exchange_keeps(sim_of, network_of, adapter_of):

@@ -12,6 +12,7 @@ from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE
+from chandlery.feed.events import Restated
 from chandlery.feed.series import DataProcessor, Verdict
 from support import micros
 
@@ -44,28 +45,25 @@ class Against(RuleBasedStateMachine):
         )
         self.most, self.next_closes = most, next_closes
         self.model = {}
+        self.provisional = {}
         self.live = None
         self.count = 0
 
-    @rule(given=st.one_of(good, garbage), fetched=st.booleans())
-    def process(self, given, fetched):
+    @rule(given=st.one_of(good, garbage), fetched=st.booleans(), settled=st.booleans())
+    def process(self, given, fetched, settled):
         self.count += 1
-        before = dict(self.model)
-        verdict = self.expected(given, fetched=fetched)
-        latest = max(self.model, default=None)
+        before, final = dict(self.model), given.closed and (settled or not fetched)
+        verdict = self.expected(given, fetched=fetched, final=final)
+        provisional = self.provisional.get(given.open_time)
         if verdict is Verdict.TAKEN:
-            opened = given.open_time
-            newest = latest is None or opened > latest
-            if newest and self.next_closes and not fetched and latest is not None and self.live == latest:
-                self.model[latest] = structs.replace(self.model[latest], closed=True)
-            self.model[opened] = given
-            if not fetched and (newest or opened == latest):
-                self.live = opened
-            self.model = {each: self.model[each] for each in sorted(self.model)[-self.most :]}
-        changed = self.made.process(given, fetched=fetched)
+            self.take(given, fetched=fetched)
+        self.mark(verdict, given, final=final)
+        changed = self.made.process(given, fetched=fetched, final=settled)
 
         expected = [each for opened, each in sorted(self.model.items()) if before.get(opened) != each]
-        if verdict is Verdict.TAKEN:
+        if verdict is Verdict.CORRECTED:
+            assert [Restated(provisional, structs.replace(given, closed=True))] == list(changed)
+        elif verdict is Verdict.TAKEN:
             told = {each.open_time: each for each in changed}
             assert expected == [each for each in changed if each.open_time in self.model]
             assert given == told[given.open_time]
@@ -73,22 +71,36 @@ class Against(RuleBasedStateMachine):
             assert [] == list(changed)
             assert (verdict, repr(given)) == (self.refused[-1][0], repr(self.refused[-1][1]))
 
-    @rule(place=st.integers(-3, 8), volume=st.sampled_from([1.0, 5.0]))
-    def restate(self, place, volume):
-        new = candle(place, volume, closed=True)
-        held = self.model.get(new.open_time)
-        differs = held is not None and held.closed and held != new
-        if differs:
-            self.model[new.open_time] = new
-        assert (held if differs else None) == self.made.restate(new)
-        self.count += differs
+    def take(self, given, *, fetched):
+        latest, opened = max(self.model, default=None), given.open_time
+        newest = latest is None or opened > latest
+        last = self.model.get(latest)
+        if newest and self.next_closes and not fetched and self.live == latest and last and not last.closed:
+            self.model[latest] = self.provisional[latest] = structs.replace(last, closed=True)
+        self.model[opened] = given
+        if not fetched and (newest or opened == latest):
+            self.live = opened
+        self.model = {each: self.model[each] for each in sorted(self.model)[-self.most :]}
+
+    def mark(self, verdict, given, *, final):
+        opened = given.open_time
+        if verdict is Verdict.CORRECTED:
+            self.provisional[opened] = structs.replace(given, closed=True)
+            if opened in self.model:
+                self.model[opened] = self.provisional[opened]
+        elif verdict is Verdict.CONTRADICTED:
+            self.provisional[opened] = self.model[opened]
+        elif verdict is Verdict.TAKEN and given.closed:
+            self.provisional[opened] = given
+        if final and verdict is not Verdict.CONTRADICTED:
+            self.provisional.pop(opened, None)
 
     @rule()
     def interrupted(self):
         self.live = None
         self.made.interrupted()
 
-    def expected(self, given, *, fetched):
+    def expected(self, given, *, fetched, final):
         prices = (given.open, given.high, given.low, given.close)
         if not all(map(math.isfinite, (*prices, given.volume))) or given.volume < 0:
             return (
@@ -100,12 +112,20 @@ class Against(RuleBasedStateMachine):
             return Verdict.IMPOSSIBLE
         if given.open_time % MINUTE:
             return Verdict.OFF_GRID
+        if given.open_time in self.provisional:
+            return self.expected_of_provisional(given, final=final)
         held = self.model.get(given.open_time)
         kept = not fetched or len(self.model) == self.most
         too_old = held is None and kept and bool(self.model) and given.open_time < min(self.model)
         if held is None:
             return Verdict.OUTDATED if too_old else Verdict.TAKEN
         return self.expected_of_two(held, given)
+
+    def expected_of_provisional(self, given, *, final):
+        provisional = self.provisional[given.open_time]
+        if structs.replace(given, closed=True) == provisional:
+            return Verdict.REPEATED
+        return Verdict.CORRECTED if final or given.volume > provisional.volume else Verdict.OUTDATED
 
     @staticmethod
     def expected_of_two(held, given):
@@ -124,6 +144,8 @@ class Against(RuleBasedStateMachine):
         held = [each for _, each in sorted(self.model.items())]
         assert held == self.made.candles
         assert len(held) == len(self.made)
+        assert self.provisional == {each: self.made.provisional.get(each) for each in self.provisional}
+        assert len(self.provisional) == len(self.made.provisional)
         assert self.count == self.made.taken + self.made.counts.total()
         assert min(self.model, default=None) == self.made.first
         assert max(self.model, default=None) == self.made.last
@@ -195,12 +217,16 @@ def test_any_order_ends_the_same(candles):
 
 
 @given(st.lists(st.one_of(good, garbage)))
-def test_a_closed_candle_never_changes(candles):
-    """Whatever comes after it."""
+def test_a_candle_that_the_exchange_has_closed_never_changes(candles):
+    """Whatever comes by socket after it; only what was read again may take its place."""
     made, closed = DataProcessor(Interval.MINUTE_1, 50), {}
     for each in candles:
         for changed in made.process(each):
-            if changed.closed:
+            if each.open_time in made.provisional:
+                closed.pop(each.open_time, None)
+            elif isinstance(changed, Restated):
+                closed[each.open_time] = changed.after
+            elif changed.closed:
                 assert changed == closed.setdefault(changed.open_time, changed)
     held = {each.open_time: each for each in made.candles if each.closed}
 
@@ -217,6 +243,37 @@ def test_the_next_closes_only_what_was_heard_to_its_end():
     assert [candle(3)] == list(made.process(candle(3)))
 
     assert [START, START + 2 * MINUTE] == made.missing(START + 3 * MINUTE)
+
+
+def test_what_the_next_one_has_closed_gives_way():
+    """To a later update that has traded more, and to any that is final; each tells what it replaced."""
+    made = DataProcessor(Interval.MINUTE_1, next_closes=True)
+    for each in (candle(0, 6.0), candle(1, 1.0)):
+        made.process(each)
+    first, second, last = candle(0, 6.0, closed=True), candle(0, 7.0, closed=True), candle(0, 6.5, closed=True)
+
+    assert [Restated(first, second)] == list(made.process(candle(0, 7.0)))
+    assert START in made.provisional
+    assert () == made.process(candle(0, 6.5), fetched=True)
+    assert [Restated(second, last)] == list(made.process(last, fetched=True, final=True))
+    assert START not in made.provisional
+    assert () == made.process(second)
+    assert 1 == made.counts[Verdict.CONTRADICTED]
+    assert START in made.provisional  # it is read again, and that decides
+
+
+def test_what_a_clock_has_closed_is_proved_by_the_same_again():
+    """By a socket's closed candle or a late read, also when it is not among the latest any more."""
+    made = DataProcessor(Interval.MINUTE_1, 2)
+    for place in range(3):
+        made.process(candle(place, closed=True), fetched=True)
+    assert [START + MINUTE, START + 2 * MINUTE] == [each.open_time for each in made.candles]
+    better = candle(0, 9.0, closed=True)
+
+    assert () == made.process(candle(1, closed=True))
+    assert [Restated(candle(0, closed=True), better)] == list(made.process(better, fetched=True, final=True))
+    assert [False, False, True] == [START + place * MINUTE in made.provisional for place in range(3)]
+    assert 2 == len(made)
 
 
 def test_what_is_missing():
@@ -277,7 +334,7 @@ def test_columns_that_one_of_two_lacks():
     other = structs.replace(candle(0, closed=True), quote_asset_volume=7.0)
 
     assert Verdict.REPEATED is made.verdict(other)
-    assert made.restate(other) is None
+    assert () == made.process(other, fetched=True, final=True)
     assert [candle(0, closed=True)] == made.candles
 
 

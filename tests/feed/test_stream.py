@@ -12,11 +12,11 @@ from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND
-from chandlery.feed.events import Backfilled, Missing, Rejected, Restated
+from chandlery.feed.events import Backfilled, Missing, Rejected, Restated, Unsettled
 from chandlery.feed.stream import LiveStream, consists, live_stream
 from chandlery.sim import SyntheticMarket
 from chandlery.sim.faults import Fault, FaultKind
-from feeding import Heard, Stopped, truth
+from feeding import SPOT, Heard, Stopped, truth
 from support import micros
 
 START = micros(2025, 3, 12)
@@ -92,7 +92,7 @@ async def test_the_rest_is_fetched(sim_of, stream_of, market):
     assert not stream.overdue(clock.now)
     clock.now += 2 * MINUTE
     assert stream.overdue(clock.now)
-    assert await stream.refresh()
+    await stream.refresh()
     assert not stream.overdue(clock.now)
     assert (
         truth(market, SYMBOL, Interval.MINUTE_1, Span(START - 2 * MINUTE, START + 2 * MINUTE))
@@ -125,39 +125,122 @@ async def test_what_the_exchange_lacks(sim_of, stream_of, adapter_of, empty):
 
 
 async def test_a_candle_that_was_overtaken(sim_of, stream_of, adapter_of, market):
-    """Closed by the next one before its last trades had come, it is read again, and restated."""
+    """Closed by the next one before its last trades had come, it is restated as soon as they come, and told once."""
     clock = Stopped(START + 30 * SECOND)
-    adapter = adapter_of(live_closes=False)
-    stream, heard = stream_of(await sim_of(clock=clock), adapter=adapter)
+    stream, heard = stream_of(await sim_of(clock=clock), adapter=adapter_of(live_closes=False))
     stream.up()
     await stream.fill()
-    clock.now = START + MINUTE + 30 * SECOND
+    clock.now = START + MINUTE + SECOND // 20
     stream.take(minute(market, 0, closed=False, part=0.9))
     stream.take(minute(market, 1, closed=False, part=0.1))
     wrong = heard.closed[-1]
     assert (START, minute(market, 0).volume * 0.9) == (wrong.open_time, wrong.volume)
-    assert not stream.is_settling_due(clock.now)
     stream.take(minute(market, 0, closed=False))
-    assert stream.is_settling_due(clock.now)
-    await stream.refresh()
     assert [Restated(wrong, minute(market, 0))] == heard.of(Restated)
-    assert not stream.is_settling_due(clock.now)
+    assert minute(market, 0) == stream.processor.held(START)
     assert 1 == sum(each.open_time == START for each in heard.closed)
 
 
-async def test_a_second_reading(sim_of, stream_of, adapter_of, market):
-    """Of exchanges that revise, each candle that closes from now on is read again; one that did not change is not told."""
-    clock = Stopped(START + 59 * SECOND)
-    stream, heard = stream_of(await sim_of(clock=clock), adapter=adapter_of(revises=True, settle=10 * SECOND))
+@pytest.mark.parametrize("part", [0.9, 1.0])
+async def test_a_second_read(sim_of, stream_of, adapter_of, market, part):
+    """What the next candle has closed is read again after ``settle``, in one request with all that are due."""
+    clock = Stopped(START + 30 * SECOND)
+    sim = await sim_of(clock=clock)
+    stream, heard = stream_of(sim, adapter=adapter_of(live_closes=False, settle=10 * SECOND))
     stream.up()
     await stream.fill()
-    stream.take(minute(market, 0))
-    assert {START: START + 70 * SECOND} == stream._to_settle
-    clock.now = START + 75 * SECOND
-    assert stream.is_settling_due(clock.now)
-    await stream.refresh()
+    stream.take(minute(market, 0, closed=False, part=part))
+    stream.take(minute(market, 1, closed=False))
+    stream.take(minute(market, 2, closed=False, part=part))
+    wrong = {each.open_time: each for each in heard.closed}
+    clock.now = START + 2 * MINUTE + 15 * SECOND - 1
+    assert [START - MINUTE, START] == stream.provisional.due(clock.now, 100)
+    clock.now = START + 2 * MINUTE + 15 * SECOND
+    asked = ["klines" in path for _, path, _ in sim.log].count(True)
+    await stream.read_again()
+    changed = [Restated(wrong[START], minute(market, 0))] if part < 1 else []
+    assert changed == heard.of(Restated)
+    assert 1 == ["klines" in path for _, path, _ in sim.log].count(True) - asked
+    assert minute(market, 0) == stream.processor.held(START)
+    # Of the second minute it is not certain yet that REST was that far: its answer has the next one only.
+    assert [False, True] == [START + place * MINUTE in stream.provisional for place in (0, 1)]
+
+
+async def test_a_second_read_that_comes_too_early_is_repeated(sim_of, stream_of, adapter_of, market):
+    """Where REST is further behind than the exchange declares: what it had before the end of a candle proves nothing."""
+    clock = Stopped(START + 30 * SECOND)
+    sim = await sim_of(clock=clock, unlike={SPOT: {"behind_s": 150}})
+    stream, heard = stream_of(sim, adapter=adapter_of(live_closes=False, settle=MINUTE), max_records=8)
+    stream.up()
+    await stream.fill()
+    for place in range(5):
+        stream.take(minute(market, place, closed=False, part=0.9))
+    for seconds in (65, 130):
+        clock.now = START + MINUTE + seconds * SECOND
+        await stream.read_again()
+        assert START in stream.provisional
     assert [] == heard.of(Restated)
-    assert {} == stream._to_settle
+    clock.now = START + MINUTE + 215 * SECOND
+    await stream.read_again()
+
+    assert minute(market, 0) == heard.of(Restated)[0].after == stream.processor.held(START)
+    assert START not in stream.provisional
+    assert START + MINUTE in stream.provisional
+    assert stream.provisional.repeated >= 4
+
+
+async def test_a_socket_corrects_what_a_clock_has_closed(sim_of, stream_of, adapter_of, market):
+    """REST had it too early; the socket's closed candle replaces it, and is not read again."""
+    clock = Stopped(START + 30 * SECOND)
+    sim = await sim_of(clock=clock, unlike={SPOT: {"late_update_ms": 4000}})
+    stream, heard = stream_of(sim, adapter=adapter_of())
+    stream.up()
+    await stream.fill()
+    clock.now = START + MINUTE + 3 * SECOND
+    await stream.refresh()
+    early = heard.closed[-1]
+    assert (START, True) == (early.open_time, early.volume < minute(market, 0).volume)
+    stream.take(minute(market, 0))
+
+    assert [Restated(early, minute(market, 0))] == heard.of(Restated)
+    assert [] == heard.of(Rejected)
+    assert START not in stream.provisional
+
+
+async def test_rest_that_has_not_passed_a_candle_does_not_close_it(sim_of, stream_of, adapter_of, market):
+    """By the clock it is over, but the answer is from before its end: it is not closed before a later one is there."""
+    clock = Stopped(START + 30 * SECOND)
+    sim = await sim_of(clock=clock, unlike={SPOT: {"behind_s": 20}})
+    stream, heard = stream_of(sim, adapter=adapter_of(live_closes=False))
+    await stream.fill()
+    for seconds in (61, 70, 79):
+        clock.now = START + seconds * SECOND
+        await stream.refresh()
+        assert stream.overdue(clock.now)
+        assert START not in {each.open_time for each in heard.closed}
+    clock.now = START + 80 * SECOND
+    await stream.refresh()
+
+    assert minute(market, 0) == heard.closed[-1]
+    assert [] == heard.of(Restated)
+    assert not stream.overdue(clock.now)
+
+
+async def test_how_far_second_reads_are_behind(sim_of, stream_of, adapter_of, market):
+    """An event when a candle has been due for a minute, when that has doubled, and when nothing is due any more."""
+    clock = Stopped(START + 30 * SECOND)
+    stream, heard = stream_of(await sim_of(clock=clock), adapter=adapter_of(live_closes=False))
+    stream.up()
+    await stream.fill()
+    stream.take(minute(market, 0, closed=False, part=0.9))
+    stream.take(minute(market, 1, closed=False, part=0.1))
+    for seconds in range(0, 300, 5):
+        stream.report(START + 2 * MINUTE + seconds * SECOND)
+    clock.now = START + 8 * MINUTE
+    await stream.read_again()
+    stream.report(clock.now)
+
+    assert [Unsettled(2, 60.0), Unsettled(2, 120.0), Unsettled(2, 240.0), Unsettled(0, 0.0)] == heard.of(Unsettled)
 
 
 async def test_trade_that_the_socket_did_not_tell(sim_of, stream_of, market):
@@ -183,12 +266,12 @@ async def test_what_is_wrong_is_told(sim_of, stream_of, market):
     stream.up()
     await stream.fill()
     stream.take(structs.replace(minute(market, 0), high=0.0))
-    stream.take(structs.replace(minute(market, -1), volume=1e9))
+    stream.take(structs.replace(minute(market, -3), volume=1e9))
     stream.reject("why", "x" * 1000)
 
     assert ["impossible", "contradicted", "why"] == [each.reason for each in heard.of(Rejected)]
     assert "x" * 200 == heard.of(Rejected)[-1].payload
-    assert minute(market, -1) == stream.processor.held(START - MINUTE)
+    assert minute(market, -3) == stream.processor.held(START - 3 * MINUTE)
 
 
 async def test_a_hole_in_the_finer_ones(sim_of, stream_of, adapter_of, market):

@@ -85,9 +85,7 @@ class ExchangeAdapter(Spelling):
     sends_empty_candles: ClassVar[bool] = True
     """Whether it sends a candle where nobody traded; where not, a hole may just be that."""
     settle: ClassVar[Micros] = 60 * SECOND
-    """How long after its close a candle may be late or still change; until then it is not kept."""
-    revises: ClassVar[bool] = False
-    """Whether it changes candles after their close, so that one is read a second time after ``settle``."""
+    """How long after its close a candle may be late or still change; until then it is not stored, and then it is read again."""
     close_delay: ClassVar[Micros] = SECOND
     """How long after its close a candle can be had by REST."""
     rest_row: ClassVar[CandleLayout]
@@ -150,6 +148,11 @@ class ExchangeAdapter(Spelling):
             known = ", ".join(self.sites) or "none"
             raise UnsupportedRequest(f"{self.id} has no site {name!r}; it has {known}") from None
         return site if given else {"origin": f"site-{name}", "rest": self.rest_url, "ws": self.ws_url, **site}
+
+    @classmethod
+    def rest_closes(cls) -> bool:
+        """Whether candles by REST say that they are closed; where not, a clock says it."""
+        return cls.rest_row.closed is not None
 
     def interval_name(self, interval: Interval) -> str:
         """

@@ -35,7 +35,7 @@ class Capabilities(Struct, frozen=True):
     sends_empty_candles: bool
     live_intervals: tuple[str, ...]
     live_closes: bool
-    revises: bool
+    rest_closes: bool
     funding: bool
     book_depths: tuple[int, ...]
     book_check: str | None
@@ -68,7 +68,7 @@ def capabilities(exchange_id: str) -> Capabilities:
         sends_empty_candles=adapter.sends_empty_candles,
         live_intervals=tuple(each.value for each in adapter.live_intervals),
         live_closes=adapter.live_closes,
-        revises=adapter.revises,
+        rest_closes=adapter.rest_closes(),
         funding=adapter.funding_page_size > 0,
         book_depths=adapter.book_depths,
         book_check=_book_check(adapter),

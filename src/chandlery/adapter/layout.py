@@ -36,6 +36,8 @@ class CandleColumns(Struct, frozen=True):
     count: Sequence[int] | None = None
     taker_buy_volume: Sequence[float] | None = None
     taker_buy_quote_volume: Sequence[float] | None = None
+    closed: Sequence[bool] | None = None
+    """The exchange's word on which of them are final."""
 
 
 _TIMES = frozenset({"open_time", "close_time"})
@@ -72,7 +74,7 @@ class CandleLayout(Struct, frozen=True):
 
     def places(self) -> dict[str, Place]:
         """Field name to place, of the fields that the row has."""
-        fields = {name: getattr(self, name) for name in (*CandleColumns.__struct_fields__, "closed")}
+        fields = {name: getattr(self, name) for name in CandleColumns.__struct_fields__}
         return {name: place for name, place in fields.items() if place is not None}
 
     def columns_of_json(self, body: bytes) -> CandleColumns:

@@ -73,7 +73,9 @@ def described(row: Capabilities) -> dict[str, str]:
         "candles by REST": " ".join(row.intervals),
         "candles live": " ".join(row.live_intervals) or "-",
         "a live candle is closed": "when the exchange says so" if row.live_closes else "by the next one",
-        "read again after the close": "yes" if row.revises else "no",
+        "a candle by REST is closed": "when the exchange says so"
+        if row.rest_closes
+        else "by its clock, and read again",
         "candles where nobody traded": "sent" if row.sends_empty_candles else "left out",
         "candles a request": str(row.page_size),
         "back to": back_to(row),

@@ -155,7 +155,6 @@ class KrakenSpot(ExchangeAdapter):
     unknown = re.compile(r"EQuery:(Unknown|Invalid) asset pair|Currency pair not supported")
     retained_candles = 720
     limits = (RateLimit(1, 1),)
-    revises = True
     rest_row = CandleLayout(0, 1, 2, 3, 4, 6, count=7, unit=Unit.SECONDS)
     live_intervals: ClassVar[Mapping[Interval, str]] = intervals
     socket = SocketRules(

@@ -27,6 +27,7 @@ from chandlery.feed.line import Sleep
 from chandlery.feed.mailbox import Mailbox
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.recovery import kept_up
+from chandlery.feed.second_reader import SecondReader
 from chandlery.feed.strategies import RESTPollingStrategy, WebSocketStrategy
 from chandlery.feed.stream import LiveStream
 from chandlery.net.clock import system_clock
@@ -153,9 +154,15 @@ class CandlesFeed:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many candles became what: ``taken``, ``repeated``, ``outdated``, and the reasons of rejects."""
-        processor = self.stream.processor
-        return {"taken": processor.taken} | {verdict.value: count for verdict, count in processor.counts.items()}
+        """
+        How many candles became what: ``taken``, ``repeated``, ``outdated``, and the reasons of rejects.
+
+        ``restated`` closed ones were replaced; ``provisional`` are closed and wait for a second read.
+        """
+        processor, provisional = self.stream.processor, self.stream.provisional
+        second = {"restated": provisional.restated, "provisional": len(provisional)}
+        refused = {verdict.value: count for verdict, count in processor.counts.items()}
+        return {"taken": processor.taken} | {name: count for name, count in second.items() if count} | refused
 
     @property
     def failures(self) -> int:
@@ -266,6 +273,7 @@ class FeedGroup(Group[CandlesFeed]):
         super().__init__(network, sleep=sleep, random=random, pace=pace)
         self.sockets = WebSocketStrategy(self.network, sleep=sleep, random=random, pace=pace)
         self.polling = RESTPollingStrategy(self.network, sleep=sleep, random=random, pace=pace)
+        self._second = SecondReader(self.network, sleep=sleep, random=random, pace=pace)
         self._strategy: Strategy | None = None
 
     def add(
@@ -288,6 +296,7 @@ class FeedGroup(Group[CandlesFeed]):
             for strategy in (self.sockets, self.polling):
                 if feed.stream in strategy.streams:
                     strategy.remove(feed.stream)
+                    self._second.remove(feed.stream)
             feed.end()
             self.look()
 
@@ -303,6 +312,11 @@ class FeedGroup(Group[CandlesFeed]):
         if self._task is None and not self._stopped:
             self._choose(strategy)
         await self._started(self._run, timeout_s, only)
+
+    @property
+    def second_reads(self) -> dict[str, float]:
+        """What second reads of all feeds have done, and how far they are behind; see ``SecondReader.counts``."""
+        return self._second.counts
 
     def join(self, feed: CandlesFeed) -> None:
         """
@@ -332,6 +346,7 @@ class FeedGroup(Group[CandlesFeed]):
     def _feed(self, feed: CandlesFeed, strategy: Strategy) -> None:
         listens = strategy != "polling" and feed.stream.live is not None
         (self.sockets if listens else self.polling).add(feed.stream)
+        self._second.add(feed.stream)
 
     def _check(self, feed: CandlesFeed, strategy: Strategy) -> None:
         if strategy == "websocket" and feed.stream.live is None:
@@ -343,9 +358,10 @@ class FeedGroup(Group[CandlesFeed]):
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for part, strategy in (("sockets", self.sockets), ("polling", self.polling)):
+            parts = {"sockets": self.sockets.run, "polling": self.polling.run, "second reads": self._second.run}
+            for part, run in parts.items():
                 name = f"{self.network.adapter.id}: {part}"
-                tasks.create_task(kept_up(strategy.run, name=name, waits=self.waits(), sleep=self._sleep))
+                tasks.create_task(kept_up(run, name=name, waits=self.waits(), sleep=self._sleep))
 
 
 def _moment(value: datetime | int, name: str) -> Micros:

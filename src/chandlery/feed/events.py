@@ -44,10 +44,21 @@ class Rejected(Struct, frozen=True):
 
 
 class Restated(Struct, frozen=True):
-    """The exchange has changed a candle after its close."""
+    """A closed candle has changed: a clock, or the next one, had closed it too early, or the exchange has corrected it."""
 
     before: CandleData
     after: CandleData
+
+
+class Unsettled(Struct, frozen=True):
+    """
+    So many closed candles of the series are due for their second read, the oldest for ``age_s``; none of them may be final.
+
+    Published when that is a minute, whenever it has doubled since, and with 0 when none is due any more.
+    """
+
+    count: int
+    age_s: float
 
 
 class Switched(Struct, frozen=True):
@@ -93,6 +104,7 @@ Event: TypeAlias = (
     | Missing
     | Rejected
     | Restated
+    | Unsettled
     | Switched
     | Resyncing
     | Resynced

@@ -17,6 +17,7 @@ from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Grid, Interval
 from chandlery.core.time import Clock, Micros
+from chandlery.feed.provisional import share_of
 from chandlery.net.clock import system_clock
 from chandlery.net.exchange_client import ExchangeClient
 from chandlery.net.http import HttpClient
@@ -52,7 +53,9 @@ class NetworkClient:
         """Refuse endpoints that would mix two markets: the past comes from REST, what is new from sockets."""
         self.adapter = adapter
         self.origin = adapter.origin("rest", "ws")
-        self._limiter = limiter or RateLimiter()
+        self._limiter = limiter or (RateLimiter() if http is None else http.limiter)
+        self.second_reads = 0
+        """How many requests second reads have taken."""
         self._own = http is None
         if http is not None and proxy is not None:
             raise InvalidInput("give the proxy to the HTTP client that is shared: HttpClient(proxies=Proxies(...))")
@@ -86,7 +89,33 @@ class NetworkClient:
                 symbol, interval, chunk, size=size, settled=grid.floor(now - adapter.settle)
             )
             for rows in answers:
-                found |= {each.open_time: each for each in _candles(rows, grid, now - adapter.close_delay)}
+                found |= {each.open_time: each for each in _candles(rows, adapter, grid, now)}
+        return [found[opened] for opened in sorted(found) if span.holds(opened)]
+
+    async def second_turn(self, symbol: str, interval: Interval, span: Span) -> None:
+        """
+        Wait until one more second read is allowed: all together use a third of the exchange's weight.
+
+        Raises:
+            RateLimited: That would take minutes.
+        """
+        request = self.adapter.candles_request(symbol, interval, span)
+        share = share_of(request.limits, request.weight)
+        await self._limiter.acquire(f"{urlsplit(request.url).netloc}/second reads", share, request.weight)
+
+    async def second_read(self, symbol: str, interval: Interval, span: Span, *, settled: Micros) -> list[CandleData]:
+        """
+        The same as ``candles`` for at most a page, within the turn that was waited for.
+
+        Only what is absent before ``settled`` is requested again, and each further request waits for a turn of its own.
+        """
+        now, adapter = await self.now(), self.adapter
+        grid, size = adapter.grid(interval), adapter.page_size
+        answers = await self._exchange.settled_candles(symbol, interval, span, size=size, settled=settled)
+        self.second_reads += len(answers)
+        for _ in answers[1:]:
+            await self.second_turn(symbol, interval, span)
+        found = {each.open_time: each for rows in answers for each in _candles(rows, adapter, grid, now)}
         return [found[opened] for opened in sorted(found) if span.holds(opened)]
 
     async def book(self, symbol: str, depth: int) -> BookUpdate:
@@ -127,7 +156,22 @@ class NetworkClient:
             await self._http.close()
 
 
-def _candles(rows: CandleColumns, grid: Grid, final_by: Micros) -> list[CandleData]:
+def is_closed(rows: CandleColumns, adapter: ExchangeAdapter, grid: Grid, now: Micros) -> list[bool]:
+    """
+    Whether each candle of an answer is closed: by the exchange's word, else by its clock.
+
+    Where an exchange whose rows have its word has left it out, nothing is closed before it has settled.
+    """
+    if rows.closed is not None:
+        return list(rows.closed)
+    by = now - (adapter.settle if adapter.rest_closes() else adapter.close_delay)
+    over = [grid.step(grid.floor(opened)) <= by for opened in rows.open_time]
+    if rows.close_time is None:
+        return over
+    return [each and sent < by for each, sent in zip(over, rows.close_time, strict=True)]
+
+
+def _candles(rows: CandleColumns, adapter: ExchangeAdapter, grid: Grid, now: Micros) -> list[CandleData]:
     size = len(rows.open_time)
     nothing = [None] * size
     columns = (
@@ -141,6 +185,6 @@ def _candles(rows: CandleColumns, grid: Grid, final_by: Micros) -> list[CandleDa
         rows.count or nothing,
         rows.taker_buy_volume or nothing,
         rows.taker_buy_quote_volume or nothing,
-        [grid.step(grid.floor(opened)) <= final_by for opened in rows.open_time],
+        is_closed(rows, adapter, grid, now),
     )
     return [CandleData(*row) for row in zip(*columns, strict=True)]

@@ -14,6 +14,8 @@ from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Grid
 from chandlery.core.time import DAY, Clock, Micros
+from chandlery.feed.events import Restated
+from chandlery.feed.provisional import Provisional
 
 
 class Verdict(Enum):
@@ -25,7 +27,9 @@ class Verdict(Enum):
     OUTDATED = "outdated"
     """Older than what is there, or than the oldest that is kept."""
     CONTRADICTED = "contradicted"
-    """Both are closed and they differ in a price or the volume: the first one stays, unless it is restated."""
+    """Both are closed for good and they differ in a price or the volume: the first one stays until it is read again."""
+    CORRECTED = "corrected"
+    """It took the place of a closed one that only a clock, or the next candle, had closed."""
     NOT_FINITE = "not_finite"
     """A price or a volume is no number, is infinite, or the volume is negative."""
     IMPOSSIBLE = "impossible"
@@ -41,7 +45,7 @@ class Verdict(Enum):
         return self in _REJECTS
 
 
-_REJECTS = frozenset(set(Verdict) - {Verdict.TAKEN, Verdict.REPEATED, Verdict.OUTDATED})
+_REJECTS = frozenset(set(Verdict) - {Verdict.TAKEN, Verdict.CORRECTED, Verdict.REPEATED, Verdict.OUTDATED})
 _TAKEN = Verdict.TAKEN
 _LOWEST = -inf
 _FEW_ABSENT = 64
@@ -69,9 +73,9 @@ class DataProcessor:
     The latest ``max_records`` candles of one series, each open once, in order.
 
     A candle is taken if it can be one. Of two with the same open, a closed one beats a running one
-    and of two running ones the newer, which has traded more. A closed candle stays as it is; only
-    ``restate`` changes it. With ``next_closes`` a live candle is closed by the live one after it, for
-    exchanges that do not say so. ``clock`` is the exchange's, by which a live candle can be far too
+    and of two running ones the newer, which has traded more. A candle that is final stays as it is. One that only a
+    clock, or the next candle, has closed is ``provisional``: a final one, or one that has traded more, takes its place.
+    With ``next_closes`` a live candle is closed by the live one after it, for exchanges that do not say so. ``clock`` is the exchange's, by which a live candle can be far too
     early; nor may one be older than the oldest that is there. What is not taken ``on_refused`` is told; ``taken`` and ``counts``
     say what became of all that came.
     """
@@ -82,12 +86,15 @@ class DataProcessor:
         max_records: int = 150,
         *,
         next_closes: bool = False,
+        provisional: Provisional | None = None,
         clock: Clock = _never,
         on_refused: Callable[[Verdict, CandleData], object] = _ignored,
     ) -> None:
         self.interval = interval
         self.max_records = max_records
         self.next_closes = next_closes
+        self.provisional = Provisional(interval) if provisional is None else provisional
+        """The closed candles that are not final."""
         self.followed = 0
         """How many candles ``follow`` has taken."""
         self.counts: Counter[Verdict] = Counter()
@@ -137,25 +144,42 @@ class DataProcessor:
         """The open of the latest candle."""
         return self._order[-1] if self._order else None
 
+    @property
+    def heard(self) -> Micros:
+        """The open of the latest candle that came live since the last interruption; -1 where none did."""
+        return self._heard
+
     def held(self, opened: Micros) -> CandleData | None:
         """The candle that opens then; ``None`` where there is none."""
         self._settle()
         return self._held.get(opened)
 
-    def process(self, candle: CandleData, *, fetched: bool = False) -> Sequence[CandleData]:
+    def process(
+        self, candle: CandleData, *, fetched: bool = False, final: bool = False
+    ) -> Sequence[CandleData | Restated]:
         """
         Take a candle; the candles that have changed by it, oldest first, and none where it was not taken.
 
-        One that was ``fetched`` says itself whether it is closed, and closes none before it.
+        One that was ``fetched`` closes none before it, and is provisional where it is closed and not ``final``. A
+        live one is closed by the exchange's word, and so is final.
         """
-        opened = candle.open_time
-        verdict = self.verdict(candle, fetched=fetched)
-        if verdict is not _TAKEN:
-            self.counts[verdict] += 1
-            self._on_refused(verdict, candle)
-            return ()
-        self._processed += 1
-        return self._added(candle, opened, fetched=fetched)
+        final = candle.closed and (final or not fetched)
+        verdict = self.verdict(candle, fetched=fetched, final=final)
+        if verdict is _TAKEN:
+            self._processed += 1
+            if candle.closed and not final:
+                self.provisional.put(candle)
+            return self._added(candle, candle.open_time, fetched=fetched)
+        if verdict is Verdict.CORRECTED:
+            self._processed += 1
+            return (self._corrected(candle, final=final),)
+        if verdict is Verdict.REPEATED and final:
+            self.provisional.prove(candle.open_time)
+        elif verdict is Verdict.CONTRADICTED:
+            self.provisional.put(self._held[candle.open_time])
+        self.counts[verdict] += 1
+        self._on_refused(verdict, candle)
+        return ()
 
     def follow(self, candle: CandleData) -> bool:
         """
@@ -187,15 +211,6 @@ class DataProcessor:
         """Live candles may have been missed: the next one closes none before it."""
         self._settle()
         self._heard, self._running = -1, None
-
-    def restate(self, candle: CandleData) -> CandleData | None:
-        """Put a closed candle in the place of a closed one that differs, and return that; else do nothing."""
-        held = self._held.get(candle.open_time)
-        if held is None or not (held.closed and candle.closed) or _core(held) == _core(candle) or _wrong(candle):
-            return None
-        self._held[candle.open_time] = candle
-        self._processed += 1
-        return held
 
     def absent(self, opens: Iterable[Micros]) -> None:
         """Note that the exchange has no candles there, so that they are not missed any more."""
@@ -232,22 +247,21 @@ class DataProcessor:
         missing = self.missing(running)
         return Span(max(missing[0] if missing else self._order[-1], oldest), end)
 
-    def verdict(self, candle: CandleData, *, fetched: bool = False) -> Verdict:
+    def verdict(self, candle: CandleData, *, fetched: bool = False, final: bool = False) -> Verdict:
         """What would become of a candle."""
         wrong = _wrong(candle)
         if wrong is not None:
             return wrong
         self._settle()
+        provisional = self.provisional.get(candle.open_time)
+        if provisional is not None:
+            if _core(provisional) == _core(candle):
+                return Verdict.REPEATED
+            return Verdict.CORRECTED if final or candle.volume > provisional.volume else Verdict.OUTDATED
         held = self._held.get(candle.open_time)
         if held is None:
             return self._verdict_of_new(candle.open_time, fetched=fetched)
-        if held == candle:
-            return Verdict.REPEATED
-        if held.closed:
-            if not candle.closed:
-                return Verdict.OUTDATED
-            return Verdict.REPEATED if _core(held) == _core(candle) else Verdict.CONTRADICTED
-        return _TAKEN if candle.closed or candle.volume >= held.volume else Verdict.OUTDATED
+        return _verdict_of_two(held, candle)
 
     def _verdict_of_new(self, opened: Micros, *, fetched: bool) -> Verdict:
         if (opened - self._anchor) % self._step if self._step else self.interval.floor(opened) != opened:
@@ -265,6 +279,7 @@ class DataProcessor:
             heard = self._heard == self._latest
             if self.next_closes and not fetched and heard and before is not None and not before.closed:
                 before = self._held[self._latest] = structs.replace(before, closed=True)
+                self.provisional.put(before)
                 changed = [before, candle]
             self._latest = opened
             self._order.append(opened)
@@ -280,6 +295,21 @@ class DataProcessor:
         self._forget()
         return changed
 
+    def _corrected(self, candle: CandleData, *, final: bool) -> Restated:
+        """Put a candle in the place of a provisional one, which may not be among the latest any more."""
+        opened = candle.open_time
+        before = self.provisional.get(opened)
+        assert before is not None  # noqa: S101  # so it was judged
+        after = candle if candle.closed else structs.replace(candle, closed=True)
+        if opened in self._held:
+            self._held[opened] = after
+        self.provisional.restated += 1
+        if final:
+            self.provisional.prove(opened)
+        else:
+            self.provisional.put(after)
+        return Restated(before, after)
+
     def _settle(self) -> None:
         """Put the running candle where the others are."""
         if self._running is not None:
@@ -291,6 +321,17 @@ class DataProcessor:
         if len(self._absent) > self._most_absent:
             self._absent = {each for each in self._absent if each > self._order[0]}
             self._most_absent = max(2 * len(self._absent), _FEW_ABSENT)
+
+
+def _verdict_of_two(held: CandleData, candle: CandleData) -> Verdict:
+    """What becomes of a candle where one that is not provisional is there already."""
+    if held == candle:
+        return Verdict.REPEATED
+    if not held.closed:
+        return _TAKEN if candle.closed or candle.volume >= held.volume else Verdict.OUTDATED
+    if not candle.closed:
+        return Verdict.OUTDATED
+    return Verdict.REPEATED if _core(held) == _core(candle) else Verdict.CONTRADICTED
 
 
 def _core(candle: CandleData) -> tuple[float, ...]:

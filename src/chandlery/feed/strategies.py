@@ -109,20 +109,18 @@ class NetworkStrategy(ABC):
 
     async def refresh(self, stream: LiveStream) -> None:
         """Bring a series up to date by REST; where it still lacks something, it is to be asked for again later."""
-        news = False
         try:
             async with self._gate:
-                news = await stream.refresh()
+                await stream.refresh()
         except ChandleryError as error:
             self._warn(stream, f"no candles by REST: {error}")
             stream.reject(f"could not be fetched: {error}", stream.symbol)
         now = self.network.guess()
-        if news or not stream.overdue(now):
-            self._delays.pop(stream, None)
         if stream.overdue(now):
             waits = self._delays.setdefault(stream, self.pace.delays(self._random))
             self._not_before[stream] = now + round(next(waits) * SECOND)
         else:
+            self._delays.pop(stream, None)
             self._not_before.pop(stream, None)
 
     def restart(self, stream: LiveStream, error: Exception) -> None:
@@ -349,4 +347,4 @@ class WebSocketStrategy(NetworkStrategy):
             return False
         if not (stream.filled or polled):
             return False
-        return stream.is_settling_due(now) or stream.overdue(now - round(self.pace.grace_s * SECOND))
+        return stream.overdue(now - round(self.pace.grace_s * SECOND))

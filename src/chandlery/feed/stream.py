@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from msgspec import structs
+
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.live import CandleStream
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
 from chandlery.core.holes import Life, explain
 from chandlery.core.interval import Grid, Interval
-from chandlery.core.time import Micros
+from chandlery.core.time import MINUTE, SECOND, Micros
 from chandlery.feed.beginning import Beginning
 from chandlery.feed.combine import Combiner
-from chandlery.feed.events import Backfilled, CandleUpdate, Event, Failed, Missing, Rejected, Restated
+from chandlery.feed.events import Backfilled, CandleUpdate, Event, Failed, Missing, Rejected, Unsettled
 from chandlery.feed.network import NetworkClient
+from chandlery.feed.provisional import Provisional
 from chandlery.feed.recovery import described
 from chandlery.feed.series import DataProcessor, Verdict
 
 _SHOWN = 200
 """How much of a payload an event shows."""
 _ASK_TWICE = 2
+_PATIENCE: Micros = 10 * MINUTE
+"""How long after its end REST may not have passed a candle: some exchanges are minutes behind, and in some nobody trades."""
+_REPORTED_FROM: Micros = MINUTE
 
 
 class LiveStream(Beginning):
@@ -51,10 +57,13 @@ class LiveStream(Beginning):
         self.grid = adapter.grid(interval)
         self.live = live_stream(adapter, symbol, interval)
         own = self.live is not None and self.live.interval is interval
+        self.provisional = Provisional(self.grid, adapter.settle)
+        """The closed candles that are to be read again."""
         self.processor = DataProcessor(
             self.grid,
             max_records,
             next_closes=own and not adapter.live_closes,
+            provisional=self.provisional,
             clock=network.guess,
             on_refused=self._refused,
         )
@@ -68,14 +77,15 @@ class LiveStream(Beginning):
         """How often handling it raised an error that is none of the exchange's."""
         self.resting = False
         """Whether it failed and takes no candle until it begins anew."""
+        self._rest_closes = adapter.rest_closes()
         self._taken = 0
         self._publish = publish
         self._listening = False
         self._waiting: dict[Micros, CandleData] = {}
         self._asked: dict[Micros, int] = {}
         self._combiner = None if self.live is None or own else Combiner(self.grid)
-        self._to_settle: dict[Micros, Micros] = {}
-        self._settles_at: Micros | None = None
+        self._late: Micros = _REPORTED_FROM
+        """From which age on it is published that second reads are behind."""
         self._traded_at = -1
 
     def take(self, candle: CandleData) -> None:
@@ -91,8 +101,6 @@ class LiveStream(Beginning):
         if self.filled:
             for each in self._process(candle):
                 self._publish(each)
-                if each.closed:
-                    self._closed(each)
         else:
             self._wait(candle)
 
@@ -119,10 +127,11 @@ class LiveStream(Beginning):
 
     async def fill(self) -> None:
         """Fetch everything from the last final candle on, then let in what came meanwhile."""
-        span = self.processor.resume(await self.network.now())
+        now = await self.network.now()
+        span = self.processor.resume(now)
         await self._prepare(span)
         rows = await self.network.candles(self.symbol, self.interval, span)
-        self._let_in(rows)
+        self._let_in(rows, now)
         self._traded_at = -1  # what was fetched here, no socket had to tell
         if rows:
             self._publish(Backfilled(span))
@@ -130,23 +139,57 @@ class LiveStream(Beginning):
             self.filled = True
             waiting, self._waiting = self._waiting, {}
             for opened in sorted(waiting):
-                self._put(waiting[opened], fetched=False)
+                self._put(waiting[opened])
         self._begin()
 
-    async def refresh(self) -> bool:
+    async def refresh(self) -> None:
         """
-        Fetch what is not final although it should be, and the running candle; whether there was news.
+        Fetch what is not closed although it should be, and the running candle.
 
-        A candle that the exchange does not have, although asked twice and long enough after its
-        close, is taken to be none.
+        A candle that the exchange passes over, asked twice and long enough after its close, is taken to be none.
         """
         now = await self.network.now()
         span = self.processor.resume(now)
         rows = await self.network.candles(self.symbol, self.interval, span)
-        news = self._let_in(rows)
+        self._let_in(rows, now)
         self._give_up([row.open_time for row in rows], now)
-        await self._settle(now)
-        return news
+
+    async def read_again(self) -> None:
+        """
+        Wait for the turn of a second read, and read the provisional candles that are due.
+
+        Those for which it came too early, or which could not be read, become due again later.
+        """
+        now = self.network.guess()
+        self.provisional.begin(now)
+        await self.network.second_turn(self.symbol, self.interval, self._second_span(now))
+        now = await self.network.now()
+        due = self.provisional.due(now, self.network.adapter.page_size)
+        try:
+            if due:
+                settled = self.grid.step(due[-1])
+                span = self._second_span(now)
+                rows = await self.network.second_read(self.symbol, self.interval, span, settled=settled)
+                self._let_in(rows, now)
+        finally:
+            self.provisional.repeat(due, now)
+
+    def _second_span(self, now: Micros) -> Span:
+        """From the oldest candle that is due to the running one, but one page at most."""
+        most = self.network.adapter.page_size
+        opened = min(self.provisional.due(now, most), default=self.grid.floor(now))
+        return Span(opened, min(self.grid.step(self.grid.floor(now)), self.grid.step(opened, most)))
+
+    def report(self, now: Micros) -> None:
+        """Publish how far second reads are behind, when that has changed much."""
+        count, age = self.provisional.behind(now)
+        if age >= self._late:
+            self._publish(Unsettled(count, age / SECOND))
+            while self._late <= age:
+                self._late *= 2
+        elif not count and self._late > _REPORTED_FROM:
+            self._late = _REPORTED_FROM
+            self._publish(Unsettled(0, 0.0))
 
     def broke(self, error: Exception) -> None:
         """Rest until it is filled anew, since handling it raised an error that is none of the exchange's."""
@@ -160,10 +203,6 @@ class LiveStream(Beginning):
     def overdue(self, now: Micros) -> bool:
         """Whether there are candles that should be final by now and are not."""
         return bool(self.processor.missing(now - self.network.adapter.close_delay))
-
-    def is_settling_due(self, now: Micros) -> bool:
-        """Whether a candle is to be read a second time."""
-        return self._settles_at is not None and self._settles_at <= now
 
     def reject(self, reason: str, payload: object) -> None:
         """Say that something was not taken."""
@@ -190,57 +229,41 @@ class LiveStream(Beginning):
             if len(self._waiting) > self.processor.max_records:
                 del self._waiting[min(self._waiting)]
 
-    def _let_in(self, rows: Sequence[CandleData]) -> bool:
-        """Take fetched candles; whether any was news. The next candle closes none of them: what is fetched says it."""
-        news = False
+    def _let_in(self, rows: Sequence[CandleData], now: Micros) -> None:
+        """Take candles that were requested at ``now``; the next one closes none of them."""
+        if not rows:
+            return
+        latest = rows[-1].open_time
+        self.provisional.saw(latest, now)
         for row in rows:
             held = self.processor.held(row.open_time)
-            if row.volume > (0.0 if held is None else held.volume):
+            if row.open_time not in self.provisional and row.volume > (0.0 if held is None else held.volume):
                 self._traded_at = self.heard
-            news = self._put(row, fetched=True) or news
-        return news
+            final = self._rest_closes or self.provisional.is_final(row.open_time, latest, now)
+            if row.closed and not final and self._may_grow(row, held, latest, now):
+                row = structs.replace(row, closed=False)  # noqa: PLW2901  # as it is taken
+            self._put(row, fetched=True, final=final)
 
-    def _put(self, candle: CandleData, *, fetched: bool) -> bool:
-        """Take a candle and tell of what has changed by it; whether anything has."""
-        changed = self.processor.process(candle, fetched=fetched)
-        for each in changed:
+    def _may_grow(self, row: CandleData, held: CandleData | None, latest: Micros, now: Micros) -> bool:
+        """
+        Whether an answer may be from before the end of a candle that is over by the clock.
+
+        It is not where it has a later candle, nor where a socket has brought no more of this one; and nobody waits
+        for either for ever.
+        """
+        end = self.grid.step(row.open_time)
+        heard = self._listening and held is not None and self.processor.heard == row.open_time
+        told = heard and held is not None and row.volume >= held.volume
+        return latest < end and not told and now < end + _PATIENCE
+
+    def _put(self, candle: CandleData, *, fetched: bool = False, final: bool = False) -> None:
+        """Take a candle and publish what has changed by it."""
+        for each in self.processor.process(candle, fetched=fetched, final=final):
             self._publish(each)
-            if each.closed:
-                self._closed(each)
-        return bool(changed)
 
     def _refused(self, verdict: Verdict, candle: CandleData) -> None:
         if verdict.is_reject:
             self.reject(verdict.value, candle)
-        elif verdict is Verdict.OUTDATED and self.processor.next_closes:
-            held = self.processor.held(candle.open_time)
-            if held is not None and held.closed and candle.volume > held.volume:
-                # The next candle overtook this one, and closed what was not complete.
-                self._settle_at(candle.open_time, self.network.guess())
-
-    def _closed(self, candle: CandleData) -> None:
-        adapter = self.network.adapter
-        if adapter.revises:
-            at = self.grid.step(candle.open_time) + adapter.settle
-            if at > self.network.guess():
-                self._settle_at(candle.open_time, at)
-
-    def _settle_at(self, opened: Micros, at: Micros) -> None:
-        self._to_settle[opened] = at
-        self._settles_at = min(self._to_settle.values())
-
-    async def _settle(self, now: Micros) -> None:
-        """Read a second time the candles that may have changed since their close."""
-        due = sorted(opened for opened, at in self._to_settle.items() if at <= now)
-        if not due:
-            return
-        span = Span(due[0], self.grid.step(due[-1]))
-        for row in await self.network.candles(self.symbol, self.interval, span):
-            if row.open_time in self._to_settle and (before := self.processor.restate(row)) is not None:
-                self._publish(Restated(before, row))
-        for opened in due:
-            del self._to_settle[opened]
-        self._settles_at = min(self._to_settle.values(), default=None)
 
     def _give_up(self, came: Sequence[Micros], now: Micros) -> None:
         adapter = self.network.adapter
@@ -250,9 +273,10 @@ class LiveStream(Beginning):
             if self.processor.held(opened) is not None:
                 continue
             asked = self._asked[opened] = self._asked.get(opened, 0) + 1
-            passed_over = not adapter.sends_empty_candles and bool(came) and came[-1] > opened
-            late = now - self.grid.step(opened) >= adapter.settle
-            if asked >= _ASK_TWICE and (late or passed_over):
+            passed_over = bool(came) and came[-1] > opened
+            age = now - self.grid.step(opened)
+            late = age >= (adapter.settle if passed_over else _PATIENCE)
+            if asked >= _ASK_TWICE and (late or (passed_over and not adapter.sends_empty_candles)):
                 gone.append(opened)
         self.processor.absent(gone)
         for opened in gone:

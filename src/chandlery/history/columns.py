@@ -15,11 +15,13 @@ from chandlery.core.time import Micros
 from chandlery.history.checks import Columns
 
 _INTEGERS = frozenset({"open_time", "close_time", "count"})
+_STORED = tuple(name for name in CandleColumns.__struct_fields__ if name != "closed")
+"""What a table holds; whether a candle is closed, the past decides by its age."""
 
 
 def arrays(rows: CandleColumns) -> Columns:
     """The columns that the exchange sends."""
-    sent = {name: getattr(rows, name) for name in CandleColumns.__struct_fields__}
+    sent = {name: getattr(rows, name) for name in _STORED}
     return {
         name: np.array(values, np.int64 if name in _INTEGERS else np.float64)
         for name, values in sent.items()
@@ -38,7 +40,7 @@ def whole(columns: Columns, interval: Grid) -> Columns:
     """With NaN for what the exchange does not send, 0 for the number of trades, and the close by the interval."""
     size = len(columns["open_time"])
     missing: dict[str, NDArray[Any]] = {}
-    for name in CandleColumns.__struct_fields__:
+    for name in _STORED:
         if name in columns:
             continue
         if name == "close_time":

@@ -60,7 +60,8 @@ class HttpClient:
         max_wait_s: float = 120.0,
         proxies: Proxies | None = None,
     ) -> None:
-        self._limiter = limiter or RateLimiter()
+        self.limiter = limiter or RateLimiter()
+        """The budget that its requests share."""
         self._max_concurrent = max_concurrent
         self._retry_count = retry_count
         self._timeouts = timeout_s, connect_timeout_s, read_timeout_s
@@ -157,7 +158,7 @@ class HttpClient:
         except TimeoutError:
             raise RequestTimeout(f"{name}: not sent within {QUEUE_TIMEOUT_S:g} s") from None
         try:
-            await self._limiter.acquire(host, request.limits, request.weight, max_wait_s=self._max_wait_s)
+            await self.limiter.acquire(host, request.limits, request.weight, max_wait_s=self._max_wait_s)
             self.requests += 1
             response = await transport.exchange(request, url, self.proxies.of(str(url)))
             self.bytes_received += len(response.body)
@@ -169,9 +170,9 @@ class HttpClient:
         else:
             failure = status_error(name, response, error_of)
         if not stamina.is_testing():  # which says not to wait; and a pause would outlive the test
-            self._limiter.observe(host, request.limits, response.headers, response.status)
+            self.limiter.observe(host, request.limits, response.headers, response.status)
             if isinstance(failure, RateLimited) and failure.retry_after_s is not None:
-                self._limiter.pause(host, failure.retry_after_s)
+                self.limiter.pause(host, failure.retry_after_s)
         if failure is not None:
             raise failure
         return response

@@ -36,7 +36,7 @@ class Exchange(BaseModel):
     sends_empty_candles: bool
     live_intervals: list[str]
     live_closes: bool
-    revises: bool
+    rest_closes: bool
     funding: bool
     book_depths: list[int]
     book_check: str | None
