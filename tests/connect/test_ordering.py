@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from chandlery.connect.ordering import ClosedInOrder
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
-from chandlery.feed.events import Backfilled, Connected, Missing
+from chandlery.feed.events import Backfilled, Connected, Missing, Restated
 
 M = Interval.MINUTE_1
 
@@ -36,6 +37,17 @@ def test_any_order_comes_out_in_order(order, absent):
         told += ordering.take(candle(minute)) if minute not in absent else []
 
     assert sorted(set(range(12)) - absent) == minutes(told)
+
+
+def test_what_is_restated_while_it_waits_is_told_once():
+    """As it is then; what was told before is told as restated."""
+    ordering = ClosedInOrder(M, 3 * MINUTE, most=10)
+    better = structs.replace(candle(4), volume=2.0)
+    assert [] == ordering.take(candle(4))
+    assert [] == ordering.take(Restated(candle(4), better))
+    assert [candle(3), better] == ordering.take(candle(3))
+    again = Restated(better, structs.replace(candle(4), volume=3.0))
+    assert [again] == ordering.take(again)
 
 
 def test_without_a_beginning_the_first_to_come_is_the_first():

@@ -27,7 +27,7 @@ StreamChannel: TypeAlias = Literal["candles", "book"]
 """What can be streamed."""
 
 EventCallback: TypeAlias = Callable[[str, Event], object]
-"""Called with the coin and what happened to its stream."""
+"""Called with the coin and what happened to its stream; for ``Restated``, awaited where it returns something to await."""
 
 
 class IExchangeAPIClient(ABC):

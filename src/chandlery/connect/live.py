@@ -96,7 +96,7 @@ class LiveFeeds:
                         if entry is not None:
                             await deliver(callback, coin, entry)
                         elif on_event is not None:
-                            on_event(coin, update)
+                            await deliver(on_event, coin, update)
                 raise feed.stream.failure or Closed(f"{adapter.id} {symbol}: the feed has ended")
             finally:
                 self._leave(feed)

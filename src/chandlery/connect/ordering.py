@@ -6,7 +6,7 @@ from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
-from chandlery.feed.events import Backfilled, CandleUpdate, Missing
+from chandlery.feed.events import Backfilled, CandleUpdate, Missing, Restated
 
 
 class ClosedInOrder:
@@ -15,7 +15,7 @@ class ClosedInOrder:
 
     A feed tells a candle that had to be fetched later than those that came meanwhile; these wait here,
     ``most`` of them, until the hole is filled or said to be none. A hole that can never be filled is
-    told as ``Missing``. ``expected`` is the open of the first closed candle to tell; ``None`` for
+    told as ``Missing``. One that is restated while it waits is told once, as it is then. ``expected`` is the open of the first closed candle to tell; ``None`` for
     whichever comes first.
     """
 
@@ -30,6 +30,9 @@ class ClosedInOrder:
         """What is to be told now."""
         if isinstance(update, CandleData):
             return self._closed(update) if update.closed else self._running(update)
+        if isinstance(update, Restated) and update.after.open_time in self._waiting:
+            self._waiting[update.after.open_time] = update.after
+            return []
         told: list[CandleUpdate] = [update]
         if isinstance(update, Missing):
             self._absent.append(update.gap.span)

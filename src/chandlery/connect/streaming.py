@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from chandlery.connect.rows import Row
 from chandlery.core.errors import RequestTimeout
@@ -14,6 +14,8 @@ from chandlery.core.errors import RequestTimeout
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
+
+_T = TypeVar("_T")
 
 Callback: TypeAlias = Callable[[str, Row], Awaitable[object] | object]
 """Called with the coin as it was asked for and one entry; awaited where it returns something to await."""
@@ -117,7 +119,7 @@ class RealtimeStream:
             log.error("%s: the stream ends: %r", self.name, error)
 
 
-async def deliver(callback: Callback, coin: str, entry: Row) -> None:
+async def deliver(callback: Callable[[str, _T], object], coin: str, entry: _T) -> None:
     """Call back, and await where there is something to await."""
     answer = callback(coin, entry)
     if inspect.isawaitable(answer):

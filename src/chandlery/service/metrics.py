@@ -74,6 +74,7 @@ class Metrics(Collector):
                 "messages": "Messages of streams",
                 "gaps": "Gaps of streams",
                 "resyncs": "Order books that were founded anew",
+                "restated": "Stored candles that were replaced by better ones",
             }.items()
         }
         lag = GaugeMetricFamily("chandlery_stream_lag_seconds", "How old the last message was", labels=_STREAM)
@@ -83,19 +84,23 @@ class Metrics(Collector):
         age = GaugeMetricFamily(
             "chandlery_snapshot_age_seconds", "Age of the last order book that is stored", labels=_STREAM[:2]
         )
+        unsettled = GaugeMetricFamily(
+            "chandlery_stream_unsettled_seconds", "For how long a candle waits for its second read", labels=_STREAM
+        )
         running = GaugeMetricFamily("chandlery_stream_running", "Whether it runs", labels=_STREAM)
         for keeper in service.collection.keepers():
             labels = (keeper.series.exchange, keeper.series.symbol, keeper.series.channel)
             status = keeper.status()
             for name, family in counters.items():
-                family.add_metric(labels, getattr(status, name))
+                family.add_metric(labels, getattr(keeper, name))
+            unsettled.add_metric(labels, keeper.unsettled_s)
             if status.lag_ms is not None:
                 lag.add_metric(labels, status.lag_ms / 1000)
             running.add_metric(labels, float(status.state == "running"))
             failures.add_metric(labels, status.failures)
             if keeper.last_snapshot is not None:
                 age.add_metric(labels[:2], (service.clock() - keeper.last_snapshot) / SECOND)
-        yield from (*counters.values(), lag, running, failures, age)
+        yield from (*counters.values(), lag, running, failures, age, unsettled)
 
     def text(self) -> bytes:
         """All of it in Prometheus' own format."""

@@ -7,6 +7,7 @@ import re
 from collections import deque
 
 import pytest
+from msgspec import structs
 
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import InvalidInput, InvalidSymbol, StorageFull, UnknownName, UnsupportedRequest
@@ -302,6 +303,72 @@ async def test_what_comes_while_what_was_missed_is_fetched(service):
     assert [*range(2_000, (MOST_HELD + 2) * 1000, 1000)] == [each["timestamp"] for each in held]
     assert [0, SECOND] == [gap.start for gap, _ in keeper._to_record]
     assert {GapKind.NOT_COLLECTED} == {gap.kind for gap, _ in keeper._to_record}
+
+
+async def test_a_candle_that_was_closed_too_early_is_stored_as_it_ended(tmp_path):
+    """The last trades of a minute come after the first of the next: what is stored and published is replaced."""
+    clock, reader = FastClock(1_796_038_000 * SECOND, 20), Reader()
+    late = {"hyperliquid_perpetual": {"late_update_ms": 4000}}
+    series = SeriesName("hyperliquid", "BTC/USDC:USDC", "candles:1m")
+    async with (
+        offline("hyperliquid_perpetual", clock=clock, unlike=late) as sim,
+        service_of(sim, tmp_path, clock=clock) as service,
+    ):
+        await service.collection.stream_realtime_data(series, reader)
+        (keeper,) = service.collection.keepers()
+        await until(lambda: keeper.restated >= 2)
+        restated = [each.content["timestamp"] * 1000 for each in reader.taken if each.kind == "restated"]
+        table = await service.candles.table(series, Interval.MINUTE_1, EVER, 1000)
+        metrics = Metrics()
+        metrics.service = service
+        counted = metrics.text()
+    stored = dict(zip(open_times(table).tolist(), table.column("volume").to_pylist(), strict=True))
+    span = Span(restated[0], restated[-1] + 1)
+    right = {
+        each.open_time: each.volume
+        for each in truth(
+            sim.view("hyperliquid_perpetual").market, "BTCUSDC", Interval.MINUTE_1, span, MarketType.FUTURES_USDT
+        )
+    }
+
+    assert right == {opened: stored[opened] for opened in right}
+    assert set(restated) <= set(right)
+    assert re.search(rb"^chandlery_stream_restated_total{.*} [2-9]", counted, re.MULTILINE)
+
+
+async def test_a_restart_corrects_what_was_stored_too_early(sim, tmp_path):
+    """A while after the stream has begun again, the candles that closed before its end are compared and replaced."""
+    reader = Reader()
+    async with service_of(sim, tmp_path) as first:
+        await first.collection.stream_realtime_data(SECONDS, reader)
+        await until(lambda: len(reader.closed()) >= 2)
+    opened = reader.closed()[0] * SECOND
+    (right,) = truth(MARKET, "BTCUSDT", Interval.SECOND_1, Span(opened, opened + 1))
+
+    async def soon(seconds):
+        await asyncio.sleep(seconds / 100 if seconds > 100 else seconds)
+
+    async with service_of(sim, tmp_path, sleep=soon) as second:
+        await second.candles.save(SECONDS, [structs.replace(right, volume=right.volume / 2)])
+        await second.collection.stream_realtime_data(SECONDS, reader)
+        await until(lambda: any(each.kind == "restated" for each in reader.taken))
+        table = await second.candles.table(SECONDS, Interval.SECOND_1, Span(opened, opened + 1), 1)
+
+    assert [right.volume] == table.column("volume").to_pylist()
+    assert [opened] == [each.content["timestamp"] * 1000 for each in reader.taken if each.kind == "restated"]
+
+
+async def test_what_is_restated_while_it_waits_is_stored_once(service):
+    """Entries that are held back change where they wait."""
+    await service.collection.add_coin("BTC/USDT", "binance", ["candles:1s"])
+    (keeper,) = service.collection.keepers()
+    await keeper.end()
+    row = {"timestamp": 1000, "volume": 1.0, "closed": True}
+    keeper._held = deque([row, {"timestamp": 2000, "closed": False}])
+    await keeper._restate([row | {"volume": 2.0}, {"timestamp": 0, "volume": 3.0, "closed": True}])
+
+    assert [2.0] == [each["volume"] for each in keeper._held if each["closed"]]
+    assert [3.0] == [each["volume"] for each in keeper._to_restate]
 
 
 async def test_a_database_that_takes_nothing(service):

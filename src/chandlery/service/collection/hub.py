@@ -19,7 +19,7 @@ from chandlery.feed.recovery import Waits
 from chandlery.service.frames import text_frame
 from chandlery.storage.series_ids import SeriesName
 
-Kind: TypeAlias = Literal["book", "running", "closed", "gap"]
+Kind: TypeAlias = Literal["book", "running", "closed", "restated", "gap"]
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -29,7 +29,7 @@ _json = msgspec.json.Encoder()
 
 class Update:
     """
-    Something new of a series: an order book, a running or a closed candle, or a gap.
+    Something new of a series: an order book, a running or a closed candle, one that was closed before, or a gap.
 
     Books and running candles are replaced by the next one; who is slow misses nothing by that.
     """
@@ -46,7 +46,7 @@ class Update:
         """The message of the socket, encoded at the first question."""
         channel, _, interval = self.series.channel.partition(":")
         head: dict[str, Any] = {
-            "type": "gap" if self.kind == "gap" else "realtime_data",
+            "type": self.kind if self.kind in {"gap", "restated"} else "realtime_data",
             "channel": channel,
             "exchange": self.series.exchange,
             "symbol": self.series.symbol,
@@ -99,7 +99,7 @@ class Hub:
     def publish(self, update: Update) -> None:
         """Hand it to all."""
         self.published += 1
-        if update.kind != "gap":
+        if update.kind != "gap" and not (update.kind == "restated" and self._is_older(update)):
             self._latest[update.series] = update
         subscribers = self._subscribers.get(update.series)
         if subscribers:
@@ -108,6 +108,11 @@ class Hub:
                     subscriber.take(update)
                 except Exception as error:  # noqa: BLE001  # the others are told all the same
                     self._failed(update.series, error)
+
+    def _is_older(self, update: Update) -> bool:
+        """Whether there is a later candle."""
+        latest = self._latest.get(update.series)
+        return latest is not None and latest.content["timestamp"] > update.content["timestamp"]
 
     def _failed(self, series: SeriesName, error: Exception) -> None:
         """Count a subscriber's error, and log it where it is not one of many."""

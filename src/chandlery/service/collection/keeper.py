@@ -6,19 +6,33 @@ import asyncio
 import logging
 import random as dice
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from chandlery.connect.interfaces import IDataSourceConnector
-from chandlery.connect.rows import Row, rows_of_table
+from chandlery.connect.rows import Row, row_of_candle, rows_of_table
 from chandlery.connect.streaming import RealtimeStream
 from chandlery.core.errors import Closed, IncompleteData
 from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND, Clock, Micros, Unit, to_datetime
 from chandlery.feed.backoff import PACE, Pace
-from chandlery.feed.events import Connected, Dropped, Event, Failed, Missing, Reconnecting, Resynced, Resyncing
+from chandlery.feed.events import (
+    Connected,
+    Dropped,
+    Event,
+    Failed,
+    Missing,
+    Reconnecting,
+    Restated,
+    Resynced,
+    Resyncing,
+    Unsettled,
+)
+from chandlery.feed.recovery import isolated
 from chandlery.service.collection.interfaces import ChannelStatus
 from chandlery.service.collection.processor import RealTimeProcessor
+from chandlery.service.collection.settling import changed, settle, unsettled
 from chandlery.service.proofs import proved_gaps
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.series_ids import SeriesName, interval_of
@@ -60,6 +74,10 @@ class StreamKeeper:
         self.messages = 0
         self.gaps = 0
         self.resyncs = 0
+        self.restated = 0
+        """How many stored candles were replaced by better ones."""
+        self.unsettled_s = 0.0
+        """For how long the oldest candle has been due for its second read, as far as that was published."""
         self.failures = 0
         self.started = asyncio.Event()
         """Whether it runs, or has failed for the first time."""
@@ -86,6 +104,8 @@ class StreamKeeper:
         """Whether it has run before."""
         self._to_record: list[tuple[Gap, Micros | None]] = []
         """With the exchange's time when each was proved."""
+        self._to_restate: list[Row] = []
+        """Closed candles that have changed since they were stored."""
         self._recording = asyncio.Lock()
         self._held: deque[Row] | None = None
         """What comes while what was missed is fetched, which comes first."""
@@ -203,6 +223,7 @@ class StreamKeeper:
             self._last_snapshot = resumed_from
         channel, _, interval = self.series.channel.partition(":")
         self._held = deque()
+        settling: asyncio.Task[None] | None = None
         self._stream = await self._connector.start_realtime_stream(
             self.series.exchange,
             self.series.symbol,
@@ -226,8 +247,16 @@ class StreamKeeper:
             await self._let_go()
             self._error = None
             self.started.set()
+            if self.interval is not None and resumed_from is not None:
+                fetch = partial(changed, self._connector, self._candles, self.series, self.interval)
+                spans = unsettled(self.interval, resumed_from, self._clock())
+                job = partial(settle, spans, fetch, self._restate, self._sleep, self._pace.delays(self._random))
+                settling = asyncio.create_task(isolated(job, name=f"{self.series}: settling"))
             await self._stream.wait()
         finally:
+            if settling is not None:
+                settling.cancel()
+                await asyncio.wait({settling})
             await self._stream.end()
 
     async def _backfill(self, interval: Interval, last: Micros | None) -> None:
@@ -290,7 +319,7 @@ class StreamKeeper:
         held.append(entry)
 
     async def _process(self, entry: Row) -> None:
-        if self._to_record:
+        if self._to_record or self._to_restate:
             await self._record()
         opened = None if self.interval is None else Unit.MILLIS.micros(entry["timestamp"])
         if opened is not None and self._told is not None and opened <= self._told:
@@ -299,9 +328,18 @@ class StreamKeeper:
         if opened is not None and entry["closed"]:
             self._told = opened
 
-    def _happened(self, coin: str, event: Event) -> None:
+    def _happened(self, coin: str, event: Event) -> Awaitable[None] | None:
+        if isinstance(event, Restated) and self.interval is not None:
+            row = row_of_candle(event.after, self.series.exchange, self.series.symbol, self.interval)
+            return self._restate([row])
+        self._note(event)
+        return None
+
+    def _note(self, event: Event) -> None:
         if isinstance(event, Missing):
             self._gap(event.gap, event.proved_at)
+        elif isinstance(event, Unsettled):
+            self.unsettled_s = event.age_s
         elif isinstance(event, Resyncing | Reconnecting | Failed):
             if isinstance(event, Reconnecting):
                 self._lost = event.reason
@@ -314,6 +352,17 @@ class StreamKeeper:
             self._valid()
         elif isinstance(event, Dropped):
             log.warning("%s: %d updates were dropped", self.series, event.count)
+
+    async def _restate(self, rows: Sequence[Row]) -> None:
+        """Store closed candles again that have changed; those that wait to be stored change where they wait."""
+        changed = {row["timestamp"]: row for row in rows}
+        if self._held is not None:
+            for place, held in enumerate(self._held):
+                if held["closed"] and held["timestamp"] in changed:
+                    self._held[place] = changed.pop(held["timestamp"])
+        self._to_restate += changed.values()
+        if self._held is None:
+            await self._record()
 
     def _invalid(self) -> None:
         self._latest_book = None
@@ -330,9 +379,13 @@ class StreamKeeper:
         self._to_record.append((gap, proved_at))
 
     async def _record(self) -> None:
-        """Keep the gaps that are not kept yet; one that cannot be is tried again."""
+        """Keep the gaps and the changed candles that are not kept yet; one that cannot be is tried again."""
         # The stream and the clock of the snapshots both do this, at any time.
         async with self._recording:
             while self._to_record:
                 await self._processor.gap(self.series, *self._to_record[0])
                 del self._to_record[0]
+            while self._to_restate:
+                await self._processor.restate(self.series, self._to_restate[0])
+                del self._to_restate[0]
+                self.restated += 1

@@ -62,6 +62,16 @@ class RealTimeProcessor:
         """Tell of a closed candle that is kept already."""
         self._hub.publish(Update(series, "closed", entry))
 
+    async def restate(self, series: SeriesName, entry: Row) -> None:
+        """
+        Keep a closed candle in place of the one that was kept, and tell of it.
+
+        Raises:
+            StorageError: It could not be kept, and nobody was told of it.
+        """
+        await self._candles.save(series, [candle_of(entry)])
+        self._hub.publish(Update(series, "restated", entry))
+
     async def snapshot(self, series: SeriesName, book: Row, at: Micros) -> None:
         """
         Keep an order book as that of the moment ``at``.

@@ -18,7 +18,7 @@ class Subscription:
     """
     Passes updates on to the client's outbox.
 
-    While it is ``held``, closed candles and gaps wait, in order, for what comes before them.
+    While it is ``held``, closed and restated candles and gaps wait, in order, for what comes before them.
     """
 
     def __init__(self, series: SeriesName, outbox: Outbox, *, held: bool = False) -> None:
@@ -45,11 +45,9 @@ class Subscription:
 
     def first_held(self) -> Micros | None:
         """The open of the first closed candle that waits and has not been told; those before are let go."""
-        while self._held:
-            update = self._held[0]
-            if update.kind == "gap" or self._from is None or opened(update.content) >= self._from:
-                break
-            self._held.popleft()
+        if self._held and self._from is not None:
+            begin = self._from
+            self._held = deque(each for each in self._held if each.kind != "closed" or opened(each.content) >= begin)
         closed = (opened(each.content) for each in self._held or () if each.kind == "closed")
         return next(closed, None)
 
