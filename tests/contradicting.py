@@ -102,6 +102,9 @@ HELD = [
 _NAMED_OTHERWISE = {"gate_inverse", "hyperliquid_spot", "hyperliquid_perpetual", "tradestation"}
 """Markets whose symbols cannot be in another script: they have one contract, indices, or ASCII alone."""
 
+_NAMED_BY_SESSION = {"tradestation"}
+"""Markets whose days and weeks are named by a moment within them, so that no row tells when they open."""
+
 COUNTS: Counter[tuple[str, str]] = Counter()
 """How many draws of each contradiction ended how."""
 
@@ -125,7 +128,8 @@ def exchanges(name: str) -> list[str]:
     kinds = {each: ExchangeRegistry.get(each) for each in ExchangeRegistry.names()}
     funding = CONTRADICTIONS[name].funding
     known = [each for each, kind in kinds.items() if not funding or kind.funding_page_size]
-    return [each for each in known if name != "names odd" or each not in _NAMED_OTHERWISE]
+    without = {"names odd": _NAMED_OTHERWISE, "anchor shifted": _NAMED_BY_SESSION}.get(name, ())
+    return [each for each in known if each not in without]
 
 
 @st.composite

@@ -71,7 +71,7 @@ def test_a_first_candle_that_nothing_confirms_is_not_stored():
     """An exchange may just have forgotten what was before: it is requested again each time."""
     more = {"proof": None, "sends_empty": True, "followed": True, "now": NOW, "settle": MINUTE}
     for life, kind in (
-        (Life(first=HOLE.end, sure=False), GapKind.NOT_LISTED),
+        (Life(first=HOLE.end, sure=False), GapKind.FETCH_FAILED),
         (Life(first=0, again=HOLE.end, sure=False), GapKind.DELISTED),
     ):
         (gap,) = explain(HOLE, GRID, life, **more)

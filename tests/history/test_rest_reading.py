@@ -200,8 +200,8 @@ async def test_an_exchange_that_has_forgotten_returns_what_it_has(exchange_of, n
 
 
 @pytest.mark.parametrize(("name", "longest"), [("binance_spot", "1M"), ("okx_spot", "1M"), ("kucoin_perpetual", "1w")])
-async def test_at_the_longest_interval_a_first_candle_is_never_final(exchange_of, name, longest):
-    """Nothing longer confirms it, as the evidence says: it is requested anew each time, and what was forgotten comes back."""
+async def test_at_the_longest_interval_a_short_memory_is_no_beginning(exchange_of, name, longest):
+    """Nothing confirms the first candle, as the evidence says: what is before it failed, and comes back when it is served again."""
     exchange = await exchange_of(name)
     assert Interval(longest) is max(exchange.adapter.intervals, key=lambda each: each.longest)
     exchange.contradict(memory=5)
@@ -210,7 +210,7 @@ async def test_at_the_longest_interval_a_first_candle_is_never_final(exchange_of
         exchange.sim.log.clear()
         opens, account = await exchange.get(start, end, longest)
 
-        assert [GapKind.NOT_LISTED] == [gap.kind for gap in account.gaps]
+        assert [GapKind.FETCH_FAILED] == [gap.kind for gap in account.gaps]
         assert UNCONFIRMED in account.gaps[0].evidence
         assert exchange.pages > 0
     exchange.contradict()
@@ -220,6 +220,35 @@ async def test_at_the_longest_interval_a_first_candle_is_never_final(exchange_of
     assert () == account.gaps
     assert len(whole) > 4 >= len(opens) > 0
     assert opens == whole[-len(opens) :]
+
+
+@pytest.mark.parametrize(("name", "longest"), [("okx_spot", "1M"), ("kucoin_perpetual", "1w"), ("mexc_spot", "1d")])
+async def test_at_the_longest_interval_more_of_shorter_candles_confirm_the_beginning(exchange_of, name, longest):
+    """An exchange that remembers more days than there are months has not forgotten older months; that is stored."""
+    exchange = await exchange_of(name)
+    assert Interval(longest) is max(exchange.adapter.intervals, key=lambda each: each.longest)
+    start, end = datetime(2009, 1, 1, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC)
+    requests = []
+    for _ in range(2):
+        exchange.sim.log.clear()
+        _, account = await exchange.get(start, end, longest)
+        requests.append(exchange.pages)
+
+        assert [GapKind.NOT_LISTED] == [gap.kind for gap in account.gaps]
+    assert requests[0] < 30
+    assert 0 == requests[1]
+
+
+async def test_a_candle_that_only_the_cache_has_does_not_make_late_ones_a_halt(exchange_of):
+    """Of the last hour, a later candle from the exchange itself shows that its answers are not late."""
+    exchange = await exchange_of("mexc_spot")
+    await exchange.get(ago(minutes=4), ago(minutes=2))
+    exchange.contradict(late_s=600)
+
+    opens, account = await exchange.get(ago(minutes=30), ago(minutes=2))
+
+    assert grid(ago(minutes=4), ago(minutes=2)) == opens[-2:]
+    assert {GapKind.NOT_YET} == {gap.kind for gap in account.gaps}
 
 
 async def test_what_is_cached_counts_also_before_the_exchanges_memory(exchange_of):

@@ -33,7 +33,7 @@ class Life(Struct, frozen=True):
     again: Micros | None = None
     """Where an earlier instrument had the symbol: the open of the first candle of the present one."""
     sure: bool = True
-    """Whether longer candles confirm what the exchange shows as its first one; it may just have forgotten those before."""
+    """Whether other candles confirm what the exchange shows as its first one; it may just have forgotten those before."""
 
 
 def explain(
@@ -66,7 +66,11 @@ def explain(
 
     cut(life.served_from, GapKind.NO_LONGER_SERVED, f"the exchange answers from {iso(life.served_from or 0)} on")
     again, unsure = (None, "") if life.sure else (now, f"; {UNCONFIRMED}")
-    cut(life.first, GapKind.NOT_LISTED, f"first candle {iso(life.first or 0)}{unsure}", recheck_at=again)
+    cut(
+        life.first,
+        GapKind.NOT_LISTED if life.sure else GapKind.FETCH_FAILED,
+        f"first candle {iso(life.first or 0)}{unsure}",
+    )
     between = f"between two instruments of this symbol; listed again {iso(life.again or 0)}{unsure}"
     cut(life.again, GapKind.DELISTED, between, recheck_at=again)
     recent = end if followed else min(end, grid.floor(now - max(settle, _YOUNG)))

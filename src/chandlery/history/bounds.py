@@ -12,7 +12,8 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, Micros
 from chandlery.net.candle_exchange import CandleExchange
 
-_LEVELS = (Interval.MONTH_1, Interval.DAY_1)
+_LONGEST = (Interval.MONTH_1, Interval.WEEK_1)
+_SHORTER = (Interval.DAY_1, Interval.HOUR_1, Interval.MINUTE_1)
 _FEW_PAGES = 2
 """So many pages are read at once rather than narrowed down by longer candles first."""
 _FEW_LATEST = 8
@@ -34,9 +35,10 @@ class Bounds:
         self._symbol = symbol
         self._interval = interval
         self._now: Micros = 0
-        levels = (*_LEVELS, Interval.HOUR_1) if interval.longest < MINUTE else _LEVELS  # a day has too many seconds
-        longer = [each for each in levels if each in self._facts.intervals and each.longest > interval.longest]
-        self._levels = [*longer, interval]
+        known = self._facts.intervals
+        levels = [*[each for each in _LONGEST if each in known][:1], Interval.DAY_1]
+        levels += [Interval.HOUR_1] if interval.longest < MINUTE else []  # a day has too many seconds
+        self._levels = [*[each for each in levels if each in known and each.longest > interval.longest], interval]
 
     async def first(self, now: Micros) -> Life:
         """
@@ -48,11 +50,22 @@ class Bounds:
         found = await self._asked_first()
         if found is None:
             return await self._search_first(now)
-        return Life(served_from=found) if await self._has_longer_before(found) else self._begins(found)
+        return Life(served_from=found) if await self._has_longer_before(found) else await self._begins(found)
 
-    def _begins(self, found: Micros | None) -> Life:
-        """A series whose first candle was found; where there are longer candles, they confirm it."""
-        return Life(first=found, sure=found is None or len(self._levels) > 1)
+    async def _begins(self, found: Micros | None) -> Life:
+        """A series whose first candle was found; longer candles confirm it, or that there are more of shorter ones."""
+        sure = found is None or len(self._levels) > 1 or await self._has_more_of_shorter(found)
+        return Life(first=found, sure=sure)
+
+    async def _has_more_of_shorter(self, found: Micros) -> bool:
+        """Whether shorter candles are remembered in a greater number: then it is no limit to the number that ends the series."""
+        interval, known = self._interval, self._facts.intervals
+        shorter = next((each for each in _SHORTER if each in known and each.longest < interval.longest), None)
+        if shorter is None:
+            return False
+        latest = shorter.step(shorter.floor(self._now), -interval.count(found, self._now) - 1)
+        page = Span(max(shorter.step(latest, 1 - self._size(shorter)), found), shorter.step(latest))
+        return bool(page) and await self._in(shorter, page, newest=True) is not None
 
     async def _has_longer_before(self, found: Micros) -> bool:
         """Whether longer candles are older than ``found``, by the page of them that lies before it."""
@@ -75,7 +88,7 @@ class Bounds:
     async def _search_first(self, now: Micros) -> Life:
         found, longer = await self._narrow(Span(self._facts.launched, now), newest=False)
         if found is not None or longer is None:
-            return self._begins(found)
+            return await self._begins(found)
         return Life(served_from=await self._served_from(Span(longer, now)))
 
     async def _narrow(self, span: Span, *, newest: bool) -> tuple[Micros | None, Micros | None]:

@@ -98,6 +98,8 @@ class RestReading:
         """The first and the last open of any row, asked for or not."""
         self._served: Micros | None = None
         """The first open that the exchange itself has sent: other sources may have an earlier instrument of this symbol."""
+        self._served_last: Micros | None = None
+        """The last one."""
         self._now: Micros = 0
         self._final_before: Micros = 0
         self._open: list[Span] = []
@@ -251,6 +253,7 @@ class RestReading:
         if len(opens):
             first, last = int(opens.min()), int(opens.max())
             self._served = first if self._served is None else min(first, self._served)
+            self._served_last = last if self._served_last is None else max(last, self._served_last)
             self._first = first if self._first is None else min(first, self._first)
             self._last = last if self._last is None else max(last, self._last)
 
@@ -342,10 +345,12 @@ class RestReading:
         empty = merge([*self._bare, *self._beyond])
         for hole in holes:
             before = any(each is not None and each < hole.start for each in (self._first, life.first))
-            followed = self._last is not None and self._last >= hole.end
-            over = followed or self._ended or hole.end >= self._grid.floor(self._now)
+            known = self._last is not None and self._last >= hole.end
+            over = known or self._ended or hole.end >= self._grid.floor(self._now)
             proved = self._refused is None and before and over and not subtract_all([hole], empty)
-            proof = (_SILENT if followed else _ENDED) if proved else None
+            proof = (_SILENT if known else _ENDED) if proved else None
+            # Of what is recent, only a later candle from the exchange itself shows that the answers are not late.
+            followed = self._served_last is not None and self._served_last >= hole.end
             gaps += self._gaps(hole, life, proof, doubt=doubt, followed=followed)
         final_before = 0 if self._unlisted else self._final_before
         await self._give(None, [gap.span for gap in gaps if not gap.kind.is_failure], gaps, [], final_before)
