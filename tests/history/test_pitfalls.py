@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from datetime import timedelta
@@ -20,6 +21,7 @@ from chandlery.core.moment import to_micros
 from chandlery.core.provenance import EventKind
 from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.core.time import DAY, SECOND
+from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.history.manager import DataSourceManager
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.recorded import RecordedMarket
@@ -365,3 +367,13 @@ def test_published_a_zip_with_something_else_in_it_is_not_data(exchange):
     exchange.assert_same(frame, Interval.HOUR_1, at(2024, 5, 1), at(2024, 5, 4))
     assert EventKind.BAD_ARCHIVE in kinds(frame)
     assert DAY == account(frame).spans[1].end - account(frame).spans[1].start
+
+
+@pytest.mark.parametrize("source", ["auto", "rest"])
+async def test_a_call_that_fails_leaves_its_task_as_it_was(exchange, source):
+    """Not marked as cancelled, which would end somebody else's group or time-out in that task."""
+    async with AsyncDataSourceManager(use_cache=False, endpoints=exchange.endpoints, retry_count=0) as manager:
+        with pytest.raises(InvalidSymbol):
+            await manager.get_data("NOPEUSDT", at(2024, 1, 1), at(2024, 1, 2), "1h", enforce_source=source)
+
+    assert 0 == asyncio.current_task().cancelling()

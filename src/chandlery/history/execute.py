@@ -17,7 +17,7 @@ from chandlery.core.interval import Grid
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType, DataSource
 from chandlery.core.time import DAY, Micros, day_of, iso
-from chandlery.history.interfaces import DataClientInterface, FetchResult, Seen, first_error, in_order
+from chandlery.history.interfaces import DataClientInterface, FetchResult, Seen, first_error, in_body, in_order
 from chandlery.history.plan import Abilities, ArchiveFile, ArchiveStep, BeyondStep, RestStep, Step
 from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
@@ -96,8 +96,8 @@ class Execution:
             self._fail(beyond, GapKind.NO_LONGER_SERVED, f"the exchange answers from {oldest} on")
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._by_archive(by_archive))
-                group.create_task(self._by_rest(by_rest))
+                parts = (self._by_archive(by_archive), self._by_rest(by_rest))
+                await in_body([group.create_task(each) for each in parts])
         except BaseExceptionGroup as group_error:
             raise first_error(group_error) from None
         finally:
@@ -198,8 +198,7 @@ class Execution:
                     self._fail([span], GapKind.FETCH_FAILED, str(error))
 
         async with asyncio.TaskGroup() as group:
-            for _ in range(min(self.max_concurrent, len(waiting))):
-                group.create_task(work())
+            await in_body([group.create_task(work()) for _ in range(min(self.max_concurrent, len(waiting)))])
 
     async def _take(self, part: FetchResult) -> None:
         self.parts.append(part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -232,6 +232,16 @@ def incomplete(data: Any, missing: Sequence[Gap], wanted: Span, advice: str = ""
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     message = f"{missing[0].span}{more} of {wanted} could not be had: {missing[0].evidence}"
     return IncompleteData(f"{message}. The error's .data is the rest{advice}", data=data, missing=missing)
+
+
+async def in_body(tasks: Collection[asyncio.Task[None]]) -> None:
+    """
+    Wait for tasks of a group before the end of its block.
+
+    Of one that fails when the block has ended, CPython before 3.13 leaves the task around it marked as cancelled.
+    """
+    if tasks:
+        await asyncio.wait(tasks)
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

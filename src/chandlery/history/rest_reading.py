@@ -23,7 +23,7 @@ from chandlery.core.time import DAY, Clock, Micros
 from chandlery.history.bounds import Bounds
 from chandlery.history.checks import Columns, GridDiffers, check, require_grid
 from chandlery.history.columns import arrays, closed, inside, merged, whole, within
-from chandlery.history.interfaces import FetchResult, Seen, SeriesFacts, first_error
+from chandlery.history.interfaces import FetchResult, Seen, SeriesFacts, first_error, in_body
 from chandlery.net.candle_exchange import CandleExchange, CandleFacts
 from chandlery.storage.frame import table_of
 
@@ -187,8 +187,7 @@ class RestReading:
 
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._concurrent, len(waiting))):
-                    group.create_task(work())
+                await in_body([group.create_task(work()) for _ in range(min(self._concurrent, len(waiting)))])
         except BaseExceptionGroup as errors:
             raise first_error(errors) from None
 
