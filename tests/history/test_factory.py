@@ -129,7 +129,7 @@ def test_what_nothing_serves_is_an_error_that_lists_what_is_served():
 
 def test_an_empty_symbol_is_refused():
     """Before an adapter is asked."""
-    with pytest.raises(InvalidSymbol, match="the symbol is empty"):
+    with pytest.raises(InvalidSymbol, match="a symbol is not empty"):
         DataClientFactory.create_data_client(
             DataProvider.BINANCE, MarketType.SPOT, ChartType.KLINES, "", Interval.HOUR_1
         )

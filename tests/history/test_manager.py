@@ -669,7 +669,7 @@ def test_one_manager_serves_both_kinds(exchange):
         ({"start_time": at(2030, 1, 1), "end_time": at(2030, 1, 2)}, InvalidRange, "in the future"),
         ({"start_time": at(1960, 1, 1)}, InvalidRange, "before 1970"),
         ({"interval": "7m"}, UnknownInterval, "1m is a minute, 1M a month"),
-        ({"symbol": ""}, InvalidSymbol, "give e.g. BTCUSDT"),
+        ({"symbol": ""}, InvalidSymbol, "give e.g. BTC/USDT"),
         ({"symbol": "../../etc"}, InvalidSymbol, "write BTC/USDT for spot"),
         ({"symbol": "BTCUSD_PERP"}, InvalidSymbol, "is not a symbol of binance_spot"),
         ({"symbol": "BTC/USDT:USDT"}, InvalidSymbol, "not of SPOT"),

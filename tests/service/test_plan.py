@@ -108,7 +108,9 @@ async def test_a_coin_that_cannot_be_added(sim, guarded, stored, symbol):
     async with session.get("/v1/coins", headers=await bearer(service, "read")) as answer:
         coins = await answer.json()
 
-    code, said = ("invalid_symbol", "does not trade") if scope == "collect" else ("insufficient_scope", "collect")
+    code, said = (
+        ("invalid_symbol", "does not know the symbol") if scope == "collect" else ("insufficient_scope", "collect")
+    )
     assert failed.is_error
     assert code == failed.structured_content["code"]
     assert said in failed.structured_content["message"]

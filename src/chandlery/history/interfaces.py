@@ -14,10 +14,10 @@ from msgspec import Struct, field
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.endpoints import Endpoints, Origin
-from chandlery.core.errors import IncompleteData, InvalidSymbol
+from chandlery.core.errors import IncompleteData
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.holes import Life
-from chandlery.core.instrument import MarketType
+from chandlery.core.instrument import MarketType, require_symbol
 from chandlery.core.interval import Grid, Interval
 from chandlery.core.provenance import Event, SourceSpan
 from chandlery.core.query import ChartType, DataProvider
@@ -151,9 +151,7 @@ class DataClientInterface(ABC):
         several tells by them which. ``resources`` are shared with other clients where given.
         """
         del market_type, provider
-        if not symbol:
-            raise InvalidSymbol("the symbol is empty; give e.g. BTCUSDT")
-        self.symbol = symbol
+        self.symbol = require_symbol(symbol)
         self.interval = interval
         self.resources = resources
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
 from pydantic_core import PydanticCustomError
 
 from chandlery.core.errors import InvalidInput
+from chandlery.core.instrument import require_symbol
+
+SymbolText: TypeAlias = Annotated[str, BeforeValidator(require_symbol)]
+"""A symbol, refused as the library refuses what can be none: with ``InvalidSymbol``, which is no mistake of a field."""
 
 
 class KnownFields(BaseModel):

@@ -157,12 +157,25 @@ async def test_what_cannot_be_is_refused(service, coin, exchange, channels, erro
     assert [] == service.collection.list_coins()
 
 
+async def test_a_coin_that_trades_no_more(tmp_path):
+    """It is refused, though the exchange has its candles still."""
+    life = [["2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"]]
+    unlike = {"binance_spot": {"lives": {"BTCUSDT": life}, "serves_delisted": True}}
+    async with (
+        SimServer(MARKET, exchanges=["binance_spot"], unlike=unlike) as sim,
+        service_of(sim, tmp_path) as service,
+    ):
+        with pytest.raises(InvalidSymbol, match="binance does not trade BTC/USDT now"):
+            await service.collection.add_coin("BTC/USDT", "binance")
+        assert [] == service.collection.list_coins()
+
+
 async def test_a_coin_that_does_not_trade(tmp_path):
-    """It is refused, and nothing is noted."""
+    """It is refused as everywhere, and nothing is noted."""
     market = SyntheticMarket(7, symbols={MarketType.SPOT: ["ETHUSDT"]})
     async with SimServer(market, exchanges=["binance_spot"]) as sim, service_of(sim, tmp_path) as service:
         assert not await service.collection.check_availability("BTC/USDT", "binance")
-        with pytest.raises(InvalidInput, match="does not trade BTC/USDT now"):
+        with pytest.raises(InvalidSymbol, match="binance_spot does not know the symbol"):
             await service.collection.add_coin("BTC/USDT", "binance")
         assert [] == service.collection.list_coins()
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mcp.client import Client
 
 from chandlery.core.gaps import Gap, GapKind
+from chandlery.core.instrument import LONGEST_SYMBOL
 from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
 from chandlery.core.time import DAY, MINUTE
@@ -121,9 +122,11 @@ async def called(client, tool, **arguments):
 
 # Without shrinking: each example takes a while, and which one it was says enough.
 @settings(max_examples=8, phases=[Phase.explicit, Phase.generate])
-@example(symbol="\U0001f600" * 64, evidence="\U0001f600" * 300, counts=(300, 300), rows=500, buckets=50, days=30)
+@example(
+    symbol="\U0001f600" * LONGEST_SYMBOL, evidence="\U0001f600" * 300, counts=(300, 300), rows=500, buckets=50, days=30
+)
 @given(
-    symbol=st.text(min_size=1, max_size=64),
+    symbol=st.text(min_size=1, max_size=LONGEST_SYMBOL).filter(lambda text: text.isprintable() and text.strip()),
     evidence=st.text(max_size=300),
     counts=st.tuples(st.integers(0, 300), st.integers(0, 300)),
     rows=st.integers(1, 500),

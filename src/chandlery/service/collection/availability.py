@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+
 from chandlery.connect.interfaces import IDataSourceConnector
 from chandlery.connect.names import canonical
-from chandlery.core.errors import InvalidSymbol, UnknownInterval, UnknownName
+from chandlery.core.errors import ChandleryError, InvalidSymbol, UnknownInterval, UnknownName
+from chandlery.core.interval import Interval
+from chandlery.core.time import HOUR, Clock, to_datetime
 from chandlery.storage.series_ids import interval_of
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
 
 
 class AvailabilityChecker:
     """Asks the exchange."""
 
-    def __init__(self, connector: IDataSourceConnector) -> None:
+    def __init__(self, connector: IDataSourceConnector, clock: Clock) -> None:
         self._connector = connector
+        self._clock = clock
 
     def named(self, coin: str, exchange: str) -> tuple[str, str]:
         """
@@ -47,7 +55,17 @@ class AvailabilityChecker:
         Pass where the exchange trades the coin now.
 
         Raises:
-            InvalidSymbol: It does not.
+            InvalidSymbol: It does not, in the words in which it refuses candles where it knows no such coin.
         """
-        if not await self.check(coin, exchange):
-            raise InvalidSymbol(f"{exchange} does not trade {coin} now; check_availability tells of any other")
+        if await self.check(coin, exchange):
+            return
+        now = self._clock()
+        try:
+            await self._connector.get_client(exchange).fetch_candles(
+                coin, to_datetime(now - HOUR), to_datetime(now), Interval.MINUTE_1
+            )
+        except InvalidSymbol:
+            raise
+        except ChandleryError as error:
+            log.debug("whether %s knows %s cannot be told: %s", exchange, coin, error)
+        raise InvalidSymbol(f"{exchange} does not trade {coin} now; check_availability tells of any other")

@@ -10,7 +10,7 @@ from chandlery.service.auth.guard import Collector, Reader
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.schemas import Availability, Coin, CoinRequest, Coins
 from chandlery.service.errors import refusals
-from chandlery.service.known import known_parameters
+from chandlery.service.known import SymbolText, known_parameters
 from chandlery.storage.series_ids import BOOK, SeriesName
 
 routes = APIRouter(
@@ -28,7 +28,7 @@ def _manager(request: Request) -> IDataCollectionManager:
 
 Collection: TypeAlias = Annotated[IDataCollectionManager, Depends(_manager)]
 Exchange: TypeAlias = Annotated[str, Query(examples=["binance"], max_length=64)]
-Symbol: TypeAlias = Annotated[str, Query(examples=["BTC/USDT"], max_length=64)]
+Symbol: TypeAlias = Annotated[SymbolText, Query(examples=["BTC/USDT"])]
 
 
 @routes.get("/coins")

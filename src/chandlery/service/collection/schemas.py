@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from chandlery.core.time import iso
 from chandlery.service.collection.interfaces import CoinStatus
-from chandlery.service.known import KnownFields
+from chandlery.service.known import KnownFields, SymbolText
 from chandlery.service.label import Label
 
 
@@ -14,7 +14,7 @@ class CoinRequest(KnownFields):
     """A coin to collect."""
 
     exchange: str = Field(examples=["binance"], max_length=64)
-    symbol: str = Field(examples=["BTC/USDT"], max_length=64)
+    symbol: SymbolText = Field(examples=["BTC/USDT"])
     channels: list[str] = Field(
         default=["book", "candles:1m"],
         description="book, and candles of any intervals.",

@@ -58,7 +58,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         self.coins = coins
         self.hub = hub
         self._connector = connector
-        self._checker = AvailabilityChecker(connector)
+        self._checker = AvailabilityChecker(connector, clock)
         self._processor = processor
         self._candles = candles
         self._storage = storage

@@ -36,7 +36,7 @@ from chandlery.service.historical.pages import (
     tag_of,
 )
 from chandlery.service.historical.schemas import Book, Books, GapSpan, Page
-from chandlery.service.known import known_parameters
+from chandlery.service.known import SymbolText, known_parameters
 from chandlery.service.moments import MOMENT_HELP, series_of, span_of
 from chandlery.storage.frame import schema_of
 from chandlery.storage.raw import RawOrderBookEntry
@@ -130,7 +130,7 @@ async def funding(
     subject: Reader,
     parts: Parts,
     exchange: Exchange,
-    symbol: Annotated[str, Query(examples=["BTC/USDT:USDT"], max_length=64)],
+    symbol: Annotated[SymbolText, Query(examples=["BTC/USDT:USDT"])],
     start: Start,
     end: End = None,
     form: Form = "json",

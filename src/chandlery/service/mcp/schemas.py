@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from chandlery.service.collection.schemas import Coin
 from chandlery.service.historical.schemas import GapSpan, SourceSpan
-from chandlery.service.known import KnownFields
+from chandlery.service.known import KnownFields, SymbolText
 from chandlery.service.label import Label
 from chandlery.service.moments import MOMENT_HELP
 
@@ -20,8 +20,8 @@ ExchangeName: TypeAlias = Annotated[
     str, Field(max_length=64, examples=["binance"], description="An id or alias that list_exchanges tells.")
 ]
 Symbol: TypeAlias = Annotated[
-    str,
-    Field(max_length=64, examples=["BTC/USDT"], description="E.g. BTC/USDT; a perpetual is BTC/USDT:USDT."),
+    SymbolText,
+    Field(examples=["BTC/USDT"], description="E.g. BTC/USDT; a perpetual is BTC/USDT:USDT."),
 ]
 CursorText: TypeAlias = Annotated[str | None, Field(max_length=200, description="The next of the answer before.")]
 Next: TypeAlias = Annotated[str | None, Field(description="The cursor with which to ask for more; null: that was all.")]

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 import msgspec
 from msgspec import Struct
 
 from chandlery.core.errors import InvalidInput
+from chandlery.core.instrument import require_symbol
 
 Id: TypeAlias = str | int | None
 """Whatever the client wants to find in the answers to its message."""
+
+
+class SymbolName(str):
+    """A symbol, of which whatever can be none is refused as the library refuses it."""
+
+    __slots__ = ()
 
 
 class _Message(Struct, frozen=True, forbid_unknown_fields=True):
@@ -29,7 +36,7 @@ class Subscribe(_Message, frozen=True, tag="subscribe"):
 
     channel: str
     exchange: str
-    symbol: str
+    symbol: SymbolName
     interval: str | None = None
     id: Id = None
 
@@ -39,7 +46,7 @@ class Unsubscribe(_Message, frozen=True, tag="unsubscribe"):
 
     channel: str
     exchange: str
-    symbol: str
+    symbol: SymbolName
     interval: str | None = None
     id: Id = None
 
@@ -52,7 +59,7 @@ class RequestHistorical(_Message, frozen=True, tag="request_historical"):
     """
 
     exchange: str
-    symbol: str
+    symbol: SymbolName
     start: str | int
     end: str | int | None = None
     interval: str | None = None
@@ -66,7 +73,7 @@ class MostCurrent(_Message, frozen=True, tag="most_current"):
     """Send the latest of a series."""
 
     exchange: str
-    symbol: str
+    symbol: SymbolName
     channel: str = "candles"
     interval: str | None = None
     id: Id = None
@@ -80,7 +87,13 @@ class Ping(_Message, frozen=True, tag="ping"):
 
 Message: TypeAlias = Auth | Subscribe | Unsubscribe | RequestHistorical | MostCurrent | Ping
 
-_decoder = msgspec.json.Decoder(Message)
+
+def _symbol(kind: type, value: Any) -> Any:
+    """The one kind that JSON does not have."""
+    return kind(require_symbol(value))
+
+
+_decoder = msgspec.json.Decoder(Message, dec_hook=_symbol)
 
 
 class _Envelope(Struct):

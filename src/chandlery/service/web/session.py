@@ -145,7 +145,9 @@ class Session:
         self._tell("authenticated", message.id, scopes=sorted(self.subject.scopes), expires_in=left)
 
     def _series(self, message: Subscribe | Unsubscribe | RequestHistorical | MostCurrent) -> SeriesName:
-        return self._collection.named(series_of(message.exchange, message.symbol, message.channel, message.interval))
+        return self._collection.named(
+            series_of(message.exchange, str(message.symbol), message.channel, message.interval)
+        )
 
     async def _subscribe(self, message: Subscribe) -> None:
         series = await self._collected(message)
