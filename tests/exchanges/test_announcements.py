@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import RateLimited, RequestRejected
-from chandlery.feed.book_feed import OrderBookFeed
+from chandlery.feed.book_feed import BookGroup, OrderBookFeed
+from chandlery.feed.candles_feed import FeedGroup
+from chandlery.feed.events import Connected, Reconnecting, Rejected
 from chandlery.sim import SimServer, SyntheticMarket
+from feeding import FAST, Heard
 
 # As documented, or seen on the wire.
 CLOSING = [
@@ -54,6 +58,33 @@ def test_a_close_that_is_announced(exchange, message, read):
     adapter = ExchangeRegistry.create(exchange)
     assert [] == list(getattr(adapter, read)(message.encode()))
     assert adapter.socket.closing.search(message.encode())
+
+
+@pytest.mark.parametrize("kind", [FeedGroup, BookGroup])
+@pytest.mark.parametrize(("exchange", "message"), [each for each in CLOSING if "spot" in each[0]])
+async def test_a_feed_outlives_an_announced_close(exchange, message, kind):
+    """Its connection is replaced at once, and it has no moment without one."""
+    async with SimServer(SyntheticMarket(), exchanges=[exchange], tick_s=0.02) as sim:
+        group = kind(exchange, endpoints=sim.endpoints, pace=FAST)
+        feed = group.add("BTC-USDT", on_update=(heard := Heard()))
+        await group.start()
+        connections = sim._streams[exchange]._connections
+        await until(lambda: feed.stream.heard)
+        (old,) = connections
+        await old.send(message)
+        await until(lambda: old not in connections and len(connections) == 1)
+        before = feed.stream.heard
+        await until(lambda: feed.stream.heard > before + 3)
+        await group.stop()
+
+    assert [] == heard.of(Reconnecting) + heard.of(Rejected)
+    assert 2 == len(heard.of(Connected))
+
+
+async def until(condition):
+    async with asyncio.timeout(15):
+        while not condition():
+            await asyncio.sleep(0.02)
 
 
 @READ

@@ -295,7 +295,8 @@ class ExchangeAdapter(Spelling):
         """The error for a request that the exchange understood and refused in these words; ``InvalidSymbol`` for ``unknown`` ones."""
         if self.unknown is not None and self.unknown.search(f"{code}: {said}"):
             return self.unknown_symbol(said)
-        return RequestRejected(f"{self.id} refused the request: {said} (code {code})", status=status, code=code)
+        which = f"code {code}" if status is None or code is not None else f"status {status}"
+        return RequestRejected(f"{self.id} refused the request: {said} ({which})", status=status, code=code)
 
     def unknown_symbol(self, said: object) -> InvalidSymbol:
         """The error for a symbol that the exchange, in these words, does not know."""
