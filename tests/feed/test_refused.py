@@ -132,3 +132,26 @@ async def test_one_symbol_that_closes_connections_fails_alone(exchange, check):
     async with SimServer(MARKET, exchanges=[exchange], tick_s=0.02, weight_limit=10**9, unlike=unlike) as sim:
         await check(sim, exchange, symbol)
     assert [] == tasks_left()
+
+
+@pytest.mark.parametrize("kind", [BookGroup, FeedGroup])
+async def test_a_feed_that_is_refused_fails_alone_whichever_is_started_first(kind):
+    """Its start raises its reason, and that of another one returns; to start all of them raises."""
+    async with SimServer(MARKET, exchanges=["kraken_spot"], tick_s=0.02) as sim:
+        for first in (0, 1):
+            group = kind("kraken_spot", endpoints=sim.endpoints, pace=FAST)
+            feeds = [group.add("BTC/USD"), group.add("NOPE/USD")]
+            for feed in (feeds[first], feeds[1 - first]):
+                if feed is feeds[0]:
+                    await feed.start(timeout_s=15)
+                else:
+                    with pytest.raises(InvalidSymbol, match="does not know"):
+                        await feed.start(timeout_s=15)
+            assert ([feeds[0]], True) == (group.feeds, feeds[0].ready)
+            await group.stop()
+        group = kind("kraken_spot", endpoints=sim.endpoints, pace=FAST)
+        feeds = [group.add("BTC/USD"), group.add("NOPE/USD")]
+        with pytest.raises(InvalidSymbol, match="does not know"):
+            await group.start(timeout_s=15)
+        assert group.ended
+    assert [] == tasks_left()

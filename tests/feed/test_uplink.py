@@ -8,6 +8,8 @@ import re
 from msgspec import structs
 
 from chandlery.adapter.live import SocketRules
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.errors import RateLimited
 from chandlery.core.wire import RateLimit
 from chandlery.sim.faults import Fault, FaultKind
 from feeding import FAST, SPOT
@@ -217,3 +219,28 @@ async def test_a_welcome_that_does_not_come(sim_of, uplink_of, adapter_of):
 
     assert "no welcome within 0.2 s" in ear.downs[0]
     assert [] == ear.ups
+
+
+async def test_commands_that_came_too_fast_are_sent_again(sim_of, uplink_of, adapter_of):
+    """Once, after a pause, however many were turned away; not what data were heard of."""
+    kind, acknowledged = ExchangeRegistry.get(SPOT), []
+
+    def live_rows(self, message):
+        if b'"result":null' in message:
+            acknowledged.append(message)
+            if len(acknowledged) <= 3:
+                raise RateLimited("slower")
+        return kind.live_rows(self, message)
+
+    sim = await sim_of(tick_s=None)
+    adapter = adapter_of(live_rows=live_rows, socket=SocketRules(per_message=1))
+    _, ear, waits = uplink_of(sim, adapter=adapter, count=3)
+    await ear.until(lambda: len(ear.rejected) == 3)
+    async with asyncio.timeout(5):
+        while len(acknowledged) < 6:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+
+    assert 6 == len(acknowledged)
+    assert [] == ear.aside
+    assert [FAST.first_delay_s] == [each for each in waits.all if each == FAST.first_delay_s]

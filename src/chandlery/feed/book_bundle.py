@@ -15,7 +15,7 @@ from chandlery.core.wire import Shortcut
 from chandlery.feed.audit import AuditKind
 from chandlery.feed.backoff import PACE, Pace, delays
 from chandlery.feed.book_stream import BookStream
-from chandlery.feed.events import Connected, Reconnecting, Rejected
+from chandlery.feed.events import Connected, Reconnecting, Rejected, Resyncing
 from chandlery.feed.line import Sleep
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.pulse import Pulse
@@ -129,6 +129,8 @@ class BookBundle:
         stream = self.streams[item]
         self._pulses.pop(item, None)
         self._end_job(item)
+        if stream.book is not None:
+            stream.say(Resyncing(described(error)))
         stream.lost(AuditKind.REFUSED, described(error))
         stream.hindered(error, may_fail=False)
         self._spawn(stream, partial(self._ask, stream))

@@ -267,7 +267,7 @@ class BookGroup(Group[OrderBookFeed]):
         Start all feeds, as ``OrderBookFeed.start`` does.
 
         In a group that runs already, wait for all of them, or for ``only`` one, which alone is
-        removed should it fail.
+        removed should it fail. One that is refused never stops others that are waited for by themselves.
         """
         await self._started(self._run, timeout_s, only)
 

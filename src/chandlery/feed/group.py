@@ -118,7 +118,11 @@ class Group(ABC, Generic[_Feed]):
         self._news.set()
 
     async def _started(self, run: Job, timeout_s: float, only: _Feed | None) -> None:
-        """Run, unless it runs already, and wait for all feeds, or for ``only`` one, which alone is removed if it fails."""
+        """
+        Run, unless it runs already, and wait for all feeds, or in a group that ran for ``only`` one.
+
+        Where ``only`` one is refused, it alone is removed, and others that are refused are no matter of its.
+        """
         self.check_loop()
         if self._stopped or (only is not None and only not in self.feeds):
             raise Closed("this feed was stopped; make a new one")
@@ -131,22 +135,24 @@ class Group(ABC, Generic[_Feed]):
             )
             self._task.add_done_callback(self._over)
         try:
-            await self._begun(self.feeds if first or only is None else [only], timeout_s)
+            awaited = self.feeds if first or only is None else [only]
+            await self._begun(awaited, self.feeds if only is None else [only], timeout_s)
         except BaseException:
-            if first or only is None:
-                await self._shut()
-            else:
+            if only is not None and (not first or (only.stream.failure is not None and self.feeds != [only])):
                 self.remove(only)
+            else:
+                await self._shut()
             raise
         if only is not None and only not in self.feeds:
             raise Closed(_REMOVED.format(only.symbol))
 
-    async def _begun(self, feeds: Sequence[_Feed], timeout_s: float) -> None:
+    async def _begun(self, feeds: Sequence[_Feed], minded: Sequence[_Feed], timeout_s: float) -> None:
+        """Wait until all have begun, or failed; raise why one that is minded did."""
         began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(timeout_s):
                 for wait_s in delays(lambda: 1.0, first_s=_FIRST_REPORT_S):
-                    if await self._begun_within(feeds, wait_s):
+                    if await self._begun_within(feeds, minded, wait_s):
                         return
                     if not all(feed.stream.began for feed in feeds):
                         waited_s = asyncio.get_running_loop().time() - began
@@ -154,7 +160,7 @@ class Group(ABC, Generic[_Feed]):
         except TimeoutError:
             raise RequestTimeout(self._lack(f"within {timeout_s:g} s", feeds)) from _obstacle(feeds)
 
-    async def _begun_within(self, feeds: Sequence[_Feed], wait_s: float) -> bool:
+    async def _begun_within(self, feeds: Sequence[_Feed], minded: Sequence[_Feed], wait_s: float) -> bool:
         """Say whether all have begun, as soon as they have, or have not within a while; raise why one never will."""
         try:
             async with asyncio.timeout(wait_s):
@@ -162,7 +168,7 @@ class Group(ABC, Generic[_Feed]):
                     self._news.clear()
                     if gone := [feed.symbol for feed in feeds if feed not in self.feeds]:
                         raise Closed(_REMOVED.format(", ".join(gone)))
-                    for feed in feeds:
+                    for feed in minded:
                         if feed.stream.failure is not None:
                             raise feed.stream.failure
                     if self.ended:

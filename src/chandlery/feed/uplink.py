@@ -109,6 +109,10 @@ class Uplink(Generic[Item]):
         """Set when there may be something to subscribe to."""
         self._closes = 0
         """How many connections in a row closed at their subscriptions, of which none was taken."""
+        self._lulls = Waits(pace, random)
+        """The pauses that the exchange asks for."""
+        self._slowed: Line[Item] | None = None
+        """The connection on which such a pause is made."""
         self._tasks: asyncio.TaskGroup | None = None
         self._examiner = Examiner(
             network, channel, listener, self._subscribe, self._is_healthy, sleep=sleep, random=random, pace=pace
@@ -191,6 +195,8 @@ class Uplink(Generic[Item]):
     def on_bad(self, line: Line[Item], error: ChandleryError, message: bytes) -> None:
         """Note a message that could not be read, or that refuses something."""
         self.bad_messages += 1
+        if isinstance(error, RateLimited):
+            self._slow_down(line, error)
         meant = self._meant(line, message) if refuses(error) else []
         if not meant:
             self._listener.on_rejected(error, message)
@@ -201,9 +207,8 @@ class Uplink(Generic[Item]):
             self._examiner.suspect(meant, error)
         mates = line.pending.mates(meant)
         line.pending.left(meant)
-        if mates and self._tasks is not None:
-            name = f"{self._adapter.id}: subscribing again"
-            self._tasks.create_task(isolated(partial(self._again, line, mates), name=name))
+        if mates:
+            self._retry(line, _ACKNOWLEDGED_S, mates)
 
     def _meant(self, line: Line[Item], message: bytes) -> list[Item]:
         """List the subscriptions that a refusal may be about: those that it names, all that are not proved where it names none."""
@@ -212,12 +217,26 @@ class Uplink(Generic[Item]):
         pending = line.pending.since()
         return [each for each in named if each in pending] if named else pending
 
-    async def _again(self, line: Line[Item], mates: Sequence[Item]) -> None:
-        """Subscribe again to those that may have been refused only since they shared a message."""
-        await self._sleep(_ACKNOWLEDGED_S)
-        pending = set(line.pending.since())
+    def _slow_down(self, line: Line[Item], error: RateLimited) -> None:
+        """Subscribe after a pause to what nothing was heard of: of too many commands some are not taken."""
+        if line is not self._slowed and line.pending.since():
+            self._slowed = line
+            wait_s = self._lulls.next_s(asyncio.get_running_loop().time())
+            self._retry(line, max(error.retry_after_s or 0.0, wait_s))
+
+    def _retry(self, line: Line[Item], wait_s: float, items: Sequence[Item] | None = None) -> None:
+        if self._tasks is not None:
+            name = f"{self._adapter.id}: subscribing again"
+            self._tasks.create_task(isolated(partial(self._again, line, wait_s, items), name=name))
+
+    async def _again(self, line: Line[Item], wait_s: float, items: Sequence[Item] | None) -> None:
+        """Subscribe once more to those of these, or of all, of which nothing is heard by then."""
+        await self._sleep(wait_s)
+        if items is None:
+            self._slowed = None
         if line is self._line:
-            await self._subscribe([each for each in mates if each in pending and self._listener.wants(each)])
+            pending = [each for each in line.pending.since() if items is None or each in items]
+            await self._subscribe([each for each in pending if self._listener.wants(each)])
 
     def _is_healthy(self) -> bool:
         return self._line is not None and self._line.first_data.done()
