@@ -51,14 +51,20 @@ def script():
 
 def pytest_terminal_summary(terminalreporter):
     """The counts of conformance under contradiction, over all tests that ran."""
+    _counted(terminalreporter, "contradiction", "draws by outcome", ("complete", "reported", "refused"))
+    _counted(
+        terminalreporter, "live contradiction", "live candles", ("draws", "candles", "wrong", "lacking", "restated")
+    )
+
+
+def _counted(terminalreporter, name: str, title: str, kinds: tuple[str, ...]) -> None:
     counts: dict[str, Counter[str]] = {}
     for report in terminalreporter.stats.get("passed", ()):
         for key, value in report.user_properties:
-            if key == "contradiction":
+            if key == name:
                 counts.setdefault(value[0], Counter()).update(value[1])
     if counts:
-        kinds = ("complete", "reported", "refused")
-        terminalreporter.write_sep("-", "under contradiction: draws by outcome")
+        terminalreporter.write_sep("-", f"under contradiction: {title}")
         terminalreporter.write_line(f"{'':28}" + "".join(f"{kind:>10}" for kind in kinds))
-        for name, found in counts.items():
-            terminalreporter.write_line(f"{name:28}" + "".join(f"{found[kind]:>10}" for kind in kinds))
+        for each, found in counts.items():
+            terminalreporter.write_line(f"{each:28}" + "".join(f"{found[kind]:>10}" for kind in kinds))

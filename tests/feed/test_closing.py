@@ -1,0 +1,76 @@
+"""
+Closed means closed, under contradiction: exchanges that differ live from what their adapters declare.
+
+Whatever differs, each closed candle ends as the exchange's own: at once, or as ``Restated``; none is lacking, none published twice,
+and none that exists is said to be missing.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from chandlery.adapter.registry import ExchangeRegistry
+from closing import LIVE, Draw, check
+
+# Closed by the word of sockets and REST, of sockets alone, and of neither.
+FEW = ["okx_spot", "bybit_perpetual", "hyperliquid_perpetual"]
+
+
+def _each(name, exchange, count, record_property):
+    """Check so many draws."""
+
+    @seed(zlib.crc32(f"{name} {exchange}".encode()))
+    @settings(
+        max_examples=count,
+        database=None,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(st.data())
+    def run(data):
+        record_property("live contradiction", (name, check(exchange, data.draw(LIVE[name]))))
+
+    run()
+
+
+@pytest.mark.parametrize("name", LIVE)
+def test_a_few_markets_live_under_contradiction(name, record_property):
+    """Three markets of different kinds, two draws each."""
+    for exchange in FEW:
+        _each(name, exchange, 2, record_property)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("name", "exchange"), [(name, each) for name in LIVE for each in ExchangeRegistry.names()])
+def test_every_market_live_under_contradiction(name, exchange, record_property):
+    """Twenty draws each."""
+    _each(name, exchange, 20, record_property)
+
+
+GRID = [
+    *(Draw({"behind_s": each}, polling=True, late_s=each) for each in (0.5, 4, 30, 150)),
+    *(Draw({"behind_s": each}, late_s=each) for each in (4, 150)),
+    *(Draw({"late_update_ms": each}, late_s=each / 1000) for each in (10, 50, 500)),
+    *(Draw({"close_delay_s": each}, late_s=each) for each in (0.5, 5)),
+]
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("exchange", ExchangeRegistry.names())
+def test_how_late_an_exchange_may_be(exchange, capsys):
+    """Each closed candle equals the final one; how many were restated is printed by case."""
+    found = [check(exchange, draw) for draw in GRID]
+    heads = [" ".join(f"{value:g}" for value in draw.unlike.values()) + "p" * draw.polling for draw in GRID]
+    with capsys.disabled():
+        if exchange == ExchangeRegistry.names()[0]:
+            print("\nwrong/candles (restated); behind_s polled, behind_s, late_update_ms, close_delay_s:")  # noqa: T201
+            print(f"{'':24}" + "".join(f"{head:>11}" for head in heads))  # noqa: T201
+        row = (f"{each['wrong']}/{each['candles']} ({each['restated']})" for each in found)
+        print(f"{exchange:24}" + "".join(f"{cell:>11}" for cell in row))  # noqa: T201
