@@ -18,6 +18,8 @@ TESTS = sorted(path.relative_to(PROJECT).as_posix() for path in (PROJECT / "test
 TESTED_IN: dict[str, str] = {
     "__init__.py": "test_public_names.py",
     "service/__init__.py": "test_public_names.py",
+    # Adds answers up for the reading.
+    "history/answers.py": "history/test_rest_reading.py",
     # Parts of the manager, which have no behaviour but through it.
     "history/assemble.py": "history/test_manager.py",
     "history/async_manager.py": "history/test_manager.py",

@@ -58,21 +58,21 @@ def explain(
     gaps: list[Gap] = []
     at, end = hole.start, hole.end
 
-    def cut(until: Micros | None, kind: GapKind, evidence: str, *, recheck_at: Micros | None = None) -> None:
+    def cut(until: Micros, kind: GapKind, evidence: str, *, recheck_at: Micros | None = None) -> None:
         nonlocal at
-        if until is not None and at < min(until, end):
+        if at < min(until, end):
             gaps.append(Gap(at, min(until, end), kind, evidence, recheck_at))
             at = min(until, end)
 
-    cut(life.served_from, GapKind.NO_LONGER_SERVED, f"the exchange answers from {iso(life.served_from or 0)} on")
     again, unsure = (None, "") if life.sure else (now, f"; {UNCONFIRMED}")
-    cut(
-        life.first,
-        GapKind.NOT_LISTED if life.sure else GapKind.FETCH_FAILED,
-        f"first candle {iso(life.first or 0)}{unsure}",
-    )
-    between = f"between two instruments of this symbol; listed again {iso(life.again or 0)}{unsure}"
-    cut(life.again, GapKind.DELISTED, between, recheck_at=again)
+    if life.served_from is not None:
+        cut(life.served_from, GapKind.NO_LONGER_SERVED, f"the exchange answers from {iso(life.served_from)} on")
+    if life.first is not None:
+        kind = GapKind.NOT_LISTED if life.sure else GapKind.FETCH_FAILED
+        cut(life.first, kind, f"first candle {iso(life.first)}{unsure}")
+    if life.again is not None:
+        between = f"between two instruments of this symbol; listed again {iso(life.again)}{unsure}"
+        cut(life.again, GapKind.DELISTED, between, recheck_at=again)
     recent = end if followed else min(end, grid.floor(now - max(settle, _YOUNG)))
     alive = recent if life.ended is None else min(recent, life.ended)
     if proof is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -89,7 +90,9 @@ class NetworkClient:
                 symbol, interval, chunk, size=size, settled=grid.floor(now - adapter.settle)
             )
             for rows in answers:
-                found |= {each.open_time: each for each in _candles(rows, adapter, grid, now)}
+                # In a thread, since there may be very many.
+                candles = await asyncio.to_thread(_candles, rows, adapter, grid, now)
+                found |= {each.open_time: each for each in candles}
         return [found[opened] for opened in sorted(found) if span.holds(opened)]
 
     async def second_turn(self, symbol: str, interval: Interval, span: Span) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from chandlery.core.query import ChartType
 from chandlery.core.time import Micros, iso
 from chandlery.history.checks import holes_of
 from chandlery.history.interfaces import FetchResult, in_order
-from chandlery.storage.frame import slice_span
+from chandlery.storage.frame import Output, slice_span, to_output
 from chandlery.storage.reading import Cached
 
 
@@ -42,6 +43,10 @@ class Assembled(Struct, frozen=True):
     def failures(self) -> list[Gap]:
         """The gaps that leave the result incomplete."""
         return [gap for gap in self.gaps if gap.kind.is_failure]
+
+    def given(self, span: Span, output: Output) -> tuple[Any, list[Gap]]:
+        """The rows of ``span`` as the caller wants them, and ``failures``."""
+        return to_output(slice_span(self.table, span), output, self.provenance), self.failures
 
 
 def assemble(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import Enum
@@ -39,11 +40,10 @@ from chandlery.net.limiter import RateLimiter
 from chandlery.net.proxy import Proxies
 from chandlery.net.tokens import Accounts, Credentials
 from chandlery.storage.arrow_cache import UnifiedCacheManager
-from chandlery.storage.frame import slice_span, to_output
+from chandlery.storage.frame import Output
 from chandlery.storage.reading import Cached
 from chandlery.storage.series import SeriesKey
 
-Output: TypeAlias = Literal["pandas", "polars", "arrow"]
 OnMissing: TypeAlias = Literal["raise", "report"]
 _Member = TypeVar("_Member", bound=Enum)
 
@@ -211,14 +211,13 @@ class AsyncDataSourceManager(SourceLimits):
         keep = _keeper(cache, series.key)
         execution = series.execution(source, now, cached, self.REST_CHUNK_SIZE, keep, report)
         await execution.run(steps)
-        done = assemble(query.chart_type, series.grid, wanted, cached, execution.parts)
-        done = structs.replace(done, table=slice_span(done.table, query.span))
+        # In threads, as all that is done once for each candle or gap.
+        done = await asyncio.to_thread(assemble, query.chart_type, series.grid, wanted, cached, execution.parts)
         if query.span.end > now:
             done = done.until(now, query.span.end)
         if include_open:
             done = await series.with_running(done, query.span, now)
-        frame = to_output(done.table, output, done.provenance)
-        missing = done.failures
+        frame, missing = await asyncio.to_thread(done.given, query.span, output)
         if not missing or on_missing == "report":
             return frame
         advice = "; on_missing='report' returns it with the gap marked"

@@ -44,8 +44,7 @@ def whole(columns: Columns, interval: Grid) -> Columns:
         if name in columns:
             continue
         if name == "close_time":
-            ends = [interval.step(int(opened)) - 1 for opened in columns["open_time"]]
-            missing[name] = np.array(ends, np.int64)
+            missing[name] = _ends(columns["open_time"], interval) - 1
         else:
             missing[name] = np.zeros(size, np.int64) if name == "count" else np.full(size, np.nan)
     return {**columns, **missing}
@@ -73,12 +72,15 @@ def closed(columns: Columns, grid: Grid, now: Micros) -> Columns:
     times = columns["open_time"]
     if not len(times):
         return columns
-    if grid.micros is None:
-        ends = np.array([grid.step(grid.floor(int(opened))) for opened in times], np.int64)
-    else:
-        ends = times + grid.micros
-    over = ends <= now
+    over = _ends(times, grid) <= now
     sent = columns.get("close_time")
     if sent is not None:
         over &= sent <= now
     return columns if over.all() else {name: values[over] for name, values in columns.items()}
+
+
+def _ends(opens: NDArray[np.int64], grid: Grid) -> NDArray[np.int64]:
+    """The moment at which each candle ends."""
+    if grid.micros is not None:
+        return opens + grid.micros
+    return np.array([grid.step(grid.floor(int(opened))) for opened in opens], np.int64)

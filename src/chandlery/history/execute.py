@@ -218,6 +218,18 @@ class Execution:
         """Store what is final of ``parts``, which come in any order; gaps for as long as they are believed."""
         if self.keep is None or not parts:
             return
+        table, spans, gaps = await asyncio.to_thread(self._final, parts)
+        if not spans:
+            return
+        try:
+            await asyncio.to_thread(self.keep, table, spans, gaps)
+        except CacheError as error:
+            hull = Span(min(each.start for each in spans), max(each.end for each in spans))
+            event = Event(hull.start, hull.end, EventKind.CACHE_NOT_WRITTEN, str(error))
+            self.parts.append(FetchResult(None, events=[event]))
+
+    def _final(self, parts: Sequence[FetchResult]) -> tuple[pa.Table, list[SourceSpan], list[Gap]]:
+        """All rows of ``parts``, and of their spans and gaps what is final."""
         spans: list[SourceSpan] = []
         gaps: list[Gap] = []
         for part in parts:
@@ -232,15 +244,7 @@ class Execution:
                 if (found := _clipped(each, left))
             ]
             gaps += [gap for gap in stored if gap.end <= final.end]
-        if not spans:
-            return
-        table = in_order([part.table for part in parts], self.chart_type)
-        try:
-            await asyncio.to_thread(self.keep, table, spans, gaps)
-        except CacheError as error:
-            hull = Span(min(each.start for each in spans), max(each.end for each in spans))
-            event = Event(hull.start, hull.end, EventKind.CACHE_NOT_WRITTEN, str(error))
-            self.parts.append(FetchResult(None, events=[event]))
+        return in_order([part.table for part in parts], self.chart_type), spans, gaps
 
     def _certain(self, gap: Gap) -> Gap:
         """The gap, not to be stored where the archive, which was not asked, may have candles of an earlier instrument."""

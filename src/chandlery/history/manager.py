@@ -16,7 +16,6 @@ from chandlery.history.async_manager import (
     AsyncDataSourceManager,
     OnMissing,
     OnProgress,
-    Output,
     SourceLimits,
 )
 from chandlery.history.rest import RestDataClient
@@ -26,6 +25,7 @@ from chandlery.net.limiter import RateLimiter
 from chandlery.net.portal import shared_portal
 from chandlery.net.tokens import Credentials
 from chandlery.storage.arrow_cache import UnifiedCacheManager
+from chandlery.storage.frame import Output
 
 
 class DataSourceManager(SourceLimits):

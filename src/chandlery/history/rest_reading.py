@@ -8,21 +8,22 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import numpy as np
+import pyarrow as pa
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
-from chandlery.adapter.layout import CandleColumns
 from chandlery.adapter.paging import Paging
 from chandlery.core.errors import ChandleryError, Closed, ExchangeError, InvalidInput, InvalidSymbol
-from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract_all
+from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract_all, subtract_each
 from chandlery.core.holes import Life, explain
 from chandlery.core.interval import Grid, Interval
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType
 from chandlery.core.time import DAY, Clock, Micros
+from chandlery.history.answers import Answers
 from chandlery.history.bounds import Bounds
-from chandlery.history.checks import Columns, GridDiffers, check, require_grid
-from chandlery.history.columns import arrays, closed, inside, merged, whole, within
+from chandlery.history.checks import GridDiffers
+from chandlery.history.columns import inside, whole
 from chandlery.history.interfaces import FetchResult, Seen, SeriesFacts, first_error, in_body
 from chandlery.net.candle_exchange import CandleExchange, CandleFacts
 from chandlery.storage.frame import table_of
@@ -68,18 +69,6 @@ class _Page(Struct):
 
     span: Span
     wanted: list[Span]
-
-
-class _Answers(Struct):
-    """What the answers to the requests of a page hold."""
-
-    columns: Columns
-    paging: Paging
-    events: list[Event]
-    doubtful: list[Span]
-    """Where rows of an answer could not be believed; another answer may have brought better ones."""
-    failure: ChandleryError | None
-    """The error that ended the requests."""
 
 
 class RestReading:
@@ -199,6 +188,43 @@ class RestReading:
             self._refused = error
             self._open += page.wanted
             return
+        result, opened, wrong = await asyncio.to_thread(self._settled, page, answers)
+        await self._deliver(result)
+        await self._fail(wrong, _DOUBT)
+        if answers.failure is not None:
+            self._failure = self._failure or answers.failure
+            await self._fail(opened, str(answers.failure))
+            opened = []
+        self._open = merge([*subtract_all(self._open, page.wanted), *opened]) if thorough else [*self._open, *opened]
+        self._bare += answers.paging.bare
+
+    async def _read(self, span: Span, *, thorough: bool) -> Answers:
+        """Read a page, as far as requests succeed."""
+        series, grid = self._series, self._grid
+        oldest = series.declared.oldest(series.interval, self._now)
+        bounds = Span(oldest or 0, grid.step(grid.floor(self._now)))
+        paging = Paging(grid, span, self._size(), bounds, thorough=thorough)
+        where = f"{series.symbol} {series.interval.value} by REST"
+        answers = Answers(where, series.interval, grid, span, self._now, paging)
+        try:
+            while (asked := paging.next()) is not None:
+                rows = await series.exchange.candles(series.symbol, series.interval, asked)
+                # In a thread, as all that is done once for each candle of a page.
+                self._saw(await asyncio.to_thread(answers.add, rows, asked))
+        except (InvalidInput, Closed, GridDiffers):
+            raise
+        except ChandleryError as error:
+            answers.failure = error
+        if paging.page_size < self._size():
+            series.page_size = paging.page_size
+            detail = (
+                f"{answers.where}: answers hold {paging.page_size} candles; {series.declared.page_size} are declared"
+            )
+            answers.events[Event(span.start, span.end, EventKind.SHORT_PAGE, detail)] = None
+        return answers
+
+    def _settled(self, page: _Page, answers: Answers) -> tuple[FetchResult, list[Span], list[Span]]:
+        """What the answers to a page settle, what they leave open, and where they cannot be believed."""
         paging = answers.paging
         unread = merge([*paging.open, *paging.proved])
         wrong = _common(_common(answers.doubtful, page.wanted), unread)
@@ -206,47 +232,9 @@ class RestReading:
         proved = subtract_all(_common(paging.proved, page.wanted), wrong)
         gaps = [gap for hole in proved for gap in self._gaps(hole, Life(), _BRACKETED, followed=True)]
         settled = subtract_all(page.wanted, [*opened, *wrong])
-        await self._give(inside(answers.columns, page.wanted), settled, gaps, answers.events)
-        await self._fail(wrong, _DOUBT)
-        if answers.failure is not None:
-            self._failure = self._failure or answers.failure
-            await self._fail(opened, str(answers.failure))
-            opened = []
-        self._open = merge([*subtract_all(self._open, page.wanted), *opened]) if thorough else [*self._open, *opened]
-        self._bare += paging.bare
-
-    async def _read(self, span: Span, *, thorough: bool) -> _Answers:
-        """Read a page, as far as requests succeed."""
-        series, grid = self._series, self._grid
-        name = f"{series.symbol} {series.interval.value} by REST"
-        oldest = series.declared.oldest(series.interval, self._now)
-        bounds = Span(oldest or 0, grid.step(grid.floor(self._now)))
-        paging = Paging(grid, span, self._size(), bounds, thorough=thorough)
-        columns = arrays(CandleColumns(*([] for _ in range(6))))
-        events: dict[Event, None] = {}
-        doubtful: list[Span] = []
-        failure: ChandleryError | None = None
-        try:
-            while (asked := paging.next()) is not None:
-                rows = arrays(await series.exchange.candles(series.symbol, series.interval, asked))
-                times = rows["open_time"]
-                require_grid(times, series.interval, grid)
-                checked = check(closed(within(rows, span), grid, self._now), grid, span, name)
-                around = times[(times < span.start) | (times >= span.end)]
-                paging.add(asked, [*around.tolist(), *checked.columns["open_time"].tolist()])
-                columns = merged(columns, checked.columns) if len(columns["open_time"]) else checked.columns
-                events |= dict.fromkeys(checked.events)
-                doubtful = merge([*doubtful, *checked.doubtful])
-                self._saw(times)
-        except (InvalidInput, Closed, GridDiffers):
-            raise
-        except ChandleryError as error:
-            failure = error
-        if paging.page_size < self._size():
-            series.page_size = paging.page_size
-            detail = f"{name}: answers hold {paging.page_size} candles; {series.declared.page_size} are declared"
-            events[Event(span.start, span.end, EventKind.SHORT_PAGE, detail)] = None
-        return _Answers(columns, paging, list(events), doubtful, failure)
+        columns = whole(inside(answers.columns, page.wanted), self._grid)
+        table = table_of(ChartType.KLINES, columns)
+        return self._result(table, settled, gaps, [*answers.events], self._final_before), opened, wrong
 
     def _saw(self, opens: NDArray[np.int64]) -> None:
         if len(opens):
@@ -342,17 +330,18 @@ class RestReading:
             life, doubt = Life(), str(error)
         gaps = []
         empty = merge([*self._bare, *self._beyond])
-        for hole in holes:
+        for hole, unread in zip(holes, subtract_each(holes, empty), strict=True):
             before = any(each is not None and each < hole.start for each in (self._first, life.first))
             known = self._last is not None and self._last >= hole.end
             over = known or self._ended or hole.end >= self._grid.floor(self._now)
-            proved = self._refused is None and before and over and not subtract_all([hole], empty)
+            proved = self._refused is None and before and over and not unread
             proof = (_SILENT if known else _ENDED) if proved else None
             # Of what is recent, only a later candle from the exchange itself shows that the answers are not late.
             followed = self._served_last is not None and self._served_last >= hole.end
             gaps += self._gaps(hole, life, proof, doubt=doubt, followed=followed)
         final_before = 0 if self._unlisted else self._final_before
-        await self._give(None, [gap.span for gap in gaps if not gap.kind.is_failure], gaps, [], final_before)
+        settled = [gap.span for gap in gaps if not gap.kind.is_failure]
+        await self._deliver(self._result(None, settled, gaps, [], final_before))
 
     def _gaps(self, hole: Span, life: Life, proof: str | None, *, followed: bool, doubt: str = "") -> list[Gap]:
         declared = self._series.declared
@@ -368,21 +357,19 @@ class RestReading:
             settle=declared.settle,
         )
 
-    async def _give(
+    def _result(
         self,
-        columns: Columns | None,
+        table: pa.Table | None,
         settled: Iterable[Span],
         gaps: Sequence[Gap],
         events: Sequence[Event],
-        final_before: Micros | None = None,
-    ) -> None:
+        final_before: Micros,
+    ) -> FetchResult:
         series = self._series
         at = series.clock()
         unanswered = [gap.span for gap in gaps if gap.kind.is_failure or gap.kind is GapKind.NOT_YET]
         spans = [series.answered(each, at) for each in subtract_all(settled, unanswered)]
-        table = None if columns is None else table_of(ChartType.KLINES, whole(columns, self._grid))
-        final_before = self._final_before if final_before is None else final_before
-        await self._deliver(FetchResult(table, spans, gaps, events, final_before))
+        return FetchResult(table, spans, gaps, events, final_before)
 
     async def _fail(self, spans: Sequence[Span], reason: str) -> None:
         if spans:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from msgspec import structs
@@ -82,6 +83,10 @@ class Series:
         if cache is None or not wanted:
             return Cached(empty_table(self.key.chart_type), [], [], [], [])
         cached = await load_proved(cache, self.key, self.archive, wanted)
+        return await asyncio.to_thread(self._allowed, cached, source)
+
+    def _allowed(self, cached: Cached, source: DataSource) -> Cached:
+        """What may be given of what was stored, on the grid that the series is known to have."""
         if self.key.chart_type.interval is None:
             require_grid(open_times(cached.table), self.key.interval, self.grid)
         cached = without_due(cached, self.resources.clock())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
@@ -98,4 +99,9 @@ class GapRepository:
         number = await self._ids.find(series)
         parameters = (number, span.start, number, span.end, span.start, until)
         rows: list[Any] = await self._database.read(_TOUCHING, parameters)
-        return [Gap(start, stop, GapKind(kind), evidence) for start, stop, kind, evidence in rows]
+        # In a thread, since a coin that trades seldom has very many.
+        return await asyncio.to_thread(_gaps, rows)
+
+
+def _gaps(rows: Iterable[tuple[Micros, Micros, str, str]]) -> list[Gap]:
+    return [Gap(start, end, GapKind(kind), evidence) for start, end, kind, evidence in rows]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
@@ -209,9 +208,7 @@ def _writer(schema: pa.Schema, form: str) -> Any:
 def _plain_moments(table: pa.Table) -> pa.Table:
     """Moments as milliseconds."""
     columns = [
-        pc.divide(each.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64()), 1_000)
-        if pa.types.is_timestamp(each.type)
-        else each
+        each.cast(pa.timestamp("ms", "UTC"), safe=False).cast(pa.int64()) if pa.types.is_timestamp(each.type) else each
         for each in table.columns
     ]
     return pa.table(columns, table.column_names)

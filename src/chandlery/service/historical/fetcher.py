@@ -158,8 +158,8 @@ class HistoricalFetcher:
         holes = await asyncio.to_thread(holes_of, table, interval, window)
         if not holes:
             return Piece(table, [self._kept(series, window.start, window.end, table.num_rows)])
-        believed = within(await self._gaps.believed(series, window, self._clock()), holes)
-        left = subtract_all(holes, [gap.span for gap in believed])
+        known = await self._gaps.believed(series, window, self._clock())
+        believed, left = await asyncio.to_thread(_accounted, known, holes)
         collected = table.num_rows > 0
         answers = [
             await self._answer(series, interval, hull, left, collected=collected) for hull in hulls(left, interval)
@@ -187,10 +187,17 @@ class HistoricalFetcher:
             await self._candles.save_table(series, rows_within(table, left))
         if collected or not client.keeps_candles:
             try:
-                await self._gaps.settle(series, within(await proved_gaps(client, series, interval, table), left))
+                proved = await proved_gaps(client, series, interval, table)
+                await self._gaps.settle(series, await asyncio.to_thread(within, proved, left))
             except StorageError as error:
                 log.warning("%s: proved gaps are not kept, and will be requested again: %s", series, error)
         return await asyncio.to_thread(_piece, table, hull, failed, series.exchange, self._origin(series))
+
+
+def _accounted(gaps: Sequence[Gap], holes: Sequence[Span]) -> tuple[list[Gap], list[Span]]:
+    """The parts of ``gaps`` that lie in ``holes``, and what of these is in none of them."""
+    known = within(gaps, holes)
+    return known, subtract_all(holes, [gap.span for gap in known])
 
 
 def _piece(table: pa.Table, span: Span, failed: list[Gap], exchange: str, origin: str | None) -> Piece:

@@ -77,8 +77,7 @@ async def candle_page(
             break
     until = span.end if following is None else following
     page = Span(at, until)
-    content = await asyncio.to_thread(_encoded, account, tables, schema, series, page, following, origin)
-    return content, not any(gap.kind.is_failure for gap in account.gaps)
+    return await asyncio.to_thread(_encoded, account, tables, schema, series, page, following, origin)
 
 
 def _encoded(
@@ -89,8 +88,8 @@ def _encoded(
     page: Span,
     following: Micros | None,
     origin: str | None,
-) -> bytes:
-    """The page as JSON; ``account`` is cut to what it holds."""
+) -> tuple[bytes, bool]:
+    """The page as JSON, and whether nothing failed to be had of it; ``account`` is cut to what it holds."""
     table = pa.concat_tables(tables).combine_chunks() if tables else empty_of(schema)
     account.sources = [_of_page(each, table, page) for each in account.sources if each.start < page.end]
     account.gaps = [each for each in account.gaps if each.start < page.end]
@@ -106,7 +105,7 @@ def _encoded(
         **(account.plain() | {"rows": json_rows(table)}),
         "next": None if following is None else cursor_of(following),
     }
-    return msgspec.json.encode(content)
+    return msgspec.json.encode(content), not any(gap.kind.is_failure for gap in account.gaps)
 
 
 def _of_page(source: Source, table: pa.Table, page: Span) -> Source:

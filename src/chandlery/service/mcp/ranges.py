@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote
@@ -134,7 +135,7 @@ class CandleRanges:
         async for piece in self._pieces(asked, asked.span.start, _PIECE_ROWS):
             room = rows + 1 - sum(table.num_rows for table in kept)
             account.add(piece)
-            sums.add(piece.table)
+            await asyncio.to_thread(sums.add, piece.table)
             if room > 0:
                 kept.append(piece.table.slice(0, room))
             if piece.table.num_rows:

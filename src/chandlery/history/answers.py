@@ -1,0 +1,56 @@
+"""What the answers to the requests of one page hold: pure, and to be run in threads, since a page has very many rows."""
+
+from __future__ import annotations
+
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from chandlery.adapter.layout import CandleColumns
+from chandlery.adapter.paging import Paging
+from chandlery.core.errors import ChandleryError
+from chandlery.core.gaps import Span, merge
+from chandlery.core.interval import Grid, Interval
+from chandlery.core.provenance import Event
+from chandlery.core.time import Micros
+from chandlery.history.checks import Columns, check, require_grid
+from chandlery.history.columns import arrays, closed, merged, within
+
+
+class Answers(Struct):
+    """The closed candles of ``span``, which opens on ``grid``, from as many answers as were added."""
+
+    where: str
+    interval: Interval
+    grid: Grid
+    span: Span
+    now: Micros
+    paging: Paging
+    columns: Columns = {}
+    events: dict[Event, None] = {}
+    doubtful: list[Span] = []
+    """Where rows of an answer could not be believed; another answer may have brought better ones."""
+    failure: ChandleryError | None = None
+    """The error that ended the requests."""
+
+    def __post_init__(self) -> None:
+        """Without rows, all columns that exchanges must send."""
+        self.columns = self.columns or arrays(CandleColumns(*([] for _ in range(6))))
+
+    def add(self, rows: CandleColumns, asked: Span) -> NDArray[np.int64]:
+        """
+        Add the answer to a request for ``asked``; the opens of all its rows.
+
+        Raises:
+            GridDiffers: Its rows open on another grid.
+        """
+        columns = arrays(rows)
+        times = columns["open_time"]
+        require_grid(times, self.interval, self.grid)
+        checked = check(closed(within(columns, self.span), self.grid, self.now), self.grid, self.span, self.where)
+        around = times[(times < self.span.start) | (times >= self.span.end)]
+        self.paging.add(asked, [*around.tolist(), *checked.columns["open_time"].tolist()])
+        self.columns = merged(self.columns, checked.columns) if len(self.columns["open_time"]) else checked.columns
+        self.events |= dict.fromkeys(checked.events)
+        self.doubtful = merge([*self.doubtful, *checked.doubtful])
+        return times
