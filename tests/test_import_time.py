@@ -97,3 +97,18 @@ def test_the_service_loads_the_offline_exchange_only_to_be_offline():
 
     assert [] == [name for name in loaded if name.startswith("chandlery.sim")]
     assert [] == [name for name in ("polars", "ccxt") if name in loaded]
+
+
+def test_an_open_service_has_loaded_what_its_first_request_needs(tmp_path):
+    """So that no request waits for it, nor the event loop."""
+    code = (
+        "import sys, asyncio; from chandlery.service.run import running\n"
+        "from chandlery.service.settings import ServiceSettings\n"
+        "async def opened():\n"
+        f"    settings = ServiceSettings(_env_file=None, data_dir={str(tmp_path)!r}, no_auth=True, port=0)\n"
+        "    async with running(settings):\n"
+        "        print({'pandas', 'polars'} <= set(sys.modules))\n"
+        "asyncio.run(opened())"
+    )
+
+    assert "True" == _python(code)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import time
 from contextlib import asynccontextmanager
 
+import aiohttp
 import pytest
 from fastapi import FastAPI, WebSocket
 
@@ -127,3 +129,29 @@ async def test_a_server_that_stops_while_a_client_leaves():
         reader, writer = await opened(bound)
         staying = asyncio.create_task(stay())
     await staying
+
+
+async def test_a_small_answer_is_sent_at_once():
+    """Its head does not wait until the client has acknowledged what came before, which takes 40 ms."""
+    app = FastAPI()
+    app.get("/")(lambda: "here")
+    waits = []
+    with listening("127.0.0.1", 0) as bound:
+        async with serving(app, bound), aiohttp.ClientSession() as session:
+            for _ in range(30):
+                began = time.perf_counter()
+                async with session.get("http://{}:{}/".format(*bound.getsockname())) as answer:
+                    assert "here" == await answer.json()
+                waits.append(time.perf_counter() - began)
+
+    assert sorted(waits)[len(waits) // 2] < 0.03, waits
+
+
+async def test_collections_pass_over_what_was_there_before():
+    """Only while it is served."""
+    with listening("127.0.0.1", 0) as bound:
+        async with serving(FastAPI(), bound):
+            while_served = gc.get_freeze_count()
+
+    assert while_served > 10_000
+    assert 0 == gc.get_freeze_count()

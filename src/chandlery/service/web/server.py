@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from fastapi import FastAPI
@@ -27,7 +28,8 @@ def listening(host: str, port: int) -> socket.socket:
         InvalidInput: There is no such address here, or somebody else listens there.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family)
+    # asyncio sends small writes at once on sockets that name their protocol only.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
@@ -90,10 +92,25 @@ async def serving(app: FastAPI, bound: socket.socket) -> AsyncIterator[uvicorn.S
         await asyncio.wait({task})
         raise
     try:
-        yield server
+        with _left_alone():
+            yield server
     finally:
         server.should_exit = True
         await task
+
+
+@contextmanager
+def _left_alone() -> Iterator[None]:
+    """
+    Collections of garbage pass over what is there already: modules, above all.
+
+    To walk it holds all threads, the event loop's too, for 0.1 s and more.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 async def _run(app: FastAPI, server: uvicorn.Server, bound: socket.socket) -> None:
