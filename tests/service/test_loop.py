@@ -56,7 +56,7 @@ async def over_the_socket(session, form, **query):
 
 async def by_tool(session, name, **arguments):
     """Call a tool as a language model does."""
-    async with httpx2.AsyncClient(timeout=120) as http:
+    async with httpx2.AsyncClient(timeout=120, verify=False) as http:  # to load certificates holds up this loop
         transport = streamable_http_client(str(session._base_url.join(URL("/mcp"))), http_client=http)
         async with Client(transport) as client:
             answer = await client.call_tool(name, arguments)
@@ -98,8 +98,12 @@ async def waits_for_health(session, request):
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 async def test_no_heavy_request_keeps_others_waiting(tmp_path, capsys):
-    """One of each interface at a time, cold and warm: no callback takes over 5 ms, and ``/healthz`` is answered meanwhile."""
-    table = {}
+    """
+    One of each interface at a time, cold and warm: no callback takes over 5 ms, and ``/healthz`` is answered meanwhile.
+
+    The 99th percentile is that of all answers, since most requests are over before there are a hundred.
+    """
+    table, answered = {}, []
     async with monitored_service(tmp_path) as service, aiohttp.ClientSession(service.url) as session:
         await waits_for_health(session, lambda session: pages(session, 1, **FULL, start="2023-01-01", end="2023-01-02"))
         await service.slowest()  # what is loaded once
@@ -107,13 +111,18 @@ async def test_no_heavy_request_keeps_others_waiting(tmp_path, capsys):
             for kind, request in HEAVY.items():
                 waits = await waits_for_health(session, request)
                 (worst, longest_s), *_ = await service.slowest()
-                p99, most = waits[int(len(waits) * 0.99)], waits[-1]
-                table[f"{kind}, {warmth}"] = (longest_s, p99, most)
+                most = waits[-1]
+                answered += waits
+                table[f"{kind}, {warmth}"] = (longest_s, most)
                 with capsys.disabled():
                     print(  # noqa: T201
                         f"{kind + ', ' + warmth:34} callback {longest_s * 1e3:7.1f} ms ({worst[:110]}), "
-                        f"/healthz of {len(waits):4}: p99 {p99 * 1e3:6.1f}, max {most * 1e3:6.1f} ms",
+                        f"/healthz of {len(waits):4}: max {most * 1e3:6.1f} ms",
                         flush=True,
                     )
+    p99 = sorted(answered)[int(len(answered) * 0.99)]
+    with capsys.disabled():
+        print(f"/healthz of {len(answered)}: p99 {p99 * 1e3:.1f} ms")  # noqa: T201
     assert {} == {name: each for name, each in table.items() if each[0] > LONGEST_CALLBACK_S}
-    assert {} == {name: each for name, each in table.items() if each[1] > HEALTH_P99_S or each[2] > HEALTH_MAX_S}
+    assert {} == {name: each for name, each in table.items() if each[1] > HEALTH_MAX_S}
+    assert p99 <= HEALTH_P99_S
