@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chandlery.connect.ccxt_history import History
+from chandlery.connect.ccxt_history import Market, MarketFacts, fetch
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract_each
 from chandlery.core.instrument import MarketType
@@ -22,6 +22,7 @@ from chandlery.feed.series import DataProcessor
 from chandlery.history.assemble import assemble
 from chandlery.history.checks import holes
 from chandlery.history.interfaces import FetchResult
+from chandlery.net.clock import ExchangeClock
 from chandlery.storage.arrow_cache import UnifiedCacheManager
 from chandlery.storage.frame import table_of
 from chandlery.storage.merge import Content, disjoint, overlay, parts
@@ -83,14 +84,21 @@ def topping_up(count):
 
 
 def paging_through_ccxt(count):
-    async def ask(span, counts):
+    async def ask(interval, span, counts):
         return [
             [at // 1000, 1.0, 1.2, 0.9, 1.1, 10.0] for at in range(span.start, span.end, MINUTE) if at % (5 * MINUTE)
         ]
 
+    async def now():
+        return span_of(count).end + 10_000 * MINUTE
+
+    async def listed():
+        return True
+
     def work():
-        history = History("acme X/Y", M, ask, 50, listed=None, clock=lambda: START + DAY)
-        asyncio.run(history.fetch(span_of(count), span_of(count).end + 10_000 * MINUTE))
+        clock = ExchangeClock(now, clock=lambda: span_of(count).end + 10_000 * MINUTE)
+        market = Market(MarketFacts(frozenset({M}), 50, launched=0), ask, clock, is_listed=listed)
+        asyncio.run(fetch(market, "acme X/Y", M, span_of(count)))
 
     return work
 

@@ -251,8 +251,8 @@ def test_pitfall_17_a_pause_that_one_process_is_told_holds_for_all(exchange):
         assert ["ready\n", "ready\n"] == [each.stdout.readline() for each in (first, second)]
         first.stdin.write("go\n")
         first.stdin.flush()
-        while "retry" not in first.stderr.readline():
-            pass
+        while "; attempt 1 of" not in (line := first.stderr.readline()):
+            assert line, "it has ended"
         second.stdin.write("go\n")
         second.stdin.flush()
         waited = [float(each.stdout.readline()) for each in (first, second)]
