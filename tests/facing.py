@@ -30,6 +30,27 @@ MARKET = SyntheticMarket(
         MarketType.FUTURES_COIN: ["BTCUSD_PERP", "ETHUSD_PERP"],
     }
 )
+DATED = [
+    ("binance_perpetual", "BTCUSDT_260327", "BTCUSDT_260327"),
+    ("binance_inverse", "BTCUSD_260327", "BTCUSD_260327"),
+    ("okx_perpetual", "BTC-USDT-260327", "BTCUSDT_260327"),
+    ("okx_inverse", "BTC-USD-260327", "BTCUSD_260327"),
+    ("bybit_perpetual", "BTCUSDT-27MAR26", "BTCUSDT_260327"),
+    ("bybit_perpetual", "BTC-27MAR26", "BTCUSDC_260327"),
+    ("bybit_inverse", "BTCUSDH26", "BTCUSD_260327"),
+    ("kucoin_inverse", "XBTMH26", "BTCUSD_260327"),
+    ("htx_perpetual", "BTC-USDT-260327", "BTCUSDT_260327"),
+    ("cryptocom_perpetual", "BTCUSD-260327", "BTCUSD_260327"),
+]
+"""Exchange, its spelling, and that of the offline market."""
+EXPIRING = SyntheticMarket(
+    symbols={
+        MarketType.FUTURES_USDT: [
+            "BTCUSDT", "BTCUSDC", "BTCUSD", "BTCUSDT_260327", "BTCUSDC_260327", "BTCUSD_260327", "BTCUSDT_260626",
+        ],
+        MarketType.FUTURES_COIN: ["BTCUSD_PERP", "BTCUSD_260327", "BTCUSD_260626"],
+    }
+)  # fmt: skip
 _HOST = "sim"
 
 

@@ -32,6 +32,8 @@ TESTED_IN: dict[str, str] = {
     # What carries the requests of the client, and what it makes of statuses.
     "net/status.py": "net/test_http.py",
     "net/transport.py": "net/test_http.py",
+    # The wires of one exchange.
+    "sim/wires/kucoin_contracts.py": "sim/wires/test_kucoin.py",
     # The registry of the wires.
     "sim/wires/__init__.py": "sim/test_wires.py",
     # A book and its connection have no behaviour but through a feed.

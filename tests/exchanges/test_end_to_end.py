@@ -20,7 +20,7 @@ from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.sim import Fault, FaultKind, SimServer
 from chandlery.sim.view import MarketView
 from chandlery.sim.wires import wires
-from facing import MARKET, Facing, first_example, signed_in
+from facing import DATED, EXPIRING, MARKET, Facing, first_example, signed_in
 from support import micros
 
 EXCHANGES = [each for each in ExchangeRegistry.names() if each in wires()]
@@ -121,6 +121,35 @@ async def test_live_candles_through_a_cut(exchange):
 
     assert opens == list(range(opens[0], opens[-1] + 1, interval.longest))
     assert expected(exchange, interval, opens) == {opened: values(each) for opened, each in everything.items()}
+
+
+@pytest.mark.parametrize(("exchange", "symbol", "known"), DATED)
+async def test_contracts_that_expire(exchange, symbol, known, tmp_path):
+    """An hour of the past, and what closes live after it: the market's."""
+    adapter = ExchangeRegistry.get(exchange)
+    interval = next((each for each in adapter.live_intervals if each is not Interval.SECOND_1), Interval.MINUTE_1)
+    facing = Facing(exchange, BEGAN + 10**5 * SECOND, EXPIRING)
+    facing.native, facing.symbol = symbol, known
+    closed = {}
+    async with SimServer(
+        EXPIRING, exchanges=[exchange], clock=Fast(interval.longest / SECOND), tick_s=0.05, weight_limit=10**9
+    ) as sim:
+        options = {"endpoints": sim.endpoints, "clock": sim.clock}
+        async with AsyncDataSourceManager(
+            adapter.market_type, adapter.provider, cache_dir=tmp_path, **options
+        ) as manager:
+            end = to_datetime(BEGAN - 300 * SECOND)
+            for _ in range(2):
+                frame = await manager.get_data(symbol, end - timedelta(minutes=60), end, "1m", enforce_source="rest")
+                assert 60 == len(frame)
+        async with CandlesFeed(exchange, symbol, interval, max_records=20, **options) as feed, asyncio.timeout(30):
+            async for update in feed:
+                if isinstance(update, CandleData) and update.closed:
+                    closed[update.open_time] = values(update)
+                if len(closed) >= 2:
+                    break
+    found = facing.expected(interval, Span(min(closed), interval.step(max(closed))))
+    assert closed == {opened: found[opened][:5] for opened in closed}
 
 
 BOOKS = [each for each in EXCHANGES if ExchangeRegistry.get(each).book_rule is not None]

@@ -9,12 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chandlery import DataSourceManager
+from chandlery.adapter.live import CandleStream, Channel
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import InvalidSymbol
+from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, ListingStatus, MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.time import MINUTE
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import running
-from facing import Facing, signed_in
+from facing import DATED, EXPIRING, Facing, same, signed_in, values_of
 
 NOW = 1_740_000_000_000_000
 EACH = pytest.mark.parametrize("exchange", ExchangeRegistry.names())
@@ -101,6 +105,48 @@ def test_contracts_that_expire(exchange, instrument, symbol):
 
     assert symbol == adapter.symbol(instrument) == adapter.symbol(symbol) == adapter.symbol(symbol.lower())
     assert date(2026, 3, 27) == adapter.instrument(instrument).expiry
+
+
+def test_every_exchange_with_contracts_that_expire_takes_part():
+    """A new one stands among them, too."""
+    assert {each for each, _, _ in DATED} == {
+        each for each in ExchangeRegistry.names() if ExchangeRegistry.get(each).expires
+    }
+
+
+@pytest.mark.parametrize(("exchange", "symbol", "known"), DATED)
+def test_contracts_that_expire_are_listed_and_have_candles(exchange, symbol, known):
+    """Past and live, each by its own spelling, beside the perpetual and the contract of another day."""
+    facing = Facing(exchange, NOW, EXPIRING)
+    adapter = facing.adapter
+    listings = {each.symbol: each.instrument for each in listed(facing)}
+    instrument = listings[symbol]
+    assert date(2026, 3, 27) == instrument.expiry
+    for other in (adapter, ExchangeRegistry.create(exchange)):
+        assert symbol == other.symbol(symbol) == other.symbol(str(instrument))
+    others = {
+        each.expiry for each in listings.values() if each.base == instrument.base and each.quote == instrument.quote
+    }
+    assert None in others
+
+    facing.native, facing.symbol = symbol, known
+    span = Span(NOW // MINUTE * MINUTE - 50 * MINUTE, NOW // MINUTE * MINUTE)
+    found = facing.expected(Interval.MINUTE_1, span)
+    assert 50 == len(found)
+    same(facing.pages(Interval.MINUTE_1, span), found)
+
+    interval = Interval.MINUTE_1 if Interval.MINUTE_1 in adapter.live_intervals else next(iter(adapter.live_intervals))
+    session = facing.open(Channel.CANDLES)
+    facing.tell(session, adapter.subscribe([CandleStream(symbol, interval)]))
+    (want,) = session.wants.values()
+    (candle,) = facing.view.live(known, interval, Span(0, NOW + 1), 1)
+    (live,) = [
+        each
+        for frame in facing.frames(facing.wire.candles(session, want, [candle]), want.key)
+        for each in adapter.live_rows(frame)
+    ]
+    assert (symbol, interval) == (live.symbol, live.interval)
+    assert facing.values(candle)[:5] == values_of(live.candle)[:5]
 
 
 @EACH

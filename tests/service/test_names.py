@@ -26,7 +26,7 @@ from models import model_of
 from serving import connected, served
 
 CHINESE = "币安人生"
-LINEAR = ["BTCUSDT", "MSFTUSDT", f"{CHINESE}USDT", "TSLAUSDT", "BTCUSDT_260327"]
+LINEAR = ["BTCUSDT", "BTCUSD", "MSFTUSDT", f"{CHINESE}USDT", "TSLAUSDT", "BTCUSDT_260327", "BTCUSD_260327"]
 MARKET = SyntheticMarket(
     symbols={
         MarketType.SPOT: ["BTCUSDT", f"{CHINESE}USDT", "BTCUSD", "AAPLxUSD"],
@@ -48,6 +48,13 @@ RIGHT = [
     ("binance_perpetual", "BTCUSDT_260327"),
     ("binance_perpetual", "BTC/USDT:USDT-260327"),
     ("binance_inverse", "BTCUSD_260327"),
+    ("okx_perpetual", "BTC/USDT:USDT-260327"),
+    ("okx_inverse", "BTC-USD-260327"),
+    ("bybit_perpetual", "BTCUSDT-27MAR26"),
+    ("bybit_inverse", "BTC/USD:BTC-260327"),
+    ("kucoin_inverse", "XBTMH26"),
+    ("htx_perpetual", "BTC-USDT-260327"),
+    ("cryptocom_perpetual", "BTC/USD:USD-260327"),
 ]
 BAD = ["BTC\0USDT", "", " ", "BTC USDT", " BTC/USDT", "7", "BTC-", "../BTC", "A" * 70, "A" * 200, "BTC/USDT-1", "NOPE/USDT", "NOPEUSDT"]  # fmt: skip
 NO_TEXT = [7, None, 1.5, ["BTC/USDT"]]

@@ -321,6 +321,7 @@ class _GateContracts(_Gate):
         *_Gate.unverified,
         "that 1w and 30d candles are served, which the text has and the list of values has not",
         "that a page of funding rates which is too short for its span holds the latest of it",
+        "contracts that expire, which have paths and sockets of their own (/delivery): none is listed or served here",
     )
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:

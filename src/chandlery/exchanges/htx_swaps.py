@@ -178,6 +178,10 @@ class HtxInverse(_Swaps):
     rest_row = candle_row("vol", "amount")
     funding_page_size = 50
     funding_by_page = True
+    unverified = (
+        *_Swaps.unverified,
+        "Contracts that expire, which have endpoints and names of their own (contract_contract_info): none is listed or served here.",
+    )
 
     def _volumes(self, tick: CandleTick) -> tuple[float | None, float | None]:
         return half(tick.vol), half(tick.amount)

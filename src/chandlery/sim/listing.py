@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros, Unit
+from chandlery.sim import dated
 from chandlery.sim.market import Market
 from chandlery.sim.venues import Venue, base_of
 
 _NEVER_MS = 4_133_404_800_000
 """2100-12-25, which stands for a contract without an end."""
 _SHARES = frozenset({"TSLA", "NVDA", "AAPL"})
-_DATED = re.compile(r".*_(\d\d)(\d\d)(\d\d)", re.ASCII)
 
 
 def exchange_info(
@@ -49,26 +47,21 @@ def _symbol(venue: Venue, market: Market, symbol: str) -> dict[str, Any]:
     if venue.is_spot:
         return entry | {"isSpotTradingAllowed": True, "isMarginTradingAllowed": False, "permissions": ["SPOT"]}
     listed = market.first(venue.market_type, symbol, Interval.MINUTE_1) or 0
-    dated = _DATED.fullmatch(symbol)
+    day = dated.split(symbol)[1]
     entry |= {
         "pair": pair,
-        "contractType": "CURRENT_QUARTER" if dated else "TRADIFI_PERPETUAL" if base in _SHARES else "PERPETUAL",
+        "contractType": "CURRENT_QUARTER" if day else "TRADIFI_PERPETUAL" if base in _SHARES else "PERPETUAL",
         "marginAsset": base if venue.is_inverse else quote,
         "pricePrecision": 4,
         "quantityPrecision": 0 if venue.is_inverse else 3,
         "onboardDate": Unit.MILLIS.of(listed),
-        "deliveryDate": _delivery_ms(*map(int, dated.groups())) if dated else _NEVER_MS,
+        "deliveryDate": dated.delivery_ms(day) if day else _NEVER_MS,
         "underlyingType": "COIN",
         "timeInForce": ["GTC", "IOC", "FOK"],
     }
     if venue.is_inverse:
         return entry | {"contractStatus": "TRADING", "contractSize": 100 if base == "BTC" else 10}
     return entry
-
-
-def _delivery_ms(year: int, month: int, day: int) -> int:
-    """Contracts are delivered at eight o'clock."""
-    return int(datetime(2000 + year, month, day, 8, tzinfo=UTC).timestamp()) * 1000
 
 
 def _filters(venue: Venue) -> list[dict[str, str]]:

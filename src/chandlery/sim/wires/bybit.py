@@ -21,6 +21,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros, Unit
+from chandlery.sim import dated
 from chandlery.sim.book import BookState, Levels, tick_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import MarketView, SimCandle
@@ -31,7 +32,7 @@ _INTERVALS = {
     "360": "6h", "720": "12h", "D": "1d", "W": "1w", "M": "1M",
 }  # fmt: skip
 _QUOTES = ("USDT", "USDC", "USD")
-_TOPIC = re.compile(r"(kline|orderbook)\.(\w+)\.([A-Z0-9]+)")
+_TOPIC = re.compile(r"(kline|orderbook)\.(\w+)\.([^.]+)")
 _DEPTHS = {"1", "50", "200", "1000"}
 _LIMIT, _WINDOW_S = 600, 5.0
 _BANNED = b"Access too frequent. Please try again after some time."
@@ -186,7 +187,7 @@ class _BybitWire(Wire):
 
     def _instrument(self, native: str) -> dict[str, Any]:
         symbol = self.symbol(native) or ""
-        pair = symbol.removesuffix("_PERP")
+        pair, day = dated.split(symbol)
         quote = next((each for each in _QUOTES if pair.endswith(each)), pair[-3:])
         base = pair.removesuffix(quote)
         entry = {
@@ -200,8 +201,9 @@ class _BybitWire(Wire):
         inverse = self.market_type is MarketType.FUTURES_COIN
         step = "1" if inverse else lot
         return entry | {
-            "contractType": "InversePerpetual" if inverse else "LinearPerpetual", "settleCoin": base if inverse else quote,
-            "launchTime": "1585526400000", "deliveryTime": "0", "priceScale": "4", "fundingInterval": 480,
+            "contractType": f"{'Inverse' if inverse else 'Linear'}{'Futures' if day else 'Perpetual'}",
+            "settleCoin": base if inverse else quote,
+            "launchTime": "1585526400000", "deliveryTime": str(dated.delivery_ms(day)) if day else "0", "priceScale": "4", "fundingInterval": 480,
             "lotSizeFilter": {"qtyStep": step, "minOrderQty": step, "maxOrderQty": "1190.000"},
             "leverageFilter": {"minLeverage": "1", "maxLeverage": "100.00", "leverageStep": "0.01"},
         }  # fmt: skip
@@ -336,12 +338,16 @@ class BybitPerpetualWire(_BybitWire):
     def symbol(self, native: str) -> str | None:
         """``BTCPERP`` is the market's ``BTCUSDC``."""
         symbol = f"{native.removesuffix('PERP')}USDC" if native.endswith("PERP") else native
-        return symbol if self._native(symbol) == native and self.view.knows(symbol) else None
+        if self._native(symbol) == native and self.view.knows(symbol):
+            return symbol
+        return dated.find(self.view, native, self._native)
 
     def _native(self, symbol: str) -> str | None:
-        if symbol.endswith("USDC"):
-            return f"{symbol.removesuffix('USDC')}PERP"
-        return symbol if symbol.endswith("USDT") else None
+        pair, day = dated.split(symbol)
+        ending = f"-{dated.day_month_year(day)}" if day else ""
+        if pair.endswith("USDC"):
+            return f"{pair.removesuffix('USDC')}{ending or 'PERP'}"
+        return f"{pair}{ending}" if pair.endswith("USDT") else None
 
 
 class BybitInverseWire(_BybitWire):
@@ -354,10 +360,11 @@ class BybitInverseWire(_BybitWire):
     def symbol(self, native: str) -> str | None:
         """The market's ``BTCUSD_PERP``."""
         symbol = f"{native}_PERP"
-        return symbol if self.view.knows(symbol) else None
+        return symbol if self.view.knows(symbol) else dated.find(self.view, native, self._native)
 
     def _native(self, symbol: str) -> str | None:
-        return symbol.removesuffix("_PERP") if symbol.endswith("_PERP") else None
+        pair, day = dated.split(symbol)
+        return f"{pair}{dated.letter(day)}" if day else pair
 
     def _size(self, symbol: str, size: str) -> str:
         return str(int(size) * self.view.contract_value(symbol))

@@ -16,6 +16,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, SECOND, Unit
+from chandlery.sim import dated
 from chandlery.sim.book import BookState, Levels, tick_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import SimCandle
@@ -76,7 +77,9 @@ class _CryptocomWire(Wire):
     def symbol(self, native: str) -> str | None:
         """The market's symbols without what stands between or after."""
         symbol = self._plain(native)
-        return symbol if self.view.knows(symbol) and self._native(symbol) == native else None
+        if self.view.knows(symbol) and self._native(symbol) == native:
+            return symbol
+        return dated.find(self.view, native, self._native)
 
     def _plain(self, native: str) -> str:
         return native.replace("_", "")
@@ -85,8 +88,9 @@ class _CryptocomWire(Wire):
         return "_".join(self._split(symbol))
 
     def _split(self, symbol: str) -> tuple[str, str]:
-        quote = next((each for each in _QUOTES if symbol.endswith(each) and symbol != each), symbol[-3:])
-        return symbol.removesuffix(quote), quote
+        pair = dated.split(symbol)[0]
+        quote = next((each for each in _QUOTES if pair.endswith(each) and pair != each), pair[-3:])
+        return pair.removesuffix(quote), quote
 
     # --- REST
 
@@ -170,11 +174,12 @@ class _CryptocomWire(Wire):
 
     def _instrument(self, symbol: str) -> Mapping[str, Any]:
         base, quote = self._split(symbol)
+        day = dated.split(symbol)[1]
         return {
-            "symbol": self._native(symbol), "inst_type": self.inst_type, "display_name": f"{base}/{quote}",
+            "symbol": self._native(symbol), "inst_type": "FUTURE" if day else self.inst_type, "display_name": f"{base}/{quote}",
             "base_ccy": base, "quote_ccy": quote, "price_tick_size": "0.01",
             "qty_tick_size": str(self.view.lot(symbol)), "max_leverage": "50", "tradable": True,
-            "expiry_timestamp_ms": 0, "contract_size": "1", "underlying_symbol": f"{base}{quote}-INDEX",
+            "expiry_timestamp_ms": dated.delivery_ms(day) if day else 0, "contract_size": "1", "underlying_symbol": f"{base}{quote}-INDEX",
         }  # fmt: skip
 
     # --- sockets
@@ -300,9 +305,12 @@ class CryptocomPerpetualWire(_CryptocomWire):
         return native.removesuffix("-PERP")
 
     def _native(self, symbol: str) -> str:
-        return f"{self._split(symbol)[0]}USD-PERP"
+        (base, quote), day = self._split(symbol), dated.split(symbol)[1]
+        return f"{base}{quote}-{dated.digits(day)}" if day else f"{base}USD-PERP"
 
     def _listed(self) -> list[str]:
         """In dollars, of whatever is traded in another currency."""
-        found = dict.fromkeys(f"{self._split(each)[0]}USD" for each in self.view.symbols())
-        return [each for each in found if self.view.knows(each)]
+        symbols = self.view.symbols()
+        found = dict.fromkeys(f"{self._split(each)[0]}USD" for each in symbols)
+        ending = [each for each in symbols if dated.split(each)[1] and self._split(each)[1] == "USD"]
+        return [*(each for each in found if self.view.knows(each)), *ending]

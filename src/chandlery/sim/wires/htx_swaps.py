@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.time import DAY, SECOND, Micros, Unit
+from chandlery.sim import dated
 from chandlery.sim.book import BookState, Levels
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import MarketView, SimCandle
@@ -35,9 +36,11 @@ class _SwapWire(HtxWire):
         super().__init__(view, ticks=ticks, weight_limit=weight_limit)
         self._paths[self.info_path] = self._infos
 
-    def _infos(self, _: Mapping[str, str]) -> Any:
+    def _infos(self, query: Mapping[str, str]) -> Any:
         found = ((self._code(symbol), symbol) for symbol in self.view.symbols())
-        return {"data": [self._info(code, symbol) for code, symbol in found if self.symbol(code) == symbol]}
+        rows = [self._info(code, symbol) for code, symbol in found if self.symbol(code) == symbol]
+        kind = query.get("business_type", "swap")
+        return {"data": [each for each in rows if kind in {"all", each.get("business_type", kind)}]}
 
     def _code(self, symbol: str) -> str:
         raise NotImplementedError
@@ -134,17 +137,27 @@ class HtxPerpetualWire(_SwapWire):
     def symbol(self, native: str) -> str | None:
         """``BTC-USDT``."""
         base, dash, quote = native.partition("-")
-        return f"{base}{quote}" if dash and quote == "USDT" and self.view.knows(f"{base}{quote}") else None
+        if dash and quote == "USDT" and self.view.knows(f"{base}{quote}"):
+            return f"{base}{quote}"
+        return dated.find(self.view, native, self._code)
 
     def _code(self, symbol: str) -> str:
-        return f"{symbol.removesuffix('USDT')}-USDT"
+        pair, day = dated.split(symbol)
+        return f"{pair.removesuffix('USDT')}-USDT" + (f"-{dated.digits(day)}" if day else "")
 
     def _size_of(self, symbol: str) -> Any:
         return number(self.view.lot(symbol))
 
     def _info(self, code: str, symbol: str) -> dict[str, Any]:
-        swap = {"support_margin_mode": "all", "business_type": "swap", "pair": code, "contract_type": "swap"}
-        return super()._info(code, symbol) | swap
+        day = dated.split(symbol)[1]
+        pair = "-".join(code.split("-")[:2])
+        if day is None:
+            swap = {"support_margin_mode": "all", "business_type": "swap", "pair": pair, "contract_type": "swap"}
+            return super()._info(code, symbol) | swap
+        moment = str(dated.delivery_ms(day))
+        ends = {"delivery_date": f"{day:%Y%m%d}", "delivery_time": moment, "settlement_date": moment}
+        kind = {"support_margin_mode": "cross", "business_type": "futures", "pair": pair, "contract_type": "quarter"}
+        return super()._info(code, symbol) | kind | ends
 
     def _volumes(self, symbol: str, candle: SimCandle) -> Mapping[str, Any]:
         return {

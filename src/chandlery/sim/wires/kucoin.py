@@ -18,21 +18,22 @@ from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND, Unit
+from chandlery.sim import dated
 from chandlery.sim.book import BookState, Levels, tick_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import MarketView, SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
 
-_Query: TypeAlias = Mapping[str, str]
+Query: TypeAlias = Mapping[str, str]
 
 _MOST_TOPICS, _TOPICS_A_MESSAGE = 300, 100
 _QUOTES = ("USDT", "USDC", "USD")
 # Weeks and months of spot begin elsewhere than those of the market, so that there are none.
-_NAMES = {
+NAMES = {
     "1min": "1m", "3min": "3m", "5min": "5m", "15min": "15m", "30min": "30m", "1hour": "1h", "2hour": "2h",
     "4hour": "4h", "6hour": "6h", "8hour": "8h", "12hour": "12h", "1day": "1d",
 }  # fmt: skip
-_MINUTES = {
+MINUTES = {
     "1": "1m", "5": "5m", "15": "15m", "30": "30m", "60": "1h", "120": "2h", "240": "4h", "480": "8h", "720": "12h",
     "1440": "1d", "10080": "1w",
 }  # fmt: skip
@@ -45,34 +46,36 @@ class _Command(msgspec.Struct):
     response: bool = False
 
 
-def _fine(data: Any) -> Reply:
+def fine(data: Any) -> Reply:
+    """An answer that has data."""
     return json_reply({"code": "200000", "data": data})
 
 
-def _refused(message: str, code: str = "400100", status: int = 200) -> Reply:
+def refused(message: str, code: str = "400100", status: int = 200) -> Reply:
+    """An answer that refuses."""
     return json_reply({"code": code, "msg": message}, status)
 
 
-def _number(query: _Query, name: str) -> int:
+def number(query: Query, name: str) -> int:
     """A bound; 0 where there is none."""
     text = query.get(name, "0")
     return int(text) if text.isdecimal() else 0
 
 
-def _pair(symbol: str) -> tuple[str, str]:
+def pair_of(symbol: str) -> tuple[str, str]:
     """Base and quote."""
-    pair = symbol.removesuffix("_PERP")
+    pair = dated.split(symbol)[0]
     quote = next((each for each in _QUOTES if pair.endswith(each)), pair[-3:])
     return pair.removesuffix(quote), quote
 
 
-class _KuCoinWire(Wire):
+class KuCoinWire(Wire):
     """Answers lie in ``{"code": "200000", "data": ...}``; sockets open with a token, say welcome, and know topics."""
 
     books: ClassVar[Mapping[str, int]]
     """How many levels a side each channel of order books has."""
     candle_channel: ClassVar[str]
-    candle_names: ClassVar[Mapping[str, str]] = _NAMES
+    candle_names: ClassVar[Mapping[str, str]] = NAMES
     unknown = ("Unsupported trading pair.", "400100")
     """What is said of a symbol that is not traded."""
 
@@ -80,9 +83,9 @@ class _KuCoinWire(Wire):
         super().__init__(view, ticks=ticks, weight_limit=weight_limit)
         self._tokens: deque[str] = deque(maxlen=1000)
         self._granted = 0
-        self._paths: dict[str, Callable[[_Query], Reply]] = {
-            "/api/v1/timestamp": lambda _: _fine(Unit.MILLIS.of(self.now)),
-            "/api/v3/currencies": lambda _: _fine([]),
+        self._paths: dict[str, Callable[[Query], Reply]] = {
+            "/api/v1/timestamp": lambda _: fine(Unit.MILLIS.of(self.now)),
+            "/api/v3/currencies": lambda _: fine([]),
         }
 
     def answer(self, request: SimRequest) -> Reply:
@@ -91,15 +94,15 @@ class _KuCoinWire(Wire):
             return self._grant(request.headers.get("host", ""))
         handler = self._paths.get(request.path)
         if handler is None or request.method != "GET":
-            return _refused("Not Found", "404000", 404)
+            return refused("Not Found", "404000", 404)
         if "symbol" in request.query and self.symbol(request.query["symbol"]) is None:
-            return _refused(*self.unknown)
+            return refused(*self.unknown)
         return handler(request.query)
 
     def refusal(self, status: int) -> Reply:
         """The code begins with the status."""
         texts = {429: "Too many requests. System-level rate limit exceeded."}
-        return _refused(texts.get(status, "Internal Server Error"), f"{status}000", status)
+        return refused(texts.get(status, "Internal Server Error"), f"{status}000", status)
 
     def _grant(self, host: str) -> Reply:
         self._granted += 1
@@ -108,7 +111,7 @@ class _KuCoinWire(Wire):
             "endpoint": f"ws://{host}/{self.id}", "encrypt": False, "protocol": "websocket", "pingInterval": 18_000,
             "pingTimeout": 10_000,
         }  # fmt: skip
-        return _fine({"token": self._tokens[-1], "instanceServers": [server]})
+        return fine({"token": self._tokens[-1], "instanceServers": [server]})
 
     def forget_tokens(self) -> None:
         """From now on new ones are needed."""
@@ -116,7 +119,7 @@ class _KuCoinWire(Wire):
 
     def admit(self, session: Session) -> Reply | None:
         """Only with a token that was granted."""
-        return None if session.query.get("token") in self._tokens else _refused("token is expired", "401", 401)
+        return None if session.query.get("token") in self._tokens else refused("token is expired", "401", 401)
 
     def greeting(self, session: Session) -> Sequence[Any]:
         """The welcome, before which no command is heard."""
@@ -182,7 +185,7 @@ class _KuCoinWire(Wire):
         """A message with the whole book of a tick."""
 
 
-class KuCoinSpotWire(_KuCoinWire):
+class KuCoinSpotWire(KuCoinWire):
     """Spot: numbers are text, times of candles seconds, and the latest candle comes first."""
 
     id = "kucoin_spot"
@@ -200,11 +203,11 @@ class KuCoinSpotWire(_KuCoinWire):
             "/api/v1/market/candles": self._candles,
             "/api/v1/market/orderbook/level2_20": lambda query: self._book(query, 20),
             "/api/v1/market/orderbook/level2_100": lambda query: self._book(query, 100),
-            "/api/v1/market/allTickers": lambda _: _fine({"time": Unit.MILLIS.of(self.now), "ticker": []}),
-            "/api/v3/margin/symbols": lambda _: _fine({"timestamp": Unit.MILLIS.of(self.now), "items": []}),
-            "/api/v1/isolated/symbols": lambda _: _fine([]),
-            "/api/v1/hf/accounts/opened": lambda _: _fine(True),  # JSON's
-            "/api/v2/symbols": lambda _: _fine([self._listing(*_pair(each)) for each in self.view.symbols()]),
+            "/api/v1/market/allTickers": lambda _: fine({"time": Unit.MILLIS.of(self.now), "ticker": []}),
+            "/api/v3/margin/symbols": lambda _: fine({"timestamp": Unit.MILLIS.of(self.now), "items": []}),
+            "/api/v1/isolated/symbols": lambda _: fine([]),
+            "/api/v1/hf/accounts/opened": lambda _: fine(True),  # JSON's
+            "/api/v2/symbols": lambda _: fine([self._listing(*pair_of(each)) for each in self.view.symbols()]),
         }
 
     def symbol(self, native: str) -> str | None:
@@ -219,24 +222,24 @@ class KuCoinSpotWire(_KuCoinWire):
             "enableTrading": True,
         }  # fmt: skip
 
-    def _candles(self, query: _Query) -> Reply:
+    def _candles(self, query: Query) -> Reply:
         """From ``startAt`` to before ``endAt``; at most 1500, the latest of them."""
-        name, symbol = _NAMES.get(query.get("type", "")), self.symbol(query.get("symbol", ""))
+        name, symbol = NAMES.get(query.get("type", "")), self.symbol(query.get("symbol", ""))
         if name is None or symbol is None:
-            return _refused("Incorrect candlestick type." if symbol else "symbol is required")
-        span = Span(_number(query, "startAt") * SECOND, _number(query, "endAt") * SECOND or self.now + 1)
+            return refused("Incorrect candlestick type." if symbol else "symbol is required")
+        span = Span(number(query, "startAt") * SECOND, number(query, "endAt") * SECOND or self.now + 1)
         rows = [self._row(each) for each in self.view.candles(symbol, Interval(name), span, 1500, newest=True)]
-        return _fine(rows[::-1])
+        return fine(rows[::-1])
 
     def _row(self, each: SimCandle) -> list[str]:
         opened = str(Unit.SECONDS.of(each.open_time))
         return [opened, each.open, each.close, each.high, each.low, each.volume, each.quote]
 
-    def _book(self, query: _Query, levels: int) -> Reply:
+    def _book(self, query: Query, levels: int) -> Reply:
         tick = tick_of(self.now)
         state = self.view.book(self.symbol(query.get("symbol", "")) or "", levels, tick)
         sides = {"bids": state.bids, "asks": state.asks}
-        return _fine({"time": Unit.MILLIS.of(self.now), "sequence": str(tick), **sides})
+        return fine({"time": Unit.MILLIS.of(self.now), "sequence": str(tick), **sides})
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
         """One message a candle; a new one is added, the others are updated."""
@@ -268,133 +271,3 @@ class KuCoinSpotWire(_KuCoinWire):
         }
         data = {"sequenceStart": before + 1, "sequenceEnd": after, "symbol": want.native, "changes": sides}
         return [self._event(want, "trade.l2update", data | {"time": Unit.MILLIS.of(self.now)})]
-
-
-class _FuturesWire(_KuCoinWire):
-    """Futures: numbers are numbers, and sizes whole contracts."""
-
-    candle_channel = "/contractMarket/limitCandle"
-    candle_names: ClassVar[Mapping[str, str]] = _NAMES | {"1week": "1w"}
-    unknown = ("Contract parameter invalid.", "100003")
-    books: ClassVar[Mapping[str, int]] = {"/contractMarket/level2Depth5": 5, "/contractMarket/level2Depth50": 50}
-    ending: ClassVar[str]
-    """What the market's symbols end with."""
-    quotes: ClassVar[tuple[str, ...]]
-    is_inverse: ClassVar[bool]
-
-    def __init__(self, view: MarketView, *, ticks: Callable[[], float], weight_limit: int | None = None) -> None:
-        super().__init__(view, ticks=ticks, weight_limit=weight_limit)
-        self._paths |= {
-            "/api/v1/kline/query": self._candles,
-            "/api/v1/level2/snapshot": self._book,
-            "/api/v1/contract/funding-rates": self._funding,
-            "/api/v1/contracts/active": lambda _: _fine(
-                [self._listing(each) for each in self.view.symbols() if _pair(each)[1] in self.quotes]
-            ),
-        }
-
-    def symbol(self, native: str) -> str | None:
-        """``XBTUSDTM``, where bitcoin is XBT."""
-        pair = native.removesuffix("M")
-        if pair == native or not pair.endswith(self.quotes) or pair.startswith("BTC"):
-            return None
-        symbol = ("BTC" + pair[3:] if pair.startswith("XBT") else pair) + self.ending
-        return symbol if self.view.knows(symbol) else None
-
-    def contracts(self, symbol: str, volume: str) -> int:
-        """How many contracts a volume is."""
-        return int(volume) if self.is_inverse else self.view.contracts(symbol, volume)
-
-    def multiplier(self, symbol: str) -> float:
-        """What a contract is worth: some of the base asset, or, with a minus, some dollars."""
-        return -float(self.view.contract_value(symbol)) if self.is_inverse else float(self.view.lot(symbol))
-
-    def _listing(self, symbol: str) -> Mapping[str, Any]:
-        base, quote = _pair(symbol)
-        base = "XBT" if base == "BTC" else base
-        return {
-            "symbol": f"{base}{quote}M", "rootSymbol": quote, "type": "FFWCSX", "expireDate": None,
-            "baseCurrency": base, "quoteCurrency": quote, "settleCurrency": base if self.is_inverse else quote,
-            "lotSize": 1, "tickSize": 0.01, "multiplier": self.multiplier(symbol), "isInverse": self.is_inverse,
-            "maxOrderQty": 1_000_000, "maxPrice": 1_000_000.0, "status": "Open", "nextFundingRateTime": 1_000,
-        }  # fmt: skip
-
-    def _candles(self, query: _Query) -> Reply:
-        """Both bounds inclusive; of more than 500 those from the start, or without one those before the end."""
-        name, symbol = _MINUTES.get(query.get("granularity", "")), self.symbol(query.get("symbol", ""))
-        if name is None or symbol is None:
-            return _refused("There are invalid parameters", "100001")
-        start, end = _number(query, "from") * 1000, _number(query, "to") * 1000 or self.now
-        candles = self.view.candles(symbol, Interval(name), Span(start, end + 1), 500, newest=not start)
-        return _fine([self._row(symbol, each) for each in candles])
-
-    def _row(self, symbol: str, each: SimCandle) -> list[float]:
-        prices = [float(text) for text in (each.open, each.high, each.low, each.close)]
-        contracts = self.contracts(symbol, each.volume)
-        turnover = -contracts * self.multiplier(symbol) if self.is_inverse else float(each.quote)
-        return [Unit.MILLIS.of(each.open_time), *prices, contracts, turnover]
-
-    def _sides(self, symbol: str, levels: int, tick: int) -> Mapping[str, Any]:
-        """The book of a tick, whose number is its tick's."""
-        state = self.view.book(symbol, levels, tick)
-        bids, asks = (
-            [(price, self.contracts(symbol, size)) for price, size in side] for side in (state.bids, state.asks)
-        )
-        return {"bids": bids, "sequence": tick, "asks": asks}
-
-    def _book(self, query: _Query) -> Reply:
-        native = query.get("symbol", "")
-        sides = self._sides(self.symbol(native) or "", 50, tick_of(self.now))
-        return _fine({"symbol": native, **sides, "ts": self.now * 1000})
-
-    def _funding(self, query: _Query) -> Reply:
-        """Both bounds inclusive; at most 100, the latest first."""
-        symbol = self.symbol(query.get("symbol", ""))
-        if symbol is None or not {"from", "to"} <= set(query):
-            return _refused("There are invalid parameters", "100001")
-        span = Span(_number(query, "from") * 1000, (_number(query, "to") + 1) * 1000)
-        return _fine(
-            [
-                {"symbol": query["symbol"], "fundingRate": float(rate), "timepoint": Unit.MILLIS.of(moment)}
-                for moment, rate in self.view.funding(symbol, span)[-self.view.funding_limit(100) :][::-1]
-            ]
-        )
-
-    def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """One message a candle."""
-        now = Unit.MILLIS.of(self.now)
-        return [
-            self._event(want, "candle.stick", {"symbol": want.native, "candles": self._live(want, each), "time": now})
-            for each in candles
-        ]
-
-    def _live(self, want: Want, each: SimCandle) -> list[str]:
-        """The place of the volume holds something else, as the documentation says; the last one has the contracts."""
-        opened, contracts = Unit.SECONDS.of(each.open_time), self.contracts(want.symbol, each.volume)
-        return [str(opened), each.open, each.close, each.high, each.low, f"{each.count}.0", str(contracts)]
-
-    def depth(self, want: Want, tick: int) -> Any:
-        """Prices are text, sizes numbers."""
-        now = Unit.MILLIS.of(self.now)
-        data = {**self._sides(want.symbol, want.depth, tick), "timestamp": now, "ts": now}
-        return self._event(want, "level2", data) | {"sn": now}
-
-
-class KuCoinPerpetualWire(_FuturesWire):
-    """Linear: a contract is a lot of the base asset."""
-
-    id = "kucoin_perpetual"
-    market_type = MarketType.FUTURES_USDT
-    is_inverse = False
-    ending = ""
-    quotes = ("USDT", "USDC")
-
-
-class KuCoinInverseWire(_FuturesWire):
-    """Inverse: a contract is some dollars."""
-
-    id = "kucoin_inverse"
-    market_type = MarketType.FUTURES_COIN
-    is_inverse = True
-    ending = "_PERP"
-    quotes = ("USD",)

@@ -18,6 +18,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, Unit
+from chandlery.sim import dated
 from chandlery.sim.book import BookState, Levels, tick_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import SimCandle
@@ -65,19 +66,26 @@ class _OkxWire(Wire):
     # --- symbols
 
     def symbol(self, native: str) -> str | None:
-        """``BTC-USDT``; perpetuals end in ``-SWAP``, ``USD`` being inverse and ``USD_UM`` linear."""
+        """``BTC-USDT``; perpetuals end in ``-SWAP``, others in a day, ``USD`` being inverse and ``USD_UM`` linear."""
         base, _, rest = native.partition("-")
         symbol = self._of_pair(base, rest.removesuffix("-SWAP"))
-        return symbol if self.view.knows(symbol) and self._native(*self._split(symbol)) == native else None
+        if self.view.knows(symbol) and self._native(symbol) == native:
+            return symbol
+        return dated.find(self.view, native, self._native)
 
     def _of_pair(self, base: str, quote: str) -> str:
         return f"{base}{quote}"
 
-    def _native(self, base: str, quote: str) -> str:
-        return f"{base}-{quote}"
+    def _native(self, symbol: str) -> str:
+        return "-".join(self._split(symbol))
+
+    def _ending(self, symbol: str) -> str:
+        """What the name of a contract ends with."""
+        day = dated.split(symbol)[1]
+        return dated.digits(day) if day else "SWAP"
 
     def _split(self, symbol: str) -> tuple[str, str]:
-        pair = symbol.removesuffix("_PERP")
+        pair = dated.split(symbol)[0]
         quote = next((each for each in _QUOTES if pair.endswith(each) and pair != each), pair[-3:])
         return pair.removesuffix(quote), quote
 
@@ -192,12 +200,15 @@ class _OkxWire(Wire):
     def _instruments(self, query: Mapping[str, str]) -> list[Any]:
         if query.get("instType") not in {"SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"}:
             raise _RefusedError("51000", "Parameter instType error")
-        return [self._instrument(each) for each in self.view.symbols()] if query["instType"] == self.inst_type else []
+        found = map(self._instrument, self.view.symbols())
+        return [each for each in found if each["instType"] == query["instType"]]
 
     def _instrument(self, symbol: str) -> dict[str, Any]:
         base, quote = self._split(symbol)
+        day = dated.split(symbol)[1]
         return {
-            "instType": self.inst_type, "instId": self._native(base, quote), "baseCcy": base, "quoteCcy": quote,
+            "instType": "FUTURES" if day else self.inst_type, "instId": self._native(symbol),
+            "expTime": str(dated.delivery_ms(day)) if day else "", "baseCcy": base, "quoteCcy": quote,
             "tickSz": "0.01", "lotSz": str(self.view.lot(symbol)), "minSz": str(self.view.lot(symbol)),
             "state": "live", "uly": "", "settleCcy": "", "ctVal": "", "ctMult": "", "ctValCcy": "", "ctType": "",
         }  # fmt: skip
@@ -289,8 +300,9 @@ class OkxPerpetualWire(_OkxWire):
     def _of_pair(self, base: str, quote: str) -> str:
         return f"{base}{quote.removesuffix('_UM')}"
 
-    def _native(self, base: str, quote: str) -> str:
-        return f"{base}-{'USD_UM' if quote == 'USD' else quote}-SWAP"
+    def _native(self, symbol: str) -> str:
+        base, quote = self._split(symbol)
+        return f"{base}-{'USD_UM' if quote == 'USD' else quote}-{self._ending(symbol)}"
 
     def _size(self, symbol: str, size: str) -> str:
         return str(self.view.contracts(symbol, size))
@@ -316,8 +328,8 @@ class OkxInverseWire(_OkxWire):
     def _of_pair(self, base: str, quote: str) -> str:
         return f"{base}{quote}_PERP"
 
-    def _native(self, base: str, quote: str) -> str:
-        return f"{base}-USD-SWAP"
+    def _native(self, symbol: str) -> str:
+        return f"{self._split(symbol)[0]}-USD-{self._ending(symbol)}"
 
     def _volumes(self, symbol: str, candle: SimCandle) -> tuple[str, str, str]:
         dollars = int(candle.volume) * self.view.contract_value(symbol)
