@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, get_args
+from typing import Annotated, Any, TypeAlias, get_args
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from chandlery.core.errors import InvalidInput
 from chandlery.core.instrument import require_symbol
@@ -18,6 +18,9 @@ class SymbolName(str):
     """A symbol, of which whatever can be none is refused as the library refuses it."""
 
     __slots__ = ()
+
+
+_Symbol: TypeAlias = Annotated[SymbolName, Meta(extra_json_schema={"type": "string"})]
 
 
 class _Message(Struct, frozen=True, forbid_unknown_fields=True):
@@ -36,7 +39,7 @@ class Subscribe(_Message, frozen=True, tag="subscribe"):
 
     channel: str
     exchange: str
-    symbol: SymbolName
+    symbol: _Symbol
     interval: str | None = None
     id: Id = None
 
@@ -46,7 +49,7 @@ class Unsubscribe(_Message, frozen=True, tag="unsubscribe"):
 
     channel: str
     exchange: str
-    symbol: SymbolName
+    symbol: _Symbol
     interval: str | None = None
     id: Id = None
 
@@ -59,7 +62,7 @@ class RequestHistorical(_Message, frozen=True, tag="request_historical"):
     """
 
     exchange: str
-    symbol: SymbolName
+    symbol: _Symbol
     start: str | int
     end: str | int | None = None
     interval: str | None = None
@@ -73,7 +76,7 @@ class MostCurrent(_Message, frozen=True, tag="most_current"):
     """Send the latest of a series."""
 
     exchange: str
-    symbol: SymbolName
+    symbol: _Symbol
     channel: str = "candles"
     interval: str | None = None
     id: Id = None
