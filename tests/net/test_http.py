@@ -7,6 +7,7 @@ import gzip
 import os
 import subprocess
 import sys
+import threading
 import time
 from email.utils import formatdate
 from textwrap import dedent
@@ -58,6 +59,20 @@ async def test_connections_are_used_again(server, client):
 
     assert 1 == server.connections
     assert not any("Cookie" in head for head in server.heads)
+
+
+async def test_a_long_body_is_decoded_by_a_thread(server, client):
+    """A short one is not, which would cost more than it saves; one that is malformed is requested again."""
+
+    def decode(body):
+        if not body:
+            raise MalformedResponse("empty")
+        return len(body), threading.current_thread() is threading.main_thread()
+
+    server.script = [server.reply(body=b""), server.reply(body=b"[]"), server.reply(body=bytes(1 << 20))]
+
+    assert (2, True) == await client.fetch(server.request(), decode)
+    assert (1 << 20, False) == await client.fetch(server.request(), decode)
 
 
 async def test_an_idle_connection_has_no_time_out(server, client_of):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar
@@ -28,6 +28,9 @@ QUEUE_TIMEOUT_S = 600.0
 """How long a request waits for those to the same host before it, which have time-outs of their own."""
 
 _T = TypeVar("_T")
+
+_LONG = 1 << 16
+"""From how many bytes on a body is decoded by a thread."""
 
 
 class HttpClient:
@@ -98,9 +101,17 @@ class HttpClient:
         """
         What ``decode`` makes of the body of the answer; a body that it finds malformed is asked for again.
 
+        A long body is decoded by a thread: a page of candles takes milliseconds, a list of instruments very many.
+
         Raises what ``send`` and ``decode`` raise.
         """
-        return await self.ask(request, lambda response: decode(response.body), error_of=error_of)
+
+        async def decoded(response: Response) -> _T:
+            if len(response.body) < _LONG:
+                return decode(response.body)
+            return await asyncio.to_thread(decode, response.body)
+
+        return await self._tried(request, decoded, error_of)
 
     async def send(self, request: Request, *, error_of: ErrorOf | None = None) -> Response:
         """
@@ -124,6 +135,13 @@ class HttpClient:
 
         Raises what ``send`` and ``use`` raise.
         """
+
+        async def used(response: Response) -> _T:
+            return use(response)
+
+        return await self._tried(request, used, error_of)
+
+    async def _tried(self, request: Request, use: Callable[[Response], Awaitable[_T]], error_of: ErrorOf | None) -> _T:
         transport = self._opened()
         name, url = transport.named(request)
         tries = 0
@@ -132,7 +150,7 @@ class HttpClient:
             nonlocal tries
             self.retries += tries > 0
             tries += 1
-            return use(await self._attempt(transport, request, (name, url), error_of))
+            return await use(await self._attempt(transport, request, (name, url), error_of))
 
         return await retried(once, self._backoff, self._retry_count)
 
