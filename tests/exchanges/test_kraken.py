@@ -134,7 +134,7 @@ def test_streams_of_one_interval_share_a_message():
     streams = [CandleStream("BTC/USD", Interval.MINUTE_1), CandleStream("ETH/USD", Interval.MINUTE_1)]
     first, second = KRAKEN.subscribe([*streams, CandleStream("SOL/USD", Interval.HOUR_1)])
 
-    assert {"channel": "ohlc", "symbol": ["BTC/USD", "ETH/USD"], "interval": 1, "snapshot": False} == json.loads(first)[
+    assert {"channel": "ohlc", "symbol": ["BTC/USD", "ETH/USD"], "interval": 1, "snapshot": True} == json.loads(first)[
         "params"
     ]
     assert 60 == json.loads(second)["params"]["interval"]

@@ -148,7 +148,7 @@ async def test_whole_under_faults_of_rest(sim_of, feed_of, http_of, market, kind
 
 
 async def test_the_hole_is_filled_before_live_goes_on(sim_of, feed_of, market):
-    """After a cut, the candles of the time without a connection come in order, before those that are live."""
+    """After a cut, the closed candles of the time without a connection come in order, before those that closed since."""
     refused = Fault(FaultKind.SERVER_ERROR, r"/ws", 2, after=1)
     sim = await sim_of(Fault(FaultKind.DROP, "kline", 1, after=20), refused)
     feed, heard = feed_of(sim, max_records=40)
@@ -158,11 +158,10 @@ async def test_the_hole_is_filled_before_live_goes_on(sim_of, feed_of, market):
     check_whole(feed, market, heard)
     after = heard.updates[max(at for at, each in enumerate(heard.updates) if isinstance(each, Connected)) :]
     filled = next(at for at, each in enumerate(after) if isinstance(each, Backfilled))
-    fetched = [each.open_time for each in after[:filled] if isinstance(each, CandleData)]
-    live = [each.open_time for each in after[filled:] if isinstance(each, CandleData)]
+    fetched = [each.open_time for each in after[:filled] if isinstance(each, CandleData) and each.closed]
+    live = [each.open_time for each in after[filled:] if isinstance(each, CandleData) and each.closed]
     assert fetched
-    assert sorted(fetched) == fetched
-    assert all(opened >= fetched[-1] for opened in live)
+    assert sorted(fetched + live) == fetched + live
     assert [1, 4] == [each.attempt for each in heard.of(Connected)]
     assert 3 == len(heard.of(Reconnecting))
     assert isinstance(after[0], Connected)

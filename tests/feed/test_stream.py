@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import parse_qs
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,18 +46,19 @@ def minute(market, place, *, closed=True, part=1.0):
     return structs.replace(candle, closed=closed, volume=candle.volume * part)
 
 
-async def test_what_comes_early_waits(sim_of, stream_of, market):
-    """Until the history is there; then it follows without a seam, and once."""
+async def test_what_closes_early_waits(sim_of, stream_of, market):
+    """Until the history is there; then it follows without a seam, and once. What runs is published at once."""
     clock = Stopped(START + 30 * SECOND)
     stream, heard = stream_of(await sim_of(clock=clock))
     stream.up()
     for each in (minute(market, 0), minute(market, 1, closed=False, part=0.5), minute(market, 0, closed=False)):
         stream.take(each)
-    assert [] == heard.updates
+    assert [minute(market, 1, closed=False, part=0.5)] == heard.updates
+    assert not stream.began
     await stream.fill()
 
     opens = [each.open_time for each in heard.of(CandleData)]
-    assert [START + place * MINUTE for place in (-4, -3, -2, -1, 0, 0, 1)] == opens
+    assert [START + place * MINUTE for place in (1, -4, -3, -2, -1, 0)] == opens
     assert isinstance(heard.updates[5], Backfilled)
     assert minute(market, 0) == heard.updates[6]
     assert 3 == stream.heard
@@ -63,25 +66,129 @@ async def test_what_comes_early_waits(sim_of, stream_of, market):
     assert stream.began
 
 
-async def test_without_a_socket_nothing_is_let_in(sim_of, stream_of, market):
-    """Filled while no socket sends, what comes by the next one waits again."""
+async def test_filled_without_a_socket(sim_of, stream_of, market):
+    """What closes by the next one waits again, since there may be a hole before it."""
     clock = Stopped(START + 30 * SECOND)
     stream, heard = stream_of(await sim_of(clock=clock))
     await stream.fill()
     assert stream.began
     assert not stream.filled
     told = len(heard.updates)
-    stream.take(minute(market, 1, closed=False))
+    stream.take(minute(market, 1))
     assert told == len(heard.updates)
+    clock.now += 2 * MINUTE
+    stream.up()
+    await stream.fill()
+    assert [START, START + MINUTE] == [each.open_time for each in heard.closed[-2:]]
 
 
 async def test_what_waits_is_bounded(sim_of, stream_of, market):
-    """The latest are kept; the others will be fetched."""
-    stream, _ = stream_of(await sim_of(clock=Stopped(START + 40 * MINUTE)), max_records=3)
-    for place in range(20):
+    """As many as are kept; those before them are published, and that something before them is lost is published too."""
+    clock = Stopped(START + 30 * SECOND)
+    stream, heard = stream_of(await sim_of(clock=clock), max_records=3)
+    await stream.fill()
+    heard.updates.clear()
+    clock.now = START + 40 * MINUTE
+    stream.up()
+    for place in range(2, 20):
         stream.take(minute(market, place))
+    assert [START + place * MINUTE for place in range(2, 17)] == [each.open_time for each in heard.closed]
+    await stream.fill()
 
-    assert [START + place * MINUTE for place in (17, 18, 19)] == sorted(stream._waiting)
+    assert [minute(market, place) for place in range(2, 20)] == heard.closed
+    assert [START + 2 * MINUTE] == [event.span.start for event in heard.of(Backfilled)]
+
+
+async def test_nothing_is_requested_where_nothing_was_missed(sim_of, stream_of, market):
+    """After a cut within a candle the next update goes on with it, though it says nothing new."""
+    clock = Stopped(START + 30 * SECOND)
+    sim = await sim_of(clock=clock)
+    stream, heard = stream_of(sim)
+    stream.up()
+    await stream.fill()
+    stream.take(minute(market, 0, closed=False, part=0.9))
+    before = len(sim.log)
+    stream.lost()
+    stream.up()
+    assert not await stream.join()
+    stream.take(minute(market, 0, closed=False, part=0.9))
+
+    assert await stream.join()
+    assert stream.filled
+    assert before == len(sim.log)
+    assert isinstance(heard.updates[-1], Backfilled)
+
+
+async def test_only_the_hole_is_requested(sim_of, stream_of, market):
+    """From the first candle that is not closed to the one that came live, which proves the one before it."""
+    clock = Stopped(START + 30 * SECOND)
+    sim = await sim_of(clock=clock)
+    stream, heard = stream_of(sim, max_records=50)
+    stream.up()
+    await stream.fill()
+    stream.lost()
+    clock.now = START + 3 * MINUTE + 30 * SECOND
+    stream.up()
+    for place in (3, 4, 5):
+        stream.take(minute(market, place, closed=place < 5))
+    assert [START - MINUTE, START + 5 * MINUTE] == [each.open_time for each in (heard.closed[-1], heard.updates[-1])]
+    assert not await stream.join()
+    await stream.fill()
+
+    asked = parse_qs(sim.log[-1][1].partition("?")[2])
+    assert [START, START + 4 * MINUTE - 1000] == [int(asked[name][0]) * 1000 for name in ("startTime", "endTime")]
+    assert truth(market, SYMBOL, Interval.MINUTE_1, Span(START - 49 * MINUTE, START + 5 * MINUTE)) == heard.closed
+    assert stream.filled
+
+
+@pytest.mark.parametrize("sent", [5, 3])
+async def test_what_a_socket_sends_of_the_past(sim_of, stream_of, adapter_of, market, sent):
+    """It is used as if it had been fetched, and only what it lacks is requested, once the clock is known."""
+    clock = Stopped(START + 30 * SECOND)
+    sim = await sim_of(clock=clock)
+    stream, heard = stream_of(sim, adapter=adapter_of(live_closes=False))
+    stream.up()
+    for place in range(1 - sent, 0):
+        stream.take_past(minute(market, place, closed=False))
+    stream.take(minute(market, 0, closed=False, part=0.5))
+    assert [START] == [each.open_time for each in heard.of(CandleData)]
+
+    assert (sent == 5) == await stream.join()
+    if sent < 5:
+        await stream.fill()
+    requests = [path for _, path, _ in sim.log if "klines" in path]
+    assert (sent < 5) == len(requests)
+    assert truth(market, SYMBOL, Interval.MINUTE_1, Span(START - 4 * MINUTE, START)) == heard.closed
+    assert [START - MINUTE] == [each for each in range(START - 4 * MINUTE, START, MINUTE) if each in stream.provisional]
+    assert stream.filled
+
+
+async def test_a_second_cut_before_the_hole_is_filled(sim_of, stream_of, market):
+    """What closed between the two waits on; all of it is published in order, once."""
+    clock = Stopped(START + 30 * SECOND)
+    stream, heard = stream_of(await sim_of(clock=clock), max_records=20)
+    stream.up()
+    await stream.fill()
+    for place in (2, 4):
+        stream.lost()
+        stream.up()
+        clock.now = START + place * MINUTE + 30 * SECOND
+        stream.take(minute(market, place))
+    await stream.fill()
+
+    assert truth(market, SYMBOL, Interval.MINUTE_1, Span(START - 19 * MINUTE, START + 5 * MINUTE)) == heard.closed
+
+
+async def test_what_is_corrected_while_it_waits(sim_of, stream_of, adapter_of, market):
+    """It is published once, as it is then."""
+    stream, heard = stream_of(await sim_of(clock=Stopped(START + 30 * SECOND)), adapter=adapter_of(live_closes=False))
+    stream.up()
+    for place, part in ((0, 0.9), (1, 0.1), (0, 1.0)):
+        stream.take(minute(market, place, closed=False, part=part))
+    await stream.fill()
+
+    assert minute(market, 0) == heard.closed[-1]
+    assert [] == heard.of(Restated)
 
 
 async def test_the_rest_is_fetched(sim_of, stream_of, market):

@@ -54,7 +54,8 @@ class SocketRules(Struct, frozen=True):
     ``streams`` is how many may share a connection, ``per_message`` how many one subscription may
     name. ``messages`` is what a client may send, ``connects`` how often it may connect; ``None``
     where the exchange names no limit. After opening, ``pause_s`` must pass before the first message.
-    With ``one_interval`` a connection takes one interval of a symbol and no second one.
+    With ``one_interval`` a connection takes one interval of a symbol and no second one. With ``history`` the first
+    message of a candle stream brings candles of the past.
     ``ping_every_s`` is how often the exchange wants ``ExchangeAdapter.ping``, ``idle_s`` the
     silence after which a connection is dead, ``lifetime_s`` when the exchange cuts it. Before a
     message in which ``welcome`` is found, no command is heard; one in which ``closing`` is found, and
@@ -67,6 +68,7 @@ class SocketRules(Struct, frozen=True):
     connects: RateLimit | None = None
     pause_s: float = 0.0
     one_interval: bool = False
+    history: bool = False
     ping_every_s: float | None = None
     idle_s: float = 60.0
     lifetime_s: float | None = None

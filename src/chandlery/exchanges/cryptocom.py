@@ -159,7 +159,7 @@ class _Cryptocom(ExchangeAdapter):
     limits = (RateLimit(100, 1),)
     rest_row = CandleLayout("t", "o", "h", "l", "c", "v", path=("result", "data"))
     live_intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
-    socket = SocketRules(streams=400, messages=RateLimit(100, 1), pause_s=1.0, idle_s=45)
+    socket = SocketRules(streams=400, messages=RateLimit(100, 1), pause_s=1.0, idle_s=45, history=True)
     book_depths = (10, 50)
     book_rule = BookRule(Link.PREVIOUS, SnapshotSource.STREAM, truncates=True)
     unverified: ClassVar[tuple[str, ...]] = (

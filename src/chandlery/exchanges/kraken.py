@@ -158,7 +158,13 @@ class KrakenSpot(ExchangeAdapter):
     rest_row = CandleLayout(0, 1, 2, 3, 4, 6, count=7, unit=Unit.SECONDS)
     live_intervals: ClassVar[Mapping[Interval, str]] = intervals
     socket = SocketRules(
-        streams=300, per_message=50, connects=RateLimit(150, 600), ping_every_s=30, idle_s=45, one_interval=True
+        streams=300,
+        per_message=50,
+        connects=RateLimit(150, 600),
+        ping_every_s=30,
+        idle_s=45,
+        one_interval=True,
+        history=True,
     )
     book_depths = (10, 25, 100, 500, 1000)
     book_rule = BookRule(Link.NONE, SnapshotSource.STREAM, checksum=kraken_checksum, truncates=True)
@@ -166,6 +172,7 @@ class KrakenSpot(ExchangeAdapter):
         "The 720 candles that are kept are taken to include the running one.",
         "That one public request a second is never refused is taken from experience of others, not from a stated limit.",
         "How many symbols one connection and one subscription may name is not stated: 300 and 50 are guesses.",
+        "How many past candles the snapshot of a candle stream has is not stated; those that it lacks are fetched.",
         "Where nobody traded REST is taken to send a candle without volume, as one in an example shows.",
     )
 
@@ -239,7 +246,7 @@ class KrakenSpot(ExchangeAdapter):
         return '{"method":"ping"}'
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """Symbols of the same interval share a message; past candles come by REST and not as a snapshot."""
+        """Symbols of the same interval share a message; each begins with a snapshot of past candles."""
         by_interval: dict[int, list[str]] = {}
         for each in streams:
             by_interval.setdefault(int(self.live_interval_name(each.interval)), []).append(each.symbol)
@@ -251,7 +258,7 @@ class KrakenSpot(ExchangeAdapter):
 
     def _commands(self, channel: str, symbols: Sequence[str], leave: bool, **params: int) -> list[str]:  # noqa: FBT001  # passed through
         method = "unsubscribe" if leave else "subscribe"
-        extra = {} if leave else {"snapshot": channel == "book"}
+        extra = {} if leave else {"snapshot": True}
         return [
             msgspec.json.encode(
                 {"method": method, "params": {"channel": channel, "symbol": part, **params, **extra}}

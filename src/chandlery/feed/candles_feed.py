@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 
 Strategy = Literal["auto", "websocket", "polling"]
 
+_PATIENCE_S = 60.0
+_SLACK = 3
+"""How much longer than the exchange's limits demand a history may take."""
+
 MAX_UNREAD = 10_000
 """How many updates wait for a reader before the oldest are dropped."""
 
@@ -114,16 +118,16 @@ class CandlesFeed:
     ) -> None:
         await self.stop()
 
-    async def start(self, strategy: Strategy = "auto", *, timeout_s: float = 60.0) -> None:
+    async def start(self, strategy: Strategy = "auto", *, timeout_s: float | None = None) -> None:
         """
-        Fill in history and go on live; returns as soon as the history is there.
+        Fill in history and go on live; returns as soon as the history is there. What runs is published before that.
 
         ``auto`` listens where the exchange sends these candles, or shorter ones of which they
         consist, and polls where it does not, or while no connection brings any. A feed of a group
         starts all of it; where the group runs already, only the feed itself is waited for.
 
         Raises:
-            RequestTimeout: The history was not there within ``timeout_s``; the feed is stopped.
+            RequestTimeout: The history was not there within ``timeout_s``, or else ``group.patience_s``; the feed is stopped.
             InvalidSymbol: The exchange does not know the symbol.
             UnsupportedRequest: ``websocket``, and the exchange sends no such candles.
             RequestRejected: The exchange does not want to answer for the symbol.
@@ -170,8 +174,8 @@ class CandlesFeed:
         return self.stream.failures + self._callback_errors.count
 
     def get_candles(self) -> list[CandleData]:
-        """The candles that are kept, oldest first; the last one may be running."""
-        return self.stream.processor.candles
+        """The candles that are kept, oldest first; the last one may be running. None before the history is there."""
+        return self.stream.processor.candles if self.stream.began else []
 
     def get_candles_df(self) -> pd.DataFrame:
         """The same as a frame under ``open_time``, with the columns of ``OUTPUT_DTYPES`` and ``closed``."""
@@ -301,17 +305,30 @@ class FeedGroup(Group[CandlesFeed]):
             self.look()
 
     async def start(
-        self, strategy: Strategy = "auto", *, timeout_s: float = 60.0, only: CandlesFeed | None = None
+        self, strategy: Strategy = "auto", *, timeout_s: float | None = None, only: CandlesFeed | None = None
     ) -> None:
         """
-        Start all feeds, as ``CandlesFeed.start`` does.
+        Start all feeds, as ``CandlesFeed.start`` does, by default within ``patience_s``.
 
         In a group that runs already, wait for all of them, or for ``only`` one, which alone is
         removed should it fail.
         """
         if self._task is None and not self._stopped:
             self._choose(strategy)
-        await self._started(self._run, timeout_s, only)
+        await self._started(self._run, self.patience_s if timeout_s is None else timeout_s, only)
+
+    @property
+    def patience_s(self) -> float:
+        """
+        For how long a start waits: a minute, and three times what the exchange's limits demand for all history that is not there.
+
+        Others may use the same limits, and second reads do.
+        """
+        lacking = [feed for feed in self.feeds if not feed.stream.began]
+        history = (
+            self.network.history_s(each.symbol, each.interval, each.stream.processor.max_records) for each in lacking
+        )
+        return _PATIENCE_S + _SLACK * sum(history)
 
     @property
     def second_reads(self) -> dict[str, float]:

@@ -24,7 +24,7 @@ class Reconnecting(Struct, frozen=True):
 
 
 class Backfilled(Struct, frozen=True):
-    """The candles that open in ``span`` were fetched; they stand in the feed now."""
+    """Nothing is missing in ``span`` that can be had; it ends with the first live candle, or the running one where none came yet."""
 
     span: Span
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from chandlery.adapter.base import ExchangeAdapter
@@ -80,12 +80,9 @@ class NetworkClient:
         """
         now = await self.now()
         adapter = self.adapter
-        oldest = adapter.oldest(interval, now)
-        if oldest is not None:
-            span = Span(max(span.start, oldest), span.end)
         found: dict[Micros, CandleData] = {}
         size, grid = adapter.page_size, adapter.grid(interval)
-        for chunk in rest_chunks(span, grid, chunk=size, longest=adapter.longest_request):
+        for chunk in self._pages(interval, span, now):
             answers = await self._exchange.settled_candles(
                 symbol, interval, chunk, size=size, settled=grid.floor(now - adapter.settle)
             )
@@ -94,6 +91,23 @@ class NetworkClient:
                 candles = await asyncio.to_thread(_candles, rows, adapter, grid, now)
                 found |= {each.open_time: each for each in candles}
         return [found[opened] for opened in sorted(found) if span.holds(opened)]
+
+    def history_s(self, symbol: str, interval: Interval, count: int) -> float:
+        """For how many seconds the requests for the latest ``count`` candles use up what the exchange allows."""
+        grid, now = self.adapter.grid(interval), self.guess()
+        end = grid.step(grid.floor(now))
+        span = Span(grid.step(end, -count), end)
+        requests = [self.adapter.candles_request(symbol, interval, page) for page in self._pages(interval, span, now)]
+        return sum(
+            max((each.seconds * one.weight / each.weight for each in one.limits), default=0.0) for one in requests
+        )
+
+    def _pages(self, interval: Interval, span: Span, now: Micros) -> Iterator[Span]:
+        adapter = self.adapter
+        oldest = adapter.oldest(interval, now)
+        start = span.start if oldest is None else max(span.start, oldest)
+        grid = adapter.grid(interval)
+        return rest_chunks(Span(start, span.end), grid, chunk=adapter.page_size, longest=adapter.longest_request)
 
     async def second_turn(self, symbol: str, interval: Interval, span: Span) -> None:
         """

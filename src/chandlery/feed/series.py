@@ -173,8 +173,11 @@ class DataProcessor:
         if verdict is Verdict.CORRECTED:
             self._processed += 1
             return (self._corrected(candle, final=final),)
-        if verdict is Verdict.REPEATED and final:
-            self.provisional.prove(candle.open_time)
+        if verdict is Verdict.REPEATED:
+            if final:
+                self.provisional.prove(candle.open_time)
+            if not fetched and candle.open_time == self._latest:
+                self._heard = self._latest
         elif verdict is Verdict.CONTRADICTED:
             self.provisional.put(self._held[candle.open_time])
         self.counts[verdict] += 1
@@ -216,15 +219,15 @@ class DataProcessor:
         """Note that the exchange has no candles there, so that they are not missed any more."""
         self._absent.update(opens)
 
-    def missing(self, until: Micros) -> list[Micros]:
+    def missing(self, until: Micros, *, since: Micros | None = None) -> list[Micros]:
         """
         The opens whose candles end by ``until`` and are not there, or not closed.
 
-        They are searched from the oldest candle on, but not further back than ``max_records``.
+        They are searched from ``since``, or else the oldest candle, on, but not further back than ``max_records``.
         """
-        if not self._order or self._whole >= until:
+        if not self._order or (since is None and self._whole >= until):
             return []
-        opened = max(self._order[0], self._whole)
+        opened = max(self._order[0], self._whole) if since is None else since
         if until - opened > self.max_records * self.interval.longest:
             opened = max(opened, self.interval.step(self.interval.floor(until), -self.max_records))
         found = []
@@ -237,12 +240,12 @@ class DataProcessor:
             opened = end
         return found
 
-    def resume(self, now: Micros) -> Span:
-        """From the first candle that is not final, or not there, to the running one."""
+    def resume(self, now: Micros, *, anew: bool = False) -> Span:
+        """From the first candle that is not final, or not there, to the running one; ``anew`` all that are to be there."""
         running = self.interval.floor(now)
         oldest = self.interval.step(running, 1 - self.max_records)
         end = self.interval.step(running)
-        if not self._order:
+        if anew or not self._order:
             return Span(oldest, end)
         missing = self.missing(running)
         return Span(max(missing[0] if missing else self._order[-1], oldest), end)

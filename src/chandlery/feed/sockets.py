@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from chandlery.adapter.live import CandleStream, Channel
+from chandlery.adapter.live import CandleStream, Channel, LiveCandle
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError
 from chandlery.core.interval import Interval
@@ -139,11 +139,12 @@ class Bundle:
         return [CandleStream(symbol, interval)]
 
     def on_up(self, attempt: int) -> None:
-        """Fill what was missed meanwhile, while the new data wait."""
+        """Fill what was missed meanwhile; nothing was where the new connection replaces another."""
         self.say(Connected(attempt))
         for stream in self.streams:
             self._listen(stream)
-            self._filler.start_filling(stream)
+            if not stream.filled:
+                self._filler.start_filling(stream)
 
     def on_down(self, error: Exception) -> None:
         """What comes next has a hole before it; nobody has to wait for a connection to see the history."""
@@ -157,7 +158,7 @@ class Bundle:
     def on_message(self, message: bytes) -> bool:
         """Give each candle to its series."""
         rows = self._live_rows(message)
-        for row in rows:
+        for place, row in enumerate(rows):
             sinks = self._sinks.get(row.symbol)
             if sinks is None:
                 self.unclaimed += 1
@@ -165,7 +166,10 @@ class Bundle:
             for interval, stream in sinks:
                 if interval is row.interval and not stream.resting:
                     try:
-                        stream.take(row.candle)
+                        if stream.filled or not _is_followed(rows, place):
+                            stream.take(row.candle)
+                        else:
+                            stream.take_past(row.candle)
                     except Exception as error:  # noqa: BLE001  # other series go on
                         self._filler.restart(stream, error)
         return bool(rows)
@@ -274,6 +278,16 @@ class Bundle:
 def poll_interval(interval: Interval) -> Interval:
     """With the end of which a series is polled: a minute, for its running candle, or its own where that is shorter."""
     return min(interval, Interval.MINUTE_1, key=lambda each: each.longest)
+
+
+def _is_followed(rows: Sequence[LiveCandle], place: int) -> bool:
+    """Whether the next row of a message is a later candle of the same series."""
+    if place + 1 == len(rows):
+        return False
+    row, after = rows[place], rows[place + 1]
+    return (
+        row.symbol == after.symbol and row.interval is after.interval and row.candle.open_time < after.candle.open_time
+    )
 
 
 def _key(stream: LiveStream) -> tuple[str, Interval]:

@@ -94,8 +94,11 @@ class NetworkStrategy(ABC):
         stream.resting = False
         for wait_s in self.pace.delays(self._random):
             try:
-                async with self._gate:
-                    with told_to(partial(self._hindered, stream)):
+                with told_to(partial(self._hindered, stream)):
+                    await stream.heard_within(self.pace.grace_s)
+                    if await stream.join():
+                        return
+                    async with self._gate:
                         await stream.fill()
             except ChandleryError as error:
                 self._warn(stream, f"no history: {error}; asking again in {wait_s:.1f} s")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from msgspec import structs
 
@@ -15,11 +17,12 @@ from chandlery.core.interval import Grid, Interval
 from chandlery.core.time import MINUTE, SECOND, Micros
 from chandlery.feed.beginning import Beginning
 from chandlery.feed.combine import Combiner
-from chandlery.feed.events import Backfilled, CandleUpdate, Event, Failed, Missing, Rejected, Unsettled
+from chandlery.feed.events import Backfilled, CandleUpdate, Event, Failed, Missing, Rejected, Restated, Unsettled
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.provisional import Provisional
 from chandlery.feed.recovery import described
 from chandlery.feed.series import DataProcessor, Verdict
+from chandlery.feed.waiting import Waiting
 
 _SHOWN = 200
 """How much of a payload an event shows."""
@@ -33,10 +36,10 @@ class LiveStream(Beginning):
     """
     The candles of a symbol and an interval, kept whole.
 
-    What comes by socket waits while ``fill`` fetches what came before it, so that ``publish`` is told
-    of candles in order. ``live`` is the stream of the exchange that feeds it, ``None`` where only
-    polling does; one of a finer interval is combined. ``on_begun`` is called when it has been filled
-    for the first time, or never will be.
+    What comes by socket is taken at once, and running candles are published at once. Closed ones wait until what was
+    missed before them is there, so that they are published in order. ``live`` is the stream of the exchange that
+    feeds it, ``None`` where only polling does; one of a finer interval is combined, and published once the parts
+    that were missed are there. ``on_begun`` is called when it has been filled for the first time, or never will be.
     """
 
     def __init__(
@@ -81,7 +84,14 @@ class LiveStream(Beginning):
         self._taken = 0
         self._publish = publish
         self._listening = False
-        self._waiting: dict[Micros, CandleData] = {}
+        self._joined: Micros | None = None
+        """The open of the first candle that came live since the last interruption; what was missed lies before it."""
+        self._first_heard = asyncio.Event()
+        self._past: dict[Micros, CandleData] = {}
+        """What the socket sent of the time before that, oldest first."""
+        self._waiting = Waiting(max_records, publish)
+        self._combined: CandleData | None = None
+        """The latest candle that was combined while parts of it may be missing."""
         self._asked: dict[Micros, int] = {}
         self._combiner = None if self.live is None or own else Combiner(self.grid)
         self._late: Micros = _REPORTED_FROM
@@ -97,21 +107,37 @@ class LiveStream(Beginning):
             combined = self._combiner.add(candle)
             if combined is None:
                 return
+            if not self.filled:
+                self._combined = combined
+                return
             candle = combined
-        if self.filled:
-            for each in self._process(candle):
-                self._publish(each)
-        else:
-            self._wait(candle)
+        changed = self._process(candle)
+        if self._joined is None and self.processor.heard >= 0:
+            self._joined = self.processor.heard
+            self._first_heard.set()
+        for each in changed:
+            self._tell(each)
+
+    def take_past(self, candle: CandleData) -> None:
+        """A candle of ``live`` that a socket sent together with a later one: of the past, if nothing else has come before."""
+        if self._joined is not None or self._combiner is not None:
+            self.take(candle)
+            return
+        self._taken += 1
+        self._past[candle.open_time] = candle
+        if len(self._past) > self.processor.max_records:
+            del self._past[next(iter(self._past))]
 
     def up(self) -> None:
         """A socket sends it from now on."""
         self._listening = True
 
     def lost(self) -> None:
-        """The socket is gone: from now on candles wait until the hole is filled."""
+        """The socket is gone: from now on closed candles wait until the hole is filled."""
         self.filled = self._listening = False
-        self._waiting.clear()
+        self._joined = self._combined = None
+        self._first_heard.clear()
+        self._past.clear()
         self._traded_at = -1
         self.processor.interrupted()
 
@@ -125,22 +151,31 @@ class LiveStream(Beginning):
         """Whether there was trade, by what was fetched, of which the socket has told nothing since."""
         return self._traded_at == self.heard
 
-    async def fill(self) -> None:
-        """Fetch everything from the last final candle on, then let in what came meanwhile."""
+    async def heard_within(self, wait_s: float) -> None:
+        """Wait for the first candle of a socket, so long at most, if that may show that nothing has to be fetched."""
+        may_join = self._has_history or self.network.adapter.socket.history
+        if self._listening and self._combiner is None and may_join:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._first_heard.wait()
+
+    async def join(self) -> bool:
+        """Go on without a request, if nothing was missed but what the socket has sent; whether so."""
+        if self._joined is None:
+            return False
         now = await self.network.now()
-        span = self.processor.resume(now)
-        await self._prepare(span)
-        rows = await self.network.candles(self.symbol, self.interval, span)
-        self._let_in(rows, now)
-        self._traded_at = -1  # what was fetched here, no socket had to tell
-        if rows:
-            self._publish(Backfilled(span))
-        if self._listening:
-            self.filled = True
-            waiting, self._waiting = self._waiting, {}
-            for opened in sorted(waiting):
-                self._put(waiting[opened])
-        self._begin()
+        hole, absent = self._missed(now)
+        if not absent:
+            self._go_on(hole, [], now)
+        return not absent
+
+    async def fill(self) -> None:
+        """Fetch what was missed and no socket has sent, then publish what has closed meanwhile."""
+        now = await self.network.now()
+        hole, absent = self._missed(now)
+        await self._prepare(hole)
+        rows = await self.network.candles(self.symbol, self.interval, absent) if absent else []
+        self._go_on(hole, rows, now)
 
     async def refresh(self) -> None:
         """
@@ -152,6 +187,7 @@ class LiveStream(Beginning):
         span = self.processor.resume(now)
         rows = await self.network.candles(self.symbol, self.interval, span)
         self._let_in(rows, now)
+        self._waiting.release()
         self._give_up([row.open_time for row in rows], now)
 
     async def read_again(self) -> None:
@@ -218,16 +254,57 @@ class LiveStream(Beginning):
             return
         running = Span(self.grid.step(span.end, -1), span.end)
         for each in await self.network.candles(self.symbol, self.live.interval, running):
-            combined = self._combiner.add(each)
-            if combined is not None:
-                self._wait(combined)
+            self._combined = self._combiner.add(each) or self._combined
 
-    def _wait(self, candle: CandleData) -> None:
-        held = self._waiting.get(candle.open_time)
-        if held is None or candle.closed or (not held.closed and candle.volume >= held.volume):
-            self._waiting[candle.open_time] = candle
-            if len(self._waiting) > self.processor.max_records:
-                del self._waiting[min(self._waiting)]
+    @property
+    def _has_history(self) -> bool:
+        return self.began and self.failure is None
+
+    def _missed(self, now: Micros) -> tuple[Span, Span]:
+        """
+        What was missed, and what of it is to be fetched, which may be nothing.
+
+        Both end with the first candle that came live, which shows that those before it are over, or with the running one
+        where none came live.
+        """
+        joined, step = self._joined, self.grid.step
+        if joined is None:
+            span = self.processor.resume(now, anew=not self._has_history)
+            return span, span
+        oldest = None if self._has_history else step(joined, 1 - self.processor.max_records)
+        missing = self.processor.missing(joined, since=oldest)
+        absent = [opened for opened in missing if opened not in self._past]
+        end = step(joined)
+        return Span(missing[0] if missing else joined, end), Span(absent[0] if absent else end, end)
+
+    def _go_on(self, hole: Span, rows: Sequence[CandleData], now: Micros) -> None:
+        """Take in what a socket has sent of the past and what was requested at ``now``, and go on live."""
+        past, self._past = self._past, {}
+        for row in past.values():
+            if self._joined is not None and row.open_time < self._joined:
+                final = row.closed or self.provisional.is_final(row.open_time, self._joined, now)
+                closed = row.closed or self.processor.next_closes
+                self._put(structs.replace(row, closed=closed), fetched=True, final=final)
+        self._let_in(rows, now)
+        self._traded_at = -1  # what was fetched here, no socket had to tell
+        self._waiting.release(self._joined)
+        self._publish(Backfilled(hole))
+        self.filled = self._listening
+        if self._combined is not None:
+            self._put(self._combined)
+            self._combined = None
+        self._waiting.release()
+        self._begin()
+
+    def _tell(self, update: CandleData | Restated) -> None:
+        """Publish a change, at once unless it is of a closed candle that has to wait for those before it."""
+        if isinstance(update, Restated):
+            if not self._waiting.restate(update):
+                self._publish(update)
+        elif update.closed and not self.filled:
+            self._waiting.put(update)
+        else:
+            self._publish(update)
 
     def _let_in(self, rows: Sequence[CandleData], now: Micros) -> None:
         """Take candles that were requested at ``now``; the next one closes none of them."""
@@ -258,8 +335,8 @@ class LiveStream(Beginning):
 
     def _put(self, candle: CandleData, *, fetched: bool = False, final: bool = False) -> None:
         """Take a candle and publish what has changed by it."""
-        for each in self.processor.process(candle, fetched=fetched, final=final):
-            self._publish(each)
+        for each in self._process(candle, fetched=fetched, final=final):
+            self._tell(each)
 
     def _refused(self, verdict: Verdict, candle: CandleData) -> None:
         if verdict.is_reject:

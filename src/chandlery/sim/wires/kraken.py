@@ -28,6 +28,8 @@ from chandlery.sim.wire import Session, SimRequest, Want, Wire
 
 _KEPT = 720
 """How many candles there are of an interval, the running one included."""
+_HISTORY = 20
+"""How many a snapshot has; the documentation does not say."""
 _INTERVALS = {
     1: Interval.MINUTE_1,
     5: Interval.MINUTE_5,
@@ -223,7 +225,20 @@ class KrakenSpotWire(Wire):
             return [about | {"method": "pong"}]
         if command.method not in {"subscribe", "unsubscribe"}:
             return [about | {"error": "Method not supported", "success": False}]
-        return [about | self._turn(session, command, native) for native in command.params.symbol]
+        answers: list[Any] = []
+        for native in command.params.symbol:
+            answers.append(about | self._turn(session, command, native))
+            if answers[-1]["success"] and command.method == "subscribe":
+                answers += self._snapshot(session, command.params, native)
+        return answers
+
+    def _snapshot(self, session: Session, params: _Params, native: str) -> Sequence[Any]:
+        """Past candles and the running one; that of a book comes with the next tick."""
+        want = session.wants[f"{params.channel}/{native}/{params.interval}"] if params.channel == "ohlc" else None
+        if want is None or want.interval is None or not params.snapshot:
+            return ()
+        candles = self.view.live(want.symbol, want.interval, Span(0, self.now + 1), _HISTORY)
+        return [self._ohlc_message("snapshot", want, candles)] if candles else ()
 
     def _turn(self, session: Session, command: _Command, native: str) -> dict[str, Any]:
         """What becomes of one subscription."""
@@ -258,6 +273,9 @@ class KrakenSpotWire(Wire):
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
         """One message for all; nothing says whether a candle is closed."""
+        return [self._ohlc_message("update", want, candles)]
+
+    def _ohlc_message(self, kind: str, want: Want, candles: Sequence[SimCandle]) -> dict[str, Any]:
         minutes = next((number for number, each in _INTERVALS.items() if each is want.interval), 0)
         data = [
             {"symbol": want.native, "open": _raw(each.open), "high": _raw(each.high), "low": _raw(each.low),
@@ -266,7 +284,7 @@ class KrakenSpotWire(Wire):
              "timestamp": self._rfc3339(each.end)}
             for each in candles
         ]  # fmt: skip
-        return [{"channel": "ohlc", "type": "update", "timestamp": self._rfc3339(self.now), "data": data}]
+        return {"channel": "ohlc", "type": kind, "timestamp": self._rfc3339(self.now), "data": data}
 
     def book(self, session: Session, want: Want, state: BookState, tick: int) -> Sequence[Any]:
         """The snapshot."""
