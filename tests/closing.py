@@ -195,6 +195,10 @@ class _Http(HttpClient):
         super().__init__(limiter=limiter)
         self._wire = wire
 
+    async def fetch(self, request: Request, decode: Any, *, error_of: Any = None) -> Any:
+        """What ``decode`` makes of the body of the answer."""
+        return await self.ask(request, lambda response: decode(response.body), error_of=error_of)
+
     async def ask(self, request: Request, use: Any, *, error_of: Any = None) -> Any:
         """What ``use`` makes of the answer."""
         await self.limiter.acquire(_HOST, request.limits, request.weight)

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from chandlery.connect.ccxt_history import Market, MarketFacts, fetch
-from chandlery.core.errors import ExchangeUnavailable, MalformedResponse
+from chandlery.core.errors import ExchangeUnavailable, MalformedResponse, RequestRejected
 from chandlery.core.gaps import GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE
@@ -117,6 +117,22 @@ def test_an_exchange_that_forgets_is_no_silent_hole():
     expected = list(range(49_900, 50_000)), [(49_800, 49_900, GapKind.NO_LONGER_SERVED)]
     assert expected == got_of(forgetful, 49_800, 50_000, page=200)
     assert [(49_800, 49_900, GapKind.NOT_LISTED)] == got_of(young, 49_800, 50_000, page=200)[1]
+
+
+async def test_longer_candles_that_are_declared_and_refused_are_left_out():
+    """What ccxt lists as an interval may be refused; the days, which are served, show that the minutes are forgotten."""
+    exchange = Exchange(range(40_000, 50_000), most=200, way="newest", remembers=100)
+
+    async def ask(interval, span, counts):
+        if interval is Interval.WEEK_1:
+            raise RequestRejected("acme: invalid interval")
+        return await exchange(interval, span, counts)
+
+    span = Span(49_800 * MINUTE, 50_000 * MINUTE)
+    result, failure = await run(ask, span, page=200, intervals=ALL | {Interval.WEEK_1})
+
+    assert failure is None
+    assert [GapKind.NO_LONGER_SERVED] == [gap.kind for gap in result.gaps]
 
 
 def test_before_the_listing_there_is_nothing():

@@ -43,17 +43,17 @@ class Names:
 
     def __init__(self) -> None:
         self._text_of: dict[str, str] = {}
-        self._symbols_of: dict[str, set[str]] = {}
+        self._symbols_of: dict[str, frozenset[str]] = {}
 
     def learn(self, listings: Iterable[Listing]) -> None:
-        """Add a page of a list."""
+        """Add a page of a list; a thread may do so while others look names up."""
         for each in listings:
             text = str(each.instrument)
             former = self._text_of.get(each.symbol, text)
             if former != text:
-                self._symbols_of[former].discard(each.symbol)
+                self._symbols_of[former] -= {each.symbol}
             self._text_of[each.symbol] = text
-            self._symbols_of.setdefault(text, set()).add(each.symbol)
+            self._symbols_of[text] = self._symbols_of.get(text, frozenset()) | {each.symbol}
 
     def lists(self, symbol: str) -> bool:
         """Whether that is the exchange's spelling of a symbol that it has listed."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import TypeVar
 
 from chandlery.adapter.pages import rest_chunks
-from chandlery.core.errors import InvalidSymbol
+from chandlery.core.errors import InvalidSymbol, RequestRejected, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.holes import Life
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, Micros
 from chandlery.net.candle_exchange import CandleExchange
 
+_T = TypeVar("_T")
+
+_REFUSED = (RequestRejected, UnsupportedRequest)
 _LONGEST = (Interval.MONTH_1, Interval.WEEK_1)
 _SHORTER = (Interval.DAY_1, Interval.HOUR_1, Interval.MINUTE_1)
 _FEW_PAGES = 2
@@ -47,10 +51,23 @@ class Bounds:
         Both are ``None`` where there is no candle at all.
         """
         self._now = now
+        return await self._served(lambda: self._first(now))
+
+    async def _first(self, now: Micros) -> Life:
         found = await self._asked_first()
         if found is None:
             return await self._search_first(now)
         return Life(served_from=found) if await self._has_longer_before(found) else await self._begins(found)
+
+    async def _served(self, search: Callable[[], Awaitable[_T]]) -> _T:
+        """What a search finds; again without those longer candles that the exchange refuses, although they are declared."""
+        while True:
+            levels = len(self._levels)
+            try:
+                return await search()
+            except _REFUSED:
+                if len(self._levels) == levels:
+                    raise
 
     async def _begins(self, found: Micros | None) -> Life:
         """A series whose first candle was found; longer candles confirm it, or that there are more of shorter ones."""
@@ -65,7 +82,10 @@ class Bounds:
             return False
         latest = shorter.step(shorter.floor(self._now), -interval.count(found, self._now) - 1)
         page = Span(max(shorter.step(latest, 1 - self._size(shorter)), found), shorter.step(latest))
-        return bool(page) and await self._in(shorter, page, newest=True) is not None
+        try:
+            return bool(page) and await self._in(shorter, page, newest=True) is not None
+        except _REFUSED:
+            return False
 
     async def _has_longer_before(self, found: Micros) -> bool:
         """Whether longer candles are older than ``found``, by the page of them that lies before it."""
@@ -142,7 +162,7 @@ class Bounds:
         found = await self._in(interval, page, newest=True)
         if found is not None:
             return found
-        found, _ = await self._narrow(Span(self._facts.launched, page.start), newest=True)
+        found, _ = await self._served(lambda: self._narrow(Span(self._facts.launched, page.start), newest=True))
         return found
 
     async def delisted(self) -> str:
@@ -160,10 +180,14 @@ class Bounds:
 
     async def _in(self, interval: Interval, span: Span, *, newest: bool) -> Micros | None:
         """The first open in ``span``, or the last one with ``newest``."""
-        for page in self._pages(interval, self._remembered(interval, span), newest=newest):
-            opens = await self._opens(interval, page)
-            if opens:
-                return max(opens) if newest else min(opens)
+        try:
+            for page in self._pages(interval, self._remembered(interval, span), newest=newest):
+                opens = await self._opens(interval, page)
+                if opens:
+                    return max(opens) if newest else min(opens)
+        except _REFUSED:
+            self._levels = [each for each in self._levels if each is not interval or each is self._interval]
+            raise
         return None
 
     def _remembered(self, interval: Interval, span: Span) -> Span:
