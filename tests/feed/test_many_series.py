@@ -157,6 +157,16 @@ async def test_what_sockets_send_of_the_past_is_not_requested(series_of, exchang
     check(series, market, closed=3)
 
 
+async def test_what_the_exchange_does_not_keep_is_not_requested(series_of):
+    """Its socket has sent all that there is, though that is less than is wanted."""
+    series, _ = await series_of("kraken_spot", 1, quote="USD", retained_candles=20)
+    feed = series.group.add("C000-USD", "1m", 50)
+    await series.group.start()
+
+    assert 20 == len(feed.get_candles())
+    assert 0 == series.requests()
+
+
 async def test_the_patience_of_a_start_grows_with_the_series(series_of):
     """A minute, and three times what the limits demand: 90 requests of Kraken take 90 seconds at least."""
     series, _ = await series_of("kraken_spot", 90, quote="USD", limits=(RateLimit(1, 1),))

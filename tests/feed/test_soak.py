@@ -17,8 +17,11 @@ import pytest
 from msgspec import structs
 
 from chandlery.adapter.live import SocketRules
+from chandlery.connect.ordering import ClosedInOrder
 from chandlery.core.candle import CandleData
 from chandlery.core.instrument import MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.time import SECOND
 from chandlery.feed.book_feed import BookGroup, LiveBook
 from chandlery.feed.events import Connected, Rejected
 from chandlery.net.clock import system_clock
@@ -32,13 +35,17 @@ PATIENT = structs.replace(FAST, grace_s=1.2)
 
 
 class Tally:
-    """How often each closed candle was told, and how many events there were."""
+    """How often each closed candle was told, in which order those get them who want order, and how many events there were."""
 
     def __init__(self):
         self.closed = Counter()
         self.events = Counter()
+        self.in_order = []
+        self._ordering = ClosedInOrder(Interval.SECOND_1, None, 100)
 
     def __call__(self, update):
+        told = self._ordering.take(update)
+        self.in_order += [each.open_time for each in told if isinstance(each, CandleData) and each.closed]
         if not isinstance(update, CandleData):
             self.events[type(update)] += 1
         elif update.closed:
@@ -71,6 +78,7 @@ async def run(sim_of, group_of, adapter_of, market, *, symbols, seconds, per_con
     for feed, tally in zip(feeds, tallies, strict=True):
         check_whole(feed, market)
         assert {1} == set(tally.closed.values())
+        assert list(range(tally.in_order[0], tally.in_order[-1] + 1, SECOND)) == tally.in_order
         assert {each.open_time for each in feed.get_candles() if each.closed} <= set(tally.closed)
     connects = Counter(path.partition("?")[0].rpartition("/")[2] for _, path, _ in sim.log)
     await group.stop()

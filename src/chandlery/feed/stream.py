@@ -271,7 +271,10 @@ class LiveStream(Beginning):
         if joined is None:
             span = self.processor.resume(now, anew=not self._has_history)
             return span, span
-        oldest = None if self._has_history else step(joined, 1 - self.processor.max_records)
+        oldest = None
+        if not self._has_history:
+            kept = self.network.adapter.oldest(self.interval, now)
+            oldest = max(step(joined, 1 - self.processor.max_records), 0 if kept is None else self.grid.ceil(kept))
         missing = self.processor.missing(joined, since=oldest)
         absent = [opened for opened in missing if opened not in self._past]
         end = step(joined)
