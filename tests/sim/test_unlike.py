@@ -282,7 +282,10 @@ def test_sockets_refuse_a_symbol(facing):
     ("exchange", "path", "command"),
     [
         ("binance_spot", "/ws", {"method": "SUBSCRIBE", "params": ["btcusdt@kline_1m"], "id": 1}),
-        ("kraken_spot", "", {"method": "subscribe", "params": {"channel": "ohlc", "symbol": ["BTC/USDT"]}}),
+        (
+            "kraken_spot", "",
+            {"method": "subscribe", "params": {"channel": "ohlc", "symbol": ["BTC/USDT"], "snapshot": False}},
+        ),
         ("okx_perpetual", "/business", {"op": "subscribe", "args": [{"channel": "candle1m", "instId": "BTC-USDT-SWAP"}]}),
     ],
 )  # fmt: skip

@@ -105,7 +105,7 @@ def test_a_snapshot_of_the_book_has_the_time_of_each_level():
 def test_each_symbol_is_answered_for():
     """Subscriptions, refusals and the end of a subscription."""
     session = Session("/v2", {})
-    params = {"channel": "ohlc", "symbol": ["BTC/USD", "NO/COIN"], "interval": 5}
+    params = {"channel": "ohlc", "symbol": ["BTC/USD", "NO/COIN"], "interval": 5, "snapshot": False}
     first, second = tell(session, method="subscribe", params=params, req_id=3)
 
     assert (True, "BTC/USD") == (first["success"], first["result"]["symbol"])
@@ -119,6 +119,18 @@ def test_each_symbol_is_answered_for():
     assert "pong" == tell(session, method="ping")[0]["method"]
     assert not tell(session, method="dance")[0]["success"]
     assert not json.loads(WIRE.frame(WIRE.obey(session, "no json")[0]))["success"]
+
+
+def test_a_subscription_begins_with_past_candles():
+    """The running one is the last; of whoever declines them none come."""
+    for snapshot in (True, False):
+        session = Session("/v2", {})
+        params = {"channel": "ohlc", "symbol": ["BTC/USD"], "interval": 5, "snapshot": snapshot}
+        _, *pushes = tell(session, method="subscribe", params=params)
+        begins = [[each["interval_begin"] for each in push["data"]] for push in pushes]
+
+        assert ["snapshot"] * snapshot == [push["type"] for push in pushes]
+        assert all(len(each) == 20 and each == sorted(each) for each in begins)
 
 
 def test_numbers_keep_their_digits_and_the_checksum_is_of_them():
