@@ -572,3 +572,21 @@ def test_okx_checksum_has_a_sign():
     signs = {okx_checksum(book_of(f"{price}/1", "")) < 0 for price in range(1, 20)}
 
     assert {True, False} == signs
+
+
+def test_the_time_of_each_message_that_is_applied_is_noted():
+    """By the given clock, whichever way it was applied; what is dropped leaves it as it was."""
+    now = iter(range(1, 100))
+    sync = BookSync("X", BY_FIRST, clock=lambda: next(now))
+    noted = []
+    sync.snapshot(BookUpdate("X", [(1.0, 1.0)], [(2.0, 1.0)], is_snapshot=True, last=10))
+    noted.append(sync.book.received_ns)
+    for number in (11, 12):
+        sync.feed(BookUpdate("X", [(1.0, 2.0)], [], first=number, last=number))
+        noted.append(sync.book.received_ns)
+    sync.feed(BookUpdate("X", [(1.0, 2.0)], [], first=12, last=12))
+    noted.append(sync.book.received_ns)
+    assert sync.follow([(1.0, 3.0)], [], 13, 13, None, None)
+    noted.append(sync.book.received_ns)
+
+    assert [1, 2, 3, 3, 4] == noted

@@ -241,6 +241,8 @@ class OrderBook:
         """The id of the last change in it; ``None`` where the exchange sends no ids."""
         self.at: Micros | None = None
         """The exchange's time of the last message that had one."""
+        self.received_ns = 0
+        """When the last message came, in nanoseconds of a local clock; 0 where nobody notes it."""
         self._bids = _Bids()
         self._asks = _Asks()
         self._reach = (-inf, inf)

@@ -26,6 +26,8 @@ class AuditKind(Enum):
     DISCONNECTED = "disconnected"
     SILENT = "silent"
     """The stream had nothing new for long although REST had."""
+    OUTDATED = "outdated"
+    """No message came for as long as the feed allows."""
     REFUSED = "refused"
     """The exchange refused the subscription, alone or with others."""
     FAILED = "failed"

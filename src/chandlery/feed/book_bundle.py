@@ -15,10 +15,10 @@ from chandlery.core.wire import Shortcut
 from chandlery.feed.audit import AuditKind
 from chandlery.feed.backoff import PACE, Pace, delays
 from chandlery.feed.book_stream import BookStream
+from chandlery.feed.book_watch import BookWatch
 from chandlery.feed.events import Connected, Reconnecting, Rejected, Resyncing
 from chandlery.feed.line import Sleep
 from chandlery.feed.network import NetworkClient
-from chandlery.feed.pulse import Pulse
 from chandlery.feed.recovery import Job, Waits, described, isolated, kept_up, named_in
 from chandlery.feed.uplink import Uplink
 from chandlery.net.hindrance import told_to
@@ -56,8 +56,7 @@ class BookBundle:
         self._pace = pace
         self._tasks: asyncio.TaskGroup | None = None
         self._jobs: dict[str, asyncio.Task[None]] = {}
-        self._pulses: dict[str, Pulse] = {}
-        """Of the books that are subscribed to."""
+        self._watch = BookWatch(self.uplink, self.streams, self, clock=network.clock, sleep=sleep, pace=pace)
         self._waits: dict[str, Waits] = {}
         """The pauses of the books that have failed."""
         self._sequence = ConnectionSequence()
@@ -74,13 +73,14 @@ class BookBundle:
         self.streams[stream.symbol] = stream
         self._follows[stream.symbol] = stream.sync.follow
         if self.uplink.connected:
-            self._listen(stream)
+            self._watch.listen(stream)
             self._spawn(stream, partial(self._join, stream))
 
     def remove(self, stream: BookStream) -> None:
         """Let a book go."""
         del self.streams[stream.symbol]
-        for each in (self._follows, self._pulses, self._waits):
+        self._watch.leave(stream.symbol)
+        for each in (self._follows, self._waits):
             each.pop(stream.symbol, None)
         self._end_job(stream.symbol)
         stream.lost(AuditKind.DISCONNECTED, "removed")
@@ -93,7 +93,11 @@ class BookBundle:
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
-                for job, name in ((self.uplink.run, "the connection"), (self._watch, "the watchdog")):
+                for job, name in (
+                    (self.uplink.run, "the connection"),
+                    (self._watch.silences, "the watchdog"),
+                    (self._watch.ages, "the ages"),
+                ):
                     waits = Waits(self._pace, self._random)
                     tasks.create_task(kept_up(job, name=self._name(name), waits=waits, sleep=self._sleep))
                 await asyncio.Event().wait()
@@ -127,9 +131,9 @@ class BookBundle:
     def on_aside(self, item: str, error: ChandleryError) -> None:
         """There is no valid book until it is taken; whether the exchange knows it, REST may say."""
         stream = self.streams[item]
-        self._pulses.pop(item, None)
+        self._watch.leave(item)
         self._end_job(item)
-        if stream.book is not None:
+        if stream.held is not None:
             stream.say(Resyncing(described(error)))
         stream.lost(AuditKind.REFUSED, described(error))
         stream.hindered(error, may_fail=False)
@@ -146,7 +150,7 @@ class BookBundle:
         stream = self.streams[item]
         self._end_job(item)
         if self.uplink.connected:
-            self._listen(stream)
+            self._watch.listen(stream)
             self._mend(stream, subscribed=True)
 
     async def _ask(self, stream: BookStream) -> None:
@@ -164,15 +168,15 @@ class BookBundle:
             stream.say(Connected(attempt))
             if self.uplink.is_aside(stream.symbol):
                 continue
-            self._listen(stream)
-            if stream.book is None:
+            self._watch.listen(stream)
+            if stream.held is None:
                 self._mend(stream, subscribed=True)
 
     def on_down(self, error: Exception) -> None:
         """No book is valid any more; one that never was has failed where the exchange refuses for good."""
         reason = described(error)
         self._sequence = ConnectionSequence()
-        self._pulses.clear()
+        self._watch.leave_all()
         for symbol in [each for each in self._jobs if not self.uplink.is_aside(each)]:
             self._end_job(symbol)
         for stream in tuple(self.streams.values()):
@@ -222,6 +226,7 @@ class BookBundle:
 
     def _give(self, update: BookUpdate, stream: BookStream) -> None:
         """Give a book its update; what that raises is a matter of this book alone."""
+        was_outdated = stream.outdated
         try:
             needs_snapshot = stream.take(update)
         except Exception as error:  # noqa: BLE001  # other books go on
@@ -229,10 +234,8 @@ class BookBundle:
         else:
             if needs_snapshot:
                 self._mend(stream, subscribed=False)
-
-    def _listen(self, stream: BookStream) -> None:
-        now = asyncio.get_running_loop().time()
-        self._pulses[stream.symbol] = Pulse(now, stream.heard, quiet_s=self._pace.quiet_s)
+            if was_outdated and not stream.outdated:
+                self._follows[stream.symbol] = stream.sync.follow
 
     def _lost_count(self, came: int) -> None:
         """A message of the connection is missing, whosever it was: every book begins anew."""
@@ -329,7 +332,7 @@ class BookBundle:
                 stream.hindered(error)
                 if stream.failure is not None:
                     return
-            if stream.book is not None:
+            if stream.held is not None:
                 return
             subscribed = False
             await self._sleep(wait_s)
@@ -348,28 +351,24 @@ class BookBundle:
             await self.uplink.leave([stream.symbol])
             await self.uplink.join([stream.symbol])
         until = asyncio.get_running_loop().time() + SNAPSHOT_TIMEOUT_S
-        while stream.book is None and asyncio.get_running_loop().time() < until:
+        while stream.held is None and asyncio.get_running_loop().time() < until:
             await self._sleep(_LOOK_EVERY_S)
 
-    async def _watch(self) -> None:
-        while True:
-            await self._sleep(self._pace.watch_every_s)
-            now = asyncio.get_running_loop().time()
-            # A connection that is up may not have subscribed yet: only books with a pulse are watched.
-            for symbol, pulse in tuple(self._pulses.items()):
-                stream = self.streams[symbol]
-                try:
-                    self._look_after(stream, pulse, now)
-                except Exception as error:  # noqa: BLE001  # other books are watched all the same
-                    self._restart(stream, error)
+    def on_silent(self, stream: BookStream) -> None:
+        """Ask elsewhere."""
+        self._spawn(stream, partial(self._look_into, stream))
 
-    def _look_after(self, stream: BookStream, pulse: Pulse, now: float) -> None:
-        if stream.resting:
-            return
-        if pulse.is_silent(stream.heard, now):
-            self._spawn(stream, partial(self._look_into, stream))
-        elif stream.is_shallow:
-            self._spawn(stream, partial(self._renewed, stream))
+    def on_shallow(self, stream: BookStream) -> None:
+        """Renew it in the background."""
+        self._spawn(stream, partial(self._renewed, stream))
+
+    def on_outdated(self, stream: BookStream) -> None:
+        """Give it each message the general way, until one makes it valid."""
+        self._follows.pop(stream.symbol, None)
+
+    def on_look_failed(self, stream: BookStream, error: Exception) -> None:
+        """Begin it anew."""
+        self._restart(stream, error)
 
     async def _renewed(self, stream: BookStream) -> None:
         self._follows.pop(stream.symbol, None)  # meanwhile two books take each message
@@ -378,7 +377,7 @@ class BookBundle:
         except ChandleryError as error:
             stream.say(Rejected(f"no snapshot: {error}", stream.symbol))
         finally:
-            if self.streams.get(stream.symbol) is stream and not stream.resting:
+            if self.streams.get(stream.symbol) is stream and not (stream.resting or stream.outdated):
                 self._follows[stream.symbol] = stream.sync.follow
 
     async def _look_into(self, stream: BookStream) -> None:

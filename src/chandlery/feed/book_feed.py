@@ -44,7 +44,11 @@ class OrderBookFeed:
     ends nothing. Iterating gives the book as often as it has changed since it was last given, and events. ``book`` is ``None``
     while there is none that is known to be right; a crossed one is never served.
 
+    ``max_age_s`` is for how long a book is valid without a message about it: an older one is none, which ``Outdated`` says once, and
+    the next message makes it valid again. Without it, a book is valid however quiet it is.
+
     Raises:
+        InvalidInput: ``max_age_s`` is not greater than 0.
         UnknownName: No such exchange.
         InvalidSymbol: Not a symbol of it.
         UnsupportedRequest: It has no live books, or none so deep.
@@ -62,14 +66,24 @@ class OrderBookFeed:
         http: HttpClient | None = None,
         clock: Clock = system_clock,
         group: BookGroup | None = None,
+        max_age_s: float | None = None,
     ) -> None:
+        if max_age_s is not None and not max_age_s > 0:
+            raise InvalidInput(f"max_age_s is {max_age_s}; a book is valid for more than 0 seconds, or for ever: None")
         self.group = group or BookGroup(exchange, depth, endpoints=endpoints, proxy=proxy, http=http, clock=clock)
         network = self.group.network
         self.exchange = network.adapter.id
         self.trading_pair = trading_pair
         self.symbol = network.adapter.symbol(trading_pair)
         self.depth = self.group.depth
-        self.stream = BookStream(network, self.symbol, self.depth, publish=self._publish, on_begun=self.group.look)
+        self.stream = BookStream(
+            network,
+            self.symbol,
+            self.depth,
+            max_age_s=max_age_s,
+            publish=self._publish,
+            on_begun=self.group.look,
+        )
         """The book and its messages, for the group."""
         self.dropped = 0
         """How many events readers have missed because they were too slow."""
@@ -246,9 +260,16 @@ class BookGroup(Group[OrderBookFeed]):
         self._bundles: dict[BookBundle, asyncio.Task[None] | None] = {}
         self._tasks: asyncio.TaskGroup | None = None
 
-    def add(self, trading_pair: str, *, on_update: Callable[[BookFeedUpdate], object] | None = None) -> OrderBookFeed:
+    def add(
+        self,
+        trading_pair: str,
+        *,
+        on_update: Callable[[BookFeedUpdate], object] | None = None,
+        max_age_s: float | None = None,
+    ) -> OrderBookFeed:
         """One more feed of the group; in one that runs it begins at once, and its ``start`` waits for its book."""
-        return OrderBookFeed(self.network.adapter.id, trading_pair, on_update=on_update, group=self)
+        exchange = self.network.adapter.id
+        return OrderBookFeed(exchange, trading_pair, on_update=on_update, group=self, max_age_s=max_age_s)
 
     def remove(self, feed: OrderBookFeed) -> None:
         """End one feed of the group; the others go on."""

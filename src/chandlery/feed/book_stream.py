@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from functools import partial
+from math import inf
 from typing import Any
 
 from chandlery.adapter.books import BookRule, BookSync, Fault, Outcome, SnapshotSource
 from chandlery.core.book import BookUpdate, OrderBook
+from chandlery.core.time import SECOND, Micros
 from chandlery.feed.audit import AuditKind, BookAudit
 from chandlery.feed.beginning import Beginning
-from chandlery.feed.events import Event, Failed, Resynced, Resyncing
+from chandlery.feed.events import Event, Failed, Outdated, Resynced, Resyncing
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.recovery import described
+from chandlery.net.clock import nanoseconds
 
 _RENEW_BELOW = 4
 """Which part of the levels, as a divisor, must lie within the reach of the last snapshot."""
@@ -20,19 +25,43 @@ _COMPARED = 10
 
 
 class LiveBook(OrderBook):
-    """The order book that a feed keeps."""
+    """The order book that a feed keeps; ``clock`` gives nanoseconds, and is the one by which ``received_ns`` is noted."""
+
+    def __init__(self, symbol: str, *, depth: int | None = None, clock: Callable[[], int] = time.time_ns) -> None:
+        super().__init__(symbol, depth=depth)
+        self._clock = clock
+
+    @property
+    def received_at(self) -> Micros | None:
+        """When its last message came, by the local clock; ``at`` is the exchange's time. ``None`` where no feed keeps it."""
+        return self.received_ns // 1000 or None
+
+    @property
+    def age_ms(self) -> float:
+        """
+        How many milliseconds ago its last message came, by the local clock.
+
+        Infinite where that cannot be told: no feed keeps it, or the clock was set back meanwhile.
+        """
+        age = self._clock() - self.received_ns
+        return age / 1_000_000 if age >= 0 and self.received_ns else inf
 
     def to_arrow(self, count: int) -> Any:
         """
         The ``count`` best levels of each side as a ``pyarrow.Table``: ``side``, ``level``, ``price``, ``size``.
 
-        ``level`` 0 is the best; the schema's metadata hold ``symbol``, ``last`` and ``at`` (microseconds).
+        ``level`` 0 is the best; the schema's metadata hold ``symbol``, ``last``, ``at`` and ``received_at`` (microseconds).
         """
         import pyarrow as pa  # noqa: PLC0415  # loaded where it is used
 
         schema = pa.schema(
             [("side", pa.string()), ("level", pa.int32()), ("price", pa.float64()), ("size", pa.float64())],
-            {"symbol": self.symbol, "last": str(self.last), "at": str(self.at)},
+            {
+                "symbol": self.symbol,
+                "last": str(self.last),
+                "at": str(self.at),
+                "received_at": str(self.received_at),
+            },
         )
         return pa.table(self.columns(count), schema=schema)
 
@@ -43,7 +72,7 @@ class BookStream(Beginning):
 
     ``publish`` is called with the book after each message that changed it, and with events;
     ``on_begun`` when there is a book for the first time, or never will be. What makes it invalid is
-    written into ``audit``.
+    written into ``audit``, by the local clock.
     """
 
     def __init__(
@@ -52,6 +81,7 @@ class BookStream(Beginning):
         symbol: str,
         depth: int,
         *,
+        max_age_s: float | None = None,
         publish: Callable[[LiveBook | Event], object],
         on_begun: Callable[[], object],
     ) -> None:
@@ -61,11 +91,17 @@ class BookStream(Beginning):
         self.network = network
         self.symbol = symbol
         self.depth = depth
+        self.max_age_s = max_age_s
+        self.outdated = False
+        """Whether it is older than ``max_age_s``, and that was published."""
+        self.heartbeat_at: Micros | None = None
+        """When its connection was last heard of while the book itself was no more silent than usual, by the local clock."""
+        self._clock = nanoseconds(network.clock)
         self.rule: BookRule = rule
         self._publish: Callable[[Any], object] = publish
         self.sync = self._made()
         self.sync.on_followed = publish
-        self.audit = BookAudit(network.guess())
+        self.audit = BookAudit(network.clock())
         self.resting = False
         """Whether it failed and takes no message until it begins anew."""
         self._taken = 0
@@ -77,9 +113,32 @@ class BookStream(Beginning):
 
     @property
     def book(self) -> LiveBook | None:
-        """The book; ``None`` while there is no valid one."""
+        """The book; ``None`` while there is no valid one, or none so young."""
+        book = self.held
+        return None if book is None or self.left_s <= 0 else book
+
+    @property
+    def held(self) -> LiveBook | None:
+        """The book as its messages make it, however old it is."""
         book = self.sync.book
         return book if isinstance(book, LiveBook) else None
+
+    @property
+    def left_s(self) -> float:
+        """In how many seconds it will be too old without another message; 0 or less where it is."""
+        book = self.held
+        if self.max_age_s is None or book is None:
+            return inf
+        return 0.0 if self.outdated else self.max_age_s - book.age_ms / 1000
+
+    @property
+    def silent_s(self) -> float | None:
+        """How many seconds ago an update, or a heartbeat of its connection, last proved the book; ``None`` where there is none."""
+        book = self.held
+        if book is None:
+            return None
+        beat = inf if self.heartbeat_at is None else (self.network.clock() - self.heartbeat_at) / SECOND
+        return min(book.age_ms / 1000, beat if beat >= 0 else inf)
 
     @property
     def heard(self) -> int:
@@ -100,10 +159,18 @@ class BookStream(Beginning):
         outcome = self.sync.feed(update)
         if outcome is not Outcome.APPLIED:
             return self._needs(outcome)
+        self.outdated = False
         if not self._valid:
             self._became_valid()
         self._publish(self.sync.book)
         return False
+
+    def look_at_age(self) -> None:
+        """Publish, once, that the book has become too old."""
+        if self._valid and self.max_age_s is not None and self.left_s <= 0:
+            self._valid, self.outdated = False, True
+            self.audit.lost(AuditKind.OUTDATED, f"no message within {self.max_age_s:g} s", self.network.clock())
+            self._publish(Outdated(self.max_age_s))
 
     def take_snapshot(self, update: BookUpdate) -> bool:
         """Take a snapshot that was fetched; whether another is needed."""
@@ -111,6 +178,9 @@ class BookStream(Beginning):
         outcome = self.sync.snapshot(update)
         if self.sync.book is None:
             return self._needs(outcome)
+        if outcome is Outcome.STALE:
+            return False
+        self.outdated = False
         if not self._valid:
             self._became_valid()
             self._publish(self.sync.book)
@@ -134,7 +204,7 @@ class BookStream(Beginning):
 
     def differs(self, newest: BookUpdate) -> bool:
         """Whether its best levels are others than those of a snapshot that was just fetched; not where there is no book."""
-        book = self.book
+        book = self.held
         if book is None:
             return False
         ours, theirs = (book.bids(_COMPARED), book.asks(_COMPARED)), (newest.bids, newest.asks)
@@ -144,8 +214,9 @@ class BookStream(Beginning):
     def lost(self, kind: AuditKind, reason: str) -> None:
         """Nothing comes any more, so what there is cannot be trusted."""
         self.sync.reset()
-        self._valid = False
-        self.audit.lost(kind, reason, self.network.guess())
+        self._valid = self.outdated = False
+        self.heartbeat_at = None
+        self.audit.lost(kind, reason, self.network.clock())
 
     def broke(self, error: Exception) -> None:
         """Give the book up since handling it raised an error that is none of the exchange's, and rest."""
@@ -167,19 +238,20 @@ class BookStream(Beginning):
         self._publish(event)
 
     def _made(self) -> BookSync:
-        return BookSync(self.symbol, self.rule, depth=self.depth, make=LiveBook)
+        make = partial(LiveBook, clock=self._clock)
+        return BookSync(self.symbol, self.rule, depth=self.depth, make=make, clock=self._clock)
 
     def _needs(self, outcome: Outcome) -> bool:
         fault = self.sync.fault
-        if self._valid and fault is not None:
-            self._valid = False
-            self.audit.fault(fault, self.network.guess())
+        if (self._valid or self.outdated) and fault is not None:
+            self._valid = self.outdated = False
+            self.audit.fault(fault, self.network.clock())
             self._publish(Resyncing(fault.outcome.value))
         return outcome.needs_snapshot or outcome is Outcome.WAITING
 
     def _became_valid(self) -> None:
         self._valid = True
-        self.audit.valid(self.network.guess())
+        self.audit.valid(self.network.clock())
         self._publish(Resynced(self.audit.entries[-1].invalid_ms))
         self._begin()
 

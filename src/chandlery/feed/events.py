@@ -79,6 +79,12 @@ class Resynced(Struct, frozen=True):
     after_ms: float
 
 
+class Outdated(Struct, frozen=True):
+    """There is no valid order book any more, as no message of it has come for ``max_age_s``; the next one makes it valid again."""
+
+    max_age_s: float
+
+
 class Failed(Struct, frozen=True):
     """
     Handling an update of this symbol failed, for this reason; ``count`` failures so far.
@@ -108,6 +114,7 @@ Event: TypeAlias = (
     | Switched
     | Resyncing
     | Resynced
+    | Outdated
     | Failed
     | Dropped
 )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
+
+from msgspec import structs
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.layout import CandleColumns
@@ -14,10 +17,10 @@ from chandlery.adapter.pages import rest_chunks
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.endpoints import Endpoints
-from chandlery.core.errors import InvalidInput
+from chandlery.core.errors import ExchangeError, InvalidInput
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Grid, Interval
-from chandlery.core.time import Clock, Micros
+from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.feed.provisional import share_of
 from chandlery.net.clock import system_clock
 from chandlery.net.exchange_client import ExchangeClient
@@ -27,6 +30,9 @@ from chandlery.net.line_stream import LineStream
 from chandlery.net.proxy import Proxies
 from chandlery.net.tokens import Account, Accounts, Credentials
 from chandlery.net.ws import Socket, connect
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
 
 
 class NetworkClient:
@@ -62,6 +68,8 @@ class NetworkClient:
             raise InvalidInput("give the proxy to the HTTP client that is shared: HttpClient(proxies=Proxies(...))")
         self._http = http or HttpClient(limiter=self._limiter, proxies=Proxies(proxy, endpoints=endpoints))
         self._client = Accounts(self._http, credentials).client(adapter)
+        self.clock = clock
+        self._ticks = ticks
         self._exchange = ExchangeClient(adapter, self._client, clock=clock, ticks=ticks)
 
     async def now(self) -> Micros:
@@ -136,8 +144,17 @@ class NetworkClient:
         return [found[opened] for opened in sorted(found) if span.holds(opened)]
 
     async def book(self, symbol: str, depth: int) -> BookUpdate:
-        """The book by REST."""
-        return await self._exchange.book(symbol, depth)
+        """The book by REST; where the answer names no time, with that at which it was requested, by the exchange's clock."""
+        began = self._ticks()
+        book = await self._exchange.book(symbol, depth)
+        if book.at is not None:
+            return book
+        try:
+            now = await self.now()
+        except ExchangeError as error:
+            log.warning("%s %s: an order book without a time: %s", self.adapter.id, symbol, error)
+            return book
+        return structs.replace(book, at=now - round((self._ticks() - began) * SECOND))
 
     async def connect(self, channel: Channel, on_message: Callable[[bytes], object]) -> Socket | LineStream:
         """An open socket; it takes its turn among all that connect to that host."""

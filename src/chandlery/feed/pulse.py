@@ -25,6 +25,10 @@ class Pulse:
         self._looks = 0
         self._quiet_s = quiet_s
 
+    def is_usual(self, now: float) -> bool:
+        """Whether the silence until ``now`` is no longer than a quiet market explains; of what was never heard, everything is."""
+        return now - self._heard_at <= _SPARSE * self._usual_s() or self._heard == self._before
+
     def is_silent(self, heard: int, now: float) -> bool:
         """
         Whether it has been quiet for much longer than is usual; ``heard`` is how often it was heard so far.
@@ -34,10 +38,13 @@ class Pulse:
         if heard != self._heard:
             self._heard, self._heard_at, self._looked_at, self._looks = heard, now, now, 0
             return False
-        count = heard - self._before
-        usual_s = (self._heard_at - self._began) / count if count else 0.0
-        if now - self._looked_at < max(self._quiet_s, _SPARSE * usual_s) * 2 ** min(self._looks, _MOST_DOUBLINGS):
+        quiet_s = max(self._quiet_s, _SPARSE * self._usual_s())
+        if now - self._looked_at < quiet_s * 2 ** min(self._looks, _MOST_DOUBLINGS):
             return False
         self._looked_at = now
         self._looks += 1
         return True
+
+    def _usual_s(self) -> float:
+        count = self._heard - self._before
+        return (self._heard_at - self._began) / count if count else 0.0

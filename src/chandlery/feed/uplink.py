@@ -18,6 +18,7 @@ from chandlery.feed.line import Item, Line, Pending, Sleep, closing_error
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.recovery import Waits, described, holds, isolated, kept_up
 from chandlery.net.hindrance import told_to
+from chandlery.net.ws import Socket
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -122,6 +123,21 @@ class Uplink(Generic[Item]):
     def connected(self) -> bool:
         """Whether there is a connection now."""
         return self._line is not None
+
+    @property
+    def last_frame_at(self) -> float | None:
+        """When the last frame of the connection was read, by the clock of the loop; ``None`` where there is none."""
+        socket = None if self._line is None else self._line.socket
+        return socket.last_frame_at if isinstance(socket, Socket) else None
+
+    def ask_for_life(self) -> None:
+        """Send what the exchange answers at once: its own ping, or where it has none, that of the protocol."""
+        if self._line is None or not isinstance(self._line.socket, Socket):
+            return
+        if (ping := self._adapter.ping()) is not None:
+            self._line.answer(ping)
+        else:
+            self._line.socket.ping()
 
     def kick(self, reason: str) -> None:
         """Give the connection up and make a new one."""

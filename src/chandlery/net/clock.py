@@ -18,6 +18,11 @@ def system_clock() -> Micros:
     return time.time_ns() // 1000
 
 
+def nanoseconds(clock: Clock) -> Callable[[], int]:
+    """The same clock in nanoseconds, for notes that are made with every message: that of the machine takes a third of the time."""
+    return time.time_ns if clock is system_clock else lambda: clock() * 1000
+
+
 class ExchangeClock:
     """
     The time at an exchange: the local clock, corrected by the exchange's answer.

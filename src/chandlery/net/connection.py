@@ -136,6 +136,16 @@ class Socket(picows.WSListener):
         if not self._write(WSMsgType.TEXT, text):
             raise ExchangeUnavailable(f"{self.name}: the peer does not read")
 
+    @property
+    def last_frame_at(self) -> float:
+        """When the last frame of any kind was read, by the clock of the loop; before the first, when it was opened."""
+        return max(self.last_message_at or 0.0, self._last_frame_at)
+
+    def ping(self) -> None:
+        """Send a ping, which the peer has to answer; where it is closed, nothing."""
+        if self._reason is None and not self._transport.is_disconnected:
+            self._write(WSMsgType.PING, b"")
+
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """
         Close the connection; returns when it is gone, at the latest after ``close_timeout_s``.
@@ -275,7 +285,7 @@ class Socket(picows.WSListener):
             self._watch_at(now + _HELD_UP_S)
             return
         self._held_up = False
-        idle_at = max(self.last_message_at or 0.0, self._last_frame_at) + self._idle_s
+        idle_at = self.last_frame_at + self._idle_s
         if self._transport.is_close_frame_sent:  # by picows, to a peer that may not read it
             self._transport.disconnect(graceful=False)
         elif now >= idle_at:

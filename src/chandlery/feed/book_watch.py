@@ -1,0 +1,125 @@
+"""Looks at the order books of a connection: which are silent, shallow or too old, and what proves that the exchange is there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from math import inf
+from typing import Protocol
+
+from chandlery.core.time import Clock, Micros
+from chandlery.feed.backoff import Pace
+from chandlery.feed.book_stream import BookStream
+from chandlery.feed.line import Sleep
+from chandlery.feed.pulse import Pulse
+
+ALIVE_WITHIN_S = 5.0
+"""After how long without a frame the exchange is asked for one."""
+_SOONEST_S = 0.01
+
+
+class Connection(Protocol):
+    """What is asked of the connection."""
+
+    @property
+    def last_frame_at(self) -> float | None:
+        """When its last frame was read, by the clock of the loop; ``None`` where there is no connection."""
+        ...
+
+    def ask_for_life(self) -> None:
+        """Send what is answered at once."""
+        ...
+
+
+class Looks(Protocol):
+    """What is done about what is seen."""
+
+    def on_silent(self, stream: BookStream) -> None:
+        """Look into a silence that is none of a quiet market."""
+        ...
+
+    def on_shallow(self, stream: BookStream) -> None:
+        """Renew a book whose levels may be missing."""
+        ...
+
+    def on_outdated(self, stream: BookStream) -> None:
+        """Have the next message of a book look whether it was too old."""
+        ...
+
+    def on_look_failed(self, stream: BookStream, error: Exception) -> None:
+        """Begin a book anew that could not be looked at."""
+        ...
+
+
+class BookWatch:
+    """The watchdogs of ``streams``, each of which is listened to or not; ``clock`` is the local one."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        streams: Mapping[str, BookStream],
+        looks: Looks,
+        *,
+        clock: Clock,
+        sleep: Sleep,
+        pace: Pace,
+    ) -> None:
+        self._connection = connection
+        self._streams = streams
+        self._looks = looks
+        self._clock = clock
+        self._sleep = sleep
+        self._pace = pace
+        self._pulses: dict[str, Pulse] = {}
+        """Of the books that are subscribed to: a connection that is up may not have subscribed yet."""
+
+    def listen(self, stream: BookStream) -> None:
+        """Expect messages of it from now on."""
+        now = asyncio.get_running_loop().time()
+        self._pulses[stream.symbol] = Pulse(now, stream.heard, quiet_s=self._pace.quiet_s)
+
+    def leave(self, symbol: str) -> None:
+        """Expect none any more; again is nothing."""
+        self._pulses.pop(symbol, None)
+
+    def leave_all(self) -> None:
+        """Expect nothing any more."""
+        self._pulses.clear()
+
+    async def silences(self) -> None:
+        """Watch until cancelled for silent books, and for what proves others."""
+        frame_at, looked_at = self._connection.last_frame_at, self._clock()
+        while True:
+            await self._sleep(self._pace.watch_every_s)
+            now = asyncio.get_running_loop().time()
+            before, frame_at = frame_at, self._connection.last_frame_at
+            # A frame since the last look came after it: whatever the clock has done since, no book is made younger.
+            beat, looked_at = looked_at if frame_at not in {before, None} else None, self._clock()
+            if frame_at is not None and now - frame_at >= ALIVE_WITHIN_S:
+                self._connection.ask_for_life()
+            for symbol, pulse in tuple(self._pulses.items()):
+                stream = self._streams[symbol]
+                try:
+                    self._look_at(stream, pulse, now, beat)
+                except Exception as error:  # noqa: BLE001  # other books are watched all the same
+                    self._looks.on_look_failed(stream, error)
+
+    async def ages(self) -> None:
+        """Watch until cancelled for books that become too old."""
+        while True:
+            left_s = min((each.left_s for each in self._streams.values() if not each.outdated), default=inf)
+            await self._sleep(min(max(left_s, _SOONEST_S), self._pace.watch_every_s))
+            for stream in tuple(self._streams.values()):
+                stream.look_at_age()
+                if stream.outdated:
+                    self._looks.on_outdated(stream)
+
+    def _look_at(self, stream: BookStream, pulse: Pulse, now: float, beat: Micros | None) -> None:
+        if stream.resting:
+            return
+        if pulse.is_silent(stream.heard, now):
+            self._looks.on_silent(stream)
+        elif stream.is_shallow:
+            self._looks.on_shallow(stream)
+        if beat is not None and pulse.is_usual(now):
+            stream.heartbeat_at = beat
