@@ -14,6 +14,7 @@ from chandlery.connect.settings import Settings
 from chandlery.connect.streaming import RealtimeStream
 from chandlery.core.errors import Closed, MalformedResponse, RequestTimeout, UnsupportedRequest
 from chandlery.core.interval import Interval
+from chandlery.net.clock import system_clock
 
 OPTIONS = {"channel": "candles", "interval": "1m", "depth": None, "on_event": None}
 CANDLE = {"timestamp": 0, **dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0), "closed": True}
@@ -78,6 +79,7 @@ async def test_entries_are_completed_and_those_of_the_other_channel_left_out():
 
     assert "BTC/USDT" == coin == candle["symbol"] == book["symbol"]
     assert ("1m", None, None) == (candle["interval"], candle["count"], candle["quote_asset_volume"])
+    assert abs(book.pop("received_at") - system_clock() // 1000) < 20_000
     assert {**BOOK, "symbol": "BTC/USDT", "timestamp": None, "sequence": None} == book
 
 

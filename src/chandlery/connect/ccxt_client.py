@@ -98,7 +98,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         self._class = exchange_class(module, self._name, contract_type)
         self._exchange: Any = None
         self._made_with = (limiter or RateLimiter(), proxies or Proxies(), credentials, contract_type)
-        self._clock = clock
+        self.clock = clock
         self._time = ExchangeClock(self._ask_time, clock=clock)
         self._pace = pace
         self._closed = False
@@ -123,7 +123,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
     ) -> pa.Table:
         """The same by column; NaN for all that ccxt does not give, which is open to volume alone."""
-        span = range_of(start, end, self._clock())
+        span = range_of(start, end, self.clock())
         length = interval if isinstance(interval, Interval) else Interval(interval)
         self._require(length)
         market = await self._market(coin)
@@ -184,7 +184,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
             stream = RealtimeStream(name, loop.run())
         else:
             loop = BookLoop(self, symbol, depth, coin, callback, on_event, self._pace)
-            stream = RealtimeStream(name, loop.run(), book=loop.book)
+            stream = RealtimeStream(name, loop.run(), book=loop.book, ages=loop.ages)
         self._streams = {stream, *(each for each in self._streams if each.running)}
         await stream.started(loop.begun)
         return stream
@@ -257,7 +257,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
             answer = await self.call("fetch_time")
             if isinstance(answer, int):
                 return Unit.MILLIS.micros(answer)
-        return self._clock() - CLOCK_MARGIN
+        return self.clock() - CLOCK_MARGIN
 
     def _backoff(self, error: Exception) -> bool | float:
         if not isinstance(error, ChandleryError) or not error.retryable or self._closed:

@@ -6,17 +6,18 @@ import asyncio
 import random as dice
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from math import inf
 from typing import Any, Protocol
 
 from chandlery.connect.ccxt_history import ROW
 from chandlery.connect.interfaces import EventCallback
 from chandlery.connect.rows import Row, row_of_candle, rows_of_table
-from chandlery.connect.streaming import Callback, deliver
+from chandlery.connect.streaming import BookAges, Callback, deliver
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.interval import Interval
-from chandlery.core.time import MINUTE, SECOND, Micros
+from chandlery.core.time import MINUTE, SECOND, Clock, Micros, Unit
 from chandlery.feed.backoff import Pace
 from chandlery.feed.events import Backfilled, Connected, Event, Missing, Reconnecting, Rejected
 from chandlery.history.interfaces import FetchResult
@@ -52,6 +53,11 @@ class Exchange(Protocol):
 
     def guess(self) -> Micros:
         """The exchange's time by its last answer."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The local clock."""
         ...
 
     async def past_candles(
@@ -228,6 +234,7 @@ class BookLoop(_Loop):
         self._depth = depth
         self._latest: Any = None
         """The book as ccxt has it."""
+        self._received_at: Micros = 0
 
     async def _news(self) -> Any:
         if self._client.exchange.has.get("watchOrderBook"):
@@ -243,8 +250,15 @@ class BookLoop(_Loop):
         entry = self._entry(self._latest, levels)
         return None if _is_crossed(entry) else entry
 
+    def ages(self) -> BookAges | None:
+        """How old the latest book is; ccxt tells of no heartbeats."""
+        if self._latest is None or not self._up:
+            return None
+        age = self._client.clock() - self._received_at
+        return BookAges(age / SECOND if age >= 0 else inf)
+
     async def _tell(self, news: Any) -> None:
-        self._latest = news
+        self._latest, self._received_at = news, self._client.clock()
         entry = self._entry(news, self._depth)
         if _is_crossed(entry):
             self._say(Rejected("crossed", str((entry["bids"][0], entry["asks"][0]))[:_SHOWN]))
@@ -258,6 +272,7 @@ class BookLoop(_Loop):
             "exchange": self._client.get_exchange_name(),
             "symbol": self._symbol,
             "timestamp": news.get("timestamp"),
+            "received_at": Unit.MILLIS.of(self._received_at),
             "sequence": news.get("nonce"),
             "bids": bids,
             "asks": asks,

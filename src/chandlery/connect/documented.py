@@ -13,6 +13,8 @@ from chandlery.connect.rows import MORE, PRICES, Row
 from chandlery.connect.streaming import Callback, RealtimeStream, deliver
 from chandlery.core.errors import Closed, MalformedResponse, UnsupportedRequest
 from chandlery.core.interval import Interval
+from chandlery.core.time import Clock, Unit
+from chandlery.net.clock import system_clock
 
 MOST_WAITING = 10_000
 """How many entries may wait for the callback; a stream that is further behind ends."""
@@ -51,13 +53,20 @@ async def fetch_rows(
 
 
 async def start_stream(
-    begin: Callable[..., Awaitable[object]], coin: str, callback: Callback, *, name: str, **options: Any
+    begin: Callable[..., Awaitable[object]],
+    coin: str,
+    callback: Callback,
+    *,
+    name: str,
+    clock: Clock = system_clock,
+    **options: Any,
 ) -> RealtimeStream:
     """
     Start a stream by a client's ``start_realtime_stream``, whichever of ``options`` it takes and whatever it returns.
 
     Where it returns no ``RealtimeStream``, entries queue for the callback, and those of another channel are left out:
-    it may call back in the background after it has returned, or until it is cancelled.
+    it may call back in the background after it has returned, or until it is cancelled. An order book without
+    ``received_at`` gets that of ``clock``.
 
     Raises:
         UnsupportedRequest: It takes no interval, and candles of another than a minute are requested.
@@ -68,7 +77,7 @@ async def start_stream(
         if isinstance(stream, RealtimeStream):
             return stream
         raise MalformedResponse(f"{name}: start_realtime_stream returned no RealtimeStream but {stream!r:.{_SHOWN}}")
-    queue = _Entries(name, coin, callback, options)
+    queue = _Entries(name, coin, callback, options, clock)
     begun = asyncio.create_task(_begin(begin, coin, queue, given), name=f"chandlery {name} plugin")
     stream = RealtimeStream(name, queue.run(begun))
     await stream.started(queue.begun)
@@ -89,12 +98,13 @@ async def _begin(begin: Callable[..., Awaitable[object]], coin: str, queue: _Ent
 class _Entries:
     """What a client calls back with, in order; a book gives way to the next one."""
 
-    def __init__(self, name: str, coin: str, callback: Callback, options: dict[str, Any]) -> None:
+    def __init__(self, name: str, coin: str, callback: Callback, options: dict[str, Any], clock: Clock) -> None:
         self.begun = asyncio.Event()
         """Set when the client has returned or called back."""
         self._name = name
         self._coin = coin
         self._callback = callback
+        self._clock = clock
         self._is_book = options["channel"] == "book"
         self._interval = Interval(options["interval"])
         self._waiting: deque[Row] = deque()
@@ -107,6 +117,7 @@ class _Entries:
         if ("bids" in entry) == self._is_book:
             if self._is_book:
                 self._waiting.clear()
+                entry = {"received_at": Unit.MILLIS.of(self._clock()), **entry}
             if len(self._waiting) < MOST_WAITING:
                 self._waiting.append(entry)
             else:

@@ -123,7 +123,8 @@ class IExchangeAPIClient(ABC):
         Entries of ``candles`` are rows as ``fetch_historical_data`` gives them: each closed candle
         once, in order, without a hole, and between them the running one. Those of ``book`` are whole
         books as often as the callback takes them: ``exchange``, ``symbol``, ``timestamp`` (milliseconds,
-        ``None`` where the exchange names no time), ``sequence`` (likewise), ``bids`` and ``asks``, lists
+        ``None`` where the exchange names no time), ``received_at`` (milliseconds, when the last message about it came, by
+        the local clock), ``sequence`` (as ``timestamp``), ``bids`` and ``asks``, lists
         of price and size, best first, ``depth`` of them or all that there are. What the callback raises ends the stream, and ``wait`` and
         ``stop`` raise it.
 

@@ -10,7 +10,7 @@ from chandlery.adapter.base import ExchangeAdapter
 from chandlery.connect.interfaces import EventCallback, StreamChannel
 from chandlery.connect.ordering import ClosedInOrder
 from chandlery.connect.rows import Row, row_of_candle
-from chandlery.connect.streaming import Callback, RealtimeStream, deliver
+from chandlery.connect.streaming import BookAges, Callback, RealtimeStream, deliver
 from chandlery.core.candle import CandleData
 from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import Closed, InvalidInput
@@ -106,6 +106,7 @@ class LiveFeeds:
             run(),
             dropped=lambda: feed.dropped,
             book=lambda levels: self._whole(feed, name, levels),
+            ages=_ages(feed),
         )
         self._streams = {stream, *(each for each in self._streams if each.running)}
         return stream
@@ -170,11 +171,24 @@ class LiveFeeds:
                 "exchange": self._exchange,
                 "symbol": name,
                 "timestamp": None if update.at is None else Unit.MILLIS.of(update.at),
+                "received_at": None if update.received_at is None else Unit.MILLIS.of(update.received_at),
                 "sequence": update.last,
                 "bids": update.bids(levels),
                 "asks": update.asks(levels),
             }
         return None
+
+
+def _ages(feed: CandlesFeed | OrderBookFeed) -> Callable[[], BookAges | None]:
+    """How old the book of a feed is; candles have no age."""
+    if not isinstance(feed, OrderBookFeed):
+        return lambda: None
+    stream = feed.stream
+
+    def ages() -> BookAges | None:
+        return None if stream.held is None else BookAges(stream.held.age_ms / 1000, stream.silent_s)
+
+    return ages
 
 
 def _in_order(feed: CandlesFeed | OrderBookFeed) -> Callable[[Any], Sequence[Any]]:

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeAlias, TypeVar
 
+from msgspec import Struct
+
 from chandlery.connect.rows import Row
 from chandlery.core.errors import RequestTimeout
 
@@ -24,12 +26,21 @@ START_TIMEOUT_S = 60.0
 """How long the first entry may take."""
 
 
+class BookAges(Struct, frozen=True):
+    """How old an order book is; infinite where that cannot be told, as after the local clock was set back."""
+
+    message_s: float
+    """Seconds since its last message came."""
+    proof_s: float | None = None
+    """Seconds since an update or a heartbeat last proved it; ``None`` where no heartbeats are noticed."""
+
+
 class RealtimeStream:
     """
     One stream of one coin: ``wait`` for its end, or ``stop`` it.
 
     ``run`` calls back until it is cancelled. ``dropped`` counts entries that a callback was too slow for. ``book``
-    gives the order book of now, for streams that hold it whole.
+    gives the order book of now, for streams that hold it whole, and ``ages`` how old it is.
     """
 
     def __init__(
@@ -39,10 +50,12 @@ class RealtimeStream:
         *,
         dropped: Callable[[], int] = lambda: 0,
         book: Callable[[int | None], Row | None] | None = None,
+        ages: Callable[[], BookAges | None] = lambda: None,
     ) -> None:
         self.name = name
         self._dropped = dropped
         self._book = book
+        self._ages = ages
         self._task = asyncio.create_task(run, name=f"chandlery {name}")
         self._task.add_done_callback(self._over)
 
@@ -75,6 +88,11 @@ class RealtimeStream:
         ``None`` where there is no valid one, and where the stream does not hold it; see ``holds_book``.
         """
         return None if self._book is None else self._book(levels)
+
+    @property
+    def ages(self) -> BookAges | None:
+        """How old the book is that ``book`` gives; ``None`` where there is none."""
+        return self._ages()
 
     async def started(self, begun: asyncio.Event, timeout_s: float = START_TIMEOUT_S) -> None:
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections import deque
 
 import pytest
@@ -14,8 +15,9 @@ from chandlery.core.errors import InvalidInput, InvalidSymbol, StorageFull, Unkn
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.time import SECOND
+from chandlery.core.time import HOUR, SECOND
 from chandlery.net.clock import system_clock
+from chandlery.service.collection.book_proof import PROVED_WITHIN_S
 from chandlery.service.collection.hub import Update
 from chandlery.service.collection.keeper import MOST_HELD
 from chandlery.service.metrics import Metrics
@@ -108,13 +110,15 @@ async def test_order_books_are_kept_on_the_grid(service):
     assert len(entries) in {2, 3}
     assert all(entry.timestamp % SECOND == 0 for entry in entries)
     assert all(len(entry.data.bids) > service.settings.book_levels for entry in entries)
-    assert all(0 <= entry.data.received_at - entry.timestamp < SECOND for entry in entries)
+    # They change every 50 ms; each is taken within half a second after its moment.
+    assert all(-2 * SECOND < entry.data.received_at - entry.timestamp < SECOND for entry in entries)
+    assert all(abs(entry.data.received_at - entry.data.at) < SECOND for entry in entries)
 
 
 async def test_with_nothing_set_books_are_stored_every_five_minutes(sim, tmp_path, caplog):
     """At the full five minutes of the clock, one after the other; the start logs it, and the last one's age is a metric."""
     caplog.set_level("INFO", "chandlery.service")
-    clock = FastClock(1_796_038_000 * SECOND, 600)
+    clock = FastClock(1_796_038_000 * SECOND, 60)
     async with service_with(sim, tmp_path, clock=clock, sleep=clock.sleep) as service:
         await service.collection.add_coin("BTC/USDT", "binance")
         at = [entry.timestamp for entry in await until_books(service, 3)]
@@ -251,6 +255,85 @@ async def test_snapshots_that_were_due_while_the_process_was_held_up_are_a_gap(s
     missing = [at for at in range(min(stored), max(stored), SECOND) if at not in stored]
     assert len(missing) > 20
     assert [] == [at for at in missing if not any(gap.start < at <= gap.end for gap in gaps)]
+
+
+def check_honest(stored, gaps):
+    """Each moment between the first and the last has its book, received just before it, or lies in a gap; none has both."""
+    at = [each.timestamp for each in stored]
+    missing = [each for each in range(at[0], at[-1], SECOND) if each not in at]
+    assert [] == [each for each in missing if not any(gap.start < each < gap.end for gap in gaps)]
+    assert [] == [each for each in at if any(gap.start < each < gap.end for gap in gaps)]
+    for each in stored:
+        assert -2 * SECOND < each.data.received_at - each.timestamp <= SECOND // 2 + SECOND // 10
+
+
+async def test_a_suspended_process_stores_nothing_under_moments_that_are_over(service):
+    """All stands still for seconds, as by SIGSTOP: the time since the last stored moment is one gap, and the next one goes on."""
+    await service.collection.add_coin("BTC/USDT", "binance", ["book"])
+    await until_books(service, 2)
+    count = len(await until_books(service, 2))
+    threading.Event().wait(3.6)  # the event loop stands still
+    stored = await until_books(service, count + 3)
+    gaps = await service.gaps.find(BOOK, EVER)
+
+    assert 1 == len(gaps)
+    assert gaps[0].start in {each.timestamp for each in stored}
+    assert gaps[0].end - gaps[0].start > 3 * SECOND
+    check_honest(stored, gaps)
+
+
+@pytest.mark.parametrize("step", [50 * SECOND, HOUR])
+async def test_a_clock_that_is_set_forward(sim, tmp_path, step):
+    """No book is stored under a moment that was never the clock's: the time between is one gap."""
+    ahead = 0
+    async with service_of(sim, tmp_path, clock=lambda: system_clock() + ahead) as service:
+        await service.collection.add_coin("BTC/USDT", "binance", ["book"])
+        await until_books(service, 2)
+        count = len(await until_books(service, 2))
+        ahead = step
+        stored = await until_books(service, count + 3)
+        gaps = await service.gaps.find(BOOK, EVER)
+
+    assert 1 == len(gaps)
+    assert gaps[0].start in {each.timestamp for each in stored}
+    assert step - SECOND < gaps[0].end - gaps[0].start < step + 2 * SECOND
+    check_honest(stored, gaps)
+
+
+@pytest.mark.parametrize("step", [50 * SECOND, HOUR])
+async def test_a_clock_that_is_set_back(sim, tmp_path, step):
+    """It goes on with the next full moment of that clock, and not when the old one comes again."""
+    ahead = step
+    async with service_of(sim, tmp_path, clock=lambda: system_clock() + ahead) as service:
+        await service.collection.add_coin("BTC/USDT", "binance", ["book"])
+        early = {each.timestamp for each in await until_books(service, 2)}
+        ahead = 0
+        back = system_clock()
+        async with asyncio.timeout(20):
+            while len(later := [each for each in await until_books(service, 2) if each.timestamp < min(early)]) < 3:
+                await asyncio.sleep(0.05)  # it is in a file
+        gaps = await service.gaps.find(BOOK, EVER)
+
+    assert back - SECOND < later[0].timestamp < back + 3 * SECOND
+    check_honest(later, gaps)
+    assert all(gap.start < gap.end for gap in gaps)
+
+
+async def test_a_silent_exchange(tmp_path):
+    """The connection stays, with its heartbeats, and tells of no book any more: ten seconds later there is none, which is a gap."""
+    fault = Fault(FaultKind.STALLED_SOCKET, path="binance_spot", after=60, times=1)
+    async with offline("binance_spot", faults=[fault]) as sim, service_of(sim, tmp_path) as service:
+        await service.collection.add_coin("BTC/USDT", "binance", ["book"])
+        async with asyncio.timeout(40):
+            while not (gaps := await service.gaps.find(BOOK, EVER)):
+                await asyncio.sleep(0.1)  # it is in a file
+        stored = await until_books(service, 2)
+
+    last = stored[-1].data
+    assert "nothing was heard of the order book for" in gaps[0].evidence
+    assert stored[-1].timestamp - last.received_at <= (PROVED_WITHIN_S + 1) * SECOND
+    assert gaps[0].end - last.received_at > PROVED_WITHIN_S * SECOND
+    assert last.received_at == max(each.data.received_at for each in stored)
 
 
 async def until_kept(service, count):

@@ -55,10 +55,10 @@ def test_rows_as_json():
 
 
 def test_books_as_json():
-    """Moments in milliseconds too; a sequence that is not there is null."""
+    """Moments in milliseconds too; a sequence, and a time of the exchange, that is not there is null."""
     rows = rows_of(table_of_books([entry(5_000_000)]))
 
-    assert (5000, 5000, None, "bid", 0, 100.0, 1.0) == rows[0]
+    assert (5000, 5000, None, None, "bid", 0, 100.0, 1.0) == rows[0]
 
 
 @given(st.integers(1, 20), st.integers(1, 25), st.booleans())

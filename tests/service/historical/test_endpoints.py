@@ -15,6 +15,8 @@ from pyarrow import csv
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import HOUR, MINUTE, SECOND, iso
+from chandlery.net.clock import system_clock
+from chandlery.service.moments import moment_of
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.storage.series_ids import SeriesName
 from chandlery.testing import no_waiting
@@ -134,7 +136,7 @@ async def test_order_books(running):
     """Those that were kept, page after page, and the gaps among them; the latest is live."""
     service, session = running
     for at in range(1, 6):
-        each = entry(START + at * SECOND)
+        each = entry(START + at * SECOND, at=START + at * SECOND + 3)
         await service.storage.store_raw_data("BTC/USDT", each.data, exchange="binance", timestamp=each.timestamp)
     gap = Gap(START, START + SECOND, GapKind.NOT_COLLECTED, "x")
     await service.gaps.record(SeriesName("binance", "BTC/USDT", "book"), gap)
@@ -153,6 +155,10 @@ async def test_order_books(running):
     await service.collection.add_coin("BTC/USDT", "binance", ["book"])
     live = json.loads((await get(session, "/v1/books/latest", **asked))[1])
     assert (2, 25) == (len(kept["bids"]), len(live["bids"]))
+    moment = "2026-11-01T00:00:0{}Z".format
+    assert [moment("1.000007"), moment("1.000003")] == [first["books"][0][name] for name in ("received_at", "at")]
+    assert [moment(5)] * 2 == [kept[name] for name in ("received_at", "at")]
+    assert all(abs(moment_of(live[name], name) - system_clock()) < 20 * SECOND for name in ("received_at", "at"))
 
 
 async def a_day(service):

@@ -15,7 +15,7 @@ from chandlery.connect.streaming import RealtimeStream
 from chandlery.core.errors import Closed, IncompleteData
 from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.interval import Interval
-from chandlery.core.time import SECOND, Clock, Micros, Unit, to_datetime
+from chandlery.core.time import Clock, Micros, Unit, to_datetime
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.events import (
     Connected,
@@ -30,6 +30,7 @@ from chandlery.feed.events import (
     Unsettled,
 )
 from chandlery.feed.recovery import isolated
+from chandlery.service.collection.book_proof import NO_BOOK, proved_book
 from chandlery.service.collection.interfaces import ChannelStatus
 from chandlery.service.collection.processor import RealTimeProcessor
 from chandlery.service.collection.settling import changed, settle, unsettled
@@ -42,8 +43,7 @@ log.addHandler(logging.NullHandler())
 
 MOST_HELD = 10_000
 """How many closed candles wait while those before them are fetched."""
-_FRESH: Micros = 60 * SECOND
-"""How old the last message may be, for streams that tell of order books and do not hold them."""
+_HELD_UP = "the service was held up, or its clock was set"
 _SETTLED_S = 60.0
 """A stream that has run for so long has not failed in a row."""
 
@@ -94,6 +94,8 @@ class StreamKeeper:
         self._last_message: Micros | None = None
         self._lag: Micros | None = None
         self._last_snapshot: Micros | None = None
+        self._accounted: Micros | None = None
+        """The last moment that has its order book, or lies in a gap."""
         self._stream: RealtimeStream | None = None
         self._lost: str | None = None
         """Why its connection was lost; ``None`` where there is one."""
@@ -150,15 +152,21 @@ class StreamKeeper:
         )
 
     async def snapshot(self, at: Micros, every: Micros) -> None:
-        """Keep the book of the moment ``at``; a gap where there is no valid one, or it cannot be kept."""
+        """
+        Store the book of now as that of the moment ``at``; a gap where there is no valid one, or it cannot be stored.
+
+        Where moments before it were passed over, the time since the last one that is accounted for is a gap.
+        """
         book = None
         try:
-            book = self._book()
+            if (since := self._since(at, every)) < at - every:
+                self._gap(Gap(since, at, GapKind.NOT_COLLECTED, _HELD_UP))
+            book, lack = proved_book(self._stream, self._latest_book, self._last_message, self._clock())
             await self._record()
             if book is None and not self._resumed and await self._last_kept() is not None:
-                pass  # all since that one is recorded as a single gap as soon as the stream runs
-            elif book is None:
-                self._gap(Gap(at - every, at, GapKind.NOT_COLLECTED, "there was no valid order book"))
+                return  # all since that one is recorded as a single gap as soon as the stream runs
+            if book is None:
+                self._gap(Gap(at - every, at, GapKind.NOT_COLLECTED, lack))
                 await self._record()
             else:
                 await self._processor.snapshot(self.series, book, at)
@@ -169,20 +177,17 @@ class StreamKeeper:
             log.error("%s: the snapshot is not kept: %r", self.series, error)  # noqa: TRY400  # what matters is which
             if book is not None:
                 self._gap(Gap(at - every, at, GapKind.NOT_COLLECTED, f"it could not be kept: {error}"))
+        self._accounted = at
 
-    def _book(self) -> Row | None:
-        """The order book of now; ``None`` where there is no valid one."""
-        if self._stream is None or not self.running:
-            return None
-        if self._stream.holds_book:
-            return self._stream.book()
-        is_fresh = self._last_message is not None and self._clock() - self._last_message <= _FRESH
-        return self._latest_book if is_fresh else None
-
-    def skip(self, after: Micros, until: Micros) -> None:
-        """Account for the moments of snapshots that passed while the process was held up: a gap, stored with the next one."""
+    def skip(self, at: Micros, every: Micros) -> None:
+        """Account for the moment ``at``, for which it is too late, and those before it: a gap until now, stored with the next snapshot."""
         if self._resumed:
-            self._gap(Gap(after, until, GapKind.NOT_COLLECTED, "the service was held up"))
+            self._gap(Gap(self._since(at, every), self._clock(), GapKind.NOT_COLLECTED, _HELD_UP))
+            self._accounted = at
+
+    def _since(self, at: Micros, every: Micros) -> Micros:
+        """From when on it is to be accounted for until ``at``; a clock that was set back passes the same moments again."""
+        return at - every if self._accounted is None or self._accounted > at else self._accounted
 
     async def end(self) -> None:
         """Stop it."""
@@ -240,7 +245,8 @@ class StreamKeeper:
             elif resumed_from is not None and (not self._resumed or self._invalid_since is None):
                 # All since then, also where it ran and the exchange could not be reached at first.
                 self._invalid_since = None
-                self._gap(Gap(resumed_from, self._clock(), GapKind.NOT_COLLECTED, "the service did not collect it"))
+                self._accounted = self._clock()
+                self._gap(Gap(resumed_from, self._accounted, GapKind.NOT_COLLECTED, "the service did not collect it"))
             self._resumed = True
             self._valid()
             await self._record()
@@ -298,7 +304,7 @@ class StreamKeeper:
             elif entry["closed"]:
                 self._lag = now - self.interval.step(moment)
         if self.interval is None:
-            self._latest_book = entry
+            entry = self._latest_book = {"received_at": Unit.MILLIS.of(now), **entry}
         if self._held is not None:
             self._hold(entry, self._held)
         else:
@@ -371,12 +377,13 @@ class StreamKeeper:
 
     def _valid(self) -> None:
         if self._invalid_since is not None:
-            self._gap(Gap(self._invalid_since, self._clock(), GapKind.NOT_COLLECTED, "there was no valid order book"))
+            self._gap(Gap(self._invalid_since, self._clock(), GapKind.NOT_COLLECTED, NO_BOOK))
             self._invalid_since = None
 
     def _gap(self, gap: Gap, proved_at: Micros | None = None) -> None:
-        self.gaps += 1
-        self._to_record.append((gap, proved_at))
+        if gap.span:  # none where the clock was set back meanwhile
+            self.gaps += 1
+            self._to_record.append((gap, proved_at))
 
     async def _record(self) -> None:
         """Keep the gaps and the changed candles that are not kept yet; one that cannot be is tried again."""

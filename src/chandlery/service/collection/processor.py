@@ -79,11 +79,11 @@ class RealTimeProcessor:
         Raises:
             StorageError: It is not kept.
         """
-        told = book["timestamp"]
+        told, received = book["timestamp"], book.get("received_at")
         snapshot = BookSnapshot(
             book["bids"],
             book["asks"],
-            self._clock(),
+            self._clock() if received is None else Unit.MILLIS.micros(received),
             book["sequence"],
             None if told is None else Unit.MILLIS.micros(told),
         )

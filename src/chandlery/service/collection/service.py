@@ -30,13 +30,23 @@ START_TIMEOUT_S = 15.0
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
+_NOTICED_S = 1.0
+"""How long is waited for the next snapshot until the clock is looked at, which may have been set."""
+_LATE_PART = 10
+_LEAST_LATE, _MOST_LATE = SECOND // 2, 5 * SECOND
+
+
+def latest(every: Micros) -> Micros:
+    """How long after its moment an order book may be taken: a tenth of the interval, from half a second to five."""
+    return min(max(every // _LATE_PART, _LEAST_LATE), _MOST_LATE)
+
 
 class DataCollectionManagerImpl(IDataCollectionManager):
     """
     Keeps a stream for each channel of each coin on the list.
 
-    At every full ``snapshot_every`` of the clock, the whole order book of each coin is stored. ``book_levels`` is
-    the number of levels a side in each live update of a book.
+    At every full ``snapshot_every`` of the clock, the whole order book of each coin is stored; where it could only be
+    taken too late for that moment, the time since the last one is a gap. ``book_levels`` is the number of levels a side in each live update of a book.
     """
 
     def __init__(
@@ -181,19 +191,22 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         return None if entry is None else entry.timestamp
 
     async def _keep_books(self) -> None:
-        """At every full ``snapshot_every`` of the clock."""
-        due = self._clock() // self._every * self._every + self._every
+        """At every full ``snapshot_every`` of the clock, which may be set both ways meanwhile."""
+        passed = self._clock() // self._every * self._every
         while True:
-            await self._sleep(max(due - self._clock(), 0) / SECOND)
-            if self._clock() < due:
-                continue
-            books = [keeper for keeper in self._keepers.values() if keeper.interval is None]
-            await asyncio.gather(*(keeper.snapshot(due, self._every) for keeper in books))
-            following = max(due + self._every, self._clock() // self._every * self._every)
-            if following > due + self._every:
-                for keeper in books:
-                    keeper.skip(due, following - self._every)
-            due = following
+            left = max(passed + self._every - self._clock(), 0)
+            await self._sleep(min(left / SECOND, _NOTICED_S))
+            before, passed = passed, self._clock() // self._every * self._every
+            if passed > before:
+                books = [keeper for keeper in self._keepers.values() if keeper.interval is None]
+                await asyncio.gather(*(self._keep_book(keeper, passed) for keeper in books))
+
+    async def _keep_book(self, keeper: StreamKeeper, at: Micros) -> None:
+        """Store an order book as that of the moment ``at``, where it is not too late to be."""
+        if self._clock() - at <= latest(self._every):
+            await keeper.snapshot(at, self._every)
+        else:
+            keeper.skip(at, self._every)
 
     def _status(self, coin: CollectedCoin) -> CoinStatus:
         keepers = [self._keepers[series] for series in _series(coin) if series in self._keepers]

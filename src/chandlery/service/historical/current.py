@@ -49,7 +49,8 @@ class CurrentDataFetcher:
         return {
             "exchange": entry.exchange,
             "symbol": entry.coin_symbol,
-            "timestamp": Unit.MILLIS.of(entry.timestamp if book.at is None else book.at),
+            "timestamp": None if book.at is None else Unit.MILLIS.of(book.at),
+            "received_at": Unit.MILLIS.of(book.received_at),
             "sequence": book.sequence,
             "bids": book.bids,
             "asks": book.asks,

@@ -55,6 +55,9 @@ def rows_of(table: pa.Table) -> list[Any]:
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_timestamp(column.type):
+        if column.null_count:
+            micros = column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64()).to_pylist()
+            return [None if each is None else each // 1_000 for each in micros]
         moments = column.cast(pa.int64()).to_numpy() if column.type.unit != "ns" else unwrap(column)
         per_milli = {"ns": _NANOS_A_MILLI, "us": 1_000}[column.type.unit]
         values: list[Any] = (moments // per_milli).tolist()

@@ -182,11 +182,15 @@ async def latest_book(subject: Reader, parts: Parts, exchange: Exchange, symbol:
     row = await parts.historical.get_most_current_data(series)
     if row is None:
         raise UnknownName(f"there is no order book of {symbol} at {exchange}; collect it with POST /v1/coins")
-    told = row["timestamp"]
+    told, received = (
+        None if row.get(name) is None else iso(Unit.MILLIS.micros(row[name])) for name in ("timestamp", "received_at")
+    )
     return Book(
         exchange=row["exchange"],
         symbol=row["symbol"],
-        timestamp=None if told is None else iso(Unit.MILLIS.micros(told)),
+        timestamp=told,
+        received_at=received,
+        at=told,
         sequence=row["sequence"],
         bids=list(map(list, row["bids"])),
         asks=list(map(list, row["asks"])),
@@ -200,6 +204,7 @@ def _book(entry: RawOrderBookEntry) -> Book:
         symbol=entry.coin_symbol,
         timestamp=iso(entry.timestamp),
         received_at=iso(entry.data.received_at),
+        at=None if entry.data.at is None else iso(entry.data.at),
         sequence=entry.data.sequence,
         bids=list(map(list, entry.data.bids)),
         asks=list(map(list, entry.data.asks)),

@@ -59,7 +59,16 @@ class Book(BaseModel):
         description="Of one that was kept, the moment of the grid; of a live one, the exchange's time, where it sends one.",
         examples=["2026-01-01T00:05:00Z"],
     )
-    received_at: str | None = Field(None, examples=["2026-01-01T00:04:59.987654Z"])
+    received_at: str | None = Field(
+        None,
+        description="When its last message came, by the clock of the service.",
+        examples=["2026-01-01T00:04:59.987000Z"],
+    )
+    at: str | None = Field(
+        None,
+        description="The exchange's time of the last message, where it sends one.",
+        examples=["2026-01-01T00:04:59.950000Z"],
+    )
     sequence: int | None = Field(None, examples=[123456789])
     bids: list[Level] = Field(examples=[[[42000.0, 1.5]]])
     asks: list[Level] = Field(examples=[[[42000.5, 0.7]]])

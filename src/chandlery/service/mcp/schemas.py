@@ -177,7 +177,8 @@ class CandleNow(BaseModel):
 class BookNow(BaseModel):
     """An order book; levels are price and size, best first."""
 
-    timestamp: str | None
+    timestamp: str | None = Field(description="The exchange's time of the last message that had one.")
+    received_at: str | None = Field(description="When its last message came, by the clock of the service.")
     bids: list[tuple[float, float]]
     asks: list[tuple[float, float]]
     levels_left_out: int = Field(description="On both sides together.")
@@ -191,7 +192,9 @@ class CurrentAnswer(BaseModel):
     channel: str
     candle: CandleNow | None = None
     book: BookNow | None = None
-    age_s: float | None = Field(description="How long ago that was, in seconds; of a candle, since it opened.")
+    age_s: float | None = Field(
+        description="How long ago its last message came, in seconds; of a candle, since it opened."
+    )
     source: str = Field(description="The live stream, or what was kept or asked where there is none.")
     origin: Label = None
     gaps: list[GapSpan] = Field(description="The gaps of what was collected in the last hour.")

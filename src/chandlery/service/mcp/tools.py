@@ -152,12 +152,15 @@ class Toolbox:
                 f"there is no {series.channel} of {series.symbol} at {series.exchange}; add_coin has it collected"
             )
         now = self._clock()
-        at = None if row["timestamp"] is None else Unit.MILLIS.micros(row["timestamp"])
+        at, received = (
+            None if row.get(name) is None else Unit.MILLIS.micros(row[name]) for name in ("timestamp", "received_at")
+        )
+        since = received if series.channel == BOOK else at
         answer = schemas.CurrentAnswer(
             exchange=series.exchange,
             symbol=series.symbol,
             channel=series.channel,
-            age_s=None if at is None else (now - at) / SECOND,
+            age_s=None if since is None else (now - since) / SECOND,
             source=self._source(series),
             origin=self._collection.origin(series),
             **told_gaps(await self._historical.get_gaps(series, Span(now - _GAPS_LOOKED_BACK, now))),
@@ -167,7 +170,11 @@ class Toolbox:
             bids, asks = list(row["bids"]), list(row["asks"])
             left_out = sum(max(len(side) - asked.levels, 0) for side in (bids, asks))
             answer.book = schemas.BookNow(
-                timestamp=told_at, bids=bids[: asked.levels], asks=asks[: asked.levels], levels_left_out=left_out
+                timestamp=told_at,
+                received_at=None if received is None else iso(received),
+                bids=bids[: asked.levels],
+                asks=asks[: asked.levels],
+                levels_left_out=left_out,
             )
         else:
             answer.candle = schemas.CandleNow(open_time=told_at or "", **{name: row[name] for name in _CANDLE})

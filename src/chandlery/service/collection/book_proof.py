@@ -1,0 +1,42 @@
+"""Whether an order book that a stream gives is that of now."""
+
+from __future__ import annotations
+
+from math import inf
+
+from chandlery.connect.rows import Row
+from chandlery.connect.streaming import BookAges, RealtimeStream
+from chandlery.core.time import SECOND, Micros, Unit
+
+PROVED_WITHIN_S = 10.0
+"""How old the last update or heartbeat may be that proves an order book to be that of now."""
+UNHEARD_S = 60.0
+"""How old the last update may be where no heartbeats are noticed, as those of ccxt's exchanges and of third parties."""
+NO_BOOK = "there was no valid order book"
+
+
+def proved_book(
+    stream: RealtimeStream | None, latest: Row | None, last_message: Micros | None, now: Micros
+) -> tuple[Row | None, str]:
+    """
+    The order book of ``now``, with ``received_at`` by the same clock; ``None``, and why, where none is proved.
+
+    Of streams that hold no book, ``latest`` is the last that came, and ``last_message`` when.
+    """
+    if stream is None or not stream.running:
+        return None, NO_BOOK
+    ages = stream.ages if stream.holds_book else None
+    if ages is None and last_message is not None:
+        age = now - last_message
+        ages = BookAges(age / SECOND if age >= 0 else inf)
+    if ages is None:
+        return None, NO_BOOK
+    silent_s, bound_s = (ages.message_s, UNHEARD_S) if ages.proof_s is None else (ages.proof_s, PROVED_WITHIN_S)
+    if ages.message_s == inf:
+        return None, "nothing was heard of the order book since the clock was set back"
+    if silent_s > bound_s:
+        return None, f"nothing was heard of the order book for {silent_s:.0f} s"
+    book = stream.book() if stream.holds_book else latest
+    if book is None:
+        return None, NO_BOOK
+    return book | {"received_at": Unit.MILLIS.of(now - round(ages.message_s * SECOND))}, ""
