@@ -273,6 +273,17 @@ async def test_a_second_read(sim_of, stream_of, adapter_of, market, part):
     assert [False, True] == [START + place * MINUTE in stream.provisional for place in (0, 1)]
 
 
+async def test_a_second_read_of_a_series_that_is_polled(sim_of, stream_of, adapter_of, market):
+    """What it brings besides, which no poll has brought yet, is published at once."""
+    clock = Stopped(START + 30 * SECOND)
+    stream, heard = stream_of(await sim_of(clock=clock), adapter=adapter_of(live_closes=False, settle=10 * SECOND))
+    await stream.fill()
+    clock.now = START + MINUTE + 10 * SECOND
+    await stream.read_again()
+
+    assert minute(market, 0) == heard.closed[-1]
+
+
 async def test_a_second_read_that_comes_too_early_is_repeated(sim_of, stream_of, adapter_of, market):
     """Where REST is further behind than the exchange declares: what it had before the end of a candle proves nothing."""
     clock = Stopped(START + 30 * SECOND)

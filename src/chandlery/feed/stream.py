@@ -207,6 +207,8 @@ class LiveStream(Beginning):
                 span = self._second_span(now)
                 rows = await self.network.second_read(self.symbol, self.interval, span, settled=settled)
                 self._let_in(rows, now)
+                if not self._listening:
+                    self._waiting.release()
         finally:
             self.provisional.repeat(due, now)
 
