@@ -134,10 +134,14 @@ class Uplink(Generic[Item]):
         """Send what the exchange answers at once: its own ping, or where it has none, that of the protocol."""
         if self._line is None or not isinstance(self._line.socket, Socket):
             return
-        if (ping := self._adapter.ping()) is not None:
-            self._line.answer(ping)
-        else:
+        ping = self._adapter.ping()
+        if ping is None:
             self._line.socket.ping()
+            return
+        try:
+            self._line.answer(ping)
+        except ChandleryError as error:  # it is closing, or the exchange does not read
+            self.kick(str(error))
 
     def kick(self, reason: str) -> None:
         """Give the connection up and make a new one."""
