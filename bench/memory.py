@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from datetime import UTC, datetime, timedelta
@@ -12,11 +13,10 @@ from exchange import INTERVAL, SYMBOL, clock
 from chandlery.history.manager import DataSourceManager
 
 
-def main(cache_dir: str, start: str, end: str) -> None:
+def main(cache_dir: str, endpoints: str, start: str, end: str) -> None:
     """Read a day, then all of it; print the growth over the size of the frame."""
     begin, finish = (datetime.fromisoformat(each).replace(tzinfo=UTC) for each in (start, end))
-    nowhere = {"binance_spot": {"rest": "http://127.0.0.1:9", "archive": "http://127.0.0.1:9"}}
-    with DataSourceManager(cache_dir=Path(cache_dir), endpoints=nowhere, clock=clock) as manager:
+    with DataSourceManager(cache_dir=Path(cache_dir), endpoints=json.loads(endpoints), clock=clock) as manager:
         manager.get_data(SYMBOL, begin, begin + timedelta(days=1), INTERVAL)
         before = _status("VmRSS")
         frame = manager.get_data(SYMBOL, begin, finish, INTERVAL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import json
 import os
 import platform
 import shutil
@@ -63,7 +64,7 @@ def past(rounds: int, place: str, arctic: str = "") -> list[Ratio]:
     print(f"the past: medians of {rounds} rounds, cache in {place}\n")
     with tempfile.TemporaryDirectory(prefix="chandlery-bench-", dir=place) as name, served() as endpoints:
         folder = Path(name)
-        ratios = [*cold(endpoints, folder, rounds), *warm(endpoints, folder, rounds, arctic), memory(folder)]
+        ratios = [*cold(endpoints, folder, rounds), *warm(endpoints, folder, rounds, arctic), memory(endpoints, folder)]
         rest(endpoints, rounds)
     imports()
     return ratios
@@ -162,9 +163,10 @@ def warm(endpoints: Endpoints, folder: Path, rounds: int, arctic: str = "") -> l
     ]
 
 
-def memory(folder: Path) -> Ratio:
-    """The peak of a process that reads the year from the cache."""
-    command = [sys.executable, str(Path(__file__).with_name("memory.py")), str(folder / "cache"), *map(str, YEAR)]
+def memory(endpoints: Endpoints, folder: Path) -> Ratio:
+    """The peak of a process that reads the year from the cache, which was filled from ``endpoints``."""
+    program = str(Path(__file__).with_name("memory.py"))
+    command = [sys.executable, program, str(folder / "cache"), json.dumps(endpoints), *map(str, YEAR)]
     said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout.split()
     print(f"memory: the frame of the year is {int(said[1]) / 2**20:.1f} MiB\n")
     return Ratio("peak memory of the warm year / the frame", float(said[0]), 3.0)
