@@ -33,7 +33,7 @@ def _each(name, exchange, count, record_property):
     )
     @given(st.data())
     def run(data):
-        record_property("live contradiction", (name, check(exchange, data.draw(LIVE[name]))))
+        record_property("live contradiction", (name, dict(check(exchange, data.draw(LIVE[name])))))
 
     run()
 
