@@ -199,6 +199,17 @@ async def test_an_exchange_that_has_forgotten_returns_what_it_has(exchange_of, n
     assert (grid(ago(hours=24), ago(hours=1)), ()) == (opens, account.gaps)
 
 
+async def test_the_longest_candles_show_what_is_forgotten_where_there_are_no_days(exchange_of):
+    """Four hours are the longest of HTX: its first minute is not searched minute by minute from its launch on."""
+    exchange = await exchange_of("htx_spot")
+    exchange.contradict(memory=100)
+
+    opens, account = await exchange.get(ago(hours=24), ago(hours=4))
+
+    assert ([], [GapKind.NO_LONGER_SERVED]) == (opens, [gap.kind for gap in account.gaps])
+    assert exchange.pages < 80, "it would be thousands"
+
+
 @pytest.mark.parametrize(("name", "longest"), [("binance_spot", "1M"), ("okx_spot", "1M"), ("kucoin_perpetual", "1w")])
 async def test_at_the_longest_interval_a_short_memory_is_no_beginning(exchange_of, name, longest):
     """Nothing confirms the first candle, as the evidence says: what is before it failed, and comes back when it is served again."""

@@ -17,6 +17,7 @@ _T = TypeVar("_T")
 
 _REFUSED = (RequestRejected, UnsupportedRequest)
 _LONGEST = (Interval.MONTH_1, Interval.WEEK_1)
+_DAYS = (Interval.DAY_1, Interval.HOUR_12, Interval.HOUR_8, Interval.HOUR_6, Interval.HOUR_4, Interval.HOUR_1)
 _SHORTER = (Interval.DAY_1, Interval.HOUR_1, Interval.MINUTE_1)
 _FEW_PAGES = 2
 """So many pages are read at once rather than narrowed down by longer candles first."""
@@ -40,7 +41,7 @@ class Bounds:
         self._interval = interval
         self._now: Micros = 0
         known = self._facts.intervals
-        levels = [*[each for each in _LONGEST if each in known][:1], Interval.DAY_1]
+        levels = [next((each for each in some if each in known), interval) for some in (_LONGEST, _DAYS)]
         levels += [Interval.HOUR_1] if interval.longest < MINUTE else []  # a day has too many seconds
         self._levels = [*[each for each in levels if each in known and each.longest > interval.longest], interval]
 
@@ -89,8 +90,8 @@ class Bounds:
 
     async def _has_longer_before(self, found: Micros) -> bool:
         """Whether longer candles are older than ``found``, by the page of them that lies before it."""
-        for level in (Interval.DAY_1, *self._levels):
-            if level in self._levels and level.longest > self._interval.longest:
+        for level in (*[each for each in self._levels if each in _DAYS], *self._levels):
+            if level.longest > self._interval.longest:
                 end = level.floor(found)
                 before = Span(max(level.step(end, -self._size(level)), self._facts.launched), end)
                 return bool(before) and await self._in(level, before, newest=True) is not None
