@@ -62,9 +62,9 @@ class Client:
                 break
             if data[at] == 0x81:
                 self._crowd.received += 1
-                if self._sampled:
-                    found = data.rfind(_SENT, at, end) + len(_SENT)
-                    self._crowd.ages.append(now - int(data[found : end - 2]))
+                # A gap, as before the first book, does not say when it was sent.
+                if self._sampled and (found := data.rfind(_SENT, at, end)) >= 0:
+                    self._crowd.ages.append(now - int(data[found + len(_SENT) : end - 2]))
             else:
                 pong(self._sock, data[at + head : end])
             at = end
