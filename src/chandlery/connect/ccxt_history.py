@@ -48,7 +48,7 @@ _LAUNCHED: Micros = 1_262_304_000_000_000
 
 
 class MarketFacts(Struct, frozen=True):
-    """What ccxt declares of the candles of one market."""
+    """The declarations of ccxt on the candles of one market."""
 
     intervals: frozenset[Interval]
     page_size: int
@@ -61,7 +61,7 @@ class MarketFacts(Struct, frozen=True):
         """As usual; rows may show another."""
         return interval
 
-    def oldest(self, interval: Interval, now: Micros) -> None:  # the same for all
+    def oldest(self, interval: Interval, now: Micros) -> None:
         """Ccxt does not declare how far back an exchange answers."""
         return
 
@@ -77,9 +77,9 @@ class Market(CandleExchange):
     def __init__(
         self, facts: MarketFacts, ask: Ask, time: ExchangeClock, *, is_listed: Callable[[], Awaitable[bool | None]]
     ) -> None:
+        super().__init__(time)
         self._facts = facts
         self._ask = ask
-        self._time = time
         self._is_listed = is_listed
         self._counts = True
         """Whether to say how many: there are exchanges that then answer with the latest, whatever was requested."""
@@ -88,19 +88,6 @@ class Market(CandleExchange):
     def facts(self) -> MarketFacts:
         """What ccxt declares."""
         return self._facts
-
-    @property
-    def synchronised(self) -> bool:
-        """Whether ``guess`` rests on the exchange's clock; see ``ExchangeClock``."""
-        return self._time.synchronised
-
-    async def now(self) -> Micros:
-        """The exchange's time; see ``ExchangeClock.now``."""
-        return await self._time.now()
-
-    def guess(self) -> Micros:
-        """The exchange's time by its last answer."""
-        return self._time.guess()
 
     async def candles(self, symbol: str, interval: Interval, span: Span) -> CandleColumns:
         """
@@ -119,7 +106,7 @@ class Market(CandleExchange):
     async def first_candles(self, symbol: str, interval: Interval) -> None:
         """Ccxt has no such request."""
 
-    async def is_delisted(self, symbol: str) -> bool | None:  # the client of one
+    async def is_delisted(self, symbol: str) -> bool | None:
         """Whether ccxt's list calls the market inactive; ``None`` where it does not tell."""
         listed = await self._is_listed()
         return None if listed is None else not listed

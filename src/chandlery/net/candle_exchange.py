@@ -11,6 +11,7 @@ from chandlery.adapter.paging import Paging
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Grid, Interval
 from chandlery.core.time import Micros
+from chandlery.net.clock import ExchangeClock
 
 
 class CandleFacts(Protocol):
@@ -50,23 +51,26 @@ class CandleFacts(Protocol):
 class CandleExchange(ABC):
     """An exchange that answers requests for candles and tells the time: our adapters by HTTP, and ccxt's exchanges."""
 
+    def __init__(self, time: ExchangeClock) -> None:
+        self._time = time
+
     @property
     @abstractmethod
     def facts(self) -> CandleFacts:
         """What is declared of its candles."""
 
     @property
-    @abstractmethod
     def synchronised(self) -> bool:
-        """Whether ``guess`` rests on the exchange's clock; see ``ExchangeClock``."""
+        """True where ``guess`` rests on the exchange's clock; see ``ExchangeClock``."""
+        return self._time.synchronised
 
-    @abstractmethod
     async def now(self) -> Micros:
         """The exchange's time; see ``ExchangeClock.now``."""
+        return await self._time.now()
 
-    @abstractmethod
     def guess(self) -> Micros:
         """The exchange's time by its last answer; the local clock before the first."""
+        return self._time.guess()
 
     @abstractmethod
     async def candles(self, symbol: str, interval: Interval, span: Span) -> CandleColumns:

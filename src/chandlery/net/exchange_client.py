@@ -41,10 +41,10 @@ class ExchangeClient(CandleExchange):
         clock: Clock = system_clock,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__(ExchangeClock(self._ask_time, clock=clock, ticks=ticks))
         self.adapter = adapter
         self.http = http
         self._clock = clock
-        self._time = ExchangeClock(self._ask_time, clock=clock, ticks=ticks)
         self._listed_at: Micros | None = None
         self._listings: Mapping[str, Listing] = {}
         self._listing = asyncio.Lock()
@@ -53,19 +53,6 @@ class ExchangeClient(CandleExchange):
     def facts(self) -> ExchangeAdapter:
         """What the adapter declares."""
         return self.adapter
-
-    @property
-    def synchronised(self) -> bool:
-        """Whether ``guess`` rests on the exchange's clock; see ``ExchangeClock``."""
-        return self._time.synchronised
-
-    async def now(self) -> Micros:
-        """The exchange's time; see ``ExchangeClock.now``."""
-        return await self._time.now()
-
-    def guess(self) -> Micros:
-        """The exchange's time by its last answer; the local clock before the first."""
-        return self._time.guess()
 
     async def _ask_time(self) -> Micros:
         adapter = self.adapter
