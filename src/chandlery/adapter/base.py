@@ -85,7 +85,7 @@ class ExchangeAdapter(Spelling):
     sends_empty_candles: ClassVar[bool] = True
     """Whether it sends a candle where nobody traded; where not, a hole may just be that."""
     settle: ClassVar[Micros] = 60 * SECOND
-    """How long after its close a candle may be late or still change; until then it is not stored, and then it is read again."""
+    """The time after its close in which a candle may be late or change; it is not stored before, and read again after."""
     close_delay: ClassVar[Micros] = SECOND
     """How long after its close a candle can be had by REST."""
     rest_row: ClassVar[CandleLayout]
@@ -151,7 +151,7 @@ class ExchangeAdapter(Spelling):
 
     @classmethod
     def rest_closes(cls) -> bool:
-        """Whether candles by REST say that they are closed; where not, a clock says it."""
+        """True where candles by REST carry the exchange's word that they are closed; elsewhere a clock decides."""
         return cls.rest_row.closed is not None
 
     def interval_name(self, interval: Interval) -> str:

@@ -314,13 +314,13 @@ class BookSync:
         return None
 
     def _stale(self, update: BookUpdate, after: int, last: int) -> Outcome:
-        """What becomes of an update that is not newer than the book by its id."""
+        """Classify an update that is not newer than the book by its id."""
         if update.last != last and self._counts_anew(update, after, last):
             return self._gap(update, after)
         return self._count(Outcome.DUPLICATE if self._joined and update.last == last else Outcome.STALE)
 
     def _counts_anew(self, update: BookUpdate, after: int, last: int) -> bool:
-        """Whether an update with a lower id is nevertheless newer, by its time or by how many such there are."""
+        """True where an update with a lower id is newer all the same, by its time or by the number of such updates."""
         if update.at is not None and self._joined:
             return self._book.at is not None and update.at > self._book.at
         if update.at is not None:

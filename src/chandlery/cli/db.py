@@ -31,7 +31,7 @@ commands = typer.Typer(
 _PAGE = 10_000
 _BOOK_PAGE = 200
 _MOST_GAPS = 10
-"""How many gaps are printed one by one."""
+"""The number of gaps that are printed one by one."""
 _OFFLINE_MARK = ".offline"
 """Marks a folder in which 0.1 stored what ``--offline`` made up."""
 

@@ -160,7 +160,7 @@ def _credentials(job: _Job) -> Credentials | None:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[tuple[Callable[[Progress], None] | None, Callable[[str], None] | None]]:
-    """What shows progress, and what it waits for, on stderr while the block runs; ``None`` where stderr is no terminal."""
+    """Show progress and waits on stderr while the block runs; two ``None`` where stderr is no terminal."""
     if not sys.stderr.isatty():
         yield None, None
         return
@@ -188,7 +188,7 @@ def progress_bar(title: str) -> Iterator[tuple[Callable[[Progress], None] | None
 
 @contextmanager
 def counting_retries(waits_for: Callable[[str], None] | None = None) -> Iterator[list[str]]:
-    """Why requests were repeated while the block runs; ``waits_for`` is told that, and longer waits, at once."""
+    """Collect the reasons of repeated requests while the block runs; ``waits_for`` gets these, and longer waits, at once."""
     log, reasons = logging.getLogger(LOGGER), _Reasons(waits_for)
     log.addHandler(reasons)
     propagates, log.propagate = log.propagate, False
