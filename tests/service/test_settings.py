@@ -16,10 +16,12 @@ def test_from_the_environment(monkeypatch):
     monkeypatch.setenv("CHANDLERY_RETAIN_BOOKS_DAYS", "30")
     issuer = '[{"issuer": "https://x", "jwks_url": "https://x/keys", "audience": "a", "scopes": {"r": ["read"]}}]'
     monkeypatch.setenv("CHANDLERY_ISSUERS", issuer)
+    monkeypatch.setenv("CHANDLERY_TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8")
     settings = ServiceSettings(_env_file=None)
 
     assert (9000, MINUTE, {"books": 30 * DAY}) == (settings.port, settings.snapshot_interval, settings.retention)
     assert "https://x/keys" == settings.issuers[0].jwks_url
+    assert ["127.0.0.1/32", "10.0.0.0/8"] == [str(each) for each in settings.trusted_proxies]
 
 
 def test_the_data_folder_may_be_in_the_home_folder(monkeypatch, tmp_path):
@@ -47,6 +49,7 @@ def test_lengths(text, length):
         {"retain_books_days": 0},
         {"data_dir": ""},
         {"data_dir": "a\0b"},
+        {"trusted_proxies": "proxy.example"},
     ],
 )
 def test_what_cannot_be_is_named(wrong):

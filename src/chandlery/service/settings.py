@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 import platformdirs
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings import SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from chandlery.connect.settings import FromEnvironment, as_folder
 from chandlery.core.errors import InvalidInput, UnknownInterval
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, SECOND, Micros
+from chandlery.service.addresses import Network, networks
 from chandlery.service.auth.issuers import Issuer
 
 _DEFAULT_PORT = 8700
@@ -40,6 +41,10 @@ def _issuers(given: tuple[Any, ...]) -> tuple[Issuer, ...]:
         raise ValueError(str(error)) from None
 
 
+def _networks(given: Any) -> Any:
+    return networks(given) if isinstance(given, str) else given
+
+
 class ServiceSettings(FromEnvironment):
     """
     How the service runs; each field is ``CHANDLERY_<NAME>`` in the environment.
@@ -61,6 +66,8 @@ class ServiceSettings(FromEnvironment):
     offline: bool = False
     issuers: Annotated[tuple[Any, ...], AfterValidator(_issuers)] = ()
     """As JSON in the environment, each with the fields of ``Issuer``."""
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+    """Whose ``X-Forwarded-For`` is believed: addresses and networks with commas between."""
     snapshot_interval: Annotated[Micros, BeforeValidator(_length)] = 300 * SECOND
     """How often whole order books are stored, in microseconds; given as ``5m``, or in seconds."""
     book_levels: int = Field(25, ge=1, le=1000)

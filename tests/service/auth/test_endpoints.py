@@ -26,6 +26,7 @@ async def app(database, clock, hashes):
     module = authentication(database, clock, issuer=url, hashes=hashes)
     app = FastAPI()
     app.state.accounts = app.state.authentication = module
+    app.state.trusted_proxies = ()
     errors.install(app, f"{url}/.well-known/oauth-protected-resource")
     app.include_router(routes)
 

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from chandlery.core.errors import InvalidInput, InvalidToken, LoginFailed, TooManyLogins
 from chandlery.core.time import SECOND
+from chandlery.service.addresses import address_of
 from chandlery.service.auth.interfaces import SCOPES
 from chandlery.service.auth.schemas import KeySet, Login, ResourceMetadata, ServerMetadata, TokenError, TokenResponse
 from chandlery.service.auth.service import AuthenticationModuleImpl
@@ -46,7 +47,7 @@ async def token(request: Request, module: Accounts, login: Annotated[Login, Form
         kind, name, secret = _credentials(request, login)
         if not name or not secret:
             return _refused(400, "invalid_request", "name and secret are needed")
-        address = request.client.host if request.client else ""
+        address = address_of(request.scope, request.app.state.trusted_proxies)
         given = await module.login(kind, name, secret, scope=login.scope, resource=login.resource, address=address)
     except TooManyLogins as error:
         return _refused(429, "slow_down", str(error), {"Retry-After": f"{error.retry_after_s:.0f}"})

@@ -58,6 +58,7 @@ def application(service: Service) -> FastAPI:
     app.state.authentication = service.authentication
     app.state.open_to_all = open_to_all
     app.state.url = service.url
+    app.state.trusted_proxies = service.settings.trusted_proxies
     app.state.collection = service.collection
     app.state.historical = service.historical
     app.state.answers = KeptAnswers()
