@@ -23,6 +23,7 @@ EXPECTED = {
     "RateLimited": 503,
     "AddressBanned": 503,
     "IncompleteData": 502,
+    "Overloaded": 503,
     "StorageFull": 503,
     "StorageError": 500,
     "CacheError": 500,

@@ -41,6 +41,7 @@
     │   ├── InsufficientScope       the token does not allow it
     │   └── LoginFailed             name and secret do not belong together
     │       └── TooManyLogins       retryable: carries retry_after_s
+    ├── Overloaded                  retryable: too much is under way, carries retry_after_s
     ├── IncompleteData              part of the range could not be had; carries the rest
     ├── MissingDependency           an optional extra is not installed
     ├── CloseFailed                 something did not close as it should; everything else did
@@ -253,6 +254,21 @@ class TooManyLogins(LoginFailed):
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
         """Keep when the next one is let through."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with what it carries, which is no positional argument."""
+        return partial(type(self), retry_after_s=self.retry_after_s), self.args
+
+
+class Overloaded(ChandleryError):
+    """Too much is under way; the same may succeed in ``retry_after_s``."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        """Keep when to try again."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
 

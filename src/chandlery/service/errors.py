@@ -24,6 +24,7 @@ from chandlery.core.errors import (
     InsufficientScope,
     InvalidInput,
     InvalidToken,
+    Overloaded,
     RateLimited,
     RequestTimeout,
     StorageUnavailable,
@@ -45,6 +46,7 @@ _STATUS: tuple[tuple[type[ChandleryError], int], ...] = (
     (ExchangeError, 502),
     (IncompleteData, 502),
     (StorageUnavailable, 503),
+    (Overloaded, 503),
     (Closed, 503),
 )
 """The first that fits; any other of ours is 500."""

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+from collections import Counter
 
 import aiohttp
 import jwt
 import pytest
 from fastapi import FastAPI
+from pwdlib.hashers.argon2 import Argon2Hasher
 
 from accounts import wrong_tokens
 from chandlery.service import errors
+from chandlery.service.addresses import networks
 from chandlery.service.auth.endpoints import routes
 from chandlery.service.auth.guard import Admin, Collector, Reader
+from chandlery.service.auth.service import Secrets
 from chandlery.service.auth.wiring import authentication
 from chandlery.service.web.server import serving
 from serving import bound_socket
 
 
 @pytest.fixture
-async def app(database, clock, hashes):
+def site():
+    """An application without endpoints."""
+    return FastAPI()
+
+
+@pytest.fixture
+async def app(site, database, clock, hashes):
     """A client session of a small service, its base URL, and its accounts."""
     bound, url = bound_socket()
     module = authentication(database, clock, issuer=url, hashes=hashes)
-    app = FastAPI()
+    app = site
     app.state.accounts = app.state.authentication = module
     app.state.trusted_proxies = ()
     errors.install(app, f"{url}/.well-known/oauth-protected-resource")
@@ -119,6 +130,52 @@ async def test_too_many_failures(app):
     status, content, headers = await post(session, basic(client.id, secret), grant_type="client_credentials")
 
     assert (429, "slow_down", "2") == (status, content["error"], headers["Retry-After"])
+
+
+async def test_guesses_in_parallel(app):
+    """Five of them are judged, wherever the right one is among them; other accounts at the address log in."""
+    session, _, module = app
+    client, secret = await module.create_client("bot", ["read"])
+    other, others_secret = await module.create_client("other", ["read"])
+    guesses = [basic(client.id, secret if number == 30 else f"guess {number}") for number in range(60)]
+    answers = await asyncio.gather(*(post(session, each, grant_type="client_credentials") for each in guesses))
+
+    assert {401: 5, 429: 55} == Counter(status for status, _, _ in answers)
+    assert 200 == (await post(session, basic(other.id, others_secret), grant_type="client_credentials"))[0]
+    assert 429 == (await post(session, basic(client.id, secret), grant_type="client_credentials"))[0]
+
+
+async def test_callers_behind_a_proxy(app, site):
+    """Are told apart by what a trusted proxy says; what others say of themselves is not believed."""
+    session, _, module = app
+    client, secret = await module.create_client("bot", ["read"])
+
+    async def log_in(secret, address):
+        headers = {**basic(client.id, secret), "X-Forwarded-For": address}
+        return (await post(session, headers, grant_type="client_credentials"))[0]
+
+    assert [401] * 5 == [await log_in("wrong", f"192.0.2.{number}") for number in range(5)]
+    assert 429 == await log_in(secret, "192.0.2.9")
+    site.state.trusted_proxies = networks("127.0.0.1")
+    assert 200 == await log_in(secret, "192.0.2.9")
+    assert [401] * 5 == [await log_in("wrong", "192.0.2.7") for _ in range(5)]
+    assert 429 == await log_in(secret, "192.0.2.7")
+    assert 200 == await log_in(secret, "192.0.2.9")
+
+
+async def test_too_many_at_once(app, site, database, clock):
+    """503 with the time to wait: nobody is called wrong for that, and it counts for nothing."""
+    session, url, module = app
+    client, secret = await module.create_client("bot", ["read"])
+    hashes = Secrets(Argon2Hasher(time_cost=1, memory_cost=8, parallelism=1), most_waiting=1)
+    site.state.accounts = authentication(database, clock, issuer=url, hashes=hashes)
+    tries = (post(session, basic(client.id, secret), grant_type="client_credentials") for _ in range(30))
+    answers = await asyncio.gather(*tries)
+
+    assert {200, 503} == {status for status, _, _ in answers}
+    for status, content, headers in answers:
+        if status == 503:
+            assert ("overloaded", True, "1") == (content["code"], content["retryable"], headers["Retry-After"])
 
 
 async def test_metadata_lead_to_tokens(app):

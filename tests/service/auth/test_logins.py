@@ -2,69 +2,215 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from chandlery.core.errors import TooManyLogins
-from chandlery.service.auth.logins import FREE_FAILURES, FailedLogins
-
-
-def fail(logins, times, client="c", address="a"):
-    """Fail so many times, as often as it is let through."""
-    for _ in range(times):
-        logins.check(client, address)
-        logins.failed(client, address)
+from accounts import SetClock
+from chandlery.core.errors import LoginFailed, Overloaded, TooManyLogins
+from chandlery.service.auth.logins import FREE_FAILURES, LoginGuard
 
 
-def test_pauses_grow(clock):
+def end(error):
+    """End a try so."""
+    if error is not None:
+        raise error
+
+
+class Waits:
+    """A sleep that notes for how long it was asked, and does not wait."""
+
+    def __init__(self):
+        self.seconds = []
+
+    async def __call__(self, seconds):
+        self.seconds.append(seconds)
+        await asyncio.sleep(0)
+
+
+class Door:
+    """Logs in, and notes which tries were judged."""
+
+    def __init__(self, clock, **options):
+        self.waits = Waits()
+        self.guard = LoginGuard(clock, sleep=self.waits, **options)
+        self.judged = Counter()
+
+    async def __call__(self, account, address, *, right=False, name=None, error=None, takes_s=0):
+        """How a try ends: ``in``, ``wrong``, or the seconds to wait."""
+        name = name or account or "nobody"
+        try:
+            async with self.guard.one_try(account, name, address):
+                self.judged[name, address] += 1
+                await asyncio.sleep(takes_s)
+                end(error or (None if right else LoginFailed("wrong")))
+        except TooManyLogins as refused:
+            return refused.retry_after_s
+        except LoginFailed:
+            return "wrong"
+        return "in"
+
+
+@pytest.fixture
+def door(clock):
+    """One at which nobody has failed."""
+    return Door(clock)
+
+
+async def fail(door, times, account="ada", address="a"):
+    """Fail so many times."""
+    return [await door(account, address) for _ in range(times)]
+
+
+async def test_pauses_grow(door, clock):
     """After some failures each further one costs twice the time, up to a quarter of an hour."""
-    logins = FailedLogins(clock)
-    fail(logins, FREE_FAILURES)
+    await fail(door, FREE_FAILURES)
     waits = []
     for _ in range(12):
-        with pytest.raises(TooManyLogins) as caught:
-            logins.check("c", "a")
-        waits.append(caught.value.retry_after_s)
+        waits.append(await door("ada", "a", right=True))
         clock.later(waits[-1])
-        fail(logins, 1)
+        assert "wrong" == await door("ada", "a")
 
     assert [2, 4, 8, 16, 32] == waits[:5]
     assert [900, 900] == waits[-2:]
 
 
-@pytest.mark.parametrize(("client", "address"), [("c", "b"), ("d", "a")])
-def test_per_client_and_per_address(clock, client, address):
-    """Neither another address nor another client helps."""
-    logins = FailedLogins(clock)
-    fail(logins, FREE_FAILURES)
-    with pytest.raises(TooManyLogins):
-        logins.check(client, address)
-    logins.check("d", "b")
+@pytest.mark.parametrize("account", ["ada", None])
+async def test_guesses_in_parallel(door, account):
+    """Of very many at once no more are judged than one after the other; the right one among them helps only then."""
+    answers = await asyncio.gather(*(door(account, "a", right=number == 60) for number in range(120)))
+
+    assert FREE_FAILURES == sum(door.judged.values())
+    assert {"wrong": 5, 2: 115} == Counter(answers)
+    assert 2 == await door(account, "a", right=True)
 
 
-def test_success_forgives_the_client_and_not_the_address(clock):
-    """Else one known account would let an address guess all others."""
-    logins = FailedLogins(clock)
-    fail(logins, FREE_FAILURES - 1)
-    logins.succeeded("c")
-    fail(logins, 1)
-    logins.check("c", "b")
-    with pytest.raises(TooManyLogins):
-        logins.check("d", "a")
+async def test_right_secrets_in_parallel(door):
+    """A fleet that starts at once gets in, however large it is."""
+    assert {"in": 200} == Counter(await asyncio.gather(*(door("ada", "a", right=True) for _ in range(200))))
+    assert not door.guard._counters
 
 
-def test_it_is_forgotten_in_time(clock):
+@given(st.lists(st.sampled_from(["wrong", "right", "busy", "gone", "later"]), max_size=60))
+async def test_no_more_are_judged_than_may_fail(steps):
+    """Whatever happens: the sum of the pauses is behind whoever has failed so often since the last success."""
+    clock = SetClock()
+    door, failures, waited = Door(clock), 0, 0
+    errors = {"busy": Overloaded("x", retry_after_s=1), "gone": asyncio.CancelledError()}
+    for step in steps:
+        if step == "later":
+            clock.later(7)
+            waited += 7
+            continue
+        judged = sum(door.judged.values())
+        try:
+            answer = await door("ada", "a", right=step == "right", error=errors.get(step))
+        except (Overloaded, asyncio.CancelledError):
+            answer = step
+        if sum(door.judged.values()) == judged:
+            assert isinstance(answer, int)
+        elif answer == "in":
+            failures, waited = 0, 0
+        elif answer != "busy":
+            failures += 1
+        assert failures <= FREE_FAILURES or waited >= 2 * (2 ** (failures - FREE_FAILURES) - 1)
+
+
+async def test_a_stranger_shuts_nobody_out(door):
+    """Neither the account elsewhere nor other accounts at the same address, whatever names the stranger tries."""
+    await fail(door, 10)
+    await fail(door, 10, account=None)
+
+    assert 2 == await door("ada", "a", right=True)
+    assert "in" == await door("ada", "b", right=True)
+    assert "in" == await door("bob", "a", right=True)
+
+
+async def test_answers_do_not_tell_which_names_there_are(clock):
+    """The same tries at names that are somebody's and nobody's get the same answers."""
+    for before in range(8):
+        answers = []
+        for account in ("ada", None):
+            door = Door(clock)
+            await fail(door, before, account=None)
+            tried = [await door(account, "a", name="ada") for _ in range(3)]
+            answers.append([*tried, await door(None, "a"), await door("bob", "a")])
+        assert answers[0] == answers[1], before
+
+
+async def test_a_refusal_takes_as_long_as_a_judgement(clock):
+    """Else the time would tell what the answer does not; and less than a second."""
+    for judging_s, refusal_s in ((0.05, 0.05), (1.5, 0.9)):
+        door = Door(clock)
+        await fail(door, FREE_FAILURES - 1, account=None)
+        assert "wrong" == await door(None, "a", takes_s=judging_s)
+        assert 2 == await door(None, "a")
+        assert [refusal_s] == pytest.approx(door.waits.seconds, abs=0.045)
+
+
+async def test_an_account_under_attack_is_slowed(door, clock):
+    """From many addresses: each try waits longer, two seconds at most, and the right secret is let in; it ends with the attack."""
+    for number in range(100):
+        assert "wrong" == await door("ada", f"a{number}")
+    waits = door.waits.seconds
+    assert 0.1 == pytest.approx(waits[0])
+    assert sorted(waits) == waits
+    assert 2.0 == waits[-1]
+
+    waits.clear()
+    assert "in" == await door("ada", "home", right=True)
+    assert [2.0] == waits
+    clock.later(2 * 3600)
+    assert "in" == await door("ada", "home", right=True)
+    assert [2.0] == waits
+
+
+async def test_it_is_forgotten_in_time(door, clock):
     """After a quarter of an hour without failures, the count begins anew."""
-    logins = FailedLogins(clock)
-    fail(logins, FREE_FAILURES)
+    await fail(door, FREE_FAILURES)
     clock.later(1000)
-    fail(logins, FREE_FAILURES - 1)
-    logins.check("c", "a")
+    await fail(door, FREE_FAILURES - 1)
+
+    assert "in" == await door("ada", "a", right=True)
 
 
-def test_nobody_fills_the_memory(clock):
-    """The oldest are forgotten first."""
-    logins = FailedLogins(clock, remembered=10)
-    for number in range(1000):
-        fail(logins, 1, f"c{number}", f"a{number}")
+async def test_success_forgives_the_pair_and_not_the_address(door):
+    """Else one known account would let an address guess all others without a pause."""
+    await fail(door, FREE_FAILURES - 1)
+    assert "in" == await door("ada", "a", right=True)
+    assert ["wrong"] == await fail(door, 1)
 
-    assert 20 == len(logins._failures)
+    assert 2 == await door(None, "a")
+    assert "in" == await door("ada", "a", right=True)
+
+
+async def test_nobody_fills_the_memory_nor_empties_it(clock):
+    """The table is bounded; what makes somebody wait is dropped last."""
+    door = Door(clock, remembered=20)
+    await fail(door, FREE_FAILURES, address="guilty")
+    for number in range(500):
+        await fail(door, 1, address=f"a{number}")
+
+    assert 20 == len(door.guard._counters)
+    assert 2 == await door("ada", "guilty", right=True)
+
+
+async def test_whoever_waits_for_others_waits_no_longer_than_a_bound(clock):
+    """It is told to try again, and nothing of it is counted."""
+    guard = LoginGuard(clock, timeout_s=0.05)
+    over = asyncio.Event()
+
+    async def slow():
+        async with guard.one_try("ada", "ada", "a"):
+            await over.wait()
+
+    tries = [asyncio.create_task(slow()) for _ in range(FREE_FAILURES + 1)]
+    with pytest.raises(Overloaded) as caught:
+        await tries[-1]
+    assert 1 == caught.value.retry_after_s
+    over.set()
+    await asyncio.gather(*tries[:-1])
+    assert not guard._counters

@@ -7,8 +7,8 @@ import asyncio
 import jwt
 import pytest
 
-from accounts import ISSUER
-from chandlery.core.errors import InvalidInput, LoginFailed, TooManyLogins
+from accounts import ISSUER, quick_hashes
+from chandlery.core.errors import InvalidInput, LoginFailed, Overloaded, TooManyLogins
 from chandlery.core.time import SECOND
 from chandlery.service.auth.service import Secrets
 
@@ -65,16 +65,38 @@ async def test_wrong_logins(module):
     """All say the same, whether the name is known or not; then they have to wait, also with the right secret."""
     client, secret = await module.create_client("bot", ["read"])
     said = set()
-    for name in (client.id, "client-none"):
+    for name in (client.id, "client-none", "n" * 300):
         with pytest.raises(LoginFailed) as caught:
             await module.login("client", name, "wrong", address="a")
         said.add(str(caught.value))
     assert 1 == len(said)
-    for _ in range(4):
+    for _ in range(5):
         with pytest.raises(LoginFailed):
-            await module.login("client", client.id, "x" * 5000, address="b")
+            await module.login("client", client.id, "wrong", address="b")
     with pytest.raises(TooManyLogins):
-        await module.login("client", client.id, secret, address="c")
+        await module.login("client", client.id, secret, address="b")
+    await module.login("client", client.id, secret, address="a")
+
+
+async def test_what_is_too_long_is_not_judged(module):
+    """It costs nothing, and counts for nothing."""
+    client, secret = await module.create_client("bot", ["read"])
+    for name, given in ((client.id, "x" * 5000), ("n" * 300, "x")):
+        for _ in range(20):
+            with pytest.raises(LoginFailed):
+                await module.login("client", name, given)
+    await module.login("client", client.id, secret)
+
+
+async def test_hashing_is_bounded():
+    """Two at a time, some wait, and the others are told to try again; nobody is called wrong for that."""
+    hashes = quick_hashes()
+    answers = await asyncio.gather(*(hashes.match("x", None) for _ in range(80)), return_exceptions=True)
+
+    busy = [each for each in answers if isinstance(each, Overloaded)]
+    assert 48 == len(busy)
+    assert {1} == {each.retry_after_s for each in busy}
+    assert [False] * 32 == [each for each in answers if each not in busy]
 
 
 async def test_a_revoked_client_logs_in_no_more(module):
@@ -92,6 +114,7 @@ async def test_a_revoked_client_logs_in_no_more(module):
     [
         ("ada", "short", ["read"], "12 to 1024"),
         (" ", PASSWORD, ["read"], "name"),
+        ("a" * 257, PASSWORD, ["read"], "at most 256"),
         ("ada", PASSWORD, ["fly"], "fly"),
         ("ada", PASSWORD, [], "give some of read"),
     ],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import jwt
@@ -12,11 +13,11 @@ from msgspec import Struct
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from chandlery.core.errors import InvalidInput, LoginFailed
+from chandlery.core.errors import InvalidInput, LoginFailed, Overloaded
 from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.service.auth.interfaces import SCOPES, IAuthenticationModule, Subject
 from chandlery.service.auth.keys import ALGORITHM, TOKEN_LIFETIME, KeyRing
-from chandlery.service.auth.logins import FailedLogins
+from chandlery.service.auth.logins import LoginGuard
 from chandlery.service.auth.validator import TOKEN_TYPE, Revoked, TokenValidator
 from chandlery.storage.accounts import AccountRepository, Principal
 
@@ -24,35 +25,59 @@ _T = TypeVar("_T")
 
 _SHORTEST_PASSWORD = 12
 _LONGEST_SECRET = 1_024
+_LONGEST_NAME = 256
 _HASHING_AT_ONCE = 2
 """Each takes some 64 MB, so that many at once would take all memory."""
+_MOST_HASHING = 32
+"""One or two seconds of it."""
 _HASHING_TIMEOUT_S = 10.0
 
 
 class Secrets:
-    """Secrets and their argon2 hashes, computed in a thread, two at a time."""
+    """Secrets and their argon2 hashes, computed by two threads; ``most_waiting`` are in it or wait for that."""
 
-    def __init__(self, hasher: Argon2Hasher | None = None) -> None:
+    def __init__(self, hasher: Argon2Hasher | None = None, *, most_waiting: int = _MOST_HASHING) -> None:
+        self._most_waiting = most_waiting
         self._hash = PasswordHash((hasher or Argon2Hasher(),))
-        self._turn = asyncio.Semaphore(_HASHING_AT_ONCE)
+        self._threads = ThreadPoolExecutor(_HASHING_AT_ONCE, thread_name_prefix="chandlery-hash")
+        self._waiting = 0
         # Whoever names nobody must wait as long as whoever names somebody.
         self._nobody = self._hash.hash(secrets.token_urlsafe())
 
     async def hash(self, secret: str) -> str:
-        """What is kept in its place."""
+        """
+        What is stored in its place.
+
+        Raises:
+            Overloaded: Too many are being hashed.
+        """
         return await self._in_turn(lambda: self._hash.hash(secret))
 
     async def match(self, secret: str, hashed: str | None) -> bool:
-        """Whether it is the one that was hashed; takes as long where there is none."""
+        """
+        Whether it is the one that was hashed; takes as long where there is none.
+
+        Raises:
+            Overloaded: Too many are being hashed.
+        """
         known = await self._in_turn(lambda: self._hash.verify(secret, hashed or self._nobody))
         return known and hashed is not None
 
     async def _in_turn(self, work: Callable[[], _T]) -> _T:
+        if self._waiting >= self._most_waiting:
+            raise _too_many()
+        self._waiting += 1
         try:
-            async with asyncio.timeout(_HASHING_TIMEOUT_S), self._turn:
-                return await asyncio.to_thread(work)
+            async with asyncio.timeout(_HASHING_TIMEOUT_S):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except TimeoutError:
-            raise LoginFailed("too many log in at once; try again later") from None
+            raise _too_many() from None
+        finally:
+            self._waiting -= 1
+
+
+def _too_many() -> Overloaded:
+    return Overloaded("too many log in at once; try again in 1 s", retry_after_s=1)
 
 
 class Token(Struct, frozen=True):
@@ -72,7 +97,7 @@ class AuthenticationModuleImpl(IAuthenticationModule):
     The service's own accounts: who they are, what they may, and the tokens that they get.
 
     ``audiences`` are the names of this service; the first is that of a token for which none is asked.
-    ``ids`` gives new ids, ``make_secret`` new secrets.
+    ``ids`` gives new ids, ``make_secret`` new secrets; ``sleep`` waits for seconds.
     """
 
     def __init__(
@@ -86,13 +111,14 @@ class AuthenticationModuleImpl(IAuthenticationModule):
         hashes: Secrets | None = None,
         ids: Callable[[], str] = lambda: secrets.token_hex(8),
         make_secret: Callable[[], str] = lambda: secrets.token_urlsafe(32),
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.keys = keys
         self.validator = validator
         self._accounts = accounts
         self._revoked = revoked
         self._clock = clock
-        self._failed = FailedLogins(clock)
+        self._logins = LoginGuard(clock, sleep=sleep)
         self._secrets = hashes or Secrets()
         self._ids = ids
         self._make_secret = make_secret
@@ -149,19 +175,23 @@ class AuthenticationModuleImpl(IAuthenticationModule):
         """
         A token for a client by its id, or a user by the name, with all that they may or what of it is asked for.
 
+        ``address`` is where from, as failures are counted.
+
         Raises:
             TooManyLogins: Too many have failed; says when to try again.
             LoginFailed: Name and secret do not belong together.
+            Overloaded: Too many log in at once.
             InvalidInput: No scope that they have, one that there is not, or a ``resource`` that this service is not.
         """
-        self._failed.check(f"{kind} {name}", address)
-        found = await (self._accounts.find(name) if kind == "client" else self._accounts.find_user(name))
-        usable = found is not None and found.kind == kind and found.revoked_at is None
-        hashed = found.secret_hash if found is not None and usable else None
-        if len(secret) > _LONGEST_SECRET or not await self._secrets.match(secret, hashed) or found is None:
-            self._failed.failed(f"{kind} {name}", address)
+        if len(name) > _LONGEST_NAME or len(secret) > _LONGEST_SECRET:
             raise LoginFailed(f"no {kind} of that name has that secret")
-        self._failed.succeeded(f"{kind} {name}")
+        found = await (self._accounts.find(name) if kind == "client" else self._accounts.find_user(name))
+        if found is not None and (found.kind != kind or found.revoked_at is not None):
+            found = None
+        async with self._logins.one_try(None if found is None else found.id, f"{kind} {name}", address):
+            matched = await self._secrets.match(secret, None if found is None else found.secret_hash)
+            if found is None or not matched:
+                raise LoginFailed(f"no {kind} of that name has that secret")
         return await self._issue(found, scope, resource)
 
     async def _issue(self, principal: Principal, scope: str, resource: str | None) -> Token:
@@ -190,8 +220,8 @@ class AuthenticationModuleImpl(IAuthenticationModule):
         return Token(text, given, TOKEN_LIFETIME)
 
     async def _create(self, kind: str, identifier: str, name: str, secret: str, scopes: Sequence[str]) -> Principal:
-        if not name.strip():
-            raise InvalidInput(f"a {kind} needs a name")
+        if not name.strip() or len(name) > _LONGEST_NAME:
+            raise InvalidInput(f"a {kind} needs a name of at most {_LONGEST_NAME} characters")
         unknown = set(scopes) - set(SCOPES)
         if unknown or not scopes:
             raise InvalidInput(f"scopes {sorted(unknown)} are unknown; give some of {', '.join(SCOPES)}")
