@@ -39,6 +39,11 @@ class Assembled(Struct, frozen=True):
         detail = f"the range ends in the future; it is answered up to {iso(now)}"
         return structs.replace(self, events=[*self.events, Event(now, end, EventKind.ENDS_IN_FUTURE, detail)])
 
+    def with_running(self, running: pa.Table, opened: Micros) -> Assembled:
+        """The same with a column ``closed``, and with the running candle that ``opened``, where there is one."""
+        table = _with_closed(self.table, running)
+        return structs.replace(self, table=table, open_candle=opened if len(running) else None)
+
     @property
     def failures(self) -> list[Gap]:
         """The gaps that leave the result incomplete."""
@@ -103,7 +108,7 @@ def without_due(cached: Cached, now: Micros) -> Cached:
     return structs.replace(cached, covered=subtract_all(cached.covered, due), spans=spans, gaps=gaps)
 
 
-def with_closed(table: pa.Table, running: pa.Table) -> pa.Table:
+def _with_closed(table: pa.Table, running: pa.Table) -> pa.Table:
     """Both, with a column ``closed`` that is true for the rows of ``table`` alone."""
     marked = [
         part.append_column(pa.field("closed", pa.bool_(), nullable=False), pa.array(np.full(len(part), flag)))

@@ -211,13 +211,18 @@ class AsyncDataSourceManager(SourceLimits):
         keep = _keeper(cache, series.key)
         execution = series.execution(source, now, cached, self.REST_CHUNK_SIZE, keep, report)
         await execution.run(steps)
-        # In threads, as all that is done once for each candle or gap.
-        done = await asyncio.to_thread(assemble, query.chart_type, series.grid, wanted, cached, execution.parts)
-        if query.span.end > now:
-            done = done.until(now, query.span.end)
-        if include_open:
-            done = await series.with_running(done, query.span, now)
-        frame, missing = await asyncio.to_thread(done.given, query.span, output)
+        running = await series.running(query.span, now) if include_open else None
+
+        def finished() -> tuple[Any, list[Gap]]:
+            done = assemble(query.chart_type, series.grid, wanted, cached, execution.parts)
+            if query.span.end > now:
+                done = done.until(now, query.span.end)
+            if running is not None:
+                done = done.with_running(running, series.grid.floor(now))
+            return done.given(query.span, output)
+
+        # In a thread, as all that is done once for each candle or gap.
+        frame, missing = await asyncio.to_thread(finished)
         if not missing or on_missing == "report":
             return frame
         advice = "; on_missing='report' returns it with the gap marked"

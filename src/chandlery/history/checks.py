@@ -163,6 +163,8 @@ def require_grid(times: NDArray[np.int64], interval: Interval, grid: Grid) -> No
     """
     if grid.micros is None or not len(times):
         return
+    if not (int(times[0]) - grid.anchor) % grid.micros and np.all(times[1:] - times[:-1] == grid.micros):
+        return  # as most often, and found out five times as fast
     off = (times - grid.anchor) % grid.micros
     shifts, counts = np.unique(off[off != 0], return_counts=True)
     if not len(shifts):

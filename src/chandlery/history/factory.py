@@ -55,7 +55,7 @@ class DataClientFactory:
         if source is DataSource.VISION and not issubclass(client_class, VisionDataClient):
             raise InvalidInput(f"{client_class.__qualname__} reads no files; only a VisionDataClient serves an archive")
         key = (provider, market_type, chart_type, source)
-        known = cls._served().get(key)
+        known = cls._serving(key)
         if known is not None and known.__qualname__ != client_class.__qualname__:
             raise InvalidInput(f"{_text(key)} is served by {known.__qualname__} already")
         cls._clients[key] = client_class
@@ -70,7 +70,7 @@ class DataClientFactory:
     ) -> type[DataClientInterface] | None:
         """The class that serves it, or ``None``."""
         cls.discover()
-        return cls._served().get((provider, market_type, chart_type, source))
+        return cls._serving((provider, market_type, chart_type, source))
 
     @classmethod
     def create_data_client(
@@ -105,8 +105,22 @@ class DataClientFactory:
             cls._found = True
 
     @classmethod
+    def _serving(cls, key: _Key) -> type[DataClientInterface] | None:
+        """The class that serves ``key`` now; exchanges may be registered at any time."""
+        return cls._clients.get(key) or next(
+            (
+                client
+                for adapter in ExchangeRegistry.adapters()
+                if (adapter.provider, adapter.market_type) == key[:2]
+                for client in _NATIVE
+                if (client.kind, client.data_source) == key[2:] and client.serves(adapter)
+            ),
+            None,
+        )
+
+    @classmethod
     def _served(cls) -> dict[_Key, type[DataClientInterface]]:
-        """What is served now; exchanges may be registered at any time."""
+        """All that is served now."""
         native: dict[_Key, type[DataClientInterface]] = {
             (adapter.provider, adapter.market_type, client.kind, client.data_source): client
             for adapter in ExchangeRegistry.adapters()

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
-from msgspec import structs
+import pyarrow as pa
 
 from chandlery.core.errors import ExchangeError, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Grid
 from chandlery.core.query import DataSource
 from chandlery.core.time import DAY, MINUTE, Micros
-from chandlery.history.assemble import Assembled, restrict, with_closed, without_due
+from chandlery.history.assemble import restrict, without_due
 from chandlery.history.checks import require_grid
 from chandlery.history.execute import Execution, Keep
 from chandlery.history.interfaces import DataClientInterface, Resources, Seen
@@ -82,8 +81,9 @@ class Series:
         """What the cache holds of ``wanted`` that ``source`` allows."""
         if cache is None or not wanted:
             return Cached(empty_table(self.key.chart_type), [], [], [], [])
-        cached = await load_proved(cache, self.key, self.archive, wanted)
-        return await asyncio.to_thread(self._allowed, cached, source)
+        return await load_proved(
+            cache, self.key, self.archive, lambda: self._allowed(cache.load(self.key, wanted), source)
+        )
 
     def _allowed(self, cached: Cached, source: DataSource) -> Cached:
         """What may be given of what was stored, on the grid that the series is known to have."""
@@ -120,16 +120,13 @@ class Series:
             report=report,
         )
 
-    async def with_running(self, done: Assembled, span: Span, now: Micros) -> Assembled:
-        """``done`` with the column ``closed``, and with the running candle where it opens in ``span``."""
+    async def running(self, span: Span, now: Micros) -> pa.Table:
+        """The running candle where it opens in ``span``; without rows elsewhere, and where there is none."""
         if not isinstance(self.rest, RestDataClient):
             raise UnsupportedRequest("include_open is not possible: this client of a third party gives final rows only")
-        running = empty_table(self.key.chart_type)
-        opened = self.grid.floor(now)
-        if span.holds(opened):
-            running = await self.rest.running_candle(now)
-        table = with_closed(done.table, running)
-        return structs.replace(done, table=table, open_candle=opened if len(running) else None)
+        if span.holds(self.grid.floor(now)):
+            return await self.rest.running_candle(now)
+        return empty_table(self.key.chart_type)
 
 
 def _seen(cached: Cached) -> Seen:

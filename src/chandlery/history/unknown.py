@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from msgspec import structs
 
 from chandlery.core.errors import ChandleryError
-from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.history.plan import ArchiveFile
@@ -24,23 +23,23 @@ _warned: set[str] = set()
 
 
 async def load_proved(
-    cache: UnifiedCacheManager, key: SeriesKey, archive: VisionDataClient | None, wanted: Span
+    cache: UnifiedCacheManager, key: SeriesKey, archive: VisionDataClient | None, load: Callable[[], Cached]
 ) -> Cached:
     """
-    What the cache holds of ``wanted``, with what was stored by older releases where the archive proves it.
+    What ``load`` reads of the cache in a thread, with what older releases stored of it where the archive proves it.
 
     Rows of an archive file are the exchange's own where the SHA-256 that was stored with them is the
     one that is published now: one small request a file, after which the rows are stored anew. What
     is not proved is left as it is, which an event tells.
     """
-    cached = await asyncio.to_thread(cache.load, key, wanted)
+    cached = await asyncio.to_thread(load)
     if not cached.unknown or key.interval is Interval.DAY_3:
         return cached  # candles of three days were placed on another grid, and are fetched again
     spans = [each for file in cached.unknown for each in file.spans]
     proved = await _proved(spans, archive)
     if proved:
         await asyncio.to_thread(cache.prove, key, cached.unknown, proved)
-        cached = await asyncio.to_thread(cache.load, key, wanted)
+        cached = await asyncio.to_thread(load)
     return _noted(cached, cache) if cached.unknown else cached
 
 

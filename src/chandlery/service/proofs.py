@@ -15,6 +15,8 @@ from chandlery.core.provenance import Provenance
 from chandlery.core.time import Micros
 from chandlery.storage.series_ids import SeriesName
 
+_ACCOUNT = b"chandlery"
+
 
 async def proved_gaps(client: IExchangeAPIClient, series: SeriesName, interval: Interval, table: pa.Table) -> list[Gap]:
     """
@@ -32,8 +34,13 @@ async def proved_gaps(client: IExchangeAPIClient, series: SeriesName, interval: 
 
 def account_of(table: pa.Table) -> Provenance | None:
     """The account that a client gives with its answer."""
-    text = (table.schema.metadata or {}).get(b"chandlery")
+    text = (table.schema.metadata or {}).get(_ACCOUNT)
     return None if text is None else Provenance.from_json(text)
+
+
+def size_of_account(table: pa.Table) -> int:
+    """How many bytes that account has."""
+    return len((table.schema.metadata or {}).get(_ACCOUNT, b""))
 
 
 def _storable(account: Provenance, interval: Interval, now: Micros) -> list[Gap]:

@@ -66,6 +66,13 @@ class CandleRepository:
         rows = [(number, *row, 1) for row in zip(*columns, strict=True)]
         await self._database.write((_UPSERT, rows))
 
+    async def first(self, series: SeriesName, span: Span) -> Micros | None:
+        """The open of the first closed candle that opens in ``span``; ``None`` where there is none."""
+        number = await self._ids.find(series)
+        sql = "SELECT open_time FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed ORDER BY open_time LIMIT 1"
+        rows: list[Any] = await self._database.read(sql, (number, span.start, span.end))
+        return rows[0][0] if rows else None
+
     async def table(self, series: SeriesName, interval: Interval, span: Span, limit: int) -> pa.Table:
         """The first ``limit`` closed candles that open in ``span``, oldest first, as the library gives them."""
         number = await self._ids.find(series)

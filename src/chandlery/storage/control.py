@@ -58,11 +58,15 @@ class CoinRepository:
 _TOUCHING = """
     SELECT start, stop, kind, evidence FROM gaps
     WHERE series = ? AND start > ? - (SELECT max(stop - start) FROM gaps WHERE series = ?)
-    AND start < ? AND stop > ? AND believed_until >= ? ORDER BY start, stop
+    AND start < ? AND stop > ? AND believed_until >= ? ORDER BY start, stop LIMIT ?
 """
 _RECORD = "INSERT OR REPLACE INTO gaps (series, start, stop, kind, evidence, believed_until) VALUES (?, ?, ?, ?, ?, ?)"
 _REPLACE = "DELETE FROM gaps WHERE series = ? AND start >= ? AND start < ? AND stop <= ?"
 _FOR_GOOD: Micros = 2**63 - 1
+_ALL = -1
+"""No limit."""
+_MANY = 500
+"""From how many gaps on a thread makes them of rows, which takes longer to ask than a few gaps take."""
 
 
 class GapRepository:
@@ -89,18 +93,18 @@ class GapRepository:
 
     async def find(self, series: SeriesName, span: Span) -> list[Gap]:
         """The gaps that touch ``span``, oldest first."""
-        return await self._touching(series, span, 0)
+        return await self._touching(series, span, 0, _ALL)
 
-    async def believed(self, series: SeriesName, span: Span, now: Micros) -> list[Gap]:
-        """Those of them that are proved and need not be requested again by ``now``."""
-        return await self._touching(series, span, now + 1)
+    async def believed(self, series: SeriesName, span: Span, now: Micros, *, limit: int = _ALL) -> list[Gap]:
+        """The first ``limit`` of them that are proved and need not be requested again by ``now``."""
+        return await self._touching(series, span, now + 1, limit)
 
-    async def _touching(self, series: SeriesName, span: Span, until: Micros) -> list[Gap]:
+    async def _touching(self, series: SeriesName, span: Span, until: Micros, limit: int) -> list[Gap]:
         number = await self._ids.find(series)
-        parameters = (number, span.start, number, span.end, span.start, until)
+        parameters = (number, span.start, number, span.end, span.start, until, limit)
         rows: list[Any] = await self._database.read(_TOUCHING, parameters)
-        # In a thread, since a coin that trades seldom has very many.
-        return await asyncio.to_thread(_gaps, rows)
+        # A coin that trades seldom has very many.
+        return _gaps(rows) if len(rows) < _MANY else await asyncio.to_thread(_gaps, rows)
 
 
 def _gaps(rows: Iterable[tuple[Micros, Micros, str, str]]) -> list[Gap]:

@@ -34,7 +34,7 @@ FORMATS = {
 _NANOS_A_MILLI = 1_000_000
 _LARGE = 1 << 16
 """From how many bytes on a part is sent by itself rather than copied to its neighbours."""
-_WRITTEN_AT_ONCE = 1 << 18
+_WRITTEN_AT_ONCE = 1 << 20
 
 
 def require_format(name: str, known: Sequence[str]) -> None:

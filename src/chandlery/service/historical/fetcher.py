@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from chandlery.core.time import Clock, Micros, iso, to_datetime
 from chandlery.history.checks import holes_of
 from chandlery.service.historical.interfaces import Piece, Source, merge
 from chandlery.service.historical.joining import hulls, joined, rows_within, within
-from chandlery.service.proofs import account_of, proved_gaps
+from chandlery.service.proofs import account_of, proved_gaps, size_of_account
 from chandlery.storage.book_history import BookHistory
 from chandlery.storage.book_rows import table_of_books
 from chandlery.storage.candles import CandleRepository
@@ -30,6 +31,11 @@ from chandlery.storage.series_ids import BOOK, SeriesName
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
+_T = TypeVar("_T")
+
+_MANY = 500
+"""From how many stretches on a thread works on them; to ask one takes as long as a few of them."""
+_BYTES_A_STRETCH = 100
 FETCHED_AT_ONCE = 50_000
 """How many candles are counted in the database and requested of a client at once, which bounds memory and time of a piece."""
 
@@ -64,11 +70,14 @@ class HistoricalFetcher:
         """
         wanted = self._closed(interval, span)
         at, width = wanted.start, rows
+        stored_from = await self._stored_from(series, wanted)
         while at < wanted.end:
             # First as much as one piece takes, then twice as much each time: who takes one page must not pay for the rest.
             width = min(width, FETCHED_AT_ONCE)
             window = Span(at, min(interval.step(at, width), wanted.end))
-            for cut in _cut(await self._window(series, interval, window), rows):
+            read = self._requested if window.end <= stored_from else self._window
+            piece = await read(series, interval, window)
+            for cut in _cut(piece, rows):
                 yield cut
             at, width = window.end, width * 2
 
@@ -152,20 +161,31 @@ class HistoricalFetcher:
         origin = self._connector.origin(series.exchange, series.symbol)
         return None if origin is None else str(origin)
 
+    async def _stored_from(self, series: SeriesName, span: Span) -> Micros:
+        """Before which moment the database has nothing of ``span``; its end where it has nothing at all."""
+        first = await self._candles.first(series, span)
+        gaps = await self._gaps.believed(series, span, self._clock(), limit=1)
+        return min([span.end if first is None else first, *(each.start for each in gaps)])
+
     async def _window(self, series: SeriesName, interval: Interval, window: Span) -> Piece:
         """All of a stretch: from the database, and by few requests what it does not account for."""
         table = await self._candles.table(series, interval, window, FETCHED_AT_ONCE)
-        holes = await asyncio.to_thread(holes_of, table, interval, window)
+        collected = table.num_rows > 0
+        holes = await asyncio.to_thread(holes_of, table, interval, window) if collected else [window]
         if not holes:
             return Piece(table, [self._kept(series, window.start, window.end, table.num_rows)])
         known = await self._gaps.believed(series, window, self._clock())
-        believed, left = await asyncio.to_thread(_accounted, known, holes)
-        collected = table.num_rows > 0
+        believed, left = await _worked(len(known) + len(holes), _accounted, known, holes)
         answers = [
             await self._answer(series, interval, hull, left, collected=collected) for hull in hulls(left, interval)
         ]
         kept = Piece(table, [self._kept(series, each.start, each.end, 0) for each in subtract(window, left)], believed)
         return await asyncio.to_thread(joined, kept, left, answers)
+
+    async def _requested(self, series: SeriesName, interval: Interval, window: Span) -> Piece:
+        """All of a stretch of which nothing is stored."""
+        answer = await self._answer(series, interval, window, [window], collected=False)
+        return joined(Piece(answer.table.slice(0, 0)), [window], [answer])
 
     async def _answer(
         self, series: SeriesName, interval: Interval, hull: Span, left: Sequence[Span], *, collected: bool
@@ -191,7 +211,13 @@ class HistoricalFetcher:
                 await self._gaps.settle(series, await asyncio.to_thread(within, proved, left))
             except StorageError as error:
                 log.warning("%s: proved gaps are not kept, and will be requested again: %s", series, error)
-        return await asyncio.to_thread(_piece, table, hull, failed, series.exchange, self._origin(series))
+        stretches = size_of_account(table) // _BYTES_A_STRETCH
+        return await _worked(stretches, _piece, table, hull, failed, series.exchange, self._origin(series))
+
+
+async def _worked(stretches: int, work: Callable[..., _T], *args: Any) -> _T:
+    """The result of ``work``, which a thread does where it is about many stretches."""
+    return work(*args) if stretches < _MANY else await asyncio.to_thread(work, *args)
 
 
 def _accounted(gaps: Sequence[Gap], holes: Sequence[Span]) -> tuple[list[Gap], list[Span]]:

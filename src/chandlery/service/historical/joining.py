@@ -68,6 +68,9 @@ def within(stretches: Iterable[_Stretch], spans: Sequence[Span]) -> list[_Stretc
 def rows_within(table: pa.Table, spans: Sequence[Span]) -> pa.Table:
     """The rows that open in ``spans``, which are in order and apart."""
     times = open_times(table)
-    bounds = np.array([(each.start, each.end) for each in spans], np.int64).reshape(-1)
-    inside = np.searchsorted(bounds, times, side="right") % 2 == 1
+    if len(spans) == 1:
+        inside = (times >= spans[0].start) & (times < spans[0].end)
+    else:
+        bounds = np.array([(each.start, each.end) for each in spans], np.int64).reshape(-1)
+        inside = np.searchsorted(bounds, times, side="right") % 2 == 1
     return table if inside.all() else table.filter(pa.array(inside))
