@@ -114,6 +114,11 @@ async def test_a_writer_that_has_ended_is_noticed(database):
     assert "chandlery-db-write has ended" in str(database.failure)
     assert [] == await names(database)
 
+    await database.restore()
+    await database.write((INSERT, [("a", 1)]))
+    assert None is database.failure
+    assert ["a"] == await names(database)
+
 
 async def test_a_reader_that_has_ended_is_noticed(database):
     """It is named."""
@@ -125,6 +130,39 @@ async def test_a_reader_that_has_ended_is_noticed(database):
     database._reader_threads.append(thread)
 
     assert "chandlery-db-read_9 has ended" in str(database.failure)
+    await database.restore()
+    assert None is database.failure
+    assert [] == await names(database)
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+async def test_a_file_that_was_deleted_or_replaced_is_noticed(database, suffix):
+    """Nothing is acknowledged that nobody could read again; put back, it goes on."""
+    await database.write((INSERT, [("a", 1)]))
+    file, moved = database.path.with_name(database.path.name + suffix), database.path.with_name("moved")
+    file.rename(moved)
+    for _ in range(2):
+        assert "was deleted or replaced" in str(database.failure)
+        with pytest.raises(StorageUnavailable, match="was deleted or replaced"):
+            await database.write((INSERT, [("b", 1)]))
+        file.touch()
+    moved.rename(file)
+    await database.restore()
+    assert None is database.failure
+    await database.write((INSERT, [("c", 1)]))
+
+    assert ["a", "c"] == await names(database)
+
+
+async def test_a_failure_lasts_no_longer_than_its_cause(database):
+    """Also where nobody writes."""
+    await without_room(database)
+    with pytest.raises(StorageFull):
+        await database.write((INSERT, [(f"{n}" * 1000, n) for n in range(1000)]))
+    assert isinstance(database.failure, StorageFull)
+    await database.restore()
+
+    assert None is database.failure
 
 
 async def test_many_small_writes_share_commits(database):

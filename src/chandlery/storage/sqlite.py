@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import apsw
 from msgspec import Struct
 
 from chandlery.core.errors import Closed, CorruptStorage, StorageBusy, StorageError, StorageUnavailable
 from chandlery.storage.interfaces import IDatabaseConnection, Record, Statement, Value
+from chandlery.storage.schema import MIGRATIONS
 from chandlery.storage.sqlite_file import BUSY_MS, opened, translated, vacuumed
 
 _T = TypeVar("_T")
@@ -33,6 +34,10 @@ MAX_WAITING = 20_000
 _MOST_AT_ONCE = 5_000
 """How many writes one transaction takes."""
 _READERS = 4
+_WATCHED_EVERY_S = 1.0
+
+_Identity: TypeAlias = tuple[int, int]
+"""The device and the inode of a file."""
 
 
 class _Job(Struct):
@@ -63,11 +68,13 @@ class SqliteDatabase(IDatabaseConnection):
         self._reading: deque[apsw.Connection] = deque()
         self._local = threading.local()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._identity: tuple[_Identity, ...] | None = None
+        """Which files were opened."""
 
     @property
     def failure(self) -> StorageError | None:
-        """Why it cannot be used now: the last write failed, or a thread has ended; ``None`` where it can."""
-        return self._failure or self._dead()
+        """Why it cannot be used now: the last write failed, a thread has ended, or its file is gone; ``None`` where it can."""
+        return self._failure or self._dead() or self._gone()
 
     @property
     def waiting(self) -> int:
@@ -80,13 +87,9 @@ class SqliteDatabase(IDatabaseConnection):
             return
         self._loop = asyncio.get_running_loop()
         self._connection = await asyncio.to_thread(opened, self.path, self._busy_ms)
-        self._readers = ThreadPoolExecutor(
-            _READERS,
-            thread_name_prefix="chandlery-db-read",
-            initializer=lambda: self._reader_threads.append(threading.current_thread()),
-        )
-        self._writer = threading.Thread(target=self._write_on, name="chandlery-db-write", daemon=True)
-        self._writer.start()
+        self._identity = self._files()
+        self._start_readers()
+        self._start_writer()
 
     async def close(self) -> None:
         """Write what waits, then close the file."""
@@ -117,6 +120,18 @@ class SqliteDatabase(IDatabaseConnection):
                 self._wake.notify()
         await job.done
 
+    async def restore(self) -> None:
+        """Start a thread again that has ended; where the last write failed, find out by a small one whether writing goes on."""
+        if self._connection is None or self._closing:
+            return
+        if self._writer is None or not self._writer.is_alive():
+            self._start_writer()
+        if not all(thread.is_alive() for thread in self._reader_threads):
+            self._start_readers()
+        if self._failure is not None:
+            with suppress(StorageError):  # ``failure`` says it
+                await self.write((f"PRAGMA user_version = {len(MIGRATIONS)}", [()]))
+
     async def check(self) -> list[str]:
         """What SQLite finds wrong."""
         found = await self.read("PRAGMA integrity_check(100)")
@@ -143,11 +158,39 @@ class SqliteDatabase(IDatabaseConnection):
         except Exception as error:
             raise translated(error, self.path) from error
 
+    def _start_writer(self) -> None:
+        self._writer = threading.Thread(target=self._write_on, name="chandlery-db-write", daemon=True)
+        self._writer.start()
+
+    def _start_readers(self) -> None:
+        if self._readers is not None:
+            self._readers.shutdown(wait=False)
+        self._reader_threads = threads = []
+        self._readers = ThreadPoolExecutor(
+            _READERS,
+            thread_name_prefix="chandlery-db-read",
+            initializer=lambda: threads.append(threading.current_thread()),
+        )
+
+    def _files(self) -> tuple[_Identity, ...] | None:
+        """Which files lie where the database and its log belong; ``None`` where one of them is missing."""
+        try:
+            found = self.path.stat(), self.path.with_name(f"{self.path.name}-wal").stat()
+        except OSError:
+            return None
+        return tuple((each.st_dev, each.st_ino) for each in found)
+
+    def _gone(self) -> StorageUnavailable | None:
+        """The error that others deleted or replaced its files, to which SQLite would go on writing for nobody."""
+        if self._identity is None or self._closing or self._files() == self._identity:
+            return None
+        return StorageUnavailable(f"{self.path.name}, or its -wal, was deleted or replaced; put it back or restart")
+
     def _dead(self) -> StorageUnavailable | None:
         """The error that a thread has ended, though it is open; no exception of a job ends one."""
         threads = [] if self._writer is None or self._closing else [self._writer, *self._reader_threads]
         ended = next((thread.name for thread in threads if not thread.is_alive()), None)
-        return None if ended is None else StorageUnavailable(f"{self.path.name}: the thread {ended} has ended; restart")
+        return None if ended is None else StorageUnavailable(f"{self.path.name}: the thread {ended} has ended")
 
     def _write_on(self) -> None:
         """The writer's thread: until closing, and until nothing waits."""
@@ -166,7 +209,7 @@ class SqliteDatabase(IDatabaseConnection):
                     batch += self._jobs
                     self._jobs.clear()
                 for job in batch:
-                    job.error = StorageUnavailable(f"{self.path.name}: the thread that writes has ended; restart")
+                    job.error = StorageUnavailable(f"{self.path.name}: the thread that writes has ended")
                 raise
             finally:
                 assert self._loop is not None  # noqa: S101  # set before this thread was started
@@ -188,6 +231,8 @@ class SqliteDatabase(IDatabaseConnection):
     def _transaction(self, batch: list[_Job]) -> StorageError | None:
         connection = self._connection
         assert connection is not None  # noqa: S101  # set before this thread was started
+        if (gone := self._gone()) is not None:
+            return gone
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")  # that of a transaction before, which could not be undone then
@@ -213,6 +258,14 @@ class SqliteDatabase(IDatabaseConnection):
             connection.close()
         self._connection.close()
         self._connection = None
+
+
+async def watched(database: SqliteDatabase, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    """Restore the database whenever it fails; never ends."""
+    while True:
+        await sleep(_WATCHED_EVERY_S)
+        if database.failure is not None:
+            await database.restore()
 
 
 def _is_of_the_file(error: StorageError | None) -> bool:
