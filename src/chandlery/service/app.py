@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -32,15 +33,17 @@ from chandlery.service.collection.service import DataCollectionManagerImpl
 from chandlery.service.historical.current import CurrentDataFetcher
 from chandlery.service.historical.fetcher import HistoricalFetcher
 from chandlery.service.historical.service import HistoricalDataManagerImpl
+from chandlery.service.readiness import Readiness
 from chandlery.service.retention import Retention
 from chandlery.service.settings import ServiceSettings
+from chandlery.service.supervision import Supervisor
 from chandlery.storage.adoption import unknown
 from chandlery.storage.books import RawDataRepositoryImpl, StorageManagerImpl
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.control import CoinRepository, GapRepository
 from chandlery.storage.files import alone_in
 from chandlery.storage.series_ids import EXCHANGE_OWN
-from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
+from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase, watched
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -87,6 +90,7 @@ class Service:
             families=(NativeExchangeClient.family,) if settings.offline else None,
         )
         self.hub = Hub()
+        self.supervisor = Supervisor()
         books = RawDataRepositoryImpl(self.database, self._origin_of)
         self.storage = StorageManagerImpl(books)
         self.candles = CandleRepository(self.database, self._origin_of)
@@ -103,16 +107,14 @@ class Service:
             self.storage,
             self.hub,
             clock,
+            self.supervisor,
             snapshot_every=settings.snapshot_interval,
             book_levels=settings.book_levels,
             sleep=sleep,
         )
-        self.historical = HistoricalDataManagerImpl(
-            HistoricalFetcher(
-                self.connector, self.candles, self.storage, self.gaps, clock, self.collection.book_awaited
-            ),
-            CurrentDataFetcher(self.hub, self.connector, self.candles, self.storage, clock),
-        )
+        self.historical = self._history()
+        self.readiness = Readiness(self.database, self.supervisor, self.collection, settings.data_dir)
+        self._watch = partial(watched, self.database, sleep)
         self._retention = Retention(books, self.candles, settings.retention, clock)
         self._open = AsyncExitStack()
 
@@ -136,11 +138,12 @@ class Service:
                 log.warning("%s", ignored)
             stack.push_async_callback(self.http.close)
             await stack.enter_async_context(self.connector)
+            stack.push_async_callback(self.supervisor.end)
+            self.supervisor.start("watch of the database", self._watch)
             stack.push_async_callback(self.collection.stop)
             await self.collection.start()
             if self.settings.retention:
-                task = asyncio.create_task(self._retention.run(), name="chandlery retention")
-                stack.callback(task.cancel)
+                self.supervisor.start("retention", self._retention.run)
             await asyncio.to_thread(_load)
             self._open = stack.pop_all()
         return self
@@ -150,6 +153,14 @@ class Service:
     ) -> None:
         """End the streams, commit what waits, close all."""
         await self._open.aclose()
+
+    def _history(self) -> HistoricalDataManagerImpl:
+        return HistoricalDataManagerImpl(
+            HistoricalFetcher(
+                self.connector, self.candles, self.storage, self.gaps, self.clock, self.collection.book_awaited
+            ),
+            CurrentDataFetcher(self.hub, self.connector, self.candles, self.storage, self.clock),
+        )
 
     def _origin_of(self, exchange: str, symbol: str) -> str:
         """The key of what is stored; of an exchange that is not reached here, that of all others when offline."""

@@ -31,6 +31,12 @@ class Metrics(Collector):
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.loop_lag = Histogram(
+            "chandlery_loop_lag_seconds",
+            "How late the event loop calls back, measured ten times a second",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
         # Plain numbers: these are counted thousands of times a second, in one thread.
         self.messages_sent = 0
         self.messages_replaced = 0
@@ -56,6 +62,14 @@ class Metrics(Collector):
             yield CounterMetricFamily(f"chandlery_{name}", text, value=count)
         if self.service is None:
             return
+        readiness = self.service.readiness
+        yield GaugeMetricFamily("chandlery_ready", "Whether it is ready", value=float(not readiness.faults()))
+        restarts = CounterMetricFamily(
+            "chandlery_task_restarts", "Tasks started again after they ended", labels=("task",)
+        )
+        for task, count in self.service.supervisor.restarts.items():
+            restarts.add_metric((task,), count)
+        yield restarts
         yield GaugeMetricFamily("chandlery_writes_waiting", "Writes that wait", value=self.service.database.waiting)
         yield GaugeMetricFamily("chandlery_subscriptions", "Subscriptions", value=self.service.hub.count())
         limiter = self.service.limiter

@@ -81,6 +81,12 @@ class GapRepository:
         row = (await self._ids.of(series), gap.start, gap.end, gap.kind.value, gap.evidence, 0)
         await self._database.write((_RECORD, [row]))
 
+    async def grow(self, series: SeriesName, gap: Gap) -> None:
+        """Keep a gap in place of those within it, as of what it was before it grew; returns once it is committed."""
+        number = await self._ids.of(series)
+        row = (number, gap.start, gap.end, gap.kind.value, gap.evidence, 0)
+        await self._database.write((_REPLACE, [(number, gap.start, gap.end, gap.end)]), (_RECORD, [row]))
+
     async def settle(self, series: SeriesName, gaps: Iterable[Gap]) -> None:
         """Keep proved gaps in place of those within them; each is believed until its ``recheck_at``, or for good."""
         number = await self._ids.of(series)

@@ -232,10 +232,10 @@ async def test_a_snapshot_that_is_due_before_the_stream_runs_again_is_part_of_on
     await keeper.end()
     gaps, at = keeper.gaps, system_clock()
     keeper._resumed = False
-    await keeper.snapshot(at, SECOND)
+    await keeper.snapshot(at)
     assert gaps == keeper.gaps
     keeper._resumed = True
-    await keeper.snapshot(at, SECOND)
+    await keeper.snapshot(at)
     assert gaps + 1 == keeper.gaps
 
 
@@ -397,8 +397,14 @@ async def test_what_comes_while_what_was_missed_is_fetched(service):
 
     assert gaps + 2 == keeper.gaps
     assert [*range(2_000, (MOST_HELD + 2) * 1000, 1000)] == [each["timestamp"] for each in held]
-    assert [0, SECOND] == [gap.start for gap, _ in keeper._to_record]
-    assert {GapKind.NOT_COLLECTED} == {gap.kind for gap, _ in keeper._to_record}
+    stored = []
+
+    async def store(gap, _):
+        stored.append(gap)
+
+    await keeper._gaps.store(store)
+    assert [0, SECOND] == [gap.start for gap in stored]
+    assert {GapKind.NOT_COLLECTED} == {gap.kind for gap in stored}
 
 
 async def test_a_candle_that_was_closed_too_early_is_stored_as_it_ended(tmp_path):
@@ -517,10 +523,10 @@ async def test_gaps_and_snapshots_at_the_same_moment(service):
     """Each is kept, though the stream and the clock of the snapshots both record what is missing."""
     await service.collection.add_coin("BTC/USDT", "binance", ["book"])
     (keeper,) = service.collection.keepers()
-    gaps = [Gap(at * SECOND, (at + 1) * SECOND, GapKind.NOT_COLLECTED, "x") for at in range(3)]
+    gaps = [Gap(at * SECOND, (at + 1) * SECOND, GapKind.NOT_COLLECTED, "x") for at in range(0, 6, 2)]
     for each in gaps:
-        keeper._gap(each)
-    await asyncio.gather(*(keeper.snapshot(at * SECOND, SECOND) for at in (1, 2, 3)))
+        keeper._gaps.add(each)
+    await asyncio.gather(*(keeper.snapshot(at * SECOND) for at in (1, 2, 3)))
     entries = await service.storage.get_raw_data_range("BTC/USDT", 0, 10 * SECOND)
 
     assert None is keeper.error

@@ -29,6 +29,14 @@ class Socket:
         self.written.append(frames)
 
 
+class Broken(Socket):
+    """Takes nothing, by a mistake."""
+
+    def write_frames(self, frames):
+        """Fail."""
+        raise ZeroDivisionError
+
+
 def made(grace_s=0.2):
     """A socket, its outbox, what was told of slowness, and the counters."""
     socket, slow, metrics = Socket(), [], Metrics()
@@ -157,3 +165,16 @@ async def test_who_sends_much_waits_for_room():
     outbox.put(b"late")
     assert 0 == len(outbox)
     assert [b"a"] == socket.written
+
+
+async def test_a_client_that_cannot_be_written_to_holds_up_no_other():
+    """It alone is closed."""
+    metrics, broken, slow = Metrics(), Broken(), []
+    pump, sockets = Pump(0.001, metrics), [Socket(), broken, Socket()]
+    for socket in sockets:
+        outbox = Outbox(socket, pump, grace_s=60, on_slow=lambda socket=socket: slow.append(socket), metrics=metrics)
+        outbox.put(b"a")
+    await settle(sockets[0])
+    await settle(sockets[2])
+
+    assert [broken] == slow

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from fastapi import FastAPI, WebSocket
 
-from chandlery.core.errors import InvalidInput, StorageFull
+from chandlery.core.errors import Closed, InvalidInput, StorageFull
 from chandlery.service.web.server import listening, serving
 
 HANDSHAKE = (
@@ -155,3 +155,38 @@ async def test_collections_pass_over_what_was_there_before():
 
     assert while_served > 10_000
     assert 0 == gc.get_freeze_count()
+
+
+@pytest.mark.parametrize("how", ["cancelled", "returned"])
+async def test_a_server_that_ends_by_itself_ends_its_block(how):
+    """Nobody waits for ever for a service that nobody can reach."""
+
+    async def serve():
+        async with asyncio.timeout(10), serving(FastAPI(), listening("127.0.0.1", 0)) as server:
+            if how == "cancelled":
+                (task,) = (each for each in asyncio.all_tasks() if each.get_name() == "chandlery server")
+                task.cancel()
+            else:
+                server.should_exit = True
+            await asyncio.Event().wait()
+
+    with pytest.raises(Closed, match="the server has ended by itself"):
+        await serve()
+    assert 0 == asyncio.current_task().cancelling()
+
+
+async def test_a_block_that_is_cancelled_stays_so():
+    """By others than its server."""
+
+    async def serve():
+        async with serving(FastAPI(), listening("127.0.0.1", 0)):
+            begun.set()
+            await asyncio.Event().wait()
+
+    begun = asyncio.Event()
+    task = asyncio.create_task(serve())
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert task.cancelled()

@@ -35,7 +35,7 @@ def proved_book(
     if ages.message_s == inf:
         return None, "nothing was heard of the order book since the clock was set back"
     if silent_s > bound_s:
-        return None, f"nothing was heard of the order book for {silent_s:.0f} s"
+        return None, f"nothing was heard of the order book for more than {bound_s:.0f} s"
     book = stream.book() if stream.holds_book else latest
     if book is None:
         return None, NO_BOOK

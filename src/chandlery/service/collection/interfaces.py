@@ -17,7 +17,7 @@ class ChannelStatus(Struct, frozen=True):
 
     channel: str
     state: str
-    """``starting``, ``running``, ``reconnecting`` after its connection was lost, or ``failed``, which is tried again and again."""
+    """``starting``, ``running``, ``reconnecting`` after its connection was lost, ``stale`` where no order book was stored for two intervals, or ``failed``, which is tried again and again."""
     messages: int
     gaps: int
     resyncs: int

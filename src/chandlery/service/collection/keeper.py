@@ -12,10 +12,10 @@ from functools import partial
 from chandlery.connect.interfaces import IDataSourceConnector
 from chandlery.connect.rows import Row, row_of_candle, rows_of_table
 from chandlery.connect.streaming import RealtimeStream
-from chandlery.core.errors import Closed, IncompleteData
+from chandlery.core.errors import Closed, IncompleteData, StorageError
 from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.interval import Interval
-from chandlery.core.time import Clock, Micros, Unit, to_datetime
+from chandlery.core.time import Clock, Micros, Unit, iso, to_datetime
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.events import (
     Connected,
@@ -29,12 +29,15 @@ from chandlery.feed.events import (
     Resyncing,
     Unsettled,
 )
-from chandlery.feed.recovery import isolated
-from chandlery.service.collection.book_proof import NO_BOOK, proved_book
+from chandlery.feed.recovery import Waits, kept_up
+from chandlery.service.collection.book_moments import BookMoments
+from chandlery.service.collection.book_proof import proved_book
+from chandlery.service.collection.gap_queue import GapQueue
 from chandlery.service.collection.interfaces import ChannelStatus
 from chandlery.service.collection.processor import RealTimeProcessor
 from chandlery.service.collection.settling import changed, settle, unsettled
 from chandlery.service.proofs import proved_gaps
+from chandlery.service.supervision import Supervisor
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.series_ids import SeriesName, interval_of
 
@@ -43,7 +46,6 @@ log.addHandler(logging.NullHandler())
 
 MOST_HELD = 10_000
 """How many closed candles wait while those before them are fetched."""
-_HELD_UP = "the service was held up, or its clock was set"
 _SETTLED_S = 60.0
 """A stream that has run for so long has not failed in a row."""
 
@@ -62,7 +64,9 @@ class StreamKeeper:
         processor: RealTimeProcessor,
         candles: CandleRepository,
         clock: Clock,
+        supervisor: Supervisor,
         *,
+        snapshot_every: Micros,
         book_levels: int,
         last_kept: Callable[[], Awaitable[Micros | None]],
         pace: Pace = PACE,
@@ -72,7 +76,6 @@ class StreamKeeper:
         self.series = series
         self.interval: Interval | None = interval_of(series.channel)
         self.messages = 0
-        self.gaps = 0
         self.resyncs = 0
         self.restated = 0
         """How many stored candles were replaced by better ones."""
@@ -93,19 +96,14 @@ class StreamKeeper:
         self._error: Exception | None = None
         self._last_message: Micros | None = None
         self._lag: Micros | None = None
-        self._last_snapshot: Micros | None = None
-        self._accounted: Micros | None = None
-        """The last moment that has its order book, or lies in a gap."""
         self._stream: RealtimeStream | None = None
         self._lost: str | None = None
         """Why its connection was lost; ``None`` where there is one."""
-        self._invalid_since: Micros | None = None
         self._latest_book: Row | None = None
         """The last order book that came; ``None`` where it is no longer valid."""
-        self._resumed = False
-        """Whether it has run before."""
-        self._to_record: list[tuple[Gap, Micros | None]] = []
-        """With the exchange's time when each was proved."""
+        self._resumed = False  # whether it has run before
+        self._gaps = GapQueue(partial(processor.publish_gap, series))
+        self._moments = BookMoments(self._gaps, snapshot_every, clock())
         self._to_restate: list[Row] = []
         """Closed candles that have changed since they were stored."""
         self._recording = asyncio.Lock()
@@ -113,7 +111,12 @@ class StreamKeeper:
         """What comes while what was missed is fetched, which comes first."""
         self._told: Micros | None = None
         """The open of the last closed candle that was told."""
-        self._task = asyncio.create_task(self._keep(), name=f"chandlery keeper {series.symbol} {series.channel}")
+        self._supervised = supervisor.start(f"keeper of {series.exchange} {series.symbol} {series.channel}", self._keep)
+
+    @property
+    def gaps(self) -> int:
+        """How many gaps were found; one outage is one."""
+        return self._gaps.count
 
     @property
     def error(self) -> Exception | None:
@@ -128,13 +131,15 @@ class StreamKeeper:
     @property
     def last_snapshot(self) -> Micros | None:
         """The moment of the last order book that is stored; ``None`` where there is none."""
-        return self._last_snapshot
+        return self._moments.last
 
     def status(self) -> ChannelStatus:
         """How it is doing."""
         error = None if self._error is None else f"{type(self._error).__name__}: {self._error}"
         if self._lost is not None:
             state, error = "reconnecting", self._lost
+        elif self.running and self.interval is None and (since := self._moments.overdue(self._clock())) is not None:
+            state, error = "stale", error or f"no order book could be stored since {iso(since)}"
         elif self.running:
             state = "running"
         else:
@@ -151,7 +156,7 @@ class StreamKeeper:
             error=error,
         )
 
-    async def snapshot(self, at: Micros, every: Micros) -> None:
+    async def snapshot(self, at: Micros) -> None:
         """
         Store the book of now as that of the moment ``at``; a gap where there is no valid one, or it cannot be stored.
 
@@ -159,40 +164,36 @@ class StreamKeeper:
         """
         book = None
         try:
-            if (since := self._since(at, every)) < at - every:
-                self._gap(Gap(since, at, GapKind.NOT_COLLECTED, _HELD_UP))
+            self._moments.pass_over(at)
             book, lack = proved_book(self._stream, self._latest_book, self._last_message, self._clock())
-            await self._record()
-            if book is None and not self._resumed and await self._last_kept() is not None:
-                return  # all since that one is recorded as a single gap as soon as the stream runs
-            if book is None:
-                self._gap(Gap(at - every, at, GapKind.NOT_COLLECTED, lack))
-                await self._record()
-            else:
-                await self._processor.snapshot(self.series, book, at)
-                self._last_snapshot = at
-                self._error = None
-        except Exception as error:  # noqa: BLE001  # one coin's must not end all others' snapshots, and shows in its state
-            self._error = error
-            log.error("%s: the snapshot is not kept: %r", self.series, error)  # noqa: TRY400  # what matters is which
             if book is not None:
-                self._gap(Gap(at - every, at, GapKind.NOT_COLLECTED, f"it could not be kept: {error}"))
-        self._accounted = at
+                await self._processor.snapshot(self.series, book, at)
+                self._error = None
+                self._moments.stored(at)
+            elif not self._resumed and await self._last_kept() is not None:
+                return  # all since that one is recorded as a single gap as soon as the stream runs
+            else:
+                self._moments.lack(at, lack)
+            await self._record()
+        except Exception as error:  # noqa: BLE001  # one coin's must not end all others' snapshots, and shows in its state
+            self._not_stored(error)
+            if book is not None and self.last_snapshot != at:
+                self._moments.lack(at, f"it could not be stored: {error}")
 
-    def skip(self, at: Micros, every: Micros) -> None:
+    def skip(self, at: Micros) -> None:
         """Account for the moment ``at``, for which it is too late, and those before it: a gap until now, stored with the next snapshot."""
         if self._resumed:
-            self._gap(Gap(self._since(at, every), self._clock(), GapKind.NOT_COLLECTED, _HELD_UP))
-            self._accounted = at
+            self._moments.skip(at, self._clock())
 
-    def _since(self, at: Micros, every: Micros) -> Micros:
-        """From when on it is to be accounted for until ``at``; a clock that was set back passes the same moments again."""
-        return at - every if self._accounted is None or self._accounted > at else self._accounted
+    def _not_stored(self, error: Exception) -> None:
+        """Show in the state, and log once, that something could not be stored."""
+        if repr(error) != repr(self._error):
+            log.error("%s: it cannot be stored: %r", self.series, error)
+        self._error = error
 
     async def end(self) -> None:
         """Stop it."""
-        self._task.cancel()
-        await asyncio.wait({self._task})
+        await self._supervised.end()
         if self._stream is not None:
             await self._stream.end()
 
@@ -222,10 +223,11 @@ class StreamKeeper:
         self.started.set()
 
     async def _run(self) -> None:
-        await self._record()
+        if self.interval is not None:
+            await self._record()
         resumed_from = await self._last_kept()
         if self.interval is None:
-            self._last_snapshot = resumed_from
+            self._moments.last = resumed_from
         channel, _, interval = self.series.channel.partition(":")
         self._held = deque()
         settling: asyncio.Task[None] | None = None
@@ -242,22 +244,25 @@ class StreamKeeper:
             if self.interval is not None:
                 # One that was stored when the stream ended may not have been published.
                 await self._backfill(self.interval, resumed_from if self._told is None else self._told)
-            elif resumed_from is not None and (not self._resumed or self._invalid_since is None):
+            elif resumed_from is not None and not (self._resumed and self._moments.is_invalid):
                 # All since then, also where it ran and the exchange could not be reached at first.
-                self._invalid_since = None
-                self._accounted = self._clock()
-                self._gap(Gap(resumed_from, self._accounted, GapKind.NOT_COLLECTED, "the service did not collect it"))
+                self._moments.resume(resumed_from, self._clock())
             self._resumed = True
-            self._valid()
-            await self._record()
+            self._moments.find(self._clock())
+            if self.interval is not None:
+                await self._record()
             await self._let_go()
             self._error = None
             self.started.set()
+            if self.interval is None:
+                await self._record_gaps()
             if self.interval is not None and resumed_from is not None:
                 fetch = partial(changed, self._connector, self._candles, self.series, self.interval)
                 spans = unsettled(self.interval, resumed_from, self._clock())
                 job = partial(settle, spans, fetch, self._restate, self._sleep, self._pace.delays(self._random))
-                settling = asyncio.create_task(isolated(job, name=f"{self.series}: settling"))
+                waits = Waits(self._pace, self._random)
+                kept = kept_up(job, name=f"{self.series}: settling", waits=waits, sleep=self._sleep)
+                settling = asyncio.create_task(kept)
             await self._stream.wait()
         finally:
             if settling is not None:
@@ -278,7 +283,7 @@ class StreamKeeper:
         except IncompleteData as error:
             table = error.data
             for gap in error.missing:
-                self._gap(gap)
+                self._gaps.add(gap)
         await self._candles.save_table(self.series, table)
         await self._processor.settle(self.series, await proved_gaps(client, self.series, interval, table))
         for row in rows_of_table(table, self.series.exchange, self.series.symbol, interval, counts=True):
@@ -309,7 +314,7 @@ class StreamKeeper:
             self._hold(entry, self._held)
         else:
             if self.interval is None:
-                self._valid()
+                self._moments.find(self._clock())
             await self._process(entry)
 
     def _hold(self, entry: Row, held: deque[Row]) -> None:
@@ -321,11 +326,11 @@ class StreamKeeper:
                 return  # what comes after it says more
             opened = Unit.MILLIS.micros(held.popleft()["timestamp"])
             evidence = "too many came while those before were fetched"
-            self._gap(Gap(opened, self.interval.step(opened), GapKind.NOT_COLLECTED, evidence))
+            self._gaps.add(Gap(opened, self.interval.step(opened), GapKind.NOT_COLLECTED, evidence))
         held.append(entry)
 
     async def _process(self, entry: Row) -> None:
-        if self._to_record or self._to_restate:
+        if self.interval is not None and (self._gaps or self._to_restate):
             await self._record()
         opened = None if self.interval is None else Unit.MILLIS.micros(entry["timestamp"])
         if opened is not None and self._told is not None and opened <= self._told:
@@ -333,6 +338,8 @@ class StreamKeeper:
         await self._processor.process_realtime_entry(self.series, entry)
         if opened is not None and entry["closed"]:
             self._told = opened
+        if opened is None and self._gaps and self._error is None:
+            await self._record_gaps()
 
     def _happened(self, coin: str, event: Event) -> Awaitable[None] | None:
         if isinstance(event, Restated) and self.interval is not None:
@@ -343,7 +350,7 @@ class StreamKeeper:
 
     def _note(self, event: Event) -> None:
         if isinstance(event, Missing):
-            self._gap(event.gap, event.proved_at)
+            self._gaps.add(event.gap, event.proved_at)
         elif isinstance(event, Unsettled):
             self.unsettled_s = event.age_s
         elif isinstance(event, Resyncing | Reconnecting | Failed):
@@ -355,7 +362,7 @@ class StreamKeeper:
         elif isinstance(event, Connected):
             self._lost = None
         elif isinstance(event, Resynced):
-            self._valid()
+            self._moments.find(self._clock())
         elif isinstance(event, Dropped):
             log.warning("%s: %d updates were dropped", self.series, event.count)
 
@@ -372,26 +379,21 @@ class StreamKeeper:
 
     def _invalid(self) -> None:
         self._latest_book = None
-        if self.interval is None and self._invalid_since is None:
-            self._invalid_since = self._clock()
+        if self.interval is None:
+            self._moments.lose(self._clock())
 
-    def _valid(self) -> None:
-        if self._invalid_since is not None:
-            self._gap(Gap(self._invalid_since, self._clock(), GapKind.NOT_COLLECTED, NO_BOOK))
-            self._invalid_since = None
-
-    def _gap(self, gap: Gap, proved_at: Micros | None = None) -> None:
-        if gap.span:  # none where the clock was set back meanwhile
-            self.gaps += 1
-            self._to_record.append((gap, proved_at))
+    async def _record_gaps(self) -> None:
+        """The same of an order book, which goes on where they cannot be stored; the next snapshot stores them then."""
+        try:
+            await self._record()
+        except StorageError as error:
+            self._not_stored(error)
 
     async def _record(self) -> None:
         """Keep the gaps and the changed candles that are not kept yet; one that cannot be is tried again."""
         # The stream and the clock of the snapshots both do this, at any time.
         async with self._recording:
-            while self._to_record:
-                await self._processor.gap(self.series, *self._to_record[0])
-                del self._to_record[0]
+            await self._gaps.store(partial(self._processor.store_gap, self.series))
             while self._to_restate:
                 await self._processor.restate(self.series, self._to_restate[0])
                 del self._to_restate[0]

@@ -89,18 +89,26 @@ class RealTimeProcessor:
         )
         await self._storage.store_raw_data(series.symbol, snapshot, exchange=series.exchange, timestamp=at)
 
-    async def gap(self, series: SeriesName, gap: Gap, proved_at: Micros | None = None) -> None:
+    def publish_gap(self, series: SeriesName, gap: Gap) -> None:
+        """Tell of a gap."""
+        self._hub.publish(Update(series, "gap", gap_content(gap)))
+
+    async def store_gap(self, series: SeriesName, gap: Gap, proved_at: Micros | None = None) -> None:
         """
-        Keep a gap, and tell of it; ``proved_at`` is the exchange's time when it was proved, ``None`` where it was not.
+        Keep a gap; ``proved_at`` is the exchange's time when it was proved, ``None`` where it was not.
+
+        One of order books takes the place of those within it.
 
         Raises:
             StorageError: It is not kept.
         """
-        self._hub.publish(Update(series, "gap", gap_content(gap)))
         interval = interval_of(series.channel)
+        if interval is None:
+            await self._gaps.grow(series, gap)
+            return
         believed: list[Gap] = []
         others = [gap.span]
-        if proved_at is not None and interval is not None:
+        if proved_at is not None:
             believed, others = storable([gap], interval, proved_at)
         await self._gaps.settle(series, believed)
         for span in others:

@@ -30,7 +30,7 @@ class Channel(BaseModel):
     channel: str = Field(examples=["candles:1m"])
     state: str = Field(
         examples=["running"],
-        description="starting, running, reconnecting, or failed, which is tried again and again.",
+        description="starting, running, reconnecting, stale (no order book was stored for two intervals), or failed, which is tried again and again.",
     )
     messages: int
     gaps: int

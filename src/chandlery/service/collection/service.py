@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from weakref import WeakValueDictionary
 
 from chandlery.connect.interfaces import IDataSourceConnector
 from chandlery.core.errors import InvalidInput, MissingDependency
 from chandlery.core.time import SECOND, Clock, Micros
-from chandlery.feed.backoff import PACE
-from chandlery.feed.recovery import Waits, kept_up
 from chandlery.service.collection.availability import AvailabilityChecker
 from chandlery.service.collection.coins import CoinCollectionList
 from chandlery.service.collection.hub import Hub, Subscriber
 from chandlery.service.collection.interfaces import CoinStatus, IDataCollectionManager
 from chandlery.service.collection.keeper import StreamKeeper
 from chandlery.service.collection.processor import RealTimeProcessor
+from chandlery.service.supervision import Supervised, Supervisor
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.control import CollectedCoin
 from chandlery.storage.interfaces import IStorageManager
@@ -58,6 +56,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         storage: IStorageManager,
         hub: Hub,
         clock: Clock,
+        supervisor: Supervisor,
         *,
         snapshot_every: Micros,
         book_levels: int,
@@ -73,28 +72,26 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         self._candles = candles
         self._storage = storage
         self._clock = clock
+        self._supervisor = supervisor
         self._every = snapshot_every
         self._book_levels = book_levels
         self._sleep = sleep
         self._keepers: dict[SeriesName, StreamKeeper] = {}
         # A lock is there as long as somebody holds it or waits for it.
         self._changing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
-        self._snapshots: asyncio.Task[None] | None = None
+        self._snapshots: Supervised | None = None
 
     async def start(self) -> None:
         """Go on with the coins on the list; returns at once."""
         for coin in await self.coins.load():
             self._begin(coin)
         log.info("order books are stored every %g s, at full multiples of the clock", self._every / SECOND)
-        name = "the clock of the snapshots"
-        kept = kept_up(self._keep_books, name=name, waits=Waits(PACE, random.random), sleep=self._sleep)
-        self._snapshots = asyncio.create_task(kept, name="chandlery snapshots")
+        self._snapshots = self._supervisor.start("clock of the snapshots", self._keep_books)
 
     async def stop(self) -> None:
         """End every stream; the list stays."""
         if self._snapshots is not None:
-            self._snapshots.cancel()
-            await asyncio.wait({self._snapshots})
+            await self._snapshots.end()
         keepers, self._keepers = self._keepers, {}
         await asyncio.gather(*(keeper.end() for keeper in keepers.values()))
 
@@ -178,6 +175,8 @@ class DataCollectionManagerImpl(IDataCollectionManager):
                     self._processor,
                     self._candles,
                     self._clock,
+                    self._supervisor,
+                    snapshot_every=self._every,
                     book_levels=self._book_levels,
                     last_kept=lambda series=series: self._last_kept(series),  # type: ignore[misc]  # mypy does not see through the default
                     sleep=self._sleep,
@@ -204,9 +203,9 @@ class DataCollectionManagerImpl(IDataCollectionManager):
     async def _keep_book(self, keeper: StreamKeeper, at: Micros) -> None:
         """Store an order book as that of the moment ``at``, where it is not too late to be."""
         if self._clock() - at <= latest(self._every):
-            await keeper.snapshot(at, self._every)
+            await keeper.snapshot(at)
         else:
-            keeper.skip(at, self._every)
+            keeper.skip(at)
 
     def _status(self, coin: CollectedCoin) -> CoinStatus:
         keepers = [self._keepers[series] for series in _series(coin) if series in self._keepers]

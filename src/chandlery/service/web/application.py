@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 from starlette.routing import Match, Route
@@ -19,6 +20,7 @@ from chandlery.service.auth.wiring import MCP_PATH
 from chandlery.service.collection.endpoints import routes as collection_routes
 from chandlery.service.historical.endpoints import routes as historical_routes
 from chandlery.service.historical.kept import KeptAnswers
+from chandlery.service.loop_lag import measured
 from chandlery.service.mcp.service import MCPRouter
 from chandlery.service.metrics import Metrics
 from chandlery.service.web.catalogue import routes as catalogue_routes
@@ -49,6 +51,8 @@ def application(service: Service) -> FastAPI:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(service)
             metrics.service = service
+            measuring = service.supervisor.start("measure of the loop", partial(measured, metrics.loop_lag.observe))
+            stack.push_async_callback(measuring.end)
             await stack.enter_async_context(mcp.running())
             yield
 
@@ -62,7 +66,7 @@ def application(service: Service) -> FastAPI:
     app.state.collection = service.collection
     app.state.historical = service.historical
     app.state.answers = KeptAnswers()
-    app.state.database = service.database
+    app.state.readiness = service.readiness
     app.state.clock = service.clock
     app.state.metrics = metrics
     app.state.before_stop = mcp.app.end_streams

@@ -7,6 +7,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from chandlery.service.errors import problem, problem_response, refusals
+from chandlery.service.readiness import Readiness
 
 routes = APIRouter(tags=["health"])
 
@@ -14,7 +15,10 @@ routes = APIRouter(tags=["health"])
 class Health(BaseModel):
     """How it is."""
 
-    status: str = Field(examples=["ok"])
+    status: str = Field(
+        examples=["ok"], description="ok, or degraded: the service works, and an exchange or a coin fails."
+    )
+    reasons: list[str] = Field([], description="What of the exchanges' data does not come, and why.")
     origins: dict[str, str] = Field(
         {},
         description="Whose data are served in place of an exchange's own, by exchange.",
@@ -30,11 +34,17 @@ async def healthz(request: Request) -> Health:
 
 @routes.get("/readyz", response_model=Health, responses=refusals(503))
 async def readyz(request: Request) -> Response:
-    """Say if it can work: the database takes what is collected, and its threads live."""
-    failure = request.app.state.database.failure
-    if failure is not None:
-        return problem_response(503, problem(503, "not_ready", str(failure)))
-    return JSONResponse({"status": "ok"})
+    """
+    Say if it can work: the database takes what is collected, and its threads and tasks live.
+
+    Where an exchange or a coin fails it can, and is degraded.
+    """
+    readiness: Readiness = request.app.state.readiness
+    faults = readiness.faults()
+    if faults:
+        return problem_response(503, problem(503, "not_ready", "; ".join(faults)))
+    reasons = readiness.reasons()
+    return JSONResponse({"status": "degraded", "reasons": reasons} if reasons else {"status": "ok"})
 
 
 @routes.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})

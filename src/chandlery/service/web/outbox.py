@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Hashable, Sequence
 from typing import Protocol
 
 from chandlery.service.frames import Part
 from chandlery.service.metrics import Metrics
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
 
 HIGH_WATER = 1 << 20
 """How many bytes a client may leave untaken before nothing more is written to it."""
@@ -76,7 +80,7 @@ class Outbox:
         self._waiting[self._number] = frame
         self._kept_bytes += len(frame)
         if self._kept_bytes > MOST_BYTES:
-            self._too_slow()
+            self.give_up()
         else:
             self._pump.soon(self)
 
@@ -120,6 +124,12 @@ class Outbox:
         self._kept_bytes = 0
         self._room.set()
 
+    def give_up(self) -> None:
+        """Close the client, as one that is too slow."""
+        self.end()
+        self._metrics.slow_clients += 1
+        self._on_slow()
+
     def flush(self, now: float) -> bool:
         """Write what waits; whether it must be looked at again."""
         socket = self._socket
@@ -151,14 +161,9 @@ class Outbox:
         if self._stuck_since is None:
             self._stuck_since = now
         if self._kept_bytes and now - self._stuck_since > self._grace_s:
-            self._too_slow()
+            self.give_up()
             return False
         return True
-
-    def _too_slow(self) -> None:
-        self.end()
-        self._metrics.slow_clients += 1
-        self._on_slow()
 
 
 class Pump:
@@ -176,13 +181,22 @@ class Pump:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._every_s, self._turn)
 
+    def _flushed(self, outbox: Outbox, now: float) -> bool:
+        """Flush it; one client's failure ends that client alone."""
+        try:
+            return outbox.flush(now)
+        except Exception:
+            log.exception("what waits for a client cannot be written; it is closed")
+            outbox.give_up()
+            return False
+
     def _turn(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._timer = None
         dirty, self._dirty = self._dirty, set()
         self._metrics.queued = sum(map(len, dirty))
-        again = {outbox for outbox in dirty if outbox.flush(now)}
+        again = {outbox for outbox in dirty if self._flushed(outbox, now)}
         if again:
             self._dirty |= again
             if self._timer is None:

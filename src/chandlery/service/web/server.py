@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from chandlery.core.errors import InvalidInput
+from chandlery.core.errors import Closed, InvalidInput
 from chandlery.service.web.protocol import DirectProtocol
 
 _BACKLOG = 2048
@@ -77,7 +77,8 @@ async def serving(app: FastAPI, bound: socket.socket) -> AsyncIterator[uvicorn.S
     """
     The application, served in this event loop until the end of the block; then in-flight answers end, and clients are told.
 
-    Raises what the application raises when it starts.
+    Raises what the application raises when it starts. A server that ends by itself ends the block, which raises what has
+    ended it, or ``Closed``.
     """
     server = server_of(app)
     task = asyncio.create_task(_run(app, server, bound), name="chandlery server")
@@ -92,11 +93,37 @@ async def serving(app: FastAPI, bound: socket.socket) -> AsyncIterator[uvicorn.S
         await asyncio.wait({task})
         raise
     try:
-        with _left_alone():
+        with _left_alone(), _cancelled_by(task):
             yield server
     finally:
         server.should_exit = True
-        await task
+        await asyncio.wait({task})
+    if not task.cancelled() and (error := task.exception()) is not None:
+        raise error
+
+
+@contextmanager
+def _cancelled_by(task: asyncio.Task[None]) -> Iterator[None]:
+    """Cancel the block when the task ends before it does, and raise what has ended it."""
+    body = asyncio.current_task()
+    assert body is not None  # noqa: S101  # this runs in one
+    ended = False
+
+    def end(_: asyncio.Task[None]) -> None:
+        nonlocal ended
+        ended = True
+        body.cancel()
+
+    task.add_done_callback(end)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not ended or body.uncancel() > 0:
+            raise
+        cause = None if task.cancelled() else task.exception()
+        raise cause or Closed("the server has ended by itself") from None
+    finally:
+        task.remove_done_callback(end)
 
 
 @contextmanager
