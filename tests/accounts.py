@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -65,10 +66,19 @@ class Provider:
         self.keys = {"r1": rsa.generate_private_key(65537, 2048), "e1": ec.generate_private_key(ec.SECP256R1())}
         self.asked = 0
         self.status = 200
+        self.body = self.redirect = None
+        self.hanging = asyncio.Event()
+        """Answers wait until it is set."""
+        self.hanging.set()
 
     async def answer(self, request):
-        """The key set."""
+        """The key set, or what was set to be sent in its place."""
         self.asked += 1
+        await self.hanging.wait()
+        if self.redirect is not None:
+            return web.Response(status=302, headers={"Location": self.redirect})
+        if self.body is not None:
+            return web.Response(body=self.body)
         found = [
             {**(RSAAlgorithm if kid[0] == "r" else ECAlgorithm).to_jwk(key.public_key(), as_dict=True), "kid": kid}
             for kid, key in self.keys.items()
@@ -94,8 +104,10 @@ async def login_server():
     await runner.cleanup()
 
 
-def _part(content):
-    return base64.urlsafe_b64encode(json.dumps(content).encode()).rstrip(b"=").decode()
+def encoded(content):
+    """A part of a token."""
+    text = content if isinstance(content, bytes) else json.dumps(content).encode()
+    return base64.urlsafe_b64encode(text).rstrip(b"=").decode()
 
 
 async def wrong_tokens(module, clock, issuer=ISSUER):
@@ -109,17 +121,18 @@ async def wrong_tokens(module, clock, issuer=ISSUER):
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     good = signed()
     header, body, signature = good.split(".")
-    forged = f"{_part({'typ': 'at+jwt', 'alg': 'HS256', 'kid': kid})}.{_part(claims(clock, issuer, scope='admin'))}"
+    forged = f"{encoded({'typ': 'at+jwt', 'alg': 'HS256', 'kid': kid})}.{encoded(claims(clock, issuer, scope='admin'))}"
     by_public = base64.urlsafe_b64encode(hmac.new(public, forged.encode(), hashlib.sha256).digest()).rstrip(b"=")
+    digits = b'{"exp": ' + b"9" * 5000 + b"}"
     flipped = ("B" if signature[0] == "A" else "A") + signature[1:]
     return {
         "none": "",
         "noise": "abc",
         "three parts of noise": "a.b.c",
         "too long": "a" * 10_000,
-        "algorithm none": f"{_part({'typ': 'at+jwt', 'alg': 'none', 'kid': kid})}.{_part(claims(clock, issuer))}.",
+        "algorithm none": f"{encoded({'typ': 'at+jwt', 'alg': 'none', 'kid': kid})}.{encoded(claims(clock, issuer))}.",
         "signed with the public key": f"{forged}.{by_public.decode()}",
-        "content tampered with": f"{header}.{_part(claims(clock, issuer, scope='admin'))}.{signature}",
+        "content tampered with": f"{header}.{encoded(claims(clock, issuer, scope='admin'))}.{signature}",
         "signature tampered with": f"{header}.{body}.{flipped}",
         "no signature": f"{header}.{body}.",
         "another key": signed(key=ec.generate_private_key(ec.SECP256R1())),
@@ -135,6 +148,19 @@ async def wrong_tokens(module, clock, issuer=ISSUER):
         "no issuer": signed(iss=None),
         "no end": signed(exp=None),
         "an end that is no number": signed(exp="tomorrow"),
+        "an end of 400 digits": signed(exp=10**400),
+        "an end after the year 9999": signed(exp=1e300),
+        "an end before 1970": signed(exp=-1),
+        "issued at no number": signed(iat=float("nan")),
+        "valid from a truth": signed(nbf=True),
         "no subject": signed(sub=None),
+        "a subject that is no Unicode": signed(sub="\ud800"),
+        "a critical header": signed(head={**head, "crit": ["exp"], "exp": 1}),
+        "a payload that is no object": jwt.api_jws.encode(b"[1]", key, "ES256", headers=head),
+        "a head that is no object": f"{encoded([1])}.{body}.{signature}",
+        "an algorithm that is no text": f"{encoded({**head, 'alg': ['ES256']})}.{body}.{signature}",
+        "a key that is no text": f"{encoded({**head, 'alg': 'ES256', 'kid': {}})}.{body}.{signature}",
+        "a number of very many digits": f"{header}.{encoded(digits)}.{signature}",
+        "very deep": f"{header}.{encoded(b'[' * 5000)}.{signature}",
         "scopes that are no text": signed(scope={"admin": True}),
     }

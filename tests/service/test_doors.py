@@ -10,7 +10,7 @@ import pytest
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
-from accounts import THEIRS, login_server, wrong_tokens
+from accounts import THEIRS, claims, encoded, login_server, wrong_tokens
 from chandlery.net.clock import system_clock
 from serving import connected, served
 
@@ -98,10 +98,16 @@ async def refused_tokens(service, provider):
     theirs = (await service.accounts.login("client", client.id, secret)).text
     await service.accounts.revoke(client.id)
     stranger = type(provider)()
+    foreign = provider.token(system_clock, jti="given back")
+    await service.accounts.revoke_token(await service.accounts.validate_token(foreign))
+    head = encoded({"alg": "ES256", "kid": "r1", "typ": "at+jwt"})
+    unsigned = f"{head}.{encoded(claims(system_clock, THEIRS, aud='chandlery'))}.AAAA"
     return wrong | {
         "revoked": revoked,
         "of a client that was revoked": theirs,
         "of an issuer that is not trusted": provider.token(system_clock, iss=UNTRUSTED),
+        "of the issuer, given back": foreign,
+        "of the issuer, unsigned, with a key of another kind": unsigned,
         "of another key than the issuer's": stranger.token(system_clock),
         "of the issuer, for somebody else": provider.token(system_clock, aud="elsewhere"),
         "of the issuer, by our keys": wrong["wrong issuer"],
@@ -118,7 +124,7 @@ async def test_wrong_tokens_are_refused_at_every_door(sim, tmp_path, hashes, doo
         coins = service.collection.list_coins()
 
     assert {} == {name: answer for name, answer in answers.items() if not set(answer) <= REFUSED}
-    assert len(tokens) >= 30
+    assert len(tokens) >= 45
     assert [] == coins
     assert not sim.log
 

@@ -6,7 +6,8 @@ import pytest
 from msgspec import structs
 
 from chandlery.core.errors import StorageError
-from chandlery.storage.accounts import AccountRepository, Principal, SigningKey
+from chandlery.core.time import DAY
+from chandlery.storage.accounts import OURS, AccountRepository, Principal, SigningKey
 from chandlery.storage.sqlite import SqliteDatabase
 
 CLIENT = Principal("client-1", "client", "bot", "hash-of-it", ("read", "collect"), 5)
@@ -47,22 +48,55 @@ async def test_revoking(accounts):
 
 
 async def test_revoked_tokens_are_forgotten_once_they_have_expired(accounts):
-    """So that the table does not grow for ever."""
-    await accounts.revoke_token("a", 10, 1)
-    await accounts.revoke_token("b", 20, 11)
+    """A day later, so that the table does not grow for ever, and a clock that is set back brings none of them back."""
+    await accounts.revoke_token(OURS, "a", 10, 1)
+    await accounts.revoke_token(OURS, "b", 20, 11 + DAY)
+    await accounts.revoke_token("https://x", "b", 30, 11)
 
-    assert {"b"} == await accounts.revoked_tokens(11)
-    assert frozenset() == await accounts.revoked_tokens(21)
-    assert {"b"} == await accounts.revoked_tokens(0)
+    assert {(OURS, "b"), ("https://x", "b")} == await accounts.revoked_tokens(0)
+    assert {("https://x", "b")} == await accounts.revoked_tokens(21)
+
+
+async def test_the_stamp_differs_after_every_revocation(accounts):
+    """Also where the last row has taken the number of one that is gone."""
+    await accounts.add(USER)
+    await accounts.add(CLIENT)
+    stamps = [await accounts.revocations_stamp()]
+    for work in (
+        lambda: accounts.revoke("user-1", 9),
+        lambda: accounts.revoke_token(OURS, "a", 30, 1),
+        lambda: accounts.revoke_token(OURS, "b", 20, 1),
+        lambda: accounts.revoke_token(OURS, "c", 40, 21 + DAY),
+        lambda: accounts.revoke("client-1", 10),
+        lambda: accounts.revoke_token(OURS, "d", 40, 41 + DAY),
+    ):
+        await work()
+        stamps.append(await accounts.revocations_stamp())
+        assert stamps[-1] == await accounts.revocations_stamp()
+
+    assert len(stamps) == len(set(stamps))
 
 
 async def test_keys(accounts):
     """Those that were saved last, in the order in which they sign."""
     first, second = SigningKey("a", "pem-a", 5, 9), SigningKey("b", "pem-b", 3)
-    await accounts.save_keys([first])
-    await accounts.save_keys([first, second])
-
+    await accounts.save_keys([], [first])
+    await accounts.save_keys([first], [first, second])
     assert [second, first] == await accounts.keys()
+    later = structs.replace(second, retires_at=7)
+    await accounts.save_keys([second, first], [later])
+
+    assert [later] == await accounts.keys()
+
+
+async def test_keys_that_others_have_changed_stay(accounts):
+    """Who was second changes nothing."""
+    first, second = SigningKey("a", "pem-a", 5), SigningKey("b", "pem-b", 5)
+    await accounts.save_keys([], [first])
+    await accounts.save_keys([], [second])
+    await accounts.save_keys([structs.replace(first, retires_at=9)], [first, second])
+
+    assert [first] == await accounts.keys()
 
 
 def test_nothing_secret_is_printed():

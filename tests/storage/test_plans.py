@@ -84,7 +84,8 @@ def questions(database):
             "remove": lambda: coins.remove("binance", "BTC/USDT"),
         },
         accounts: {
-            "revoke_token": lambda: accounts.revoke_token("t", 10, 0),
+            "revoke_token": lambda: accounts.revoke_token("", "t", 10, 0),
+            "revocations_stamp": accounts.revocations_stamp,
             "revoked_tokens": lambda: accounts.revoked_tokens(5),
         },
     }
@@ -150,7 +151,7 @@ def fill(path, first, count):
         connection.executemany("INSERT INTO books (series, at, entry) VALUES (?, ?, ?)", ((numbers["book"], at * MINUTE, book) for at in minutes))  # fmt: skip
         connection.executemany(f"INSERT INTO candles VALUES ({', '.join('?' * 12)})", ((numbers["candles:1m"], at * MINUTE, *candle) for at in minutes if at % 10))  # fmt: skip
         connection.executemany(f"INSERT INTO gaps VALUES (?, ?, ?, 'halt', 'x', {2**62})", ((numbers["candles:1m"], at * MINUTE, (at + 1) * MINUTE) for at in minutes if at % 10 == 0))  # fmt: skip
-        connection.executemany("INSERT INTO revoked_tokens VALUES (?, ?)", ((f"t{at}", at) for at in minutes))
+        connection.executemany("INSERT INTO revoked_tokens (issuer, token, expires_at) VALUES ('', ?, ?)", ((f"t{at}", at) for at in minutes))  # fmt: skip
     connection.close()
 
 

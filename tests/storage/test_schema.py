@@ -13,6 +13,7 @@ PUBLISHED = (
     "8c344dbc9c5a3ab1",
     "d0a11fda5d70c266",
     "197601c185bd5d36",
+    "c104ccbdc34addaa",
 )
 """The fingerprint of each step."""
 

@@ -27,6 +27,7 @@ ROWS = {
     3: [],  # indexes
     4: [],  # the origin of the first one's rows
     5: [],  # a column of gaps
+    6: [],  # revoked tokens by issuer
 }
 """Something in every table, by the step that made it."""
 
@@ -53,6 +54,8 @@ def as_now(table, row):
     """A row of an earlier version as this one has it."""
     if table == "gaps" and len(row) == 5:
         return (*row, 0)
+    if table == "revoked_tokens" and len(row) == 2:
+        return (1, "", *row)
     if table not in {"series", "coins"} or "unknown" in row:
         return row
     return (row[0], "unknown", *row[1:]) if table == "series" else ("unknown", *row)

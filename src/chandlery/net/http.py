@@ -42,7 +42,7 @@ class HttpClient:
     jittered, growing pause, or after exactly the one that the exchange named; one longer than
     ``max_wait_s`` is not waited for but raised, with ``retry_after_s``. The time-outs hold for each
     try: ``timeout_s`` for all of it, ``connect_timeout_s`` for connecting, ``read_timeout_s`` for
-    silence in the middle. Bodies over ``max_bytes`` are refused.
+    silence in the middle. Bodies over ``max_bytes`` are refused, and more than ``max_redirects`` redirects.
 
     ``proxies`` are those of the environment where nothing is given.
 
@@ -61,6 +61,7 @@ class HttpClient:
         read_timeout_s: float = 20.0,
         max_bytes: int = 512 << 20,
         max_wait_s: float = 120.0,
+        max_redirects: int = 3,
         proxies: Proxies | None = None,
     ) -> None:
         self.limiter = limiter or RateLimiter()
@@ -70,6 +71,7 @@ class HttpClient:
         self._timeouts = timeout_s, connect_timeout_s, read_timeout_s
         self._max_bytes = max_bytes
         self._max_wait_s = max_wait_s
+        self._max_redirects = max_redirects
         # One gate per host: a host that makes its callers wait does not hold up those of another.
         self._gates: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(max_concurrent))
         self._transport: Transport | None = None
@@ -213,7 +215,10 @@ class HttpClient:
             from chandlery.net.transport import Transport  # noqa: PLC0415  # aiohttp is loaded by the first request
 
             self._transport = Transport(
-                max_concurrent=self._max_concurrent, timeouts=self._timeouts, max_bytes=self._max_bytes
+                max_concurrent=self._max_concurrent,
+                timeouts=self._timeouts,
+                max_bytes=self._max_bytes,
+                max_redirects=self._max_redirects,
             )
         elif self._transport.loop is not asyncio.get_running_loop():
             raise InvalidInput(

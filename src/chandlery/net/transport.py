@@ -29,7 +29,6 @@ from chandlery.net.status import proxy_failure, socks_failure, user_agent
 _READ_BUFFER = 1 << 20
 _KEEP_S = 30
 _DNS_S = 300
-_MOST_REDIRECTS = 3
 
 
 class Transport:
@@ -39,13 +38,16 @@ class Transport:
     They are closed by ``close``, or by the end of whoever holds it.
     """
 
-    def __init__(self, *, max_concurrent: int, timeouts: tuple[float, float, float], max_bytes: int) -> None:
+    def __init__(
+        self, *, max_concurrent: int, timeouts: tuple[float, float, float], max_bytes: int, max_redirects: int
+    ) -> None:
         self.loop = asyncio.get_running_loop()
         self.generation = generation()
         self._max_concurrent = max_concurrent
         total, connecting, silence = timeouts
         self._timeout = aiohttp.ClientTimeout(total=total, sock_connect=connecting, sock_read=silence)
         self._max_bytes = max_bytes
+        self._max_redirects = max_redirects
         self._sessions: dict[Proxy | None, aiohttp.ClientSession] = {}
         self._closed = False
         weakref.finalize(self, _drop, self._sessions, self.loop, self.generation)
@@ -71,7 +73,8 @@ class Transport:
                 url,
                 headers=request.headers,
                 data=request.body,
-                max_redirects=_MOST_REDIRECTS,
+                allow_redirects=self._max_redirects > 0,
+                max_redirects=self._max_redirects,
                 proxy=in_front(proxy),
             ) as answer:
                 body = await self._body(answer, name)
@@ -213,7 +216,7 @@ def _of_response(name: str, error: aiohttp.ClientResponseError) -> ChandleryErro
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return proxy_failure(name, error.status)
     if isinstance(error, aiohttp.TooManyRedirects):
-        return RequestRejected(f"{name}: more than {_MOST_REDIRECTS} redirects", status=error.status)
+        return RequestRejected(f"{name}: too many redirects", status=error.status)
     return MalformedResponse(f"{name}: not an HTTP answer ({error.message})")
 
 

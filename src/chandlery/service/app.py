@@ -24,7 +24,9 @@ from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.service.auth.interfaces import EverybodyMay, IAuthenticationModule
+from chandlery.service.auth.issuers import key_client
 from chandlery.service.auth.service import AuthenticationModuleImpl, Secrets
+from chandlery.service.auth.steady import SteadyClock
 from chandlery.service.auth.wiring import authentication
 from chandlery.service.collection.coins import CoinCollectionList
 from chandlery.service.collection.hub import Hub
@@ -95,9 +97,10 @@ class Service:
         self.storage = StorageManagerImpl(books)
         self.candles = CandleRepository(self.database, self._origin_of)
         self.gaps = GapRepository(self.database, self._origin_of)
-        self.accounts: AuthenticationModuleImpl = authentication(
-            self.database, clock, issuer=url, issuers=settings.issuers, http=self.http, hashes=hashes
-        )
+        self.token_clock = SteadyClock(clock)
+        """What tokens are judged by."""
+        self._issuers_http = key_client(limiter, self.library.proxies)
+        self.accounts: AuthenticationModuleImpl = authentication(self.database, self.token_clock, issuer=url, issuers=settings.issuers, http=self._issuers_http, hashes=hashes)  # fmt: skip
         self.authentication: IAuthenticationModule = EverybodyMay() if settings.no_auth else self.accounts
         self.collection = DataCollectionManagerImpl(
             self.connector,
@@ -137,6 +140,7 @@ class Service:
             if ignored:
                 log.warning("%s", ignored)
             stack.push_async_callback(self.http.close)
+            stack.push_async_callback(self._issuers_http.close)
             await stack.enter_async_context(self.connector)
             stack.push_async_callback(self.supervisor.end)
             self.supervisor.start("watch of the database", self._watch)

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
-from chandlery.core.time import Micros
+from chandlery.core.time import DAY, Micros
 from chandlery.storage.interfaces import IDatabaseConnection
 
+OURS = ""
+"""The issuer of this service's own tokens, whatever its URL is."""
+_FORGOTTEN: Micros = DAY
+"""How long after a token has expired its revocation is forgotten, so that a clock that is set back does not undo it."""
+_STAMP = """
+    SELECT (SELECT count(revoked_at) FROM principals), id, issuer, token FROM revoked_tokens
+    WHERE id = (SELECT max(id) FROM revoked_tokens) UNION ALL SELECT count(revoked_at), 0, '', '' FROM principals
+"""
+_SAVE_KEYS = """
+    INSERT OR REPLACE INTO signing_keys
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM json_each(?1)
+    WHERE (SELECT json_group_array(json_array(kid, signs_from, retires_at))
+           FROM (SELECT * FROM signing_keys ORDER BY signs_from, kid)) = ?2
+"""
 _PRINCIPAL = "id, kind, name, secret_hash, scopes, created_at, revoked_at"
 
 
@@ -94,22 +110,28 @@ class AccountRepository:
         await self._database.write(("UPDATE principals SET revoked_at = ? WHERE id = ?", [(at, identifier)]))
         return True
 
+    async def revoke_token(self, issuer: str, token: str, expires_at: Micros, now: Micros) -> None:
+        """Trust a token of an issuer no more; those that have expired a day ago are forgotten."""
+        sql = "INSERT INTO revoked_tokens (issuer, token, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+        await self._database.write(
+            ("DELETE FROM revoked_tokens WHERE expires_at < ?", [(now - _FORGOTTEN,)]),
+            (sql, [(issuer, token, expires_at)]),
+        )
+
+    async def revocations_stamp(self) -> object:
+        """What is another whenever an account or a token was revoked since."""
+        return (await self._database.read(_STAMP))[0]
+
     async def revoked(self) -> frozenset[str]:
         """The ids of those who are let in no more."""
         rows: list[Any] = await self._database.read("SELECT id FROM principals WHERE revoked_at IS NOT NULL")
         return frozenset(row[0] for row in rows)
 
-    async def revoke_token(self, jti: str, expires_at: Micros, now: Micros) -> None:
-        """Trust a token no more; those that have expired anyhow are forgotten."""
-        await self._database.write(
-            ("DELETE FROM revoked_tokens WHERE expires_at < ?", [(now,)]),
-            ("INSERT OR REPLACE INTO revoked_tokens VALUES (?, ?)", [(jti, expires_at)]),
-        )
-
-    async def revoked_tokens(self, now: Micros) -> frozenset[str]:
-        """The ids of tokens that are trusted no more."""
-        rows: list[Any] = await self._database.read("SELECT jti FROM revoked_tokens WHERE expires_at >= ?", (now,))
-        return frozenset(row[0] for row in rows)
+    async def revoked_tokens(self, since: Micros) -> frozenset[tuple[str, str]]:
+        """The tokens that are trusted no more, by issuer and id, of those that expire at ``since`` or later."""
+        sql = "SELECT issuer, token FROM revoked_tokens WHERE expires_at >= ?"
+        rows: list[Any] = await self._database.read(sql, (since,))
+        return frozenset((issuer, token) for issuer, token in rows)
 
     async def keys(self) -> list[SigningKey]:
         """All keys, in the order in which they sign."""
@@ -118,11 +140,14 @@ class AccountRepository:
         )
         return [SigningKey(*row) for row in rows]
 
-    async def save_keys(self, keys: list[SigningKey]) -> None:
-        """Have these keys and no others."""
+    async def save_keys(self, before: Sequence[SigningKey], keys: Sequence[SigningKey]) -> None:
+        """Have ``keys`` and no others where there are those of ``before``; where another process has changed them, nothing."""
+        known = msgspec.json.encode([(each.kid, each.signs_from, each.retires_at) for each in before]).decode()
         rows = [(each.kid, each.private_pem, each.signs_from, each.retires_at) for each in keys]
+        gone = [(each.kid,) for each in before if each.kid not in {key.kid for key in keys}]
         await self._database.write(
-            ("DELETE FROM signing_keys WHERE ?", [(1,)]), ("INSERT INTO signing_keys VALUES (?, ?, ?, ?)", rows)
+            (_SAVE_KEYS, [(msgspec.json.encode(rows).decode(), known)]),
+            ("DELETE FROM signing_keys WHERE kid = ?", gone),
         )
 
 

@@ -115,4 +115,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     # Until when a gap is taken as proved, so that nobody requests its moments; no gap that is there already is.
     ("ALTER TABLE gaps ADD COLUMN believed_until INTEGER NOT NULL DEFAULT 0",),
+    (
+        # By issuer, where '' is this service, so that the ids of one are never those of another.
+        """CREATE TABLE revoked_by_issuer (
+            id INTEGER PRIMARY KEY,
+            issuer TEXT NOT NULL,
+            token TEXT NOT NULL,
+            expires_at INTEGER NOT NULL,
+            UNIQUE (issuer, token)
+        ) STRICT""",
+        "INSERT INTO revoked_by_issuer (issuer, token, expires_at) SELECT '', jti, expires_at FROM revoked_tokens",
+        "DROP TABLE revoked_tokens",
+        "ALTER TABLE revoked_by_issuer RENAME TO revoked_tokens",
+        "CREATE INDEX revoked_tokens_expiry ON revoked_tokens (expires_at)",
+    ),
 )

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
+from contextlib import AsyncExitStack
+
 import jwt
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +13,7 @@ from hypothesis import strategies as st
 from chandlery.core.time import DAY, SECOND
 from chandlery.service.auth.keys import LEEWAY, ROTATION, TOKEN_LIFETIME, KeyRing, advanced, rotated
 from chandlery.storage.accounts import AccountRepository, SigningKey
+from chandlery.storage.sqlite import SqliteDatabase
 
 
 def numbered():
@@ -85,3 +90,30 @@ async def test_rotation_overlaps(database, clock):
     for ring in rings:
         assert None is await ring.public("k0")
         assert ["k1", "k2"] == [key["kid"] for key in (await ring.published())["keys"]]
+
+
+async def test_there_is_one_set_of_keys_from_the_first_second(tmp_path, clock):
+    """Of processes and requests that begin at once on an empty folder: what each signs, all judge."""
+    async with AsyncExitStack() as stack:
+        databases = [await stack.enter_async_context(SqliteDatabase(tmp_path / "d")) for _ in range(4)]
+        rings = [KeyRing(AccountRepository(each), clock, lambda: secrets.token_hex(8)) for each in databases]
+        signed = await asyncio.gather(*(ring.signing() for ring in rings for _ in range(5)))
+
+        assert 1 == len({kid for kid, _ in signed})
+        assert 1 == len({key.private_numbers().private_value for _, key in signed})
+        assert 1 == len({str(await ring.published()) for ring in rings})
+        assert 2 == len(await AccountRepository(databases[0]).keys())
+
+
+async def test_rotations_at_once(tmp_path, clock):
+    """Each has its way, one after the other, and no key that has signed is lost."""
+    async with AsyncExitStack() as stack:
+        databases = [await stack.enter_async_context(SqliteDatabase(tmp_path / "d")) for _ in range(2)]
+        rings = [KeyRing(AccountRepository(each), clock, lambda: secrets.token_hex(8)) for each in databases]
+        before = (await rings[0].signing())[0]
+        clock.later(1)
+        rotated = await asyncio.gather(rings[0].rotate(), rings[1].rotate())
+        clock.later(31)
+        known = {key["kid"] for key in (await rings[0].published())["keys"]}
+
+    assert {before, *rotated} <= known

@@ -3,32 +3,69 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
 
 import jwt
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from msgspec import Struct
 
-from chandlery.core.errors import ChandleryError, InvalidInput, InvalidToken, MalformedResponse
-from chandlery.core.time import MINUTE, SECOND, Clock, Micros
+from chandlery.core.errors import ChandleryError, InvalidInput, InvalidToken, MalformedResponse, RequestTimeout
+from chandlery.core.time import DAY, MINUTE, SECOND, Clock, Micros
 from chandlery.core.wire import Request
 from chandlery.net.http import HttpClient
+from chandlery.net.limiter import RateLimiter
+from chandlery.net.proxy import Proxies
 from chandlery.service.auth.interfaces import SCOPES
 
-ASYMMETRIC = frozenset({"ES256", "ES384", "RS256", "RS384", "RS512", "PS256", "EdDSA"})
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
+
+_CURVES = {"ES256": "secp256r1", "ES384": "secp384r1"}
+_RSA_BITS = range(2048, 8193)
+ASYMMETRIC = frozenset({*_CURVES, "RS256", "RS384", "RS512", "PS256", "EdDSA"})
 """What a foreign token may be signed with; never with a secret that both sides share, never with nothing."""
-_KEPT: Micros = 10 * MINUTE
+_FRESH: Micros = 10 * MINUTE
 _PAUSE: Micros = 30 * SECOND
 """How soon after asking an issuer for its keys it is asked again, whatever tokens come."""
+_TRUSTED: Micros = DAY
+"""How long keys are trusted without their issuer naming them again."""
+_TIMEOUT_S = 5.0
+_MOST_BYTES = 256 << 10
+_MOST_KEYS = 100
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+def key_client(limiter: RateLimiter | None = None, proxies: Proxies | None = None) -> HttpClient:
+    """What keys are fetched with: bounded in time and size, and following no redirect."""
+    return HttpClient(
+        limiter=limiter,
+        proxies=proxies,
+        max_concurrent=4,
+        retry_count=0,
+        timeout_s=_TIMEOUT_S,
+        connect_timeout_s=_TIMEOUT_S,
+        read_timeout_s=_TIMEOUT_S,
+        max_bytes=_MOST_BYTES,
+        max_redirects=0,
+        max_wait_s=0.0,
+    )
 
 
 class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
     """
     An OpenID Connect provider whose tokens are trusted.
 
-    ``scopes`` says which of ours each of its scopes means. Its keys are at ``jwks_url``. ``audience`` is
-    what its tokens for us are for.
+    ``scopes`` says which of ours each of its scopes means. Its keys are at ``jwks_url``, by https, or on this machine.
+    ``audience`` is what its tokens for us are for.
     """
 
     issuer: str
@@ -39,6 +76,8 @@ class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Refuse what would let the wrong ones in."""
+        if not self.issuer or not _is_safe(self.jwks_url):
+            raise InvalidInput(f"{self.issuer!r}: keys are fetched by https, or from this machine, not {self.jwks_url}")
         weak = set(self.algorithms) - ASYMMETRIC
         if weak or not self.algorithms:
             raise InvalidInput(
@@ -54,43 +93,117 @@ class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IssuerKeys:
-    """The keys of one issuer, fetched when they are needed and kept for a while."""
+    """The keys of one issuer, fetched when they are needed, one time after the other, and good for a while."""
 
     def __init__(self, issuer: Issuer, http: HttpClient, clock: Clock) -> None:
         self.issuer = issuer
         self._http = http
         self._clock = clock
-        self._keys: dict[str, Any] = {}
+        self._keys: dict[str, PublicKey] = {}
         self._asked_at: Micros | None = None
-        self._asking = asyncio.Lock()
+        self._named_at: Micros = 0
+        self._failure: ChandleryError | None = None
+        self._asking: asyncio.Task[None] | None = None
 
-    async def key(self, kid: str) -> Any:
+    async def key(self, kid: str, algorithm: str) -> PublicKey:
         """
-        The public key of an id.
+        The public key of an id, which fits ``algorithm``.
+
+        Whoever names one that is known waits for no answer that another waits for already, and nobody waits longer than
+        five seconds.
 
         Raises:
             InvalidToken: There is none, or the issuer cannot be asked.
         """
-        async with self._asking:
-            age = None if self._asked_at is None else self._clock() - self._asked_at
-            if age is None or age >= _KEPT or (kid not in self._keys and age >= _PAUSE):
-                await self._ask()
-        if kid not in self._keys:
-            raise InvalidToken(f"the issuer {self.issuer.issuer} has no key {kid!r}")
-        return self._keys[kid]
+        if self._is_due(kid):
+            self._asked_at = self._clock()
+            self._asking = asyncio.create_task(self._ask(), name=f"chandlery keys of {self.issuer.issuer}")
+            await asyncio.shield(self._asking)
+        elif self._asking is not None and kid not in self._keys:
+            await asyncio.shield(self._asking)
+        found = self._keys.get(kid)
+        if found is None and self._failure is not None:
+            raise InvalidToken(f"the keys of {self.issuer.issuer} cannot be had now")
+        if found is None:
+            raise InvalidToken(f"the issuer {self.issuer.issuer} has no key {kid[:64]!r}")
+        if not _fits(found, algorithm):
+            raise InvalidToken(f"the key {kid[:64]!r} of {self.issuer.issuer} is not one for {algorithm[:64]!r}")
+        return found
+
+    def _is_due(self, kid: str) -> bool:
+        if self._asking is not None:
+            return False
+        if self._asked_at is None:
+            return True
+        unsettled = kid not in self._keys or self._failure is not None
+        return self._clock() - self._asked_at >= (_PAUSE if unsettled else _FRESH)
 
     async def _ask(self) -> None:
-        self._asked_at = self._clock()
         try:
-            self._keys = await self._http.fetch(Request(self.issuer.jwks_url), _keys)
+            async with asyncio.timeout(_TIMEOUT_S):
+                self._keys = await self._http.fetch(Request(self.issuer.jwks_url), public_keys)
+        except TimeoutError:
+            self._fail(RequestTimeout(f"no answer within {_TIMEOUT_S:g} s"))
         except ChandleryError as error:
-            if not self._keys:
-                raise InvalidToken(f"the keys of {self.issuer.issuer} cannot be had now: {error}") from error
+            self._fail(error)
+        else:
+            self._named_at, self._failure = self._clock(), None
+        finally:
+            self._asking = None
+            if self._clock() - self._named_at >= _TRUSTED:
+                self._keys = {}
+
+    def _fail(self, error: ChandleryError) -> None:
+        """For the log alone: what an issuer answers is not for whoever sends a token."""
+        self._failure = error
+        log.warning("the keys of %s cannot be had now: %s", self.issuer.issuer, error)
 
 
-def _keys(body: bytes) -> dict[str, Any]:
+def public_keys(body: bytes) -> dict[str, PublicKey]:
+    """
+    The usable public keys of a JSON Web Key Set, by id.
+
+    Raises:
+        MalformedResponse: It is none, or one of very many keys.
+    """
     try:
-        found = jwt.PyJWKSet.from_dict(msgspec.json.decode(body, type=dict[str, Any]))
-    except (jwt.PyJWTError, msgspec.MsgspecError) as error:
+        listed = msgspec.json.decode(body, type=dict[str, Any]).get("keys")
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedResponse(f"not a JSON Web Key Set: {error}") from error
-    return {key.key_id: key.key for key in found.keys if key.key_id is not None}
+    if not isinstance(listed, list) or len(listed) > _MOST_KEYS:
+        raise MalformedResponse(f"not a JSON Web Key Set of at most {_MOST_KEYS} keys")
+    found = {}
+    for each in listed:
+        key = _public_key(each)
+        if key is not None:
+            found[each["kid"]] = key
+    return found
+
+
+def _public_key(given: Any) -> PublicKey | None:
+    """The key, where it is one that signatures can be judged by; sets hold others, too."""
+    if not isinstance(given, dict) or not isinstance(given.get("kid"), str) or given.get("use", "sig") != "sig":
+        return None
+    try:
+        key = jwt.PyJWK.from_dict(given).key
+    except (jwt.PyJWTError, ValueError, TypeError, LookupError, ArithmeticError):
+        return None
+    return key if isinstance(key, PublicKey) else None
+
+
+def _fits(key: PublicKey, algorithm: str) -> bool:
+    if algorithm in _CURVES:
+        return isinstance(key, EllipticCurvePublicKey) and key.curve.name == _CURVES[algorithm]
+    if algorithm == "EdDSA":
+        return isinstance(key, Ed25519PublicKey | Ed448PublicKey)
+    return algorithm in ASYMMETRIC and isinstance(key, RSAPublicKey) and key.key_size in _RSA_BITS
+
+
+def _is_safe(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
+    )

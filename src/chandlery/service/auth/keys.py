@@ -8,6 +8,7 @@ can judge every token at any time.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -18,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 from msgspec import structs
 
+from chandlery.core.errors import StorageBusy
 from chandlery.core.time import DAY, MINUTE, SECOND, Clock, Micros
 from chandlery.storage.accounts import AccountRepository, SigningKey
 
@@ -29,6 +31,9 @@ LEEWAY: Micros = 30 * SECOND
 """By how much the clocks of two machines may differ."""
 _READ_AGAIN: Micros = 30 * SECOND
 """How old the copy of the keys may be; another process may have rotated them."""
+_READ_AGAIN_FOR: Micros = SECOND
+"""How old it may be for a key that it does not hold, whatever tokens strangers send."""
+_TRIES = 5
 
 
 def new_key(kid: str, signs_from: Micros) -> SigningKey:
@@ -69,7 +74,11 @@ def rotated(keys: Sequence[SigningKey], now: Micros, make: Callable[[Micros], Si
 
 
 class KeyRing:
-    """The keys of the database, brought up to date as time goes by. ``kids`` gives names to new ones."""
+    """
+    The keys of the database, brought up to date as time goes by. ``kids`` gives names to new ones.
+
+    All processes and tasks on one database have the same keys: who comes second takes those of who was first.
+    """
 
     def __init__(self, accounts: AccountRepository, clock: Clock, kids: Callable[[], str]) -> None:
         self._accounts = accounts
@@ -78,19 +87,19 @@ class KeyRing:
         self._keys: list[SigningKey] = []
         self._read_at: Micros | None = None
         self._public: dict[str, ec.EllipticCurvePublicKey] = {}
+        self._turn = asyncio.Lock()
 
     async def signing(self) -> tuple[str, ec.EllipticCurvePrivateKey]:
         """The id and the private key to sign with now."""
         await self._refresh()
-        now = self._clock()
-        key = [each for each in self._keys if each.signs_from <= now][-1]
+        key = self._signing()
         return key.kid, _loaded(key)
 
     async def public(self, kid: str) -> ec.EllipticCurvePublicKey | None:
         """The public key of an id; ``None`` where there is none that is trusted now."""
         await self._refresh()
         if kid not in self._public:
-            await self._refresh(again=self._read_at != self._clock())
+            await self._refresh(_READ_AGAIN_FOR)
         now = self._clock()
         trusted = any(each.kid == kid and (each.retires_at is None or each.retires_at > now) for each in self._keys)
         return self._public.get(kid) if trusted else None
@@ -112,22 +121,49 @@ class KeyRing:
 
     async def rotate(self) -> str:
         """Sign with the next key from now on; its id."""
-        await self._refresh(again=True)
-        await self._save(rotated(self._keys, self._clock(), self._make))
-        return (await self.signing())[0]
+        async with self._turn:
+            await self._read()
+            await self._bring(rotated)
+            return self._signing().kid
 
-    async def _refresh(self, *, again: bool = False) -> None:
+    def _signing(self) -> SigningKey:
         now = self._clock()
-        if again or self._read_at is None or now - self._read_at >= _READ_AGAIN:
-            self._take(await self._accounts.keys())
-            self._read_at = now
-        due = advanced(self._keys, now, self._make)
-        if due != self._keys:
-            await self._save(due)
+        return [each for each in self._keys if each.signs_from <= now][-1]
 
-    async def _save(self, keys: list[SigningKey]) -> None:
-        await self._accounts.save_keys(keys)
-        self._take(keys)
+    async def _refresh(self, older_than: Micros = _READ_AGAIN) -> None:
+        if self._is_current(older_than):  # nearly always; then nobody waits for a turn
+            return
+        async with self._turn:
+            if self._is_current(older_than):
+                return
+            await self._read()
+            await self._bring(advanced)
+
+    def _is_current(self, older_than: Micros) -> bool:
+        now = self._clock()
+        read_lately = self._read_at is not None and now - self._read_at < older_than
+        return read_lately and advanced(self._keys, now, self._make_none) == self._keys
+
+    async def _bring(self, change: Callable[..., list[SigningKey]]) -> None:
+        """
+        Have the keys that ``change`` makes of those that there are; of those of another process where it was first.
+
+        Raises:
+            StorageBusy: Others change them all the time.
+        """
+        for _ in range(_TRIES):
+            due = change(self._keys, self._clock(), self._make)
+            if due == self._keys:
+                return
+            await self._accounts.save_keys(self._keys, due)
+            await self._read()
+            if {*self._keys} == {*due}:
+                return
+        raise StorageBusy("other processes change the keys all the time; try again later")
+
+    async def _read(self) -> None:
+        self._take(await self._accounts.keys())
+        self._read_at = self._clock()
 
     def _take(self, keys: list[SigningKey]) -> None:
         self._keys = keys
@@ -135,6 +171,11 @@ class KeyRing:
 
     def _make(self, signs_from: Micros) -> SigningKey:
         return new_key(self._kids(), signs_from)
+
+    @staticmethod
+    def _make_none(signs_from: Micros) -> SigningKey:
+        """In the place of a key that is not needed yet; to make one takes time."""
+        return SigningKey("", "", signs_from)
 
 
 def _loaded(key: SigningKey) -> ec.EllipticCurvePrivateKey:

@@ -166,7 +166,8 @@ class AuthenticationModuleImpl(IAuthenticationModule):
     async def revoke_token(self, subject: Subject) -> None:
         """Trust a token no more."""
         if subject.token_id is not None and subject.expires_at is not None:
-            await self._accounts.revoke_token(subject.token_id, subject.expires_at, self._clock())
+            issuer = self.validator.issuer_key(subject)
+            await self._accounts.revoke_token(issuer, subject.token_id, subject.expires_at, self._clock())
             self._revoked.forget()
 
     async def login(

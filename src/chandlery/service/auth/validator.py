@@ -3,48 +3,71 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from math import isfinite
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import jwt
 
-from chandlery.core.errors import InvalidToken, TokenExpired
+from chandlery.core.errors import InvalidInput, InvalidToken, TokenExpired
 from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.service.auth.interfaces import SCOPES, Subject
 from chandlery.service.auth.issuers import IssuerKeys
 from chandlery.service.auth.keys import ALGORITHM, LEEWAY, KeyRing
-from chandlery.storage.accounts import AccountRepository
+from chandlery.storage.accounts import OURS, AccountRepository
 
 TOKEN_TYPE = "at+jwt"  # noqa: S105  # the type's name
 _LONGEST_TOKEN = 8_192
 _REQUIRED = ("exp", "iat", "iss", "aud", "sub")
-_REVOKED_KEPT: Micros = 5 * SECOND
-"""How long it takes at most until a token that was revoked elsewhere is refused."""
+_LATEST_S = 253_402_300_800
+"""The year 10000; a later moment is a mistake."""
+_REVOKED_FRESH: Micros = SECOND // 2
+"""How long it takes at most until a token that was revoked elsewhere is refused, but for the time of reading that."""
 
 
 class Revoked:
-    """Who, and which tokens, are let in no more: a copy of the database that is renewed every few seconds."""
+    """Who, and which tokens, are let in no more: a copy of the database that follows it within half a second."""
 
     def __init__(self, accounts: AccountRepository, clock: Clock) -> None:
         self._accounts = accounts
         self._clock = clock
         self._names: frozenset[str] = frozenset()
+        self._tokens: frozenset[tuple[str, str]] = frozenset()
+        self._stamp: object = None
         self._read_at: Micros | None = None
         self._reading = asyncio.Lock()
 
+    async def holds_token(self, issuer: str, token: str) -> bool:
+        """Whether that token of an issuer was revoked; ``OURS`` is this service."""
+        await self._follow()
+        return (issuer, token) in self._tokens
+
     async def holds(self, *names: str) -> bool:
-        """Whether one of the ids was revoked."""
-        async with self._reading:
-            now = self._clock()
-            if self._read_at is None or now - self._read_at >= _REVOKED_KEPT:
-                self._names = await self._accounts.revoked() | await self._accounts.revoked_tokens(now)
-                self._read_at = now
+        """Whether one of our accounts with those ids was revoked."""
+        await self._follow()
         return not self._names.isdisjoint(names)
 
     def forget(self) -> None:
         """Read anew at the next question."""
         self._read_at = None
+
+    async def _follow(self) -> None:
+        """Ask what has changed, at most twice a second, whatever the number of requests is."""
+        if self._is_fresh():
+            return
+        async with self._reading:
+            if self._is_fresh():
+                return
+            asked_at = self._clock()
+            stamp = await self._accounts.revocations_stamp()
+            if stamp != self._stamp:
+                self._names = await self._accounts.revoked()
+                self._tokens = await self._accounts.revoked_tokens(asked_at - LEEWAY)
+            self._stamp, self._read_at = stamp, asked_at
+
+    def _is_fresh(self) -> bool:
+        return self._read_at is not None and 0 <= self._clock() - self._read_at < _REVOKED_FRESH
 
 
 class TokenValidator:
@@ -71,6 +94,8 @@ class TokenValidator:
         self._revoked = revoked
         self._clock = clock
         self._others = {each.issuer.issuer: each for each in others}
+        if issuer in self._others or len(self._others) != len(others):
+            raise InvalidInput("each of the other issuers is named once, and none of them is this service itself")
 
     async def validate_token(self, token: str | None) -> Subject:
         """
@@ -83,13 +108,11 @@ class TokenValidator:
             raise InvalidToken("a token is needed: Authorization: Bearer ...")
         if len(token) > _LONGEST_TOKEN:
             raise InvalidToken("the token is too long to be one")
-        try:
+        with _judging():
             head = jwt.get_unverified_header(token)
             said = jwt.decode(token, options={"verify_signature": False}).get("iss")
-            other = self._others.get(said) if isinstance(said, str) else None
-            content = await (self._ours(token, head) if other is None else _theirs(token, head, other))
-        except (jwt.PyJWTError, ValueError, RecursionError) as error:
-            raise InvalidToken(f"the token is not to be trusted: {error}") from None
+        other = self._others.get(said) if isinstance(said, str) else None
+        content = await (self._ours(token, head) if other is None else _theirs(token, head, other))
         self._check_times(content)
         scopes = _text(content.get("scope", content.get("scp", "")))
         subject = Subject(
@@ -98,11 +121,21 @@ class TokenValidator:
             scopes=frozenset(scopes.split()) & SCOPES.keys() if other is None else other.issuer.ours(scopes),
             issuer=_text(content["iss"]),
             expires_at=int(content["exp"]) * SECOND,
-            token_id=_text(content["jti"]) if "jti" in content else None,
+            token_id=_text(content["jti"]) if "jti" in content else _named_by_content(token),
         )
-        if other is None and await self._revoked.holds(subject.id, subject.client_id, subject.token_id or ""):
+        if await self._is_revoked(subject):
             raise InvalidToken("the token, or whom it was given to, was revoked")
         return subject
+
+    def issuer_key(self, subject: Subject) -> str:
+        """What the issuer of a token is stored as, which outlives a change of this service's URL."""
+        return OURS if subject.issuer == self.issuer else subject.issuer
+
+    async def _is_revoked(self, subject: Subject) -> bool:
+        issuer = self.issuer_key(subject)
+        if await self._revoked.holds_token(issuer, subject.token_id or ""):
+            return True
+        return issuer == OURS and await self._revoked.holds(subject.id, subject.client_id)
 
     async def _ours(self, token: str, head: dict[str, Any]) -> dict[str, Any]:
         if str(head.get("typ", "")).lower().removeprefix("application/") != TOKEN_TYPE:
@@ -117,9 +150,7 @@ class TokenValidator:
     def _check_times(self, content: dict[str, Any]) -> None:
         now = self._clock()
         for name in ("exp", "iat", "nbf"):
-            if name in content and (isinstance(content[name], bool) or not isinstance(content[name], int | float)):
-                raise InvalidToken(f"the token's {name} is not a number")
-            if name in content and not isfinite(content[name]):
+            if name in content and not _is_moment(content[name]):
                 raise InvalidToken(f"the token's {name} is no moment")
         if now >= content["exp"] * SECOND + LEEWAY:
             raise TokenExpired("the token has expired; get a new one")
@@ -128,20 +159,39 @@ class TokenValidator:
 
 
 async def _theirs(token: str, head: dict[str, Any], keys: IssuerKeys) -> dict[str, Any]:
-    issuer = keys.issuer
-    if head.get("alg") not in issuer.algorithms:
+    issuer, algorithm = keys.issuer, head.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in issuer.algorithms:
         raise InvalidToken(f"the token is not signed with one of {', '.join(issuer.algorithms)}")
-    key = await keys.key(_text(head.get("kid", "")))
-    return _decoded(token, key, list(issuer.algorithms), issuer.issuer, [issuer.audience])
+    key = await keys.key(_text(head.get("kid", "")), algorithm)
+    return _decoded(token, key, [algorithm], issuer.issuer, [issuer.audience])
 
 
 def _decoded(token: str, key: Any, algorithms: list[str], issuer: str, audiences: list[str]) -> dict[str, Any]:
     # The times are judged by our clock, afterwards.
     options: Any = {"require": list(_REQUIRED), "verify_exp": False, "verify_nbf": False, "verify_iat": False}
-    content: dict[str, Any] = jwt.decode(
-        token, key, algorithms=algorithms, issuer=issuer, audience=audiences, options=options
-    )
+    with _judging():
+        content: dict[str, Any] = jwt.decode(
+            token, key, algorithms=algorithms, issuer=issuer, audience=audiences, options=options
+        )
     return content
+
+
+@contextmanager
+def _judging() -> Iterator[None]:
+    """What a parser raises at what a stranger has written is the mistake of that, whichever it is."""
+    try:
+        yield
+    except (jwt.PyJWTError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
+        raise InvalidToken(f"the token is not to be trusted: {str(error)[:200]}") from None
+
+
+def _named_by_content(token: str) -> str:
+    """An id for a token without one: of what is signed, since there can be other signatures of the same."""
+    return "sha256:" + hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
+
+
+def _is_moment(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LATEST_S
 
 
 def _text(value: object) -> str:
@@ -149,4 +199,6 @@ def _text(value: object) -> str:
         return " ".join(value)
     if not isinstance(value, str):
         raise InvalidToken("the token holds a value of the wrong type")
+    if not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
+        raise InvalidToken("the token holds a text that is no Unicode")
     return value

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from chandlery.core.time import Clock
 from chandlery.net.http import HttpClient
-from chandlery.service.auth.issuers import Issuer, IssuerKeys
+from chandlery.service.auth.issuers import Issuer, IssuerKeys, key_client
 from chandlery.service.auth.keys import KeyRing
 from chandlery.service.auth.service import AuthenticationModuleImpl, Secrets
 from chandlery.service.auth.validator import Revoked, TokenValidator
@@ -26,11 +26,18 @@ def authentication(
     http: HttpClient | None = None,
     hashes: Secrets | None = None,
 ) -> AuthenticationModuleImpl:
-    """``issuer`` is the service's public URL; its tokens are for that, or for its MCP endpoint alone."""
+    """
+    ``issuer`` is the service's public URL; its tokens are for that, or for its MCP endpoint alone.
+
+    ``http`` is what the keys of ``issuers`` are fetched with, as ``key_client`` makes it.
+
+    Raises:
+        InvalidInput: One of the ``issuers`` is this service itself, or named twice.
+    """
     accounts = AccountRepository(database)
     keys = KeyRing(accounts, clock, lambda: secrets.token_hex(8))
     revoked = Revoked(accounts, clock)
-    client = http or HttpClient()
+    client = http or key_client()
     validator = TokenValidator(
         keys,
         revoked,

@@ -68,6 +68,7 @@ def application(service: Service) -> FastAPI:
     app.state.answers = KeptAnswers()
     app.state.readiness = service.readiness
     app.state.clock = service.clock
+    app.state.token_clock = service.token_clock
     app.state.metrics = metrics
     app.state.before_stop = mcp.app.end_streams
     app.state.slow_client_s = service.settings.slow_client_s

@@ -47,7 +47,7 @@ class Session:
     """
     What one client says, obeyed.
 
-    An error is told and ends nothing else. ``subject`` is who the client is; ``None`` until it has said so.
+    An error is told and ends nothing else. ``subject`` is who the client is; ``None`` until it has said so. Tokens end by ``token_clock``.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Session:
         collection: DataCollectionManagerImpl,
         historical: IHistoricalDataManager,
         clock: Clock,
+        token_clock: Clock,
     ) -> None:
         self.subject: Subject | None = None
         self.renewed = asyncio.Event()
@@ -66,6 +67,7 @@ class Session:
         self._collection = collection
         self._historical = historical
         self._clock = clock
+        self._token_clock = token_clock
         self._subscriptions: dict[SeriesName, Subscription] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: dict[SeriesName, asyncio.Task[None] | None] = {}
@@ -134,14 +136,14 @@ class Session:
     def _require(self, scope: str) -> None:
         if self.subject is None:
             raise InvalidToken('say who you are first: {"type": "auth", "token": ...}')
-        self.subject.still_valid(self._clock())
+        self.subject.still_valid(self._token_clock())
         self.subject.require(scope)
 
     async def _auth(self, message: Auth) -> None:
         await self.authenticate(message.token)
         assert self.subject is not None  # noqa: S101  # it has just been set
         ends = self.subject.expires_at
-        left = None if ends is None else max(ends - self._clock(), 0) // SECOND
+        left = None if ends is None else max(ends - self._token_clock(), 0) // SECOND
         self._tell("authenticated", message.id, scopes=sorted(self.subject.scopes), expires_in=left)
 
     def _series(self, message: Subscribe | Unsubscribe | RequestHistorical | MostCurrent) -> SeriesName:

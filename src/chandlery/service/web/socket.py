@@ -41,7 +41,8 @@ async def socket(websocket: WebSocket) -> None:
     outbox = Outbox(direct, pump, grace_s=state.slow_client_s, on_slow=slow.set, metrics=state.metrics)
     direct.on_shutdown = outbox.write_all
     direct.on_drained = outbox.drained
-    session = Session(outbox, state.authentication, state.collection, state.historical, state.clock)
+    parts = (state.authentication, state.collection, state.historical, state.clock, state.token_clock)
+    session = Session(outbox, *parts)
     state.metrics.clients += 1
     try:
         code, reason = await _serve(websocket, session, slow)
@@ -98,7 +99,7 @@ async def _hear(websocket: WebSocket, session: Session) -> tuple[int | None, str
 
 async def _watch(websocket: WebSocket, session: Session) -> tuple[int, str]:
     """Until the client is nobody any more: it has not said who it is in time, or its token has ended."""
-    clock = websocket.app.state.clock
+    clock = websocket.app.state.token_clock
     while True:
         session.renewed.clear()
         subject = session.subject

@@ -1,0 +1,44 @@
+"""A clock that never goes back."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from chandlery.core.time import SECOND, Clock, Micros
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+_TOLD: Micros = 5 * SECOND
+
+
+class SteadyClock:
+    """
+    The wall clock, as long as that is not set back; then the time that has really passed since, until the wall clock is there, too.
+
+    So whatever has expired stays expired as long as the process lives, and no pause takes longer. ``ticks`` is a monotonic
+    clock in seconds.
+    """
+
+    def __init__(self, clock: Clock, ticks: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._ticks = ticks
+        self._base = clock()
+        self._base_ticks = ticks()
+        self._told = False
+
+    def __call__(self) -> Micros:
+        """The time."""
+        now, ticks = self._clock(), self._ticks()
+        steady = self._base + int((ticks - self._base_ticks) * SECOND)
+        if now >= steady:
+            self._base, self._base_ticks = now, ticks
+            self._told = False
+            return now
+        if steady - now > _TOLD and not self._told:
+            self._told = True
+            behind_s = (steady - now) / SECOND
+            log.warning("the clock was set back by %.0f s; tokens end by the time that has passed, as long as this process lives", behind_s)  # fmt: skip
+        return steady
