@@ -1,9 +1,11 @@
-"""The official client of the Model Context Protocol, as language models use it."""
+"""The official client of the Model Context Protocol, as language models use it, and what goes over its wire."""
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
 
+import aiohttp
 import httpx2
 from mcp.client import Client
 from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
@@ -38,3 +40,45 @@ async def model_of(accounts, url, *scopes, mode="auto"):
         transport = streamable_http_client(f"{url}/mcp", http_client=http)
         async with Client(transport, mode=mode) as client:
             yield client
+
+
+MODERN = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call"}
+_META = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+}
+
+
+def call(tool, arguments):
+    """A call as it is written."""
+    return {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": tool, "arguments": arguments, "_meta": _META},
+    }
+
+
+def hello():
+    """What opens a session."""
+    info = {"name": "test", "version": "1"}
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": info}
+    return {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+
+
+async def post(url, content, token=None, **headers):
+    """Status, content and headers of what ``/mcp`` answers."""
+    headers = {"Accept": "application/json, text/event-stream", **headers}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    async with aiohttp.ClientSession() as session, session.post(f"{url}/mcp", json=content, headers=headers) as given:
+        text = await given.text()
+        plain = "json" in given.headers.get("Content-Type", "")
+        return given.status, json.loads(text) if plain else text, given.headers
+
+
+async def token_of(running, *scopes):
+    """A token for a new client."""
+    client, secret = await running.accounts.create_client("model", scopes)
+    return (await running.accounts.login("client", client.id, secret)).text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -9,8 +11,10 @@ import httpx2
 import pytest
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
+from typer.testing import CliRunner
 
 from accounts import THEIRS, claims, encoded, login_server, wrong_tokens
+from chandlery.cli.app import app
 from chandlery.net.clock import system_clock
 from serving import connected, served
 
@@ -155,3 +159,25 @@ async def test_good_tokens_are_let_in_at_every_door(sim, tmp_path, hashes, door)
         "theirs, read": ["in", lacks],
     } == {name: answers.pop(name) for name in ("read", "collect", "nothing", "theirs, read")}
     assert {("in", "in")} == {tuple(each) for each in answers.values()}
+
+
+async def test_a_revocation_at_the_command_line_acts_within_a_second(sim, tmp_path, hashes):
+    """At every door, on open sockets, too, where nothing is said."""
+    async with guarded(sim, tmp_path, hashes) as (service, session, _):
+        clients = [await service.accounts.create_client("bot", ["read"]) for _ in range(2)]
+        gone, stays = [(await service.accounts.login("client", each.id, secret)).text for each, secret in clients]
+        async with connected(session) as client, connected(session) as other:
+            for socket, token in ((client, gone), (other, stays)):
+                await socket.say("auth", token=token)
+                await socket.until("authenticated")
+            arguments = ["auth", "revoke", clients[0][0].id, "--data-dir", str(service.settings.data_dir)]
+            result = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+            assert 0 == result.exit_code, result.output
+            began = time.monotonic()
+            assert 4401 == (await client.until("closed"))["code"]
+            assert time.monotonic() - began < 1
+            await asyncio.sleep(max(1 - (time.monotonic() - began), 0))  # what is promised
+            for door in (by_http, by_header_of_socket, by_mcp):
+                assert {"invalid_token"} == set(await door(session, service.url, gone))
+            await other.say("ping")
+            await other.until("pong")

@@ -78,7 +78,7 @@ def revoke(
     identifier: str = typer.Argument(metavar="ID", help="Of a client or user, as list shows it."),
     data_dir: Path | None = arguments.DATA_DIR,
 ) -> None:
-    """Let a client or user in no more; their tokens end within seconds."""
+    """Let a client or user in no more; their tokens end within a second."""
     _with_accounts(data_dir, lambda module: module.revoke(identifier))
     output.printer().print(f"{identifier} is revoked")
 

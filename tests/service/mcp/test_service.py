@@ -12,6 +12,7 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 from chandlery.service.mcp.budget import TOKEN_BUDGET, tokens_of
+from models import MODERN, call, hello, post, token_of
 
 TOOLS = {
     "add_coin",
@@ -160,48 +161,6 @@ async def test_mistakes_are_told_as_what_would_be_right(start, tool, arguments, 
     assert (200, True, code) == (status, result["isError"], result["structuredContent"]["code"])
     assert says in result["structuredContent"]["message"]
     assert "Traceback" not in json.dumps(content)
-
-
-MODERN = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call"}
-_META = {
-    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-    "io.modelcontextprotocol/clientCapabilities": {},
-    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-}
-
-
-def call(tool, arguments):
-    """A call as it is written."""
-    return {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "tools/call",
-        "params": {"name": tool, "arguments": arguments, "_meta": _META},
-    }
-
-
-def hello():
-    """What opens a session."""
-    info = {"name": "test", "version": "1"}
-    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": info}
-    return {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
-
-
-async def post(url, content, token=None, **headers):
-    """Status, content and headers of what ``/mcp`` answers."""
-    headers = {"Accept": "application/json, text/event-stream", **headers}
-    if token is not None:
-        headers["Authorization"] = f"Bearer {token}"
-    async with aiohttp.ClientSession() as session, session.post(f"{url}/mcp", json=content, headers=headers) as given:
-        text = await given.text()
-        plain = "json" in given.headers.get("Content-Type", "")
-        return given.status, json.loads(text) if plain else text, given.headers
-
-
-async def token_of(running, *scopes):
-    """A token for a new client."""
-    client, secret = await running.accounts.create_client("model", scopes)
-    return (await running.accounts.login("client", client.id, secret)).text
 
 
 async def test_a_session_belongs_to_whom_it_was_opened_for(start):

@@ -12,6 +12,9 @@ from chandlery.core.time import Micros
 READ, COLLECT, ADMIN = "read", "collect", "admin"
 """What a token may allow: to read data; to have data collected; everything."""
 
+LOOK_AGAIN_S = 0.4
+"""How often what stays open asks if its token is still trusted."""
+
 SCOPES = {
     READ: "Read candles, funding rates, order books and what is collected",
     COLLECT: "Begin and end to collect coins",
@@ -63,6 +66,15 @@ class IAuthenticationModule(ABC):
             InvalidToken: There is none, or it is not to be trusted; ``TokenExpired`` where it is too old.
         """
 
+    @abstractmethod
+    async def still_trusted(self, subject: Subject) -> None:
+        """
+        Pass while a token that was judged before is trusted; for what stays open. It costs next to nothing.
+
+        Raises:
+            InvalidToken: It was revoked since; ``TokenExpired`` where it has ended.
+        """
+
 
 class EverybodyMay(IAuthenticationModule):
     """Lets everybody do everything, which only a service that nobody else can reach may use."""
@@ -70,3 +82,6 @@ class EverybodyMay(IAuthenticationModule):
     async def validate_token(self, token: str | None) -> Subject:
         """Anybody, whatever the token is."""
         return Subject("anonymous", "anonymous", frozenset(SCOPES), "nobody")
+
+    async def still_trusted(self, subject: Subject) -> None:
+        """Everybody is."""

@@ -127,6 +127,10 @@ class AuthenticationModuleImpl(IAuthenticationModule):
         """Ask the validator."""
         return await self.validator.validate_token(token)
 
+    async def still_trusted(self, subject: Subject) -> None:
+        """Ask the validator."""
+        await self.validator.still_trusted(subject)
+
     async def create_client(self, name: str, scopes: Sequence[str]) -> tuple[Principal, str]:
         """
         A new client and its secret, which is shown this once.

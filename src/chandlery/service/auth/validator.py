@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import jwt
 
-from chandlery.core.errors import InvalidInput, InvalidToken, TokenExpired
+from chandlery.core.errors import InvalidInput, InvalidToken, StorageError, TokenExpired
 from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.service.auth.interfaces import SCOPES, Subject
 from chandlery.service.auth.issuers import IssuerKeys
@@ -123,19 +123,29 @@ class TokenValidator:
             expires_at=int(content["exp"]) * SECOND,
             token_id=_text(content["jti"]) if "jti" in content else _named_by_content(token),
         )
-        if await self._is_revoked(subject):
-            raise InvalidToken("the token, or whom it was given to, was revoked")
+        await self._refuse_revoked(subject)
         return subject
+
+    async def still_trusted(self, subject: Subject) -> None:
+        """
+        Pass while a token that was judged before is trusted.
+
+        Raises:
+            InvalidToken: It was revoked since; ``TokenExpired`` where it has ended.
+        """
+        subject.still_valid(self._clock())
+        with suppress(StorageError):  # it is asked again soon; to end everything that is open would help nobody
+            await self._refuse_revoked(subject)
 
     def issuer_key(self, subject: Subject) -> str:
         """What the issuer of a token is stored as, which outlives a change of this service's URL."""
         return OURS if subject.issuer == self.issuer else subject.issuer
 
-    async def _is_revoked(self, subject: Subject) -> bool:
+    async def _refuse_revoked(self, subject: Subject) -> None:
         issuer = self.issuer_key(subject)
-        if await self._revoked.holds_token(issuer, subject.token_id or ""):
-            return True
-        return issuer == OURS and await self._revoked.holds(subject.id, subject.client_id)
+        revoked = await self._revoked.holds_token(issuer, subject.token_id or "")
+        if revoked or (issuer == OURS and await self._revoked.holds(subject.id, subject.client_id)):
+            raise InvalidToken("the token, or whom it was given to, was revoked")
 
     async def _ours(self, token: str, head: dict[str, Any]) -> dict[str, Any]:
         if str(head.get("typ", "")).lower().removeprefix("application/") != TOKEN_TYPE:

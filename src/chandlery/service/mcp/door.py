@@ -9,8 +9,8 @@ from mcp.server.auth.provider import AccessToken
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chandlery.core.errors import ChandleryError
-from chandlery.service.auth.interfaces import IAuthenticationModule, Subject
+from chandlery.core.errors import ChandleryError, InvalidToken
+from chandlery.service.auth.interfaces import LOOK_AGAIN_S, IAuthenticationModule, Subject
 from chandlery.service.errors import answer_to
 
 SUBJECT = "chandlery.subject"
@@ -43,12 +43,12 @@ class Door:
             return
         scope = {**scope, SUBJECT: subject, "user": _user(subject)}
         if scope["method"] == "GET":
-            await self._stream(scope, receive, send)
+            await self._stream(subject, scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Until the client goes, or the service ends."""
+    async def _stream(self, subject: Subject, scope: Scope, receive: Receive, send: Send) -> None:
+        """Until the client goes, its token is not trusted any more, or the service ends."""
         begun = done = False
 
         async def told(message: Message) -> None:
@@ -59,17 +59,27 @@ class Door:
 
         async def heard() -> Message:
             hearing = asyncio.ensure_future(receive())
-            ending = asyncio.ensure_future(self._ending.wait())
+            ends = [asyncio.ensure_future(each) for each in (self._ending.wait(), self._distrust(subject))]
             try:
-                await asyncio.wait({hearing, ending}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([hearing, *ends], return_when=asyncio.FIRST_COMPLETED)
                 return hearing.result() if hearing.done() else {"type": "http.disconnect"}
             finally:
-                hearing.cancel()
-                ending.cancel()
+                for each in (hearing, *ends):
+                    each.cancel()
 
         await self._app(scope, heard, told)
         if begun and not done:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _distrust(self, subject: Subject) -> None:
+        """Until the token is not trusted any more."""
+        while subject.expires_at is not None:
+            await asyncio.sleep(LOOK_AGAIN_S)
+            try:
+                await self._authentication.still_trusted(subject)
+            except InvalidToken:
+                return
+        await self._ending.wait()
 
 
 def _token(scope: Scope) -> str:

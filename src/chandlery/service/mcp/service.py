@@ -33,13 +33,14 @@ from chandlery.service.mcp.door import SUBJECT, Door
 from chandlery.service.mcp.ranges import CandleRanges
 from chandlery.service.mcp.resources import Library
 from chandlery.service.mcp.schemas import DownloadAnswer, ErrorAnswer
+from chandlery.service.mcp.sessions import IDLE_TIMEOUT_S, MOST_SESSIONS, AccountSessions
 from chandlery.service.mcp.stdio import lines_of
 from chandlery.service.mcp.tools import Tool, Toolbox
 
 _log = logging.getLogger(__name__)
 
-_MOST_SESSIONS = 1_000
-_IDLE_TIMEOUT_S = 1_800.0
+_OPENING = 200
+"""How many sessions may be in the middle of being opened, besides those that are open."""
 _LARGEST_REQUEST = 1 << 20
 _LOCAL = Subject("local", "local", frozenset(SCOPES), "this process")
 """Whoever started this process may do everything."""
@@ -75,7 +76,7 @@ class MCPRouter:
         self._declared = [tool.declared() for tool in self._toolbox.tools.values()]
         self._library = Library(ranges)
         self._security = _own_pages(url) if open_to_all else None
-        self._sessions: StreamableHTTPSessionManager | None = None
+        self._sessions: AccountSessions | None = None
         self._server: Server[Any] = Server(
             "chandlery",
             title="chandlery",
@@ -93,14 +94,15 @@ class MCPRouter:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep the sessions of ``app`` until the end of the block."""
-        self._sessions = StreamableHTTPSessionManager(
+        manager = StreamableHTTPSessionManager(
             self._server,
             security_settings=self._security,
-            session_idle_timeout=_IDLE_TIMEOUT_S,
+            session_idle_timeout=IDLE_TIMEOUT_S,
             max_request_body_size=_LARGEST_REQUEST,
-            max_sessions=_MOST_SESSIONS,
+            max_sessions=MOST_SESSIONS + _OPENING,
         )
-        async with self._sessions.run():
+        async with manager.run():
+            self._sessions = AccountSessions(manager.handle_request)
             try:
                 yield
             finally:
@@ -115,7 +117,7 @@ class MCPRouter:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._sessions is None:
             raise Closed("the service is not running")
-        await self._sessions.handle_request(scope, receive, send)
+        await self._sessions(scope, receive, send)
 
     async def _list_tools(self, _: ServerRequestContext[Any], __: object) -> types.ListToolsResult:
         return types.ListToolsResult(tools=self._declared)

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from chandlery.core.errors import AccessDenied, ChandleryError
-from chandlery.core.time import SECOND
+from chandlery.core.errors import AccessDenied, ChandleryError, InvalidToken, TokenExpired
+from chandlery.service.auth.interfaces import LOOK_AGAIN_S, IAuthenticationModule
 from chandlery.service.web.outbox import Outbox, Pump
 from chandlery.service.web.protocol import EXTENSION, DirectProtocol
 from chandlery.service.web.session import Session
@@ -98,23 +98,27 @@ async def _hear(websocket: WebSocket, session: Session) -> tuple[int | None, str
 
 
 async def _watch(websocket: WebSocket, session: Session) -> tuple[int, str]:
-    """Until the client is nobody any more: it has not said who it is in time, or its token has ended."""
-    clock = websocket.app.state.token_clock
+    """Until the client is nobody any more: it has not said who it is in time, or its token is not trusted any more."""
+    authentication: IAuthenticationModule = websocket.app.state.authentication
     while True:
         session.renewed.clear()
         subject = session.subject
         if subject is None:
             left_s: float | None = AUTH_TIMEOUT_S
         else:
-            left_s = None if subject.expires_at is None else (subject.expires_at - clock()) / SECOND
+            left_s = None if subject.expires_at is None else LOOK_AGAIN_S
         try:
             async with asyncio.timeout(left_s):
                 await session.renewed.wait()
         except TimeoutError:
-            return (
-                UNAUTHORIZED,
-                "say who you are" if subject is None else "the token has expired; send a new one by auth before that",
-            )
+            if subject is None:
+                return UNAUTHORIZED, "say who you are"
+            try:
+                await authentication.still_trusted(subject)
+            except TokenExpired:
+                return UNAUTHORIZED, "the token has expired; send a new one by auth before that"
+            except InvalidToken as error:
+                return UNAUTHORIZED, _short(error)
 
 
 def _short(error: ChandleryError) -> str:
