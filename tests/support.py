@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import AnchoredGrid, Interval
@@ -79,3 +82,25 @@ def body(row: Sequence[Decimal]) -> list[Decimal]:
 def grid_of(interval):
     """The moments at which Binance's candles open."""
     return AnchoredGrid(interval, DAY) if interval is Interval.DAY_3 else interval
+
+
+@contextmanager
+def only_readable(folder: Path) -> Iterator[None]:
+    """
+    A folder and its files that this process may read and not write; its parents are open to all.
+
+    The modes of files do not hold for root, who is nobody meanwhile.
+    """
+    for each in folder.iterdir():
+        if each.is_file():
+            each.chmod(0o444)
+    folder.chmod(0o555)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)

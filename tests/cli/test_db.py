@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import tempfile
 from pathlib import Path
 
+import apsw
 import pyarrow.parquet as pq
 import pytest
 
@@ -17,6 +19,7 @@ from chandlery.storage.files import alone_in
 from chandlery.storage.series_ids import SeriesName
 from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
 from repositories import entry
+from support import only_readable
 
 MADE = Path(__file__).parent.parent / "storage" / "version_1" / "chandlery.db"
 """The database of a folder, as 0.1 made it."""
@@ -40,7 +43,7 @@ def data(tmp_path):
 def test_migrate_makes_what_is_not_there(chandlery, tmp_path):
     """A folder, a file, its version; again is nothing."""
     for _ in range(2):
-        assert (0, "version 6\n", "") == chandlery("db", "migrate", "--data-dir", tmp_path / "new")
+        assert (0, "version 7\n", "") == chandlery("db", "migrate", "--data-dir", tmp_path / "new")
 
     assert (tmp_path / "new" / FILE_NAME).is_file()
 
@@ -97,6 +100,61 @@ def test_what_0_1_made_up_is_never_adopted(chandlery, tmp_path):
     (tmp_path / ".offline").touch()
     code, _, err = chandlery("db", "adopt", "--yes", "--data-dir", tmp_path)
     assert (2, True) == (code, "made up" in err)
+
+
+def test_a_folder_that_can_only_be_read(chandlery, tmp_path, data):
+    """Is checked and exported from, not migrated; nothing is laid into it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copyfile(data / FILE_NAME, folder / FILE_NAME)
+        target = Path(name).parent / f"{folder.name}.csv"
+        with only_readable(folder):
+            assert (0, "all in order\n", "") == chandlery("db", "check", "--data-dir", folder)
+            assert (0, "there are none", "") == _beginning(chandlery("auth", "list", "--data-dir", folder))
+            arguments = ("binance", "BTC/USDT", "candles:1m", "-o", target, "--data-dir", folder)
+            assert (0, f"11,000 rows to {target}\n", "") == chandlery("db", "export", *arguments)
+            code, _, err = chandlery("db", "migrate", "--data-dir", folder)
+            assert (1, True) == (code, FILE_NAME in err)
+            assert [FILE_NAME] == [each.name for each in folder.iterdir()]
+        target.unlink()
+
+
+def _beginning(result):
+    code, out, err = result
+    return code, out.partition(";")[0], err
+
+
+def test_an_impossible_version(chandlery, data):
+    """Is refused by name, by every command."""
+    connection = apsw.Connection(str(data / FILE_NAME))
+    connection.execute("PRAGMA user_version = -3")
+    connection.close()
+    for command in (("db", "check"), ("db", "migrate"), ("auth", "list")):
+        code, _, err = chandlery(*command, "--data-dir", data)
+        assert (1, True) == (code, f"{FILE_NAME} says that it is of version -3" in err), err
+
+
+def test_a_backup(chandlery, data):
+    """A whole copy, which nobody else may read, in the place of nothing."""
+    target = data / "copy.sqlite3"
+    code, out, err = chandlery("db", "backup", target, "--data-dir", data)
+    assert (0, "") == (code, err)
+    assert str(target) in out
+    assert 0o600 == target.stat().st_mode & 0o777
+    assert 2 == chandlery("db", "backup", target, "--data-dir", data)[0]
+
+    (data / "restored").mkdir()
+    target.rename(data / "restored" / FILE_NAME)
+    assert (0, "all in order\n", "") == chandlery("db", "check", "--data-dir", data / "restored")
+
+
+def test_a_new_folder_is_private(chandlery, tmp_path):
+    """Whatever the umask is; one that is there stays as it is."""
+    (tmp_path / "there").mkdir(mode=0o755)
+    for name in ("new", "there"):
+        assert 0 == chandlery("db", "migrate", "--data-dir", tmp_path / name)[0]
+        assert {0o600} == {each.stat().st_mode & 0o777 for each in (tmp_path / name).iterdir()}
+    assert [0o700, 0o755] == [(tmp_path / name).stat().st_mode & 0o777 for name in ("new", "there")]
 
 
 @pytest.mark.parametrize(("channel", "rows"), [("candles:1m", 11_000), ("book", 900)])

@@ -23,6 +23,7 @@ from chandlery.core.time import DAY, HOUR
 from chandlery.storage.arrow_cache import UnifiedCacheManager
 from chandlery.storage.frame import open_times, table_of
 from chandlery.storage.series import SeriesKey
+from support import only_readable
 
 FUNDING = ChartType.FUNDING_RATE
 SLOT = 6 * HOUR
@@ -440,14 +441,6 @@ def test_what_can_only_be_read_is_still_listed():
         cache.store(KEYS[0], table(KEYS[0], range(4), 1.0), [SourceSpan(span.start, span.end, "rest", 1)])
         for name in ("cache_metadata.json", ".lock"):
             (Path(folder) / name).unlink(missing_ok=True)
-        Path(folder).chmod(0o555)
-        root = os.geteuid() == 0
-        if root:
-            os.seteuid(65534)  # nobody: the modes of files do not hold for root
-        try:
+        with only_readable(Path(folder)):
             assert [4] == [entry.rows for entry in cache.entries()]
             assert (1, 4) == (cache.info().days, cache.info().rows)
-        finally:
-            if root:
-                os.seteuid(0)
-            Path(folder).chmod(0o755)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import threading
+from pathlib import Path
 
 import apsw
 import pytest
 
-from chandlery.core.errors import StorageBusy, StorageError, UnknownSchema
-from chandlery.storage.schema import APPLICATION_ID, MIGRATIONS
-from chandlery.storage.sqlite_file import migrate, opened, translated
+from chandlery.core.errors import CorruptStorage, StorageBusy, StorageError, StorageUnavailable, UnknownSchema
+from chandlery.storage.schema import APPLICATION_ID, MIGRATIONS, TABLES
+from chandlery.storage.sqlite_file import backed_up, migrate, opened, opened_to_read, translated
+from support import only_readable
 
 ROWS = {
     0: [
@@ -135,6 +139,113 @@ def test_a_file_of_another_program_is_refused(tmp_path):
         opened(tmp_path / "d")
 
     assert before == (tmp_path / "d").read_bytes()
+
+
+@pytest.mark.parametrize("version", [-1, 0, -(2**31)])
+def test_an_impossible_version_is_refused(tmp_path, version):
+    """By its name, and nothing is done to the file."""
+    of_version(tmp_path / "d", len(MIGRATIONS))
+    connection = apsw.Connection(str(tmp_path / "d"))
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    before = (tmp_path / "d").read_bytes()
+    for work in (opened, opened_to_read):
+        with pytest.raises(UnknownSchema, match=rf"d says that it is of version {version}, which there is not"):
+            work(tmp_path / "d")
+
+    assert before == (tmp_path / "d").read_bytes()
+
+
+def test_an_empty_file_of_an_impossible_version_is_refused(tmp_path):
+    """It is nobody's yet, and not to be filled."""
+    connection = apsw.Connection(str(tmp_path / "d"))
+    connection.execute("PRAGMA user_version = -5")
+    connection.close()
+    with pytest.raises(UnknownSchema, match="version -5"):
+        opened(tmp_path / "d")
+
+
+@pytest.mark.parametrize("version", [3, len(MIGRATIONS)])
+def test_a_version_that_its_tables_are_not_of_is_refused(tmp_path, version):
+    """Whether it is the present one or one to be brought up to date."""
+    of_version(tmp_path / "d", 1)
+    connection = apsw.Connection(str(tmp_path / "d"))
+    connection.execute(f"PRAGMA user_version = {version}")
+    before = content(connection)
+    connection.close()
+    with pytest.raises(UnknownSchema, match=f"says that it is of version {version}"):
+        opened(tmp_path / "d")
+
+    connection = apsw.Connection(str(tmp_path / "d"))
+    assert (version, before) == (connection.pragma("user_version"), content(connection))
+    connection.close()
+
+
+def test_the_tables_are_known(tmp_path):
+    """Those of a new file."""
+    connection = opened(tmp_path / "d")
+    assert set(content(connection)) == TABLES
+    connection.close()
+
+
+def test_a_file_that_others_could_read_is_made_private(tmp_path):
+    """As older releases and copies have left it."""
+    opened(tmp_path / "d").close()
+    (tmp_path / "d").chmod(0o644)
+    connection = opened(tmp_path / "d")
+    assert 0o600 == (tmp_path / "d").stat().st_mode & 0o777
+    connection.close()
+
+
+@pytest.mark.parametrize("left", ["closed", "in use", "copied without its index"])
+def test_a_read_only_folder(tmp_path, left):
+    """Every row that was committed is read, those of a write-ahead log, too, and nothing is laid beside it."""
+    writer = opened(tmp_path / "d")
+    writer.execute("INSERT INTO series VALUES (1, '', 'x', 'A/B', 'book')")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if left == "closed":
+            writer.close()
+        for file in tmp_path.iterdir():
+            if left == "in use" or not file.name.endswith("-shm"):
+                shutil.copyfile(file, folder / file.name)
+        with only_readable(folder):
+            connection = opened_to_read(folder / "d")
+            assert [(1, "", "x", "A/B", "book")] == connection.execute("SELECT * FROM series").fetchall()
+            assert [("ok",)] == connection.execute("PRAGMA integrity_check").fetchall()
+            with pytest.raises(apsw.ReadOnlyError):
+                connection.execute("DELETE FROM series")
+            connection.close()
+            assert {each.name for each in folder.iterdir()} <= {"d", "d-wal", "d-shm"}
+    writer.close()
+
+
+def test_an_older_file_is_not_read_as_a_new_one(tmp_path):
+    """It says how it is brought up to date."""
+    of_version(tmp_path / "d", 3)
+    with pytest.raises(UnknownSchema, match=r"of version 3.*migrate"):
+        opened_to_read(tmp_path / "d")
+
+
+def test_a_backup(tmp_path):
+    """A whole file that nobody else may read, made while it is written to; never in the place of another."""
+    writer = opened(tmp_path / "d")
+    writer.execute("INSERT INTO series VALUES (1, '', 'x', 'A/B', 'book')")
+    backed_up(tmp_path / "d", tmp_path / "copy")
+    assert 0o600 == (tmp_path / "copy").stat().st_mode & 0o777
+    copy = opened(tmp_path / "copy")
+    assert content(writer) == content(copy)
+    copy.close()
+    writer.close()
+
+    before = (tmp_path / "copy").read_bytes()
+    with pytest.raises(StorageUnavailable, match="cannot be made"):
+        backed_up(tmp_path / "d", tmp_path / "copy")
+    assert before == (tmp_path / "copy").read_bytes()
+    (tmp_path / "noise").write_bytes(b"noise" * 1000)
+    with pytest.raises(CorruptStorage):
+        backed_up(tmp_path / "noise", tmp_path / "copy of noise")
+    assert not (tmp_path / "copy of noise").exists()
 
 
 def test_nobody_else_may_read_it(tmp_path):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from chandlery.cli import arguments, output
-from chandlery.cli.db import database_of
+from chandlery.cli.db import database_of, readable_database_of
 from chandlery.core.errors import InvalidInput
 from chandlery.core.time import iso
 
@@ -88,7 +88,7 @@ def list_accounts(data_dir: Path | None = arguments.DATA_DIR, *, as_json: bool =
     """List clients and users."""
 
     async def read() -> list[tuple[str, ...]]:
-        async with database_of(data_dir) as database:
+        async with readable_database_of(data_dir) as database:
             found = await _repository(database).all()
         return [
             (

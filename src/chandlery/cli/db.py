@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from chandlery.cli import arguments, output
-from chandlery.core.errors import InvalidInput, MissingDependency
+from chandlery.core.errors import InvalidInput, MissingDependency, StorageUnavailable
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from chandlery.storage.adoption import Unknown
+    from chandlery.storage.interfaces import IDatabaseConnection
     from chandlery.storage.series_ids import OriginOf, SeriesName
     from chandlery.storage.sqlite import SqliteDatabase
 
@@ -28,6 +30,7 @@ commands = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
+_NEEDED = "this needs the service's extra: pip install 'chandlery[server]'"
 _PAGE = 10_000
 _BOOK_PAGE = 200
 _MOST_GAPS = 10
@@ -49,19 +52,46 @@ def database_of(data_dir: Path | None, *, made: bool = False) -> SqliteDatabase:
 
     Raises:
         InvalidInput: There is none, and none is to be ``made``.
+        StorageUnavailable: The folder cannot be made.
         MissingDependency: The extra of the service is not installed.
     """
     try:
-        from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase  # noqa: PLC0415  # needs an extra
+        from chandlery.storage.sqlite import SqliteDatabase  # noqa: PLC0415  # needs an extra
     except ImportError as error:
-        raise MissingDependency("this needs the service's extra: pip install 'chandlery[server]'") from error
+        raise MissingDependency(_NEEDED) from error
+    return SqliteDatabase(_file_of(data_dir, made=made))
+
+
+def readable_database_of(data_dir: Path | None) -> IDatabaseConnection:
+    """
+    The same to be read: brought up to date first where it can be written, and as it is where not.
+
+    Raises:
+        InvalidInput: There is none.
+        MissingDependency: The extra of the service is not installed.
+    """
+    database = database_of(data_dir)
+    if all(os.access(each, os.W_OK, effective_ids=True) for each in (database.path, database.path.parent)):
+        return database
+    from chandlery.storage.sqlite_reader import ReadOnlyDatabase  # noqa: PLC0415  # needs an extra
+
+    return ReadOnlyDatabase(database.path)
+
+
+def _file_of(data_dir: Path | None, *, made: bool) -> Path:
+    from chandlery.storage.files import private_folder  # noqa: PLC0415  # loaded where it is used
+    from chandlery.storage.sqlite import FILE_NAME  # noqa: PLC0415  # needs an extra
+
     folder = data_folder(data_dir)
     path = folder / FILE_NAME
     if made:
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            private_folder(folder)
+        except OSError as error:
+            raise StorageUnavailable(f"the folder {folder} cannot be made: {error.strerror}") from error
     elif not path.is_file():
         raise InvalidInput(f"there is no {FILE_NAME} in {folder}; name the folder of the service with --data-dir")
-    return SqliteDatabase(path)
+    return path
 
 
 @commands.command()
@@ -82,7 +112,7 @@ def migrate(data_dir: Path | None = arguments.DATA_DIR) -> None:
 @commands.command()
 def check(data_dir: Path | None = arguments.DATA_DIR) -> None:
     """Read every entry; exit code 1 where one is damaged."""
-    database = database_of(data_dir)
+    database = readable_database_of(data_dir)
 
     async def run() -> tuple[list[str], Unknown]:
         from chandlery.storage.adoption import unknown  # noqa: PLC0415  # loaded where it is used
@@ -114,6 +144,21 @@ def vacuum(data_dir: Path | None = arguments.DATA_DIR) -> None:
     asyncio.run(run())
     after = database.path.stat().st_size
     output.printer().print(f"{output.size_text(before)} before, {output.size_text(after)} after")
+
+
+@commands.command()
+def backup(
+    target: Path = typer.Argument(help="A file that is not there yet."),
+    data_dir: Path | None = arguments.DATA_DIR,
+) -> None:
+    """Write a whole copy, which only you can read; the service may run meanwhile."""
+    database = database_of(data_dir)
+    from chandlery.storage.sqlite_file import backed_up  # noqa: PLC0415  # needs an extra
+
+    if target.exists():
+        raise InvalidInput(f"{target} is there already; name a file that is not")
+    backed_up(database.path, target)
+    output.printer().print(f"{output.size_text(target.stat().st_size)} to {target}", soft_wrap=True)
 
 
 @commands.command()
@@ -179,7 +224,7 @@ def export(
     interval = interval_of(channel)
     path = arguments.output_file(target)
     span = Span(to_micros(arguments.moment(start, "--start")), to_micros(arguments.moment(end, "--end")))
-    database = database_of(data_dir)
+    database = readable_database_of(data_dir)
     series = SeriesName(exchange, symbol, channel)
     origin_of = always(origin)
 
@@ -201,7 +246,7 @@ def export(
 
 
 async def _candles(
-    database: SqliteDatabase, series: Any, interval: Interval, span: Span, origin_of: OriginOf
+    database: IDatabaseConnection, series: Any, interval: Interval, span: Span, origin_of: OriginOf
 ) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415  # loaded where it is used
 
@@ -218,7 +263,7 @@ async def _candles(
 
 
 async def _books(
-    database: SqliteDatabase, series: SeriesName, span: Span, origin_of: OriginOf
+    database: IDatabaseConnection, series: SeriesName, span: Span, origin_of: OriginOf
 ) -> tuple[pa.Table, list[Gap]]:
     """A row a level, bids before asks, best first; and what was not collected."""
     from chandlery.storage.book_history import BookHistory  # noqa: PLC0415  # loads pyarrow

@@ -43,7 +43,7 @@ from chandlery.storage.adoption import unknown
 from chandlery.storage.books import RawDataRepositoryImpl, StorageManagerImpl
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.control import CoinRepository, GapRepository
-from chandlery.storage.files import alone_in
+from chandlery.storage.files import alone_in, private_folder
 from chandlery.storage.series_ids import EXCHANGE_OWN
 from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase, watched
 
@@ -130,7 +130,7 @@ class Service:
             StorageError: It cannot be opened.
         """
         try:
-            self.settings.data_dir.mkdir(parents=True, exist_ok=True)
+            private_folder(self.settings.data_dir)
         except OSError as error:
             raise StorageUnavailable(f"the folder {self.settings.data_dir} cannot be made: {error.strerror}") from error
         async with AsyncExitStack() as stack:

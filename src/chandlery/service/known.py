@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeAlias
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from chandlery.core.errors import InvalidInput
@@ -22,6 +22,14 @@ class KnownFields(BaseModel):
     """The body of a request, which has no other fields than these."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truths(cls, value: Any) -> Any:
+        """A truth would be taken for the number 1 or 0; no field is one."""
+        if isinstance(value, bool):
+            raise PydanticCustomError("no_truth", "true and false are no values for this")
+        return value
 
     @model_validator(mode="before")
     @classmethod

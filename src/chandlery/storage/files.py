@@ -36,6 +36,17 @@ def folder(given: Path | str, name: str) -> Path:
         raise InvalidInput(f"{name} {given}: {error}") from error
 
 
+def private_folder(path: Path) -> None:
+    """
+    Make a folder that nobody else may look into; one that is there stays as it is.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+
+
 @contextmanager
 def locked(
     folder: Path,

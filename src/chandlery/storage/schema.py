@@ -12,6 +12,9 @@ from __future__ import annotations
 APPLICATION_ID = 0x43484E44
 """Marks a file as ours, in its header."""
 
+TABLES = frozenset({"series", "books", "candles", "coins", "gaps", "principals", "signing_keys", "revoked_tokens"})
+"""Those that there are after all steps."""
+
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         """CREATE TABLE series (

@@ -17,7 +17,7 @@ from chandlery.core.errors import (
     StorageUnavailable,
     UnknownSchema,
 )
-from chandlery.storage.schema import APPLICATION_ID, MIGRATIONS
+from chandlery.storage.schema import APPLICATION_ID, MIGRATIONS, TABLES
 
 BUSY_MS = 5_000
 _OPEN_RETRIES_MS = 30_000
@@ -54,6 +54,7 @@ def opened(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         connection = apsw.Connection(str(path))
+        make_private(path)
     except OSError as error:
         raise StorageUnavailable(f"{path.name} cannot be made: {error.strerror}") from error
     except apsw.Error as error:
@@ -73,6 +74,98 @@ def opened(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
         connection.close()
         raise
     return connection
+
+
+def make_private(path: Path) -> None:
+    """Take everybody else's rights to a database and what SQLite lays beside it, which older releases gave them."""
+    for each in (path, _beside(path, "-wal"), _beside(path, "-shm")):
+        with suppress(FileNotFoundError, PermissionError):  # somebody else's file, whose matter it is
+            if each.stat().st_mode & 0o077:
+                each.chmod(0o600)
+
+
+def opened_to_read(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
+    """
+    A connection to a file of the present version that can only be read, as can its folder.
+
+    Raises:
+        UnknownSchema: The file is of another version, or of another program.
+        StorageError: It cannot be read.
+    """
+    connection = read_only(path)
+    try:
+        connection.set_busy_timeout(busy_ms)
+        _require_current(connection, path)
+    except apsw.Error as error:
+        connection.close()
+        raise translated(error, path) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def read_only(path: Path) -> apsw.Connection:
+    """
+    A connection that writes nothing to a file or its folder.
+
+    SQLite lays a shared index beside a file with a write-ahead log. Where there is none and none can be laid, it needs to be
+    told that nobody writes: by ``immutable`` where there is no log, which that would pass over, by an exclusive lock
+    that nobody sees where there is one.
+
+    Raises:
+        StorageError: It cannot be opened.
+    """
+    log, index = _beside(path, "-wal"), _beside(path, "-shm")
+    alone = not index.exists()
+    has_log = log.exists() and log.stat().st_size > 0
+    query = "mode=ro" if not alone else "mode=ro&vfs=unix-none" if has_log else "immutable=1"
+    try:
+        flags = apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI
+        connection = apsw.Connection(f"{path.absolute().as_uri()}?{query}", flags=flags)
+    except apsw.Error as error:
+        raise translated(error, path) from error
+    if alone and has_log:
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
+    return connection
+
+
+def backed_up(path: Path, target: Path, busy_ms: int = BUSY_MS) -> None:
+    """
+    Write a whole copy to ``target``, which nobody else may read; others may write meanwhile.
+
+    Raises:
+        StorageUnavailable: There is something of that name, or it cannot be written.
+        StorageError: The database cannot be read.
+    """
+    try:
+        descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageUnavailable(f"{target} cannot be made: {error.strerror}") from error
+    try:
+        connection = (
+            read_only(path)
+            if not os.access(path.parent, os.W_OK)
+            else apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+        )
+        try:
+            connection.set_busy_timeout(busy_ms)
+            _version(connection, path)
+            connection.execute("VACUUM INTO ?", (str(target),)).fetchall()
+        finally:
+            connection.close()
+        os.fsync(descriptor)
+    except BaseException as error:
+        target.unlink(missing_ok=True)
+        if isinstance(error, apsw.Error):
+            raise translated(error, path) from error
+        raise
+    finally:
+        os.close(descriptor)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
 
 
 def _write_ahead(connection: apsw.Connection) -> None:
@@ -99,7 +192,9 @@ def migrate(connection: apsw.Connection, path: Path) -> tuple[int, int]:
     Raises:
         UnknownSchema: The file is of a newer program, or of another one.
     """
-    if _version(connection, path) == len(MIGRATIONS):
+    version = _version(connection, path)
+    if version == len(MIGRATIONS):
+        _require_tables(connection, path)
         return len(MIGRATIONS), len(MIGRATIONS)
     # Whoever comes second waits here, and then finds nothing to do.
     connection.execute("BEGIN EXCLUSIVE")
@@ -111,8 +206,13 @@ def migrate(connection: apsw.Connection, path: Path) -> tuple[int, int]:
                 connection.execute(sql)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
+        _require_tables(connection, path)
         connection.execute("COMMIT")
         with_rollback = False
+    except apsw.SQLError as error:
+        raise UnknownSchema(
+            f"{path} says that it is of version {version}, and its tables are not those of that: {error}"
+        ) from error
     finally:
         if with_rollback and connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -127,11 +227,31 @@ def _version(connection: apsw.Connection, path: Path) -> int:
         has_tables = bool(connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall())
     if application != APPLICATION_ID and has_tables:
         raise UnknownSchema(f"{path} is a database of another program; name another data folder")
+    if version < (1 if application == APPLICATION_ID else 0):
+        raise UnknownSchema(f"{path} says that it is of version {version}, which there is not; use a copy of it")
     if version > len(MIGRATIONS):
         raise UnknownSchema(
             f"{path} is of version {version}, written by a newer chandlery; this one knows {len(MIGRATIONS)}: upgrade chandlery"
         )
     return version
+
+
+def _require_current(connection: apsw.Connection, path: Path) -> None:
+    version = _version(connection, path)
+    if version < len(MIGRATIONS):
+        raise UnknownSchema(
+            f"{path} is of version {version}, and this chandlery reads {len(MIGRATIONS)}: chandlery db migrate brings it up to date, where it can be written"
+        )
+    _require_tables(connection, path)
+
+
+def _require_tables(connection: apsw.Connection, path: Path) -> None:
+    found = {row[0] for row in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()}
+    missing = sorted(TABLES - found)
+    if missing:
+        raise UnknownSchema(
+            f"{path} says that it is of version {len(MIGRATIONS)}, and lacks the tables {', '.join(missing)}; use a copy of it"
+        )
 
 
 def vacuumed(path: Path, busy_ms: int = BUSY_MS) -> None:

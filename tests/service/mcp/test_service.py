@@ -138,6 +138,10 @@ async def test_scopes_of_each_tool(start, connected):
 @pytest.mark.parametrize(
     ("tool", "arguments", "code", "says"),
     [
+        ("summarize_candles", {**COIN, "start": True}, "invalid_input", "start: true and false are no values for this"),
+        ("summarize_candles", {**DAYS, "end": False}, "invalid_input", "end: true and false"),
+        ("summarize_candles", {**DAYS, "buckets": True}, "invalid_input", "buckets: true and false"),
+        ("get_most_current_data", {**COIN, "levels": True}, "invalid_input", "levels: true and false"),
         ("summarize_candles", {**COIN, "start": "soon"}, "invalid_range", "2024-01-01T12:00:00Z"),
         ("summarize_candles", {**COIN, "start": "2026-09-01", "end": "2026-08-01"}, "invalid_range", "not after"),
         ("summarize_candles", {**DAYS, "interval": "7m"}, "unknown_interval", "one of 1s 1m"),
