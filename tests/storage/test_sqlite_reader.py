@@ -34,7 +34,7 @@ async def test_it_is_read_and_checked(folder):
         assert [] == await database.check()
         assert None is database.failure
         with pytest.raises(StorageError, match="d: no such table"):
-            await database.read("SELECT * FROM nothing")
+            await database.read("SELECT * FROM nowhere")
     await database.close()
     with pytest.raises(Closed):
         await database.read("SELECT 1")
