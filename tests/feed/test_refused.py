@@ -136,7 +136,7 @@ async def test_one_symbol_that_closes_connections_fails_alone(exchange, check):
 
 @pytest.mark.parametrize("kind", [BookGroup, FeedGroup])
 async def test_a_feed_that_is_refused_fails_alone_whichever_is_started_first(kind):
-    """Its start raises its reason, and that of another one returns; to start all of them raises."""
+    """Its start raises its reason, and that of another one returns; to start all of them raises it too, and the others run."""
     async with SimServer(MARKET, exchanges=["kraken_spot"], tick_s=0.02) as sim:
         for first in (0, 1):
             group = kind("kraken_spot", endpoints=sim.endpoints, pace=FAST)
@@ -150,8 +150,30 @@ async def test_a_feed_that_is_refused_fails_alone_whichever_is_started_first(kin
             assert ([feeds[0]], True) == (group.feeds, feeds[0].ready)
             await group.stop()
         group = kind("kraken_spot", endpoints=sim.endpoints, pace=FAST)
-        feeds = [group.add("BTC/USD"), group.add("NOPE/USD")]
+        feeds = [group.add(symbol) for symbol in ("NO/USD", "BTC/USD", "NOPE/USD", "ETH/USD")]
+        with pytest.raises(InvalidSymbol, match="does not know") as raised:
+            await group.start(timeout_s=15)
+        assert ["refused for good: NO/USD, NOPE/USD; the other feeds run on"] == raised.value.__notes__
+        assert [feeds[1], feeds[3]] == group.feeds
+        before = [feed.stream.heard for feed in group.feeds]
+        await until(lambda: all(feed.stream.heard > count for feed, count in zip(group.feeds, before, strict=True)))
+        await group.stop()
+
+
+@pytest.mark.parametrize("kind", [BookGroup, FeedGroup])
+async def test_a_group_of_which_all_feeds_are_refused_ends(kind):
+    """And so does one that is entered as a block, where one is refused: nobody would stop it."""
+    async with SimServer(MARKET, exchanges=["kraken_spot"], tick_s=0.02) as sim:
+        group = kind("kraken_spot", endpoints=sim.endpoints, pace=FAST)
+        group.add("NOPE/USD")
         with pytest.raises(InvalidSymbol, match="does not know"):
             await group.start(timeout_s=15)
+        assert group.ended
+        group = kind("kraken_spot", endpoints=sim.endpoints, pace=FAST)
+        for symbol in ("BTC/USD", "NOPE/USD"):
+            group.add(symbol)
+        with pytest.raises(InvalidSymbol, match="does not know"):
+            async with group:
+                pass
         assert group.ended
     assert [] == tasks_left()

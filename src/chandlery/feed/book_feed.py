@@ -288,7 +288,8 @@ class BookGroup(Group[OrderBookFeed]):
         Start all feeds, as ``OrderBookFeed.start`` does.
 
         In a group that runs already, wait for all of them, or for ``only`` one, which alone is
-        removed should it fail. One that is refused never stops others that are waited for by themselves.
+        removed should it fail. Those that the exchange refuses are removed from the group; the first
+        of their reasons is raised once all others have begun, which run on.
         """
         await self._started(self._run, timeout_s, only)
 

@@ -311,7 +311,8 @@ class FeedGroup(Group[CandlesFeed]):
         Start all feeds, as ``CandlesFeed.start`` does, by default within ``patience_s``.
 
         In a group that runs already, wait for all of them, or for ``only`` one, which alone is
-        removed should it fail.
+        removed should it fail. Those that the exchange refuses are removed from the group; the first
+        of their reasons is raised once all others have begun, which run on.
         """
         if self._task is None and not self._stopped:
             self._choose(strategy)

@@ -66,7 +66,11 @@ class Group(ABC, Generic[_Feed]):
         self._news = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:
+            await self._shut()
+            raise
         return self
 
     async def __aexit__(
@@ -121,7 +125,8 @@ class Group(ABC, Generic[_Feed]):
         """
         Run, unless it runs already, and wait for all feeds, or in a group that ran for ``only`` one.
 
-        Where ``only`` one is refused, it alone is removed, and others that are refused are no matter of its.
+        Where ``only`` one is refused, it alone is removed, and others that are refused are no matter of its. Of a whole
+        group those that are refused are removed, and the first of their reasons is raised once all others have begun.
         """
         self.check_loop()
         if self._stopped or (only is not None and only not in self.feeds):
@@ -136,15 +141,31 @@ class Group(ABC, Generic[_Feed]):
             self._task.add_done_callback(self._over)
         try:
             awaited = self.feeds if first or only is None else [only]
-            await self._begun(awaited, self.feeds if only is None else [only], timeout_s)
+            await self._begun(awaited, [] if only is None else [only], timeout_s)
         except BaseException:
             if only is not None and (not first or (only.stream.failure is not None and self.feeds != [only])):
                 self.remove(only)
             else:
                 await self._shut()
             raise
-        if only is not None and only not in self.feeds:
+        if only is None:
+            await self._end_refused()
+        elif only not in self.feeds:
             raise Closed(_REMOVED.format(only.symbol))
+
+    async def _end_refused(self) -> None:
+        """Remove the feeds that were refused, or stop where all were; raise the reason of the first."""
+        refused = [feed for feed in self.feeds if feed.stream.failure is not None]
+        error = next((feed.stream.failure for feed in refused), None)
+        if error is None:
+            return
+        if refused == self.feeds:
+            await self._shut()
+        else:
+            for feed in refused:
+                self.remove(feed)
+            error.add_note(f"refused for good: {', '.join(each.symbol for each in refused)}; the other feeds run on")
+        raise error
 
     async def _begun(self, feeds: Sequence[_Feed], minded: Sequence[_Feed], timeout_s: float) -> None:
         """Wait until all have begun, or failed; raise why one that is minded did."""
