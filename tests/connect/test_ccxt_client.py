@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -33,6 +33,7 @@ from chandlery.storage.frame import open_times
 from chandlery.testing import no_waiting
 from connecting import SYNTHETIC, held
 from facing import signed_in
+from feeding import Stopped
 
 EXCHANGES = sorted(path.parent.name for path in SYNTHETIC.glob("*/ccxt.json"))
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
@@ -129,6 +130,26 @@ async def test_the_markets_are_loaded_once(offline, client_of):
 
         assert [True] * 5 == answers
         assert 1 == sum("exchangeInfo" in path for _, path, _ in sim.log)
+
+
+async def test_the_list_of_markets_is_read_again(offline, client_of):
+    """After ten minutes: what was listed meanwhile is found, and what was delisted is known to be."""
+    began = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    change = began + timedelta(minutes=5)
+    unlike = {
+        "binance_spot": {"lives": {"ETHUSDT": [[change, None]], "SOLUSDT": [[began - timedelta(days=90), change]]}}
+    }
+    clock = Stopped(to_micros(began))
+    async with (
+        offline("binance_spot", clock=clock, unlike=unlike) as sim,
+        client_of(sim, "binance_spot") as client,
+    ):
+        listed = {}
+        for minute in (0, 9, 11):
+            clock.now = to_micros(began + timedelta(minutes=minute))
+            listed[minute] = [await client.check_coin_availability(coin) for coin in ("ETH/USDT", "SOL/USDT")]
+
+        assert {0: [False, True], 9: [False, True], 11: [True, False]} == listed
 
 
 async def test_each_failure_is_its_own_error(offline, client_of, last):

@@ -38,6 +38,7 @@ from chandlery.core.time import SECOND, Clock, Micros, Unit
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.history.interfaces import FetchResult, incomplete
 from chandlery.net.clock import ExchangeClock, system_clock
+from chandlery.net.exchange_client import LIST_AGE
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.proxy import Proxies
 from chandlery.net.retry import retried
@@ -101,6 +102,8 @@ class CCXTExchangeClient(IExchangeAPIClient):
         self.clock = clock
         self._time = ExchangeClock(self._ask_time, clock=clock)
         self._pace = pace
+        self._listed_at: Micros | None = None
+        self._listing = asyncio.Lock()
         self._closed = False
         self._streams: set[RealtimeStream] = set()
 
@@ -236,7 +239,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
             return rows
 
         async def is_listed() -> bool | None:
-            active = self.exchange.market(symbol).get("active")
+            active = (await self._markets()).get(symbol, {"active": False}).get("active")
             return active if isinstance(active, bool) else None
 
         timeframes = self.exchange.timeframes or {}
@@ -266,12 +269,21 @@ class CCXTExchangeClient(IExchangeAPIClient):
             return error.retry_after_s if error.retry_after_s <= LONGEST_PAUSE_S else False
         return True
 
+    async def _markets(self) -> dict[str, dict[str, Any]]:
+        """Ccxt's list of markets by its symbols, at most ten minutes old."""
+        async with self._listing:
+            known = self._listed_at is not None
+            if self._listed_at is None or abs(self.clock() - self._listed_at) >= LIST_AGE:
+                await self.call("load_markets", known)
+                self._listed_at = self.clock()
+        markets: dict[str, dict[str, Any]] = self.exchange.markets
+        return markets
+
     async def _market(self, coin: str) -> dict[str, Any]:
-        """The market of a coin; the list is loaded once."""
+        """The market of a coin."""
         if "/" not in require_symbol(coin) and "-" not in coin:
             raise _no_symbol(coin)
-        await self.call("load_markets")
-        markets: dict[str, dict[str, Any]] = self.exchange.markets
+        markets = await self._markets()
         symbol = next((each for each in (coin, coin.upper()) if each in markets), None) or str(Instrument.parse(coin))
         if symbol in markets:
             return markets[symbol]

@@ -20,7 +20,7 @@ from chandlery.net.clock import ExchangeClock, system_clock
 from chandlery.net.http import HttpClient
 from chandlery.net.tokens import Account
 
-_LIST_AGE = 10 * MINUTE
+LIST_AGE = 10 * MINUTE
 _MOST_PAGES = 1000
 _LATELY = 7 * DAY
 
@@ -87,7 +87,7 @@ class ExchangeClient(CandleExchange):
             UnsupportedRequest: The exchange publishes no list.
         """
         async with self._listing:
-            if self._listed_at is None or abs(self._clock() - self._listed_at) >= _LIST_AGE:
+            if self._listed_at is None or abs(self._clock() - self._listed_at) >= LIST_AGE:
                 self._listings = await self._read_listings()
                 self._listed_at = self._clock()
         return self._listings
