@@ -9,6 +9,7 @@ import subprocess
 import aiohttp
 import pytest
 
+from chandlery.core.errors import InvalidToken
 from chandlery.net.clock import system_clock
 from chandlery.service.auth.wiring import authentication
 from chandlery.service.run import running
@@ -102,3 +103,25 @@ def test_asked_wrongly(chandlery, tmp_path, scope):
 
     assert 2 == code
     assert "read, collect, admin" in err
+
+
+def test_one_token_is_revoked(process, tmp_path):
+    """It comes from stdin and stands in no list of processes."""
+
+    async def given():
+        async with SqliteDatabase(tmp_path / FILE_NAME) as database:
+            module = authentication(database, system_clock, issuer="http://x")
+            client, secret = await module.create_client("bot", ["read"])
+            return [(await module.login("client", client.id, secret)).text for _ in range(2)]
+
+    async def judged(token):
+        async with SqliteDatabase(tmp_path / FILE_NAME) as database:
+            return (await authentication(database, system_clock, issuer="http://x").validate_token(token)).scopes
+
+    revoked, other = asyncio.run(given())
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    out, _ = process("auth", "revoke-token", "--data-dir", tmp_path, **pipes).communicate(f"{revoked}\n", timeout=60)
+    assert out.endswith(" is revoked\n")
+    with pytest.raises(InvalidToken, match="revoked"):
+        asyncio.run(judged(revoked))
+    assert {"read"} == asyncio.run(judged(other))

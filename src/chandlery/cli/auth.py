@@ -61,7 +61,7 @@ def create_user(
     data_dir: Path | None = arguments.DATA_DIR,
 ) -> None:
     """Let a person in. The password is asked for, or read from the first line of stdin."""
-    password = _password()
+    password = _secret_line("Password", twice=True)
     user = _with_accounts(data_dir, lambda module: module.create_user(name, password, scope))
     output.printer().print(f"{user.id} {user.name}: {' '.join(user.scopes)}")
 
@@ -81,6 +81,14 @@ def revoke(
     """Let a client or user in no more; their tokens end within a second."""
     _with_accounts(data_dir, lambda module: module.revoke(identifier))
     output.printer().print(f"{identifier} is revoked")
+
+
+@commands.command("revoke-token")
+def revoke_token(data_dir: Path | None = arguments.DATA_DIR) -> None:
+    """Trust one token no more, ours or another issuer's. It is read from the first line of stdin, or asked for."""
+    token = _secret_line("Token")
+    name = _with_accounts(data_dir, lambda module: module.revoke_unjudged(token.strip()))
+    output.printer().print(f"{name} is revoked", soft_wrap=True)
 
 
 @commands.command("list")
@@ -131,11 +139,12 @@ def _with_accounts(data_dir: Path | None, work: Callable[[AuthenticationModuleIm
     return asyncio.run(run())
 
 
-def _password() -> str:
+def _secret_line(what: str, *, twice: bool = False) -> str:
     if not sys.stdin.isatty():
-        password = sys.stdin.readline().rstrip("\n")
+        line = sys.stdin.readline().rstrip("\n")
     else:
-        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-    if not password:
-        raise InvalidInput("a password is needed: on a terminal it is asked for, else it is the first line of stdin")
-    return str(password)
+        line = typer.prompt(what, hide_input=True, confirmation_prompt=twice, err=True)
+    if not line:
+        name = what.lower()
+        raise InvalidInput(f"a {name} is needed: on a terminal it is asked for, else it is the first line of stdin")
+    return str(line)

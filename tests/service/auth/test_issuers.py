@@ -176,6 +176,26 @@ async def test_a_token_of_theirs_is_given_back(module, clock, provider):
     await module.validate_token(provider.token(clock, "e1", "ES256", jti=None, scp=["mail"]))
 
 
+async def test_a_token_is_revoked_by_who_cannot_judge_it(database, module, clock, hashes, provider):
+    """The command line knows neither our URL nor their keys; what is no token it refuses."""
+    client, secret = await module.create_client("bot", ["read"])
+    ours = (await module.login("client", client.id, secret)).text
+    elsewhere = authentication(database, clock, issuer="", hashes=hashes)
+    for token in (ours, provider.token(clock), provider.token(clock, jti=None)):
+        subject = await module.validate_token(token)
+        assert subject.token_id == await elsewhere.revoke_unjudged(token)
+        clock.later(0.6)
+        with pytest.raises(InvalidToken, match="revoked"):
+            await module.validate_token(token)
+    for wrong in (
+        "noise",
+        f"{encoded({'alg': 'ES256'})}.{encoded({'exp': 1})}.AAAA",
+        provider.token(clock, exp=10**400),
+    ):
+        with pytest.raises(InvalidToken):
+            await elsewhere.revoke_unjudged(wrong)
+
+
 async def test_their_names_and_ids_are_not_ours(module, clock, provider):
     """Whatever an issuer writes into its tokens revokes none of ours, and none of ours theirs."""
     client, secret = await module.create_client("bot", ["read"])

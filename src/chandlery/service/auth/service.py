@@ -13,13 +13,13 @@ from msgspec import Struct
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from chandlery.core.errors import InvalidInput, LoginFailed, Overloaded
+from chandlery.core.errors import InvalidInput, InvalidToken, LoginFailed, Overloaded
 from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.service.auth.interfaces import SCOPES, IAuthenticationModule, Subject
 from chandlery.service.auth.keys import ALGORITHM, TOKEN_LIFETIME, KeyRing
 from chandlery.service.auth.logins import LoginGuard
-from chandlery.service.auth.validator import TOKEN_TYPE, Revoked, TokenValidator
-from chandlery.storage.accounts import AccountRepository, Principal
+from chandlery.service.auth.validator import TOKEN_TYPE, Revoked, TokenValidator, end_of, id_of, parsed
+from chandlery.storage.accounts import OURS, AccountRepository, Principal
 
 _T = TypeVar("_T")
 
@@ -173,6 +173,23 @@ class AuthenticationModuleImpl(IAuthenticationModule):
             issuer = self.validator.issuer_key(subject)
             await self._accounts.revoke_token(issuer, subject.token_id, subject.expires_at, self._clock())
             self._revoked.forget()
+
+    async def revoke_unjudged(self, token: str) -> str:
+        """
+        Trust a token no more, whoever has signed it, and return its id; for who knows neither URL nor other issuers' keys.
+
+        Raises:
+            InvalidToken: It is none.
+        """
+        head, content = parsed(token)
+        ours = isinstance(head.get("kid"), str) and await self.keys.public(head["kid"]) is not None
+        issuer = OURS if ours else content.get("iss")
+        if not isinstance(issuer, str):
+            raise InvalidToken("the token does not say whose it is")
+        name = id_of(token, content)
+        await self._accounts.revoke_token(issuer, name, end_of(content), self._clock())
+        self._revoked.forget()
+        return name
 
     async def login(
         self, kind: str, name: str, secret: str, *, scope: str = "", resource: str | None = None, address: str = ""

@@ -106,22 +106,24 @@ class TokenValidator:
         """
         if not token:
             raise InvalidToken("a token is needed: Authorization: Bearer ...")
-        if len(token) > _LONGEST_TOKEN:
-            raise InvalidToken("the token is too long to be one")
-        with _judging():
-            head = jwt.get_unverified_header(token)
-            said = jwt.decode(token, options={"verify_signature": False}).get("iss")
+        head, unjudged = parsed(token)
+        said = unjudged.get("iss")
         other = self._others.get(said) if isinstance(said, str) else None
         content = await (self._ours(token, head) if other is None else _theirs(token, head, other))
-        self._check_times(content)
+        now = self._clock()
+        ends = end_of(content)
+        if now >= ends + LEEWAY:
+            raise TokenExpired("the token has expired; get a new one")
+        if max(_moment(content, "iat"), _moment(content, "nbf", 0)) * SECOND > now + LEEWAY:
+            raise InvalidToken("the token is not valid yet")
         scopes = _text(content.get("scope", content.get("scp", "")))
         subject = Subject(
             id=_text(content["sub"]),
             client_id=_text(content.get("client_id", content.get("azp", content["sub"]))),
             scopes=frozenset(scopes.split()) & SCOPES.keys() if other is None else other.issuer.ours(scopes),
             issuer=_text(content["iss"]),
-            expires_at=int(content["exp"]) * SECOND,
-            token_id=_text(content["jti"]) if "jti" in content else _named_by_content(token),
+            expires_at=ends,
+            token_id=id_of(token, content),
         )
         await self._refuse_revoked(subject)
         return subject
@@ -157,15 +159,40 @@ class TokenValidator:
             raise InvalidToken("the token is signed with a key that is not, or no longer, trusted")
         return _decoded(token, key, [ALGORITHM], self.issuer, list(self.audiences))
 
-    def _check_times(self, content: dict[str, Any]) -> None:
-        now = self._clock()
-        for name in ("exp", "iat", "nbf"):
-            if name in content and not _is_moment(content[name]):
-                raise InvalidToken(f"the token's {name} is no moment")
-        if now >= content["exp"] * SECOND + LEEWAY:
-            raise TokenExpired("the token has expired; get a new one")
-        if max(content["iat"], content.get("nbf", 0)) * SECOND > now + LEEWAY:
-            raise InvalidToken("the token is not valid yet")
+
+def parsed(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """
+    Head and content of a token, which nobody has judged.
+
+    Raises:
+        InvalidToken: It is none.
+    """
+    if len(token) > _LONGEST_TOKEN:
+        raise InvalidToken("the token is too long to be one")
+    with _judging():
+        return jwt.get_unverified_header(token), jwt.decode(token, options={"verify_signature": False})
+
+
+def id_of(token: str, content: dict[str, Any]) -> str:
+    """
+    What a token is revoked by: its ``jti``, or where it has none what is signed, since there can be other signatures of the same.
+
+    Raises:
+        InvalidToken: The id is no text.
+    """
+    if "jti" in content:
+        return _text(content["jti"])
+    return "sha256:" + hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
+
+
+def end_of(content: dict[str, Any]) -> Micros:
+    """
+    When a token ends.
+
+    Raises:
+        InvalidToken: It does not say so.
+    """
+    return int(_moment(content, "exp")) * SECOND
 
 
 async def _theirs(token: str, head: dict[str, Any], keys: IssuerKeys) -> dict[str, Any]:
@@ -195,13 +222,11 @@ def _judging() -> Iterator[None]:
         raise InvalidToken(f"the token is not to be trusted: {str(error)[:200]}") from None
 
 
-def _named_by_content(token: str) -> str:
-    """An id for a token without one: of what is signed, since there can be other signatures of the same."""
-    return "sha256:" + hashlib.sha256(token.rpartition(".")[0].encode()).hexdigest()
-
-
-def _is_moment(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _LATEST_S
+def _moment(content: dict[str, Any], name: str, missing: float | None = None) -> float:
+    value = content.get(name, missing)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LATEST_S:
+        raise InvalidToken(f"the token's {name} is no moment")
+    return value
 
 
 def _text(value: object) -> str:
