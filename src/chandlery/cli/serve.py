@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ import typer
 
 from chandlery.cli import arguments
 from chandlery.core.errors import MissingDependency
+
+_ENDS_WITHIN_S = 20.0
+"""How long after SIGTERM the process ends, whatever runs in it."""
 
 
 def serve(
@@ -65,4 +70,10 @@ def serve(
         if not settings.no_auth:
             log.info("callers need a token: chandlery auth create-client NAME --data-dir %s", settings.data_dir)
 
-    uvloop.run(until_stopped(settings, ready, endpoints=endpoints))
+    def end_soon() -> None:
+        # What a thread computes nothing can cancel, and Python waits for it. What was acknowledged is committed by then.
+        last = threading.Timer(_ENDS_WITHIN_S, os._exit, (1,))
+        last.daemon = True
+        last.start()
+
+    uvloop.run(until_stopped(settings, ready, end_soon, endpoints=endpoints))

@@ -42,6 +42,7 @@
     │   └── LoginFailed             name and secret do not belong together
     │       └── TooManyLogins       retryable: carries retry_after_s
     ├── Overloaded                  retryable: too much is under way, carries retry_after_s
+    ├── TooMuchAtOnce               retryable: more heavy requests of a caller than are done at once, carries retry_after_s
     ├── IncompleteData              part of the range could not be had; carries the rest
     ├── MissingDependency           an optional extra is not installed
     ├── CloseFailed                 something did not close as it should; everything else did
@@ -269,6 +270,21 @@ class Overloaded(ChandleryError):
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
         """Keep when to try again."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle with what it carries, which is no positional argument."""
+        return partial(type(self), retry_after_s=self.retry_after_s), self.args
+
+
+class TooMuchAtOnce(ChandleryError):
+    """More heavy requests of a caller than are done at once."""
+
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        """Keep when it is worth another try."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
 

@@ -39,6 +39,7 @@ from chandlery.service.readiness import Readiness
 from chandlery.service.retention import Retention
 from chandlery.service.settings import ServiceSettings
 from chandlery.service.supervision import Supervisor
+from chandlery.service.workload import Workload
 from chandlery.storage.adoption import unknown
 from chandlery.storage.books import RawDataRepositoryImpl, StorageManagerImpl
 from chandlery.storage.candles import CandleRepository
@@ -93,6 +94,7 @@ class Service:
         )
         self.hub = Hub()
         self.supervisor = Supervisor()
+        self.workload = Workload(settings.heavy_requests)
         books = RawDataRepositoryImpl(self.database, self._origin_of)
         self.storage = StorageManagerImpl(books)
         self.candles = CandleRepository(self.database, self._origin_of)

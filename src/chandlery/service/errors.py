@@ -29,6 +29,7 @@ from chandlery.core.errors import (
     RequestTimeout,
     StorageUnavailable,
     TooManyLogins,
+    TooMuchAtOnce,
     UnknownName,
 )
 
@@ -38,6 +39,7 @@ _STATUS: tuple[tuple[type[ChandleryError], int], ...] = (
     (InvalidToken, 401),
     (InsufficientScope, 403),
     (TooManyLogins, 429),
+    (TooMuchAtOnce, 429),
     (AccessDenied, 401),
     (UnknownName, 404),
     (InvalidInput, 422),
@@ -57,6 +59,7 @@ _MEANINGS = {
     403: "The token does not allow that.",
     404: "There is nothing of that name.",
     422: "The request cannot be meant so.",
+    429: "The caller has too much under way, or has tried too often; Retry-After says when to try again.",
     502: "The exchange failed.",
     503: "It cannot be done now; the same may succeed a moment later.",
     504: "The exchange did not answer in time.",

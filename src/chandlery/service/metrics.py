@@ -70,6 +70,9 @@ class Metrics(Collector):
         for task, count in self.service.supervisor.restarts.items():
             restarts.add_metric((task,), count)
         yield restarts
+        workload = self.service.workload
+        yield GaugeMetricFamily("chandlery_heavy_requests", "Heavy requests under way", value=workload.under_way)
+        yield CounterMetricFamily("chandlery_heavy_requests_refused", "That were refused", value=workload.refused)
         yield GaugeMetricFamily("chandlery_writes_waiting", "Writes that wait", value=self.service.database.waiting)
         yield GaugeMetricFamily("chandlery_subscriptions", "Subscriptions", value=self.service.hub.count())
         limiter = self.service.limiter

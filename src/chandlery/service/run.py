@@ -65,11 +65,12 @@ async def running(
 async def until_stopped(
     settings: ServiceSettings,
     on_ready: Callable[[Service], object],
+    on_stop: Callable[[], object] = lambda: None,
     *,
     library: Settings | None = None,
     endpoints: Endpoints | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then answers end, queues are written, and clients are told."""
+    """Serve until SIGTERM or SIGINT; then ``on_stop`` is called, answers end, queues are written, and clients are told."""
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -78,6 +79,7 @@ async def until_stopped(
         async with running(settings, library=library, endpoints=endpoints) as service:
             on_ready(service)
             await over.wait()
+            on_stop()
     finally:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)

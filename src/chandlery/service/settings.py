@@ -82,6 +82,9 @@ class ServiceSettings(FromEnvironment):
     slow_client_s: float = Field(5.0, gt=0)
     """How long a client may be too slow for closed candles before it is closed."""
 
+    heavy_requests: int = Field(8, ge=1, le=1000)
+    """How many heavy requests of one account are done at once: pages of history, downloads, summaries; further ones wait, or are refused with 429."""
+
     def check(self) -> None:
         """
         Refuse what would be dangerous.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
 
 import pytest
 
+from chandlery.core.errors import ExchangeUnavailable
+from chandlery.service.historical.download import Download
 from serving import until
 
 
@@ -42,3 +45,58 @@ async def test_who_leaves_in_the_midst_ends_what_makes_the_parts(running, form):
     response.close()
 
     await until(lambda: not making())
+
+
+class Unread:
+    """A client that takes nothing."""
+
+    def __init__(self):
+        self.scope = {"type": "http", "path": "/v1/candles", "method": "GET"}
+
+    async def receive(self):
+        """It does not leave."""
+        await asyncio.Event().wait()
+
+    async def send(self, message):
+        """Nor does it take the body."""
+        if message["type"] == "http.response.body":
+            await asyncio.Event().wait()
+
+
+async def test_a_client_that_takes_nothing_is_cut(caplog):
+    """What makes the parts ends with it."""
+    ends = []
+
+    async def parts():
+        try:
+            while True:
+                yield b"part"
+        finally:
+            ends.append(1)
+
+    client = Unread()
+    download = Download(parts(), media_type="text/csv", headers={}, stalled_s=0.05)
+    async with asyncio.timeout(5):
+        await download(client.scope, client.receive, client.send)
+
+    assert [1] == ends
+    assert "the download of /v1/candles is cut: the client has taken nothing for 0.05 s" in caplog.text
+
+
+async def test_an_exchange_that_fails_in_the_midst_cuts_a_download(caplog):
+    """It is said in a line of the log, without a traceback."""
+
+    async def parts():
+        yield b"part"
+        raise ExchangeUnavailable("the exchange is away")
+
+    client, sent = Unread(), []
+
+    async def send(message):
+        sent.append(message)
+
+    await Download(parts(), media_type="text/csv", headers={})(client.scope, client.receive, send)
+
+    assert sent[-1]["more_body"]
+    assert "is cut: the exchange is away" in caplog.text
+    assert not any(record.exc_info for record in caplog.records)

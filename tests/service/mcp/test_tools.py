@@ -21,6 +21,7 @@ from chandlery.service.collection.interfaces import ChannelStatus, CoinStatus, I
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece, Source
 from chandlery.service.mcp.budget import TOKEN_BUDGET, tokens_of
 from chandlery.service.mcp.service import MCPRouter
+from chandlery.service.workload import Workload
 from chandlery.storage.frame import schema_of, table_of
 
 NOW = 20_000 * DAY
@@ -108,6 +109,7 @@ def router(collection=None, historical=None):
         historical or History(),
         EverybodyMay(),
         lambda: NOW,
+        Workload(8),
         url="http://127.0.0.1:8700",
     )
 

@@ -94,7 +94,7 @@ async def test_what_can_go_wrong_is_described(running):
         document = await answer.json()
     told = document["paths"]["/v1/candles"]["get"]["responses"]
 
-    assert {"200", "304", "401", "403", "404", "422", "502", "503", "504"} == set(told)
+    assert {"200", "304", "401", "403", "404", "422", "429", "502", "503", "504"} == set(told)
     assert {"$ref": "#/components/schemas/Problem"} == told["502"]["content"]["application/problem+json"]["schema"]
     assert {"type", "title", "status", "detail", "code"} == set(
         document["components"]["schemas"]["Problem"]["required"]

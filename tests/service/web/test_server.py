@@ -162,7 +162,7 @@ async def test_a_server_that_ends_by_itself_ends_its_block(how):
     """Nobody waits for ever for a service that nobody can reach."""
 
     async def serve():
-        async with asyncio.timeout(10), serving(FastAPI(), listening("127.0.0.1", 0)) as server:
+        async with asyncio.timeout(10), serving(FastAPI(), bound) as server:
             if how == "cancelled":
                 (task,) = (each for each in asyncio.all_tasks() if each.get_name() == "chandlery server")
                 task.cancel()
@@ -170,7 +170,8 @@ async def test_a_server_that_ends_by_itself_ends_its_block(how):
                 server.should_exit = True
             await asyncio.Event().wait()
 
-    with pytest.raises(Closed, match="the server has ended by itself"):
+    bound = listening("127.0.0.1", 0)
+    with bound, pytest.raises(Closed, match="the server has ended by itself"):
         await serve()
     assert 0 == asyncio.current_task().cancelling()
 
@@ -179,14 +180,15 @@ async def test_a_block_that_is_cancelled_stays_so():
     """By others than its server."""
 
     async def serve():
-        async with serving(FastAPI(), listening("127.0.0.1", 0)):
+        async with serving(FastAPI(), bound):
             begun.set()
             await asyncio.Event().wait()
 
-    begun = asyncio.Event()
+    begun, bound = asyncio.Event(), listening("127.0.0.1", 0)
     task = asyncio.create_task(serve())
     await begun.wait()
     task.cancel()
     await asyncio.wait({task})
+    bound.close()
 
     assert task.cancelled()

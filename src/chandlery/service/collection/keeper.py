@@ -253,9 +253,9 @@ class StreamKeeper:
                 await self._record()
             await self._let_go()
             self._error = None
-            self.started.set()
             if self.interval is None:
                 await self._record_gaps()
+            self.started.set()
             if self.interval is not None and resumed_from is not None:
                 fetch = partial(changed, self._connector, self._candles, self.series, self.interval)
                 spans = unsettled(self.interval, resumed_from, self._clock())

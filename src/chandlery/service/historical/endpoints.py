@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Annotated, Any, TypeAlias
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from chandlery.core.query import ChartType
 from chandlery.core.time import Clock, Micros, Unit, iso
 from chandlery.history.interfaces import incomplete
 from chandlery.service.auth.guard import Reader
+from chandlery.service.caller import caller_of
 from chandlery.service.collection.endpoints import Exchange, Symbol
 from chandlery.service.collection.hub import gap_content
 from chandlery.service.errors import refusals
@@ -46,7 +47,7 @@ routes = APIRouter(
     prefix="/v1",
     tags=["data"],
     dependencies=[Depends(known_parameters)],
-    responses=refusals(401, 403, 404, 422, 502, 503, 504),
+    responses=refusals(401, 403, 404, 422, 429, 502, 503, 504),
 )
 
 PAGE, LARGEST_PAGE = 1_000, 50_000
@@ -75,17 +76,27 @@ _FILES: dict[int | str, dict[str, Any]] = {
 class _Parts:
     """What the endpoints need of the application."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, subject: Reader) -> None:
         state = request.app.state
         self.historical: IHistoricalDataManager = state.historical
         self.answers: KeptAnswers = state.answers
         self.clock: Clock = state.clock
         self.request = request
+        self._turn: AbstractAsyncContextManager[None] = state.workload.turn(subject)
 
     def named(self, exchange: str, symbol: str, channel: str, interval: str | None = None) -> SeriesName:
         """The series, in the spelling under which it is kept."""
         named: SeriesName = self.request.app.state.collection.named(series_of(exchange, symbol, channel, interval))
         return named
+
+    async def take_turn(self) -> None:
+        """
+        Wait until something heavy may be done for the caller, until its answer is whole.
+
+        Raises:
+            TooMuchAtOnce: That is not soon.
+        """
+        await caller_of(self.request.scope).held.enter_async_context(self._turn)
 
     def origin(self, series: SeriesName) -> str | None:
         """Whose data of the series it is, where it is not the exchange's own."""
@@ -119,7 +130,7 @@ async def candles(
     series = parts.named(exchange, symbol, "candles", interval)
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
 
-    def pieces(rows: int) -> AsyncIterator[Piece]:
+    def pieces(rows: int) -> AsyncGenerator[Piece, None]:
         return parts.historical.stream_historical_data(series, Span(at, span.end), rows=rows)
 
     return await _answer(parts, schema_of(ChartType.KLINES), series, span, at, limit, form, pieces)
@@ -143,7 +154,7 @@ async def funding(
     series = structs.replace(parts.named(exchange, symbol, BOOK), channel="funding")
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
 
-    def pieces(rows: int) -> AsyncIterator[Piece]:
+    def pieces(rows: int) -> AsyncGenerator[Piece, None]:
         return parts.historical.stream_funding(series, Span(at, span.end), rows=rows)
 
     return await _answer(parts, schema_of(ChartType.FUNDING_RATE), series, span, at, limit, form, pieces)
@@ -164,6 +175,7 @@ async def books(
     span = span_of(start, end, parts.clock())
     series = parts.named(exchange, symbol, BOOK)
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
+    await parts.take_turn()
     entries = await parts.historical.get_books(series, Span(at, span.end), limit + 1)
     following = entries[limit].timestamp if len(entries) > limit else None
     page = Span(at, span.end if following is None else following)
@@ -219,7 +231,7 @@ async def _answer(
     at: Micros,
     limit: int,
     form: str,
-    pieces: Callable[[int], AsyncIterator[Piece]],
+    pieces: Callable[[int], AsyncGenerator[Piece, None]],
 ) -> Response:
     """A page of JSON, or a whole file; nothing where the caller has it already."""
     request = parts.request
@@ -230,6 +242,7 @@ async def _answer(
     if immutable and tag in request.headers.get("If-None-Match", ""):
         return Response(status_code=304, headers=cache_headers(tag, immutable=True))
     if form == "json":
+        await parts.take_turn()
         content, whole = await candle_page(pieces(limit + 1), schema, series, span, at, limit, origin=origin)
         if not whole:
             return Response(content, media_type=FORMATS["json"], headers={"Cache-Control": "no-store"})
@@ -246,6 +259,7 @@ async def _answer(
         if kept is not None:
             headers["Content-Length"] = str(sum(map(len, kept)))
             return Download(_in_turns(kept), media_type=FORMATS[form], headers=headers)
+    await parts.take_turn()
     body = encoded(read_ahead(_complete(pieces(STREAM_ROWS))), schema, form)
     if immutable:
         body = parts.answers.keeping(tag, body)
@@ -254,18 +268,19 @@ async def _answer(
     return Download(_chained(first, body), media_type=FORMATS[form], headers=headers)
 
 
-async def _complete(pieces: AsyncIterator[Piece]) -> AsyncGenerator[Piece, None]:
+async def _complete(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
     """
     The pieces; a file has no place to say what is missing in it.
 
     Raises:
         IncompleteData: A part could not be had.
     """
-    async for piece in pieces:
-        missing = [gap for gap in piece.gaps if gap.kind.is_failure]
-        if missing:
-            raise incomplete(piece.table, missing, missing[0].span, "; format=json gives the rest, with its gaps")
-        yield piece
+    async with aclosing(pieces):
+        async for piece in pieces:
+            missing = [gap for gap in piece.gaps if gap.kind.is_failure]
+            if missing:
+                raise incomplete(piece.table, missing, missing[0].span, "; format=json gives the rest, with its gaps")
+            yield piece
 
 
 async def _chained(first: Part, rest: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:

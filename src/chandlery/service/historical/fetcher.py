@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -61,7 +61,9 @@ class HistoricalFetcher:
         self._clock = clock
         self._awaited = awaited
 
-    async def candles(self, series: SeriesName, interval: Interval, span: Span, rows: int) -> AsyncIterator[Piece]:
+    async def candles(
+        self, series: SeriesName, interval: Interval, span: Span, rows: int
+    ) -> AsyncGenerator[Piece, None]:
         """
         The closed candles that open in ``span``, oldest first, at most ``rows`` in a piece.
 
@@ -81,7 +83,7 @@ class HistoricalFetcher:
                 yield cut
             at, width = window.end, width * 2
 
-    async def books(self, series: SeriesName, span: Span, snapshots: int) -> AsyncIterator[Piece]:
+    async def books(self, series: SeriesName, span: Span, snapshots: int) -> AsyncGenerator[Piece, None]:
         """The order books that are stored of ``span``, a row a level, at most so many ``snapshots`` in a piece."""
         gaps = await self.gaps(series, span)
         at = span.start
@@ -101,7 +103,7 @@ class HistoricalFetcher:
                 return
             at = until
 
-    async def funding(self, series: SeriesName, span: Span, rows: int) -> AsyncIterator[Piece]:
+    async def funding(self, series: SeriesName, span: Span, rows: int) -> AsyncGenerator[Piece, None]:
         """The funding rates in ``span``, at most ``rows`` in a piece."""
         client = self._connector.get_client(series.exchange)
         failed: list[Gap] = []

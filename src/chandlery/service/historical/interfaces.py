@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
@@ -60,7 +60,7 @@ class IHistoricalDataManager(ABC):
     @abstractmethod
     def stream_historical_data(
         self, series: SeriesName, span: Span, *, rows: int, snapshots: int = 50
-    ) -> AsyncIterator[Piece]:
+    ) -> AsyncGenerator[Piece, None]:
         """
         What there is of ``span``, oldest first, in pieces of at most ``rows`` rows; of order books, of so many ``snapshots``.
 
@@ -72,7 +72,7 @@ class IHistoricalDataManager(ABC):
         """
 
     @abstractmethod
-    def stream_funding(self, series: SeriesName, span: Span, *, rows: int) -> AsyncIterator[Piece]:
+    def stream_funding(self, series: SeriesName, span: Span, *, rows: int) -> AsyncGenerator[Piece, None]:
         """
         The funding rates of a perpetual, in pieces of at most ``rows``.
 

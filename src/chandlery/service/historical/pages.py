@@ -6,7 +6,8 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import msgspec
 import pyarrow as pa
@@ -49,7 +50,7 @@ def moment_of_cursor(cursor: str, span: Span) -> Micros:
 
 
 async def candle_page(
-    pieces: AsyncIterator[Piece],
+    pieces: AsyncGenerator[Piece, None],
     schema: pa.Schema,
     series: SeriesName,
     span: Span,
@@ -61,20 +62,21 @@ async def candle_page(
     """
     The first ``limit`` rows of the pieces, encoded, and whether nothing failed to be had of them.
 
-    The iterator is not read further than that takes.
+    They are not read further than that takes, and closed.
     """
     account = Account()
     tables: list[pa.Table] = []
     following: Micros | None = None
-    async for piece in pieces:
-        room = limit - account.rows
-        if piece.table.num_rows > room:
-            following = piece.table.column("open_time")[room].value // 1000
-            piece = Piece(piece.table.slice(0, room), piece.sources, piece.gaps)  # noqa: PLW2901  # the part that has room
-        tables.append(piece.table)
-        account.add(piece)
-        if following is not None:
-            break
+    async with aclosing(pieces):
+        async for piece in pieces:
+            room = limit - account.rows
+            if piece.table.num_rows > room:
+                following = piece.table.column("open_time")[room].value // 1000
+                piece = Piece(piece.table.slice(0, room), piece.sources, piece.gaps)  # noqa: PLW2901  # the part that has room
+            tables.append(piece.table)
+            account.add(piece)
+            if following is not None:
+                break
     until = span.end if following is None else following
     page = Span(at, until)
     return await asyncio.to_thread(_encoded, account, tables, schema, series, page, following, origin)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from chandlery.connect.rows import Row
 from chandlery.core.gaps import Gap, Span
@@ -25,14 +26,14 @@ class HistoricalDataManagerImpl(IHistoricalDataManager):
 
     def stream_historical_data(
         self, series: SeriesName, span: Span, *, rows: int, snapshots: int = 50
-    ) -> AsyncIterator[Piece]:
+    ) -> AsyncGenerator[Piece, None]:
         """Candles or order books, as the channel says."""
         interval = interval_of(series.channel)
         if interval is None:
             return self._counted(self._fetcher.books(series, span, snapshots))
         return self._counted(self._fetcher.candles(series, interval, span, rows))
 
-    def stream_funding(self, series: SeriesName, span: Span, *, rows: int) -> AsyncIterator[Piece]:
+    def stream_funding(self, series: SeriesName, span: Span, *, rows: int) -> AsyncGenerator[Piece, None]:
         """From the exchange's client, which keeps them."""
         return self._counted(self._fetcher.funding(series, span, rows))
 
@@ -48,8 +49,9 @@ class HistoricalDataManagerImpl(IHistoricalDataManager):
         """The latest."""
         return await self._current.latest(series)
 
-    async def _counted(self, pieces: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
-        async for piece in pieces:
-            for source in piece.sources:
-                self.rows[source.source] += source.rows
-            yield piece
+    async def _counted(self, pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                for source in piece.sources:
+                    self.rows[source.source] += source.rows
+                yield piece

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Protocol, TypeAlias
 from urllib.parse import quote
 
@@ -132,29 +133,31 @@ class CandleRanges:
         account = Account()
         kept: list[pa.Table] = []
         await progress(0, asked.count, f"reading {asked.count:,} candles")
-        async for piece in self._pieces(asked, asked.span.start, _PIECE_ROWS):
-            room = rows + 1 - sum(table.num_rows for table in kept)
-            account.add(piece)
-            await asyncio.to_thread(sums.add, piece.table)
-            if room > 0:
-                kept.append(piece.table.slice(0, room))
-            if piece.table.num_rows:
-                passed = asked.interval.count(asked.span.start, int(open_times(piece.table)[-1]) + 1)
-                await progress(passed, asked.count, f"{account.rows:,} candles")
+        async with aclosing(self._pieces(asked, asked.span.start, _PIECE_ROWS)) as pieces:
+            async for piece in pieces:
+                room = rows + 1 - sum(table.num_rows for table in kept)
+                account.add(piece)
+                await asyncio.to_thread(sums.add, piece.table)
+                if room > 0:
+                    kept.append(piece.table.slice(0, room))
+                if piece.table.num_rows:
+                    passed = asked.interval.count(asked.span.start, int(open_times(piece.table)[-1]) + 1)
+                    await progress(passed, asked.count, f"{account.rows:,} candles")
         return account, _page(asked, asked.span.start, kept, account).first(rows)
 
     async def page(self, asked: Asked, at: Micros, rows: int) -> Page:
         """The first ``rows`` candles from ``at`` on; no more is read than that takes."""
         account = Account()
         kept: list[pa.Table] = []
-        async for piece in self._pieces(asked, at, rows + 1):
-            account.add(piece)
-            kept.append(piece.table)
-            if account.rows > rows:
-                break
+        async with aclosing(self._pieces(asked, at, rows + 1)) as pieces:
+            async for piece in pieces:
+                account.add(piece)
+                kept.append(piece.table)
+                if account.rows > rows:
+                    break
         return _page(asked, at, kept, account).first(rows)
 
-    def _pieces(self, asked: Asked, at: Micros, rows: int) -> AsyncIterator[Piece]:
+    def _pieces(self, asked: Asked, at: Micros, rows: int) -> AsyncGenerator[Piece, None]:
         return self._historical.stream_historical_data(asked.series, Span(at, asked.span.end), rows=rows)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,6 +25,7 @@ from chandlery.core.time import Clock
 from chandlery.service.auth.endpoints import RESOURCE_METADATA
 from chandlery.service.auth.interfaces import READ, SCOPES, IAuthenticationModule, Subject
 from chandlery.service.auth.wiring import MCP_PATH
+from chandlery.service.caller import caller_of
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.errors import code_of
 from chandlery.service.historical.interfaces import IHistoricalDataManager
@@ -36,6 +37,7 @@ from chandlery.service.mcp.schemas import DownloadAnswer, ErrorAnswer
 from chandlery.service.mcp.sessions import IDLE_TIMEOUT_S, MOST_SESSIONS, AccountSessions
 from chandlery.service.mcp.stdio import lines_of
 from chandlery.service.mcp.tools import Tool, Toolbox
+from chandlery.service.workload import Workload
 
 _log = logging.getLogger(__name__)
 
@@ -66,11 +68,13 @@ class MCPRouter:
         historical: IHistoricalDataManager,
         authentication: IAuthenticationModule,
         clock: Clock,
+        workload: Workload,
         *,
         url: str,
         open_to_all: bool = False,
         origins: Mapping[str, str] | None = None,
     ) -> None:
+        self._workload = workload
         ranges = CandleRanges(collection, historical, clock)
         self._toolbox = Toolbox(collection, historical, ranges, clock)
         self._declared = [tool.declared() for tool in self._toolbox.tools.values()]
@@ -142,7 +146,18 @@ class MCPRouter:
 
     async def _work(self, tool: Tool, context: ServerRequestContext[Any], given: dict[str, Any]) -> BaseModel:
         _subject(context).require(tool.scope)
-        return await tool.work(tool.arguments(given), context.session.report_progress)
+        async with self._served(context, heavy=tool.heavy):
+            return await tool.work(tool.arguments(given), context.session.report_progress)
+
+    @asynccontextmanager
+    async def _served(self, context: ServerRequestContext[Any], *, heavy: bool) -> AsyncIterator[None]:
+        """Work for a caller, as long as it is there, and when it is its turn."""
+        async with AsyncExitStack() as stack:
+            if context.request is not None:
+                await stack.enter_async_context(caller_of(context.request.scope).served())
+            if heavy:
+                await stack.enter_async_context(self._workload.turn(_subject(context)))
+            yield
 
     async def _list_resources(self, _: ServerRequestContext[Any], __: object) -> types.ListResourcesResult:
         return types.ListResourcesResult(resources=self._library.listed())
@@ -155,7 +170,8 @@ class MCPRouter:
     ) -> types.ReadResourceResult:
         try:
             _subject(context).require(READ)
-            found = await self._library.read(params.uri)
+            async with self._served(context, heavy=True):
+                found = await self._library.read(params.uri)
         except ChandleryError as error:
             caller_erred = isinstance(error, InvalidInput | AccessDenied)
             told = _told(error)

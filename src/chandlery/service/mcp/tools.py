@@ -39,6 +39,8 @@ class Tool(Struct, frozen=True):
     changes: bool = False
     """Whether it changes what the service does."""
     destroys: bool = False
+    heavy: bool = False
+    """Whether it reads whole ranges."""
 
     def declared(self) -> types.Tool:
         """As callers are told of it."""
@@ -88,9 +90,9 @@ class Toolbox:
             Tool("remove_coin", COLLECT, schemas.CoinToRemove, schemas.Removed, self._remove_coin, changes=True, destroys=True),
             Tool("list_coins", READ, schemas.CoinsAsked, schemas.CoinsAnswer, self._list_coins),
             Tool("check_availability", READ, schemas.CoinName, schemas.AvailabilityAnswer, self._check_availability),
-            Tool("download_historical_data", READ, schemas.RangeToDownload, schemas.DownloadAnswer, self._download),
+            Tool("download_historical_data", READ, schemas.RangeToDownload, schemas.DownloadAnswer, self._download, heavy=True),
             Tool("get_most_current_data", READ, schemas.CurrentAsked, schemas.CurrentAnswer, self._current),
-            Tool("summarize_candles", READ, schemas.RangeToSum, schemas.SummaryAnswer, self._summarize),
+            Tool("summarize_candles", READ, schemas.RangeToSum, schemas.SummaryAnswer, self._summarize, heavy=True),
             Tool("list_exchanges", READ, schemas.ExchangesAsked, schemas.ExchangesAnswer, self._list_exchanges),
         )  # fmt: skip
         self.tools = {tool.name: tool for tool in tools}

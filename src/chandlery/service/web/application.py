@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,12 +24,15 @@ from chandlery.service.historical.kept import KeptAnswers
 from chandlery.service.loop_lag import measured
 from chandlery.service.mcp.service import MCPRouter
 from chandlery.service.metrics import Metrics
+from chandlery.service.web.abandonment import Abandonment
 from chandlery.service.web.catalogue import routes as catalogue_routes
 from chandlery.service.web.compression import Compression
 from chandlery.service.web.health import routes as health_routes
 from chandlery.service.web.outbox import Pump
 from chandlery.service.web.socket import routes as socket_routes
 
+_LEFT = 499
+"""The status of a request whose client has left before there was any."""
 _DESCRIPTION = "Candles, funding rates and order books of crypto exchanges, past and live."
 
 
@@ -36,11 +40,13 @@ def application(service: Service) -> FastAPI:
     """The doors of a service, which is opened when the application starts and closed when it stops."""
     metrics = Metrics()
     open_to_all = service.settings.no_auth
+    stopping = asyncio.Event()
     mcp = MCPRouter(
         service.collection,
         service.historical,
         service.authentication,
         service.clock,
+        service.workload,
         url=service.url,
         open_to_all=open_to_all,
         origins=service.origins,
@@ -70,7 +76,8 @@ def application(service: Service) -> FastAPI:
     app.state.clock = service.clock
     app.state.token_clock = service.token_clock
     app.state.metrics = metrics
-    app.state.before_stop = mcp.app.end_streams
+    app.state.workload = service.workload
+    app.state.before_stop = partial(_before_stop, stopping, mcp)
     app.state.slow_client_s = service.settings.slow_client_s
     app.state.pump = Pump(service.settings.coalesce_ms / 1000, metrics)
     errors.install(app, f"{service.url}{RESOURCE_METADATA}")
@@ -79,10 +86,17 @@ def application(service: Service) -> FastAPI:
     # Last, and a route, not a mount: that would answer for all paths that there are not, or redirect this one.
     app.router.routes.append(_Named(MCP_PATH, mcp.app, include_in_schema=False))
     app.add_middleware(Compression)
+    metadata_url = f"{service.url}{RESOURCE_METADATA}"
+    app.add_middleware(Abandonment, stopping=stopping, metadata_url=metadata_url, apart={MCP_PATH})
     app.add_middleware(Timed, metrics=metrics)
     if service.origins:
         app.add_middleware(Originated, origins=service.origins)
     return app
+
+
+def _before_stop(stopping: asyncio.Event, mcp: MCPRouter) -> None:
+    stopping.set()
+    mcp.app.end_streams()
 
 
 class Originated:
@@ -124,7 +138,7 @@ class Timed:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        status = 500
+        status = _LEFT
 
         async def told(message: Message) -> None:
             nonlocal status
@@ -134,6 +148,9 @@ class Timed:
 
         try:
             await self._app(scope, receive, told)
+        except BaseException:
+            status = 500 if status == _LEFT else status
+            raise
         finally:
             # The pattern, not the path: callers must not be able to make new series.
             route = scope.get("route")

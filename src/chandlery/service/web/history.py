@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any
 
 import msgspec
@@ -42,9 +44,12 @@ class StreamingHandler:
         *,
         form: str,
         request: Id,
+        turn: Callable[[], AbstractAsyncContextManager[None]],
         origin: str | None = None,
     ) -> None:
+        """``turn`` is held while the past is sent."""
         require_format(form, list(CHUNK_ROWS))
+        self._turn = turn
         self._historical = historical
         self._outbox = outbox
         self._series = series
@@ -92,20 +97,22 @@ class StreamingHandler:
 
     async def _send(self, span: Span) -> None:
         rows = READ_ROWS[self._form]
-        async for piece in self._historical.stream_historical_data(
-            self._series, span, rows=rows, snapshots=CHUNK_BOOKS
-        ):
-            self._account.add(piece)
-            if piece.table.num_rows:
-                # In a thread, since numbers become text without the interpreter, and the client takes the chunk before meanwhile.
-                await self._outbox.send(await asyncio.to_thread(self._encoded, piece.table))
-                if self._interval is not None:
-                    self._next = self._interval.step(piece.table.column("open_time")[-1].value // 1000)
+        past = self._historical.stream_historical_data(self._series, span, rows=rows, snapshots=CHUNK_BOOKS)
+        async with self._turn(), aclosing(past) as pieces:
+            async for piece in pieces:
+                self._account.add(piece)
+                if piece.table.num_rows:
+                    # In a thread, since numbers become text without the interpreter, and the client takes the chunk before meanwhile.
+                    await self._outbox.send(await asyncio.to_thread(self._encoded, piece.table))
+                    if self._interval is not None:
+                        self._next = self._interval.step(piece.table.column("open_time")[-1].value // 1000)
 
     async def _fill(self, span: Span, interval: Interval) -> None:
         """What closed after the past was read and before anything was told live."""
-        async for piece in self._historical.stream_historical_data(self._series, span, rows=READ_ROWS["json"]):
-            self._tell(piece, interval)
+        past = self._historical.stream_historical_data(self._series, span, rows=READ_ROWS["json"])
+        async with aclosing(past) as pieces:
+            async for piece in pieces:
+                self._tell(piece, interval)
 
     def _tell(self, piece: Piece, interval: Interval) -> None:
         series = self._series

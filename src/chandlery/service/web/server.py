@@ -15,7 +15,8 @@ from chandlery.core.errors import Closed, InvalidInput
 from chandlery.service.web.protocol import DirectProtocol
 
 _BACKLOG = 2048
-_STOP_TIMEOUT_S = 20
+_STOP_TIMEOUT_S = 14
+"""How long answers under way may take to end; what is closed after that has the rest of 20 seconds."""
 _START_TIMEOUT_S = 10.0
 _LARGEST_MESSAGE = 1 << 20
 

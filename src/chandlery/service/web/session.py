@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -33,6 +34,7 @@ from chandlery.service.web.messages import (
 )
 from chandlery.service.web.outbox import Outbox
 from chandlery.service.web.subscription import Subscription
+from chandlery.service.workload import Workload
 from chandlery.storage.series_ids import SeriesName
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ class Session:
         historical: IHistoricalDataManager,
         clock: Clock,
         token_clock: Clock,
+        workload: Workload,
     ) -> None:
         self.subject: Subject | None = None
         self.renewed = asyncio.Event()
@@ -68,6 +71,7 @@ class Session:
         self._historical = historical
         self._clock = clock
         self._token_clock = token_clock
+        self._workload = workload
         self._subscriptions: dict[SeriesName, Subscription] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: dict[SeriesName, asyncio.Task[None] | None] = {}
@@ -133,11 +137,12 @@ class Session:
             message = f"{type(error).__name__}; the service's log says more"
             self._tell("error", request, code="internal_error", message=message, retryable=False)
 
-    def _require(self, scope: str) -> None:
+    def _require(self, scope: str) -> Subject:
         if self.subject is None:
             raise InvalidToken('say who you are first: {"type": "auth", "token": ...}')
         self.subject.still_valid(self._token_clock())
         self.subject.require(scope)
+        return self.subject
 
     async def _auth(self, message: Auth) -> None:
         await self.authenticate(message.token)
@@ -169,7 +174,7 @@ class Session:
         self._tell("unsubscribed", message.id, **self._named(series))
 
     async def _request(self, message: RequestHistorical) -> None:
-        self._require(READ)
+        subject = self._require(READ)
         if message.follow and message.end is not None:
             raise InvalidInput("follow goes on from now, so it takes no end")
         series = self._series(message)
@@ -181,6 +186,7 @@ class Session:
             series,
             form=message.format,
             request=message.id,
+            turn=partial(self._workload.turn, subject),
             origin=self._collection.origin(series),
         )
         if not message.follow:

@@ -41,7 +41,7 @@ async def socket(websocket: WebSocket) -> None:
     outbox = Outbox(direct, pump, grace_s=state.slow_client_s, on_slow=slow.set, metrics=state.metrics)
     direct.on_shutdown = outbox.write_all
     direct.on_drained = outbox.drained
-    parts = (state.authentication, state.collection, state.historical, state.clock, state.token_clock)
+    parts = (state.authentication, state.collection, state.historical, state.clock, state.token_clock, state.workload)
     session = Session(outbox, *parts)
     state.metrics.clients += 1
     try:
