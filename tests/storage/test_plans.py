@@ -74,6 +74,7 @@ def questions(database):
         },
         gaps: {
             "record": lambda: gaps.record(CANDLES, Gap(0, MINUTE, GapKind.HALT, "x")),
+            "grow": lambda: gaps.grow(CANDLES, Gap(0, MINUTE, GapKind.HALT, "x")),
             "settle": lambda: gaps.settle(CANDLES, [Gap(0, MINUTE, GapKind.HALT, "x")]),
             "believed": lambda: gaps.believed(CANDLES, span, 0),
             "find": lambda: gaps.find(CANDLES, span),

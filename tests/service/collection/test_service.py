@@ -276,9 +276,10 @@ async def test_a_suspended_process_stores_nothing_under_moments_that_are_over(se
     stored = await until_books(service, count + 3)
     gaps = await service.gaps.find(BOOK, EVER)
 
-    assert 1 == len(gaps)
-    assert gaps[0].start in {each.timestamp for each in stored}
-    assert gaps[0].end - gaps[0].start > 3 * SECOND
+    (long,) = (
+        each for each in gaps if each.end - each.start > 3 * SECOND
+    )  # a busy machine has shorter ones of its own
+    assert long.start in {each.timestamp for each in stored}
     check_honest(stored, gaps)
 
 
