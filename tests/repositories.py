@@ -35,6 +35,19 @@ class RawRepositoryTests:
             assert entries == [each for page in pages for each in page]
         assert [] == await made.find_by_range("BTC/USDT", 0, 7, 0)
 
+    async def test_pages_that_name_the_next_one(self, made):
+        """Of one exchange, where nothing is damaged."""
+        entries = [entry(at) for at in range(7)]
+        await made.save([*entries, entry(3, exchange="kraken")])
+        for size in (1, 2, 3, 7, 10):
+            at, found = 0, []
+            while at is not None:
+                page = await made.find_page("BTC/USDT", at, 7, size, exchange="binance")
+                assert ([], True) == (page.damaged, len(page.entries) <= size)
+                found += page.entries
+                at = page.following
+            assert entries == found
+
     async def test_a_moment_is_kept_once(self, made):
         """A later entry of the same moment takes the place of the earlier one."""
         await made.save([entry(10, size=1.0)])

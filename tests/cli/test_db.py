@@ -168,6 +168,25 @@ def test_export(chandlery, data, channel, rows):
     assert rows == pq.read_table(target).num_rows
 
 
+def test_an_export_of_order_books_that_are_damaged(chandlery, data):
+    """Those that can be read are written, the others named."""
+
+    async def damage():
+        async with SqliteDatabase(data / FILE_NAME) as database:
+            await database.write(("UPDATE books SET entry = x'00' WHERE at IN (?, ?)", [(7, 299)]))
+
+    asyncio.run(damage())
+    target = data / "out.parquet"
+    code, out, _ = chandlery("db", "export", "binance", "BTC/USDT", "book", "-o", target, "--data-dir", data)
+
+    assert 0 == code
+    assert 900 - 2 * 3 == pq.read_table(target).num_rows
+    assert (
+        "missing [1970-01-01T00:00:00.000007Z, 1970-01-01T00:00:00.000008Z): not_collected, what was stored is damaged"
+        in out
+    )
+
+
 def test_an_export_of_order_books_names_what_is_missing(chandlery, data):
     """Before the first and after the last one, each with its reason, up to now."""
     target = data / "out.csv"

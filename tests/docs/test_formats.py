@@ -574,7 +574,7 @@ async def collected(running_one):
     series = SeriesName("binance", "BTC/USDT", "book")
     await running_one.collection.add_coin("BTC/USDT", "binance", ["book"])
     async with asyncio.timeout(20):
-        while not await running_one.historical.get_books(series, Span(0, 2**60), 1):
+        while not (await running_one.historical.get_books(series, Span(0, 2**60), 1)).entries:
             await asyncio.sleep(0.05)
 
 

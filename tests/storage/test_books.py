@@ -9,8 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chandlery.core.errors import CorruptStorage
+from chandlery.core.gaps import Span
+from chandlery.storage.book_history import BookHistory
 from chandlery.storage.books import RawDataRepositoryImpl, StorageManagerImpl
+from chandlery.storage.control import GapRepository
 from chandlery.storage.memory import MemoryRawDataRepository
+from chandlery.storage.series_ids import SeriesName
 from chandlery.storage.sqlite import SqliteDatabase
 from repositories import RawRepositoryTests, entry
 
@@ -66,7 +70,32 @@ async def test_a_damaged_entry_is_named(database):
     await RawDataRepositoryImpl(database).save([entry(10)])
     await database.write(("UPDATE books SET entry = ?", [(b"\x01" * 50,)]))
     with pytest.raises(CorruptStorage, match=r"binance BTC/USDT 1970-01-01T00:00:00\.000010Z"):
-        await RawDataRepositoryImpl(database).find_latest("BTC/USDT")
+        await RawDataRepositoryImpl(database).find_by_range("BTC/USDT", 0, 100, 1)
+
+
+async def test_a_damaged_entry_is_a_gap_of_its_moment(database):
+    """The others of its page are there, wherever the page begins and ends; the newest is the newest that can be read."""
+    repository = RawDataRepositoryImpl(database)
+    entries = [entry(at) for at in (10, 20, 30, 40, 50)]
+    await repository.save(entries)
+    await database.write(("UPDATE books SET entry = ? WHERE at = ?", [(b"\x01" * 50, at) for at in (10, 30, 50)]))
+    for limit in range(1, 6):
+        at, found, damaged = 0, [], []
+        while at is not None:
+            page = await repository.find_page("BTC/USDT", at, 100, limit, exchange="binance")
+            assert 0 < len(page.entries) + len(page.damaged) <= limit
+            found += page.entries
+            damaged += page.damaged
+            at = page.following
+        assert [entries[1], entries[3]] == found
+        assert [(10, 11), (30, 31), (50, 51)] == [(gap.start, gap.end) for gap in damaged]
+    assert all("is damaged" in gap.evidence for gap in damaged)
+    assert entries[3] == await repository.find_latest("BTC/USDT")
+    history = BookHistory(StorageManagerImpl(repository), GapRepository(database))
+    assert Span(10, 40) == await history.bounds(SeriesName.of_book("binance", "BTC/USDT"))
+    await database.write(("UPDATE books SET entry = ?", [(b"",)]))
+    assert None is await repository.find_latest("BTC/USDT")
+    assert None is await history.bounds(SeriesName.of_book("binance", "BTC/USDT"))
 
 
 async def test_the_manager_stores_and_finds(database):

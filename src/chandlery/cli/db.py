@@ -276,8 +276,9 @@ async def _books(
     gaps = await history.gaps(series, span, system_clock())
     entries = []
     while True:
-        page = await books.find_by_range(series.symbol, at, span.end, _BOOK_PAGE, exchange=series.exchange)
-        entries += page
-        if len(page) < _BOOK_PAGE:
-            return table_of_books(entries), gaps
-        at = page[-1].timestamp + 1
+        page = await books.find_page(series.symbol, at, span.end, _BOOK_PAGE, exchange=series.exchange)
+        entries += page.entries
+        gaps += page.damaged
+        if page.following is None:
+            return table_of_books(entries), sorted(gaps)
+        at = page.following

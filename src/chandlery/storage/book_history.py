@@ -21,12 +21,13 @@ class BookHistory:
         self._gaps = gaps
 
     async def bounds(self, series: SeriesName) -> Span | None:
-        """From the first order book to the last, which lies at the ``end``; ``None`` where none is stored."""
+        """From the first order book to the last that can be read, which lies at the ``end``; ``None`` where none is stored."""
         last = await self._storage.get_latest_raw_entry(series.symbol, exchange=series.exchange)
         if last is None:
             return None
-        (first,) = await self._storage.get_raw_data_range(series.symbol, 0, _EVER, 1, exchange=series.exchange)
-        return Span(first.timestamp, last.timestamp)
+        page = await self._storage.get_book_page(series.symbol, 0, _EVER, 1, exchange=series.exchange)
+        first = page.entries[0].timestamp if page.entries else page.damaged[0].start
+        return Span(first, last.timestamp)
 
     async def gaps(self, series: SeriesName, span: Span, now: Micros, awaited: Micros = 0) -> list[Gap]:
         """

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from chandlery.core.errors import CorruptStorage, InvalidInput
+from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.time import Micros, iso
 from chandlery.storage.interfaces import IDatabaseConnection, IRawDataRepository, IStorageManager, Record, Value
-from chandlery.storage.raw import BookSnapshot, RawOrderBookEntry, decode, encode
+from chandlery.storage.raw import BookPage, BookSnapshot, RawOrderBookEntry, decode, encode
 from chandlery.storage.series_ids import BOOK, OriginOf, SeriesIds, SeriesName, exchange_own
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
 
 _PRUNED_AT_ONCE = 5_000
 
@@ -40,12 +45,33 @@ class RawDataRepositoryImpl(IRawDataRepository):
         """Read and decode a page of them."""
         if limit < 0 or offset < 0:
             raise InvalidInput(f"limit {limit} and offset {offset} count entries; neither can be negative")
-        return await self._merged(coin, exchange, "at >= ? AND at < ?", (start, end), "ASC", limit, offset)
+        rows = await self._rows(coin, exchange, "at >= ? AND at < ?", (start, end), "ASC", limit, offset)
+        return [_entry(row) for row in rows]
+
+    async def find_page(self, coin: str, start: Micros, end: Micros, limit: int, *, exchange: str) -> BookPage:
+        """Read and decode them one by one."""
+        rows = await self._rows(coin, exchange, "at >= ? AND at < ?", (start, end), "ASC", limit + 1)
+        page = BookPage([], [], rows[limit][2] if len(rows) > limit else None)
+        for row in rows[:limit]:
+            try:
+                page.entries.append(_entry(row))
+            except CorruptStorage as error:
+                log.warning("a stored order book is left out: %s", error)
+                page.damaged.append(
+                    Gap(row[2], row[2] + 1, GapKind.NOT_COLLECTED, f"what was stored is damaged: {error}")
+                )
+        return page
 
     async def find_latest(self, coin: str, *, exchange: str | None = None) -> RawOrderBookEntry | None:
-        """Read and decode the newest."""
-        found = await self._merged(coin, exchange, "TRUE", (), "DESC", 1)
-        return found[0] if found else None
+        """Read and decode the newest, or the one before where that is damaged."""
+        passed = 0
+        while rows := await self._rows(coin, exchange, "TRUE", (), "DESC", 1, passed):
+            try:
+                return _entry(rows[0])
+            except CorruptStorage as error:
+                log.warning("a stored order book is left out: %s", error)
+                passed += 1
+        return None
 
     async def prune(self, before: Micros) -> int:
         """Delete some at a time, so that who collects need not wait."""
@@ -57,10 +83,10 @@ class RawDataRepositoryImpl(IRawDataRepository):
                 removed += len(rows)
         return removed
 
-    async def _merged(
+    async def _rows(
         self, coin: str, exchange: str | None, within: str, bounds: Record, order: str, limit: int, offset: int = 0
-    ) -> list[RawOrderBookEntry]:
-        """The entries of each exchange by the index, merged in the order of their moments and then of their exchanges."""
+    ) -> list[tuple[str, str, Micros, bytes]]:
+        """The rows of each exchange by the index, merged in the order of their moments and then of their exchanges."""
         series = await self._exchanges(coin, exchange)
         if not series:
             return []
@@ -70,7 +96,7 @@ class RawDataRepositoryImpl(IRawDataRepository):
             parameters += [place, number, *bounds]
         sql = f"{' UNION ALL '.join([one] * len(series))} ORDER BY at {order}, place LIMIT ? OFFSET ?"
         rows: list[Any] = await self._database.read(sql, (*parameters, limit, offset))
-        return [_entry((series[place][1], coin, at, entry)) for place, at, entry in rows]
+        return [(series[place][1], coin, at, entry) for place, at, entry in rows]
 
     async def _exchanges(self, coin: str, exchange: str | None) -> list[tuple[int, str]]:
         """The series of the coin's order books, in the order of their exchanges."""
@@ -80,7 +106,7 @@ class RawDataRepositoryImpl(IRawDataRepository):
         return await self._ids.of_books(coin)
 
 
-def _entry(row: tuple[Any, ...]) -> RawOrderBookEntry:
+def _entry(row: tuple[str, str, Micros, bytes]) -> RawOrderBookEntry:
     exchange, symbol, at, entry = row
     try:
         return RawOrderBookEntry(exchange, symbol, at, decode(entry))
@@ -103,6 +129,10 @@ class StorageManagerImpl(IStorageManager):
     ) -> list[RawOrderBookEntry]:
         """A page of them."""
         return await self._repository.find_by_range(coin, start, end, limit, offset, exchange=exchange)
+
+    async def get_book_page(self, coin: str, start: Micros, end: Micros, limit: int, *, exchange: str) -> BookPage:
+        """A page of them, whatever is damaged in it."""
+        return await self._repository.find_page(coin, start, end, limit, exchange=exchange)
 
     async def get_latest_raw_entry(self, coin: str, *, exchange: str | None = None) -> RawOrderBookEntry | None:
         """The newest."""

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self, TypeAlias
 
 from chandlery.core.time import Micros
-from chandlery.storage.raw import BookSnapshot, RawOrderBookEntry
+from chandlery.storage.raw import BookPage, BookSnapshot, RawOrderBookEntry
 
 Value: TypeAlias = str | int | float | bytes | None
 """What a column holds."""
@@ -106,9 +106,19 @@ class IRawDataRepository(ABC):
             CorruptStorage: An entry is damaged.
         """
 
+    async def find_page(self, coin: str, start: Micros, end: Micros, limit: int, *, exchange: str) -> BookPage:
+        """
+        The first ``limit`` entries of an exchange with ``start <= timestamp < end``, as far as they can be read.
+
+        Raises:
+            StorageError: The storage cannot be read.
+        """
+        found = await self.find_by_range(coin, start, end, limit + 1, exchange=exchange)
+        return BookPage(found[:limit], [], found[limit].timestamp if len(found) > limit else None)
+
     @abstractmethod
     async def find_latest(self, coin: str, *, exchange: str | None = None) -> RawOrderBookEntry | None:
-        """The newest entry; ``None`` where there is none."""
+        """The newest entry that can be read; ``None`` where there is none."""
 
     @abstractmethod
     async def prune(self, before: Micros) -> int:
@@ -134,5 +144,9 @@ class IStorageManager(ABC):
         """Entries with ``start <= timestamp < end``, oldest first, ``limit`` of them after the first ``offset``."""
 
     @abstractmethod
+    async def get_book_page(self, coin: str, start: Micros, end: Micros, limit: int, *, exchange: str) -> BookPage:
+        """The first ``limit`` entries of an exchange with ``start <= timestamp < end``; those that are damaged are gaps."""
+
+    @abstractmethod
     async def get_latest_raw_entry(self, coin: str, *, exchange: str | None = None) -> RawOrderBookEntry | None:
-        """The newest entry; ``None`` where there is none."""
+        """The newest entry that can be read; ``None`` where there is none."""

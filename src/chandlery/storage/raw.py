@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from chandlery.core.book import Level
 from chandlery.core.errors import CorruptStorage, InvalidInput
+from chandlery.core.gaps import Gap
 from chandlery.core.time import Micros
 
 _VERSION = 1
@@ -45,6 +46,15 @@ class RawOrderBookEntry(Struct, frozen=True):
     coin_symbol: str
     timestamp: Micros
     data: BookSnapshot
+
+
+class BookPage(Struct, frozen=True):
+    """Stored order books of one exchange in their order, and where the next page begins; ``None`` where nothing follows."""
+
+    entries: list[RawOrderBookEntry]
+    damaged: list[Gap]
+    """A gap for the moment of each that cannot be read."""
+    following: Micros | None = None
 
 
 def encode(snapshot: BookSnapshot) -> bytes:

@@ -185,6 +185,32 @@ async def a_day(service):
     ]
 
 
+async def test_a_damaged_order_book_is_a_gap_of_its_moment(running):
+    """By HTTP, by WebSocket and as the latest; the others of its page are there."""
+    service, session = running
+    for at in range(START, START + 6 * SECOND, SECOND):
+        each = entry(at)
+        await service.storage.store_raw_data("BTC/USDT:USDT", each.data, exchange="binance", timestamp=at)
+    damaged = [START + 2 * SECOND, START + 5 * SECOND]
+    await service.database.write(("UPDATE books SET entry = x'00' WHERE at = ?", [(at,) for at in damaged]))
+    query = {"exchange": "binance", "symbol": "BTC/USDT:USDT"}
+    span = {"start": iso(START), "end": iso(START + 6 * SECOND)}
+    pages, cursor = [], {}
+    while cursor is not None:
+        pages.append(json.loads((await get(session, "/v1/books", **query, **span, limit=2, **cursor))[1]))
+        cursor = {"cursor": pages[-1]["next"]} if pages[-1]["next"] else None
+    latest = json.loads((await get(session, "/v1/books/latest", **query))[1])
+    async with connected(session) as client:
+        await client.say("request_historical", channel="book", **query, **span)
+        done = await client.until("historical_data_complete")
+
+    assert [2, 1, 1] == [len(page["books"]) for page in pages]
+    for gaps in ([gap for page in pages for gap in page["gaps"]], done["gaps"]):
+        assert [iso(at) for at in damaged] == [gap["start"] for gap in gaps if "is damaged" in gap["evidence"]]
+    assert iso(START + 4 * SECOND + 7) == latest["received_at"]
+    assert 4 * 3 == done["rows"]
+
+
 async def test_a_day_of_order_books_names_every_gap(running):
     """Before, among and after the stored ones, by HTTP over several pages and by WebSocket, whose source begins with the data."""
     service, session = running

@@ -147,7 +147,7 @@ async def test_following_a_book(client, running):
     await client.until("unsubscribed")
     series = SeriesName("binance", "BTC/USDT", "book")
     async with asyncio.timeout(10):
-        while not await running[0].historical.get_books(series, Span(0, 2**60), 2):
+        while not (await running[0].historical.get_books(series, Span(0, 2**60), 2)).entries:
             await asyncio.sleep(0.05)
     client.told.clear()
     await client.say("request_historical", **BTC, channel="book", start=ago(60), follow=True)

@@ -176,12 +176,12 @@ async def books(
     series = parts.named(exchange, symbol, BOOK)
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
     await parts.take_turn()
-    entries = await parts.historical.get_books(series, Span(at, span.end), limit + 1)
-    following = entries[limit].timestamp if len(entries) > limit else None
-    page = Span(at, span.end if following is None else following)
+    page = await parts.historical.get_books(series, Span(at, span.end), limit)
+    following = page.following
+    gaps = await parts.historical.get_gaps(series, Span(at, span.end if following is None else following))
     return Books(
-        books=[_book(entry) for entry in entries[:limit]],
-        gaps=[GapSpan(**gap_content(gap)) for gap in await parts.historical.get_gaps(series, page)],
+        books=[_book(entry) for entry in page.entries],
+        gaps=[GapSpan(**gap_content(gap)) for gap in sorted([*gaps, *page.damaged])],
         next=None if following is None else cursor_of(following),
         origin=parts.origin(series),
     )

@@ -25,7 +25,7 @@ from chandlery.storage.candles import CandleRepository
 from chandlery.storage.control import GapRepository
 from chandlery.storage.frame import open_times
 from chandlery.storage.interfaces import IStorageManager
-from chandlery.storage.raw import RawOrderBookEntry
+from chandlery.storage.raw import BookPage
 from chandlery.storage.series_ids import BOOK, SeriesName
 
 log = logging.getLogger(__name__)
@@ -88,18 +88,16 @@ class HistoricalFetcher:
         gaps = await self.gaps(series, span)
         at = span.start
         while True:
-            entries = await self.snapshots(series, Span(at, span.end), snapshots)
-            last = len(entries) < snapshots
-            until = span.end if last else entries[-1].timestamp + 1
-            table = table_of_books(entries)
-            if entries or gaps:
-                source = []
+            page = await self.snapshots(series, Span(at, span.end), snapshots)
+            entries = page.entries
+            until = span.end if page.following is None else page.following
+            found = [gap for gap in gaps if at <= gap.start < until or gap.start < at == span.start]
+            if entries or gaps or page.damaged:
+                table, source = table_of_books(entries), []
                 if entries:
                     source = [self._kept(series, entries[0].timestamp, entries[-1].timestamp + 1, table.num_rows)]
-                yield Piece(
-                    table, source, [gap for gap in gaps if at <= gap.start < until or gap.start < at == span.start]
-                )
-            if last:
+                yield Piece(table, source, sorted([*found, *page.damaged]))
+            if page.following is None:
                 return
             at = until
 
@@ -114,19 +112,22 @@ class HistoricalFetcher:
         for cut in _cut(_piece(table, span, failed, series.exchange, self._origin(series)), rows):
             yield cut
 
-    async def snapshots(self, series: SeriesName, span: Span, limit: int) -> list[RawOrderBookEntry]:
+    async def snapshots(self, series: SeriesName, span: Span, limit: int) -> BookPage:
         """
         The first ``limit`` order books that are stored of ``span``.
 
         Raises:
             InvalidSymbol: None is stored of the series, and the exchange does not trade it.
         """
-        entries = await self._storage.get_raw_data_range(
-            series.symbol, span.start, span.end, limit, exchange=series.exchange
-        )
-        if not entries and self._awaited(series) is None and await self._history.bounds(series) is None:
+        page = await self._storage.get_book_page(series.symbol, span.start, span.end, limit, exchange=series.exchange)
+        if (
+            not page.entries
+            and not page.damaged
+            and self._awaited(series) is None
+            and await self._history.bounds(series) is None
+        ):
             await self._require_listed(series)
-        return entries
+        return page
 
     async def gaps(self, series: SeriesName, span: Span) -> list[Gap]:
         """The recorded gaps that touch ``span``; of order books every stretch that was not collected."""

@@ -12,7 +12,7 @@ from chandlery.connect.rows import Row
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.time import Micros, iso
 from chandlery.service.label import labelled
-from chandlery.storage.raw import RawOrderBookEntry
+from chandlery.storage.raw import BookPage
 from chandlery.storage.series_ids import SeriesName
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ class IHistoricalDataManager(ABC):
         """
 
     @abstractmethod
-    async def get_books(self, series: SeriesName, span: Span, limit: int) -> list[RawOrderBookEntry]:
+    async def get_books(self, series: SeriesName, span: Span, limit: int) -> BookPage:
         """
-        The first ``limit`` order books that are stored of ``span``, oldest first.
+        The first ``limit`` order books that are stored of ``span``, oldest first; each that is damaged is a gap of its moment.
 
         Raises:
             InvalidSymbol: None is stored of the series, and the exchange does not trade it.

@@ -11,7 +11,7 @@ from chandlery.core.gaps import Gap, Span
 from chandlery.service.historical.current import CurrentDataFetcher
 from chandlery.service.historical.fetcher import HistoricalFetcher
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
-from chandlery.storage.raw import RawOrderBookEntry
+from chandlery.storage.raw import BookPage
 from chandlery.storage.series_ids import SeriesName, interval_of
 
 
@@ -37,7 +37,7 @@ class HistoricalDataManagerImpl(IHistoricalDataManager):
         """From the exchange's client, which keeps them."""
         return self._counted(self._fetcher.funding(series, span, rows))
 
-    async def get_books(self, series: SeriesName, span: Span, limit: int) -> list[RawOrderBookEntry]:
+    async def get_books(self, series: SeriesName, span: Span, limit: int) -> BookPage:
         """From the database."""
         return await self._fetcher.snapshots(series, span, limit)
 
