@@ -168,6 +168,19 @@ async def test_an_account_under_attack_is_slowed(door, clock):
     assert [2.0] == waits
 
 
+async def test_whoever_was_there_before_is_not_slowed(door):
+    """Nor waits for room: the account at an address from which it has logged in."""
+    assert "in" == await door("ada", "home", right=True)
+    for number in range(100):
+        await door("ada", f"a{number}")
+    door.waits.seconds.clear()
+    for address, known in (("home", True), ("elsewhere", False)):
+        async with door.guard.one_try("ada", "ada", address) as before:
+            assert known == before
+
+    assert [2.0] == door.waits.seconds
+
+
 async def test_it_is_forgotten_in_time(door, clock):
     """After a quarter of an hour without failures, the count begins anew."""
     await fail(door, FREE_FAILURES)

@@ -99,6 +99,19 @@ async def test_hashing_is_bounded():
     assert [False] * 32 == [each for each in answers if each not in busy]
 
 
+async def test_strangers_take_no_room_from_those_who_are_known():
+    """Who has logged in from there before finds a place in the queue, until they are too many themselves."""
+    hashes = quick_hashes()
+    known = await hashes.hash("secret")
+    strangers = [asyncio.ensure_future(hashes.match("x", None)) for _ in range(40)]
+    await asyncio.sleep(0)
+    regulars = [asyncio.ensure_future(hashes.match("secret", known, known=True)) for _ in range(40)]
+    answers = await asyncio.gather(*strangers, *regulars, return_exceptions=True)
+
+    assert 8 == sum(isinstance(each, Overloaded) for each in answers[:40])
+    assert [True] * 32 == [each for each in answers[40:] if each is True]
+
+
 async def test_a_revoked_client_logs_in_no_more(module):
     """And is not revoked twice."""
     client, secret = await module.create_client("bot", ["read"])

@@ -141,7 +141,7 @@ class Counting(SqliteDatabase):
 
 
 async def test_a_request_costs_no_question_to_the_database(tmp_path, clock, hashes):
-    """The database is asked twice a second, one row, whatever the number of requests; also by keys that there are not."""
+    """The database is asked every 0.3 s, for one row, whatever the number of requests; also by keys that there are not."""
     async with Counting(tmp_path / "d") as database:
         module = authentication(database, clock, issuer=ISSUER, hashes=hashes)
         client, secret = await module.create_client("bot", ["read"])
@@ -157,7 +157,7 @@ async def test_a_request_costs_no_question_to_the_database(tmp_path, clock, hash
         for _ in range(100):
             clock.later(0.1)
             await module.validate_token(token)
-        assert 20 == database.reads - begun
+        assert 33 <= database.reads - begun <= 34
 
 
 async def test_expired_stays_expired(database, hashes):

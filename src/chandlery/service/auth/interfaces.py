@@ -12,7 +12,7 @@ from chandlery.core.time import Micros
 READ, COLLECT, ADMIN = "read", "collect", "admin"
 """What a token may allow: to read data; to have data collected; everything."""
 
-LOOK_AGAIN_S = 0.4
+LOOK_AGAIN_S = 0.3
 """How often what stays open asks if its token is still trusted."""
 
 SCOPES = {

@@ -30,6 +30,7 @@ _LONGEST_REFUSAL_S = 0.9
 """A refusal takes as long as to judge a secret took the last time, and that at most: both look the same."""
 _ADMISSION_TIMEOUT_S = 10.0
 _REMEMBERED = 20_000
+_PROVEN = 10_000
 _LOOKED_AT = 64
 _HEATS = 4_096
 _FREE_HEAT = 10
@@ -101,13 +102,15 @@ class LoginGuard:
         self._sleep = sleep
         self._judged_s = 0.0
         self._counters: OrderedDict[_Key, _Counter] = OrderedDict()
+        # Where an account has logged in from; whoever adds to it has an account.
+        self._proven: OrderedDict[_Key, None] = OrderedDict()
         # By a hash of the name: a table of the names themselves could be filled by strangers.
         self._heats: list[tuple[float, Micros]] = [(0.0, 0)] * _HEATS
 
     @asynccontextmanager
-    async def one_try(self, account: str | None, name: str, address: str) -> AsyncIterator[None]:
+    async def one_try(self, account: str | None, name: str, address: str) -> AsyncIterator[bool]:
         """
-        One try to log in by ``name``, which is that of ``account``, or of nobody.
+        One try to log in by ``name``, which is that of ``account``, or of nobody; whether the account has logged in from there before.
 
         It has succeeded where the block ends. Where it raises it has failed, also by a cancellation; only what raises
         ``Overloaded`` was not judged, and does not count.
@@ -118,16 +121,19 @@ class LoginGuard:
         """
         with self._used((account or "", address)) as own, self._used(("", address)) as all_of_address:
             async with self._admitted(None if account is None else own, all_of_address) as pause:
-                await self._slow_down(name)
+                proven = (account or "", address) in self._proven
+                if not proven:
+                    await self._slow_down(name)
                 began = asyncio.get_running_loop().time()
                 try:
-                    yield
+                    yield proven
                 except LoginFailed:
                     self._judged_s = asyncio.get_running_loop().time() - began
                     self._heat_up(name)
                     if pause > 0:
                         raise _refusal(pause) from None
                     raise
+                self._remember((account or "", address))
 
     @asynccontextmanager
     async def _admitted(self, own: _Counter | None, all_of_address: _Counter) -> AsyncIterator[Micros]:
@@ -191,6 +197,12 @@ class LoginGuard:
             return False
         del self._counters[found[1]]
         return True
+
+    def _remember(self, key: _Key) -> None:
+        self._proven[key] = None
+        self._proven.move_to_end(key)
+        if len(self._proven) > _PROVEN:
+            self._proven.popitem(last=False)
 
     async def _slow_down(self, name: str) -> None:
         """Wait a little where many have failed by that name lately, from wherever."""

@@ -34,7 +34,11 @@ _HASHING_TIMEOUT_S = 10.0
 
 
 class Secrets:
-    """Secrets and their argon2 hashes, computed by two threads; ``most_waiting`` are in it or wait for that."""
+    """
+    Secrets and their argon2 hashes, computed by two threads; ``most_waiting`` are in it or wait for that.
+
+    As many again of those who are known may wait, so that strangers keep none of them out.
+    """
 
     def __init__(self, hasher: Argon2Hasher | None = None, *, most_waiting: int = _MOST_HASHING) -> None:
         self._most_waiting = most_waiting
@@ -53,18 +57,18 @@ class Secrets:
         """
         return await self._in_turn(lambda: self._hash.hash(secret))
 
-    async def match(self, secret: str, hashed: str | None) -> bool:
+    async def match(self, secret: str, hashed: str | None, *, known: bool = False) -> bool:
         """
         Whether it is the one that was hashed; takes as long where there is none.
 
         Raises:
             Overloaded: Too many are being hashed.
         """
-        known = await self._in_turn(lambda: self._hash.verify(secret, hashed or self._nobody))
-        return known and hashed is not None
+        verified = await self._in_turn(lambda: self._hash.verify(secret, hashed or self._nobody), known=known)
+        return verified and hashed is not None
 
-    async def _in_turn(self, work: Callable[[], _T]) -> _T:
-        if self._waiting >= self._most_waiting:
+    async def _in_turn(self, work: Callable[[], _T], *, known: bool = False) -> _T:
+        if self._waiting >= self._most_waiting * (2 if known else 1):
             raise _too_many()
         self._waiting += 1
         try:
@@ -210,8 +214,9 @@ class AuthenticationModuleImpl(IAuthenticationModule):
         found = await (self._accounts.find(name) if kind == "client" else self._accounts.find_user(name))
         if found is not None and (found.kind != kind or found.revoked_at is not None):
             found = None
-        async with self._logins.one_try(None if found is None else found.id, f"{kind} {name}", address):
-            matched = await self._secrets.match(secret, None if found is None else found.secret_hash)
+        account, hashed = (None, None) if found is None else (found.id, found.secret_hash)
+        async with self._logins.one_try(account, f"{kind} {name}", address) as known:
+            matched = await self._secrets.match(secret, hashed, known=known)
             if found is None or not matched:
                 raise LoginFailed(f"no {kind} of that name has that secret")
         return await self._issue(found, scope, resource)
