@@ -17,7 +17,7 @@ from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from chandlery.core.time import SECOND
-from chandlery.service.auth.service import Secrets
+from chandlery.service.auth.hashing import Secrets
 
 ISSUER = "http://127.0.0.1:8700"
 THEIRS = "https://login.example"

@@ -23,9 +23,10 @@ from chandlery.history.factory import DataClientFactory
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
+from chandlery.service.auth.hashing import Secrets
 from chandlery.service.auth.interfaces import EverybodyMay, IAuthenticationModule
 from chandlery.service.auth.issuers import key_client
-from chandlery.service.auth.service import AuthenticationModuleImpl, Secrets
+from chandlery.service.auth.service import AuthenticationModuleImpl
 from chandlery.service.auth.steady import SteadyClock
 from chandlery.service.auth.wiring import authentication
 from chandlery.service.collection.coins import CoinCollectionList

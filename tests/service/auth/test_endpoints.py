@@ -18,7 +18,7 @@ from chandlery.service import errors
 from chandlery.service.addresses import networks
 from chandlery.service.auth.endpoints import routes
 from chandlery.service.auth.guard import Admin, Collector, Reader
-from chandlery.service.auth.service import Secrets
+from chandlery.service.auth.hashing import Secrets
 from chandlery.service.auth.wiring import authentication
 from chandlery.service.web.server import serving
 from serving import bound_socket

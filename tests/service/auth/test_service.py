@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import jwt
 import pytest
 
-from accounts import ISSUER, quick_hashes
-from chandlery.core.errors import InvalidInput, LoginFailed, Overloaded, TooManyLogins
+from accounts import ISSUER
+from chandlery.core.errors import InvalidInput, LoginFailed, TooManyLogins
 from chandlery.core.time import SECOND
-from chandlery.service.auth.service import Secrets
 
 PASSWORD = "correct horse battery"
 
@@ -88,30 +85,6 @@ async def test_what_is_too_long_is_not_judged(module):
     await module.login("client", client.id, secret)
 
 
-async def test_hashing_is_bounded():
-    """Two at a time, some wait, and the others are told to try again; nobody is called wrong for that."""
-    hashes = quick_hashes()
-    answers = await asyncio.gather(*(hashes.match("x", None) for _ in range(80)), return_exceptions=True)
-
-    busy = [each for each in answers if isinstance(each, Overloaded)]
-    assert 48 == len(busy)
-    assert {1} == {each.retry_after_s for each in busy}
-    assert [False] * 32 == [each for each in answers if each not in busy]
-
-
-async def test_strangers_take_no_room_from_those_who_are_known():
-    """Who has logged in from there before finds a place in the queue, until they are too many themselves."""
-    hashes = quick_hashes()
-    known = await hashes.hash("secret")
-    strangers = [asyncio.ensure_future(hashes.match("x", None)) for _ in range(40)]
-    await asyncio.sleep(0)
-    regulars = [asyncio.ensure_future(hashes.match("secret", known, known=True)) for _ in range(40)]
-    answers = await asyncio.gather(*strangers, *regulars, return_exceptions=True)
-
-    assert 8 == sum(isinstance(each, Overloaded) for each in answers[:40])
-    assert [True] * 32 == [each for each in answers[40:] if each is True]
-
-
 async def test_a_revoked_client_logs_in_no_more(module):
     """And is not revoked twice."""
     client, secret = await module.create_client("bot", ["read"])
@@ -143,18 +116,3 @@ async def test_a_name_is_taken_once(module):
     await module.create_user("ada", PASSWORD, ["read"])
     with pytest.raises(InvalidInput, match="already"):
         await module.create_user("ada", PASSWORD, ["read"])
-
-
-async def test_secrets_are_hashed_with_argon2(module):
-    """Each differently, with the library's own recommended work."""
-    hashes = Secrets()
-    first, second = await asyncio.gather(hashes.hash("same"), hashes.hash("same"))
-
-    assert first.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
-    assert first != second
-    assert await hashes.match("same", first)
-    assert not await hashes.match("other", first)
-    assert not await hashes.match("same", None)
-    client, secret = await module.create_client("bot", ["read"])
-    assert secret not in client.secret_hash
-    assert client.secret_hash.startswith("$argon2id$")

@@ -5,83 +5,22 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import jwt
 from msgspec import Struct
-from pwdlib import PasswordHash
-from pwdlib.hashers.argon2 import Argon2Hasher
 
-from chandlery.core.errors import InvalidInput, InvalidToken, LoginFailed, Overloaded
+from chandlery.core.errors import InvalidInput, InvalidToken, LoginFailed
 from chandlery.core.time import SECOND, Clock, Micros
+from chandlery.service.auth.hashing import Secrets
 from chandlery.service.auth.interfaces import SCOPES, IAuthenticationModule, Subject
 from chandlery.service.auth.keys import ALGORITHM, TOKEN_LIFETIME, KeyRing
 from chandlery.service.auth.logins import LoginGuard
 from chandlery.service.auth.validator import TOKEN_TYPE, Revoked, TokenValidator, end_of, id_of, parsed
 from chandlery.storage.accounts import OURS, AccountRepository, Principal
 
-_T = TypeVar("_T")
-
 _SHORTEST_PASSWORD = 12
 _LONGEST_SECRET = 1_024
 _LONGEST_NAME = 256
-_HASHING_AT_ONCE = 2
-"""Each takes some 64 MB, so that many at once would take all memory."""
-_MOST_HASHING = 32
-"""One or two seconds of it."""
-_HASHING_TIMEOUT_S = 10.0
-
-
-class Secrets:
-    """
-    Secrets and their argon2 hashes, computed by two threads; ``most_waiting`` are in it or wait for that.
-
-    As many again of those who are known may wait, so that strangers keep none of them out.
-    """
-
-    def __init__(self, hasher: Argon2Hasher | None = None, *, most_waiting: int = _MOST_HASHING) -> None:
-        self._most_waiting = most_waiting
-        self._hash = PasswordHash((hasher or Argon2Hasher(),))
-        self._threads = ThreadPoolExecutor(_HASHING_AT_ONCE, thread_name_prefix="chandlery-hash")
-        self._waiting = 0
-        # Whoever names nobody must wait as long as whoever names somebody.
-        self._nobody = self._hash.hash(secrets.token_urlsafe())
-
-    async def hash(self, secret: str) -> str:
-        """
-        What is stored in its place.
-
-        Raises:
-            Overloaded: Too many are being hashed.
-        """
-        return await self._in_turn(lambda: self._hash.hash(secret))
-
-    async def match(self, secret: str, hashed: str | None, *, known: bool = False) -> bool:
-        """
-        Whether it is the one that was hashed; takes as long where there is none.
-
-        Raises:
-            Overloaded: Too many are being hashed.
-        """
-        verified = await self._in_turn(lambda: self._hash.verify(secret, hashed or self._nobody), known=known)
-        return verified and hashed is not None
-
-    async def _in_turn(self, work: Callable[[], _T], *, known: bool = False) -> _T:
-        if self._waiting >= self._most_waiting * (2 if known else 1):
-            raise _too_many()
-        self._waiting += 1
-        try:
-            async with asyncio.timeout(_HASHING_TIMEOUT_S):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except TimeoutError:
-            raise _too_many() from None
-        finally:
-            self._waiting -= 1
-
-
-def _too_many() -> Overloaded:
-    return Overloaded("too many log in at once; try again in 1 s", retry_after_s=1)
 
 
 class Token(Struct, frozen=True):

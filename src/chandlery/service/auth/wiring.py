@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from chandlery.core.time import Clock
 from chandlery.net.http import HttpClient
+from chandlery.service.auth.hashing import Secrets
 from chandlery.service.auth.issuers import Issuer, IssuerKeys, key_client
 from chandlery.service.auth.keys import KeyRing
-from chandlery.service.auth.service import AuthenticationModuleImpl, Secrets
+from chandlery.service.auth.service import AuthenticationModuleImpl
 from chandlery.service.auth.validator import Revoked, TokenValidator
 from chandlery.storage.accounts import AccountRepository
 from chandlery.storage.interfaces import IDatabaseConnection
