@@ -123,6 +123,7 @@ async def wrong_tokens(module, clock, issuer=ISSUER):
     header, body, signature = good.split(".")
     forged = f"{encoded({'typ': 'at+jwt', 'alg': 'HS256', 'kid': kid})}.{encoded(claims(clock, issuer, scope='admin'))}"
     by_public = base64.urlsafe_b64encode(hmac.new(public, forged.encode(), hashlib.sha256).digest()).rstrip(b"=")
+    surrogate = {**head, "alg": "ES256", "crit": ["\ud800"]}
     digits = b'{"exp": ' + b"9" * 5000 + b"}"
     flipped = ("B" if signature[0] == "A" else "A") + signature[1:]
     return {
@@ -155,6 +156,7 @@ async def wrong_tokens(module, clock, issuer=ISSUER):
         "valid from a truth": signed(nbf=True),
         "no subject": signed(sub=None),
         "a subject that is no Unicode": signed(sub="\ud800"),
+        "a critical header that is no Unicode": f"{encoded(surrogate)}.{body}.{signature}",
         "a critical header": signed(head={**head, "crit": ["exp"], "exp": 1}),
         "a payload that is no object": jwt.api_jws.encode(b"[1]", key, "ES256", headers=head),
         "a head that is no object": f"{encoded([1])}.{body}.{signature}",

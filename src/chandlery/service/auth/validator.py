@@ -219,7 +219,8 @@ def _judging() -> Iterator[None]:
     try:
         yield
     except (jwt.PyJWTError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-        raise InvalidToken(f"the token is not to be trusted: {str(error)[:200]}") from None
+        said = str(error).encode("ascii", "backslashreplace").decode()  # it may hold what the stranger wrote
+        raise InvalidToken(f"the token is not to be trusted: {said[:200]}") from None
 
 
 def _moment(content: dict[str, Any], name: str, missing: float | None = None) -> float:
