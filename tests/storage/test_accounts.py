@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from msgspec import structs
 
@@ -33,6 +35,16 @@ async def test_principals(accounts):
     assert None is await accounts.find("client-2")
     with pytest.raises(StorageError):
         await accounts.add(CLIENT)
+
+
+async def test_a_name_is_one_users_at_a_time(accounts):
+    """Also where two are made at once; clients may share one, and who is revoked leaves it."""
+    users = [structs.replace(USER, id=f"user-{number}") for number in range(5)]
+    assert [False] * 4 + [True] == sorted(await asyncio.gather(*map(accounts.add, users)))
+    (added,) = await accounts.all()
+    assert all([await accounts.add(structs.replace(CLIENT, id=each, name="ada")) for each in ("c1", "c2")])
+    await accounts.revoke(added.id, 9)
+    assert await accounts.add(structs.replace(USER, id="another"))
 
 
 async def test_revoking(accounts):

@@ -26,6 +26,10 @@ _SAVE_KEYS = """
            FROM (SELECT * FROM signing_keys ORDER BY signs_from, kid)) = ?2
 """
 _PRINCIPAL = "id, kind, name, secret_hash, scopes, created_at, revoked_at"
+_ADD = f"""
+    INSERT INTO principals ({_PRINCIPAL}) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7
+    WHERE NOT EXISTS (SELECT 1 FROM principals WHERE ?2 = 'user' AND kind = ?2 AND name = ?3 AND revoked_at IS NULL)
+"""
 
 
 class Principal(Struct, frozen=True):
@@ -68,9 +72,9 @@ class AccountRepository:
     def __init__(self, database: IDatabaseConnection) -> None:
         self._database = database
 
-    async def add(self, principal: Principal) -> None:
+    async def add(self, principal: Principal) -> bool:
         """
-        Keep a new one.
+        Store a new one, but no second user of a name who is not revoked; whether it was stored.
 
         Raises:
             StorageError: There is one of that id.
@@ -84,7 +88,8 @@ class AccountRepository:
             principal.created_at,
             principal.revoked_at,
         )
-        await self._database.write((f"INSERT INTO principals ({_PRINCIPAL}) VALUES (?, ?, ?, ?, ?, ?, ?)", [row]))
+        await self._database.write((_ADD, [row]))
+        return await self.find(principal.id) is not None
 
     async def find(self, identifier: str) -> Principal | None:
         """The one of that id."""

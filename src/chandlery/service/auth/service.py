@@ -93,8 +93,6 @@ class AuthenticationModuleImpl(IAuthenticationModule):
         """
         if not _SHORTEST_PASSWORD <= len(password) <= _LONGEST_SECRET:
             raise InvalidInput(f"a password has {_SHORTEST_PASSWORD} to {_LONGEST_SECRET} characters")
-        if await self._accounts.find_user(name) is not None:
-            raise InvalidInput(f"there is a user {name!r} already")
         return await self._create("user", f"user-{self._ids()}", name, password, scopes)
 
     async def revoke(self, identifier: str) -> None:
@@ -193,5 +191,6 @@ class AuthenticationModuleImpl(IAuthenticationModule):
             raise InvalidInput(f"scopes {sorted(unknown)} are unknown; give some of {', '.join(SCOPES)}")
         hashed = await self._secrets.hash(secret)
         principal = Principal(identifier, kind, name, hashed, tuple(dict.fromkeys(scopes)), self._clock())
-        await self._accounts.add(principal)
+        if not await self._accounts.add(principal):
+            raise InvalidInput(f"there is a user {name!r} already")
         return principal
