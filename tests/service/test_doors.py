@@ -39,6 +39,8 @@ async def by_socket(session, url, token):
     async with connected(session) as client:
         await client.say("auth", token=token)
         told = await client.next()
+        if told["type"] == "closed":
+            return [{1009: "invalid_token"}[told["code"]]] * 2
         if told["type"] == "error":
             return [told["code"]] * 2
         await client.say("most_current", channel="book", **BTC)

@@ -56,6 +56,12 @@ def address_of(scope: Scope, trusted: Sequence[Network]) -> str:
     return client_address(client[0] if client else "", Headers(scope=scope).getlist("X-Forwarded-For"), trusted)
 
 
+def is_proxy(peer: str, trusted: Sequence[Network]) -> bool:
+    """Whether the other end of a connection is a proxy, which many callers share."""
+    found = _parsed(peer)
+    return found is not None and _is_in(found, trusted)
+
+
 def _is_in(address: _Address, trusted: Sequence[Network]) -> bool:
     return any(address in network for network in trusted)
 

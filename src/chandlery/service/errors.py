@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from chandlery.core.errors import (
@@ -161,6 +161,9 @@ def install(app: FastAPI, metadata_url: str) -> None:
             headers["Allow"] = ", ".join(methods)
         return problem_response(error.status_code, problem(error.status_code, code, str(error.detail)), headers)
 
+    async def gone(_: Request, __: Exception) -> Response:
+        return problem_response(400, problem(400, "bad_request", "the request has not come to its end"))
+
     plain_document = app.openapi
 
     def documented() -> dict[str, Any]:
@@ -172,3 +175,6 @@ def install(app: FastAPI, metadata_url: str) -> None:
     app.add_exception_handler(ChandleryError, ours)
     app.add_exception_handler(RequestValidationError, wrong)
     app.add_exception_handler(HTTPException, plain)
+    app.add_exception_handler(
+        ClientDisconnect, gone
+    )  # the server knows, and writes nothing; else it would be logged as a fault

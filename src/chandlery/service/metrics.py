@@ -11,6 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from chandlery.core.time import SECOND
+from chandlery.service.refusals import Refusals
 
 if TYPE_CHECKING:
     from chandlery.service.app import Service
@@ -43,6 +44,7 @@ class Metrics(Collector):
         self.slow_clients = 0
         self.clients = 0
         self.queued = 0
+        self.refusals = Refusals()
         self.service: Service | None = None
         self.registry.register(self)
 
@@ -60,6 +62,10 @@ class Metrics(Collector):
             ("slow_clients_closed", "Clients that were closed because they were too slow", self.slow_clients),
         ):
             yield CounterMetricFamily(f"chandlery_{name}", text, value=count)
+        refused = CounterMetricFamily("chandlery_refused", "What exceeded a limit", labels=("limit",))
+        for limit, count in self.refusals.counts.items():
+            refused.add_metric((limit,), count)
+        yield refused
         if self.service is None:
             return
         readiness = self.service.readiness

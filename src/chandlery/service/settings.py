@@ -45,6 +45,11 @@ def _networks(given: Any) -> Any:
     return networks(given) if isinstance(given, str) else given
 
 
+def _listed(given: Any) -> Any:
+    """The parts of a text that has commas between them."""
+    return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
+
+
 class ServiceSettings(FromEnvironment):
     """
     How the service runs; each field is ``CHANDLERY_<NAME>`` in the environment.
@@ -81,6 +86,14 @@ class ServiceSettings(FromEnvironment):
     """For how long what is for one client is gathered before it is sent."""
     slow_client_s: float = Field(5.0, gt=0)
     """How long a client may be too slow for closed candles before it is closed."""
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+    """By which names, besides that of ``public_url``, IP addresses and ``localhost``, the service may be called; with commas between."""
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+    """Whose pages may call, besides the service's own: origins as ``https://example.com``, with commas between."""
+    max_connections: int | None = Field(None, ge=4)
+    """How many connections there may be; without it, what the descriptors of the process allow."""
+    unread_s: float = Field(60.0, gt=0)
+    """For how long a client may leave an answer untaken before its connection is cut."""
 
     heavy_requests: int = Field(8, ge=1, le=1000)
     """How many heavy requests of one account are done at once: pages of history, downloads, summaries; further ones wait, or are refused with 429."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chandlery.service.metrics import Metrics
-from chandlery.service.web.outbox import HIGH_WATER, MOST_BYTES, Outbox, Pump
+from chandlery.service.web.outbox import HIGH_WATER, MOST_BEFORE_AUTH, MOST_BYTES, Outbox, Pump
 
 LARGE = b"x" * (HIGH_WATER + 1)
 
@@ -20,6 +20,10 @@ class Socket:
         self.is_open = True
         self.unsent = 0
         self.written = []
+        self.is_trusted = False
+
+    def trust(self):
+        self.is_trusted = True
 
     def write_parts(self, parts):
         self.written.append(b"".join(parts))
@@ -37,11 +41,14 @@ class Broken(Socket):
         raise ZeroDivisionError
 
 
-def made(grace_s=0.2):
+def made(grace_s=0.2, *, trusted=True):
     """A socket, its outbox, what was told of slowness, and the counters."""
     socket, slow, metrics = Socket(), [], Metrics()
     pump = Pump(0.001, metrics)
-    return socket, Outbox(socket, pump, grace_s=grace_s, on_slow=lambda: slow.append(1), metrics=metrics), slow, metrics
+    outbox = Outbox(socket, pump, grace_s=grace_s, on_slow=lambda: slow.append(1), metrics=metrics)
+    if trusted:
+        outbox.trust()
+    return socket, outbox, slow, metrics
 
 
 async def settle(socket, count=1):
@@ -178,3 +185,15 @@ async def test_a_client_that_cannot_be_written_to_holds_up_no_other():
     await settle(sockets[2])
 
     assert [broken] == slow
+
+
+async def test_who_has_shown_no_token_owes_little():
+    """What waits and what was not taken count together; with a token, the same is nothing."""
+    for trusted, expected in ((False, [1]), (True, [])):
+        socket, outbox, slow, _ = made(trusted=trusted)
+        socket.unsent = MOST_BEFORE_AUTH - 10
+        outbox.put(b"x" * 10)
+        assert [] == slow
+        outbox.put(b"x")
+
+        assert (expected, trusted) == (slow, socket.is_trusted)

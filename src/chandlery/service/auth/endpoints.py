@@ -21,6 +21,8 @@ from chandlery.service.errors import refusals
 
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 RESOURCE_METADATA = "/.well-known/oauth-protected-resource"
+FORMS = ("/token", "/revoke")
+"""The endpoints that take forms."""
 
 
 routes = APIRouter(tags=["login"])

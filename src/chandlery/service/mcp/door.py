@@ -10,6 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chandlery.core.errors import ChandleryError, InvalidToken
+from chandlery.service.auth.guard import vouch
 from chandlery.service.auth.interfaces import LOOK_AGAIN_S, IAuthenticationModule, Subject
 from chandlery.service.errors import answer_to
 
@@ -41,6 +42,7 @@ class Door:
         except ChandleryError as error:
             await answer_to(error, self._metadata_url)(scope, receive, send)
             return
+        vouch(scope)
         scope = {**scope, SUBJECT: subject, "user": _user(subject)}
         if scope["method"] == "GET":
             await self._stream(subject, scope, receive, send)

@@ -7,14 +7,12 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
@@ -58,8 +56,7 @@ class MCPRouter:
     """
     The tools and resources of a service for language models.
 
-    ``url`` is what callers know the service by. ``open_to_all`` says that nobody needs a token; then only callers
-    that name this machine or that URL are heard, since any page of a browser here could call otherwise.
+    ``url`` is what callers know the service by.
     """
 
     def __init__(
@@ -71,7 +68,6 @@ class MCPRouter:
         workload: Workload,
         *,
         url: str,
-        open_to_all: bool = False,
         origins: Mapping[str, str] | None = None,
     ) -> None:
         self._workload = workload
@@ -79,7 +75,6 @@ class MCPRouter:
         self._toolbox = Toolbox(collection, historical, ranges, clock)
         self._declared = [tool.declared() for tool in self._toolbox.tools.values()]
         self._library = Library(ranges)
-        self._security = _own_pages(url) if open_to_all else None
         self._sessions: AccountSessions | None = None
         self._server: Server[Any] = Server(
             "chandlery",
@@ -100,7 +95,6 @@ class MCPRouter:
         """Keep the sessions of ``app`` until the end of the block."""
         manager = StreamableHTTPSessionManager(
             self._server,
-            security_settings=self._security,
             session_idle_timeout=IDLE_TIMEOUT_S,
             max_request_body_size=_LARGEST_REQUEST,
             max_sessions=MOST_SESSIONS + _OPENING,
@@ -210,14 +204,6 @@ def _result(answer: BaseModel, *, is_error: bool = False) -> types.CallToolResul
         )
     structure = answer.model_dump(mode="json", exclude_none=is_error)
     return types.CallToolResult(content=content, structured_content=structure, is_error=is_error)
-
-
-def _own_pages(url: str) -> TransportSecuritySettings:
-    host = urlsplit(url).netloc
-    names = ["127.0.0.1", "localhost", "[::1]"]
-    hosts = [host, *names, *(f"{name}:*" for name in names)]
-    origins = [f"{scheme}://{name}" for name in hosts for scheme in ("http", "https")]
-    return TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins)
 
 
 def _warning(origins: Mapping[str, str]) -> str:

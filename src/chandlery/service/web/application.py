@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import chandlery
 from chandlery.service import errors
 from chandlery.service.app import Service
-from chandlery.service.auth.endpoints import RESOURCE_METADATA
+from chandlery.service.auth.endpoints import FORMS, RESOURCE_METADATA
 from chandlery.service.auth.endpoints import routes as auth_routes
 from chandlery.service.auth.wiring import MCP_PATH
 from chandlery.service.collection.endpoints import routes as collection_routes
@@ -27,8 +27,11 @@ from chandlery.service.metrics import Metrics
 from chandlery.service.web.abandonment import Abandonment
 from chandlery.service.web.catalogue import routes as catalogue_routes
 from chandlery.service.web.compression import Compression
+from chandlery.service.web.docs import routes as docs_routes
 from chandlery.service.web.health import routes as health_routes
+from chandlery.service.web.hosts import Hosts, OwnHosts
 from chandlery.service.web.outbox import Pump
+from chandlery.service.web.server import edge_of
 from chandlery.service.web.socket import routes as socket_routes
 
 _LEFT = 499
@@ -41,6 +44,7 @@ def application(service: Service) -> FastAPI:
     metrics = Metrics()
     open_to_all = service.settings.no_auth
     stopping = asyncio.Event()
+    hosts = Hosts(service.url, allowed=service.settings.allowed_hosts, origins=service.settings.allowed_origins)
     mcp = MCPRouter(
         service.collection,
         service.historical,
@@ -48,7 +52,6 @@ def application(service: Service) -> FastAPI:
         service.clock,
         service.workload,
         url=service.url,
-        open_to_all=open_to_all,
         origins=service.origins,
     )
 
@@ -62,12 +65,45 @@ def application(service: Service) -> FastAPI:
             await stack.enter_async_context(mcp.running())
             yield
 
-    app = FastAPI(title="chandlery", version=chandlery.__version__, description=_DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="chandlery",
+        version=chandlery.__version__,
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,  # it takes its scripts from a public server
+        redoc_url=None,
+    )
+    _share(app, service, metrics)
+    app.state.before_stop = partial(_before_stop, stopping, mcp)
+    metadata_url = f"{service.url}{RESOURCE_METADATA}"
+    errors.install(app, metadata_url)
+    for routes in (
+        auth_routes,
+        health_routes,
+        catalogue_routes,
+        collection_routes,
+        historical_routes,
+        socket_routes,
+        docs_routes,
+    ):
+        app.include_router(routes)
+    # Last, and a route, not a mount: that would answer for all paths that there are not, or redirect this one.
+    app.router.routes.append(_Named(MCP_PATH, mcp.app, include_in_schema=False))
+    app.add_middleware(Compression)
+    app.add_middleware(Abandonment, stopping=stopping, metadata_url=metadata_url, apart={MCP_PATH})
+    app.add_middleware(Timed, metrics=metrics)
+    if service.origins:
+        app.add_middleware(Originated, origins=service.origins)
+    app.add_middleware(OwnHosts, hosts=hosts, open_to_all=open_to_all)
+    return app
+
+
+def _share(app: FastAPI, service: Service, metrics: Metrics) -> None:
+    """Have the endpoints and the server find what they need."""
     app.state.origins = service.origins
     app.state.accounts = service.accounts
     app.state.authentication = service.authentication
-    app.state.open_to_all = open_to_all
-    app.state.url = service.url
+    app.state.open_to_all = service.settings.no_auth
     app.state.trusted_proxies = service.settings.trusted_proxies
     app.state.collection = service.collection
     app.state.historical = service.historical
@@ -77,21 +113,16 @@ def application(service: Service) -> FastAPI:
     app.state.token_clock = service.token_clock
     app.state.metrics = metrics
     app.state.workload = service.workload
-    app.state.before_stop = partial(_before_stop, stopping, mcp)
+    app.state.edge = edge_of(
+        metrics.refusals,
+        most=service.settings.max_connections,
+        open_to_all=service.settings.no_auth,
+        proxies=service.settings.trusted_proxies,
+        unread_s=service.settings.unread_s,
+        forms=FORMS,
+    )
     app.state.slow_client_s = service.settings.slow_client_s
     app.state.pump = Pump(service.settings.coalesce_ms / 1000, metrics)
-    errors.install(app, f"{service.url}{RESOURCE_METADATA}")
-    for routes in (auth_routes, health_routes, catalogue_routes, collection_routes, historical_routes, socket_routes):
-        app.include_router(routes)
-    # Last, and a route, not a mount: that would answer for all paths that there are not, or redirect this one.
-    app.router.routes.append(_Named(MCP_PATH, mcp.app, include_in_schema=False))
-    app.add_middleware(Compression)
-    metadata_url = f"{service.url}{RESOURCE_METADATA}"
-    app.add_middleware(Abandonment, stopping=stopping, metadata_url=metadata_url, apart={MCP_PATH})
-    app.add_middleware(Timed, metrics=metrics)
-    if service.origins:
-        app.add_middleware(Originated, origins=service.origins)
-    return app
 
 
 def _before_stop(stopping: asyncio.Event, mcp: MCPRouter) -> None:

@@ -17,6 +17,8 @@ HIGH_WATER = 1 << 20
 """How many bytes a client may leave untaken before nothing more is written to it."""
 MOST_BYTES = 16 << 20
 """How much may wait for a client."""
+MOST_BEFORE_AUTH = 65_536
+"""How much a client may owe that has shown no token: what waits for it, and what it has not taken."""
 _LOOK_AGAIN_S = 0.05
 """How soon it is looked whether a client that was too slow takes more."""
 
@@ -42,6 +44,10 @@ class Socket(Protocol):
         """Send a frame, or several, that lie apart."""
         ...
 
+    def trust(self) -> None:
+        """The client has shown a token that is to be trusted."""
+        ...
+
 
 class Outbox:
     """
@@ -49,7 +55,7 @@ class Outbox:
 
     What ``replace`` is given takes the place of what waits under the same key. What ``put`` is given is
     never dropped: a client that does not take it for ``grace_s``, or lets more than ``MOST_BYTES`` wait, is too slow,
-    and ``on_slow`` is called, once.
+    and ``on_slow`` is called, once. Before ``trust`` that is so from ``MOST_BEFORE_AUTH`` on.
     """
 
     def __init__(
@@ -67,6 +73,7 @@ class Outbox:
         self._room = asyncio.Event()
         self._room.set()
         self._ended = False
+        self._is_trusted = False
 
     def __len__(self) -> int:
         """How many frames wait."""
@@ -79,7 +86,9 @@ class Outbox:
         self._number += 1
         self._waiting[self._number] = frame
         self._kept_bytes += len(frame)
-        if self._kept_bytes > MOST_BYTES:
+        if self._kept_bytes > MOST_BYTES or (
+            not self._is_trusted and self._kept_bytes + self._socket.unsent > MOST_BEFORE_AUTH
+        ):
             self.give_up()
         else:
             self._pump.soon(self)
@@ -112,6 +121,11 @@ class Outbox:
             self.write_all()
             self._metrics.messages_sent += 1
             self._socket.write_parts(parts)
+
+    def trust(self) -> None:
+        """The client has shown a token that is to be trusted."""
+        self._is_trusted = True
+        self._socket.trust()
 
     def drained(self) -> None:
         """The client has taken most of what was written."""

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from asyncio import BaseTransport, Transport
+from asyncio import BaseTransport, TimerHandle, Transport
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
+from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.server import ServerState
+from websockets.frames import Frame
 from websockets.http11 import Request
 
 from chandlery.service.frames import Part
+from chandlery.service.web.connections import Place
+from chandlery.service.web.limits import Edge
 from chandlery.service.web.outbox import HIGH_WATER
 
 EXTENSION = "chandlery.socket"
 """Where the application finds the protocol in its scope."""
 
-_GOING_AWAY = 1001
+LARGEST_MESSAGE = 1 << 20
+"""Bytes that a client may send in one message."""
+LARGEST_BEFORE_AUTH = 4_096
+"""Of one whose client has shown no token yet."""
+_MOST_FRAGMENTS = 1_024
+_SLICE = 65_536
+_GOING_AWAY, _INVALID_DATA, _TOO_BIG = 1001, 1007, 1009
+_END_S = 10.0
+"""How long a client may take what is left for it when a connection ends, before it is cut."""
 _ANSWER_S = 3.0
 """How long a client may take to answer the close frame when the server stops."""
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -33,10 +47,37 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     on_drained: Callable[[], object] | None = None
     """Called when the client has taken most of what was too much for it."""
 
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], *, place: Place, edge: Edge
+    ) -> None:
+        super().__init__(config, server_state, app_state)
+        self._place = place
+        self._edge = edge
+        self._rest = b""
+        """What has come and is not parsed: the application takes one message after the other."""
+        self._unheard = 0
+        self._end: TimerHandle | None = None
+
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin, with as much room as an outbox fills."""
         super().connection_made(transport)
         cast("Transport", transport).set_write_buffer_limits(HIGH_WATER)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        if self._end is not None:
+            self._end.cancel()
+        self._place.leave()
+        super().connection_lost(exc)
+
+    def await_token(self) -> None:
+        """The client has come without a token, and is to send one."""
+        self._place.is_socket = True
+        self._place.idle()
+
+    def trust(self) -> None:
+        """The client has shown a token that is to be trusted."""
+        self._place.trust()
 
     def resume_writing(self) -> None:
         """Go on; the transport says when."""
@@ -46,10 +87,95 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; who begins with what is no request, or too long a one, is told and let go."""
-        super().data_received(data)
+        self._rest = self._rest + data if self._rest else data
+        self._parse()
         if self.conn.handshake_exc is not None and not self.handshake_initiated and not self.transport.is_closing():
             self.transport.write(_BAD_REQUEST)
             self.transport.close()
+
+    def _parse(self) -> None:
+        """Parse what has come up to the end of a message; the others wait until the application asks for them."""
+        while self._rest and not self.read_paused and not self.transport.is_closing():
+            size = _SLICE if self._place.is_trusted else LARGEST_BEFORE_AUTH
+            part, self._rest = self._rest[:size], self._rest[size:]
+            self._unheard += len(part)
+            super().data_received(part)
+            if self.handshake_complete and self._unheard > self._most_unheard and not self.close_sent:
+                self._fail("message of a socket", _TOO_BIG, "too large a message")
+
+    @property
+    def _most_unheard(self) -> int:
+        """How many bytes may come without a whole message."""
+        return 2 * (LARGEST_MESSAGE if self._place.is_trusted else LARGEST_BEFORE_AUTH)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """The next message; nothing is read from the connection before the application asks for it."""
+        if self.read_paused and self.queue.empty():
+            self.read_paused = False
+            self._parse()
+            if not self.read_paused:
+                self.transport.resume_reading()
+        return await self.queue.get()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send; a handshake that was answered by a refusal is complete, too."""
+        await super().send(message)
+        if self.close_sent and message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take a part of a message."""
+        if len(self.frames) < _MOST_FRAGMENTS:
+            super().handle_cont(event)
+        elif not self.close_sent:
+            self._fail("message of a socket", _TOO_BIG, "too many fragments")
+
+    def send_receive_event_to_app(self) -> None:
+        """Pass a message on, unless it is too large, or no text where it should be."""
+        self._unheard = 0
+        if self.close_sent:
+            self.frames = []
+        elif not self._place.is_trusted and sum(map(len, self.frames)) > LARGEST_BEFORE_AUTH:
+            self._fail(
+                "message before auth", _TOO_BIG, f"before auth a message has at most {LARGEST_BEFORE_AUTH} bytes"
+            )
+        elif self.curr_msg_data_type == "text" and not _is_text(self.frames):
+            self._fail("malformed messages", _INVALID_DATA, "a text is UTF-8")
+        else:
+            super().send_receive_event_to_app()
+
+    def handle_ping(self) -> None:
+        """Answer, unless the client does not take what it was answered before."""
+        if not self.transport.is_closing():
+            super().handle_ping()
+        if self.unsent > HIGH_WATER * 2:
+            self._edge.refusals.count("answers left untaken")
+            self.transport.abort()
+
+    def keepalive_timeout(self) -> None:
+        """End the connection of a client that does not answer pings any more, nor takes anything."""
+        super().keepalive_timeout()
+        self.end_soon()
+
+    def end_soon(self) -> None:
+        """Cut the connection in a moment, whatever the client has not taken by then."""
+        if self._end is None and not self.disconnected:
+            self._end = self.loop.call_later(_END_S, self.transport.abort)
+
+    async def run_asgi(self) -> None:
+        """Run the application; the connection does not outlive it by more than a moment."""
+        try:
+            await super().run_asgi()
+        finally:
+            self.end_soon()
+
+    def _fail(self, limit: str, code: int, reason: str) -> None:
+        self._edge.refusals.count(limit)
+        self.frames = []
+        self._rest = b""
+        self.conn.fail(code, reason)
+        self.handle_parser_exception()
+        self.end_soon()
 
     def handle_connect(self, event: Request) -> None:
         """Begin a connection; the application starts after this returns."""
@@ -57,6 +183,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         if hasattr(self, "scope"):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[EXTENSION] = self
+            self.read_paused = True  # what follows is no matter before the application has accepted
+            self.transport.pause_reading()
 
     @property
     def is_open(self) -> bool:
@@ -98,4 +226,12 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             if self.read_paused:
                 self.read_paused = False
                 self.transport.resume_reading()
-            self.close_timer = self.loop.call_later(_ANSWER_S, self.transport.close)
+            self.close_timer = self.loop.call_later(_ANSWER_S, self.transport.abort)
+
+
+def _is_text(frames: Sequence[bytes]) -> bool:
+    try:
+        b"".join(frames).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -5,20 +5,36 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 from fastapi import FastAPI
 
 from chandlery.core.errors import Closed, InvalidInput
-from chandlery.service.web.protocol import DirectProtocol
+from chandlery.service.addresses import Network
+from chandlery.service.refusals import Refusals
+from chandlery.service.web.acceptor import Acceptor
+from chandlery.service.web.bounded import BoundedProtocol
+from chandlery.service.web.connections import Connections, Place
+from chandlery.service.web.limits import UNREAD_S, Edge, descriptors, most_connections
+from chandlery.service.web.protocol import LARGEST_MESSAGE, DirectProtocol
 
 _BACKLOG = 2048
 _STOP_TIMEOUT_S = 14
 """How long answers under way may take to end; what is closed after that has the rest of 20 seconds."""
 _START_TIMEOUT_S = 10.0
-_LARGEST_MESSAGE = 1 << 20
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+    ("Content-Security-Policy", _POLICY),
+]
+"""Of every answer: what browsers are not to do with it."""
 
 
 def listening(host: str, port: int) -> socket.socket:
@@ -42,16 +58,43 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """Has the application end what would never end by itself, before it waits for what is in flight."""
+    """
+    Accepts connections where there is room for them.
 
-    def __init__(self, config: uvicorn.Config, before_stop: Callable[[], object]) -> None:
+    It has the application end what would never end by itself, before it waits for what is in flight.
+    """
+
+    def __init__(self, config: uvicorn.Config, edge: Edge, before_stop: Callable[[], object]) -> None:
         super().__init__(config)
+        self._edge = edge
         self._before_stop = before_stop
+        self._acceptors: list[Acceptor] = []
+
+    async def _serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve; however that ends, nobody is let in after it."""
+        try:
+            await super()._serve(sockets)
+        finally:
+            self._close()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept."""
+        self._acceptors = [Acceptor(each, self._edge, self._protocol) for each in sockets or ()]
+        self.servers = []
+        self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop."""
         self._before_stop()
+        self._close()
         await super().shutdown(sockets)
+
+    def _close(self) -> None:
+        for acceptor in self._acceptors:
+            acceptor.close()
+
+    def _protocol(self, place: Place) -> BoundedProtocol:
+        return BoundedProtocol(self.config, self.server_state, self.lifespan.state, place=place, edge=self._edge)
 
 
 def server_of(app: FastAPI) -> uvicorn.Server:
@@ -62,15 +105,36 @@ def server_of(app: FastAPI) -> uvicorn.Server:
         access_log=False,
         lifespan="off",
         loop="none",
-        http="httptools",
+        http=BoundedProtocol,
         ws=DirectProtocol,
         ws_per_message_deflate=False,
-        ws_max_size=_LARGEST_MESSAGE,
+        ws_max_size=LARGEST_MESSAGE,
         timeout_graceful_shutdown=_STOP_TIMEOUT_S,
         server_header=False,
         proxy_headers=False,
+        headers=_HEADERS,
     )
-    return _Server(config, getattr(app.state, "before_stop", lambda: None))
+    edge = getattr(app.state, "edge", None) or edge_of(Refusals())
+    return _Server(config, edge, getattr(app.state, "before_stop", lambda: None))
+
+
+def edge_of(
+    refusals: Refusals,
+    *,
+    most: int | None = None,
+    open_to_all: bool = False,
+    proxies: Sequence[Network] = (),
+    unread_s: float = UNREAD_S,
+    forms: Collection[str] = (),
+) -> Edge:
+    """The limits of a server; without ``most``, as many connections as the descriptors of this process allow."""
+    connections = Connections(
+        most_connections(descriptors()) if most is None else most,
+        everybody=open_to_all,
+        proxies=proxies,
+        on_dropped=refusals.count,
+    )
+    return Edge(connections, refusals, unread_s=unread_s, forms=forms)
 
 
 @asynccontextmanager

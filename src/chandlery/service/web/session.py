@@ -87,6 +87,7 @@ class Session:
         if self.subject is not None and (subject.id, subject.issuer) != (self.subject.id, self.subject.issuer):
             raise InvalidToken("the token was given to somebody else; open another connection for that")
         self.subject = subject
+        self._outbox.trust()
         self.renewed.set()
 
     async def hear(self, text: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, WebSocket
 from starlette.websockets import WebSocketDisconnect
@@ -32,9 +31,6 @@ async def socket(websocket: WebSocket) -> None:
     if not isinstance(direct, DirectProtocol):
         await websocket.close(UNSUPPORTED, "this needs the server of chandlery serve")
         return
-    if state.open_to_all and not is_own_page(websocket.headers.get("Origin"), state.url):
-        await websocket.close(UNAUTHORIZED, "pages of other sites may not call here")
-        return
     await websocket.accept()
     slow = asyncio.Event()
     pump: Pump = state.pump
@@ -45,29 +41,26 @@ async def socket(websocket: WebSocket) -> None:
     session = Session(outbox, *parts)
     state.metrics.clients += 1
     try:
-        code, reason = await _serve(websocket, session, slow)
+        code, reason = await _serve(websocket, direct, session, slow)
     finally:
         state.metrics.clients -= 1
+        direct.end_soon()
         await session.end()
     if code is not None:
         with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it may be gone by now
             await websocket.close(code, reason)
 
 
-def is_own_page(origin: str | None, url: str) -> bool:
-    """Whether a browser's page may call where nobody needs a token: one of this machine or of the service itself."""
-    if origin is None:
-        return True
-    host = urlsplit(origin).hostname
-    return host in {"127.0.0.1", "::1", "localhost", urlsplit(url).hostname}
-
-
-async def _serve(websocket: WebSocket, session: Session, slow: asyncio.Event) -> tuple[int | None, str]:
+async def _serve(
+    websocket: WebSocket, direct: DirectProtocol, session: Session, slow: asyncio.Event
+) -> tuple[int | None, str]:
     """Hear the client; the code and reason to close with, no code where it has gone itself."""
     given = websocket.headers.get("Authorization", "")
     try:
         if websocket.app.state.open_to_all or given[:7].lower() == "bearer ":
             await session.authenticate(given[7:])
+        else:
+            direct.await_token()
     except AccessDenied as error:
         return UNAUTHORIZED, _short(error)
     hearing = asyncio.create_task(_hear(websocket, session))
@@ -79,7 +72,7 @@ async def _serve(websocket: WebSocket, session: Session, slow: asyncio.Event) ->
             return hearing.result()
         if watching.done():
             return watching.result()
-        return TOO_SLOW, "closed candles waited too long to be taken"
+        return TOO_SLOW, "what was sent waited too long to be taken"
     finally:
         for task in (hearing, watching, waiting):
             task.cancel()

@@ -1,0 +1,31 @@
+"""What exceeded a limit."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from time import monotonic
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+_LOG_EVERY_S = 60.0
+
+
+class Refusals:
+    """How often each limit was exceeded; the log has at most one line a minute for each of them."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self.counts: Counter[str] = Counter()
+        self._clock = clock
+        self._logged: dict[str, tuple[float, int]] = {}
+
+    def count(self, limit: str) -> None:
+        """Count one."""
+        self.counts[limit] += 1
+        now = self._clock()
+        when, before = self._logged.get(limit, (-_LOG_EVERY_S, 0))
+        if now - when >= _LOG_EVERY_S:
+            self._logged[limit] = (now, self.counts[limit])
+            log.warning("refused by the limit %s: %d since the last such line", limit, self.counts[limit] - before)

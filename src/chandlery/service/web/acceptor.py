@@ -1,0 +1,99 @@
+"""Takes new connections, as many as there is room for."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from chandlery.service.web.bounded import refusal
+from chandlery.service.web.connections import Place
+from chandlery.service.web.limits import Edge
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+_AT_ONCE = 32
+"""How many are taken in one turn of the loop, so that those which have to go for them are gone before the next."""
+_PAUSE_S = 0.1
+_EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_BUSY = refusal(503, "busy", "there are too many connections", [], retryable=True)
+
+
+class Acceptor:
+    """
+    Accepts the connections of a socket that listens, and gives each a place and a protocol.
+
+    The loop's own server takes all that wait before any of them can be refused: 2,048 descriptors at once, where the
+    process may have 256 in all.
+    """
+
+    def __init__(self, listener: socket.socket, edge: Edge, protocol: Callable[[Place], asyncio.BaseProtocol]) -> None:
+        self._listener = listener
+        self._edge = edge
+        self._protocol = protocol
+        self._loop = asyncio.get_running_loop()
+        self._paused: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        listener.setblocking(False)
+        self._go_on()
+
+    def close(self) -> None:
+        """Accept no more; the second time, nothing."""
+        if self._listener.fileno() < 0:
+            return
+        if self._paused is not None:
+            self._paused.cancel()
+        self._loop.remove_reader(self._listener.fileno())
+        self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+
+    def _go_on(self) -> None:
+        self._paused = None
+        self._loop.add_reader(self._listener.fileno(), self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                connection, address = self._listener.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                self._pause()
+                return
+            self._begin(connection, address[0])
+
+    def _pause(self) -> None:
+        """Wait a moment for descriptors: to be asked again at once would take the whole of a processor."""
+        self._edge.refusals.count("descriptors")
+        self._loop.remove_reader(self._listener.fileno())
+        self._paused = self._loop.call_later(_PAUSE_S, self._go_on)
+
+    def _begin(self, connection: socket.socket, address: str) -> None:
+        connection.setblocking(False)
+        place = self._edge.connections.join(address)
+        if place is None:
+            self._edge.refusals.count("connections")
+            with connection:
+                connection.send(_BUSY)
+            return
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        making = self._loop.connect_accepted_socket(lambda: self._protocol(place), connection)
+        task = self._loop.create_task(making, name="chandlery connection")
+        self._tasks.add(task)
+        task.add_done_callback(partial(self._made, connection, place))
+
+    def _made(self, connection: socket.socket, place: Place, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() or task.exception() is not None:
+            place.leave()
+            connection.close()
+            if not task.cancelled():
+                log.warning("a connection could not be taken: %r", task.exception())
