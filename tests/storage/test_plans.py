@@ -59,6 +59,7 @@ def questions(database):
             "save": lambda: books.save([entry(1), entry(1, exchange="kraken"), entry(1, exchange="okx")]),
             "find_by_range": lambda: books.find_by_range("BTC/USDT", 0, 100, 10),
             "find_latest": lambda: books.find_latest("BTC/USDT"),
+            "find_page": lambda: books.find_page("BTC/USDT", 0, 100, 10, exchange="okx"),
             "find_by_range of one": lambda: books.find_by_range("BTC/USDT", 0, 100, 10, exchange="okx"),
             "find_latest of one": lambda: books.find_latest("BTC/USDT", exchange="okx"),
             "prune": lambda: books.prune(1),
