@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,12 @@ from chandlery.core.interval import Interval
 from chandlery.exchanges.binance import BinanceSpot
 
 VALUES = st.one_of(
-    st.none(), st.booleans(), st.integers(-9, 2**53), st.text(max_size=3), st.sampled_from(["1.5", "nan", "inf", "1m"])
+    st.none(),
+    st.booleans(),
+    st.integers(-9, 2**53),
+    st.just(10**20),
+    st.text(max_size=3),
+    st.sampled_from(["1.5", "nan", "inf", "1m"]),
 )
 BOOK = {"E": 5, "U": 3, "u": 4, "b": [["1.5", "2"]], "a": [["1.6", "0"]]}
 LEVELS = st.lists(st.lists(st.sampled_from(["1.5", "0", "-1", "nan", "inf", 2, None]), max_size=3), max_size=3)
@@ -91,6 +97,21 @@ def test_the_shortcut_of_books(fields, symbol, garbage, takes):
 
     assert wanted == told
     assert ([] if wanted and takes else [0]) == left
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(name, value) for name in ("n", "t") for value in (10**20, "99999999999999999999", "nan")]
+    + [("o", value) for value in ("1e301", "nan", "inf", "-Infinity")],
+)
+def test_numbers_that_nothing_could_store_are_no_candle(name, value):
+    """Neither by the shortcut nor by the general way."""
+    adapter, told = BinanceSpot(), []
+    message = json.dumps({"e": "kline", "s": "AAAUSDT", "k": RIGHT | {name: value}}).encode()
+    assert [] == read(adapter.live_rows, message)
+    adapter.live_shortcut({"AAAUSDT": (Interval.MINUTE_1, told.append)})([message])
+
+    assert [] == told
 
 
 def read(reader, message):

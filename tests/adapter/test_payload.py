@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from msgspec import defstruct
+from msgspec import Meta, Struct, defstruct
 
-from chandlery.adapter.payload import LATEST, Finite, Millis, batches, reader
+from chandlery.adapter.payload import LATEST, Finite, Millis, Whole, batches, reader
 from chandlery.core.errors import MalformedResponse
+
+
+class Tree(Struct):
+    """Holds itself."""
+
+    size: Whole
+    children: list[Tree] = []
 
 
 def test_a_value_below_nested_keys():
     """Whatever stands beside it is passed over; number strings are numbers."""
-    read = reader(list[float], "result", "list", what="numbers")
+    read = reader(list[Finite], "result", "list", what="numbers")
 
     assert [1.5, 2.0] == read(b'{"code": 0, "result": {"x": [], "list": ["1.5", 2]}}')
 
@@ -25,7 +32,7 @@ def test_a_value_below_nested_keys():
 def test_anything_else_is_our_error(body):
     """It says what was expected and how the body begins."""
     with pytest.raises(MalformedResponse, match=r"not numbers: .*it begins"):
-        reader(list[float], "result", "list", what="numbers")(body)
+        reader(list[Finite], "result", "list", what="numbers")(body)
 
 
 @given(st.floats() | st.integers() | st.text(max_size=5) | st.sampled_from(["NaN", "inf", "-Infinity", "1e999"]))
@@ -49,6 +56,48 @@ def test_moments_end_where_frames_end():
             read(body)
 
 
+@given(st.integers(-(2**70), 2**70) | st.sampled_from([2**63, 2**63 - 1, -(2**63), -(2**63) - 1, 10**20]))
+def test_whole_numbers_fit_into_the_database(value):
+    """Into 64 bits, as numbers and as texts."""
+    read = reader(Whole, what="a number")
+    for body in (str(value), f'"{value}"'):
+        if -(2**63) <= value < 2**63:
+            assert value == read(body.encode())
+        else:
+            with pytest.raises(MalformedResponse):
+                read(body.encode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [
+        (int, "it"),
+        (list[float | None], r"it\[\]"),
+        (dict[str, tuple[Finite, int]], r"it\[\]\[1\]"),
+        (dict[Annotated[int, Meta(ge=0)], str], "a key of it"),
+        (defstruct("Event", [("time", Millis), ("trades", list[Annotated[float, Meta(le=5)]])]), r"Event.trades\[\]"),
+    ],
+)
+def test_numbers_of_any_size_are_refused_where_a_reader_is_made(kind, place):
+    """Below a path too; bounded ones, texts and what is not read pass, also of a struct that holds itself."""
+    for path in ((), ("result",)):
+        with pytest.raises(TypeError, match=rf"{place}.* must be bounded"):
+            reader(kind, *path, what="a message")
+
+
+def test_what_is_bounded_may_hold_itself():
+    """As a tree."""
+    read = reader(Tree, "tree", what="a tree")
+    assert 2 == read(b'{"tree": {"size": 1, "children": [{"size": "2"}]}}').children[0].size
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', '"a\\udfffb"', '"\\ud83dx"'])
+def test_texts_that_are_no_unicode_are_refused(text):
+    """The database could not store them."""
+    with pytest.raises(MalformedResponse):
+        reader(str, what="a text")(text.encode())
+
+
 @given(st.lists(st.integers(), max_size=50), st.integers(1, 20))
 def test_batches_hold_everything_in_order(items, size):
     """None is longer than allowed, and together they are the items."""
@@ -60,7 +109,7 @@ def test_batches_hold_everything_in_order(items, size):
 
 def test_rows_may_grow_and_lack_what_is_not_read():
     """Places beyond those of a tuple are passed over, and those that are ``Any`` at its end may be missing."""
-    read = reader(dict[str, list[tuple[float, float, Any]]], "held", what="levels")
+    read = reader(dict[str, list[tuple[Finite, Finite, Any]]], "held", what="levels")
 
     assert {"bids": [(1.0, 2.0, 3), (1.0, 2.0, None)]} == read(b'{"held": {"bids": [["1", 2, 3, "new"], [1, 2]]}}')
     with pytest.raises(MalformedResponse, match="not levels: Expected `array` of length 3"):
@@ -69,8 +118,8 @@ def test_rows_may_grow_and_lack_what_is_not_read():
 
 def test_of_a_union_the_kind_that_a_message_is_decides():
     """The rows of one kind are not cut to those of another."""
-    pair = defstruct("Pair", [("row", tuple[int, int])], tag_field="kind", tag="pair")
-    three = defstruct("Three", [("row", tuple[int, int, int])], tag_field="kind", tag="three")
+    pair = defstruct("Pair", [("row", tuple[Whole, Whole])], tag_field="kind", tag="pair")
+    three = defstruct("Three", [("row", tuple[Whole, Whole, Whole])], tag_field="kind", tag="three")
     read = reader(pair | three, what="a message")
 
     assert (1, 2) == read(b'{"kind": "pair", "row": [1, 2, 3, 4]}').row

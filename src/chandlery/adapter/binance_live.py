@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from chandlery.adapter.books import WireLevels
 from chandlery.adapter.live import FollowBook, Sinks
-from chandlery.adapter.payload import Millis, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, reader
 from chandlery.core.candle import CandleData
 from chandlery.core.interval import Interval
 from chandlery.core.wire import Shortcut
@@ -18,7 +18,7 @@ from chandlery.core.wire import Shortcut
 class BinanceError(Struct):
     """Why a request was refused."""
 
-    code: int
+    code: Whole
     msg: str = ""
 
 
@@ -27,16 +27,16 @@ class Kline(Struct, gc=False):
 
     t: Millis
     i: Interval
-    o: float
-    c: float
-    h: float
-    l: float  # noqa: E741  # the exchange's spelling
-    v: float
-    n: int | None = None
+    o: Finite
+    c: Finite
+    h: Finite
+    l: Finite  # noqa: E741  # the exchange's spelling
+    v: Finite
+    n: Whole | None = None
     x: bool = False
-    q: float | None = None
-    V: float | None = None
-    Q: float | None = None
+    q: Finite | None = None
+    V: Finite | None = None
+    Q: Finite | None = None
 
 
 class KlineEvent(Struct, gc=False):
@@ -53,9 +53,9 @@ class BookEvent(Struct, gc=False):
     s: str = ""
     E: Millis | None = None
     T: Millis | None = None
-    U: int | None = None
-    u: int | None = None
-    pu: int | None = None
+    U: Whole | None = None
+    u: Whole | None = None
+    pu: Whole | None = None
     b: WireLevels = []
     a: WireLevels = []
     error: BinanceError | None = None

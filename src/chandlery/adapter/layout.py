@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeAlias
 from msgspec import Meta, Raw, Struct, defstruct
 from msgspec.structs import astuple
 
-from chandlery.adapter.payload import LATEST, reader
+from chandlery.adapter.payload import LATEST, Finite, Whole, reader
 from chandlery.core.candle import CandleData
 from chandlery.core.time import Micros, Unit
 
@@ -41,7 +41,6 @@ class CandleColumns(Struct, frozen=True):
 
 
 _TIMES = frozenset({"open_time", "close_time"})
-_COUNT = Annotated[int, Meta(le=2**63 - 1)]
 _NEEDED = ("open_time", "open", "high", "low", "close", "volume")
 """Without which a row is no candle."""
 
@@ -148,7 +147,7 @@ def _row_type(layout: CandleLayout) -> Any:
     moment = Annotated[int, Meta(ge=0, le=LATEST // layout.unit.value)]
 
     def kind(name: str) -> Any:
-        read = moment if name in _TIMES else _COUNT if name == "count" else bool if name == "closed" else float
+        read = moment if name in _TIMES else Whole if name == "count" else bool if name == "closed" else Finite
         return read if name in _NEEDED else read | None
 
     places = layout.places()

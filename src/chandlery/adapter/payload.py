@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, reduce
 from typing import Annotated, Any, TypeAlias, TypeVar
 
@@ -20,6 +20,8 @@ Millis = Annotated[int, Meta(ge=0, le=LATEST // Unit.MILLIS.value)]
 Seconds = Annotated[int, Meta(ge=0, le=LATEST // Unit.SECONDS.value)]
 """A moment in seconds."""
 
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""A number without a fraction that fits into 64 bits, as the database and frames have them."""
 _LARGEST = 1e300
 Finite = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
 """A number that is neither infinite nor NaN."""
@@ -42,9 +44,15 @@ def reader(kind: type[_T], *path: str, what: str) -> Callable[[bytes], _T]:
     What reads a ``kind`` out of a JSON body, below the keys of ``path``; number strings count as numbers.
 
     Rows may have more places than its tuples, and lack those at their ends that are not read, which are ``Any``.
-    It raises ``MalformedResponse``, which calls it ``what``, where the body holds something else.
+    It raises ``MalformedResponse``, which calls it ``what``, where the body holds something else. What an exchange sends can
+    be of any size: each number of ``kind`` must be bounded, as ``Whole`` and ``Finite`` are, which makes the database and frames take it.
+
+    Raises:
+        TypeError: One is not.
     """
     whole: Any = kind
+    if unbounded := [*_unbounded(inspect.type_info(whole), set())]:
+        raise TypeError(f"{what}: {', '.join(unbounded)} must be bounded; write Whole, Finite, or a moment")
     for key in reversed(path):
         whole = msgspec.defstruct("Envelope", [("held", whole)], rename={"held": key})
     decoder = msgspec.json.Decoder(whole, strict=False)
@@ -61,6 +69,34 @@ def reader(kind: type[_T], *path: str, what: str) -> Callable[[bytes], _T]:
         return value  # type: ignore[no-any-return]  # decoded as what was asked for
 
     return read
+
+
+def _unbounded(kind: inspect.Type, seen: set[type], place: str = "it") -> Iterator[str]:
+    """The places of ``kind`` at which a number may be of any size."""
+    if (isinstance(kind, inspect.IntType) and (_least(kind) is None or _most(kind) is None)) or (
+        isinstance(kind, inspect.FloatType) and (_least(kind) is None or _most(kind) is None)
+    ):
+        yield place
+    elif isinstance(kind, inspect.UnionType | inspect.TupleType):
+        for number, each in enumerate(kind.types if isinstance(kind, inspect.UnionType) else kind.item_types):
+            yield from _unbounded(each, seen, place if isinstance(kind, inspect.UnionType) else f"{place}[{number}]")
+    elif isinstance(kind, inspect.ListType | inspect.VarTupleType):
+        yield from _unbounded(kind.item_type, seen, f"{place}[]")
+    elif isinstance(kind, inspect.DictType):
+        yield from _unbounded(kind.key_type, seen, f"a key of {place}")
+        yield from _unbounded(kind.value_type, seen, f"{place}[]")
+    elif isinstance(kind, inspect.StructType) and kind.cls not in seen:
+        seen.add(kind.cls)
+        for field in kind.fields:
+            yield from _unbounded(field.type, seen, f"{kind.cls.__name__}.{field.name}")
+
+
+def _least(kind: inspect.IntType | inspect.FloatType) -> float | None:
+    return kind.gt if kind.ge is None else kind.ge
+
+
+def _most(kind: inspect.IntType | inspect.FloatType) -> float | None:
+    return kind.lt if kind.le is None else kind.le
 
 
 def _read_anew(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:

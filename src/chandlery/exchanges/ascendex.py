@@ -25,7 +25,7 @@ from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import ASCENDEX_KNOWN
 from chandlery.core.book import BookUpdate
@@ -45,11 +45,11 @@ class _Bar(Struct):
     """The fields of the layout in its order, then the interval."""
 
     ts: Millis
-    o: float
-    h: float
-    l: float  # noqa: E741  # the exchange's spelling
-    c: float
-    v: float
+    o: Finite
+    h: Finite
+    l: Finite  # noqa: E741  # the exchange's spelling
+    c: Finite
+    v: Finite
     i: str = ""
 
 
@@ -58,7 +58,7 @@ class _Row(Struct):
 
 
 class _Depth(Struct):
-    seqnum: int
+    seqnum: Whole
     asks: WireLevels
     bids: WireLevels
     ts: Millis | None = None
@@ -70,14 +70,14 @@ class _Message(Struct):
     m: str
     s: str = ""
     symbol: str = ""
-    code: int = 0
+    code: Whole = 0
     reason: str = ""
     info: str = ""
     data: Raw = Raw(b"null")
 
 
 class _Refusal(Struct):
-    code: int
+    code: Whole
     reason: str = ""
     message: str = ""
 

@@ -35,7 +35,7 @@ from chandlery.adapter.binance_live import (
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, FollowBook, LiveCandle, Sinks, SocketRules
-from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import BINANCE_SITES
 from chandlery.adapter.standing import BINANCE_INVERSE_KNOWN, BINANCE_KNOWN
@@ -59,8 +59,8 @@ class _Funding(Struct):
 
 class _Filter(Struct, rename="camel"):
     filter_type: str
-    tick_size: float | None = None
-    step_size: float | None = None
+    tick_size: Finite | None = None
+    step_size: Finite | None = None
 
 
 class _Symbol(Struct, rename="camel"):
@@ -70,12 +70,12 @@ class _Symbol(Struct, rename="camel"):
     status: str = ""
     contract_status: str = ""
     contract_type: str = ""
-    contract_size: float | None = None
+    contract_size: Finite | None = None
     filters: list[_Filter] = []
 
 
 class _Snapshot(Struct, rename="camel"):
-    last_update_id: int
+    last_update_id: Whole
     bids: WireLevels
     asks: WireLevels
     time: Millis | None = msgspec.field(name="T", default=None)

@@ -33,7 +33,7 @@ from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.names import DAY_MONTH_YEAR, MONTH_CODE, day_month_year, day_of, month_code
-from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import BYBIT_SITES
 from chandlery.adapter.standing import BYBIT_KNOWN
@@ -55,7 +55,7 @@ _INTERVAL_OF = {name: interval for interval, name in _INTERVALS.items()}
 
 
 class _Answer(Struct, rename="camel"):
-    ret_code: int
+    ret_code: Whole
     ret_msg: str = ""
 
 
@@ -65,9 +65,9 @@ class _Funding(Struct, rename="camel"):
 
 
 class _Steps(Struct, rename="camel"):
-    tick_size: float | None = None
-    qty_step: float | None = None
-    base_precision: float | None = None
+    tick_size: Finite | None = None
+    qty_step: Finite | None = None
+    base_precision: Finite | None = None
 
 
 class _Symbol(Struct, rename="camel"):
@@ -87,12 +87,12 @@ class _Symbols(Struct):
 
 class _Kline(Struct):
     start: Millis
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    turnover: float | None = None
+    open: Finite
+    high: Finite
+    low: Finite
+    close: Finite
+    volume: Finite
+    turnover: Finite | None = None
     confirm: bool = False
 
 
@@ -109,7 +109,7 @@ class _Levels(Struct):
     s: str
     b: WireLevels
     a: WireLevels
-    u: int
+    u: Whole
     ts: Millis | None = None
 
 

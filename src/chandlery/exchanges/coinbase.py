@@ -27,7 +27,7 @@ from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, LiveCandle, SocketRules
-from chandlery.adapter.payload import Millis, Seconds, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import COINBASE_KNOWN
 from chandlery.core.book import BookUpdate, Level
@@ -57,8 +57,8 @@ class _Product(Struct):
     status: str
     product_type: str = "SPOT"
     trading_disabled: bool = False
-    price_increment: float | None = None
-    base_increment: float | None = None
+    price_increment: Finite | None = None
+    base_increment: Finite | None = None
 
 
 class _Level(Struct):
@@ -75,11 +75,11 @@ class _Book(Struct):
 class _Candle(Struct):
     product_id: str
     start: Seconds
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
+    open: Finite
+    high: Finite
+    low: Finite
+    close: Finite
+    volume: Finite
 
 
 class _Change(Struct):
@@ -105,7 +105,7 @@ class _Message(Struct):
     message: str = ""
     reason: str = ""
     timestamp: _Moment | None = None
-    sequence_num: int | None = None
+    sequence_num: Whole | None = None
     events: list[_Event] = []
 
 

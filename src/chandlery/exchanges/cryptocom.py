@@ -29,7 +29,7 @@ from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import CRYPTOCOM_KNOWN
 from chandlery.core.book import BookUpdate
@@ -63,8 +63,8 @@ class _Book(Struct):
     """A snapshot has its sides itself, a change has them in ``update``."""
 
     t: Millis | None = None
-    u: int | None = None
-    pu: int | None = None
+    u: Whole | None = None
+    pu: Whole | None = None
     bids: _Rows | None = None
     asks: _Rows | None = None
     update: _Sides | None = None
@@ -72,11 +72,11 @@ class _Book(Struct):
 
 class _Candle(Struct):
     t: Millis
-    o: float
-    h: float
-    l: float  # noqa: E741  # the exchange's spelling
-    c: float
-    v: float
+    o: Finite
+    h: Finite
+    l: Finite  # noqa: E741  # the exchange's spelling
+    c: Finite
+    v: Finite
 
 
 class _Candles(Struct):
@@ -94,7 +94,7 @@ class _Books(Struct):
 class _Message(Struct):
     """What all messages of a socket have; besides data there are acknowledgements, refusals and heartbeats."""
 
-    code: int = 0
+    code: Whole = 0
     message: str = ""
 
 
@@ -107,7 +107,7 @@ class _BookPush(_Message):
 
 
 class _Heartbeat(Struct):
-    id: int
+    id: Whole
     method: str
 
 
@@ -121,9 +121,9 @@ class _Instrument(Struct):
     inst_type: str
     base_ccy: str = ""
     quote_ccy: str = ""
-    price_tick_size: float | None = None
-    qty_tick_size: float | None = None
-    contract_size: float | None = None
+    price_tick_size: Finite | None = None
+    qty_tick_size: Finite | None = None
+    contract_size: Finite | None = None
     tradable: bool = False
 
 

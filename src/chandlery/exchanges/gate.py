@@ -27,7 +27,7 @@ from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, reader, step_of
+from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, attempt, reader, step_of
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import GATE_SITES
 from chandlery.adapter.standing import GATE_KNOWN
@@ -52,7 +52,7 @@ class _Error(Struct):
 
 
 class _Refusal(Struct):
-    code: int
+    code: Whole
     message: str = ""
 
 
@@ -70,32 +70,32 @@ class _Candle(Struct):
     """``n`` is interval and symbol. ``v`` counts contracts; spot's is in the quote currency."""
 
     t: Seconds
-    o: float
-    h: float
-    l: float  # noqa: E741  # the exchange's spelling
-    c: float
+    o: Finite
+    h: Finite
+    l: Finite  # noqa: E741  # the exchange's spelling
+    c: Finite
     n: str
-    v: float | None = None
+    v: Finite | None = None
 
 
 class _SpotCandle(_Candle, kw_only=True):
     """``a`` is in the base currency; contracts have it too, and nobody says what it counts there."""
 
-    a: float
+    a: Finite
     w: bool = False
 
 
 class _ContractCandle(_Candle, kw_only=True):
-    v: float
+    v: Finite
 
 
 class _Book(Struct):
     """``s`` names the subscription, e.g. ``ob.BTC_USDT.50``; a full book has no ``U``."""
 
     s: str
-    u: int
+    u: Whole
     t: Millis | None = None
-    U: int | None = None
+    U: Whole | None = None
     full: bool = False
     b: WireLevels = []
     a: WireLevels = []

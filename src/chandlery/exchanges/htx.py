@@ -26,7 +26,7 @@ from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, reader, step_of
+from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, attempt, reader, step_of
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import HTX_KNOWN
 from chandlery.core.book import BookUpdate
@@ -58,11 +58,11 @@ class _Error(Struct, rename="kebab"):
     """Three spellings: spot and the swaps' market data, the swaps' reference data, and v5."""
 
     status: str | None = None
-    err_code: str | int | None = None
+    err_code: str | Whole | None = None
     err_msg: str | None = None
-    other_code: str | int | None = msgspec.field(name="err_code", default=None)
+    other_code: str | Whole | None = msgspec.field(name="err_code", default=None)
     other_msg: str | None = msgspec.field(name="err_msg", default=None)
-    code: str | int | None = None
+    code: str | Whole | None = None
     message: str | None = None
 
 
@@ -76,7 +76,7 @@ class CandleTick(Struct):
     high: Finite
     amount: Finite | None = None
     vol: Finite | None = None
-    count: int | None = None
+    count: Whole | None = None
     trade_turnover: Finite | None = None
 
 
@@ -85,9 +85,9 @@ class _Levels(Struct, rename={"sequence": "seqNum", "previous": "prevSeqNum"}):
 
     bids: WireLevels | None = None
     asks: WireLevels | None = None
-    sequence: int | None = None
-    previous: int | None = None
-    version: int | None = None
+    sequence: Whole | None = None
+    previous: Whole | None = None
+    version: Whole | None = None
     event: str | None = None
 
 
@@ -96,7 +96,7 @@ class _Event(Struct):
 
     ch: str | None = None
     status: str | None = None
-    ping: int | None = None
+    ping: Whole | None = None
 
 
 class _CandleEvent(_Event):
@@ -117,8 +117,8 @@ class _Symbol(Struct, rename="kebab"):
     quote_currency: str
     symbol: str
     state: str
-    price_precision: int | None = None
-    amount_precision: int | None = None
+    price_precision: Whole | None = None
+    amount_precision: Whole | None = None
 
 
 _CANDLE = reader(_CandleEvent, what="a socket's message")

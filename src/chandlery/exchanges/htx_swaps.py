@@ -26,7 +26,7 @@ from chandlery.adapter.base import FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource
 from chandlery.adapter.layout import CandleColumns
 from chandlery.adapter.pages import numbered_page
-from chandlery.adapter.payload import Finite, Millis, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import HTX_SWAPS_KNOWN
 from chandlery.core.errors import MalformedResponse
@@ -39,9 +39,9 @@ from chandlery.exchanges.htx import CandleTick, Htx, candle_row
 
 class _Contract(Struct):
     contract_code: str
-    contract_size: float
-    contract_status: int
-    price_tick: float | None = None
+    contract_size: Finite
+    contract_status: Whole
+    price_tick: Finite | None = None
 
 
 class _Funding(Struct):
@@ -50,8 +50,8 @@ class _Funding(Struct):
 
 
 class _FundingPage(Struct):
-    current_page: int
-    total_page: int
+    current_page: Whole
+    total_page: Whole
     data: list[_Funding]
 
 

@@ -30,7 +30,7 @@ from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import HYPERLIQUID_KNOWN
 from chandlery.core.book import BookUpdate, Level
@@ -63,12 +63,12 @@ class _Candle(Struct):
     s: str
     i: Interval
     t: Millis
-    o: float
-    h: float
-    l: float  # noqa: E741  # the exchange's spelling
-    c: float
-    v: float
-    n: int | None = None
+    o: Finite
+    h: Finite
+    l: Finite  # noqa: E741  # the exchange's spelling
+    c: Finite
+    v: Finite
+    n: Whole | None = None
 
 
 class _Message(Struct, tag_field="channel"):
@@ -108,13 +108,13 @@ class _Coin(Struct, rename="camel"):
 
 class _Token(Struct, rename="camel"):
     name: str
-    index: int
+    index: Whole
     sz_decimals: Annotated[int, Meta(ge=0, le=100)]
 
 
 class _Pair(Struct):
     name: str
-    tokens: tuple[int, int]
+    tokens: tuple[Whole, Whole]
 
 
 class _SpotMeta(Struct):

@@ -27,7 +27,7 @@ from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource, kraken_checksum
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import LATEST, Finite, Seconds, attempt, batches, reader, step_of
+from chandlery.adapter.payload import LATEST, Finite, Seconds, Whole, attempt, batches, reader, step_of
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import KRAKEN_KNOWN
 from chandlery.core.book import BookUpdate, Digits, Level
@@ -78,11 +78,11 @@ class _Depth(Struct):
 
 
 class _Pair(Struct):
-    pair_decimals: int | None = None
-    lot_decimals: int | None = None
+    pair_decimals: Whole | None = None
+    lot_decimals: Whole | None = None
     wsname: str = ""
     status: str = "online"
-    tick_size: float | None = None
+    tick_size: Finite | None = None
 
 
 class _Message(Struct):
@@ -104,7 +104,7 @@ class _Candle(Struct):
     low: Finite
     close: Finite
     volume: Finite
-    trades: int | None = None
+    trades: Whole | None = None
 
 
 class _Level(Struct):
@@ -118,7 +118,7 @@ class _Book(Struct):
     symbol: str
     bids: list[_Level]
     asks: list[_Level]
-    checksum: int | None = None
+    checksum: Whole | None = None
     timestamp: _Moment | None = None
 
 

@@ -30,7 +30,7 @@ from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.names import MONTH_CODE, day_of, month_code
-from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import KUCOIN_CONTRACTS_KNOWN, KUCOIN_KNOWN
 from chandlery.core.book import BookUpdate
@@ -64,8 +64,8 @@ class _Token(Struct, rename="camel"):
 class _Symbol(Struct, rename="camel"):
     symbol: str
     enable_trading: bool
-    price_increment: float | None = None
-    base_increment: float | None = None
+    price_increment: Finite | None = None
+    base_increment: Finite | None = None
 
 
 class _Contract(Struct, rename="camel"):
@@ -74,9 +74,9 @@ class _Contract(Struct, rename="camel"):
     quote_currency: str
     is_inverse: bool
     status: str
-    multiplier: float
-    tick_size: float | None = None
-    lot_size: float | None = None
+    multiplier: Finite
+    tick_size: Finite | None = None
+    lot_size: Finite | None = None
     expire_date: Millis | None = None
 
 
@@ -94,10 +94,10 @@ class _Book(Struct):
 
     bids: WireLevels
     asks: WireLevels
-    sequence: int | None = None
+    sequence: Whole | None = None
     timestamp: Millis | None = None
     time: Millis | None = None
-    ts: Annotated[int, Meta(ge=0)] | None = None
+    ts: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
     def update(self, symbol: str) -> BookUpdate:
         """All of them are whole books."""
@@ -112,7 +112,7 @@ class _Event(Struct, Generic[_Data]):
     type: str
     topic: str = ""
     data: _Data | str | None = None
-    code: int | str | None = None
+    code: Whole | str | None = None
 
 
 _SERVER_TIME = reader(Millis, "data", what="a server time")

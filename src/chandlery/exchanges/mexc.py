@@ -24,7 +24,7 @@ from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.mexc_protobuf import read_push
-from chandlery.adapter.payload import Finite, Millis, Seconds, attempt, batches, reader, step_of
+from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, attempt, batches, reader, step_of
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import MEXC_KNOWN
 from chandlery.core.book import BookUpdate
@@ -61,7 +61,7 @@ _SPOT_STATUS = {"1": ListingStatus.LISTED, "2": ListingStatus.HALTED, "3": Listi
 class _Said(Struct):
     """What went wrong, of spot in ``msg``, of contracts in ``message``."""
 
-    code: int = 0
+    code: Whole = 0
     msg: str | None = None
     message: str | None = None
 
@@ -71,12 +71,12 @@ class _Symbol(Struct, rename="camel"):
     status: str
     base_asset: str
     quote_asset: str
-    base_asset_precision: int | None = None
-    quote_asset_precision: int | None = None
+    base_asset_precision: Whole | None = None
+    quote_asset_precision: Whole | None = None
 
 
 class _Snapshot(Struct, rename="camel"):
-    last_update_id: int
+    last_update_id: Whole
     bids: WireLevels
     asks: WireLevels
 

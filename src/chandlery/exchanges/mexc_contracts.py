@@ -27,7 +27,7 @@ from chandlery.adapter.base import FundingColumns
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.pages import numbered_page
-from chandlery.adapter.payload import Finite, Millis, Seconds, reader
+from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import MEXC_CONTRACTS_KNOWN
 from chandlery.core.book import BookUpdate, Level
@@ -52,20 +52,20 @@ class _Contract(Struct, rename="camel"):
     base_coin: str
     quote_coin: str
     settle_coin: str
-    contract_size: float
-    state: int
-    price_unit: float | None = None
-    vol_unit: float | None = None
+    contract_size: Finite
+    state: Whole
+    price_unit: Finite | None = None
+    vol_unit: Finite | None = None
 
 
 class _Columns(Struct):
     time: list[Seconds]
-    open: list[float]
-    high: list[float]
-    low: list[float]
-    close: list[float]
-    vol: list[float]
-    amount: list[float] | None = None
+    open: list[Finite]
+    high: list[Finite]
+    low: list[Finite]
+    close: list[Finite]
+    vol: list[Finite]
+    amount: list[Finite] | None = None
 
 
 class _Funding(Struct, rename="camel"):
@@ -74,8 +74,8 @@ class _Funding(Struct, rename="camel"):
 
 
 class _FundingPage(Struct, rename="camel"):
-    current_page: int
-    total_page: int
+    current_page: Whole
+    total_page: Whole
     result_list: list[_Funding]
 
 
@@ -102,8 +102,8 @@ class _Book(Struct):
 
     asks: _Levels
     bids: _Levels
-    version: int
-    begin: int | None = None
+    version: Whole
+    begin: Whole | None = None
     timestamp: Millis | None = None
 
 

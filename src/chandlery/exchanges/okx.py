@@ -28,7 +28,7 @@ from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource, okx_checksum
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import OKX_SITES
 from chandlery.adapter.standing import OKX_KNOWN
@@ -63,9 +63,9 @@ class _Book(Struct, rename="camel"):
     bids: _Rows
     asks: _Rows
     ts: Millis | None = None
-    checksum: int = 0
-    seq_id: int | None = None
-    prev_seq_id: int | None = None
+    checksum: Whole = 0
+    seq_id: Whole | None = None
+    prev_seq_id: Whole | None = None
 
 
 class _BookTexts(Struct):
@@ -157,11 +157,11 @@ def _update(symbol: str, book: _Book, texts: _BookTexts | None, *, is_snapshot: 
     )
 
 
+_read_number = reader(Finite, what="a number")
+
+
 def _number(text: str) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError as error:
-        raise MalformedResponse(f"{text[:40]!r} is not a number") from error
+    return _read_number(text.encode()) if text else None
 
 
 class _Okx(ExchangeAdapter):

@@ -31,7 +31,7 @@ from msgspec import Meta, Struct
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, reader
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import TRADESTATION_KNOWN
 from chandlery.core.candle import CandleData
@@ -73,7 +73,7 @@ class _Line(Struct):
     TotalVolume: Finite | None = None
     TotalTicks: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
     BarStatus: str | None = None
-    Heartbeat: int | None = None
+    Heartbeat: Whole | None = None
     StreamStatus: str | None = None
     Error: str | None = None
     Message: str | None = None
