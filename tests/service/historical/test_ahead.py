@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from contextlib import aclosing
 
+import anyio
 import pytest
 
 from chandlery.core.errors import StorageError
@@ -47,3 +50,30 @@ async def test_who_stops_early_leaves_nothing_running():
     await items.aclose()
 
     assert {asyncio.current_task()} == asyncio.all_tasks()
+
+
+async def test_a_scope_that_is_cancelled_ends_it_while_it_reads():
+    """As that of an answer whose client goes: such a scope cancels each wait anew, also those that tidy up."""
+    tidied = asyncio.Event()
+
+    async def slow():
+        try:
+            yield 0
+            await asyncio.to_thread(threading.Event().wait, 0.05)
+            yield 1
+        finally:
+            await asyncio.sleep(0.01)
+            tidied.set()
+
+    async with anyio.create_task_group() as tasks:
+
+        async def use():
+            async with aclosing(read_ahead(slow())) as items:
+                async for _ in items:
+                    await asyncio.sleep(0.01)
+                    tasks.cancel_scope.cancel()
+                    await asyncio.sleep(0)
+
+        tasks.start_soon(use)
+
+    assert tidied.is_set()

@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TypeVar
 
+from anyio import CancelScope
+
 _Item = TypeVar("_Item")
 
 
@@ -20,7 +22,9 @@ async def read_ahead(items: AsyncGenerator[_Item, None]) -> AsyncGenerator[_Item
                 yield found[0]
         finally:
             coming.cancel()
-            await asyncio.wait({coming})
+            # A scope that is cancelled cancels each wait anew; items that are still read cannot be closed.
+            with CancelScope(shield=True):
+                await asyncio.wait({coming})
             if not coming.cancelled():
                 coming.exception()  # has been raised, or concerns nobody who went before it
 
