@@ -41,6 +41,11 @@ class ServingProcess:
         self._child.kill()
         await self._child.wait()
 
+    @property
+    def ended(self):
+        """The exit code; ``None`` while it runs."""
+        return self._child.returncode
+
     async def get(self, path, **query):
         """Status and content of an answer."""
         async with self.session.get(path, params=query) as answer:
@@ -69,12 +74,11 @@ class ServingProcess:
 
 
 @asynccontextmanager
-async def serving_process(data_dir, *args):
-    """A service over the built-in offline exchange; it does not outlive the block."""
+async def serving_process(data_dir, *args, exchange=("--offline",), port=0):
+    """A service over the built-in offline exchange, or as ``exchange`` says; it does not outlive the block."""
     with (data_dir.parent / "serve.log").open("ab") as log:
-        child = await command(
-            "serve", "--offline", "--port", 0, "--data-dir", data_dir, *args, stdout=asyncio.subprocess.PIPE, stderr=log
-        )
+        options = ("--port", port, "--data-dir", data_dir, *args)
+        child = await command("serve", *exchange, *options, stdout=asyncio.subprocess.PIPE, stderr=log)
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
             url = (await child.stdout.readline()).decode().strip()
