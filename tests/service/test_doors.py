@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from accounts import THEIRS, claims, encoded, login_server, wrong_tokens
 from chandlery.cli.app import app
+from chandlery.core.time import SECOND
 from chandlery.net.clock import system_clock
 from serving import connected, served
 
@@ -78,6 +79,16 @@ async def by_mcp(session, url, token):
 
 
 DOORS = {"http": by_http, "socket": by_socket, "socket's header": by_header_of_socket, "mcp": by_mcp}
+
+
+class Shifted:
+    """The time of this machine, moved by some seconds."""
+
+    def __init__(self):
+        self.seconds = 0
+
+    def __call__(self):
+        return system_clock() + self.seconds * SECOND
 
 
 @asynccontextmanager
@@ -183,3 +194,23 @@ async def test_a_revocation_at_the_command_line_acts_within_a_second(sim, tmp_pa
                 assert {"invalid_token"} == set(await door(session, service.url, gone))
             await other.say("ping")
             await other.until("pong")
+
+
+async def test_what_has_expired_stays_so_when_the_clock_is_set_back(sim, tmp_path, hashes):
+    """At every door, and for a socket that is open."""
+    clock = Shifted()
+    async with served(sim, tmp_path, no_auth=False, hashes=hashes, clock=clock) as (service, session):
+        old = await token_of(service, "read")
+        clock.seconds = 1_000
+        young = await token_of(service, "read")
+        async with connected(session) as client:
+            await client.say("auth", token=young)
+            assert 900 >= (await client.until("authenticated"))["expires_in"] >= 890
+            for seconds in (1_000, 0, -100_000):
+                clock.seconds = seconds
+                for door in DOORS.values():
+                    assert set(await door(session, service.url, old)) <= REFUSED
+                await client.say("most_current", channel="book", **BTC)
+                assert "error" != (await client.next())["type"]
+            clock.seconds = 2_000
+            assert 4401 == (await client.until("closed"))["code"]

@@ -7,10 +7,12 @@ import secrets
 from contextlib import AsyncExitStack
 
 import jwt
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chandlery.core.time import DAY, SECOND
+from chandlery.net.clock import system_clock
 from chandlery.service.auth.keys import LEEWAY, ROTATION, TOKEN_LIFETIME, KeyRing, advanced, rotated
 from chandlery.storage.accounts import AccountRepository, SigningKey
 from chandlery.storage.sqlite import SqliteDatabase
@@ -103,6 +105,18 @@ async def test_there_is_one_set_of_keys_from_the_first_second(tmp_path, clock):
         assert 1 == len({key.private_numbers().private_value for _, key in signed})
         assert 1 == len({str(await ring.published()) for ring in rings})
         assert 2 == len(await AccountRepository(databases[0]).keys())
+
+
+@pytest.mark.parametrize("number", range(8))
+async def test_a_rotation_on_an_empty_folder(tmp_path, number):
+    """The next key signs, whatever the keys are called, and the first one is a former one."""
+    async with SqliteDatabase(tmp_path / "d") as database:
+        kid = await KeyRing(AccountRepository(database), system_clock, lambda: secrets.token_hex(8)).rotate()
+        first, signing, coming = await AccountRepository(database).keys()
+
+    assert first.signs_from < signing.signs_from < coming.signs_from
+    assert (kid, None, None) == (signing.kid, signing.retires_at, coming.retires_at)
+    assert None is not first.retires_at
 
 
 async def test_rotations_at_once(tmp_path, clock):

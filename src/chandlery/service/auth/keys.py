@@ -123,6 +123,7 @@ class KeyRing:
         """Sign with the next key from now on; its id."""
         async with self._turn:
             await self._read()
+            await self._bring(advanced)  # so that no two keys sign from the same moment on
             await self._bring(rotated)
             return self._signing().kid
 
