@@ -153,7 +153,7 @@ async def test_api2_broken_authentication(api):
 
 
 async def test_api3_broken_object_property_level_authorization(api):
-    """No field can be set that is not documented, no scope be had that the account lacks, and no secret is answered."""
+    """No field can be set that is not documented, no scope that the account lacks is given, and no secret is answered."""
     token = await api.token("read", "collect")
     for extra in ({"since": 0}, {"origin": "x"}, {"scopes": ["admin"]}):
         assert 422 == (await api.http("POST", "/v1/coins", token, json={**BTC, **extra})).status

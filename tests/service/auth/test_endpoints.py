@@ -146,7 +146,7 @@ async def test_guesses_in_parallel(app):
 
 
 async def test_callers_behind_a_proxy(app, site):
-    """Are told apart by what a trusted proxy says; what others say of themselves is not believed."""
+    """Are distinguished by what a trusted proxy writes; what others write of themselves is not believed."""
     session, _, module = app
     client, secret = await module.create_client("bot", ["read"])
 

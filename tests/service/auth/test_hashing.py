@@ -14,7 +14,7 @@ from chandlery.service.auth.hashing import Secrets
 
 
 async def test_hashing_is_bounded():
-    """Two at a time, some wait, and the others are told to try again; nobody is called wrong for that."""
+    """Two at a time, some wait, and the others are asked to try again; nobody is called wrong for that."""
     hashes = quick_hashes()
     answers = await asyncio.gather(*(hashes.match("x", None) for _ in range(80)), return_exceptions=True)
 

@@ -90,7 +90,7 @@ async def test_a_new_key_is_fetched_and_noise_does_not_storm(module, clock, prov
 async def test_an_issuer_that_is_down(module, clock, provider):
     """Keys that are known go on; unknown ones are refused, not let through."""
     provider.status = 500
-    with pytest.raises(InvalidToken, match="cannot be had now"):
+    with pytest.raises(InvalidToken, match="cannot be fetched now"):
         await module.validate_token(provider.token(clock))
     provider.status = 200
     clock.later(31)
@@ -245,10 +245,10 @@ async def test_an_issuer_that_never_answers(module, clock, provider, caplog):
     provider.hanging.clear()
     began = time.monotonic()
     answers = await asyncio.gather(*(module.validate_token(provider.token(clock)) for _ in range(3)), return_exceptions=True)  # fmt: skip
-    assert {f"the keys of {THEIRS} cannot be had now"} == {str(each) for each in answers}
+    assert {f"the keys of {THEIRS} cannot be fetched now"} == {str(each) for each in answers}
     assert 4 < time.monotonic() - began < 8
-    assert 1 == provider.asked == caplog.text.count("cannot be had now")
-    with pytest.raises(InvalidToken, match="cannot be had now"):
+    assert 1 == provider.asked == caplog.text.count("cannot be fetched now")
+    with pytest.raises(InvalidToken, match="cannot be fetched now"):
         await module.validate_token(provider.token(clock))
     assert 1 == provider.asked
     provider.hanging.set()
@@ -261,7 +261,7 @@ async def test_answers_that_are_no_keys(module, clock, provider, answer):
     provider.redirect = provider.url if answer == "redirect" else None
     with pytest.raises(InvalidToken) as caught:
         await module.validate_token(provider.token(clock))
-    assert f"the keys of {THEIRS} cannot be had now" == str(caught.value)
+    assert f"the keys of {THEIRS} cannot be fetched now" == str(caught.value)
     assert 1 == provider.asked
 
 
@@ -274,7 +274,7 @@ async def test_keys_that_their_issuer_names_no_more(module, clock, provider):
         clock.later(8 * 3600 - 60)
         await module.validate_token(old)
     clock.later(3600)
-    with pytest.raises(InvalidToken, match="cannot be had now"):
+    with pytest.raises(InvalidToken, match="cannot be fetched now"):
         await module.validate_token(old)
     provider.status = 200
     clock.later(31)

@@ -31,7 +31,7 @@ class Waits:
         await asyncio.sleep(0)
 
 
-class Door:
+class Login:
     """Logs in, and notes which tries were judged."""
 
     def __init__(self, clock, **options):
@@ -55,62 +55,62 @@ class Door:
 
 
 @pytest.fixture
-def door(clock):
+def login(clock):
     """One at which nobody has failed."""
-    return Door(clock)
+    return Login(clock)
 
 
-async def fail(door, times, account="ada", address="a"):
+async def fail(login, times, account="ada", address="a"):
     """Fail so many times."""
-    return [await door(account, address) for _ in range(times)]
+    return [await login(account, address) for _ in range(times)]
 
 
-async def test_pauses_grow(door, clock):
+async def test_pauses_grow(login, clock):
     """After some failures each further one costs twice the time, up to a quarter of an hour."""
-    await fail(door, FREE_FAILURES)
+    await fail(login, FREE_FAILURES)
     waits = []
     for _ in range(12):
-        waits.append(await door("ada", "a", right=True))
+        waits.append(await login("ada", "a", right=True))
         clock.later(waits[-1])
-        assert "wrong" == await door("ada", "a")
+        assert "wrong" == await login("ada", "a")
 
     assert [2, 4, 8, 16, 32] == waits[:5]
     assert [900, 900] == waits[-2:]
 
 
 @pytest.mark.parametrize("account", ["ada", None])
-async def test_guesses_in_parallel(door, account):
+async def test_guesses_in_parallel(login, account):
     """Of very many at once no more are judged than one after the other; the right one among them helps only then."""
-    answers = await asyncio.gather(*(door(account, "a", right=number == 60) for number in range(120)))
+    answers = await asyncio.gather(*(login(account, "a", right=number == 60) for number in range(120)))
 
-    assert FREE_FAILURES == sum(door.judged.values())
+    assert FREE_FAILURES == sum(login.judged.values())
     assert {"wrong": 5, 2: 115} == Counter(answers)
-    assert 2 == await door(account, "a", right=True)
+    assert 2 == await login(account, "a", right=True)
 
 
-async def test_right_secrets_in_parallel(door):
+async def test_right_secrets_in_parallel(login):
     """A fleet that starts at once gets in, however large it is."""
-    assert {"in": 200} == Counter(await asyncio.gather(*(door("ada", "a", right=True) for _ in range(200))))
-    assert not door.guard._counters
+    assert {"in": 200} == Counter(await asyncio.gather(*(login("ada", "a", right=True) for _ in range(200))))
+    assert not login.guard._counters
 
 
 @given(st.lists(st.sampled_from(["wrong", "right", "busy", "gone", "later"]), max_size=60))
 async def test_no_more_are_judged_than_may_fail(steps):
     """Whatever happens: the sum of the pauses is behind whoever has failed so often since the last success."""
     clock = SetClock()
-    door, failures, waited = Door(clock), 0, 0
+    login, failures, waited = Login(clock), 0, 0
     errors = {"busy": Overloaded("x", retry_after_s=1), "gone": asyncio.CancelledError()}
     for step in steps:
         if step == "later":
             clock.later(7)
             waited += 7
             continue
-        judged = sum(door.judged.values())
+        judged = sum(login.judged.values())
         try:
-            answer = await door("ada", "a", right=step == "right", error=errors.get(step))
+            answer = await login("ada", "a", right=step == "right", error=errors.get(step))
         except (Overloaded, asyncio.CancelledError):
             answer = step
-        if sum(door.judged.values()) == judged:
+        if sum(login.judged.values()) == judged:
             assert isinstance(answer, int)
         elif answer == "in":
             failures, waited = 0, 0
@@ -119,14 +119,14 @@ async def test_no_more_are_judged_than_may_fail(steps):
         assert failures <= FREE_FAILURES or waited >= 2 * (2 ** (failures - FREE_FAILURES) - 1)
 
 
-async def test_a_stranger_shuts_nobody_out(door):
+async def test_a_stranger_shuts_nobody_out(login):
     """Neither the account elsewhere nor other accounts at the same address, whatever names the stranger tries."""
-    await fail(door, 10)
-    await fail(door, 10, account=None)
+    await fail(login, 10)
+    await fail(login, 10, account=None)
 
-    assert 2 == await door("ada", "a", right=True)
-    assert "in" == await door("ada", "b", right=True)
-    assert "in" == await door("bob", "a", right=True)
+    assert 2 == await login("ada", "a", right=True)
+    assert "in" == await login("ada", "b", right=True)
+    assert "in" == await login("bob", "a", right=True)
 
 
 async def test_answers_do_not_tell_which_names_there_are(clock):
@@ -134,85 +134,85 @@ async def test_answers_do_not_tell_which_names_there_are(clock):
     for before in range(8):
         answers = []
         for account in ("ada", None):
-            door = Door(clock)
-            await fail(door, before, account=None)
-            tried = [await door(account, "a", name="ada") for _ in range(3)]
-            answers.append([*tried, await door(None, "a"), await door("bob", "a")])
+            login = Login(clock)
+            await fail(login, before, account=None)
+            tried = [await login(account, "a", name="ada") for _ in range(3)]
+            answers.append([*tried, await login(None, "a"), await login("bob", "a")])
         assert answers[0] == answers[1], before
 
 
 async def test_a_refusal_takes_as_long_as_a_judgement(clock):
     """Else the time would tell what the answer does not; and less than a second."""
     for judging_s, refusal_s in ((0.05, 0.05), (1.5, 0.9)):
-        door = Door(clock)
-        await fail(door, FREE_FAILURES - 1, account=None)
-        assert "wrong" == await door(None, "a", takes_s=judging_s)
-        assert 2 == await door(None, "a")
-        assert [refusal_s] == pytest.approx(door.waits.seconds, abs=0.045)
+        login = Login(clock)
+        await fail(login, FREE_FAILURES - 1, account=None)
+        assert "wrong" == await login(None, "a", takes_s=judging_s)
+        assert 2 == await login(None, "a")
+        assert [refusal_s] == pytest.approx(login.waits.seconds, abs=0.045)
 
 
-async def test_an_account_under_attack_is_slowed(door, clock):
+async def test_an_account_under_attack_is_slowed(login, clock):
     """From many addresses: each try waits longer, two seconds at most, and the right secret is let in; it ends with the attack."""
     for number in range(100):
-        assert "wrong" == await door("ada", f"a{number}")
-    waits = door.waits.seconds
+        assert "wrong" == await login("ada", f"a{number}")
+    waits = login.waits.seconds
     assert 0.1 == pytest.approx(waits[0])
     assert sorted(waits) == waits
     assert 2.0 == waits[-1]
 
     waits.clear()
-    assert "in" == await door("ada", "home", right=True)
+    assert "in" == await login("ada", "home", right=True)
     assert [2.0] == waits
     clock.later(2 * 3600)
-    assert "in" == await door("ada", "home", right=True)
+    assert "in" == await login("ada", "home", right=True)
     assert [2.0] == waits
 
 
-async def test_whoever_was_there_before_is_not_slowed(door):
+async def test_whoever_was_there_before_is_not_slowed(login):
     """Nor waits for room: the account at an address from which it has logged in."""
-    assert "in" == await door("ada", "home", right=True)
+    assert "in" == await login("ada", "home", right=True)
     for number in range(100):
-        await door("ada", f"a{number}")
-    door.waits.seconds.clear()
+        await login("ada", f"a{number}")
+    login.waits.seconds.clear()
     for address, known in (("home", True), ("elsewhere", False)):
-        async with door.guard.one_try("ada", "ada", address) as before:
+        async with login.guard.one_try("ada", "ada", address) as before:
             assert known == before
 
-    assert [2.0] == door.waits.seconds
+    assert [2.0] == login.waits.seconds
 
 
-async def test_it_is_forgotten_in_time(door, clock):
+async def test_it_is_forgotten_in_time(login, clock):
     """After a quarter of an hour without failures, the count begins anew."""
-    await fail(door, FREE_FAILURES)
+    await fail(login, FREE_FAILURES)
     clock.later(1000)
-    await fail(door, FREE_FAILURES - 1)
+    await fail(login, FREE_FAILURES - 1)
 
-    assert "in" == await door("ada", "a", right=True)
+    assert "in" == await login("ada", "a", right=True)
 
 
-async def test_success_forgives_the_pair_and_not_the_address(door):
+async def test_success_forgives_the_pair_and_not_the_address(login):
     """Else one known account would let an address guess all others without a pause."""
-    await fail(door, FREE_FAILURES - 1)
-    assert "in" == await door("ada", "a", right=True)
-    assert ["wrong"] == await fail(door, 1)
+    await fail(login, FREE_FAILURES - 1)
+    assert "in" == await login("ada", "a", right=True)
+    assert ["wrong"] == await fail(login, 1)
 
-    assert 2 == await door(None, "a")
-    assert "in" == await door("ada", "a", right=True)
+    assert 2 == await login(None, "a")
+    assert "in" == await login("ada", "a", right=True)
 
 
 async def test_nobody_fills_the_memory_nor_empties_it(clock):
     """The table is bounded; what makes somebody wait is dropped last."""
-    door = Door(clock, remembered=20)
-    await fail(door, FREE_FAILURES, address="guilty")
+    login = Login(clock, remembered=20)
+    await fail(login, FREE_FAILURES, address="guilty")
     for number in range(500):
-        await fail(door, 1, address=f"a{number}")
+        await fail(login, 1, address=f"a{number}")
 
-    assert 20 == len(door.guard._counters)
-    assert 2 == await door("ada", "guilty", right=True)
+    assert 20 == len(login.guard._counters)
+    assert 2 == await login("ada", "guilty", right=True)
 
 
 async def test_whoever_waits_for_others_waits_no_longer_than_a_bound(clock):
-    """It is told to try again, and nothing of it is counted."""
+    """It is asked to try again, and nothing of it is counted."""
     guard = LoginGuard(clock, timeout_s=0.05)
     over = asyncio.Event()
 

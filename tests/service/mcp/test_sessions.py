@@ -41,7 +41,7 @@ async def test_an_account_with_very_many_takes_no_session_from_others(start):
 
 
 async def test_very_many_at_once(start):
-    """No more are open than may be; whoever is refused is told when to try again."""
+    """No more are open than may be; whoever is refused learns when to try again."""
     running = await start()
     mine, greedy = await token_of(running, "read"), await token_of(running, "read")
     answers = await asyncio.gather(*(post(running.url, hello(), greedy) for _ in range(200)))
@@ -61,15 +61,15 @@ async def test_a_session_with_a_stream_is_at_work(start):
     """It is not ended for another one; and what another account asks of it changes nothing."""
     running = await start()
     mine, other = await token_of(running, "read"), await token_of(running, "read")
-    kept = await opened(running.url, mine)
-    headers = {"Authorization": f"Bearer {mine}", "Accept": "text/event-stream", **kept}
+    busy = await opened(running.url, mine)
+    headers = {"Authorization": f"Bearer {mine}", "Accept": "text/event-stream", **busy}
     async with aiohttp.ClientSession() as session, session.get(f"{running.url}/mcp", headers=headers) as stream:
         assert 200 == stream.status
         idle = await opened(running.url, mine)
         assert [404] == await states(running.url, other, [idle])
         for _ in range(MOST_OF_ACCOUNT):
             await opened(running.url, mine)
-        assert [200, 404] == await states(running.url, mine, [kept, idle])
+        assert [200, 404] == await states(running.url, mine, [busy, idle])
 
 
 async def test_what_opens_no_session_ends_none(start):

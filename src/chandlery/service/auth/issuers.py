@@ -123,7 +123,7 @@ class IssuerKeys:
             await asyncio.shield(self._asking)
         found = self._keys.get(kid)
         if found is None and self._failure is not None:
-            raise InvalidToken(f"the keys of {self.issuer.issuer} cannot be had now")
+            raise InvalidToken(f"the keys of {self.issuer.issuer} cannot be fetched now")
         if found is None:
             raise InvalidToken(f"the issuer {self.issuer.issuer} has no key {kid[:64]!r}")
         if not _fits(found, algorithm):
@@ -156,7 +156,7 @@ class IssuerKeys:
     def _fail(self, error: ChandleryError) -> None:
         """For the log alone: what an issuer answers is not for whoever sends a token."""
         self._failure = error
-        log.warning("the keys of %s cannot be had now: %s", self.issuer.issuer, error)
+        log.warning("the keys of %s cannot be fetched now: %s", self.issuer.issuer, error)
 
 
 def public_keys(body: bytes) -> dict[str, PublicKey]:
