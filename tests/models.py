@@ -43,7 +43,7 @@ async def model_of(accounts, url, *scopes, mode="auto"):
 
 
 MODERN = {"MCP-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call"}
-_META = {
+META = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},
     "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
@@ -56,7 +56,7 @@ def call(tool, arguments):
         "jsonrpc": "2.0",
         "id": 1,
         "method": "tools/call",
-        "params": {"name": tool, "arguments": arguments, "_meta": _META},
+        "params": {"name": tool, "arguments": arguments, "_meta": META},
     }
 
 

@@ -16,6 +16,10 @@ _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d
 _MILLIS = re.compile(r"\d{1,14}", re.ASCII)
 
 
+_LAST: Micros = micros_of(datetime(9999, 12, 1, tzinfo=UTC))
+"""Beyond it, the candle that holds a moment may end where nothing can be told again as text."""
+
+
 def moment_of(value: str | int, name: str) -> Micros:
     """
     The moment that a text, UTC where it names no zone, or a number of milliseconds means.
@@ -39,12 +43,12 @@ def moment_of(value: str | int, name: str) -> Micros:
 
 def span_of(start: str | int, end: str | int | None, now: Micros) -> Span:
     """
-    The range between two moments, the second of which is now where there is none.
+    The range between two moments, the second of which is now where there is none; the last moment is that of December 9999.
 
     Raises:
         InvalidRange: One is no moment, or it ends before it starts, or starts before 1970 or in the future.
     """
-    span = Span(moment_of(start, "start"), now if end is None else moment_of(end, "end"))
+    span = Span(moment_of(start, "start"), now if end is None else min(moment_of(end, "end"), _LAST))
     if not span:
         raise InvalidRange(f"the range ends at {iso(span.end)}, not after its start at {iso(span.start)}")
     if span.start < 0 or span.start > now:
