@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import resource
 import sys
 from contextlib import asynccontextmanager
 
@@ -74,11 +75,21 @@ class ServingProcess:
 
 
 @asynccontextmanager
-async def serving_process(data_dir, *args, exchange=("--offline",), port=0):
-    """A service over the built-in offline exchange, or as ``exchange`` says; it does not outlive the block."""
+async def serving_process(data_dir, *args, exchange=("--offline",), port=0, descriptors=None):
+    """
+    A service over the built-in offline exchange, or as ``exchange`` says; it does not outlive the block.
+
+    It may open so many ``descriptors``, where that is said.
+    """
+
+    def limit():
+        if descriptors is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
+
     with (data_dir.parent / "serve.log").open("ab") as log:
         options = ("--port", port, "--data-dir", data_dir, *args)
-        child = await command("serve", *exchange, *options, stdout=asyncio.subprocess.PIPE, stderr=log)
+        streams = {"stdout": asyncio.subprocess.PIPE, "stderr": log}
+        child = await command("serve", *exchange, *options, **streams, preexec_fn=limit)
     try:
         async with asyncio.timeout(START_TIMEOUT_S):
             url = (await child.stdout.readline()).decode().strip()

@@ -13,7 +13,7 @@ from chandlery.service.refusals import Refusals
 from chandlery.service.web.connections import Connections
 from chandlery.service.web.limits import Edge
 from chandlery.service.web.server import listening, serving
-from raw import answer, head
+from raw import answer, head, said
 from serving import until
 
 
@@ -57,16 +57,19 @@ def few_descriptors():
 
 
 async def test_where_descriptors_run_out(few_descriptors):
-    """Others may have opened them all; connections wait, and are taken when there are some again."""
+    """Others may have opened them all: who is idle without a token goes, and who comes waits until there are some again."""
     refusals = Refusals()
-    edge = Edge(Connections(1_000, everybody=True), refusals)
+    edge = Edge(Connections(1_000), refusals)
     with listening("127.0.0.1", 0) as bound, socket.socket() as client:
         client.setblocking(False)
         async with serving(application(edge), bound):
+            idle, idle_writer = await asyncio.open_connection(*bound.getsockname())
+            await until(lambda: edge.connections.count == 1)
             few_descriptors(client.fileno())
             await asyncio.get_running_loop().sock_connect(client, bound.getsockname())
             await until(lambda: refusals.counts["descriptors"])
-            assert 0 == edge.connections.count
+            assert b"" == await said(idle)
+            idle_writer.close()
             few_descriptors(1_000)
             reader, writer = await asyncio.open_connection(sock=client)
             writer.write(head())

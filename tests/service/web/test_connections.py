@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chandlery.service.addresses import networks
-from chandlery.service.web.connections import Connections
+from chandlery.service.web.connections import GRACE_S, Connections
 
 
 class Crowd:
@@ -25,7 +25,7 @@ class Crowd:
         number = len(self.places)
         self.places.append(place)
         if place is not None:
-            place.drop = lambda: (self.dropped.append(number), place.leave())
+            place.begin(lambda: (self.dropped.append(number), place.leave()))
         return place
 
 
@@ -82,6 +82,30 @@ def test_sockets_without_a_token():
 
     assert [0] == crowd.dropped
     assert ["sockets without a token"] == crowd.limits
+
+
+def test_one_that_has_to_go_before_it_is_there():
+    """Goes as soon as it is."""
+    connections, gone = Connections(4), []
+    first = connections.join("10.0.0.1")
+    connections.join("10.0.0.1")
+    assert [] == gone
+    first.begin(lambda: gone.append(1))
+
+    assert [1] == gone
+
+
+def test_who_goes_too_soon():
+    """Is noticed, so that no more are taken for a moment."""
+    now = [0.0]
+    crowd = Crowd(most=4, clock=lambda: now[0])
+    crowd.come()
+    now[0] = GRACE_S
+    crowd.come()
+    assert ([0], False) == (crowd.dropped, crowd.connections.hurried)
+    crowd.come()
+
+    assert ([0, 1], True) == (crowd.dropped, crowd.connections.hurried)
 
 
 def test_where_nobody_needs_a_token():

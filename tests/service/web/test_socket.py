@@ -385,3 +385,39 @@ async def flood(service, series):
     for number in range(100):
         service.hub.publish(Update(series, "closed", {"timestamp": number, "closed": True, "padding": padding}))
         await asyncio.sleep(0.01)
+
+
+async def test_before_auth_little_is_taken(guarded):
+    """Small messages, and few of them; whole or in fragments; who has shown a token may send large ones."""
+    service, session = guarded
+    async with connected(session) as client:
+        await client.say("ping", id="x" * 4_000)
+        await client.until("pong")
+        await client.say("ping", id="x" * 4_096)
+        assert 1009 == (await client.until("closed"))["code"]
+    async with connected(session) as client:
+        for _ in range(100):
+            await client.say("ping")
+            await client.until("pong")
+        await client.say("ping")
+        assert 1008 == (await client.until("closed"))["code"]
+    async with connected(session) as client:
+        for _ in range(5_000):
+            client.socket._writer.transport.write(b"\x01\x80" + bytes(4) if not _ else b"\x00\x80" + bytes(4))
+        assert 1009 == (await client.until("closed"))["code"]
+    async with connected(session) as client:
+        await client.say("auth", token=await token_of(service, "read"))
+        await client.until("authenticated")
+        for _ in range(200):
+            await client.say("ping", id="x" * 10_000)
+        for _ in range(200):
+            await client.until("pong")
+
+
+async def test_text_that_is_none(running, caplog):
+    """Closes the connection, and is no fault of the service."""
+    _, session = running
+    async with connected(session) as client:
+        await client.socket._writer.send_frame(b"\xff\xfe", aiohttp.WSMsgType.TEXT)
+        assert 1007 == (await client.until("closed"))["code"]
+    assert not [each for each in caplog.records if each.exc_info]

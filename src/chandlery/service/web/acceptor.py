@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from chandlery.service.web.bounded import refusal
-from chandlery.service.web.connections import Place
+from chandlery.service.web.connections import GRACE_S, Place
 from chandlery.service.web.limits import Edge
 
 log = logging.getLogger(__name__)
@@ -20,6 +20,7 @@ log.addHandler(logging.NullHandler())
 _AT_ONCE = 32
 """How many are taken in one turn of the loop, so that those which have to go for them are gone before the next."""
 _PAUSE_S = 0.1
+"""How long descriptors are waited for: to be asked again at once would take the whole of a processor."""
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _BUSY = refusal(503, "busy", "there are too many connections", [], retryable=True)
 
@@ -58,7 +59,12 @@ class Acceptor:
         self._loop.add_reader(self._listener.fileno(), self._accept)
 
     def _accept(self) -> None:
+        connections = self._edge.connections
+        connections.hurried = False
         for _ in range(_AT_ONCE):
+            if connections.hurried:
+                self._pause(GRACE_S)
+                return
             try:
                 connection, address = self._listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -66,15 +72,16 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
                     raise
-                self._pause()
+                self._edge.refusals.count("descriptors")
+                connections.shed(_AT_ONCE)
+                self._pause(_PAUSE_S)
                 return
             self._begin(connection, address[0])
 
-    def _pause(self) -> None:
-        """Wait a moment for descriptors: to be asked again at once would take the whole of a processor."""
-        self._edge.refusals.count("descriptors")
+    def _pause(self, seconds: float) -> None:
+        """Let others wait in the queue of the system for a moment."""
         self._loop.remove_reader(self._listener.fileno())
-        self._paused = self._loop.call_later(_PAUSE_S, self._go_on)
+        self._paused = self._loop.call_later(seconds, self._go_on)
 
     def _begin(self, connection: socket.socket, address: str) -> None:
         connection.setblocking(False)

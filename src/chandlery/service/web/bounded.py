@@ -57,7 +57,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin; the head of the first request is waited for from now on."""
         super().connection_made(cast("Transport", transport))
-        self._place.drop = self.transport.abort
+        self._place.begin(self.transport.abort)
         self._deadline = self.loop.call_later(self._edge.head_s, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:

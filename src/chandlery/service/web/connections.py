@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import monotonic
 
 from chandlery.service.addresses import Network, client_address, is_proxy
 
@@ -14,15 +15,19 @@ MOST_SOCKETS = 512
 """Sockets (WebSocket) among them."""
 
 
+GRACE_S = 0.05
+"""Where one had to go that was idle for less, no more are taken for a moment: who has just come would else go before it has asked."""
+
+
 class Place:
     """
     A connection's place among all of them.
 
     The service waits for its client while it is ``idle`` (for a request, the rest of one, a token, or until an answer is taken),
-    and the client for the service while it is ``busy``. ``drop`` ends the connection at once.
+    and the client for the service while it is ``busy``.
     """
 
-    __slots__ = ("_connections", "_has_left", "address", "drop", "is_socket", "is_trusted")
+    __slots__ = ("_connections", "_drop", "_has_left", "_is_dropped", "address", "is_socket", "is_trusted", "since")
 
     def __init__(self, connections: Connections, address: str, *, is_trusted: bool) -> None:
         self._connections = connections
@@ -30,7 +35,21 @@ class Place:
         self.address = address
         self.is_trusted = is_trusted
         self.is_socket = False
-        self.drop: Callable[[], object] = _nothing
+        self._drop: Callable[[], object] | None = None
+        self._is_dropped = False
+        self.since = 0.0
+
+    def begin(self, drop: Callable[[], object]) -> None:
+        """The connection is there, and ``drop`` ends it at once; it is called now where it had to go before it was there."""
+        self._drop = drop
+        if self._is_dropped:
+            drop()
+
+    def end(self) -> None:
+        """Let the connection go, for others."""
+        self._is_dropped = True
+        if self._drop is not None:
+            self._drop()
 
     def idle(self) -> None:
         """The service waits for the client."""
@@ -74,6 +93,7 @@ class Connections:
         everybody: bool = False,
         proxies: Sequence[Network] = (),
         on_dropped: Callable[[str], object] = lambda _: None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.most = most
         self.most_idle = min(MOST_IDLE, most // 2)
@@ -83,6 +103,9 @@ class Connections:
         self._everybody = everybody
         self._proxies = proxies
         self._on_dropped = on_dropped
+        self._clock = clock
+        self.hurried = False
+        """Whether one had to go too soon since this was last set."""
         self._idle: dict[Place, None] = {}  # in the order in which they became so, as those below
         self._of_address: dict[str, dict[Place, None]] = {}
         self._sockets: dict[Place, None] = {}
@@ -107,6 +130,7 @@ class Connections:
         if place in self._idle:
             return
         self._idle[place] = None
+        place.since = self._clock()
         if place.address:
             same = self._of_address.setdefault(place.address, {})
             same[place] = None
@@ -130,6 +154,12 @@ class Connections:
             if not same:
                 del self._of_address[place.address]
 
+    def shed(self, count: int) -> None:
+        """End so many of those that may be ended, as there are no descriptors left."""
+        for _ in range(count):
+            if not self._drop(self._idle, "descriptors"):
+                return
+
     def leave(self, place: Place) -> None:
         """Forget a connection."""
         self.busy(place)
@@ -141,13 +171,10 @@ class Connections:
         if oldest is None:
             return False
         self.busy(oldest)
+        self.hurried = self.hurried or self._clock() - oldest.since < GRACE_S
         self._on_dropped(limit)
-        oldest.drop()
+        oldest.end()
         return True
 
 
 _MISSING = object()
-
-
-def _nothing() -> None:
-    pass

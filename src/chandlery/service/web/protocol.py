@@ -25,9 +25,13 @@ LARGEST_MESSAGE = 1 << 20
 """Bytes that a client may send in one message."""
 LARGEST_BEFORE_AUTH = 4_096
 """Of one whose client has shown no token yet."""
+MOST_BEFORE_AUTH = 100
+"""Messages of one whose client has shown no token yet."""
 _MOST_FRAGMENTS = 1_024
+_MOST_AFTER_CLOSE = 1 << 18
+"""Bytes that may come after the service has closed, before the connection is cut."""
 _SLICE = 65_536
-_GOING_AWAY, _INVALID_DATA, _TOO_BIG = 1001, 1007, 1009
+_GOING_AWAY, _INVALID_DATA, _POLICY, _TOO_BIG = 1001, 1007, 1008, 1009
 _END_S = 10.0
 """How long a client may take what is left for it when a connection ends, before it is cut."""
 _ANSWER_S = 3.0
@@ -56,6 +60,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._rest = b""
         """What has come and is not parsed: the application takes one message after the other."""
         self._unheard = 0
+        self._heard = 0
+        self._after_close = 0
         self._end: TimerHandle | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
@@ -87,6 +93,11 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; who begins with what is no request, or too long a one, is told and let go."""
+        if self.close_sent:
+            self._after_close += len(data)
+            if self._after_close > _MOST_AFTER_CLOSE:
+                self.transport.abort()
+                return
         self._rest = self._rest + data if self._rest else data
         self._parse()
         if self.conn.handshake_exc is not None and not self.handshake_initiated and not self.transport.is_closing():
@@ -133,8 +144,11 @@ class DirectProtocol(WebSocketsSansIOProtocol):
     def send_receive_event_to_app(self) -> None:
         """Pass a message on, unless it is too large, or no text where it should be."""
         self._unheard = 0
+        self._heard += 1
         if self.close_sent:
             self.frames = []
+        elif not self._place.is_trusted and self._heard > MOST_BEFORE_AUTH:
+            self._fail("messages before auth", _POLICY, "say who you are")
         elif not self._place.is_trusted and sum(map(len, self.frames)) > LARGEST_BEFORE_AUTH:
             self._fail(
                 "message before auth", _TOO_BIG, f"before auth a message has at most {LARGEST_BEFORE_AUTH} bytes"
