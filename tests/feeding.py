@@ -220,7 +220,7 @@ class Stopped:
 def truth(market, symbol, interval, span, market_type=MarketType.SPOT):
     """The candles of the market, closed."""
     columns = market.candles(market_type, symbol, interval, span)
-    names = CandleData.__struct_fields__[:-1]
+    names = CandleData.__struct_fields__[: CandleData.__struct_fields__.index("closed")]
     return [CandleData(*row) for row in zip(*(columns[name].tolist() for name in names), strict=True)]
 
 

@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import MalformedResponse, RequestRejected
@@ -42,11 +43,13 @@ def test_the_shortcut_of_klines(top, fields, symbol, garbage, takes):
         return takes
 
     adapter = BinanceSpot()
-    take = adapter.live_shortcut({"AAAUSDT": (Interval.MINUTE_1, sink), "BBBUSDT": (Interval.HOUR_1, sink)})
-    message = garbage or json.dumps({"e": "kline", "s": symbol, "k": RIGHT | fields, **top}).encode()
+    take = adapter.live_shortcut(
+        {"AAAUSDT": (Interval.MINUTE_1, sink), "BBBUSDT": (Interval.HOUR_1, sink)}, lambda: 7_000
+    )
+    message = garbage or json.dumps({"e": "kline", "E": 5, "s": symbol, "k": RIGHT | fields, **top}).encode()
     left = list(take([message]))
     wanted = [
-        row.candle
+        structs.replace(row.candle, received_at=7)
         for row in read(adapter.live_rows, message)
         if (row.symbol, row.interval) in {("AAAUSDT", Interval.MINUTE_1), ("BBBUSDT", Interval.HOUR_1)}
     ]
@@ -69,7 +72,7 @@ def test_the_shortcuts_of_many_messages(kinds):
 
     special = {"null": b"{}", "broken": b"{", "half": b'{"s":[1', "two": b"{},{}", "other": kline("3", "BBBUSDT")}
     messages = [special.get(kind) or kline(kind) for kind in kinds]
-    for place in BinanceSpot().live_shortcut({"AAAUSDT": (Interval.MINUTE_1, sink)})(messages):
+    for place in BinanceSpot().live_shortcut({"AAAUSDT": (Interval.MINUTE_1, sink)}, lambda: 7_000)(messages):
         log += [row.candle.close for row in read(BinanceSpot().live_rows, messages[place]) if row.symbol == "AAAUSDT"]
 
     assert [float(kind) for kind in kinds if kind in {"1", "2"}] == log
@@ -109,7 +112,7 @@ def test_numbers_that_nothing_could_store_are_no_candle(name, value):
     adapter, told = BinanceSpot(), []
     message = json.dumps({"e": "kline", "s": "AAAUSDT", "k": RIGHT | {name: value}}).encode()
     assert [] == read(adapter.live_rows, message)
-    adapter.live_shortcut({"AAAUSDT": (Interval.MINUTE_1, told.append)})([message])
+    list(adapter.live_shortcut({"AAAUSDT": (Interval.MINUTE_1, told.append)}, lambda: 7_000)([message]))
 
     assert [] == told
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from chandlery.core.candle import CandleData
 from chandlery.core.time import SECOND
@@ -33,3 +34,14 @@ def test_a_candle_does_not_change():
         CANDLE.close = 3.0
 
     assert 1 == len({CANDLE, CandleData(1_704_067_200 * SECOND, 1.0, 4.0, 0.5, 2.0, 10.0, 20.0, 7, 4.0, 8.0)})
+
+
+def test_when_a_candle_came_is_none_of_its_values():
+    """Two are equal, and have one hash, whatever their times: what comes again unchanged is the same candle."""
+    bare, seen = CANDLE, structs.replace(CANDLE, at=5, received_at=7)
+    other = structs.replace(seen, closed=False)
+
+    assert (None, None, 5, 7) == (bare.at, bare.received_at, seen.at, seen.received_at)
+    assert (True, False, 1) == (bare == seen, bare != seen, len({bare, seen}))
+    assert (False, True, 2) == (seen == other, seen != other, len({seen, other}))
+    assert (False, True) == (seen == 5, seen != 5)

@@ -158,12 +158,9 @@ def messages(capture, adapter, topic):
 
 def test_recorded_candles(capture):
     """A hundred, on the grid, of which those that closed say so and are followed by the next."""
-    rows = [
-        (adapter.id, row)
-        for adapter in (SPOT, PERPETUAL)
-        for message in messages(capture, adapter, "kline")
-        for row in adapter.live_rows(message)
-    ]
+    sent = [(adapter, each) for adapter in (SPOT, PERPETUAL) for each in messages(capture, adapter, "kline")]
+    rows = [(adapter.id, row) for adapter, message in sent for row in adapter.live_rows(message)]
+    pushes = [push for push in (json.loads(message) for _, message in sent) if "topic" in push]
 
     assert 100 == len(rows)
     assert {Interval.MINUTE_1} == {row.interval for _, row in rows}
@@ -171,6 +168,7 @@ def test_recorded_candles(capture):
     assert {0} == {row.candle.open_time % MINUTE for _, row in rows}
     assert all(row.candle.low <= row.candle.close <= row.candle.high for _, row in rows)
     assert {False, True} == {row.candle.closed for _, row in rows}
+    assert [push["ts"] * 1000 for push in pushes for _ in push["data"]] == [row.candle.at for _, row in rows]
 
 
 def test_recorded_books_have_no_gap(capture):

@@ -212,7 +212,7 @@ def test_what_is_added_changes_nothing(exchange, kind):
 
 OPTIONAL = {
     "candles": {"close_time", "quote_asset_volume", "count", "taker_buy_volume", "taker_buy_quote_volume", "closed"},
-    "live_candles": {"quote_asset_volume", "count", "taker_buy_volume", "taker_buy_quote_volume"},
+    "live_candles": {"quote_asset_volume", "count", "taker_buy_volume", "taker_buy_quote_volume", "at"},
     "live_books": {"at"},
     "books": {"at"},
     "instruments": {"tick_size", "lot_size"},

@@ -157,12 +157,10 @@ def test_what_is_no_error():
 def test_recorded_candles(recorded):
     """All six of the capture; none says that it is closed. Weeks of spot begin on Thursdays, so they are not offered."""
     lines = (recorded / "cryptofeed/master/KUCOIN.ws.1.0").read_text().splitlines()
-    rows = [
-        row
-        for line in lines
-        if '"/market/candles:' in line and " <- " not in line
-        for row in SPOT.live_rows(line.partition(": ")[2].encode())
-    ]
+    pushes = [line for line in lines if '"/market/candles:' in line and " <- " not in line]
+    found = [(line.partition(":")[0], SPOT.live_rows(line.partition(": ")[2].encode())) for line in pushes]
+    rows = [row for _, held in found for row in held]
+    moments = [float(came) for came, held in found for _ in held]
     last = rows[-1]
 
     assert (6, {Interval.MINUTE_1}) == (len(rows), {row.interval for row in rows})
@@ -170,6 +168,7 @@ def test_recorded_candles(recorded):
     assert all(row.candle.low <= min(row.candle.open, row.candle.close) for row in rows)
     assert all(row.candle.high >= max(row.candle.open, row.candle.close) for row in rows)
     assert ("BCHSV-USDT", moment("2021-04-25T19:19:00")) == (last.symbol, last.candle.open_time)
+    assert all(0 < came - row.candle.at / 10**6 < 1 for came, row in zip(moments, rows, strict=True))
     assert (243.17, 243.17, 243.137, 243.137, 9.51280965, 2313.0649225905) == (
         last.candle.open, last.candle.high, last.candle.low, last.candle.close, last.candle.volume,
         last.candle.quote_asset_volume,

@@ -360,6 +360,8 @@ def assert_candle_equal(adapter, held, theirs):
     theirs["candlestick_msg.period"] = Interval(PERIODS.get(period, period))
     sent = theirs.pop("extract_timestamp", None) or message["ts"]
 
+    # Gate's of 2022 have whole seconds alone, and not yet the milliseconds that are read.
+    assert (None if adapter.id.startswith("gate") else sent * MS) == (row.candle.at and row.candle.at // MS * MS)
     assert opened <= sent * MS <= row.interval.step(opened)
     assert_asserted(adapter, theirs, candle_facts(adapter, row))
 

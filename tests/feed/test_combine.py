@@ -78,3 +78,14 @@ def test_what_one_part_lacks_the_whole_lacks():
     second = CandleData(SECOND, 2.0, 3.0, 2.0, 3.0, 0.2, None, None, None, 5.0)
 
     assert CandleData(0, 1.0, 3.0, 1.0, 3.0, 0.3, None, None, None, 10.0, closed=False) == made_of([first, second])
+
+
+def test_the_times_are_those_of_the_part_that_came_last():
+    """Also where that is not the latest part."""
+    first, second, late = (
+        structs.replace(FIVES[place], at=at, received_at=at + 1, closed=closed)
+        for place, at, closed in ((0, 10, False), (1, 20, False), (0, 30, True))
+    )
+
+    assert (20, 21) == ((made := made_of([first, second])).at, made.received_at)
+    assert (30, 31) == ((made := made_of([first, second, late])).at, made.received_at)

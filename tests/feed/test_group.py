@@ -161,8 +161,8 @@ async def test_a_shortcut_that_fails_ends_nothing(sim_of, group_of, adapter_of):
     kind = ExchangeRegistry.get(SPOT)
     failed = []
 
-    def live_shortcut(self, sinks):
-        take = kind.live_shortcut(self, sinks)
+    def live_shortcut(self, sinks, clock):
+        take = kind.live_shortcut(self, sinks, clock)
 
         def broken(messages):
             yield from take(messages)

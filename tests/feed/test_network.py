@@ -57,6 +57,18 @@ async def test_candles_over_pages(sim_of, network_of, adapter_of, market):
     assert 5 == sum("klines" in path for _, path, _ in sim.log)
 
 
+async def test_candles_have_the_time_of_the_answer(sim_of, network_of):
+    """The local one, as an answer says none; second reads too."""
+    sim = await sim_of(clock=Stopped(START + 30 * SECOND))
+    network = network_of(sim, clock=Stopped(START + 33 * SECOND))
+    span = Span(START - 3 * MINUTE, START)
+    read = await network.candles("BTCUSDT", Interval.MINUTE_1, span)
+    again = await network.second_read("BTCUSDT", Interval.MINUTE_1, span, settled=START)
+
+    assert 6 == len(read + again)
+    assert {(None, START + 33 * SECOND)} == {(each.at, each.received_at) for each in read + again}
+
+
 @pytest.mark.parametrize(
     ("exchange", "sent", "closed"),
     [

@@ -355,3 +355,49 @@ def test_which_verdicts_are_rejects():
     rejects = {each for each in Verdict if each.is_reject}
 
     assert rejects == {Verdict.CONTRADICTED, Verdict.NOT_FINITE, Verdict.IMPOSSIBLE, Verdict.OFF_GRID, Verdict.EARLY}
+
+
+def timed(place, volume=1.0, *, at, closed=False):
+    return structs.replace(candle(place, volume, closed=closed), at=at, received_at=at + 1)
+
+
+def times(of):
+    return of.at, of.received_at
+
+
+def test_a_clock_closes_a_candle_with_the_times_of_its_last_update():
+    """And what comes again later, unchanged, is no restatement."""
+    made = DataProcessor(Interval.MINUTE_1, next_closes=True)
+    made.process(timed(0, at=10))
+    made.follow(timed(0, 2.0, at=20))
+    closed, running = made.process(timed(1, at=30))
+
+    assert (True, (20, 21)) == (closed.closed, times(closed))
+    assert (False, (30, 31)) == (running.closed, times(running))
+    assert () == made.process(timed(0, 2.0, at=40, closed=True), fetched=True, final=True)
+    assert () == made.process(timed(0, 2.0, at=50, closed=True), fetched=True, final=True)
+    assert ({Verdict.REPEATED: 2}, 0, (20, 21)) == (
+        made.counts, made.provisional.restated, times(made.candles[0]),
+    )  # fmt: skip
+
+
+def test_a_restated_candle_has_the_times_of_what_restates_it():
+    """Before and after have each their own."""
+    made = DataProcessor(Interval.MINUTE_1, next_closes=True)
+    made.process(timed(0, at=10))
+    made.process(timed(1, at=20))
+    (change,) = made.process(timed(0, 3.0, at=30, closed=True), fetched=True, final=True)
+
+    assert ((10, 11), (30, 31), (30, 31)) == (times(change.before), times(change.after), times(made.candles[0]))
+
+
+def test_a_running_candle_that_comes_again_is_heard_of_once_more():
+    """It has the times of the last message; one that was fetched is none."""
+    made = DataProcessor(Interval.MINUTE_1)
+    made.process(timed(0, at=10))
+
+    assert () == made.process(timed(0, at=20))
+    assert () == made.process(timed(0, at=30), fetched=True)
+    assert (20, 21) == times(made.candles[0])
+    assert made.follow(timed(0, 2.0, at=40))
+    assert (40, 41) == times(made.candles[0])

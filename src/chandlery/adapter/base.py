@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 from msgspec import structs
@@ -340,7 +340,7 @@ class ExchangeAdapter(Spelling):
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
         """
-        The candles in a message; none for acknowledgements, pongs and the like.
+        The candles in a message, with its time; none for acknowledgements, pongs and the like.
 
         Raises:
             RequestRejected: Where the message refuses a subscription.
@@ -348,12 +348,13 @@ class ExchangeAdapter(Spelling):
         """
         raise UnsupportedRequest(f"{self.id} sends no candles; poll it")
 
-    def live_shortcut(self, sinks: Sinks) -> Shortcut | None:
+    def live_shortcut(self, sinks: Sinks, clock: Callable[[], int]) -> Shortcut | None:
         """
         What gives the candles of messages straight to their sinks, for speed; ``None`` where nothing does.
 
         It leaves alone every message but those whose only candle, as ``live_rows`` would find it, has a
-        sink that takes it. ``sinks`` may change at any time.
+        sink that takes it. ``sinks`` may change at any time. Candles get their ``received_at`` of ``clock``, which gives
+        nanoseconds.
         """
         return None
 

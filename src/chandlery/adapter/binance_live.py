@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec import Struct
@@ -42,6 +42,7 @@ class Kline(Struct, gc=False):
 class KlineEvent(Struct, gc=False):
     """What the candle streams send: klines, and the answers to commands."""
 
+    E: Millis | None = None
     s: str = ""
     k: Kline | None = None
     error: BinanceError | None = None
@@ -67,12 +68,13 @@ kline_event = reader(KlineEvent, what="a stream's message")
 book_event = reader(BookEvent, what="a stream's message")
 
 
-def candle(k: Kline) -> CandleData:
-    """The candle of a kline."""
-    return CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q, k.x)
+def candle(k: Kline, sent: int | None) -> CandleData:
+    """The candle of a kline that was ``sent`` then, in milliseconds."""
+    at = None if sent is None else sent * 1000
+    return CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q, k.x, at)
 
 
-def kline_shortcut(sinks: Sinks) -> Shortcut:
+def kline_shortcut(sinks: Sinks, clock: Callable[[], int]) -> Shortcut:
     """``ExchangeAdapter.live_shortcut`` of klines; ``candle`` is written out in it, as a call would cost."""
     decode = msgspec.json.Decoder(list[KlineEvent], strict=False).decode
 
@@ -83,15 +85,18 @@ def kline_shortcut(sinks: Sinks) -> Shortcut:
             events = ()
         if len(events) != len(messages):  # pieces that are no message alone may be one together
             events = [_NOTHING] * len(messages)
+        received_at = clock() // 1000  # they were read at once
+        opens_ms = opened = -1  # nearly all open at once, so that this is hardly ever counted anew
         for place, event in enumerate(events):
             if (k := event.k) is not None:
                 found = sinks.get(event.s)
-                if (
-                    found is not None
-                    and k.i is found[0]
-                    and found[1](CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q, k.x))
-                ):
-                    continue
+                if found is not None and k.i is found[0]:
+                    if k.t != opens_ms:
+                        opens_ms = k.t
+                        opened = opens_ms * 1000
+                    at = None if (sent := event.E) is None else sent * 1000
+                    if found[1](CandleData(opened, k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q, k.x, at, received_at)):
+                        continue
             yield place
 
     return take

@@ -89,9 +89,9 @@ class CandleLayout(Struct, frozen=True):
         """The same one by one, in the order of the body; without the exchange's word none counts as closed."""
         return [self.candle(row) for row in _rows(self)(body)]
 
-    def candle_of_json(self, body: bytes | Raw) -> CandleData:
-        """The candle of a JSON body that is one row."""
-        return self.candle(_row(self)(bytes(body)))
+    def candle_of_json(self, body: bytes | Raw, at: Micros | None = None) -> CandleData:
+        """The candle of a JSON body that is one row, which the exchange sent ``at`` its own time."""
+        return self.candle(_row(self)(bytes(body)), at)
 
     def columns(self, rows: Sequence[Any]) -> CandleColumns:
         """The candles of decoded rows, oldest first; a row is an object with the fields in order, or a sequence."""
@@ -111,12 +111,11 @@ class CandleLayout(Struct, frozen=True):
 
         return CandleColumns(*map(column, CandleColumns.__struct_fields__))
 
-    def candle(self, row: Any) -> CandleData:
-        """The candle of one decoded row."""
+    def candle(self, row: Any, at: Micros | None = None) -> CandleData:
+        """The candle of one decoded row, which the exchange sent ``at`` its own time."""
         values = astuple(row) if isinstance(row, Struct) else row
-        open_time, *rest = _picked(self)((*values, None))
-        rest[-1] = bool(rest[-1])
-        return CandleData(open_time * self.unit.value, *rest)
+        open_time, *rest, closed = _picked(self)((*values, None))
+        return CandleData(*(open_time * self.unit.value, *rest, bool(closed), at))
 
 
 def _lacks(values: Sequence[float | None]) -> bool:
@@ -138,7 +137,8 @@ def _index(layout: CandleLayout) -> dict[str, int]:
 def _picked(layout: CandleLayout) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
     """What takes a candle's fields out of a row that ends in None, for those that it lacks."""
     index = _index(layout)
-    return itemgetter(*(index.get(name, -1) for name in CandleData.__struct_fields__))
+    fields = (name for name in CandleData.__struct_fields__ if name in CandleColumns.__struct_fields__)
+    return itemgetter(*(index.get(name, -1) for name in fields))
 
 
 @cache

@@ -29,6 +29,21 @@ Finite = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
 _T = TypeVar("_T")
 
 
+def sent_at(value: int | None, nanos: int = 1_000_000) -> Micros | None:
+    """
+    When a message was sent, by its optional time in milliseconds, or in units of so many ``nanos``.
+
+    Raises:
+        MalformedResponse: It is no moment of trading.
+    """
+    if value is None:
+        return None
+    at = value * nanos // 1000
+    if not 0 <= at <= LATEST:
+        raise MalformedResponse(f"{value} is not when a message was sent")
+    return at
+
+
 def batches(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
     """The items in groups of at most ``size``."""
     return [items[at : at + size] for at in range(0, len(items), size)]

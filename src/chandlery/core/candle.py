@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from msgspec import Struct
 
 from chandlery.core.time import SECOND, Micros
@@ -14,6 +16,11 @@ class CandleData(Struct, frozen=True, gc=False):
     ``open_time`` is in microseconds UTC; ``closed`` says whether the candle is final. What an
     exchange does not send is ``None``, never 0. Which unit ``volume`` is in, the exchange's
     adapter declares; ``quote_asset_volume`` is in the quote currency.
+
+    ``at`` is the exchange's own time of the message that brought this state, ``received_at`` when the last message
+    about it came, by the local clock; both in microseconds. ``None`` where it is not known: an exchange may send no
+    time, answers by REST carry none, and candles of an archive or a cache have neither. Two candles are equal where
+    their values are, whenever they came.
     """
 
     open_time: Micros
@@ -27,6 +34,17 @@ class CandleData(Struct, frozen=True, gc=False):
     taker_buy_volume: float | None = None
     taker_buy_quote_volume: float | None = None
     closed: bool = True
+    at: Micros | None = None
+    received_at: Micros | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return _values(self) == _values(other) if isinstance(other, CandleData) else NotImplemented
+
+    def __ne__(self, other: object) -> bool:
+        return _values(self) != _values(other) if isinstance(other, CandleData) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(_values(self))
 
     @property
     def timestamp(self) -> int:
@@ -42,3 +60,7 @@ class CandleData(Struct, frozen=True, gc=False):
     def taker_buy_base_volume(self) -> float | None:
         """The volume that takers bought, in the unit of ``volume``."""
         return self.taker_buy_volume
+
+
+_values = attrgetter(*(name for name in CandleData.__struct_fields__ if name not in {"at", "received_at"}))
+"""What two candles are compared by."""

@@ -15,7 +15,7 @@ Sources:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
 import msgspec
@@ -225,11 +225,11 @@ class _Binance(ExchangeAdapter):
         k = event.k
         if k is None:
             return self._nothing(event)
-        return (LiveCandle(event.s, k.i, candle(k)),)
+        return (LiveCandle(event.s, k.i, candle(k, event.E)),)
 
-    def live_shortcut(self, sinks: Sinks) -> Shortcut:
+    def live_shortcut(self, sinks: Sinks, clock: Callable[[], int]) -> Shortcut:
         """Of klines."""
-        return kline_shortcut(sinks)
+        return kline_shortcut(sinks, clock)
 
     def _nothing(self, event: KlineEvent | BookEvent) -> tuple[()]:
         if event.error is not None:

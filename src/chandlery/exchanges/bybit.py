@@ -33,7 +33,7 @@ from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.names import DAY_MONTH_YEAR, MONTH_CODE, day_month_year, day_of, month_code
-from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader, sent_at
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import BYBIT_SITES
 from chandlery.adapter.standing import BYBIT_KNOWN
@@ -100,6 +100,7 @@ class _Klines(Struct):
     """A message of candles, or the answer to a command."""
 
     topic: str = ""
+    ts: Millis | None = None
     data: list[_Kline] = []
     success: bool = True
     ret_msg: str = ""
@@ -282,16 +283,13 @@ class _Bybit(ExchangeAdapter):
         if not event.topic:
             return self._nothing(event)
         symbol, interval = _stream(event.topic)
+        at = sent_at(event.ts)
         return [
-            LiveCandle(
-                symbol,
-                interval,
-                CandleData(
-                    k.start * 1000, k.open, k.high, k.low, k.close, k.volume, k.turnover, None, None, None, k.confirm
-                ),
-            )
+            LiveCandle(symbol, interval, CandleData(
+                k.start * 1000, k.open, k.high, k.low, k.close, k.volume, k.turnover, None, None, None, k.confirm, at,
+            ))
             for k in event.data
-        ]
+        ]  # fmt: skip
 
     def _nothing(self, event: _Klines | _Book) -> tuple[()]:
         if not event.success and "already subscribed" not in event.ret_msg:

@@ -244,12 +244,14 @@ class CoinbaseSpot(ExchangeAdapter):
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
         """Of any number of products; a subscription begins with candles of the past, which come in no known order."""
-        candles = [each for event in self._read(message).events for each in event.candles]
+        said = self._read(message)
+        at = None if said.timestamp is None else micros_of(said.timestamp)
+        candles = [each for event in said.events for each in event.candles]
         return [
             LiveCandle(
                 k.product_id,
                 Interval.MINUTE_5,
-                CandleData(k.start * SECOND, k.open, k.high, k.low, k.close, k.volume, closed=False),
+                CandleData(k.start * SECOND, k.open, k.high, k.low, k.close, k.volume, closed=False, at=at),
             )
             for k in sorted(candles, key=lambda k: k.start)
         ]

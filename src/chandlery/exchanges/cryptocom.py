@@ -29,7 +29,7 @@ from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader, sent_at
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import CRYPTOCOM_KNOWN
 from chandlery.core.book import BookUpdate
@@ -77,6 +77,7 @@ class _Candle(Struct):
     l: Finite  # noqa: E741  # the exchange's spelling
     c: Finite
     v: Finite
+    ut: Millis | None = None
 
 
 class _Candles(Struct):
@@ -279,7 +280,11 @@ class _Cryptocom(ExchangeAdapter):
             raise MalformedResponse(f"{self.id} sent candles of {held.interval[:40]!r}")
         symbol = held.instrument_name
         return [
-            LiveCandle(symbol, interval, CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, closed=False))
+            LiveCandle(
+                symbol,
+                interval,
+                CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, closed=False, at=sent_at(k.ut)),
+            )
             for k in held.data
         ]
 

@@ -27,7 +27,7 @@ from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, attempt, reader, step_of
+from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, attempt, reader, sent_at, step_of
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import GATE_SITES
 from chandlery.adapter.standing import GATE_KNOWN
@@ -59,6 +59,7 @@ class _Refusal(Struct):
 class _Event(Struct):
     """What the sockets send: data, and the answers to commands. The documentation shows data without an event."""
 
+    time_ms: Millis | None = None
     event: str = "update"
     type: str = ""
     channel: str = ""
@@ -213,20 +214,18 @@ class _Gate(ExchangeAdapter):
         event = "unsubscribe" if leave else "subscribe"
         return msgspec.json.encode({"channel": f"{self.market}.{channel}", "event": event, "payload": payload}).decode()
 
-    def _result(self, message: bytes) -> bytes | None:
-        """The data of a message; ``None`` where it is an answer to a command, or announces an upgrade of the service."""
+    def _update(self, message: bytes) -> _Event | None:
+        """A message with data; ``None`` where it is an answer to a command, or announces an upgrade of the service."""
         event = _EVENT(message)
         if event.error is not None:
             raise self.refused(event.error.message, code=event.error.code)
         says_nothing = event.event != "update" or event.type == "upgrade" or event.channel.endswith("service_upgrade")
-        return None if says_nothing else bytes(event.result)
+        return None if says_nothing else event
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
         """One message for each."""
-        return [
-            self._command("candlesticks", [self.live_interval_name(each.interval), each.symbol], leave)
-            for each in streams
-        ]
+        name = self.live_interval_name
+        return [self._command("candlesticks", [name(each.interval), each.symbol], leave) for each in streams]
 
     def _named(self, name: str) -> tuple[str, Interval]:
         """Symbol and interval of ``1m_BTC_USDT``."""
@@ -242,15 +241,15 @@ class _Gate(ExchangeAdapter):
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
         """``U`` and ``u`` are the ids of the first and the last change; a full book replaces what is there."""
-        result = self._result(message)
-        if result is None:
+        event = self._update(message)
+        if event is None:
             return ()
-        book = _BOOK(result)
+        book = _BOOK(bytes(event.result))
         kind, _, rest = book.s.partition(".")
         symbol, _, _ = rest.rpartition(".")
         if kind != "ob" or not symbol:
             raise MalformedResponse(f"{self.id} sent a book of {book.s!r}, which is no symbol and depth")
-        at = None if book.t is None else book.t * 1000
+        at = sent_at(book.t)
         return (BookUpdate(symbol, book.b, book.a, is_snapshot=book.full, first=book.U, last=book.u, at=at),)
 
 
@@ -293,11 +292,11 @@ class GateSpot(_Gate):
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
         """One candle a message, every two seconds."""
-        result = self._result(message)
-        if result is None:
+        event = self._update(message)
+        if event is None:
             return ()
-        k = _SPOT_CANDLE(result)
-        candle = CandleData(k.t * SECOND, k.o, k.h, k.l, k.c, k.a, k.v, closed=k.w)
+        k = _SPOT_CANDLE(bytes(event.result))
+        candle = CandleData(k.t * SECOND, k.o, k.h, k.l, k.c, k.a, k.v, closed=k.w, at=sent_at(event.time_ms))
         return (LiveCandle(*self._named(k.n), candle),)
 
 
@@ -353,12 +352,13 @@ class _GateContracts(_Gate):
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
         """A message may hold several, and nothing says which are closed."""
-        result = self._result(message)
-        if result is None:
+        event = self._update(message)
+        if event is None:
             return ()
+        at = sent_at(event.time_ms)
         return [
-            LiveCandle(*self._named(k.n), CandleData(k.t * SECOND, k.o, k.h, k.l, k.c, k.v, closed=False))
-            for k in _CONTRACT_CANDLES(result)
+            LiveCandle(*self._named(k.n), CandleData(k.t * SECOND, k.o, k.h, k.l, k.c, k.v, closed=False, at=at))
+            for k in _CONTRACT_CANDLES(bytes(event.result))
         ]
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:

@@ -26,7 +26,7 @@ from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, attempt, reader, step_of
+from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, attempt, reader, sent_at, step_of
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import HTX_KNOWN
 from chandlery.core.book import BookUpdate
@@ -100,6 +100,7 @@ class _Event(Struct):
 
 
 class _CandleEvent(_Event):
+    ts: Millis | None = None
     tick: CandleTick | None = None
 
 
@@ -273,8 +274,9 @@ class Htx(ExchangeAdapter):
         if volume is None:
             raise MalformedResponse(f"{self.id} sent a candle without its volume: {message[:80]!r}")
         candle = CandleData(
-            tick.id * SECOND, tick.open, tick.high, tick.low, tick.close, volume, worth, tick.count, closed=False
-        )
+            tick.id * SECOND, tick.open, tick.high, tick.low, tick.close, volume, worth, tick.count, closed=False,
+            at=sent_at(event.ts),
+        )  # fmt: skip
         return (LiveCandle(symbol, interval, candle),)
 
     def _volumes(self, tick: CandleTick) -> tuple[float | None, float | None]:

@@ -90,6 +90,7 @@ class _Message(Struct):
 
     channel: str = ""
     type: str = ""
+    timestamp: _Moment | None = None
     data: Raw = Raw(b"[]")
     success: bool = True
     error: str = ""
@@ -278,6 +279,7 @@ class KrakenSpot(ExchangeAdapter):
         event = self._data(message, "ohlc")
         if event is None:
             return ()
+        at = None if event.timestamp is None else _micros(event.timestamp)
         return [
             LiveCandle(
                 each.symbol,
@@ -291,6 +293,7 @@ class KrakenSpot(ExchangeAdapter):
                     each.volume,
                     count=each.trades,
                     closed=False,
+                    at=at,
                 ),
             )
             for each in _CANDLES(bytes(event.data))

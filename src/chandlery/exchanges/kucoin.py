@@ -30,7 +30,7 @@ from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.names import MONTH_CODE, day_of, month_code
-from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader, sent_at
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import KUCOIN_CONTRACTS_KNOWN, KUCOIN_KNOWN
 from chandlery.core.book import BookUpdate
@@ -87,6 +87,7 @@ class _Funding(Struct, rename="camel"):
 
 class _Candle(Struct):
     candles: Raw
+    time: Whole | None = None
 
 
 class _Book(Struct):
@@ -101,8 +102,7 @@ class _Book(Struct):
 
     def update(self, symbol: str) -> BookUpdate:
         """All of them are whole books."""
-        ms = self.time if self.timestamp is None else self.timestamp
-        at = ms * 1000 if ms is not None else None if self.ts is None else self.ts // 1000
+        at = sent_at(self.timestamp) or sent_at(self.time) or sent_at(self.ts, 1)
         return BookUpdate(symbol, self.bids, self.asks, is_snapshot=True, last=self.sequence, at=at)
 
 
@@ -165,6 +165,7 @@ class _KuCoin(ExchangeAdapter):
     live_row: ClassVar[CandleLayout]
     candle_query: ClassVar[tuple[str, str, str, str]]  # path, and the names of interval, start and end
     candle_topic: ClassVar[str]
+    candle_nanos = 1_000_000  # in a unit of the time of a message of candles
     book_topic: ClassVar[str]
     book_depths = (5, 50)
     book_rule = BookRule(Link.NONE, SnapshotSource.STREAM)
@@ -231,17 +232,16 @@ class _KuCoin(ExchangeAdapter):
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
         """One message a topic, ``<channel>:<symbol>_<interval>``: lists are documented for symbols alone."""
-        return self._commands(
-            [f"{self.candle_topic}:{each.symbol}_{self.live_interval_name(each.interval)}" for each in streams], leave
-        )
+        topic, name = self.candle_topic, self.live_interval_name
+        return self._commands([f"{topic}:{each.symbol}_{name(each.interval)}" for each in streams], leave)
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
         """Nothing says that a candle is closed: ``trade.candles.add`` comes before as well as after that."""
         event = _CANDLE(message)
         if not isinstance(event.data, _Candle):
             return self._nothing(event)
-        symbol, interval = _stream(event.topic)
-        return (LiveCandle(symbol, interval, self.live_row.candle_of_json(event.data.candles)),)
+        at = sent_at(event.data.time, self.candle_nanos)
+        return (LiveCandle(*_stream(event.topic), self.live_row.candle_of_json(event.data.candles, at)),)
 
     def _nothing(self, event: _Event[Any]) -> tuple[()]:
         if event.type == "error":
@@ -251,9 +251,8 @@ class _KuCoin(ExchangeAdapter):
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
         """``<channel><depth>:<symbols>``: every 100 ms, changed or not."""
-        return self._commands(
-            [f"{self.book_topic}{depth}:{','.join(part)}" for part in batches(symbols, self.socket.per_message)], leave
-        )
+        parts = batches(symbols, self.socket.per_message)
+        return self._commands([f"{self.book_topic}{depth}:{','.join(part)}" for part in parts], leave)
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
         """Every message is a whole book; the topic alone says of what."""
@@ -282,6 +281,7 @@ class KuCoinSpot(_KuCoin):
     rest_row = structs.replace(live_row, path=("data",), newest_first=True)
     candle_query = ("/v1/market/candles", "type", "startAt", "endAt")
     candle_topic = "/market/candles"
+    candle_nanos = 1  # although the documentation speaks of microseconds
     book_topic = "/spotMarket/level2Depth"
     unverified = (
         *_KuCoin.unverified,

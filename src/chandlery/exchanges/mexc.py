@@ -227,11 +227,21 @@ class MexcSpot(Mexc):
         if push is None or not push.HasField("publicSpotKline"):
             return ()
         k = push.publicSpotKline
-        opened, o, h, low, c, volume, quote = _converted(
-            (k.windowStart, k.openingPrice, k.highestPrice, k.lowestPrice, k.closingPrice, k.volume, k.amount or None),
-            tuple[Seconds, Finite, Finite, Finite, Finite, Finite, Finite | None],
+        opened, o, h, low, c, volume, quote, sent = _converted(
+            (
+                k.windowStart,
+                k.openingPrice,
+                k.highestPrice,
+                k.lowestPrice,
+                k.closingPrice,
+                k.volume,
+                k.amount or None,
+                push.sendTime or push.createTime,
+            ),
+            tuple[Seconds, Finite, Finite, Finite, Finite, Finite, Finite | None, Millis],
         )
-        candle = CandleData(Unit.SECONDS.micros(opened), o, h, low, c, volume, quote, closed=False)
+        at = Unit.MILLIS.micros(sent) if sent else None
+        candle = CandleData(Unit.SECONDS.micros(opened), o, h, low, c, volume, quote, closed=False, at=at)
         return (LiveCandle(push.symbol, interval_of(k.interval), candle),)
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:

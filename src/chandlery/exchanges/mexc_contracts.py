@@ -27,7 +27,7 @@ from chandlery.adapter.base import FundingColumns
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.pages import numbered_page
-from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, reader
+from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, reader, sent_at
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import MEXC_CONTRACTS_KNOWN
 from chandlery.core.book import BookUpdate, Level
@@ -236,7 +236,7 @@ class _MexcContracts(Mexc):
             return ()
         k = _KLINE(bytes(event.data))
         opened = Unit.SECONDS.micros(k.t)
-        candle = CandleData(opened, k.o, k.h, k.l, k.c, k.q, k.a, closed=False)
+        candle = CandleData(opened, k.o, k.h, k.l, k.c, k.q, k.a, closed=False, at=sent_at(event.ts))
         return (LiveCandle(event.symbol, interval_of(k.interval), candle),)
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:

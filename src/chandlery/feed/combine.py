@@ -47,7 +47,7 @@ class Combiner:
         elif part.open_time != self._latest:
             *before, self._latest = sorted(self._parts)
             self._before = _total(self._parts[each] for each in before)
-        return _added(self._before, self._parts[self._latest]).candle(opened)
+        return _added(self._before, self._parts[self._latest]).candle(opened, part)
 
 
 class _Total(Struct, frozen=True):
@@ -60,13 +60,14 @@ class _Total(Struct, frozen=True):
     sums: tuple[Decimal | None, ...]
     count: int | None
 
-    def candle(self, opened: Micros) -> CandleData:
-        """The running candle that consists of them."""
+    def candle(self, opened: Micros, newest: CandleData) -> CandleData:
+        """The running candle that consists of them, with the times of the part that came last."""
         sums = {name: None if each is None else float(each) for name, each in zip(_SUMS, self.sums, strict=True)}
         volume = sums.pop("volume") or 0.0
         return CandleData(
-            opened, self.open, self.high, self.low, self.close, volume, count=self.count, closed=False, **sums
-        )
+            opened, self.open, self.high, self.low, self.close, volume, count=self.count, closed=False,
+            at=newest.at, received_at=newest.received_at, **sums,
+        )  # fmt: skip
 
 
 def _total(parts: Iterable[CandleData]) -> _Total | None:

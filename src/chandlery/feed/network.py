@@ -82,7 +82,7 @@ class NetworkClient:
 
     async def candles(self, symbol: str, interval: Interval, span: Span) -> list[CandleData]:
         """
-        The candles that open in ``span``, oldest first; those that are final say so.
+        The candles that open in ``span``, oldest first, with the local time of the answer; those that are final say so.
 
         What lies before the oldest candle that the exchange answers for is left out.
         """
@@ -94,9 +94,10 @@ class NetworkClient:
             answers = await self._exchange.settled_candles(
                 symbol, interval, chunk, size=size, settled=grid.floor(now - adapter.settle)
             )
+            received_at = self.clock()
             for rows in answers:
                 # In a thread, since there may be very many.
-                candles = await asyncio.to_thread(_candles, rows, adapter, grid, now)
+                candles = await asyncio.to_thread(_candles, rows, adapter, grid, now, received_at)
                 found |= {each.open_time: each for each in candles}
         return [found[opened] for opened in sorted(found) if span.holds(opened)]
 
@@ -137,10 +138,11 @@ class NetworkClient:
         now, adapter = await self.now(), self.adapter
         grid, size = adapter.grid(interval), adapter.page_size
         answers = await self._exchange.settled_candles(symbol, interval, span, size=size, settled=settled)
+        received_at = self.clock()
         self.second_reads += len(answers)
         for _ in answers[1:]:
             await self.second_turn(symbol, interval, span)
-        found = {each.open_time: each for rows in answers for each in _candles(rows, adapter, grid, now)}
+        found = {each.open_time: each for rows in answers for each in _candles(rows, adapter, grid, now, received_at)}
         return [found[opened] for opened in sorted(found) if span.holds(opened)]
 
     async def book(self, symbol: str, depth: int) -> BookUpdate:
@@ -205,7 +207,9 @@ def is_closed(rows: CandleColumns, adapter: ExchangeAdapter, grid: Grid, now: Mi
     return [each and sent < by for each, sent in zip(over, rows.close_time, strict=True)]
 
 
-def _candles(rows: CandleColumns, adapter: ExchangeAdapter, grid: Grid, now: Micros) -> list[CandleData]:
+def _candles(
+    rows: CandleColumns, adapter: ExchangeAdapter, grid: Grid, now: Micros, received_at: Micros
+) -> list[CandleData]:
     size = len(rows.open_time)
     nothing = [None] * size
     columns = (
@@ -220,5 +224,7 @@ def _candles(rows: CandleColumns, adapter: ExchangeAdapter, grid: Grid, now: Mic
         rows.taker_buy_volume or nothing,
         rows.taker_buy_quote_volume or nothing,
         is_closed(rows, adapter, grid, now),
+        nothing,
+        [received_at] * size,
     )
     return [CandleData(*row) for row in zip(*columns, strict=True)]

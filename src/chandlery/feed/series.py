@@ -178,6 +178,8 @@ class DataProcessor:
                 self.provisional.prove(candle.open_time)
             if not fetched and candle.open_time == self._latest:
                 self._heard = self._latest
+                if not self._held[self._latest].closed:
+                    self._running = self._held[self._latest] = candle  # the same, heard of once more
         elif verdict is Verdict.CONTRADICTED:
             self.provisional.put(self._held[candle.open_time])
         self.counts[verdict] += 1

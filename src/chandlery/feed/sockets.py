@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from msgspec.structs import force_setattr
+
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError
@@ -21,6 +23,7 @@ from chandlery.feed.pulse import Pulse
 from chandlery.feed.recovery import described, named_in
 from chandlery.feed.stream import LiveStream
 from chandlery.feed.uplink import Uplink
+from chandlery.net.clock import nanoseconds
 
 _MOST_DOUBLINGS = 5
 _SHOWN = 200
@@ -65,6 +68,7 @@ class Bundle:
         """How many candles of symbols came that nobody wants."""
         self._adapter = network.adapter
         self._live_rows = network.adapter.live_rows
+        self._clock = nanoseconds(network.clock)
         self._filler = filler
         self._pace = pace
         self._users: Counter[tuple[str, Interval]] = Counter()
@@ -158,11 +162,13 @@ class Bundle:
     def on_message(self, message: bytes) -> bool:
         """Give each candle to its series."""
         rows = self._live_rows(message)
+        received_at = self._clock() // 1000
         for place, row in enumerate(rows):
             sinks = self._sinks.get(row.symbol)
             if sinks is None:
                 self.unclaimed += 1
                 continue
+            force_setattr(row.candle, "received_at", received_at)  # nobody else has it yet; a copy would cost
             for interval, stream in sinks:
                 if interval is row.interval and not stream.resting:
                     try:
@@ -176,7 +182,7 @@ class Bundle:
 
     def shortcut(self) -> Shortcut | None:
         """The adapter's, where a symbol has a single series."""
-        return self._adapter.live_shortcut(self._sole)
+        return self._adapter.live_shortcut(self._sole, self._clock)
 
     def on_aside(self, item: CandleStream, error: ChandleryError) -> None:
         """Nothing comes by socket for now: what is missed is fetched."""

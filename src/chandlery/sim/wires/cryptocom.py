@@ -250,9 +250,10 @@ class _CryptocomWire(Wire):
         return {"id": -1, "method": "subscribe", "code": 0, "result": names | more | {"data": data}}
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """All in one push; none says whether it is closed."""
+        """All in one push, each with the time of its update; none says whether it is closed."""
         name = want.key.split(".")[1]
-        return [self._push(want, "candlestick", [self._row(each) for each in candles], interval=name)]
+        sent = {"ut": Unit.MILLIS.of(self.now)}
+        return [self._push(want, "candlestick", [{**self._row(each), **sent} for each in candles], interval=name)]
 
     def book(self, session: Session, want: Want, state: BookState, tick: int) -> Sequence[Any]:
         """A snapshot."""

@@ -1,0 +1,34 @@
+"""When a message of candles was sent, by the exchange's own time."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from chandlery.adapter.live import Channel
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.gaps import Span
+from chandlery.sim.wires import wires
+from facing import Facing, streams
+from support import micros
+
+NOW = micros(2025, 3, 12, 10, 20, 30) + 500_000
+UNTIMED = re.compile("okx|hyperliquid|ascendex|tradestation")
+"""Whose messages of candles carry no time."""
+
+
+@pytest.mark.parametrize("exchange", [each for each in ExchangeRegistry.names() if each in wires()])
+def test_live_candles_have_the_time_of_their_message(exchange):
+    """To the millisecond, whatever the exchange calls it and in which unit; ``None`` where there is none."""
+    facing = Facing(exchange, NOW)
+    for stream in streams(facing):
+        session = facing.open(Channel.CANDLES)
+        facing.tell(session, facing.adapter.subscribe([stream]))
+        (want,) = session.wants.values()
+        span = Span(facing.adapter.grid(stream.interval).floor(NOW), NOW)
+        running = facing.view.candles(facing.symbol, stream.interval, span, 10, newest=False)
+        frames = facing.frames(facing.wire.candles(session, want, running), want.key)
+        times = {row.candle.at for message in frames for row in facing.adapter.live_rows(message)}
+
+        assert {None if UNTIMED.match(exchange) else NOW} == times
