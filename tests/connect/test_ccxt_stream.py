@@ -58,6 +58,8 @@ async def test_closed_candles_are_final(offline, client_of):
 
         check(entries, "BTCUSDT", Interval.SECOND_1)
         assert Connected(1) == events[0]
+        assert {None} == {each["at"] for each in entries}, "ccxt gives none"
+        assert all(0 <= each["received_at"] - each["timestamp"] < 40_000 for each in entries)
 
 
 async def test_through_a_cut(offline, client_of):

@@ -78,7 +78,8 @@ async def test_entries_are_completed_and_those_of_the_other_channel_left_out():
     (_, book), _ = await streamed(begin, 2, channel="book")
 
     assert "BTC/USDT" == coin == candle["symbol"] == book["symbol"]
-    assert ("1m", None, None) == (candle["interval"], candle["count"], candle["quote_asset_volume"])
+    assert ("1m", None, None, None) == tuple(candle[name] for name in ("interval", "count", "quote_asset_volume", "at"))
+    assert abs(candle["received_at"] - system_clock() // 1000) < 20_000
     assert abs(book.pop("received_at") - system_clock() // 1000) < 20_000
     assert {**BOOK, "symbol": "BTC/USDT", "timestamp": None, "sequence": None} == book
 

@@ -25,7 +25,7 @@ from feeding import truth
 SYNTHETIC = Path(__file__).parent.parent / "exchanges" / "synthetic"
 FIELDS = {
     "exchange", "symbol", "interval", "timestamp", "open", "high", "low", "close", "volume",
-    "quote_asset_volume", "count", "taker_buy_volume", "taker_buy_quote_volume", "closed",
+    "quote_asset_volume", "count", "taker_buy_volume", "taker_buy_quote_volume", "closed", "received_at", "at",
 }  # fmt: skip
 
 

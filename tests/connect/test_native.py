@@ -273,6 +273,11 @@ async def test_candles_through_a_cut(offline, settings_of, tmp_path):
         assert known(closed, "BTCUSDT") == [prices(each) for each in closed]
         assert any(not entry["closed"] for _, entry in entries), "the running candle is told as well"
         assert any(isinstance(each, Connected) for each in events)
+        # By the clock of that exchange, which runs 60 times as fast; what was fetched after the cut has no time of the exchange's.
+        sent = [entry for _, entry in entries if entry["at"] is not None]
+        assert len(sent) > len(entries) / 2
+        assert all(0 <= entry["received_at"] - entry["at"] < 60_000 for entry in sent)
+        assert None not in [entry["received_at"] for _, entry in entries]
 
 
 async def test_books(offline, client_of):

@@ -13,6 +13,7 @@ from chandlery.core.candle import CandleData
 from chandlery.core.errors import MalformedResponse
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
+from chandlery.storage.candle_rows import timed
 
 PRICE = st.floats(min_value=0, max_value=1e12)
 CANDLES = st.lists(
@@ -37,6 +38,21 @@ def test_rows_and_columns_say_the_same(candles):
     table = table_of_rows(rows)
 
     assert rows == rows_of_table(table, "acme", "BTC/USDT", Interval.MINUTE_1, counts=True)
+
+
+def test_when_a_candle_came():
+    """Milliseconds, where it is known; a table has it where it comes from the database."""
+    known = CandleData(MINUTE, 1.0, 2.0, 0.5, 1.5, 9.0, at=2_999, received_at=4_000)
+    row = row_of_candle(known, "acme", "X/Y", Interval.MINUTE_1)
+    table = table_of_rows([row])
+    stored = timed(table, {"received_at": [4_000], "at": [None]})
+
+    def times(*rows):
+        return [(each["received_at"], each["at"]) for each in rows]
+
+    assert [(4, 2)] == times(row)
+    assert [(None, None)] == times(*rows_of_table(table, "acme", "X/Y", Interval.MINUTE_1, counts=True))
+    assert [(4, None)] == times(*rows_of_table(stored, "acme", "X/Y", Interval.MINUTE_1, counts=True))
 
 
 def test_a_table_has_nan_for_what_is_not_sent():

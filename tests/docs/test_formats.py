@@ -144,10 +144,20 @@ def seen():
     return Seen()
 
 
-def check_schema(anchor, schema, *, nullable=False, more=()):
+TIMES = ("received_at", "at")
+"""What candles of the service have besides."""
+
+
+def names_of(anchor, more=()):
     """The columns of the table in their order, but for optional ones that are not among ``more``."""
-    rows = {name: row for name, row in fields(anchor).items() if "absent" not in row["missing"] or name in more}
-    expected = [(name, row["Arrow type"].strip("`"), nullable) for name, row in rows.items()]
+    return [name for name, row in fields(anchor).items() if "absent" not in row["missing"] or name in more]
+
+
+def check_schema(anchor, schema, *, nullable=False, more=()):
+    """The columns of the table; of optional ones those among ``more``, which may be null where the page says so."""
+    rows = {name: fields(anchor)[name] for name in names_of(anchor, more)}
+    optional = {name for name in more if "null" in rows[name]["missing"]}
+    expected = [(name, row["Arrow type"].strip("`"), nullable or name in optional) for name, row in rows.items()]
     assert expected == [(each.name, str(each.type), each.nullable) for each in schema]
 
 
@@ -157,7 +167,7 @@ def check_missing(anchor, table):
     for name in table.column_names:
         missing, column = fields(anchor)[name]["missing"], table.column(name)
         if column.null_count:
-            assert missing.startswith("`null`"), name
+            assert "`null`" in missing, name
             found.add(name)
         if pa.types.is_floating(column.type) and np.isnan(column.to_numpy()).any():
             assert missing.startswith("`NaN`"), name
@@ -166,9 +176,9 @@ def check_missing(anchor, table):
 
 
 def check_cells(anchor, columns, rows):
-    """The cells of JSON rows have the JSON types of the columns."""
+    """The cells of JSON rows have the JSON types of the columns; those of candles are the service's."""
     assert rows
-    assert columns == [name for name in fields(anchor) if "absent" not in fields(anchor)[name]["missing"]]
+    assert columns == names_of(anchor, TIMES)
     for name, values in zip(columns, zip(*rows, strict=True), strict=True):
         kind, missing = fields(anchor)[name]["JSON type"].strip("`"), fields(anchor)[name]["missing"]
         assert {type(each) for each in values} <= {_PLAIN[kind]} | ({type(None)} if "`null`" in missing else set()), (
@@ -176,12 +186,12 @@ def check_cells(anchor, columns, rows):
         )
 
 
-def check_csv(anchor, text, moment):
+def check_csv(anchor, text, moment, more=()):
     """The head is the columns'; each moment looks like ``moment``."""
     head, *lines = text.splitlines()
     names = head.split(",")
     rows = [dict(zip(names, line.split(","), strict=True)) for line in lines]
-    assert names == [name for name in fields(anchor) if "absent" not in fields(anchor)[name]["missing"]]
+    assert names == names_of(anchor, more)
     for name in names:
         if "timestamp" in fields(anchor)[name]["Arrow type"]:
             told = [row[name] for row in rows if row[name] or "`null`" not in fields(anchor)[name]["missing"]]
@@ -366,8 +376,9 @@ def data(tmp_path_factory):
             await RawDataRepositoryImpl(database).save(books)
             minutes = SeriesName.of_candles("binance", "BTC/USDT", Interval.MINUTE_1)
             candles = [
-                CandleData(0, 1.0, 2.0, 0.5, 1.5, 9.0, 9.5, 4, 3.0, 3.5, closed=True),
-                CandleData(MINUTE, 1.0, 2.0, 0.5, 1.5, 9.0, closed=False),
+                CandleData(0, 1.0, 2.0, 0.5, 1.5, 9.0, 9.5, 4, 3.0, 3.5, closed=True, at=7_000, received_at=9_000),
+                CandleData(MINUTE, 1.0, 2.0, 0.5, 1.5, 9.0, closed=True),
+                CandleData(2 * MINUTE, 1.0, 2.0, 0.5, 1.5, 9.0, closed=False),
             ]
             await CandleRepository(database).save(minutes, candles)
             gaps = GapRepository(database)
@@ -462,8 +473,14 @@ def test_exports_of_the_database(chandlery, data, suffix):
     candles = written(chandlery(f"candles{suffix}", *asked, "candles:1m"))
 
     check_schema("order-books", books.schema, nullable=True)
-    check_schema("candles", candles.schema)
-    assert ({"at", "sequence"}, set()) == (check_missing("order-books", books), check_missing("candles", candles))
+    check_schema("candles", candles.schema, more=TIMES)
+    assert {"at", "sequence"} == check_missing("order-books", books)
+    assert {"quote_asset_volume", "taker_buy_volume", "taker_buy_quote_volume", *TIMES} == check_missing(
+        "candles", candles
+    )
+    assert [(9, 7), (None, None)] == [
+        tuple(row[name] and row[name].microsecond // 1000 for name in TIMES) for row in candles.to_pylist()
+    ]
     for table in (books, candles):
         check_exported(table)
     assert [("bid", 0, 100.25), ("bid", 1, 99.5), ("ask", 0, 100.5), ("bid", 0, 100.0)] == [
@@ -475,9 +492,12 @@ def test_exports_of_the_database_as_csv(chandlery, data):
     """ISO 8601; a sequence that is not there is no digit."""
     asked = ("db", "export", "--data-dir", data, "binance", "BTC/USDT")
     books = check_csv("order-books", chandlery("books.csv", *asked, "book").read_text(), _ISO)
-    candles = check_csv("candles", chandlery("candles.csv", *asked, "candles:1m").read_text(), _ISO)
+    candles = check_csv("candles", chandlery("candles.csv", *asked, "candles:1m").read_text(), _ISO, TIMES)
 
-    assert (["-5", "-5", "-5", ""], 1) == ([row["sequence"] for row in books], len(candles))
+    assert (["-5", "-5", "-5", ""], 2) == ([row["sequence"] for row in books], len(candles))
+    assert [("1970-01-01T00:00:00.009Z", "1970-01-01T00:00:00.007Z"), ("", "")] == [
+        (row["received_at"], row["at"]) for row in candles
+    ]
 
 
 class Ahead:
@@ -529,10 +549,11 @@ async def test_http(service, seen):
         query = {**asked, "start": START // 1000, "end": (START + DAY) // 1000}
         stream = pa.ipc.open_stream(await got(session, path, **query, format="arrow")).read_all()
         parquet = pq.read_table(io.BytesIO(await got(session, path, **query, format="parquet")))
-        rows = check_csv(anchor, (await got(session, path, **query, format="csv")).decode(), r"\d{13}")
+        more = TIMES if anchor == "candles" else ()
+        rows = check_csv(anchor, (await got(session, path, **query, format="csv")).decode(), r"\d{13}", more)
         page = json.loads(await got(session, path, **query))
         for table in (stream, parquet):
-            check_schema(anchor, table.schema)
+            check_schema(anchor, table.schema, more=more)
             check_exported(table)
             check_missing(anchor, table)
         assert len(rows) == stream.num_rows == len(page["rows"]) == parquet.num_rows
@@ -584,9 +605,10 @@ def check_told(seen, told):
         if message["type"] == "binary":
             stream = pa.ipc.open_stream(message["arrow"])
             head = json.loads(stream.schema.metadata[b"chandlery"])
-            check_schema(
-                "candles" if "interval" in head else "order-books", stream.schema, nullable="interval" not in head
-            )
+            if "interval" in head:
+                check_schema("candles", stream.schema, more=TIMES)
+            else:
+                check_schema("order-books", stream.schema, nullable=True)
             assert ([b"chandlery"], True) == ([*stream.schema.metadata], stream.read_all().num_rows > 0)
             assert {"columns", "rows"} & head.keys() == set()
             seen.check("historical_data_chunk", head)

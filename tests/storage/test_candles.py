@@ -9,6 +9,7 @@ from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE
+from chandlery.storage.candle_rows import SCHEMA, TIMES, timed, times_of
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.frame import open_times
 from chandlery.storage.series_ids import SeriesName
@@ -38,9 +39,10 @@ async def test_what_was_saved_comes_as_the_library_gives_it(candles, make):
     await candles.save(SERIES, [candle(2), full, candle(3, closed=False)])
     table = await candles.table(SERIES, Interval.MINUTE_1, EVER, 100)
 
-    assert make.rows([0]).schema == table.schema
+    assert SCHEMA == table.schema
+    assert make.rows([0]).schema.names == table.column_names[: -len(TIMES)]
     assert [full.open_time, candle(2).open_time] == open_times(table).tolist()
-    assert [7.0, 3, 4.0, 5.0] == [table.column(name)[0].as_py() for name in table.column_names[7:]]
+    assert [7.0, 3, 4.0, 5.0] == [table.column(name)[0].as_py() for name in table.column_names[7:11]]
     assert table.column("quote_asset_volume")[1].as_py() != table.column("quote_asset_volume")[1].as_py()
     assert full.open_time + MINUTE - 1 == table.column("close_time")[0].value // 1000
     assert candle(3, closed=False) == await candles.latest(SERIES)
@@ -63,7 +65,26 @@ async def test_a_table_is_saved_as_its_rows(candles, make):
     await candles.save_table(SERIES, table)
     found = await candles.table(SERIES, Interval.MINUTE_1, EVER, 10)
 
-    assert table.drop_columns(["close_time"]).equals(found.drop_columns(["close_time"]))
+    assert timed(table).drop_columns(["close_time"]).equals(found.drop_columns(["close_time"]))
+
+
+async def test_a_candle_is_stored_with_when_it_came(candles):
+    """Both times, to the microsecond, or none; one that takes the place of another brings its own."""
+    both, early, none = (
+        candle(minute, **times) for minute, times in enumerate(({"at": 5, "received_at": 7}, {"received_at": 9}, {}))
+    )
+    await candles.save(SERIES, [candle(0, closed=False, at=1, received_at=2), both, early, none])
+    table = await candles.table(SERIES, Interval.MINUTE_1, EVER, 100)
+    latest = await candles.latest(SERIES)
+
+    assert [[7, 9, None], [5, None, None]] == [times_of(table, name) for name in TIMES]
+    assert (None, None) == (latest.at, latest.received_at)
+    await candles.save_table(SERIES, timed(table.select(range(11)), {"received_at": [11, 12, None], "at": [None] * 3}))
+    again = await candles.table(SERIES, Interval.MINUTE_1, EVER, 100)
+    assert [[11, 12, None], [None] * 3] == [times_of(again, name) for name in TIMES]
+    await candles.save(SERIES, [candle(3, closed=False, at=3, received_at=4)])
+    running = await candles.latest(SERIES)
+    assert (3, 4) == (running.at, running.received_at)
 
 
 async def test_nothing_is_known_of_another_series(candles):

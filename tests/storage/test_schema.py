@@ -14,6 +14,7 @@ PUBLISHED = (
     "d0a11fda5d70c266",
     "197601c185bd5d36",
     "c104ccbdc34addaa",
+    "8627ed1e3cfc754c",
 )
 """The fingerprint of each step."""
 

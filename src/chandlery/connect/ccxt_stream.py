@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any, Protocol
 
+from msgspec import structs
+
 from chandlery.connect.ccxt_history import ROW
 from chandlery.connect.interfaces import EventCallback
 from chandlery.connect.rows import Row, row_of_candle, rows_of_table
@@ -177,7 +179,7 @@ class CandleLoop(_Loop):
         if self._due_in_s() == 0.0:
             await self._tell_closed()
         if news:
-            running = self._read(news[-1])
+            running = self._read(news[-1], self._client.clock())
             if running.open_time == self._next:
                 await self._deliver(running)
 
@@ -189,6 +191,7 @@ class CandleLoop(_Loop):
         if not span:
             return
         result, failure = await self._client.past_candles(self._symbol, self._interval, span)
+        received_at = Unit.MILLIS.of(self._client.clock())
         if failure is not None:
             raise failure
         late = next((gap for gap in sorted(result.gaps) if gap.end > now - SETTLE), None)
@@ -196,7 +199,7 @@ class CandleLoop(_Loop):
         self._not_before = self._client.guess() + SECOND
         name = self._client.get_exchange_name()
         rows = rows_of_table(result.table, name, self._symbol, self._interval, counts=False) if result.table else []
-        told = [row for row in rows if row["timestamp"] * 1000 < until]
+        told = [{**row, "received_at": received_at} for row in rows if row["timestamp"] * 1000 < until]
         for gap in sorted(result.gaps):
             if gap.end <= until:
                 self._say(Missing(Gap(gap.start, gap.end, gap.kind, gap.evidence), now))
@@ -210,9 +213,9 @@ class CandleLoop(_Loop):
         row = row_of_candle(candle, self._client.get_exchange_name(), self._symbol, self._interval)
         await deliver(self._callback, self._coin, row)
 
-    def _read(self, row: Any) -> CandleData:
+    def _read(self, row: Any, received_at: Micros) -> CandleData:
         try:
-            return ROW.candle(tuple(row[:6]))
+            return structs.replace(ROW.candle(tuple(row[:6])), received_at=received_at)
         except (TypeError, ValueError, IndexError) as error:
             raise MalformedResponse(f"{self._symbol}: a row that is no candle: {error}") from error
 

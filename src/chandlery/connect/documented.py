@@ -65,7 +65,7 @@ async def start_stream(
     Start a stream by a client's ``start_realtime_stream``, whichever of ``options`` it takes and whatever it returns.
 
     Where it returns no ``RealtimeStream``, entries queue for the callback, and those of another channel are left out:
-    it may call back in the background after it has returned, or until it is cancelled. An order book without
+    it may call back in the background after it has returned, or until it is cancelled. An entry without
     ``received_at`` gets that of ``clock``.
 
     Raises:
@@ -117,7 +117,7 @@ class _Entries:
         if ("bids" in entry) == self._is_book:
             if self._is_book:
                 self._waiting.clear()
-                entry = {"received_at": Unit.MILLIS.of(self._clock()), **entry}
+            entry = {"received_at": Unit.MILLIS.of(self._clock()), **entry}
             if len(self._waiting) < MOST_WAITING:
                 self._waiting.append(entry)
             else:
@@ -159,7 +159,7 @@ class _Entries:
         lacking = [each for each in ("timestamp", *PRICES, "closed") if each not in entry]
         if lacking:
             raise MalformedResponse(f"{self._name}: an entry is no candle: it lacks {', '.join(lacking)}")
-        return {**head, "interval": self._interval.value, "count": None, **dict.fromkeys(MORE), **entry}
+        return {**head, "interval": self._interval.value, "count": None, **dict.fromkeys(MORE), "at": None, **entry}
 
 
 class _Taken(Awaitable[None]):

@@ -79,7 +79,9 @@ class IExchangeAPIClient(ABC):
         Both are aware datetimes. Each row holds ``exchange``, ``symbol``, ``interval``, ``timestamp``
         (the open, in milliseconds), ``open``, ``high``, ``low``, ``close``, ``volume``; and
         ``quote_asset_volume``, ``count``, ``taker_buy_volume``, ``taker_buy_quote_volume``, which are
-        ``None`` where the exchange does not send them; and ``closed``.
+        ``None`` where the exchange does not send them; and ``closed``. ``received_at`` (milliseconds, when the last message
+        about it came, by the local clock) and ``at`` (milliseconds, the exchange's own time of the message that brought it)
+        are ``None`` here, and in entries of streams where they are not known.
 
         Raises:
             InvalidSymbol: Not a symbol of the exchange; ``WrongMarket`` where it is one of another market.

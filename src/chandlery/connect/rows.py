@@ -12,7 +12,8 @@ from chandlery.core.candle import CandleData
 from chandlery.core.errors import MalformedResponse, UnknownInterval
 from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
-from chandlery.core.time import Unit
+from chandlery.core.time import Micros, Unit
+from chandlery.storage.candle_rows import TIMES, times_of
 from chandlery.storage.frame import open_times, table_of
 
 Row: TypeAlias = dict[str, Any]
@@ -24,16 +25,21 @@ MORE = ("quote_asset_volume", "taker_buy_volume", "taker_buy_quote_volume")
 
 
 def rows_of_table(table: pa.Table, exchange: str, symbol: str, interval: Interval, *, counts: bool) -> list[Row]:
-    """The rows of a table of closed candles; ``counts`` says whether the exchange tells the number of trades."""
+    """
+    The rows of a table of closed candles; ``counts`` says whether the exchange tells the number of trades.
+
+    Where the table has no times of them, they are ``None``.
+    """
     opened = [Unit.MILLIS.of(each) for each in open_times(table).tolist()]
     prices = [table.column(name).to_pylist() for name in PRICES]
     more = [[None if math.isnan(each) else each for each in table.column(name).to_pylist()] for name in MORE]
     count = table.column("count").to_pylist() if counts else [None] * len(opened)
+    times = ([_millis(each) for each in times_of(table, name)] for name in TIMES)
     head = {"exchange": exchange, "symbol": symbol, "interval": interval.value}
     return [
         {
             **head,
-            "timestamp": at,
+            "timestamp": open_ms,
             "open": first,
             "high": high,
             "low": low,
@@ -44,9 +50,11 @@ def rows_of_table(table: pa.Table, exchange: str, symbol: str, interval: Interva
             "taker_buy_volume": taker,
             "taker_buy_quote_volume": taker_quote,
             "closed": True,
+            "received_at": received,
+            "at": sent,
         }
-        for at, first, high, low, close, volume, quote, taker, taker_quote, trades in zip(
-            opened, *prices, *more, count, strict=True
+        for open_ms, first, high, low, close, volume, quote, taker, taker_quote, trades, received, sent in zip(
+            opened, *prices, *more, count, *times, strict=True
         )
     ]
 
@@ -68,7 +76,13 @@ def row_of_candle(candle: CandleData, exchange: str, symbol: str, interval: Inte
         "taker_buy_volume": candle.taker_buy_volume,
         "taker_buy_quote_volume": candle.taker_buy_quote_volume,
         "closed": candle.closed,
+        "received_at": _millis(candle.received_at),
+        "at": _millis(candle.at),
     }
+
+
+def _millis(moment: Micros | None) -> int | None:
+    return None if moment is None else Unit.MILLIS.of(moment)
 
 
 def table_of_rows(rows: Sequence[Row]) -> pa.Table:

@@ -14,7 +14,8 @@ from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
 from chandlery.core.time import Micros
-from chandlery.storage.frame import empty_table, open_times, table_of
+from chandlery.storage.candle_rows import SCHEMA, TIMES, timed, times_of
+from chandlery.storage.frame import empty_of, open_times, table_of
 from chandlery.storage.interfaces import IDatabaseConnection
 from chandlery.storage.series_ids import OriginOf, SeriesIds, SeriesName, exchange_own
 
@@ -30,12 +31,13 @@ _COLUMNS = (
     "taker_buy_volume",
     "taker_buy_quote_volume",
 )
-_NAMES = ", ".join(_COLUMNS)
+_TIMED = (*_COLUMNS, *TIMES)
+_NAMES = ", ".join(_TIMED)
 # What is running never takes the place of what is closed.
 _UPSERT = f"""
-    INSERT INTO candles (series, {_NAMES}, closed) VALUES ({", ".join("?" * (len(_COLUMNS) + 2))})
+    INSERT INTO candles (series, {_NAMES}, closed) VALUES ({", ".join("?" * (len(_TIMED) + 2))})
     ON CONFLICT (series, open_time) DO UPDATE
-    SET {", ".join(f"{name} = excluded.{name}" for name in (*_COLUMNS[1:], "closed"))}
+    SET {", ".join(f"{name} = excluded.{name}" for name in (*_TIMED[1:], "closed"))}
     WHERE excluded.closed >= candles.closed
 """
 _PRUNED_AT_ONCE = 5_000
@@ -56,13 +58,14 @@ class CandleRepository:
             StorageError: None of them is kept.
         """
         number = await self._ids.of(series)
-        rows = [(number, *(getattr(each, name) for name in _COLUMNS), int(each.closed)) for each in candles]
+        rows = [(number, *(getattr(each, name) for name in _TIMED), int(each.closed)) for each in candles]
         await self._database.write((_UPSERT, rows))
 
     async def save_table(self, series: SeriesName, table: pa.Table) -> None:
-        """The same of closed candles by column; NaN is what was not sent."""
+        """The same of closed candles by column; NaN is what was not sent, and they may lack their times."""
         number = await self._ids.of(series)
-        columns = [open_times(table).tolist(), *(_values(table, name) for name in _COLUMNS[1:])]
+        columns: list[list[Any]] = [open_times(table).tolist(), *(_values(table, name) for name in _COLUMNS[1:])]
+        columns += [times_of(table, name) for name in TIMES]
         rows = [(number, *row, 1) for row in zip(*columns, strict=True)]
         await self._database.write((_UPSERT, rows))
 
@@ -74,11 +77,11 @@ class CandleRepository:
         return rows[0][0] if rows else None
 
     async def table(self, series: SeriesName, interval: Interval, span: Span, limit: int) -> pa.Table:
-        """The first ``limit`` closed candles that open in ``span``, oldest first, as the library gives them."""
+        """The first ``limit`` closed candles that open in ``span``, oldest first, as the library gives them, with their times."""
         number = await self._ids.find(series)
         sql = f"SELECT {_NAMES} FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed ORDER BY open_time LIMIT ?"
         rows = await self._database.read(sql, (number, span.start, span.end, limit))
-        return await asyncio.to_thread(_table, rows, interval) if rows else empty_table(ChartType.KLINES)
+        return await asyncio.to_thread(_table, rows, interval) if rows else empty_of(SCHEMA)
 
     async def latest(self, series: SeriesName) -> CandleData | None:
         """The newest candle, closed or running; ``None`` where there is none."""
@@ -88,7 +91,7 @@ class CandleRepository:
         if not rows:
             return None
         *values, closed = rows[0]
-        return CandleData(**dict(zip(_COLUMNS, values, strict=True)), closed=bool(closed))
+        return CandleData(**dict(zip(_TIMED, values, strict=True)), closed=bool(closed))
 
     async def last_closed(self, series: SeriesName) -> Micros | None:
         """The open of the newest closed candle; ``None`` where there is none."""
@@ -118,15 +121,12 @@ def _values(table: pa.Table, name: str) -> list[Any]:
 
 def _table(rows: list[Any], interval: Interval) -> pa.Table:
     opened, *columns = zip(*rows, strict=True)
-    values: dict[str, Any] = {
-        name: np.array(column, np.float64)
-        for name, column in zip(_COLUMNS[1:], columns, strict=True)
-        if name != "count"
-    }
-    values["count"] = [each or 0 for each in columns[_COLUMNS.index("count") - 1]]
+    read = dict(zip(_TIMED[1:], columns, strict=True))
+    values: dict[str, Any] = {name: np.array(read[name], np.float64) for name in _COLUMNS[1:] if name != "count"}
+    values["count"] = [each or 0 for each in read["count"]]
     values["open_time"] = np.array(opened, np.int64)
     if interval.micros is None:
         values["close_time"] = [interval.step(each) - 1 for each in opened]
     else:
         values["close_time"] = values["open_time"] + interval.micros - 1
-    return table_of(ChartType.KLINES, values)
+    return timed(table_of(ChartType.KLINES, values), read)

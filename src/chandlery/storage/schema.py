@@ -132,4 +132,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE revoked_by_issuer RENAME TO revoked_tokens",
         "CREATE INDEX revoked_tokens_expiry ON revoked_tokens (expires_at)",
     ),
+    (
+        # When the last message about a candle came, and the exchange's time of it; null in what is stored already.
+        "ALTER TABLE candles ADD COLUMN received_at INTEGER",
+        "ALTER TABLE candles ADD COLUMN at INTEGER",
+    ),
 )

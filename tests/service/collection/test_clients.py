@@ -14,6 +14,7 @@ from chandlery.core.gaps import GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND, Unit, to_datetime
 from chandlery.net.clock import system_clock
+from chandlery.storage.candle_rows import TIMES, times_of
 from chandlery.storage.frame import open_times
 from chandlery.storage.series_ids import SeriesName
 from connecting import config_of
@@ -154,15 +155,13 @@ async def test_candles_are_stored_in_a_row_and_fetched_after_a_restart(kind, tmp
     channel = "candles:1m" if isinstance(kind, type) else "candles:1s"
     length = MINUTE if isinstance(kind, type) else SECOND
 
-    async def opens(service, name):
-        table = await service.candles.table(
+    async def table(service, name):
+        return await service.candles.table(
             SeriesName(name, COIN, channel), Interval(channel.partition(":")[2]), EVER, 100_000
         )
-        return open_times(table).tolist()
 
     client = kind() if isinstance(kind, type) else None
     async with offline("binance_spot") as sim:
-        stored = []
         for wanted in (3, 8):
             async with service_of(sim, tmp_path, ccxt=config_of(sim, "binance_spot")) as service:
                 if client is not None:
@@ -170,10 +169,15 @@ async def test_candles_are_stored_in_a_row_and_fetched_after_a_restart(kind, tmp
                 name = {"native": "binance", "ccxt": "ccxt.binance"}.get(kind, "acme")
                 await service.collection.add_coin(COIN, name, [channel])
                 async with asyncio.timeout(30):
-                    while len(stored := await opens(service, name)) < wanted:
+                    while (stored := await table(service, name)).num_rows < wanted:
                         await asyncio.sleep(0.05)  # it is in a file
 
-    assert [stored[0] + length * each for each in range(len(stored))] == stored
+    opens = open_times(stored).tolist()
+    received, sent = (times_of(stored, each) for each in TIMES)
+    assert [opens[0] + length * each for each in range(len(opens))] == opens
+    assert (kind == "native") == any(sent), "only an exchange's own messages have its time"
+    assert any(received), "what was fetched after the restart has no time"
+    assert all(abs(each - system_clock()) < 60 * SECOND for each in [*received, *sent] if each is not None)
 
 
 @pytest.mark.parametrize("kind", [Plugin, Streaming])

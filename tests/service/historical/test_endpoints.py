@@ -10,6 +10,7 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from msgspec import structs
 from pyarrow import csv
 
 from chandlery.core.gaps import Gap, GapKind, Span
@@ -18,6 +19,7 @@ from chandlery.core.time import HOUR, MINUTE, SECOND, iso
 from chandlery.net.clock import system_clock
 from chandlery.service.moments import moment_of
 from chandlery.sim.faults import Fault, FaultKind
+from chandlery.storage.candle_rows import TIMES, times_of
 from chandlery.storage.series_ids import SeriesName
 from chandlery.testing import no_waiting
 from feeding import truth
@@ -58,6 +60,31 @@ async def test_pages(running):
     assert [[each.open_time // 1000, each.open, each.high, each.low, each.close, each.volume] for each in expected] == [
         row[:6] for row in rows
     ]
+
+
+async def test_when_a_candle_came(tmp_path):
+    """Of what was collected, in every format; of what comes from the archive it is not known."""
+    hour = {**ASKED, "end": "2026-11-01T01:00:00Z"}
+    (collected,) = truth(MARKET, "BTCUSDT", Interval.MINUTE_1, Span(START + 5 * MINUTE, START + 6 * MINUTE))
+    collected = structs.replace(collected, at=START + 6 * MINUTE + 3_000, received_at=START + 6 * MINUTE + 7_000)
+    series = SeriesName.of_candles("binance", "BTC/USDT", Interval.MINUTE_1)
+    async with offline() as sim, served(sim, tmp_path) as (service, session):
+        await service.candles.save(series, [collected])
+        page = json.loads((await get(session, "/v1/candles", **hour))[1])
+        files = {
+            form: (await get(session, "/v1/candles", **hour, format=form))[1] for form in ("csv", "arrow", "parquet")
+        }
+    tables = [pa.ipc.open_stream(files["arrow"]).read_all(), pq.read_table(io.BytesIO(files["parquet"]))]
+    lines = [line.split(",")[-2:] for line in files["csv"].decode().splitlines()]
+    rows = [row[-2:] for row in page["rows"]]
+    sent_ms = START // 1000 + 6 * 60_000 + 3
+
+    assert ["received_at", "at"] == page["columns"][-2:] == lines[0]
+    assert ([sent_ms + 4, sent_ms], [str(sent_ms + 4), str(sent_ms)]) == (rows.pop(5), lines.pop(6))
+    assert ([[None, None]] * 59, [["", ""]] * 59) == (rows, lines[1:])
+    for table in tables:
+        assert [collected.received_at, collected.at] == [times_of(table, name)[5] for name in TIMES]
+        assert [59, 59] == [table.column(name).null_count for name in TIMES]
 
 
 @pytest.mark.parametrize("form", ["csv", "arrow", "parquet"])

@@ -14,6 +14,7 @@ from chandlery.core.time import DAY, MINUTE
 from chandlery.history.checks import holes_of
 from chandlery.service.historical.interfaces import Piece, Source
 from chandlery.service.historical.joining import hulls, joined, rows_within, within
+from chandlery.storage.candle_rows import SCHEMA, timed
 from chandlery.storage.frame import open_times, table_of
 
 START = 19_723 * DAY
@@ -27,7 +28,7 @@ def table(minutes):
     opens = START + np.array(sorted(minutes), np.int64) * MINUTE
     columns = {name: np.ones(len(opens)) for name in ChartType.KLINES.dtypes}
     ends = {"open_time": opens, "close_time": opens + MINUTE - 1, "count": np.ones(len(opens), np.int64)}
-    return table_of(ChartType.KLINES, columns | ends)
+    return timed(table_of(ChartType.KLINES, columns | ends))
 
 
 def span(minute, count=1):
@@ -82,3 +83,10 @@ def test_every_moment_comes_once(collected, known, answered):
 
 def _ends(minute):
     return span(minute).start, span(minute).end
+
+
+def test_a_stretch_without_rows_has_the_columns_of_the_others():
+    """Or what lies around it could not be put together with it."""
+    nothing = joined(Piece(table([])), [WINDOW], [Piece(table([]))])
+
+    assert (0, SCHEMA) == (nothing.table.num_rows, nothing.table.schema)

@@ -10,12 +10,15 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from mcp.client import Client
+from msgspec import structs
 
+from chandlery.connect.rows import row_of_candle
+from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.instrument import LONGEST_SYMBOL
 from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
-from chandlery.core.time import DAY, MINUTE
+from chandlery.core.time import DAY, MINUTE, iso
 from chandlery.service.auth.interfaces import EverybodyMay
 from chandlery.service.collection.interfaces import ChannelStatus, CoinStatus, IDataCollectionManager
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece, Source
@@ -156,6 +159,29 @@ async def test_no_answer_is_over_the_budget(symbol, evidence, counts, rows, buck
         assert 1_800 == book["book"]["levels_left_out"]
         page = await client.read_resource(told["resource"])
         assert tokens_of(json.dumps(page.model_dump(mode="json", by_alias=True))) <= TOKEN_BUDGET
+
+
+class Latest(History):
+    """Has one candle, which came or was fetched."""
+
+    def __init__(self, candle):
+        super().__init__()
+        self.candle = candle
+
+    async def get_most_current_data(self, series):
+        return row_of_candle(self.candle, series.exchange, series.symbol, Interval.MINUTE_1)
+
+
+async def test_when_the_latest_candle_came():
+    """By the service's clock and by the exchange's, to the millisecond; null where that is not known."""
+    fetched = CandleData(NOW, 1.0, 2.0, 0.5, 1.5, 9.0, closed=False)
+    told = []
+    for candle in (structs.replace(fetched, at=NOW + 1_000, received_at=NOW + 3_000), fetched):
+        async with Client(router(historical=Latest(candle))._server) as client:
+            answer = await called(client, "get_most_current_data", exchange="binance", symbol="BTC/USDT")
+            told.append([answer["candle"][name] for name in ("open_time", "received_at", "at")])
+
+    assert [[iso(NOW), iso(NOW + 3_000), iso(NOW + 1_000)], [iso(NOW), None, None]] == told
 
 
 async def test_many_coins_come_in_pages():

@@ -41,10 +41,12 @@ async def test_books_and_candles(client):
     assert {"type": "subscribed", "id": "c", "channel": "candles", "origin": "offline-7", **SECONDS} == told["c"]
     book = await client.until("realtime_data", lambda each: each["channel"] == "book")
     candle = await client.until("realtime_data", lambda each: each["channel"] == "candles" and each["data"]["closed"])
+    live = await client.until("realtime_data", lambda each: each["channel"] == "candles" and each["data"]["at"])
 
     assert 25 == len(book["data"]["bids"])
     assert book["data"]["bids"][0][0] < book["data"]["asks"][0][0]
-    assert {"open", "high", "low", "close", "volume", "timestamp"} <= set(candle["data"])
+    assert {"open", "high", "low", "close", "volume", "timestamp", "received_at", "at"} <= set(candle["data"])
+    assert all(abs(live["data"][name] - ago(0)) < 20_000 for name in ("received_at", "at"))
 
 
 async def test_until_unsubscribed(client):

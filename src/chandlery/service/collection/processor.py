@@ -125,7 +125,7 @@ class RealTimeProcessor:
 
 
 def candle_of(entry: Row) -> CandleData:
-    """The candle of a client's row."""
+    """The candle of a client's row, which may lack the times."""
     return CandleData(
         Unit.MILLIS.micros(entry["timestamp"]),
         entry["open"],
@@ -138,4 +138,5 @@ def candle_of(entry: Row) -> CandleData:
         entry["taker_buy_volume"],
         entry["taker_buy_quote_volume"],
         entry["closed"],
+        *(None if entry.get(name) is None else Unit.MILLIS.micros(entry[name]) for name in ("at", "received_at")),
     )

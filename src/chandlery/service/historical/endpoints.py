@@ -39,6 +39,7 @@ from chandlery.service.historical.pages import (
 from chandlery.service.historical.schemas import Book, Books, GapSpan, Page
 from chandlery.service.known import SymbolText, known_parameters
 from chandlery.service.moments import MOMENT_HELP, series_of, span_of
+from chandlery.storage.candle_rows import SCHEMA
 from chandlery.storage.frame import schema_of
 from chandlery.storage.raw import RawOrderBookEntry
 from chandlery.storage.series_ids import BOOK, SeriesName
@@ -133,7 +134,7 @@ async def candles(
     def pieces(rows: int) -> AsyncGenerator[Piece, None]:
         return parts.historical.stream_historical_data(series, Span(at, span.end), rows=rows)
 
-    return await _answer(parts, schema_of(ChartType.KLINES), series, span, at, limit, form, pieces)
+    return await _answer(parts, SCHEMA, series, span, at, limit, form, pieces)
 
 
 @routes.get("/funding", responses=_FILES)

@@ -21,6 +21,7 @@ from chandlery.service.historical.joining import hulls, joined, rows_within, wit
 from chandlery.service.proofs import account_of, proved_gaps, size_of_account
 from chandlery.storage.book_history import BookHistory
 from chandlery.storage.book_rows import table_of_books
+from chandlery.storage.candle_rows import timed
 from chandlery.storage.candles import CandleRepository
 from chandlery.storage.control import GapRepository
 from chandlery.storage.frame import open_times
@@ -215,7 +216,7 @@ class HistoricalFetcher:
             except StorageError as error:
                 log.warning("%s: proved gaps are not kept, and will be requested again: %s", series, error)
         stretches = size_of_account(table) // _BYTES_A_STRETCH
-        return await _worked(stretches, _piece, table, hull, failed, series.exchange, self._origin(series))
+        return await _worked(stretches, _piece, timed(table), hull, failed, series.exchange, self._origin(series))
 
 
 async def _worked(stretches: int, work: Callable[..., _T], *args: Any) -> _T:

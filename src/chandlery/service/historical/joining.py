@@ -15,7 +15,8 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
 from chandlery.history.interfaces import in_order
 from chandlery.service.historical.interfaces import Piece, Source, merge
-from chandlery.storage.frame import open_times
+from chandlery.storage.candle_rows import SCHEMA
+from chandlery.storage.frame import empty_of, open_times
 
 _NEAR = 500
 """Holes with fewer candles between them are requested together: a request for few candles costs as much as one for many."""
@@ -41,7 +42,8 @@ def joined(stored: Piece, left: Sequence[Span], answers: Sequence[Piece]) -> Pie
     ``left`` is what neither the rows nor the gaps of ``stored`` account for; its sources lie around that.
     ``answers`` may hold more; the part of them that lies there is taken.
     """
-    table = in_order([stored.table, *(rows_within(each.table, left) for each in answers)], ChartType.KLINES)
+    tables = [each for each in (stored.table, *(rows_within(each.table, left) for each in answers)) if each.num_rows]
+    table = in_order(tables, ChartType.KLINES) if tables else empty_of(SCHEMA)
     sources = [*stored.sources]
     sources += within([each for answer in answers for each in answer.sources], left)
     sources.sort(key=lambda each: each.start)

@@ -172,6 +172,8 @@ class CandleNow(BaseModel):
     close: float
     volume: float
     closed: bool
+    received_at: str | None = Field(description="When its last message came, by the clock of the service.")
+    at: str | None = Field(description="The exchange's own time of the message that brought it.")
 
 
 class BookNow(BaseModel):

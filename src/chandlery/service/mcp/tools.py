@@ -154,8 +154,9 @@ class Toolbox:
                 f"there is no {series.channel} of {series.symbol} at {series.exchange}; add_coin has it collected"
             )
         now = self._clock()
-        at, received = (
-            None if row.get(name) is None else Unit.MILLIS.micros(row[name]) for name in ("timestamp", "received_at")
+        at, received, sent = (
+            None if row.get(name) is None else Unit.MILLIS.micros(row[name])
+            for name in ("timestamp", "received_at", "at")
         )
         since = received if series.channel == BOOK else at
         answer = schemas.CurrentAnswer(
@@ -167,19 +168,22 @@ class Toolbox:
             origin=self._collection.origin(series),
             **told_gaps(await self._historical.get_gaps(series, Span(now - _GAPS_LOOKED_BACK, now))),
         )
-        told_at = None if at is None else iso(at)
+        told_at, told_received, told_sent = (None if each is None else iso(each) for each in (at, received, sent))
         if series.channel == BOOK:
             bids, asks = list(row["bids"]), list(row["asks"])
             left_out = sum(max(len(side) - asked.levels, 0) for side in (bids, asks))
             answer.book = schemas.BookNow(
                 timestamp=told_at,
-                received_at=None if received is None else iso(received),
+                received_at=told_received,
                 bids=bids[: asked.levels],
                 asks=asks[: asked.levels],
                 levels_left_out=left_out,
             )
         else:
-            answer.candle = schemas.CandleNow(open_time=told_at or "", **{name: row[name] for name in _CANDLE})
+            values = {name: row[name] for name in _CANDLE}
+            answer.candle = schemas.CandleNow(
+                open_time=told_at or "", **values, received_at=told_received, at=told_sent
+            )
         return answer
 
     async def _summarize(self, asked: schemas.RangeToSum, progress: Progress) -> schemas.SummaryAnswer:
