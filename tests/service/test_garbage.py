@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 
 import aiohttp
+import httptools
 import pytest
 
 from garbling import Garbler
 from raw import TIMEOUT_S, head, raw
 from serving import connected, served
 
+_LENGTH = re.compile(rb"content-length: (\d{1,4})\r", re.IGNORECASE)
 FIRST_BYTE_S, REFUSAL_S = 5.0, 1.0
 SEED = 20
 
@@ -36,6 +39,26 @@ class Judge:
             self.wrong.append((status, round(took, 2), sent[:2_000], content[:300]))
 
 
+class _Whole:
+    """Notices the end of a request."""
+
+    def __init__(self):
+        self.ended = False
+
+    def on_message_complete(self):
+        self.ended = True
+
+
+def awaits_nothing(sent):
+    """Whether bytes are a whole request, or are none for sure; of others the service rightly waits for the rest."""
+    whole = _Whole()
+    try:
+        httptools.HttpRequestParser(whole).feed_data(sent)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        return True
+    return whole.ended
+
+
 async def beginning(url, sent):
     """Status, time and beginning of the answer to bytes; no status where the connection ends without one."""
     began = time.monotonic()
@@ -45,7 +68,9 @@ async def beginning(url, sent):
             async with asyncio.timeout(TIMEOUT_S):
                 first = await reader.read(4_096)
                 took = time.monotonic() - began
-                if b"\r\n\r\n" in first and len(first) < 4_096:
+                top, found, body = first.partition(b"\r\n\r\n")
+                length = _LENGTH.search(top)
+                if found and length and len(body) < int(length[1]) and not sent.startswith(b"HEAD"):
                     first += await reader.read(4_096)
         except ConnectionError:
             return None, time.monotonic() - began, b""
@@ -57,7 +82,8 @@ async def over_http(service, garbler, judge, count):
     """Requests of every kind."""
     own = service.url.removeprefix("http://").encode()
     for _ in range(count):
-        sent = garbler.request(own)
+        while not awaits_nothing(sent := garbler.request(own)):
+            pass
         judge.take(sent, *await beginning(service.url, sent))
 
 

@@ -82,6 +82,7 @@ async def test_sockets_of_other_names(running):
             await session.ws_connect("/v1/ws", headers=headers)
         assert expected == refused.value.status
         assert "application/problem+json" == refused.value.headers["Content-Type"]
+        assert "nosniff" == refused.value.headers["X-Content-Type-Options"]
 
 
 async def test_names_that_are_allowed(sim, tmp_path):

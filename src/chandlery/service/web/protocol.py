@@ -129,7 +129,9 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         return await self.queue.get()
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send; a handshake that was answered by a refusal is complete, too."""
+        """Send; a handshake that was answered by a refusal is complete, too, and has the headers of all answers."""
+        if message["type"] == "websocket.http.response.start":
+            message = {**message, "headers": [*self.default_headers, *message["headers"]]}
         await super().send(message)
         if self.close_sent and message["type"] == "websocket.http.response.body":
             self.handshake_complete = True
