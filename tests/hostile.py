@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 from collections import Counter
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -119,16 +119,24 @@ class Target:
         async with asyncio.timeout(_AWAY_S):
             await self._up.wait()
 
-    async def until_ready(self, timeout_s=_AWAY_S):
+    async def readyz(self):
+        """The status of that path; ``None`` where nobody answers within five seconds."""
+        with suppress(aiohttp.ClientError, TimeoutError):
+            async with (
+                aiohttp.ClientSession(self.host) as session,
+                asyncio.timeout(5),
+                session.get("/readyz") as answer,
+            ):
+                return answer.status
+        return None
+
+    async def until_ready(self):
         """How many seconds it takes until it says that it is ready."""
         begun = time.monotonic()
-        async with aiohttp.ClientSession(self.host) as session, asyncio.timeout(timeout_s):
-            while True:
-                with suppress(aiohttp.ClientError, TimeoutError):
-                    async with asyncio.timeout(5), session.get("/readyz") as answer:
-                        if answer.status == 200:
-                            return time.monotonic() - begun
+        async with asyncio.timeout(_AWAY_S):
+            while await self.readyz() != 200:
                 await asyncio.sleep(0.1)
+        return time.monotonic() - begun
 
 
 def _free_port():
@@ -235,19 +243,28 @@ class Crowd:
     async def _read_nothing(self, session):
         """Subscribe, and never read again."""
         token = session.headers["Authorization"]
-        _, writer = await asyncio.open_connection("127.0.0.1", self.target.port, limit=1)
-        writer.transport.pause_reading()
-        writer.write(
-            f"GET /v1/ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nAuthorization: {token}\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
-        )
-        for exchange, symbol in self.dice.sample(coins(), 10):
-            text = json.dumps({"type": "subscribe", "channel": "book", "exchange": exchange, "symbol": symbol}).encode()
-            writer.write(bytes((0x81, 0x80 | 0x7E)) + len(text).to_bytes(2) + bytes(4) + text)
-        try:
+        async with self._raw() as writer:
+            writer.transport.pause_reading()
+            writer.write(
+                f"GET /v1/ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nAuthorization: {token}\r\n"
+                "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            )
+            for exchange, symbol in self.dice.sample(coins(), 10):
+                wanted = {"type": "subscribe", "channel": "book", "exchange": exchange, "symbol": symbol}
+                text = json.dumps(wanted).encode()
+                writer.write(bytes((0x81, 0x80 | 0x7E)) + len(text).to_bytes(2) + bytes(4) + text)
             await asyncio.sleep(60)
+
+    @asynccontextmanager
+    async def _raw(self):
+        """What writes to a bare connection, which is reset at the end."""
+        _, writer = await asyncio.open_connection("127.0.0.1", self.target.port, limit=1024)
+        try:
+            yield writer
         finally:
             writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     async def _do_harm(self, session):
         """One of what strangers and guests do."""
@@ -263,10 +280,9 @@ class Crowd:
 
     async def _garbage(self, session):
         """Bytes that are nothing."""
-        _, writer = await asyncio.open_connection("127.0.0.1", self.target.port)
-        writer.write(self.dice.randbytes(self.dice.choice([1, 100, 5_000, 100_000])))
-        await asyncio.sleep(0.2)
-        writer.transport.abort()
+        async with self._raw() as writer:
+            writer.write(self.dice.randbytes(self.dice.choice([1, 100, 5_000, 100_000])))
+            await asyncio.sleep(0.2)
 
     async def _flood(self, session):
         """A body of 20 MB without a token."""
@@ -276,12 +292,11 @@ class Crowd:
 
     async def _hold(self, session):
         """Connections that say nothing, or half a head."""
-        held = [await asyncio.open_connection("127.0.0.1", self.target.port) for _ in range(5)]
-        for _, writer in held:
-            writer.write(self.dice.choice([b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "]))
-        await asyncio.sleep(10)
-        for _, writer in held:
-            writer.transport.abort()
+        async with AsyncExitStack() as stack:
+            for _ in range(5):
+                writer = await stack.enter_async_context(self._raw())
+                writer.write(self.dice.choice([b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: "]))
+            await asyncio.sleep(10)
 
     async def _guess(self, session):
         """Secrets."""

@@ -84,11 +84,9 @@ def test_what_is_made_up_and_what_is_real_stay_apart(process, chandlery, tmp_pat
 
     shutil.copy(MADE, tmp_path / "chandlery.sqlite3")
     base = {"rest": "http://127.0.0.1:1", "ws": "ws://127.0.0.1:1", "archive": "http://127.0.0.1:1"}
-    assert ([], 404, 1) == served("--offline")
     assert ([], 404, 1) == served("--exchange-endpoints", json.dumps({"binance_spot": base}))
     assert (0, "adopted 2 series, 1 coin\n", "") == chandlery("db", "adopt", "--yes", "--data-dir", tmp_path)
     assert ([], 404, 0) == served("--offline")
-    assert ([], 404, 0) == served("--exchange-endpoints", json.dumps({"binance_spot": base}))
     mirror = json.dumps({"binance_spot": base | {"mirror": True}})
     assert (["BTC/USDT"], [[1.0, 2.0]], 0) == served("--exchange-endpoints", mirror)
 

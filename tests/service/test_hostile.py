@@ -31,10 +31,12 @@ MIB = 1 << 20
 async def faults_on_all_sides(target, lasts_s, table):
     """One after the other, spread over the time: what it was, and how long the service took to be ready again."""
 
-    async def held(name, block, seconds):
+    async def held(name, block, seconds, expected):
         async with block:
-            await asyncio.sleep(seconds)
-        table.append((name, f"{seconds} s", f"ready again after {await target.until_ready():.1f} s"))
+            await asyncio.sleep(seconds - 5)
+            status, _ = await asyncio.gather(target.readyz(), asyncio.sleep(5))
+        table.append((name, f"{seconds} s", f"/readyz {status}; ready again after {await target.until_ready():.1f} s"))
+        assert expected == status, name
 
     pause_s = (lasts_s - 70) / 7
     for number in range(3):
@@ -45,11 +47,11 @@ async def faults_on_all_sides(target, lasts_s, table):
         table.append((f"kill -9, number {number + 1}", "1", f"ready again after {up_s + ready_s:.1f} s"))
         await asyncio.sleep(pause_s)
         if number == 0:
-            await held("database locked by another process", locked(target.data_dir), 20)
+            await held("database locked by another process", locked(target.data_dir), 20, 503)
         elif number == 1:
-            await held("no file can grow, as on a full disk", full(target.process.pid), 20)
+            await held("no file can grow, as on a full disk", full(target.process.pid), 20, 503)
         else:
-            await held("SIGSTOP", stopped(target), 30)
+            await held("SIGSTOP", stopped(target), 30, None)
     await asyncio.sleep(pause_s)
 
 
