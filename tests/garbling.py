@@ -22,15 +22,9 @@ NAMES = (
 )  # fmt: skip
 KINDS = ("auth", "subscribe", "unsubscribe", "request_historical", "most_current", "ping", "x")
 TOOLS = (
-    "list_coins",
-    "list_exchanges",
-    "get_candles",
-    "summarize_candles",
-    "get_order_book",
-    "add_coin",
-    "remove_coin",
-    "x",
-)
+    "add_coin", "remove_coin", "list_coins", "check_availability", "download_historical_data", "get_most_current_data",
+    "summarize_candles", "list_exchanges", "x",
+)  # fmt: skip
 CALLS = (
     "initialize",
     "tools/call",
@@ -77,7 +71,7 @@ class Garbler:
         """What JSON can hold."""
         kind = self.random.randrange(10 if depth < 3 else 7)
         if kind < 5:
-            return self.piece().decode("utf-8", "surrogateescape")
+            return self.piece().decode("utf-8", "replace" if self.random.random() < 0.9 else "surrogateescape")
         if kind < 7:
             return self.random.choice((None, True, 0, -1, 1.5, 10**15, 10**40, float("inf"), float("nan"), 2**63))
         if kind == 9:
@@ -139,20 +133,22 @@ class Garbler:
         return self.damaged(b"\r\n".join(lines)) + body
 
     def call(self):
-        """The method and the body of a request to ``/mcp``."""
+        """The headers and the body of a request to ``/mcp``."""
         method = self.random.choice(CALLS)
-        params = self.value()
+        params, name = self.value() if self.random.random() < 0.1 else {}, "x"
         if method == "tools/call":
-            params = {"name": self.random.choice(TOOLS), "arguments": self.fields()}
+            name = self.random.choice(TOOLS)
+            params = {"name": name, "arguments": self.fields()}
         elif method == "resources/read":
             uri = "chandlery://candles/" + "/".join(quote_from_bytes(self.piece()[:50]) for _ in range(5))
-            params = {
-                "uri": self.random.choice((uri, "chandlery://candles/binance/BTC%2FUSDT/1M/2024-01-01/9999-12-31"))
-            }
-        if isinstance(params, dict) and self.random.random() < 0.9:
+            name = self.random.choice((uri, "chandlery://candles/binance/BTC%2FUSDT/1M/2024-01-01/9999-12-31"))
+            params = {"uri": name}
+        if isinstance(params, dict) and self.random.random() < 0.95:
             params["_meta"] = META
-        content = {"jsonrpc": "2.0", "id": self.random.choice((1, "a", None, 1.5)), "method": method, "params": params}
-        return method, self.json(content)
+        number = self.random.choice((1, "a")) if self.random.random() < 0.95 else self.value()
+        content = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+        headers = {"MCP_Protocol_Version": "2026-07-28", "Mcp_Method": method, "Mcp_Name": name}
+        return headers, self.json(content)
 
     def message(self):
         """A message to the socket."""

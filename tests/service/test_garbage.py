@@ -92,9 +92,8 @@ async def over_mcp(service, garbler, judge, count):
     own = service.url.removeprefix("http://")
     accepted = {"Accept": "application/json, text/event-stream", "Content_Type": "application/json"}
     for _ in range(count):
-        method, body = garbler.call()
-        told = {"MCP_Protocol_Version": "2026-07-28", "Mcp_Method": method} | accepted
-        sent = head("POST", "/mcp", own, Content_Length=len(body), Connection="close", **told) + body
+        headers, body = garbler.call()
+        sent = head("POST", "/mcp", own, Content_Length=len(body), Connection="close", **headers, **accepted) + body
         judge.take(sent, *await beginning(service.url, sent))
 
 
