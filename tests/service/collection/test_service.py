@@ -122,12 +122,15 @@ async def test_with_nothing_set_books_are_stored_every_five_minutes(sim, tmp_pat
     async with service_with(sim, tmp_path, clock=clock, sleep=clock.sleep) as service:
         await service.collection.add_coin("BTC/USDT", "binance")
         at = [entry.timestamp for entry in await until_books(service, 3)]
+        gaps = await service.gaps.find(BOOK, EVER)
         metrics = Metrics()
         metrics.service = service
         found = re.search(rb"^chandlery_snapshot_age_seconds{.*} (.*)$", metrics.text(), re.MULTILINE)
 
-    assert [*range(at[0], at[0] + len(at) * 300 * SECOND, 300 * SECOND)] == at
-    assert 0 == at[0] % (300 * SECOND)
+    assert [0] * len(at) == [each % (300 * SECOND) for each in at]
+    # On this clock a busy machine may be late by more than the five seconds that a snapshot may be.
+    missing = set(range(at[0], at[-1], 300 * SECOND)) - set(at)
+    assert [] == [each for each in missing if not any(gap.start < each <= gap.end for gap in gaps)]
     assert 0 <= float(found.group(1)) < 600
     assert "order books are stored every 300 s" in caplog.text
 
@@ -347,7 +350,7 @@ async def until_kept(service, count):
 
 async def until_books(service, count):
     """So many order books, once they are kept."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(45):
         while len(found := await service.storage.get_raw_data_range("BTC/USDT", 0, 2**60)) < count:
             await asyncio.sleep(0.05)  # it is in a file
     return found

@@ -7,6 +7,7 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -88,7 +89,7 @@ class Acceptor:
         place = self._edge.connections.join(address)
         if place is None:
             self._edge.refusals.count("connections")
-            with connection:
+            with connection, suppress(OSError):  # it may have gone
                 connection.send(_BUSY)
             return
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
