@@ -18,7 +18,7 @@ LETTER = r"[A-Za-z0-9\u0080-\U0010ffff]"
 CAPITAL = r"[A-Z0-9\u0080-\U0010ffff]"
 """The same, for exchanges that write ASCII letters as capitals alone."""
 _CODE = rf"{LETTER}(?:{LETTER}|\.)*"
-_DAY_OF_MONTH = r"\d{1,2}[A-Z]{3}\d\d$"
+_DAY_OF_MONTH = r"\d{1,2}(?:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)\d\d$"
 _TEXT = re.compile(rf"({_CODE})[/-](?!{_DAY_OF_MONTH})({_CODE})(?::({_CODE})(?:-(\d\d)(\d\d)(\d\d))?)?", re.ASCII)
 _TO_CAPITALS = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
 _HAS_CAPITALS = re.compile("[A-Z]")
