@@ -9,6 +9,7 @@ import time
 import aiohttp
 import pyarrow as pa
 import pytest
+from yarl import URL
 
 from accounts import wrong_tokens
 from chandlery.core.gaps import Span
@@ -377,6 +378,40 @@ async def test_a_slow_reader_is_closed_and_slows_nobody(sim, tmp_path):
             metrics = await (await session.get("/metrics")).text()
 
     assert "chandlery_slow_clients_closed_total 1.0" in metrics
+
+
+def masked(opcode, payload):
+    """A frame of a client whose mask changes nothing, of at most 125 bytes."""
+    return bytes([0x80 | opcode, 0x80 | len(payload)]) + bytes(4) + payload
+
+
+@pytest.mark.parametrize("frames", [masked(0xA, b"") * 40_000, masked(1, b"{}") * 30_000], ids=["pongs", "messages"])
+async def test_many_small_frames_hold_nobody_up(sim, tmp_path, frames):
+    """However many come at once, each turn of the loop is a short one."""
+    longest_s = 0.0
+
+    async def turns():
+        nonlocal longest_s
+        while True:
+            began = time.thread_time()
+            await asyncio.sleep(0)
+            longest_s = max(longest_s, time.thread_time() - began)
+
+    async with served(sim, tmp_path) as (service, _), asyncio.timeout(20):
+        url = URL(service.url)
+        reader, writer = await asyncio.open_connection(url.host, url.port, limit=1 << 24)
+        writer.write(
+            f"GET /v1/ws HTTP/1.1\r\nHost: {url.host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\n\r\n".encode()
+        )
+        await reader.readuntil(b"\r\n\r\n")
+        watching = asyncio.create_task(turns())
+        writer.write(frames + masked(1, b'{"type":"ping","id":"after all"}'))
+        await reader.readuntil(b"after all")
+        watching.cancel()
+        writer.close()
+
+    assert longest_s < 0.03
 
 
 async def flood(service, series):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from asyncio import BaseTransport, TimerHandle, Transport
+import asyncio
+from asyncio import BaseTransport, Handle, TimerHandle, Transport
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -30,7 +31,8 @@ MOST_BEFORE_AUTH = 100
 _MOST_FRAGMENTS = 1_024
 _MOST_AFTER_CLOSE = 1 << 18
 """Bytes that may come after the service has closed, before the connection is cut."""
-_SLICE = 65_536
+_SLICE = 4_096
+"""Bytes that are parsed in one turn of the loop: six of them are a frame, and parsing that takes as long as any."""
 _GOING_AWAY, _INVALID_DATA, _POLICY, _TOO_BIG = 1001, 1007, 1008, 1009
 _END_S = 10.0
 """How long a client may take what is left for it when a connection ends, before it is cut."""
@@ -62,6 +64,8 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._unheard = 0
         self._heard = 0
         self._after_close = 0
+        self._turn: Handle | None = None
+        """When the next slice is parsed; ``None`` where nothing waits but for the application or the client."""
         self._end: TimerHandle | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
@@ -71,8 +75,9 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
-        if self._end is not None:
-            self._end.cancel()
+        for handle in (self._end, self._turn):
+            if handle is not None:
+                handle.cancel()
         self._place.leave()
         super().connection_lost(exc)
 
@@ -92,27 +97,35 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self.on_drained()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes; who begins with what is no request, or too long a one, is told and let go."""
+        """Take bytes, which are parsed a slice at a time, so that much from one client holds nobody else up."""
         if self.close_sent:
             self._after_close += len(data)
             if self._after_close > _MOST_AFTER_CLOSE:
                 self.transport.abort()
                 return
         self._rest = self._rest + data if self._rest else data
-        self._parse()
-        if self.conn.handshake_exc is not None and not self.handshake_initiated and not self.transport.is_closing():
-            self.transport.write(_BAD_REQUEST)
-            self.transport.close()
+        if self._turn is None and not self.read_paused:
+            self._parse()
 
     def _parse(self) -> None:
-        """Parse what has come up to the end of a message; the others wait until the application asks for them."""
-        while self._rest and not self.read_paused and not self.transport.is_closing():
-            size = _SLICE if self._place.is_trusted else LARGEST_BEFORE_AUTH
-            part, self._rest = self._rest[:size], self._rest[size:]
+        """Parse a slice, and go on in the next turn of the loop; after a message, when the application asks for another."""
+        self._turn = None
+        if self._rest and not self.transport.is_closing():
+            part, self._rest = self._rest[:_SLICE], self._rest[_SLICE:]
             self._unheard += len(part)
             super().data_received(part)
             if self.handshake_complete and self._unheard > self._most_unheard and not self.close_sent:
                 self._fail("message of a socket", _TOO_BIG, "too large a message")
+            elif self.conn.handshake_exc is not None and not self.handshake_initiated:
+                self.transport.write(_BAD_REQUEST)
+                self.transport.close()
+        if self.read_paused or self.transport.is_closing():
+            return
+        if self._rest:
+            self.transport.pause_reading()
+            self._turn = self.loop.call_soon(self._parse)
+        else:
+            self.transport.resume_reading()
 
     @property
     def _most_unheard(self) -> int:
@@ -120,12 +133,12 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         return 2 * (LARGEST_MESSAGE if self._place.is_trusted else LARGEST_BEFORE_AUTH)
 
     async def receive(self) -> ASGIReceiveEvent:
-        """The next message; nothing is read from the connection before the application asks for it."""
-        if self.read_paused and self.queue.empty():
+        """The next message, one in a turn of the loop; nothing is read from the connection before the application asks for it."""
+        if not self.queue.empty():
+            await asyncio.sleep(0)
+        elif self.read_paused:
             self.read_paused = False
             self._parse()
-            if not self.read_paused:
-                self.transport.resume_reading()
         return await self.queue.get()
 
     async def send(self, message: ASGISendEvent) -> None:
@@ -241,7 +254,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             # To close now would answer what the client still sends with a reset, which discards what it has not read.
             if self.read_paused:
                 self.read_paused = False
-                self.transport.resume_reading()
+                self._parse()
             self.close_timer = self.loop.call_later(_ANSWER_S, self.transport.abort)
 
 
