@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.query import ChartType
-from chandlery.core.time import DAY
+from chandlery.core.time import DAY, iso
 from chandlery.service.historical.interfaces import Piece, Source
 from chandlery.service.historical.pages import (
     cache_headers,
@@ -86,9 +86,30 @@ async def _from(pieces, first):
             yield Piece(piece.table.slice(skip), piece.sources)
 
 
+async def test_a_page_without_rows_ends_after_a_while():
+    """As far before a listing, where each stretch takes its time; the next page goes on where it ended."""
+    moments = iter(range(1_000))
+
+    async def pieces(at):
+        for start in range(at, 10 * MINUTE, MINUTE):
+            yield Piece(candles(0, 0), [], [Gap(start, start + MINUTE, GapKind.NOT_LISTED, "not yet")])
+
+    at, ends, span = 0, [], Span(0, 10 * MINUTE)
+    while at is not None:
+        content, whole = await candle_page(
+            pieces(at), schema_of(ChartType.KLINES), SERIES, span, at, 1_000, ticks=lambda: next(moments)
+        )
+        page = json.loads(content)
+        assert (whole, [], 1) == (True, page["rows"], len(page["gaps"]))
+        assert (page["start"], page["end"]) == (page["gaps"][0]["start"], page["gaps"][0]["end"])
+        ends.append(page["end"])
+        at = None if page["next"] is None else moment_of_cursor(page["next"], span)
+    assert [iso(minute * MINUTE) for minute in (3, 6, 9, 10)] == ends
+
+
 async def test_a_page_tells_its_own_gaps_and_how_many_it_does_not_name():
     """Those that begin after it are of a later page."""
-    holes = [Gap(number * MINUTE, (number + 1) * MINUTE, GapKind.NO_TRADES, "none") for number in range(250)]
+    holes = [Gap(number * MINUTE, (number + 1) * MINUTE, GapKind.NO_TRADES, f"none {number}") for number in range(250)]
     late = Gap(300 * MINUTE + 1, 301 * MINUTE, GapKind.FETCH_FAILED, "cut off")
 
     async def pieces():

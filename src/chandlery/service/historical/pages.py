@@ -6,8 +6,9 @@ import asyncio
 import base64
 import binascii
 import hashlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from time import monotonic
 
 import msgspec
 import pyarrow as pa
@@ -23,6 +24,8 @@ from chandlery.service.label import labelled
 from chandlery.storage.frame import empty_of, slice_span
 from chandlery.storage.series_ids import SeriesName
 
+LONGEST_PAGE_S = 3.0
+"""How long rows are gathered for a page; the first byte of an answer must not wait for all of a long range without rows."""
 IMMUTABLE_AFTER: Micros = 2 * DAY + HOUR
 """What is older does not change any more, but for what exchanges restate."""
 
@@ -58,15 +61,18 @@ async def candle_page(
     limit: int,
     *,
     origin: str | None = None,
+    ticks: Callable[[], float] = monotonic,
 ) -> tuple[bytes, bool]:
     """
     The first ``limit`` rows of the pieces, encoded, and whether nothing failed to be had of them.
 
-    They are not read further than that takes, and closed.
+    They are not read further than that takes, and closed. After ``LONGEST_PAGE_S`` of ``ticks`` the page ends where the
+    piece does that has come, also without rows, as far before a listing.
     """
     account = Account()
     tables: list[pa.Table] = []
     following: Micros | None = None
+    over = ticks() + LONGEST_PAGE_S
     async with aclosing(pieces):
         async for piece in pieces:
             room = limit - account.rows
@@ -75,6 +81,10 @@ async def candle_page(
                 piece = Piece(piece.table.slice(0, room), piece.sources, piece.gaps)  # noqa: PLW2901  # the part that has room
             tables.append(piece.table)
             account.add(piece)
+            if following is None and ticks() >= over:
+                ends = [each.end for each in account.sources] + [each.end for each in account.gaps]
+                reached = max(ends, default=span.end)
+                following = reached if reached < span.end else None
             if following is not None:
                 break
     until = span.end if following is None else following
