@@ -28,7 +28,7 @@ demo: $(READY) ## A year of candles from an offline exchange, cold and warm
 	@$(BIN)/python -m chandlery.cli.demo
 
 test: $(READY) ## All tests, and the time that they take
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 6 --durations=5
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 6 --dist worksteal --durations=5
 
 soak: $(READY) ## The long runs under faults
 	@$(BIN)/python -m pytest -m soak

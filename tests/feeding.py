@@ -90,7 +90,7 @@ class Heard:
         """The closed candles."""
         return [each for each in self.of(CandleData) if each.closed]
 
-    async def until(self, condition, *, within_s=10.0):
+    async def until(self, condition, *, within_s=40.0):
         """Wait until it holds."""
         async with asyncio.timeout(within_s):
             while not condition():
@@ -189,7 +189,7 @@ class Ear:
         self.news.set()
 
     async def until(self, condition):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             while not condition():
                 self.news.clear()
                 await self.news.wait()

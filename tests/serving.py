@@ -21,7 +21,7 @@ from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import SimServer
 
 MARKET = SyntheticMarket(7)
-TIMEOUT_S = 20
+TIMEOUT_S = 40
 
 
 def bound_socket():
