@@ -25,7 +25,7 @@ async def passed(answers, tag, *contents):
 def kept_of(answers, tag):
     """A kept answer as a whole."""
     found = answers.get(tag)
-    return None if found is None else b"".join(found)
+    return None if found is None else bytes(found)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.binary(max_size=6)), max_size=20))

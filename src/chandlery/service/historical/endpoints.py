@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Annotated, Any, TypeAlias
 
@@ -25,7 +25,7 @@ from chandlery.service.errors import refusals
 from chandlery.service.frames import Part
 from chandlery.service.historical.ahead import read_ahead
 from chandlery.service.historical.download import Download
-from chandlery.service.historical.encode import FORMATS, encoded, require_format
+from chandlery.service.historical.encode import FORMATS, encoded, require_format, slices
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
 from chandlery.service.historical.kept import KeptAnswers
 from chandlery.service.historical.pages import (
@@ -258,8 +258,8 @@ async def _answer(
         headers |= cache_headers(tag, immutable=True)
         kept = parts.answers.get(tag)
         if kept is not None:
-            headers["Content-Length"] = str(sum(map(len, kept)))
-            return Download(_in_turns(kept), media_type=FORMATS[form], headers=headers)
+            headers["Content-Length"] = str(len(kept))
+            return Download(_in_turns(slices(kept)), media_type=FORMATS[form], headers=headers)
     await parts.take_turn()
     body = encoded(read_ahead(_complete(pieces(STREAM_ROWS))), schema, form)
     if immutable:
@@ -293,7 +293,7 @@ async def _chained(first: Part, rest: AsyncGenerator[Part, None]) -> AsyncGenera
             yield each
 
 
-async def _in_turns(parts: Sequence[Part]) -> AsyncGenerator[Part, None]:
+async def _in_turns(parts: Iterable[Part]) -> AsyncGenerator[Part, None]:
     """The same of parts that are there."""
     for each in parts:
         yield each

@@ -17,19 +17,20 @@ class KeptAnswers:
 
     def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._answers: OrderedDict[str, tuple[bytes, ...]] = OrderedDict()
+        self._answers: OrderedDict[str, bytearray] = OrderedDict()
         self._bytes = self._gathering = 0
 
-    def get(self, tag: str) -> tuple[bytes, ...] | None:
-        """The parts of a kept answer."""
+    def get(self, tag: str) -> memoryview | None:
+        """A kept answer."""
         found = self._answers.get(tag)
-        if found is not None:
-            self._answers.move_to_end(tag)
-        return found
+        if found is None:
+            return None
+        self._answers.move_to_end(tag)
+        return memoryview(found)
 
     async def keeping(self, tag: str, parts: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
         """The same parts; once all of them have come, they are kept, unless there is no room to gather them. Closes them."""
-        gathered: list[bytes] | None = []
+        gathered: bytearray | None = bytearray()
         size = 0
         try:
             async with aclosing(parts):
@@ -39,18 +40,19 @@ class KeptAnswers:
                         self._gathering -= size
                         size = 0
                     elif gathered is not None:
-                        gathered.append(bytes(part))  # not a view, which would keep all of a larger table
+                        # One piece of memory, of which larger parts can be sent than come; a view would keep all of a larger table.
+                        gathered += part
                         size += len(part)
                         self._gathering += len(part)
                     yield part
             if gathered is not None:
-                self._keep(tag, tuple(gathered), size)
+                self._keep(tag, gathered)
         finally:
             self._gathering -= size
 
-    def _keep(self, tag: str, answer: tuple[bytes, ...], size: int) -> None:
-        self._bytes += size - sum(map(len, self._answers.pop(tag, ())))
+    def _keep(self, tag: str, answer: bytearray) -> None:
+        self._bytes += len(answer) - len(self._answers.pop(tag, b""))
         self._answers[tag] = answer
         while self._bytes > self._most_bytes:
             _, oldest = self._answers.popitem(last=False)
-            self._bytes -= sum(map(len, oldest))
+            self._bytes -= len(oldest)

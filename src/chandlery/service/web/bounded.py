@@ -22,6 +22,8 @@ from chandlery.service.web.limits import Edge
 from chandlery.service.web.protocol import DirectProtocol
 
 _SLICE = 16_384
+_HIGH_WATER = 1 << 22
+"""So much of an answer waits for its client before its next part is asked for; with less, a fast client waits for each part."""
 _FORM = b"application/x-www-form-urlencoded"
 
 
@@ -57,6 +59,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: BaseTransport) -> None:
         """Begin; the head of the first request is waited for from now on."""
         super().connection_made(cast("Transport", transport))
+        self.transport.set_write_buffer_limits(_HIGH_WATER)
         self._place.begin(self.transport.abort)
         self._deadline = self.loop.call_later(self._edge.head_s, self._late)
 
