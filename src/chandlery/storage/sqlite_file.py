@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import apsw
@@ -59,7 +59,7 @@ def opened(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
         raise StorageUnavailable(f"{path.name} cannot be made: {error.strerror}") from error
     except apsw.Error as error:
         raise translated(error, path) from error
-    try:
+    with _closed_on_failure(connection, path):
         connection.set_busy_timeout(max(busy_ms, _OPEN_RETRIES_MS))
         _version(connection, path)  # so that a file that is refused is left as it is
         _write_ahead(connection)
@@ -67,13 +67,20 @@ def opened(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
         connection.execute("PRAGMA journal_size_limit = 67108864")
         migrate(connection, path)
         connection.set_busy_timeout(busy_ms)
+    return connection
+
+
+@contextmanager
+def _closed_on_failure(connection: apsw.Connection, path: Path) -> Iterator[None]:
+    """Close a connection that cannot be set up, and raise why as an error of ours."""
+    try:
+        yield
     except apsw.Error as error:
         connection.close()
         raise translated(error, path) from error
     except BaseException:
         connection.close()
         raise
-    return connection
 
 
 def make_private(path: Path) -> None:
@@ -93,15 +100,9 @@ def opened_to_read(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
         StorageError: It cannot be read.
     """
     connection = read_only(path)
-    try:
+    with _closed_on_failure(connection, path):
         connection.set_busy_timeout(busy_ms)
         _require_current(connection, path)
-    except apsw.Error as error:
-        connection.close()
-        raise translated(error, path) from error
-    except BaseException:
-        connection.close()
-        raise
     return connection
 
 
