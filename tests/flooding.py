@@ -84,23 +84,17 @@ async def stranger_sockets(url, scale):
     """A hundred, which send and do not read."""
     message = b'{"type":"subscribe","channel":"' + b"x" * 200 + b'","exchange":"binance","symbol":"BTC/USDT"}'
     frame = bytes([0x81, 0xFE]) + len(message).to_bytes(2, "big") + bytes(4) + message
-
-    async def one():
-        with suppress(*GONE):
-            async with asyncio.timeout(10), raw(url) as (reader, writer):
-                writer.write(head(path="/v1/ws", **HANDSHAKE))
-                await reader.readuntil(b"\r\n\r\n")
-                writer.transport.pause_reading()
-                while True:
-                    writer.write(frame * 500)
-                    await writer.drain()
-
-    await asyncio.gather(*(one() for _ in range(50 * scale)))
+    await _send_and_never_read(url, frame * 500, 50 * scale)
 
 
 async def pings(url, scale):
     """Of sockets that do not read the pongs."""
     frame = bytes([0x89, 0xFD]) + bytes(4) + b"x" * 125
+    await _send_and_never_read(url, frame * 1_000, 10 * scale)
+
+
+async def _send_and_never_read(url, frames, count):
+    """So many sockets without a token that send the same again and again."""
 
     async def one():
         with suppress(*GONE):
@@ -109,10 +103,10 @@ async def pings(url, scale):
                 await reader.readuntil(b"\r\n\r\n")
                 writer.transport.pause_reading()
                 while True:
-                    writer.write(frame * 1_000)
+                    writer.write(frames)
                     await writer.drain()
 
-    await asyncio.gather(*(one() for _ in range(10 * scale)))
+    await asyncio.gather(*(one() for _ in range(count)))
 
 
 async def slow_heads(url, scale):
