@@ -15,7 +15,7 @@ from chandlery.cli import arguments
 from chandlery.core.errors import MissingDependency
 
 _ENDS_WITHIN_S = 20.0
-"""How long after SIGTERM the process ends, whatever runs in it."""
+"""The latest end of the process after SIGTERM, whatever runs in it."""
 
 
 def serve(

@@ -254,7 +254,7 @@ class BookLoop(_Loop):
         return None if _is_crossed(entry) else entry
 
     def ages(self) -> BookAges | None:
-        """How old the latest book is; ccxt tells of no heartbeats."""
+        """The age of the latest book; ccxt reports no heartbeats."""
         if self._latest is None or not self._up:
             return None
         age = self._client.clock() - self._received_at

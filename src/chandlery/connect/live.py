@@ -180,7 +180,7 @@ class LiveFeeds:
 
 
 def _ages(feed: CandlesFeed | OrderBookFeed) -> Callable[[], BookAges | None]:
-    """How old the book of a feed is; candles have no age."""
+    """Return what gives the age of a feed's book; candles have none."""
     if not isinstance(feed, OrderBookFeed):
         return lambda: None
     stream = feed.stream

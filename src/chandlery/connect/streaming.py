@@ -27,7 +27,7 @@ START_TIMEOUT_S = 60.0
 
 
 class BookAges(Struct, frozen=True):
-    """How old an order book is; infinite where that cannot be told, as after the local clock was set back."""
+    """The age of an order book; infinite where it is unknown, as after the local clock was set back."""
 
     message_s: float
     """Seconds since its last message came."""
@@ -91,7 +91,7 @@ class RealtimeStream:
 
     @property
     def ages(self) -> BookAges | None:
-        """How old the book is that ``book`` gives; ``None`` where there is none."""
+        """The age of the book that ``book`` gives; ``None`` where there is none."""
         return self._ages()
 
     async def started(self, begun: asyncio.Event, timeout_s: float = START_TIMEOUT_S) -> None:

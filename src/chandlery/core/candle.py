@@ -63,4 +63,4 @@ class CandleData(Struct, frozen=True, gc=False):
 
 
 _values = attrgetter(*(name for name in CandleData.__struct_fields__ if name not in {"at", "received_at"}))
-"""What two candles are compared by."""
+"""The values by which two candles are compared."""

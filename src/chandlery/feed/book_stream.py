@@ -93,7 +93,7 @@ class BookStream(Beginning):
         self.depth = depth
         self.max_age_s = max_age_s
         self.outdated = False
-        """Whether it is older than ``max_age_s``, and that was published."""
+        """True once it is older than ``max_age_s``, and that was published."""
         self.heartbeat_at: Micros | None = None
         """When its connection was last heard of while the book itself was no more silent than usual, by the local clock."""
         self._clock = nanoseconds(network.clock)
@@ -133,7 +133,7 @@ class BookStream(Beginning):
 
     @property
     def silent_s(self) -> float | None:
-        """How many seconds ago an update, or a heartbeat of its connection, last proved the book; ``None`` where there is none."""
+        """Seconds since an update, or a heartbeat of its connection, last proved the book; ``None`` where there is none."""
         book = self.held
         if book is None:
             return None
