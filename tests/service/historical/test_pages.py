@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from itertools import cycle
 
 import pytest
 from hypothesis import given
@@ -110,10 +109,7 @@ async def test_a_page_without_rows_ends_after_a_while():
 
 async def test_a_page_tells_its_own_gaps_and_how_many_it_does_not_name():
     """Those that begin after it are of a later page."""
-    holes = [
-        Gap(number * MINUTE, (number + 1) * MINUTE, kind, "none")
-        for number, kind in zip(range(250), cycle((GapKind.HALT, GapKind.NO_TRADES)))
-    ]
+    holes = [Gap(number * MINUTE, (number + 1) * MINUTE, GapKind.NO_TRADES, f"none {number}") for number in range(250)]
     late = Gap(300 * MINUTE + 1, 301 * MINUTE, GapKind.FETCH_FAILED, "cut off")
 
     async def pieces():

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from chandlery.core.gaps import Gap, joined_gaps
+from msgspec import structs
+
+from chandlery.core.gaps import Gap
 from chandlery.service.collection.hub import gap_content
 from chandlery.service.historical.interfaces import Piece, Source, merge
 
@@ -21,9 +23,14 @@ class Account:
         self.gaps: list[Gap] = []
 
     def add(self, piece: Piece) -> None:
-        """Count a piece in; neighbours of the same source become one, and adjacent gaps of one kind."""
+        """Count a piece in; neighbours of the same source become one, and adjacent gaps that one reason explains."""
         self.rows += piece.table.num_rows
-        self.gaps[-1:] = joined_gaps([*self.gaps[-1:], *piece.gaps])
+        for gap in piece.gaps:
+            last = self.gaps[-1] if self.gaps else None
+            if last is not None and (last.end, last.kind, last.evidence) == (gap.start, gap.kind, gap.evidence):
+                self.gaps[-1] = structs.replace(last, end=gap.end)
+            else:
+                self.gaps.append(gap)
         merge(self.sources, piece.sources)
 
     def plain(self) -> dict[str, Any]:
