@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -196,9 +196,7 @@ def test_past_candles_through_the_cache(exchange, base, tmp_path):
     adapter = ExchangeRegistry.get(exchange)
     quote = "USD" if "USD," in adapter.example or "-USD " in adapter.example else "USDT"
     end = datetime.now(UTC).replace(second=0, microsecond=0, minute=0)
-    start = end.replace(hour=max(end.hour - 5, 0)) if end.hour >= 5 else end.replace(hour=0)
-    if start == end:
-        start, end = (each.replace(day=1, month=1) for each in (start, end.replace(hour=5)))
+    start = end - timedelta(hours=5)
     with (
         running(market_of(base), exchanges=[exchange]) as sim,
         DataSourceManager(
