@@ -11,7 +11,8 @@ from chandlery.feed.backoff import Pace
 from chandlery.service.supervision import Supervisor
 from serving import until
 
-QUICK = Pace(first_delay_s=0.05, longest_delay_s=0.05)
+QUICK = Pace(first_delay_s=0.4, longest_delay_s=0.4)
+"""Long enough for a fault to be seen while the task does not run."""
 
 
 async def fails():
@@ -47,7 +48,7 @@ async def test_a_task_that_ends_is_a_fault_until_it_runs_again(ending, why):
             begun.set()
             await asyncio.sleep(60)
 
-    supervisor = Supervisor(QUICK)
+    supervisor = Supervisor(QUICK, random=lambda: 1.0)
     supervised = supervisor.start("job", run)
     assert [] == supervisor.faults
     await until(lambda: supervisor.faults)
@@ -67,7 +68,7 @@ async def test_what_is_ended_is_not_started_again():
         runs.append(1)
         await (fails() if len(runs) == 1 else asyncio.sleep(60))
 
-    supervisor = Supervisor(QUICK)
+    supervisor = Supervisor(QUICK, random=lambda: 1.0)
     waiting = supervisor.start("waits", run)
     await until(lambda: waiting.fault)
     supervisor.start("runs", lambda: asyncio.sleep(60))
