@@ -10,11 +10,14 @@ import pytest
 PROJECT = Path(__file__).resolve().parent.parent.parent
 PAGES = sorted(
     path.relative_to(PROJECT).as_posix()
-    for path in [*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), *PROJECT.glob("changes/*.md")]
+    for path in [
+        *PROJECT.glob("*.md"),
+        *(page for folder in ("changes", "docs", "examples") for page in PROJECT.glob(f"{folder}/**/*.md")),
+    ]
 )
 DECISIONS = [page for page in PAGES if page.startswith("docs/decisions/")]
 _LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)")
-_MENTION = re.compile(r"`((?:src|tests|docs|scripts|bench)/[\w./-]+\.\w+)`")
+_MENTION = re.compile(r"`((?:src|tests|docs|scripts|bench|examples)/[\w./-]+\.\w+)`")
 
 
 def _slug(heading: str) -> str:
