@@ -108,4 +108,26 @@ async def test_every_answer_has_the_headers_for_browsers(running):
         assert "no-referrer" == headers["Referrer-Policy"]
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
     async with session.ws_connect("/v1/ws") as socket:
-        assert "nosniff" == socket._response.headers["X-Content-Type-Options"]
+        assert ["nosniff"] == socket._response.headers.getall("X-Content-Type-Options")
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "status"),
+    [
+        ("/v1/ws", {}, 101),
+        ("/nowhere", {}, 403),
+        ("/v1/ws", {"Host": "evil.example"}, 421),
+        ("/v1/ws", {"Sec_WebSocket_Key": "short"}, 400),
+        ("/v1/ws", {"Sec_WebSocket_Version": "8"}, 400),
+        ("/v1/ws", {"X": "\x01"}, 400),
+    ],
+)
+async def test_every_handshake_has_the_headers_for_browsers(running, path, more, status):
+    """Whoever answers it."""
+    service, _ = running
+    own = service.url.removeprefix("http://")
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec_WebSocket_Version": "13"}
+    headers |= {"Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ=="} | more
+    found, sent, _ = await asked(service.url, head("GET", path, headers.pop("Host", own), **headers))
+    assert status == found
+    assert "nosniff" == sent["x-content-type-options"]

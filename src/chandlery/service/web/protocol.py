@@ -12,7 +12,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Frame
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
 
 from chandlery.service.frames import Part
 from chandlery.service.web.connections import Place
@@ -38,7 +39,21 @@ _END_S = 10.0
 """How long a client may take what is left for it when a connection ends, before it is cut."""
 _ANSWER_S = 3.0
 """How long a client may take to answer the close frame when the server stops."""
-_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+class _Handshake(ServerProtocol):
+    """A connection whose handshake is answered with ``headers``, whoever answers it: the application, uvicorn or websockets."""
+
+    def __init__(self, headers: Sequence[tuple[bytes, bytes]], plain: ServerProtocol) -> None:
+        super().__init__(max_size=plain.max_message_size, logger=plain.logger)
+        self._headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+
+    def send_response(self, response: Response) -> None:
+        """Send an answer, with the headers that it does not have."""
+        for name, value in self._headers:
+            if name not in response.headers:
+                response.headers[name] = value
+        super().send_response(response)
 
 
 class DirectProtocol(WebSocketsSansIOProtocol):
@@ -57,6 +72,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], *, place: Place, edge: Edge
     ) -> None:
         super().__init__(config, server_state, app_state)
+        self.conn = _Handshake(server_state.default_headers, self.conn)
         self._place = place
         self._edge = edge
         self._rest = b""
@@ -117,7 +133,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             if self.handshake_complete and self._unheard > self._most_unheard and not self.close_sent:
                 self._fail("message of a socket", _TOO_BIG, "too large a message")
             elif self.conn.handshake_exc is not None and not self.handshake_initiated:
-                self.transport.write(_BAD_REQUEST)
+                self.transport.write(b"".join(self.conn.data_to_send()))
                 self.transport.close()
         if self.read_paused or self.transport.is_closing():
             return
@@ -142,9 +158,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         return await self.queue.get()
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send; a handshake that was answered by a refusal is complete, too, and has the headers of all answers."""
-        if message["type"] == "websocket.http.response.start":
-            message = {**message, "headers": [*self.default_headers, *message["headers"]]}
+        """Send; a handshake that was answered by a refusal is complete, too."""
         await super().send(message)
         if self.close_sent and message["type"] == "websocket.http.response.body":
             self.handshake_complete = True
