@@ -35,13 +35,14 @@ async def test_metrics(running):
     """What passes the doors, how the streams are doing, and no name that a caller makes up."""
     service, session = running
     await service.collection.add_coin("BTC/USDT", "binance", ["book", "candles:1s"])
-    async with session.get("/v1/coins"), session.get("/nowhere/at/all"):
+    async with session.get("/v1/coins"), session.get("/nowhere/at/all"), session.request("PROPFIND", "/"):
         pass
     async with session.get("/metrics") as answer:
         text = await answer.text()
 
     assert 'chandlery_request_seconds_count{method="GET",path="/v1/coins",status="200"} 1.0' in text
-    assert "/nowhere" not in text
+    assert 'method="other"' in text
+    assert not re.search("/nowhere|PROPFIND", text)
     labels = 'channel="candles:1s",exchange="binance",symbol="BTC/USDT"'
     assert f"chandlery_stream_running{{{labels}}} 1.0" in text
     assert "chandlery_limiter_waits_total" in text

@@ -36,6 +36,8 @@ from chandlery.service.web.socket import routes as socket_routes
 
 _LEFT = 499
 """The status of a request whose client has left before there was any."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""Methods with metrics of their own; the parser knows thirty more, and any caller may use them."""
 _DESCRIPTION = "Candles, funding rates and order books of crypto exchanges, past and live."
 
 
@@ -186,4 +188,5 @@ class Timed:
             # The pattern, not the path: callers must not be able to make new series.
             route = scope.get("route")
             path = getattr(route, "path", "unknown")
-            self._metrics.requests.labels(scope["method"], path, str(status)).observe(time.perf_counter() - began)
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.requests.labels(method, path, str(status)).observe(time.perf_counter() - began)
