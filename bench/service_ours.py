@@ -18,13 +18,13 @@ from fastapi import FastAPI
 from service_feed import EXCHANGE, SETTLE_S, SYMBOL, book, paced, update
 
 from chandlery import IExchangeAPIClient
-from chandlery.connect.streaming import RealtimeStream, deliver
+from chandlery.clients.streaming import RealtimeStream, deliver
+from chandlery.database.series_ids import SeriesName
 from chandlery.service.app import Service
 from chandlery.service.collection.hub import Hub, Update
 from chandlery.service.settings import ServiceSettings
 from chandlery.service.web.application import application
 from chandlery.service.web.server import listening, serving
-from chandlery.storage.series_ids import SeriesName
 
 _BOOK, _CANDLES = SeriesName(EXCHANGE, SYMBOL, "book"), SeriesName(EXCHANGE, SYMBOL, "candles:1m")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from chandlery.connect.settings import CCXTConfig, Settings, StorageConfig
+from chandlery.clients.settings import CCXTConfig, Settings, StorageConfig
 from chandlery.sim.accounts import Account
 
 SYNTHETIC = Path(__file__).parent / "exchanges" / "synthetic"

@@ -20,9 +20,9 @@ import aiohttp
 import apsw
 
 from chandlery.core.instrument import MarketType
+from chandlery.database.sqlite import FILE_NAME
 from chandlery.sim.faults import IN_FILES, Fault, FaultKind
 from chandlery.sim.market import SyntheticMarket
-from chandlery.storage.sqlite import FILE_NAME
 from processes import output_of, serving_process
 
 NAMES = [f"C{number:02}USDT" for number in range(20)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chandlery.core.errors import InvalidInput
-from chandlery.storage.raw import BookSnapshot, RawOrderBookEntry
+from chandlery.database.raw import BookSnapshot, RawOrderBookEntry
 
 
 def entry(moment, coin="BTC/USDT", exchange="binance", size=1.0, **more):

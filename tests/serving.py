@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 
-from chandlery.connect.settings import CCXTConfig, Settings, StorageConfig
+from chandlery.clients.settings import CCXTConfig, Settings, StorageConfig
 from chandlery.core.time import SECOND
 from chandlery.net.clock import system_clock
 from chandlery.net.limiter import RateLimiter

@@ -9,7 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chandlery.connect.ccxt_history import Market, MarketFacts, fetch
+from chandlery.cache.arrow_cache import UnifiedCacheManager
+from chandlery.cache.merge import Content, disjoint, overlay, parts
+from chandlery.cache.reading import Cached
+from chandlery.cache.series import SeriesKey
+from chandlery.ccxt_bridge.history import Market, MarketFacts, fetch
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract_each
 from chandlery.core.instrument import MarketType
@@ -23,11 +27,7 @@ from chandlery.history.assemble import assemble
 from chandlery.history.checks import holes
 from chandlery.history.interfaces import FetchResult
 from chandlery.net.clock import ExchangeClock
-from chandlery.storage.arrow_cache import UnifiedCacheManager
-from chandlery.storage.frame import table_of
-from chandlery.storage.merge import Content, disjoint, overlay, parts
-from chandlery.storage.reading import Cached
-from chandlery.storage.series import SeriesKey
+from chandlery.tables.frame import table_of
 from growing import MOST, exponents, operations, seconds
 
 START = 19_800 * DAY

@@ -33,14 +33,18 @@ TESTED_IN: dict[str, str] = {
     "net/status.py": "net/test_http.py",
     "net/transport.py": "net/test_http.py",
     # The wires of one exchange.
-    "sim/wires/kucoin_contracts.py": "sim/wires/test_kucoin.py",
+    "sim/wires/kucoin/contracts.py": "sim/wires/kucoin/test_spot.py",
     # The registry of the wires.
     "sim/wires/__init__.py": "sim/test_wires.py",
     # A book and its connection have no behaviour but through a feed.
     "feed/book_stream.py": "feed/test_book_feed.py",
     "feed/book_bundle.py": "feed/test_book_feed.py",
+    # Shares the fixtures of the clients that it finds.
+    "connector.py": "clients/test_connector.py",
+    # The names of its modules.
+    "testing/__init__.py": "testing/test_retries.py",
     # The streams of a client have none but through it.
-    "connect/live.py": "connect/test_native.py",
+    "clients/live.py": "clients/test_native.py",
     # The measurements of a probe, which it makes one after the other.
     "probe/__init__.py": "probe/test_run.py",
     "probe/asking.py": "probe/test_run.py",
@@ -50,11 +54,11 @@ TESTED_IN: dict[str, str] = {
     # The second half of the demo.
     "cli/demo_service.py": "cli/test_demo.py",
     # What the fallback gives.
-    "connect/sources.py": "connect/test_fallback.py",
+    "clients/sources.py": "clients/test_fallback.py",
     # What groups of feeds share has none but through them.
     "feed/group.py": "feed/test_candles_feed.py",
     # What the repositories share.
-    "storage/interfaces.py": "storage/test_books.py",
+    "database/interfaces.py": "database/test_books.py",
     # What the endpoints of authentication need and answer.
     "service/auth/guard.py": "service/auth/test_endpoints.py",
     "service/auth/schemas.py": "service/auth/test_endpoints.py",
@@ -90,6 +94,8 @@ TESTED_IN: dict[str, str] = {
 ALLOWED: dict[tuple[str, str], str] = {}
 
 MODULE_LINES = 400
+DATA_LINES = 500
+"""The limit of the exchanges' modules, most of which is data."""
 FUNCTION_LINES = 60
 
 
@@ -112,7 +118,7 @@ def test_module_has_a_test_file_of_its_name(module):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_modules_and_functions_are_small(module):
-    """No module is longer than 400 lines, no function than 60 besides its docstring."""
+    """No module is longer than 400 lines, of an exchange than 500, no function than 60 besides its docstring."""
     text = (SOURCE / module).read_text()
     long = [
         f"{node.name} has {length} lines"
@@ -121,7 +127,7 @@ def test_modules_and_functions_are_small(module):
     ]
 
     assert [] == long
-    assert len(text.splitlines()) <= MODULE_LINES
+    assert len(text.splitlines()) <= (DATA_LINES if module.startswith("exchanges/") else MODULE_LINES)
 
 
 def _lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     from chandlery.adapter.base import ExchangeAdapter as BaseAdapter
     from chandlery.adapter.capabilities import Capabilities
     from chandlery.adapter.registry import ExchangeRegistry
-    from chandlery.connect.ccxt_client import CCXTExchangeClient
-    from chandlery.connect.connection_factory import ExchangeConnectionFactory
-    from chandlery.connect.connector import DataSourceConnectorImpl
-    from chandlery.connect.facade import ExchangeManager
-    from chandlery.connect.interfaces import IDataSourceConnector, IExchangeAPIClient
-    from chandlery.connect.manager import AuthenticatedExchangeManager, PublicExchangeManager
-    from chandlery.connect.native import NativeExchangeClient
-    from chandlery.connect.plugins import PluginRegistry
-    from chandlery.connect.settings import CCXTConfig, Credentials, Settings
-    from chandlery.connect.sources import ExchangeSpan, FallbackResult
-    from chandlery.connect.streaming import RealtimeStream
-    from chandlery.connect.wrapper import ExchangeWrapper
+    from chandlery.cache.arrow_cache import UnifiedCacheManager
+    from chandlery.ccxt_bridge.client import CCXTExchangeClient
+    from chandlery.ccxt_bridge.connection_factory import ExchangeConnectionFactory
+    from chandlery.ccxt_bridge.facade import ExchangeManager
+    from chandlery.ccxt_bridge.manager import AuthenticatedExchangeManager, PublicExchangeManager
+    from chandlery.ccxt_bridge.wrapper import ExchangeWrapper
+    from chandlery.clients.interfaces import IDataSourceConnector, IExchangeAPIClient
+    from chandlery.clients.native import NativeExchangeClient
+    from chandlery.clients.plugins import PluginRegistry
+    from chandlery.clients.settings import CCXTConfig, Credentials, Settings
+    from chandlery.clients.sources import ExchangeSpan, FallbackResult
+    from chandlery.clients.streaming import RealtimeStream
+    from chandlery.connector import DataSourceConnectorImpl
     from chandlery.core.book import BookUpdate
     from chandlery.core.candle import CandleData
     from chandlery.core.errors import ChandleryError, IncompleteData
@@ -70,7 +71,6 @@ if TYPE_CHECKING:
     from chandlery.history.manager import DataSourceManager
     from chandlery.history.rest import RestDataClient
     from chandlery.history.vision import VisionDataClient
-    from chandlery.storage.arrow_cache import UnifiedCacheManager
 
     __version__: str
 
@@ -156,18 +156,18 @@ _MODULES = {
     "adapter.base": ("BaseAdapter",),
     "adapter.capabilities": ("Capabilities",),
     "adapter.registry": ("ExchangeRegistry",),
-    "connect.ccxt_client": ("CCXTExchangeClient",),
-    "connect.connection_factory": ("ExchangeConnectionFactory",),
-    "connect.connector": ("DataSourceConnectorImpl",),
-    "connect.facade": ("ExchangeManager",),
-    "connect.sources": ("ExchangeSpan", "FallbackResult"),
-    "connect.interfaces": ("IDataSourceConnector", "IExchangeAPIClient"),
-    "connect.manager": ("AuthenticatedExchangeManager", "PublicExchangeManager"),
-    "connect.native": ("NativeExchangeClient",),
-    "connect.plugins": ("PluginRegistry",),
-    "connect.settings": ("CCXTConfig", "Credentials", "Settings"),
-    "connect.streaming": ("RealtimeStream",),
-    "connect.wrapper": ("ExchangeWrapper",),
+    "ccxt_bridge.client": ("CCXTExchangeClient",),
+    "ccxt_bridge.connection_factory": ("ExchangeConnectionFactory",),
+    "connector": ("DataSourceConnectorImpl",),
+    "ccxt_bridge.facade": ("ExchangeManager",),
+    "clients.sources": ("ExchangeSpan", "FallbackResult"),
+    "clients.interfaces": ("IDataSourceConnector", "IExchangeAPIClient"),
+    "ccxt_bridge.manager": ("AuthenticatedExchangeManager", "PublicExchangeManager"),
+    "clients.native": ("NativeExchangeClient",),
+    "clients.plugins": ("PluginRegistry",),
+    "clients.settings": ("CCXTConfig", "Credentials", "Settings"),
+    "clients.streaming": ("RealtimeStream",),
+    "ccxt_bridge.wrapper": ("ExchangeWrapper",),
     "core.book": ("BookUpdate",),
     "core.candle": ("CandleData",),
     "core.errors": ("ChandleryError", "IncompleteData"),
@@ -205,7 +205,7 @@ _MODULES = {
     "history.manager": ("DataSourceManager",),
     "history.rest": ("RestDataClient",),
     "history.vision": ("VisionDataClient",),
-    "storage.arrow_cache": ("UnifiedCacheManager",),
+    "cache.arrow_cache": ("UnifiedCacheManager",),
 }
 _HOME = {name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names}
 _OWN_NAME = {"BaseAdapter": "ExchangeAdapter", "OrderBook": "LiveBook"}

@@ -13,11 +13,11 @@ from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.instrument import MarketType
 from chandlery.core.query import DataProvider
-from chandlery.exchanges.binance import BinanceSpot
+from chandlery.exchanges.binance.markets import BinanceSpot
 
 THIRD_PARTY = '''
 from chandlery import BaseAdapter, DataProvider, ExchangeRegistry, MarketType
-from chandlery.exchanges.binance import BinanceSpot
+from chandlery.exchanges.binance.markets import BinanceSpot
 
 ACME = DataProvider.register("ACME")
 
@@ -88,7 +88,9 @@ def test_unknown_names_are_refused_with_the_known_ones():
 def test_an_id_belongs_to_one_adapter():
     """Another class cannot take it; the same class, loaded again, may."""
     ExchangeRegistry.names()
-    with pytest.raises(InvalidInput, match=r"registered already, as chandlery\.exchanges\.binance\.BinanceSpot"):
+    with pytest.raises(
+        InvalidInput, match=r"registered already, as chandlery\.exchanges\.binance\.markets\.BinanceSpot"
+    ):
         ExchangeRegistry.register("binance_spot")(type("Impostor", (BinanceSpot,), {}))
 
     assert BinanceSpot is ExchangeRegistry.register("binance_spot")(BinanceSpot)

@@ -10,11 +10,11 @@ import aiohttp
 import pytest
 
 from chandlery.core.errors import InvalidToken
+from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.net.clock import system_clock
 from chandlery.service.auth.wiring import authentication
 from chandlery.service.run import running
 from chandlery.service.settings import ServiceSettings
-from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
 
 
 def login(folder, *args):

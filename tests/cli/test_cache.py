@@ -175,7 +175,7 @@ def test_a_locale_of_few_letters(process, folder, monkeypatch):
 
 def test_what_an_older_release_stored_is_shown_and_can_be_adopted(chandlery, tmp_path):
     """``ls`` and ``verify`` say that it is not used; ``adopt`` asks first, and only then takes it."""
-    made = Path(__file__).parent.parent / "storage" / "version_1" / "cache"
+    made = Path(__file__).parent.parent / "fixtures" / "version_1" / "cache"
     folder = shutil.copytree(made, tmp_path / "cache")
     args = ("--cache-dir", folder)
 

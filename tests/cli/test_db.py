@@ -11,17 +11,17 @@ import apsw
 import pyarrow.parquet as pq
 import pytest
 
+from chandlery.cache.files import alone_in
 from chandlery.core.candle import CandleData
 from chandlery.core.interval import Interval
-from chandlery.storage.books import RawDataRepositoryImpl
-from chandlery.storage.candles import CandleRepository
-from chandlery.storage.files import alone_in
-from chandlery.storage.series_ids import SeriesName
-from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
+from chandlery.database.books import RawDataRepositoryImpl
+from chandlery.database.candles import CandleRepository
+from chandlery.database.series_ids import SeriesName
+from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from repositories import entry
 from support import only_readable
 
-MADE = Path(__file__).parent.parent / "storage" / "version_1" / "chandlery.db"
+MADE = Path(__file__).parent.parent / "fixtures" / "version_1" / "chandlery.db"
 """The database of a folder, as 0.1 made it."""
 
 

@@ -17,7 +17,7 @@ from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.provenance import Event, EventKind, Provenance, SourceSpan
 from chandlery.core.query import ChartType
 from chandlery.core.time import HOUR, MINUTE
-from chandlery.storage.frame import table_of, to_output
+from chandlery.tables.frame import table_of, to_output
 
 PROVENANCE = Provenance.of(
     [SourceSpan(0, HOUR, "vision", 5, cached=True), SourceSpan(HOUR, 2 * HOUR, "rest", 6)],

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-MADE = Path(__file__).parent.parent / "storage" / "version_1" / "chandlery.db"
+MADE = Path(__file__).parent.parent / "fixtures" / "version_1" / "chandlery.db"
 """The database of a folder, as 0.1 made it."""
 
 

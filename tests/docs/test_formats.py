@@ -28,6 +28,12 @@ from chandlery.core.interval import Interval
 from chandlery.core.provenance import EventKind
 from chandlery.core.query import ChartType, DataProvider
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, to_datetime
+from chandlery.database.books import RawDataRepositoryImpl
+from chandlery.database.candles import CandleRepository
+from chandlery.database.control import CoinRepository, CollectedCoin, GapRepository
+from chandlery.database.raw import BookSnapshot, RawOrderBookEntry
+from chandlery.database.series_ids import SeriesName
+from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.history.manager import DataSourceManager
 from chandlery.net.clock import system_clock
 from chandlery.service.collection.hub import Update, gap_content
@@ -37,13 +43,7 @@ from chandlery.service.web.messages import Message
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import SimServer, running
-from chandlery.storage.books import RawDataRepositoryImpl
-from chandlery.storage.candles import CandleRepository
-from chandlery.storage.control import CoinRepository, CollectedCoin, GapRepository
-from chandlery.storage.frame import empty_table
-from chandlery.storage.raw import BookSnapshot, RawOrderBookEntry
-from chandlery.storage.series_ids import SeriesName
-from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
+from chandlery.tables.frame import empty_table
 from serving import connected, served
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "formats.md"

@@ -10,7 +10,7 @@ import pytest
 import typer
 
 from chandlery.cli.app import app
-from chandlery.connect.settings import CCXTConfig, FromEnvironment, Settings, StorageConfig
+from chandlery.clients.settings import CCXTConfig, FromEnvironment, Settings, StorageConfig
 from chandlery.service.settings import ServiceSettings
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"

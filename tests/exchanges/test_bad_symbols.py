@@ -8,7 +8,7 @@ import pytest
 
 from chandlery import CandlesFeed, DataSourceManager, OrderBookFeed
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.connect.native import NativeExchangeClient
+from chandlery.clients.native import NativeExchangeClient
 from chandlery.core.errors import InvalidSymbol
 
 BAD = [None, 7, b"BTCUSDT", ["BTC/USDT"], "", " ", "A" * 10_000, "BTC\0USDT", "BTC/../USDT", "../../etc", "BTC\nUSDT"]

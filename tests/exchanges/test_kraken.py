@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from chandlery.adapter.books import BookSync, Outcome, kraken_checksum
+from chandlery.adapter.books import BookSync, Outcome
 from chandlery.adapter.live import CandleStream
 from chandlery.core.book import OrderBook
 from chandlery.core.errors import ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited, RequestRejected
 from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
 from chandlery.core.wire import Response
-from chandlery.exchanges.kraken import KrakenSpot
+from chandlery.exchanges.kraken import KrakenSpot, kraken_checksum
 from support import moment
 
 KRAKEN = KrakenSpot()
@@ -35,14 +35,14 @@ def test_every_recorded_checksum_is_that_of_the_book(recorded):
 
 
 def test_the_checksum_of_the_documentation():
-    """The guide's book: a number that went through a float would lose the zeros at its end."""
+    """The guide's book, with a level beyond the tenth: a number that went through a float would lose the zeros at its end."""
     asks = (
         "45285.2 0.00100000 45286.4 1.54571953 45286.6 1.54571109 45289.6 1.54560911 45290.2 0.15890660 "
-        "45291.8 1.54553491 45294.7 0.04454749 45296.1 0.35380000 45297.5 0.09945542 45299.5 0.18772827"
+        "45291.8 1.54553491 45294.7 0.04454749 45296.1 0.35380000 45297.5 0.09945542 45299.5 0.18772827 99999.0 1.0"
     )
     bids = (
         "45283.5 0.10000000 45283.4 1.54582015 45282.1 0.10000000 45281.0 0.10000000 45280.3 1.54592586 "
-        "45279.0 0.07990000 45277.6 0.03310103 45277.5 0.30000000 45277.3 1.54602737 45276.6 0.15445238"
+        "45279.0 0.07990000 45277.6 0.03310103 45277.5 0.30000000 45277.3 1.54602737 45276.6 0.15445238 1.0 1.0"
     )
 
     def side(text: str) -> str:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from zlib import crc32
 
 import pytest
 from msgspec import structs
 
 from chandlery.adapter.books import BookSync, Link, Outcome, SnapshotSource
 from chandlery.adapter.live import Channel
+from chandlery.core.book import BookUpdate, OrderBook
 from chandlery.core.errors import ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited, RequestRejected
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, Unit, to_datetime
 from chandlery.core.wire import Response
-from chandlery.exchanges.okx import OkxInverse, OkxPerpetual, OkxSpot
+from chandlery.exchanges.okx import OkxInverse, OkxPerpetual, OkxSpot, okx_checksum
 from chandlery.sim.book import tick_of
 from facing import Facing, book_of
 from support import micros
@@ -48,6 +50,31 @@ def test_recorded_books_have_their_checksums(recorded):
     assert {Outcome.APPLIED: 290} == outcomes
     assert {"BTC-USD-220527", "UNI-USD-SWAP", "BTC-USDT"} == books.keys()
     assert 400 == deepest, "what falls out of the 400 levels is deleted by a message of its own"
+
+
+def written(bids: str, asks: str) -> OrderBook:
+    """A book of levels as they are written."""
+    book = OrderBook("X")
+    digits = [[tuple(each.split("/")) for each in side.split()] for side in (bids, asks)]
+    levels = [[(float(price), float(size)) for price, size in side] for side in digits]
+    book.apply(BookUpdate("X", *levels, is_snapshot=True, bid_digits=digits[0], ask_digits=digits[1]))
+    return book
+
+
+def test_the_checksum_is_made_of_the_levels_in_turn():
+    """What one side lacks is left out, as in the text that OKX's page gives."""
+    book = written("3366.1/7", "3366.8/9 3368/8 3372/8")
+    text = b"3366.1:7:3366.8:9:3368:8:3372:8"
+
+    assert crc32(text) == okx_checksum(book) % 2**32
+    assert 0 == okx_checksum(OrderBook("X"))
+
+
+def test_the_checksum_has_a_sign():
+    """Half of all are negative."""
+    signs = {okx_checksum(written(f"{price}/1", "")) < 0 for price in range(1, 20)}
+
+    assert {True, False} == signs
 
 
 def test_recorded_candles_as_an_outside_client_read_them(recorded):

@@ -18,17 +18,16 @@ from chandlery.adapter.books import (
     Link,
     Outcome,
     SnapshotSource,
-    bitget_checksum,
-    kraken_checksum,
-    okx_checksum,
 )
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.book import BookUpdate
+from chandlery.exchanges.kraken import kraken_checksum
+from chandlery.exchanges.okx import okx_checksum
 
 CHECKED = {
     "kraken": BookRule(Link.NONE, SnapshotSource.STREAM, checksum=kraken_checksum, truncates=True),
     "okx": BookRule(Link.NONE, SnapshotSource.STREAM, checksum=okx_checksum),
-    "bitget": BookRule(Link.NONE, SnapshotSource.STREAM, checksum=bitget_checksum),
+    "bitget": BookRule(Link.NONE, SnapshotSource.STREAM, checksum=okx_checksum),  # Bitget has the rule of OKX
 }
 
 

@@ -17,7 +17,7 @@ import pytest
 from msgspec import structs
 
 from chandlery.adapter.live import SocketRules
-from chandlery.connect.ordering import ClosedInOrder
+from chandlery.clients.ordering import ClosedInOrder
 from chandlery.core.candle import CandleData
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval

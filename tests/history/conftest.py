@@ -14,7 +14,7 @@ from chandlery.history.manager import DataSourceManager
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import running
 from chandlery.sim.trading import Trading
-from chandlery.sim.wires.binance import BINANCE_GRIDS
+from chandlery.sim.wires.binance.markets import BINANCE_GRIDS
 from chandlery.testing import no_waiting
 
 NOW = to_micros(datetime(2025, 3, 20, 12, 0, 30, tzinfo=UTC))

@@ -11,8 +11,8 @@ from textwrap import dedent
 
 import pytest
 
+from chandlery.cache.arrow_cache import UnifiedCacheManager
 from chandlery.core.interval import Interval
-from chandlery.storage.arrow_cache import UnifiedCacheManager
 
 FILL = dedent(
     """

@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from chandlery.cache.series import SeriesKey
 from chandlery.core.errors import IncompleteData, InvalidSymbol, UnsupportedRequest
 from chandlery.core.gaps import GapKind, Span
 from chandlery.core.instrument import Instrument, MarketType
@@ -26,7 +27,6 @@ from chandlery.history.manager import DataSourceManager
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.recorded import RecordedMarket
 from chandlery.sim.server import running
-from chandlery.storage.series import SeriesKey
 from support import at
 
 

@@ -10,6 +10,10 @@ import pytest
 from aiohttp import web
 
 from chandlery import AsyncDataSourceManager
+from chandlery.cache import day_file
+from chandlery.cache.arrow_cache import UnifiedCacheManager
+from chandlery.cache.reading import read_file
+from chandlery.cache.series import SeriesKey
 from chandlery.core.errors import IncompleteData
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
@@ -17,15 +21,11 @@ from chandlery.core.moment import to_micros
 from chandlery.core.provenance import EventKind
 from chandlery.core.query import ChartType
 from chandlery.sim import SyntheticMarket, running
-from chandlery.storage import day_file
-from chandlery.storage.arrow_cache import UnifiedCacheManager
-from chandlery.storage.frame import open_times, schema_of
-from chandlery.storage.reading import read_file
-from chandlery.storage.series import SeriesKey
+from chandlery.tables.frame import open_times, schema_of
 from chandlery.testing import no_waiting
 from support import at
 
-MADE = Path(__file__).parent.parent / "storage" / "version_1" / "cache"
+MADE = Path(__file__).parent.parent / "fixtures" / "version_1" / "cache"
 SERIES = "BINANCE/SPOT/KLINES/BTCUSDT/1h"
 KEY = SeriesKey.of_folder(SERIES)
 

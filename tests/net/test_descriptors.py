@@ -12,10 +12,10 @@ import uvloop
 
 from chandlery.core.errors import ChandleryError
 from chandlery.core.wire import Request
+from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.sim.server import running
-from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
 
 
 class Held:

@@ -21,7 +21,7 @@ from chandlery import (
     PublicExchangeManager,
     Settings,
 )
-from chandlery.connect.settings import StorageConfig
+from chandlery.clients.settings import StorageConfig
 from chandlery.core.errors import CertificateRejected, ExchangeUnavailable, IncompleteData, InvalidInput, ProxyRefused
 from chandlery.core.wire import Request
 from chandlery.net.limiter import RateLimiter

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.connect.native import NativeExchangeClient
-from chandlery.connect.settings import Settings
+from chandlery.clients.native import NativeExchangeClient
+from chandlery.clients.settings import Settings
 from chandlery.core.errors import UnknownName
 from chandlery.core.time import SECOND
 from chandlery.net.http import HttpClient

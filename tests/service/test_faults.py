@@ -12,11 +12,11 @@ from chandlery.core.errors import StorageError, StorageFull, StorageUnavailable
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND
+from chandlery.database.candles import CandleRepository
+from chandlery.database.series_ids import BOOK, SeriesName, always
+from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.net.clock import system_clock
-from chandlery.storage.candles import CandleRepository
-from chandlery.storage.frame import open_times
-from chandlery.storage.series_ids import BOOK, SeriesName, always
-from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
+from chandlery.tables.frame import open_times
 from feeding import truth
 from processes import output_of, serving_process
 from room import with_room, without_room

@@ -14,14 +14,14 @@ import pytest
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND, iso
+from chandlery.database.books import RawDataRepositoryImpl
+from chandlery.database.candles import CandleRepository
+from chandlery.database.checkup import problems
+from chandlery.database.control import GapRepository
+from chandlery.database.series_ids import BOOK, SeriesName, always
+from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.sim.server import running
-from chandlery.storage.books import RawDataRepositoryImpl
-from chandlery.storage.candles import CandleRepository
-from chandlery.storage.checkup import problems
-from chandlery.storage.control import GapRepository
-from chandlery.storage.frame import open_times
-from chandlery.storage.series_ids import BOOK, SeriesName, always
-from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
+from chandlery.tables.frame import open_times
 from hostile import EVERY_S, MARKET, Crowd, Seen, Target, account_of, coins, full, locked, stopped, strike, token_of
 
 EVER = Span(0, 2**60)

@@ -17,14 +17,14 @@ from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.moment import to_micros
 from chandlery.core.time import MINUTE, SECOND, iso
+from chandlery.database.raw import BookSnapshot
+from chandlery.database.series_ids import SeriesName
+from chandlery.database.sqlite import FILE_NAME
 from chandlery.net.limiter import RateLimiter
 from chandlery.service.app import Service
 from chandlery.service.settings import ServiceSettings
 from chandlery.service.web.application import application
 from chandlery.service.web.server import serving
-from chandlery.storage.raw import BookSnapshot
-from chandlery.storage.series_ids import SeriesName
-from chandlery.storage.sqlite import FILE_NAME
 from models import model_of
 from serving import bound_socket, connected, library_settings, offline, served
 
@@ -32,7 +32,7 @@ KINDS = ("real", "offline", "address")
 SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")
 BOOKS = SeriesName("binance", "BTC/USDT", "book")
 DAY = Span(to_micros(datetime(2024, 1, 8, tzinfo=UTC)), to_micros(datetime(2024, 1, 9, tzinfo=UTC)))
-MADE = Path(__file__).parent.parent / "storage" / "version_1" / "chandlery.db"
+MADE = Path(__file__).parent.parent / "fixtures" / "version_1" / "chandlery.db"
 
 
 def endpoints_of(sim, kind):

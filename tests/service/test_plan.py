@@ -11,13 +11,13 @@ from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND
+from chandlery.database.books import RawDataRepositoryImpl
+from chandlery.database.candles import CandleRepository
+from chandlery.database.series_ids import SeriesName, always
+from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.net.clock import system_clock
 from chandlery.sim.faults import Fault, FaultKind
-from chandlery.storage.books import RawDataRepositoryImpl
-from chandlery.storage.candles import CandleRepository
-from chandlery.storage.frame import open_times
-from chandlery.storage.series_ids import SeriesName, always
-from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase
+from chandlery.tables.frame import open_times
 from chandlery.testing import no_waiting
 from feeding import truth
 from models import model_of

@@ -9,8 +9,8 @@ from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import Provenance, SourceSpan
 from chandlery.core.time import DAY, HOUR, MINUTE
+from chandlery.database.series_ids import SeriesName
 from chandlery.service.proofs import account_of, proved_gaps
-from chandlery.storage.series_ids import SeriesName
 
 NOW = 20_000 * DAY
 SERIES = SeriesName("acme", "BTC/USDT", "candles:1m")

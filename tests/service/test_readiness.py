@@ -8,9 +8,9 @@ import pytest
 
 from chandlery.core.gaps import Span
 from chandlery.core.time import SECOND
+from chandlery.database.series_ids import BOOK, SeriesName
+from chandlery.database.sqlite import FILE_NAME
 from chandlery.net.clock import system_clock
-from chandlery.storage.series_ids import BOOK, SeriesName
-from chandlery.storage.sqlite import FILE_NAME
 from serving import connected, offline, served, until
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}

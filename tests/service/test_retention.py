@@ -9,12 +9,12 @@ import pytest
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import StorageFull
 from chandlery.core.interval import Interval
+from chandlery.database.books import RawDataRepositoryImpl
+from chandlery.database.candles import CandleRepository
+from chandlery.database.memory import MemoryRawDataRepository
+from chandlery.database.series_ids import SeriesName
+from chandlery.database.sqlite import SqliteDatabase
 from chandlery.service.retention import Retention
-from chandlery.storage.books import RawDataRepositoryImpl
-from chandlery.storage.candles import CandleRepository
-from chandlery.storage.memory import MemoryRawDataRepository
-from chandlery.storage.series_ids import SeriesName
-from chandlery.storage.sqlite import SqliteDatabase
 from repositories import entry
 
 

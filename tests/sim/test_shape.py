@@ -3,7 +3,7 @@
 import pytest
 from msgspec import Raw
 
-from chandlery.adapter.mexc_protobuf import push_class
+from chandlery.exchanges.mexc.protobuf import push_class
 from chandlery.sim.shape import reshaped
 
 ROW = {"t": 1, "o": "1", "h": "1", "l": "1", "c": "1"}

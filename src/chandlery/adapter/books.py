@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from enum import Enum
-from itertools import zip_longest
 from typing import Annotated, Any, TypeAlias
-from zlib import crc32
 
 from msgspec import Meta, Struct
 
@@ -363,30 +361,3 @@ class ConnectionSequence:
         """Whether a message with this number is the next one, or part of the last one; the first always is."""
         last, self.last = self.last, number
         return last is None or number in {last, last + 1}
-
-
-def kraken_checksum(book: OrderBook) -> int:
-    """
-    CRC32 of ten asks and ten bids, best first: price and size without point and leading zeros.
-
-    https://docs.kraken.com/api/docs/guides/spot-ws-book-v2
-    """
-    bids, asks = book.top_digits(10)
-    text = "".join(digits.replace(".", "").lstrip("0") for level in (*asks, *bids) for digits in level)
-    return crc32(text.encode())
-
-
-def okx_checksum(book: OrderBook) -> int:
-    """
-    CRC32, signed, of 25 bids and asks in turn, best first, price and size joined by colons.
-
-    https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-order-book-channel
-    """
-    pairs = zip_longest(*book.top_digits(25))
-    text = ":".join(digits for pair in pairs for level in pair if level is not None for digits in level)
-    unsigned = crc32(text.encode())
-    return unsigned - 2**32 if unsigned >= 2**31 else unsigned
-
-
-bitget_checksum = okx_checksum
-"""Bitget has the rule of OKX."""

@@ -22,7 +22,7 @@ class ExchangeRegistry:
     The adapters by id.
 
     An adapter registers itself with ``@ExchangeRegistry.register("<exchange>_<market>")``. The
-    modules of ``chandlery.exchanges`` are found by being there, those of third parties by the
+    modules and folders of ``chandlery.exchanges`` are found by being there, those of third parties by the
     entry point group ``chandlery.exchanges``; both are imported at the first question.
     """
 
@@ -92,7 +92,7 @@ class ExchangeRegistry:
         if cls._found:
             return
         package = importlib.import_module("chandlery.exchanges")
-        for module in pkgutil.iter_modules(package.__path__, "chandlery.exchanges."):
+        for module in pkgutil.walk_packages(package.__path__, "chandlery.exchanges."):
             importlib.import_module(module.name)
         for entry in entry_points(group="chandlery.exchanges"):
             entry.load()

@@ -14,10 +14,10 @@ import msgspec
 import typer
 
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.cache.files import folder
 from chandlery.core.errors import InvalidInput, InvalidRange, UnknownName
 from chandlery.core.instrument import MarketType
 from chandlery.core.query import ChartType, DataProvider, DataSource
-from chandlery.storage.files import folder
 
 if TYPE_CHECKING:
     from chandlery.sim.faults import Fault

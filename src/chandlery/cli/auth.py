@@ -16,8 +16,8 @@ from chandlery.core.errors import InvalidInput
 from chandlery.core.time import iso
 
 if TYPE_CHECKING:
+    from chandlery.database.accounts import AccountRepository
     from chandlery.service.auth.service import AuthenticationModuleImpl
-    from chandlery.storage.accounts import AccountRepository
 
 _T = TypeVar("_T")
 
@@ -120,7 +120,7 @@ def list_accounts(data_dir: Path | None = arguments.DATA_DIR, *, as_json: bool =
 
 
 def _repository(database: object) -> AccountRepository:
-    from chandlery.storage.accounts import AccountRepository  # noqa: PLC0415  # loaded where it is used
+    from chandlery.database.accounts import AccountRepository  # noqa: PLC0415  # loaded where it is used
 
     return AccountRepository(database)  # type: ignore[arg-type]  # a database, which is typed only where its extra is
 

@@ -13,18 +13,18 @@ import msgspec
 import typer
 
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.cache.files import folder
+from chandlery.cache.series import SeriesKey
 from chandlery.cli import arguments, output
 from chandlery.core.endpoints import UNKNOWN_ORIGIN, key_of
 from chandlery.core.errors import ChandleryError, InvalidInput, UnknownName
 from chandlery.core.moment import to_micros
 from chandlery.core.query import ChartType
 from chandlery.core.time import date_text, to_datetime
-from chandlery.storage.files import folder
-from chandlery.storage.series import SeriesKey
 
 if TYPE_CHECKING:
-    from chandlery.storage.arrow_cache import UnifiedCacheManager
-    from chandlery.storage.index import CacheEntry
+    from chandlery.cache.arrow_cache import UnifiedCacheManager
+    from chandlery.cache.index import CacheEntry
 
 commands = typer.Typer(help="What the cache holds; check it, empty it.", pretty_exceptions_show_locals=False)
 
@@ -193,7 +193,7 @@ def _cache(cache_dir: Path | None) -> UnifiedCacheManager:
     Raises:
         InvalidInput: Where the folder that was named is not there.
     """
-    from chandlery.storage.arrow_cache import UnifiedCacheManager  # noqa: PLC0415  # loads pyarrow
+    from chandlery.cache.arrow_cache import UnifiedCacheManager  # noqa: PLC0415  # loads pyarrow
 
     cache = UnifiedCacheManager(cache_dir)
     if cache_dir is not None and not cache.root.is_dir():

@@ -20,10 +20,10 @@ from chandlery.net.clock import system_clock
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from chandlery.storage.adoption import Unknown
-    from chandlery.storage.interfaces import IDatabaseConnection
-    from chandlery.storage.series_ids import OriginOf, SeriesName
-    from chandlery.storage.sqlite import SqliteDatabase
+    from chandlery.database.adoption import Unknown
+    from chandlery.database.interfaces import IDatabaseConnection
+    from chandlery.database.series_ids import OriginOf, SeriesName
+    from chandlery.database.sqlite import SqliteDatabase
 
 commands = typer.Typer(
     help="The service's database: bring it up to date, check it, shrink it, read it.",
@@ -56,7 +56,7 @@ def database_of(data_dir: Path | None, *, made: bool = False) -> SqliteDatabase:
         MissingDependency: The extra of the service is not installed.
     """
     try:
-        from chandlery.storage.sqlite import SqliteDatabase  # noqa: PLC0415  # needs an extra
+        from chandlery.database.sqlite import SqliteDatabase  # noqa: PLC0415  # needs an extra
     except ImportError as error:
         raise MissingDependency(_NEEDED) from error
     return SqliteDatabase(_file_of(data_dir, made=made))
@@ -73,14 +73,14 @@ def readable_database_of(data_dir: Path | None) -> IDatabaseConnection:
     database = database_of(data_dir)
     if all(os.access(each, os.W_OK, effective_ids=True) for each in (database.path, database.path.parent)):
         return database
-    from chandlery.storage.sqlite_reader import ReadOnlyDatabase  # noqa: PLC0415  # needs an extra
+    from chandlery.database.sqlite_reader import ReadOnlyDatabase  # noqa: PLC0415  # needs an extra
 
     return ReadOnlyDatabase(database.path)
 
 
 def _file_of(data_dir: Path | None, *, made: bool) -> Path:
-    from chandlery.storage.files import private_folder  # noqa: PLC0415  # loaded where it is used
-    from chandlery.storage.sqlite import FILE_NAME  # noqa: PLC0415  # needs an extra
+    from chandlery.cache.files import private_folder  # noqa: PLC0415  # loaded where it is used
+    from chandlery.database.sqlite import FILE_NAME  # noqa: PLC0415  # needs an extra
 
     folder = data_folder(data_dir)
     path = folder / FILE_NAME
@@ -97,7 +97,7 @@ def _file_of(data_dir: Path | None, *, made: bool) -> Path:
 @commands.command()
 def migrate(data_dir: Path | None = arguments.DATA_DIR) -> None:
     """Bring the database up to date, or make an empty one."""
-    from chandlery.storage.adoption import unknown  # noqa: PLC0415  # loaded where it is used
+    from chandlery.database.adoption import unknown  # noqa: PLC0415  # loaded where it is used
 
     async def run() -> tuple[int, Unknown]:
         async with database_of(data_dir, made=True) as database:
@@ -115,8 +115,8 @@ def check(data_dir: Path | None = arguments.DATA_DIR) -> None:
     database = readable_database_of(data_dir)
 
     async def run() -> tuple[list[str], Unknown]:
-        from chandlery.storage.adoption import unknown  # noqa: PLC0415  # loaded where it is used
-        from chandlery.storage.checkup import problems  # noqa: PLC0415  # loads pyarrow
+        from chandlery.database.adoption import unknown  # noqa: PLC0415  # loaded where it is used
+        from chandlery.database.checkup import problems  # noqa: PLC0415  # loads pyarrow
 
         async with database:
             return await problems(database), await unknown(database)
@@ -153,7 +153,7 @@ def backup(
 ) -> None:
     """Write a whole copy, which only you can read; the service may run meanwhile."""
     database = database_of(data_dir)
-    from chandlery.storage.sqlite_file import backed_up  # noqa: PLC0415  # needs an extra
+    from chandlery.database.sqlite_file import backed_up  # noqa: PLC0415  # needs an extra
 
     if target.exists():
         raise InvalidInput(f"{target} is there already; name a file that is not")
@@ -173,9 +173,9 @@ def adopt(
     Their rows do not say which server they came from. Say so only of a folder that was never used with the
     offline exchange, a testnet or another server than the exchange's.
     """
-    from chandlery.storage.adoption import adopt as adopt_all  # noqa: PLC0415  # loaded where it is used
-    from chandlery.storage.adoption import unknown  # noqa: PLC0415  # loaded where it is used
-    from chandlery.storage.files import alone_in  # noqa: PLC0415  # the same
+    from chandlery.cache.files import alone_in  # noqa: PLC0415  # the same
+    from chandlery.database.adoption import adopt as adopt_all  # noqa: PLC0415  # loaded where it is used
+    from chandlery.database.adoption import unknown  # noqa: PLC0415  # loaded where it is used
 
     database = database_of(data_dir)
     if (database.path.parent / _OFFLINE_MARK).exists():
@@ -219,7 +219,7 @@ def export(
     data_dir: Path | None = arguments.DATA_DIR,
 ) -> None:  # fmt: skip
     """Write what was collected of a series to a file: .parquet, .csv, .arrow or .feather."""
-    from chandlery.storage.series_ids import SeriesName, always, interval_of  # noqa: PLC0415  # loaded where it is used
+    from chandlery.database.series_ids import SeriesName, always, interval_of  # noqa: PLC0415  # loaded where it is used
 
     interval = interval_of(channel)
     path = arguments.output_file(target)
@@ -250,8 +250,8 @@ async def _candles(
 ) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415  # loaded where it is used
 
-    from chandlery.storage.candles import CandleRepository  # noqa: PLC0415  # loads pyarrow
-    from chandlery.storage.frame import open_times  # noqa: PLC0415  # the same
+    from chandlery.database.candles import CandleRepository  # noqa: PLC0415  # loads pyarrow
+    from chandlery.tables.frame import open_times  # noqa: PLC0415  # the same
 
     pages, at = [], span.start
     while True:
@@ -266,10 +266,10 @@ async def _books(
     database: IDatabaseConnection, series: SeriesName, span: Span, origin_of: OriginOf
 ) -> tuple[pa.Table, list[Gap]]:
     """A row a level, bids before asks, best first; and what was not collected."""
-    from chandlery.storage.book_history import BookHistory  # noqa: PLC0415  # loads pyarrow
-    from chandlery.storage.book_rows import table_of_books  # noqa: PLC0415  # the same
-    from chandlery.storage.books import RawDataRepositoryImpl, StorageManagerImpl  # noqa: PLC0415  # the same
-    from chandlery.storage.control import GapRepository  # noqa: PLC0415  # the same
+    from chandlery.database.book_history import BookHistory  # noqa: PLC0415  # loads pyarrow
+    from chandlery.database.book_rows import table_of_books  # noqa: PLC0415  # the same
+    from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl  # noqa: PLC0415  # the same
+    from chandlery.database.control import GapRepository  # noqa: PLC0415  # the same
 
     books, at = RawDataRepositoryImpl(database, origin_of), span.start
     history = BookHistory(StorageManagerImpl(books), GapRepository(database, origin_of))

@@ -77,7 +77,7 @@ def _survive(to: Console, sim: SimServer, manager: DataSourceManager, year: pa.T
     """Whether a month that the archive cannot give comes back right all the same."""
     from chandlery.core.gaps import Span  # noqa: PLC0415  # loaded by now
     from chandlery.sim.faults import Fault, FaultKind  # noqa: PLC0415  # the same
-    from chandlery.storage.frame import slice_span  # noqa: PLC0415  # the same
+    from chandlery.tables.frame import slice_span  # noqa: PLC0415  # the same
 
     sim.faults += [
         Fault(FaultKind.BAD_CHECKSUM, f"-{BROKEN:%Y-%m}.*zip", times=None),

@@ -153,7 +153,7 @@ def _credentials(job: _Job) -> Credentials | None:
     adapter = ExchangeRegistry.of_market(job.provider, job.market)
     if not adapter.credentials:
         return None
-    from chandlery.connect.settings import Settings  # noqa: PLC0415  # nobody else needs it
+    from chandlery.clients.settings import Settings  # noqa: PLC0415  # nobody else needs it
 
     return Settings().sign_in([adapter])
 

@@ -109,7 +109,7 @@ def _because(evidence: str) -> str:
 
 def by_source(table: pa.Table, provenance: Provenance) -> dict[str, tuple[int, int]]:
     """Rows and spans of each source; what came from the cache says whence it had it."""
-    from chandlery.storage.frame import slice_span  # noqa: PLC0415  # loads pyarrow
+    from chandlery.tables.frame import slice_span  # noqa: PLC0415  # loads pyarrow
 
     rows: Counter[str] = Counter()
     spans: Counter[str] = Counter()
@@ -153,7 +153,7 @@ def write_file(table: pa.Table, path: Path) -> None:
 
     In all but CSV the schema's metadata holds the version of the format, and the provenance under ``chandlery``.
     """
-    from chandlery.storage.frame import as_exported  # noqa: PLC0415  # loads pyarrow
+    from chandlery.tables.frame import as_exported  # noqa: PLC0415  # loads pyarrow
 
     table = table.cast(as_exported(table.schema))
     with _replacing(path) as temporary:

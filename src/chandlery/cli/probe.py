@@ -80,7 +80,7 @@ def _credentials(names: list[str]) -> Credentials | None:
     adapters = [each for each in map(ExchangeRegistry.get, names) if each.credentials]
     if not adapters:
         return None
-    from chandlery.connect.settings import Settings  # noqa: PLC0415  # nobody else needs it
+    from chandlery.clients.settings import Settings  # noqa: PLC0415  # nobody else needs it
 
     return Settings().sign_in(adapters)
 

@@ -27,7 +27,7 @@ from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.adapter.standing import ASCENDEX_KNOWN
+from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse
@@ -37,6 +37,12 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
 from chandlery.core.wire import RateLimit, Request, Response
+
+ASCENDEX_KNOWN = standings("""
+    order book: documented, https://ascendex.github.io/ascendex-pro-api/#channel-level-2-order-book-updates
+    candles a request: documented, https://ascendex.github.io/ascendex-pro-api/#historical-bar-data
+    closed flag: documented, https://ascendex.github.io/ascendex-pro-api/#channel-bar-data
+""")
 
 _ASCENDEX = DataProvider.register("ASCENDEX")
 

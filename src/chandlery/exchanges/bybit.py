@@ -35,8 +35,8 @@ from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRule
 from chandlery.adapter.names import DAY_MONTH_YEAR, MONTH_CODE, day_month_year, day_of, month_code
 from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader, sent_at
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.adapter.sites import BYBIT_SITES
-from chandlery.adapter.standing import BYBIT_KNOWN
+from chandlery.adapter.sites import Sites
+from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import AddressBanned, ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
@@ -46,6 +46,28 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
 from chandlery.core.wire import RateLimit, Request, Response
+
+# https://bybit-exchange.github.io/docs/v5/guide, https://bybit-exchange.github.io/docs/v5/ws/connect.
+# No sockets are documented for nl, ae, eu and id: other clients use those of bybit.com.
+BYBIT_SITES: Sites = {
+    "nl": {"rest": "https://api.bybit.nl"},
+    "tr": {"rest": "https://api.bybit-tr.com", "ws": "wss://stream.bybit-tr.com"},
+    "kz": {"rest": "https://api.bybit.kz", "ws": "wss://stream.bybit.kz"},
+    "ge": {"rest": "https://api.bybitgeorgia.ge", "ws": "wss://stream.bybitgeorgia.ge"},
+    "ae": {"rest": "https://api.bybit.ae"},
+    "eu": {"rest": "https://api.bybit.eu"},
+    "id": {"rest": "https://api.bybit.id"},
+}
+
+BYBIT_KNOWN = standings("""
+    socket address: documented, https://bybit-exchange.github.io/docs/v5/ws/connect (2026-11)
+    candles a request: documented, https://bybit-exchange.github.io/docs/v5/market/kline
+    order of a page: documented, https://bybit-exchange.github.io/docs/v5/market/kline
+    closed flag: documented, https://bybit-exchange.github.io/docs/v5/websocket/public/kline
+    order book: documented, https://bybit-exchange.github.io/docs/v5/websocket/public/orderbook
+    streams a connection: unverified, one unknown topic refuses the whole message that names it (ccxt#30284 in 2026-09, and seen)
+    funding rates a request: documented, https://bybit-exchange.github.io/docs/v5/market/history-fund-rate
+""")
 
 BYBIT = DataProvider.register("BYBIT")
 

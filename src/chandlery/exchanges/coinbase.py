@@ -29,7 +29,7 @@ from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.adapter.standing import COINBASE_KNOWN
+from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate, Level
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse, UnsupportedRequest
@@ -39,6 +39,13 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros, Unit, micros_of
 from chandlery.core.wire import RateLimit, Request, Response
+
+COINBASE_KNOWN = standings("""
+    socket address: documented, https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-channels
+    candles a request: contradicted elsewhere, other clients ask for 350, which a refusal of the exchange names; 300 is less than both
+    closed flag: documented, https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-channels
+    order book: recorded, 2026: numbered by connection
+""")
 
 COINBASE = DataProvider.register("COINBASE")
 

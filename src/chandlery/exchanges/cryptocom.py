@@ -31,7 +31,7 @@ from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader, sent_at
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.adapter.standing import CRYPTOCOM_KNOWN
+from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited
@@ -41,6 +41,17 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
 from chandlery.core.wire import RateLimit, Request, Response
+
+CRYPTOCOM_KNOWN = standings("""
+    socket address: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html
+    candles a request: contradicted elsewhere, 300 are documented (2025-11); another client asks otherwise (2026-08)
+    order of a page: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-candlestick
+    grids: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-candlestick
+    closed flag: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#candlestick-time_frame-instrument_name
+    order book: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#book-instrument_name-depth
+    checksum: unverified, none of 576 layouts that were tried fits: it is not checked
+    streams a connection: recorded, 2026-09-22: the 401st is refused with 40107
+""")
 
 CRYPTOCOM = DataProvider.register("CRYPTOCOM")
 

@@ -29,8 +29,8 @@ from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, attempt, reader, sent_at, step_of
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.adapter.sites import GATE_SITES
-from chandlery.adapter.standing import GATE_KNOWN
+from chandlery.adapter.sites import Sites
+from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse, RateLimited
@@ -40,6 +40,18 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros, Unit
 from chandlery.core.wire import RateLimit, Request, Response
+
+# ccxt 4.5.90: gateeu.
+GATE_SITES: Sites = {"eu": {"rest": "https://api.gateeu.com/api/v4", "ws": "wss://api.gateeu.com/ws/v4"}}
+
+GATE_KNOWN = standings("""
+    socket address: documented, https://www.gate.com/docs/developers/apiv4/ws/en/
+    candles a request: documented, https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
+    order of a page: documented, https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
+    memory: documented, https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
+    closed flag: documented, https://www.gate.com/docs/developers/apiv4/ws/en/#candlesticks-channel
+    order book: recorded, 2026-09-15: U is the last u + 1 in 39000 messages, of which some change nothing; what leaves the depth is deleted
+""")
 
 _GATE = DataProvider.register("GATE")
 

@@ -32,7 +32,7 @@ from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, Whole, reader
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.adapter.standing import HYPERLIQUID_KNOWN
+from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate, Level
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, InvalidSymbol, MalformedResponse
@@ -42,6 +42,17 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import HOUR, Micros, Unit
 from chandlery.core.wire import RateLimit, Request, Response
+
+HYPERLIQUID_KNOWN = standings("""
+    socket address: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions
+    candles a request: contradicted elsewhere, 5000 are documented; HyperLiquid.Net (2026-08) asks for 1000
+    bounds of a request: recorded, the candles that contain startTime and endTime come too
+    order of a page: recorded, oldest first
+    memory: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/info-endpoint
+    closed flag: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions
+    order book: recorded, 2026-09-24: 20 levels every 5.0 to 5.6 s since June 2026; with "fast" 5 levels every 0.54 s, which are not asked for
+    streams a connection: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/rate-limits-and-user-limits
+""")
 
 HYPERLIQUID = DataProvider.register("HYPERLIQUID")
 

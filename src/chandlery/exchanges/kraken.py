@@ -19,18 +19,19 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from zlib import crc32
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from chandlery.adapter.base import ExchangeAdapter
-from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource, kraken_checksum
+from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import LATEST, Finite, Seconds, Whole, attempt, batches, reader, step_of
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.adapter.standing import KRAKEN_KNOWN
-from chandlery.core.book import BookUpdate, Digits, Level
+from chandlery.adapter.standing import standings
+from chandlery.core.book import BookUpdate, Digits, Level, OrderBook
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
@@ -39,6 +40,16 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit, micros_of
 from chandlery.core.wire import RateLimit, Request, Response
+
+KRAKEN_KNOWN = standings("""
+    socket address: documented, https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/ohlc
+    candles a request: documented, https://docs.kraken.com/api-reference/market-data/get-ohlc-data
+    order of a page: documented, https://docs.kraken.com/api-reference/market-data/get-ohlc-data
+    memory: documented, https://docs.kraken.com/api-reference/market-data/get-ohlc-data
+    closed flag: documented, https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/ohlc
+    order book: recorded, 15767 messages whose checksums are right
+    checksum: recorded, 15767 of 15767; https://docs.kraken.com/exchange/guides/websockets/book-checksum-v2
+""")
 
 _KRAKEN = DataProvider.register("KRAKEN")
 _T = TypeVar("_T")
@@ -132,6 +143,17 @@ _HARMLESS = frozenset({"Already subscribed", "Subscription Not Found"})
 _MESSAGE = reader(_Message, what="a message of the socket")
 _CANDLES = reader(list[_Candle], what="candles of the socket")
 _BOOKS = reader(list[_Book], what="order books of the socket")
+
+
+def kraken_checksum(book: OrderBook) -> int:
+    """
+    CRC32 of ten asks and ten bids, best first: price and size without point and leading zeros.
+
+    https://docs.kraken.com/api/docs/guides/spot-ws-book-v2
+    """
+    bids, asks = book.top_digits(10)
+    text = "".join(digits.replace(".", "").lstrip("0") for level in (*asks, *bids) for digits in level)
+    return crc32(text.encode())
 
 
 @ExchangeRegistry.register("kraken_spot")

@@ -32,7 +32,7 @@ from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRule
 from chandlery.adapter.names import MONTH_CODE, day_of, month_code
 from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader, sent_at
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.adapter.standing import KUCOIN_CONTRACTS_KNOWN, KUCOIN_KNOWN
+from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
@@ -41,6 +41,24 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
 from chandlery.core.wire import RateLimit, Request, Response
+
+KUCOIN_KNOWN = standings("""
+    socket address: recorded, 2026-09-22: named by each token; the classic socket is still served
+    candles a request: documented, https://www.kucoin.com/docs-new/rest/spot-trading/market-data/get-klines
+    order of a page: documented, https://www.kucoin.com/docs-new/rest/spot-trading/market-data/get-klines
+    closed flag: documented, https://www.kucoin.com/docs-new/3470071w0
+    order book: recorded, 2026-09-22: 50 levels every 100 ms
+    streams a connection: documented, https://www.kucoin.com/docs-new/websocket-api/base-info/introduction
+""")
+KUCOIN_CONTRACTS_KNOWN = standings(
+    """
+    candles a request: contradicted elsewhere, 500 are documented; three clients (ccxt 4.5.90, Kucoin.Net of 2026-08) ask for 200, as is done here
+    order of a page: documented, https://www.kucoin.com/docs-new/rest/futures-trading/market-data/get-klines
+    closed flag: documented, https://www.kucoin.com/docs-new/3470086w0
+    streams a connection: documented, https://www.kucoin.com/docs-new/websocket-api/base-info/introduction has no limit, its errors one of 300 a session and 100 a message, which is obeyed
+    """,
+    KUCOIN_KNOWN,
+)
 
 KUCOIN = DataProvider.register("KUCOIN")
 

@@ -19,20 +19,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any, ClassVar, TypeAlias
+from zlib import crc32
 
 import msgspec
 from msgspec import Raw, Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
-from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource, okx_checksum
+from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.adapter.sites import OKX_SITES
-from chandlery.adapter.standing import OKX_KNOWN
-from chandlery.core.book import BookUpdate
+from chandlery.adapter.sites import Sites
+from chandlery.adapter.standing import standings
+from chandlery.core.book import BookUpdate, OrderBook
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, day_text, expiry_of
@@ -40,6 +42,24 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import DAY, Micros, Unit
 from chandlery.core.wire import RateLimit, Request, Response
+
+# https://my.okx.com/docs-v5/en/, https://app.okx.com/docs-v5/en/; ccxt 4.5.90: myokx, okxus.
+OKX_SITES: Sites = {
+    "eea": {"rest": "https://eea.okx.com", "ws": "wss://wseea.okx.com/ws/v5"},
+    "us": {"rest": "https://us.okx.com", "ws": "wss://wsus.okx.com/ws/v5"},
+}
+
+OKX_KNOWN = standings("""
+    socket address: documented, https://www.okx.com/docs-v5/en/#overview-websocket; port 8443 was switched off on 2026-10-31 (notice of an SDK vendor in 2026-11, ccxt 4.5.90)
+    candles a request: contradicted elsewhere, documented in 2025-11; OKX.Net asks for 100, freqtrade#6825 and ccxt#20756 saw 100
+    bounds of a request: documented, https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-candlesticks-history
+    order of a page: documented, https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-candlesticks-history
+    memory: documented, https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-candlesticks-history
+    closed flag: documented, https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-candlesticks-channel
+    order book: recorded, in 2022; the snapshot of the channel was announced to end in 2026-08
+    checksum: recorded, 290 of 290 in 2022; 0 since 2026-06-23 (seen 2026-09), which is not checked
+    funding rates a request: contradicted elsewhere, 400 are documented in 2025; 100 are asked for
+""")
 
 OKX = DataProvider.register("OKX")
 
@@ -162,6 +182,18 @@ _read_number = reader(Finite, what="a number")
 
 def _number(text: str) -> float | None:
     return _read_number(text.encode()) if text else None
+
+
+def okx_checksum(book: OrderBook) -> int:
+    """
+    CRC32, signed, of 25 bids and asks in turn, best first, price and size joined by colons.
+
+    https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-order-book-channel
+    """
+    pairs = zip_longest(*book.top_digits(25))
+    text = ":".join(digits for pair in pairs for level in pair if level is not None for digits in level)
+    unsigned = crc32(text.encode())
+    return unsigned - 2**32 if unsigned >= 2**31 else unsigned
 
 
 class _Okx(ExchangeAdapter):

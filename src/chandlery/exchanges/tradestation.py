@@ -33,7 +33,7 @@ from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, Whole, reader
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.adapter.standing import TRADESTATION_KNOWN
+from chandlery.adapter.standing import standings
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse, RateLimited, UnsupportedRequest
 from chandlery.core.gaps import Span
@@ -42,6 +42,12 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import DAY, SECOND, Micros, iso, micros_of
 from chandlery.core.wire import AccessToken, RateLimit, Request, Response
+
+TRADESTATION_KNOWN = standings("""
+    socket address: documented, https://api.tradestation.com/docs/fundamentals/http-streaming
+    candles a request: documented, https://api.tradestation.com/docs/specification#tag/MarketData/operation/GetBars: 57600, of which 5000 are asked for
+    closed flag: documented, https://api.tradestation.com/docs/specification#tag/MarketData/operation/StreamBars
+""")
 
 # Bars of two hours and more are counted from the session's beginning, which no clock in UTC agrees with.
 _INTERVALS = {

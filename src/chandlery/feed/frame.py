@@ -24,7 +24,7 @@ def candles_frame(candles: Sequence[CandleData], interval: Interval) -> pd.DataF
     import numpy as np  # noqa: PLC0415  # see above
     import pyarrow as pa  # noqa: PLC0415  # see above
 
-    from chandlery.storage.frame import table_of, to_output  # noqa: PLC0415  # see above
+    from chandlery.tables.frame import table_of, to_output  # noqa: PLC0415  # see above
 
     def column(name: str) -> Any:
         return np.array([getattr(candle, name) for candle in candles], dtype=float)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from msgspec import Struct, structs
 
+from chandlery.cache.reading import Cached
 from chandlery.core.gaps import Gap, GapKind, Span, joined_gaps, merge, subtract, subtract_all, subtract_each
 from chandlery.core.interval import Grid
 from chandlery.core.provenance import Event, EventKind, Provenance, SourceSpan
@@ -16,8 +17,7 @@ from chandlery.core.query import ChartType
 from chandlery.core.time import Micros, iso
 from chandlery.history.checks import holes_of
 from chandlery.history.interfaces import FetchResult, in_order
-from chandlery.storage.frame import Output, slice_span, to_output
-from chandlery.storage.reading import Cached
+from chandlery.tables.frame import Output, slice_span, to_output
 
 
 class Assembled(Struct, frozen=True):

@@ -15,6 +15,9 @@ import pyarrow as pa
 from msgspec import structs
 
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.cache.arrow_cache import UnifiedCacheManager
+from chandlery.cache.reading import Cached
+from chandlery.cache.series import SeriesKey
 from chandlery.core.endpoints import Endpoints, key_of, one_of
 from chandlery.core.errors import Closed, InvalidInput, MalformedResponse, UnknownName, UnsupportedRequest
 from chandlery.core.gaps import Gap, Span
@@ -39,10 +42,7 @@ from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.proxy import Proxies
 from chandlery.net.tokens import Accounts, Credentials
-from chandlery.storage.arrow_cache import UnifiedCacheManager
-from chandlery.storage.frame import Output
-from chandlery.storage.reading import Cached
-from chandlery.storage.series import SeriesKey
+from chandlery.tables.frame import Output
 
 OnMissing: TypeAlias = Literal["raise", "report"]
 _Member = TypeVar("_Member", bound=Enum)

@@ -15,7 +15,7 @@ from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import AnchoredGrid, Grid, Interval
 from chandlery.core.provenance import Event, EventKind
 from chandlery.core.time import DAY, MINUTE, Micros, iso
-from chandlery.storage.frame import NANOS, OPEN_TIME, open_times, unwrap
+from chandlery.tables.frame import NANOS, OPEN_TIME, open_times, unwrap
 
 Columns = Mapping[str, NDArray[Any]]
 """Candles by column; times in microseconds."""

@@ -21,7 +21,7 @@ from chandlery.history.interfaces import DataClientInterface, FetchResult, Seen,
 from chandlery.history.plan import Abilities, ArchiveFile, ArchiveStep, BeyondStep, RestStep, Step
 from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
-from chandlery.storage.frame import open_times, slice_span
+from chandlery.tables.frame import open_times, slice_span
 
 _KEPT_AT_ONCE = 50_000
 """How many rows are collected before the cache is written, so that a day is not rewritten for each page of it."""

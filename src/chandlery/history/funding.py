@@ -24,7 +24,7 @@ from chandlery.core.time import DAY, HOUR, MINUTE, Micros
 from chandlery.history.bounds import Bounds
 from chandlery.history.interfaces import FetchResult, Resources, joined
 from chandlery.history.native import NativeClient
-from chandlery.storage.frame import table_of
+from chandlery.tables.frame import table_of
 
 _AROUND: Micros = 2 * DAY
 """How far on both sides of a span is read too, so that its first and last rates have neighbours to be measured by."""

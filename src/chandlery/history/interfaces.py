@@ -26,7 +26,7 @@ from chandlery.net.clock import system_clock
 from chandlery.net.exchange_client import ExchangeClient
 from chandlery.net.http import HttpClient
 from chandlery.net.tokens import Account, Accounts, TokenIssuer
-from chandlery.storage.frame import empty_table, from_pandas, open_times, slice_span
+from chandlery.tables.frame import empty_table, from_pandas, open_times, slice_span
 
 if TYPE_CHECKING:
     import pandas as pd

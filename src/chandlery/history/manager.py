@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from chandlery.cache.arrow_cache import UnifiedCacheManager
 from chandlery.core.endpoints import Endpoints
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
@@ -24,8 +25,7 @@ from chandlery.net.clock import system_clock
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.portal import shared_portal
 from chandlery.net.tokens import Credentials
-from chandlery.storage.arrow_cache import UnifiedCacheManager
-from chandlery.storage.frame import Output
+from chandlery.tables.frame import Output
 
 
 class DataSourceManager(SourceLimits):

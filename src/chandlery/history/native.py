@@ -19,7 +19,7 @@ from chandlery.history.interfaces import DataClientInterface, Resources, incompl
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
 from chandlery.net.portal import shared_portal
-from chandlery.storage.frame import to_output
+from chandlery.tables.frame import to_output
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -19,7 +19,7 @@ from chandlery.history.columns import arrays, whole, within
 from chandlery.history.interfaces import FetchResult, Seen, in_order, joined
 from chandlery.history.native import NativeClient
 from chandlery.history.rest_reading import Deliver, RestReading, RestSeries
-from chandlery.storage.frame import table_of
+from chandlery.tables.frame import table_of
 
 
 class RestDataClient(NativeClient):

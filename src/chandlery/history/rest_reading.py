@@ -26,7 +26,7 @@ from chandlery.history.checks import GridDiffers
 from chandlery.history.columns import inside, whole
 from chandlery.history.interfaces import FetchResult, Seen, SeriesFacts, first_error, in_body
 from chandlery.net.candle_exchange import CandleExchange, CandleFacts
-from chandlery.storage.frame import table_of
+from chandlery.tables.frame import table_of
 
 _MANY_PAGES = 8
 """From so many pages on, the ends of the series are found first, so that what lies beyond is not requested page by page."""

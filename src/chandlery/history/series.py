@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
+from chandlery.cache.arrow_cache import UnifiedCacheManager
+from chandlery.cache.reading import Cached
+from chandlery.cache.series import SeriesKey
 from chandlery.core.errors import ExchangeError, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Grid
@@ -20,10 +23,7 @@ from chandlery.history.plan import Abilities
 from chandlery.history.rest import RestDataClient
 from chandlery.history.unknown import load_proved
 from chandlery.history.vision import VisionDataClient
-from chandlery.storage.arrow_cache import UnifiedCacheManager
-from chandlery.storage.frame import empty_table, open_times
-from chandlery.storage.reading import Cached
-from chandlery.storage.series import SeriesKey
+from chandlery.tables.frame import empty_table, open_times
 
 _SETTLE: Micros = MINUTE
 """For clients that declare nothing: how long after its close a row is not kept yet."""

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable
 
 from msgspec import structs
 
+from chandlery.cache.arrow_cache import UnifiedCacheManager
+from chandlery.cache.reading import Cached
+from chandlery.cache.series import SeriesKey
 from chandlery.core.errors import ChandleryError
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.history.plan import ArchiveFile
 from chandlery.history.vision import VisionDataClient
-from chandlery.storage.arrow_cache import UnifiedCacheManager
-from chandlery.storage.reading import Cached
-from chandlery.storage.series import SeriesKey
 
 _log = logging.getLogger(__name__)
 _warned: set[str] = set()

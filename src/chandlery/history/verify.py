@@ -17,6 +17,9 @@ import pyarrow as pa
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from chandlery.cache.arrow_cache import UnifiedCacheManager
+from chandlery.cache.reading import Cached
+from chandlery.cache.series import SeriesKey
 from chandlery.core.endpoints import key_of
 from chandlery.core.errors import ArchiveError, UnsupportedRequest
 from chandlery.core.gaps import Span, merge
@@ -27,10 +30,7 @@ from chandlery.history.interfaces import DataClientInterface, FetchResult, in_or
 from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
-from chandlery.storage.arrow_cache import UnifiedCacheManager
-from chandlery.storage.frame import open_times, slice_span
-from chandlery.storage.reading import Cached
-from chandlery.storage.series import SeriesKey
+from chandlery.tables.frame import open_times, slice_span
 
 _SUMS = ("volume", "quote_asset_volume", "count", "taker_buy_volume", "taker_buy_quote_volume")
 _COMPARED = ("open", "high", "low", "close", *_SUMS)

@@ -25,7 +25,7 @@ from chandlery.history.checks import Columns, check, flawless, holes, require_gr
 from chandlery.history.interfaces import FetchResult, first_error, joined
 from chandlery.history.native import NativeClient
 from chandlery.history.plan import ArchiveFile, archive_files
-from chandlery.storage.frame import slice_span, table_of
+from chandlery.tables.frame import slice_span, table_of
 
 _BATCH = 6 << 20
 """How much is collected, as zips, before it is unzipped and parsed, while more is downloaded."""

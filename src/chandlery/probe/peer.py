@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chandlery.connect.ccxt_client import CCXTExchangeClient
-from chandlery.connect.interfaces import IExchangeAPIClient
-from chandlery.connect.settings import CCXTConfig
+from chandlery.ccxt_bridge.client import CCXTExchangeClient
+from chandlery.clients.interfaces import IExchangeAPIClient
+from chandlery.clients.settings import CCXTConfig
 from chandlery.core.errors import MissingDependency, UnknownName
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType

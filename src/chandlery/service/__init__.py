@@ -10,6 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from chandlery.database.interfaces import IDatabaseConnection, IRawDataRepository, IStorageManager
+    from chandlery.database.raw import RawOrderBookEntry
     from chandlery.service.app import Service
     from chandlery.service.auth.guard import get_current_user
     from chandlery.service.auth.interfaces import IAuthenticationModule
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from chandlery.service.mcp.service import MCPRouter
     from chandlery.service.settings import ServiceSettings
     from chandlery.service.web.history import StreamingHandler
-    from chandlery.storage.interfaces import IDatabaseConnection, IRawDataRepository, IStorageManager
-    from chandlery.storage.raw import RawOrderBookEntry
 
 __all__ = [
     "AvailabilityChecker",
@@ -63,8 +63,8 @@ _MODULES = {
     "service.mcp.service": ("MCPRouter",),
     "service.settings": ("ServiceSettings",),
     "service.web.history": ("StreamingHandler",),
-    "storage.interfaces": ("IDatabaseConnection", "IRawDataRepository", "IStorageManager"),
-    "storage.raw": ("RawOrderBookEntry",),
+    "database.interfaces": ("IDatabaseConnection", "IRawDataRepository", "IStorageManager"),
+    "database.raw": ("RawOrderBookEntry",),
 }
 _HOME = {name: f"chandlery.{module}" for module, names in _MODULES.items() for name in names}
 

@@ -11,14 +11,21 @@ from types import TracebackType
 from typing import Self
 
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.connect.connector import DataSourceConnectorImpl
-from chandlery.connect.interfaces import IDataSourceConnector
-from chandlery.connect.native import NativeExchangeClient
-from chandlery.connect.plugins import PluginRegistry, offered
-from chandlery.connect.settings import Settings, StorageConfig
+from chandlery.cache.files import alone_in, private_folder
+from chandlery.clients.interfaces import IDataSourceConnector
+from chandlery.clients.native import NativeExchangeClient
+from chandlery.clients.plugins import PluginRegistry, offered
+from chandlery.clients.settings import Settings, StorageConfig
+from chandlery.connector import DataSourceConnectorImpl
 from chandlery.core.endpoints import ROLES, Endpoints, key_of
 from chandlery.core.errors import InvalidInput, MissingDependency, StorageUnavailable
 from chandlery.core.time import Clock
+from chandlery.database.adoption import unknown
+from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl
+from chandlery.database.candles import CandleRepository
+from chandlery.database.control import CoinRepository, GapRepository
+from chandlery.database.series_ids import EXCHANGE_OWN
+from chandlery.database.sqlite import FILE_NAME, SqliteDatabase, watched
 from chandlery.history.factory import DataClientFactory
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
@@ -41,13 +48,6 @@ from chandlery.service.retention import Retention
 from chandlery.service.settings import ServiceSettings
 from chandlery.service.supervision import Supervisor
 from chandlery.service.workload import Workload
-from chandlery.storage.adoption import unknown
-from chandlery.storage.books import RawDataRepositoryImpl, StorageManagerImpl
-from chandlery.storage.candles import CandleRepository
-from chandlery.storage.control import CoinRepository, GapRepository
-from chandlery.storage.files import alone_in, private_folder
-from chandlery.storage.series_ids import EXCHANGE_OWN
-from chandlery.storage.sqlite import FILE_NAME, SqliteDatabase, watched
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())

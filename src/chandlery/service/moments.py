@@ -9,7 +9,7 @@ from chandlery.core.errors import InvalidRange
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros, Unit, iso, micros_of
-from chandlery.storage.series_ids import BOOK, SeriesName, candles_channel
+from chandlery.database.series_ids import BOOK, SeriesName, candles_channel
 
 MOMENT_HELP = "2024-01-01, 2024-01-01T12:00:00Z, or milliseconds since 1970."
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)

@@ -7,13 +7,13 @@ from bisect import bisect_right
 
 import pyarrow as pa
 
-from chandlery.connect.interfaces import IExchangeAPIClient
+from chandlery.clients.interfaces import IExchangeAPIClient
 from chandlery.core.gaps import Gap
 from chandlery.core.holes import storable
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import Provenance
 from chandlery.core.time import Micros
-from chandlery.storage.series_ids import SeriesName
+from chandlery.database.series_ids import SeriesName
 
 _ACCOUNT = b"chandlery"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from chandlery.database.sqlite import SqliteDatabase
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.supervision import Supervisor
-from chandlery.storage.sqlite import SqliteDatabase
 
 LEAST_FREE = 1 << 20
 """With fewer bytes left on its disk the service can store nothing for long."""

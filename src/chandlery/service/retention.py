@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from chandlery.core.errors import StorageError
 from chandlery.core.time import Clock, Micros
-from chandlery.storage.candles import CandleRepository
-from chandlery.storage.interfaces import IRawDataRepository
+from chandlery.database.candles import CandleRepository
+from chandlery.database.interfaces import IRawDataRepository
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())

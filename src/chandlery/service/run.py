@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from chandlery.connect.settings import Settings
+from chandlery.clients.settings import Settings
 from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput
 from chandlery.net.limiter import RateLimiter

@@ -11,7 +11,7 @@ import platformdirs
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from chandlery.connect.settings import FromEnvironment, as_folder
+from chandlery.clients.settings import FromEnvironment, as_folder
 from chandlery.core.errors import InvalidInput, UnknownInterval
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, SECOND, Micros

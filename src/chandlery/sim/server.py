@@ -20,7 +20,6 @@ from chandlery.core.errors import ChandleryError, ExchangeUnavailable, UnknownNa
 from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.net.proxy import DIRECT
 from chandlery.sim.accounts import Account, Accounts
-from chandlery.sim.archive import Archive
 from chandlery.sim.faults import Fault, FaultKind, Faults
 from chandlery.sim.market import Market, SyntheticMarket
 from chandlery.sim.reply import Reply, error_reply
@@ -29,6 +28,7 @@ from chandlery.sim.unlike import Unlike, contradictions
 from chandlery.sim.view import MarketView
 from chandlery.sim.wire import SimRequest, Wire
 from chandlery.sim.wires import wires as known_wires
+from chandlery.sim.wires.binance.archive import Archive
 
 _ARCHIVE = "vision"
 _LOGGED = 10_000

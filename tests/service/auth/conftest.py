@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from accounts import ISSUER, SetClock
+from chandlery.database.sqlite import SqliteDatabase
 from chandlery.service.auth.wiring import authentication
-from chandlery.storage.sqlite import SqliteDatabase
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chandlery.core.time import DAY, SECOND
+from chandlery.database.accounts import AccountRepository, SigningKey
+from chandlery.database.sqlite import SqliteDatabase
 from chandlery.net.clock import system_clock
 from chandlery.service.auth.keys import LEEWAY, ROTATION, TOKEN_LIFETIME, KeyRing, advanced, rotated
-from chandlery.storage.accounts import AccountRepository, SigningKey
-from chandlery.storage.sqlite import SqliteDatabase
 
 
 def numbered():

@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from chandlery.connect.streaming import BookAges, RealtimeStream
+from chandlery.clients.streaming import BookAges, RealtimeStream
 from chandlery.core.time import SECOND
 from chandlery.service.collection.book_proof import NO_BOOK, PROVED_WITHIN_S, UNHEARD_S, proved_book
 

@@ -7,16 +7,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from chandlery.connect.interfaces import IExchangeAPIClient
-from chandlery.connect.streaming import RealtimeStream
+from chandlery.clients.interfaces import IExchangeAPIClient
+from chandlery.clients.streaming import RealtimeStream
 from chandlery.core.errors import UnsupportedRequest
 from chandlery.core.gaps import GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND, Unit, to_datetime
+from chandlery.database.series_ids import SeriesName
 from chandlery.net.clock import system_clock
-from chandlery.storage.candle_rows import TIMES, times_of
-from chandlery.storage.frame import open_times
-from chandlery.storage.series_ids import SeriesName
+from chandlery.tables.candle_rows import TIMES, times_of
+from chandlery.tables.frame import open_times
 from connecting import config_of
 from serving import offline, service_of, until
 

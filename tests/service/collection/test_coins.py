@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from chandlery.core.errors import InvalidInput, UnknownName
+from chandlery.database.control import CoinRepository
+from chandlery.database.sqlite import SqliteDatabase
 from chandlery.service.collection.coins import CoinCollectionList
-from chandlery.storage.control import CoinRepository
-from chandlery.storage.sqlite import SqliteDatabase
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from chandlery.core.gaps import Gap, GapKind
+from chandlery.database.series_ids import SeriesName
 from chandlery.service.collection.hub import Hub, Update, gap_content
-from chandlery.storage.series_ids import SeriesName
 
 BOOK = SeriesName("binance", "BTC/USDT", "book")
 CANDLES = SeriesName("binance", "BTC/USDT", "candles:1m")

@@ -16,6 +16,7 @@ from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import HOUR, SECOND
+from chandlery.database.series_ids import SeriesName
 from chandlery.net.clock import system_clock
 from chandlery.service.collection.book_proof import PROVED_WITHIN_S
 from chandlery.service.collection.hub import Update
@@ -24,8 +25,7 @@ from chandlery.service.metrics import Metrics
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import SimServer
-from chandlery.storage.frame import open_times
-from chandlery.storage.series_ids import SeriesName
+from chandlery.tables.frame import open_times
 from feeding import truth
 from room import with_room, without_room
 from serving import MARKET, FastClock, offline, service_of, service_with, until

@@ -9,8 +9,8 @@ from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE, SECOND
+from chandlery.database.series_ids import SeriesName
 from chandlery.service.collection.settling import changed, settle, unsettled
-from chandlery.storage.series_ids import SeriesName
 from feeding import truth
 from serving import MARKET, service_of
 from support import micros

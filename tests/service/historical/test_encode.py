@@ -16,6 +16,7 @@ from pyarrow import csv
 
 from chandlery.core.errors import InvalidInput
 from chandlery.core.query import ChartType
+from chandlery.database.book_rows import table_of_books
 from chandlery.service.historical.encode import (
     FORMATS,
     arrow_batches,
@@ -26,10 +27,9 @@ from chandlery.service.historical.encode import (
     rows_of,
 )
 from chandlery.service.historical.interfaces import Piece
-from chandlery.storage.book_rows import table_of_books
-from chandlery.storage.frame import schema_of
+from chandlery.tables.frame import schema_of
+from fixtures.candle_tables import candles
 from repositories import entry
-from tables import candles
 
 SCHEMA = schema_of(ChartType.KLINES)
 

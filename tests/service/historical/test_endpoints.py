@@ -16,11 +16,11 @@ from pyarrow import csv
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import HOUR, MINUTE, SECOND, iso
+from chandlery.database.series_ids import SeriesName
 from chandlery.net.clock import system_clock
 from chandlery.service.moments import moment_of
 from chandlery.sim.faults import Fault, FaultKind
-from chandlery.storage.candle_rows import TIMES, times_of
-from chandlery.storage.series_ids import SeriesName
+from chandlery.tables.candle_rows import TIMES, times_of
 from chandlery.testing import no_waiting
 from feeding import truth
 from repositories import entry

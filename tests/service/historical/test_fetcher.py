@@ -12,12 +12,12 @@ from chandlery.core.errors import InvalidRange, UnsupportedRequest
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE, SECOND
+from chandlery.database.series_ids import SeriesName
 from chandlery.net.clock import system_clock
 from chandlery.service.historical.account import Account
 from chandlery.service.historical.fetcher import FETCHED_AT_ONCE
 from chandlery.sim.faults import Fault, FaultKind
-from chandlery.storage.frame import open_times
-from chandlery.storage.series_ids import SeriesName
+from chandlery.tables.frame import open_times
 from feeding import truth
 from repositories import entry
 from serving import MARKET, offline, service_of

@@ -14,8 +14,8 @@ from chandlery.core.time import DAY, MINUTE
 from chandlery.history.checks import holes_of
 from chandlery.service.historical.interfaces import Piece, Source
 from chandlery.service.historical.joining import hulls, joined, rows_within, within
-from chandlery.storage.candle_rows import SCHEMA, timed
-from chandlery.storage.frame import open_times, table_of
+from chandlery.tables.candle_rows import SCHEMA, timed
+from chandlery.tables.frame import open_times, table_of
 
 START = 19_723 * DAY
 M = Interval.MINUTE_1

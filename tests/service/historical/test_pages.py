@@ -12,6 +12,7 @@ from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.query import ChartType
 from chandlery.core.time import DAY, iso
+from chandlery.database.series_ids import SeriesName
 from chandlery.service.historical.interfaces import Piece, Source
 from chandlery.service.historical.pages import (
     cache_headers,
@@ -21,9 +22,8 @@ from chandlery.service.historical.pages import (
     moment_of_cursor,
     tag_of,
 )
-from chandlery.storage.frame import schema_of
-from chandlery.storage.series_ids import SeriesName
-from tables import candles
+from chandlery.tables.frame import schema_of
+from fixtures.candle_tables import candles
 
 SERIES = SeriesName("binance", "BTC/USDT", "candles:1m")
 MINUTE = 60_000_000

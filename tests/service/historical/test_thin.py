@@ -10,12 +10,12 @@ from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE
+from chandlery.database.series_ids import SeriesName
 from chandlery.feed.events import Missing
 from chandlery.net.clock import system_clock
 from chandlery.service.historical.account import Account
 from chandlery.sim.server import SimServer
-from chandlery.storage.frame import open_times
-from chandlery.storage.series_ids import SeriesName
+from chandlery.tables.frame import open_times
 from feeding import truth
 from growing import MOST, exponents
 from monitored import ThinMarket

@@ -14,7 +14,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
 from chandlery.core.time import DAY, MINUTE, iso
 from chandlery.service.mcp.stretch import Stretch, Stretches
-from chandlery.storage.frame import schema_of, table_of
+from chandlery.tables.frame import schema_of, table_of
 
 MINUTE_1 = Interval("1m")
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mcp.client import Client
 from msgspec import structs
 
-from chandlery.connect.rows import row_of_candle
+from chandlery.clients.rows import row_of_candle
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.instrument import LONGEST_SYMBOL
@@ -25,7 +25,7 @@ from chandlery.service.historical.interfaces import IHistoricalDataManager, Piec
 from chandlery.service.mcp.budget import TOKEN_BUDGET, tokens_of
 from chandlery.service.mcp.service import MCPRouter
 from chandlery.service.workload import Workload
-from chandlery.storage.frame import schema_of, table_of
+from chandlery.tables.frame import schema_of, table_of
 
 NOW = 20_000 * DAY
 

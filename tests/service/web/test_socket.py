@@ -15,12 +15,12 @@ from accounts import wrong_tokens
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND
+from chandlery.database.series_ids import SeriesName
 from chandlery.net.clock import system_clock
 from chandlery.service.web import socket as door
 from chandlery.service.web.application import application
 from chandlery.service.web.server import serving
-from chandlery.storage.frame import open_times
-from chandlery.storage.series_ids import SeriesName
+from chandlery.tables.frame import open_times
 from feeding import truth
 from serving import MARKET, bound_socket, connected, served, service_of, until
 

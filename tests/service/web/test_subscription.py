@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chandlery.core.time import Unit
+from chandlery.database.series_ids import SeriesName
 from chandlery.service.collection.hub import Update
 from chandlery.service.metrics import Metrics
 from chandlery.service.web.outbox import Outbox, Pump
 from chandlery.service.web.subscription import Subscription
-from chandlery.storage.series_ids import SeriesName
 
 SERIES = SeriesName("binance", "BTC/USDT", "candles:1s")
 

@@ -21,7 +21,7 @@ from msgspec import structs
 
 from chandlery.core.errors import StorageBusy
 from chandlery.core.time import DAY, MINUTE, SECOND, Clock, Micros
-from chandlery.storage.accounts import AccountRepository, SigningKey
+from chandlery.database.accounts import AccountRepository, SigningKey
 
 ALGORITHM = "ES256"
 TOKEN_LIFETIME: Micros = 15 * MINUTE

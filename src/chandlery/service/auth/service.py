@@ -11,12 +11,12 @@ from msgspec import Struct
 
 from chandlery.core.errors import InvalidInput, InvalidToken, LoginFailed
 from chandlery.core.time import SECOND, Clock, Micros
+from chandlery.database.accounts import OURS, AccountRepository, Principal
 from chandlery.service.auth.hashing import Secrets
 from chandlery.service.auth.interfaces import SCOPES, IAuthenticationModule, Subject
 from chandlery.service.auth.keys import ALGORITHM, TOKEN_LIFETIME, KeyRing
 from chandlery.service.auth.logins import LoginGuard
 from chandlery.service.auth.validator import TOKEN_TYPE, Revoked, TokenValidator, end_of, id_of, parsed
-from chandlery.storage.accounts import OURS, AccountRepository, Principal
 
 _SHORTEST_PASSWORD = 12
 _LONGEST_SECRET = 1_024

@@ -12,10 +12,10 @@ import jwt
 
 from chandlery.core.errors import InvalidInput, InvalidToken, StorageError, TokenExpired
 from chandlery.core.time import SECOND, Clock, Micros
+from chandlery.database.accounts import OURS, AccountRepository
 from chandlery.service.auth.interfaces import SCOPES, Subject
 from chandlery.service.auth.issuers import IssuerKeys
 from chandlery.service.auth.keys import ALGORITHM, LEEWAY, KeyRing
-from chandlery.storage.accounts import OURS, AccountRepository
 
 TOKEN_TYPE = "at+jwt"  # noqa: S105  # the type's name
 _LONGEST_TOKEN = 8_192

@@ -6,14 +6,14 @@ import secrets
 from collections.abc import Sequence
 
 from chandlery.core.time import Clock
+from chandlery.database.accounts import AccountRepository
+from chandlery.database.interfaces import IDatabaseConnection
 from chandlery.net.http import HttpClient
 from chandlery.service.auth.hashing import Secrets
 from chandlery.service.auth.issuers import Issuer, IssuerKeys, key_client
 from chandlery.service.auth.keys import KeyRing
 from chandlery.service.auth.service import AuthenticationModuleImpl
 from chandlery.service.auth.validator import Revoked, TokenValidator
-from chandlery.storage.accounts import AccountRepository
-from chandlery.storage.interfaces import IDatabaseConnection
 
 MCP_PATH = "/mcp"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from chandlery.connect.interfaces import IDataSourceConnector
-from chandlery.connect.names import canonical
+from chandlery.clients.interfaces import IDataSourceConnector
+from chandlery.clients.names import canonical
 from chandlery.core.errors import ChandleryError, InvalidSymbol, UnknownInterval, UnknownName
 from chandlery.core.interval import Interval
 from chandlery.core.time import HOUR, Clock, to_datetime
-from chandlery.storage.series_ids import interval_of
+from chandlery.database.series_ids import interval_of
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import inf
 
-from chandlery.connect.rows import Row
-from chandlery.connect.streaming import BookAges, RealtimeStream
+from chandlery.clients.rows import Row
+from chandlery.clients.streaming import BookAges, RealtimeStream
 from chandlery.core.time import SECOND, Micros, Unit
 
 PROVED_WITHIN_S = 10.0

@@ -6,12 +6,12 @@ from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Depends, Query, Request
 
+from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.service.auth.guard import Collector, Reader
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.schemas import Availability, Coin, CoinRequest, Coins
 from chandlery.service.errors import refusals
 from chandlery.service.known import SymbolText, known_parameters
-from chandlery.storage.series_ids import BOOK, SeriesName
 
 routes = APIRouter(
     prefix="/v1",

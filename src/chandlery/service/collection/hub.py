@@ -11,13 +11,13 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from chandlery.connect.rows import Row
+from chandlery.clients.rows import Row
 from chandlery.core.gaps import Gap
 from chandlery.core.time import iso
+from chandlery.database.series_ids import SeriesName
 from chandlery.feed.backoff import PACE
 from chandlery.feed.recovery import Waits
 from chandlery.service.frames import text_frame
-from chandlery.storage.series_ids import SeriesName
 
 Kind: TypeAlias = Literal["book", "running", "closed", "restated", "gap"]
 

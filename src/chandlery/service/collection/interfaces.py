@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from chandlery.core.time import Micros
+from chandlery.database.series_ids import SeriesName
 from chandlery.service.collection.hub import Subscriber
-from chandlery.storage.series_ids import SeriesName
 
 
 class ChannelStatus(Struct, frozen=True):

@@ -9,13 +9,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from chandlery.connect.interfaces import IDataSourceConnector
-from chandlery.connect.rows import Row, row_of_candle, rows_of_table
-from chandlery.connect.streaming import RealtimeStream
+from chandlery.clients.interfaces import IDataSourceConnector
+from chandlery.clients.rows import Row, row_of_candle, rows_of_table
+from chandlery.clients.streaming import RealtimeStream
 from chandlery.core.errors import Closed, IncompleteData, StorageError
 from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.interval import Interval
 from chandlery.core.time import Clock, Micros, Unit, iso, to_datetime
+from chandlery.database.candles import CandleRepository
+from chandlery.database.series_ids import SeriesName, interval_of
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.events import (
     Connected,
@@ -38,8 +40,6 @@ from chandlery.service.collection.processor import RealTimeProcessor
 from chandlery.service.collection.settling import changed, settle, unsettled
 from chandlery.service.proofs import proved_gaps
 from chandlery.service.supervision import Supervisor
-from chandlery.storage.candles import CandleRepository
-from chandlery.storage.series_ids import SeriesName, interval_of
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())

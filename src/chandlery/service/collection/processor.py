@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 from msgspec import structs
 
-from chandlery.connect.rows import Row
+from chandlery.clients.rows import Row
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap
 from chandlery.core.holes import storable
 from chandlery.core.time import SECOND, Clock, Micros, Unit
+from chandlery.database.candles import CandleRepository
+from chandlery.database.control import GapRepository
+from chandlery.database.interfaces import IStorageManager
+from chandlery.database.raw import BookSnapshot
+from chandlery.database.series_ids import SeriesName, interval_of
 from chandlery.service.collection.hub import Hub, Update, gap_content
-from chandlery.storage.candles import CandleRepository
-from chandlery.storage.control import GapRepository
-from chandlery.storage.interfaces import IStorageManager
-from chandlery.storage.raw import BookSnapshot
-from chandlery.storage.series_ids import SeriesName, interval_of
 
 _RUNNING_KEPT_EVERY: Micros = 5 * SECOND
 """How often the running candle is kept, which the next start shows until it is heard of again."""

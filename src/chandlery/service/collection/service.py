@@ -7,9 +7,13 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from weakref import WeakValueDictionary
 
-from chandlery.connect.interfaces import IDataSourceConnector
+from chandlery.clients.interfaces import IDataSourceConnector
 from chandlery.core.errors import InvalidInput, MissingDependency
 from chandlery.core.time import SECOND, Clock, Micros
+from chandlery.database.candles import CandleRepository
+from chandlery.database.control import CollectedCoin
+from chandlery.database.interfaces import IStorageManager
+from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.service.collection.availability import AvailabilityChecker
 from chandlery.service.collection.coins import CoinCollectionList
 from chandlery.service.collection.hub import Hub, Subscriber
@@ -17,10 +21,6 @@ from chandlery.service.collection.interfaces import CoinStatus, IDataCollectionM
 from chandlery.service.collection.keeper import StreamKeeper
 from chandlery.service.collection.processor import RealTimeProcessor
 from chandlery.service.supervision import Supervised, Supervisor
-from chandlery.storage.candles import CandleRepository
-from chandlery.storage.control import CollectedCoin
-from chandlery.storage.interfaces import IStorageManager
-from chandlery.storage.series_ids import BOOK, SeriesName
 
 START_TIMEOUT_S = 15.0
 """How long ``add_coin`` waits for the first of a stream; afterwards it goes on by itself."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-from chandlery.connect.interfaces import IDataSourceConnector
-from chandlery.connect.rows import PRICES, Row, rows_of_table
+from chandlery.clients.interfaces import IDataSourceConnector
+from chandlery.clients.rows import PRICES, Row, rows_of_table
 from chandlery.core.errors import ExchangeError, IncompleteData
 from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, Micros, to_datetime
-from chandlery.storage.candles import CandleRepository
-from chandlery.storage.series_ids import SeriesName
+from chandlery.database.candles import CandleRepository
+from chandlery.database.series_ids import SeriesName
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())

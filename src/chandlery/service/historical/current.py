@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from chandlery.connect.interfaces import IDataSourceConnector
-from chandlery.connect.rows import Row, row_of_candle, rows_of_table
+from chandlery.clients.interfaces import IDataSourceConnector
+from chandlery.clients.rows import Row, row_of_candle, rows_of_table
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import Clock, Unit, to_datetime
+from chandlery.database.candles import CandleRepository
+from chandlery.database.interfaces import IStorageManager
+from chandlery.database.series_ids import SeriesName, interval_of
 from chandlery.service.collection.hub import Hub
-from chandlery.storage.candles import CandleRepository
-from chandlery.storage.interfaces import IStorageManager
-from chandlery.storage.series_ids import SeriesName, interval_of
 
 _LOOKED_BACK = 3
 """How many candles are asked for where none is known."""

@@ -18,7 +18,7 @@ from pyarrow import csv
 from chandlery.core.errors import InvalidInput
 from chandlery.service.frames import Part
 from chandlery.service.historical.interfaces import Piece
-from chandlery.storage.frame import as_exported, unwrap
+from chandlery.tables.frame import as_exported, unwrap
 
 if TYPE_CHECKING:
     import polars as pl

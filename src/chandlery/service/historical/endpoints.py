@@ -16,6 +16,8 @@ from chandlery.core.errors import UnknownName
 from chandlery.core.gaps import Span
 from chandlery.core.query import ChartType
 from chandlery.core.time import Clock, Micros, Unit, iso
+from chandlery.database.raw import RawOrderBookEntry
+from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.history.interfaces import incomplete
 from chandlery.service.auth.guard import Reader
 from chandlery.service.caller import caller_of
@@ -39,10 +41,8 @@ from chandlery.service.historical.pages import (
 from chandlery.service.historical.schemas import Book, Books, GapSpan, Page
 from chandlery.service.known import SymbolText, known_parameters
 from chandlery.service.moments import MOMENT_HELP, series_of, span_of
-from chandlery.storage.candle_rows import SCHEMA
-from chandlery.storage.frame import schema_of
-from chandlery.storage.raw import RawOrderBookEntry
-from chandlery.storage.series_ids import BOOK, SeriesName
+from chandlery.tables.candle_rows import SCHEMA
+from chandlery.tables.frame import schema_of
 
 routes = APIRouter(
     prefix="/v1",

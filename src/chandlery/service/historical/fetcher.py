@@ -10,24 +10,24 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from chandlery.connect.interfaces import IDataSourceConnector
+from chandlery.clients.interfaces import IDataSourceConnector
 from chandlery.core.errors import ExchangeError, IncompleteData, InvalidRange, InvalidSymbol, StorageError
 from chandlery.core.gaps import Gap, Span, subtract, subtract_all
 from chandlery.core.interval import Interval
 from chandlery.core.time import Clock, Micros, iso, to_datetime
+from chandlery.database.book_history import BookHistory
+from chandlery.database.book_rows import table_of_books
+from chandlery.database.candles import CandleRepository
+from chandlery.database.control import GapRepository
+from chandlery.database.interfaces import IStorageManager
+from chandlery.database.raw import BookPage
+from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.history.checks import holes_of
 from chandlery.service.historical.interfaces import Piece, Source, merge
 from chandlery.service.historical.joining import hulls, joined, rows_within, within
 from chandlery.service.proofs import account_of, proved_gaps, size_of_account
-from chandlery.storage.book_history import BookHistory
-from chandlery.storage.book_rows import table_of_books
-from chandlery.storage.candle_rows import timed
-from chandlery.storage.candles import CandleRepository
-from chandlery.storage.control import GapRepository
-from chandlery.storage.frame import open_times
-from chandlery.storage.interfaces import IStorageManager
-from chandlery.storage.raw import BookPage
-from chandlery.storage.series_ids import BOOK, SeriesName
+from chandlery.tables.candle_rows import timed
+from chandlery.tables.frame import open_times
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())

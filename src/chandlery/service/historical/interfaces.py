@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
-from chandlery.connect.rows import Row
+from chandlery.clients.rows import Row
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.time import Micros, iso
+from chandlery.database.raw import BookPage
+from chandlery.database.series_ids import SeriesName
 from chandlery.service.label import labelled
-from chandlery.storage.raw import BookPage
-from chandlery.storage.series_ids import SeriesName
 
 if TYPE_CHECKING:
     import pyarrow as pa

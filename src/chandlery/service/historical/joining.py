@@ -15,8 +15,8 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
 from chandlery.history.interfaces import in_order
 from chandlery.service.historical.interfaces import Piece, Source, merge
-from chandlery.storage.candle_rows import SCHEMA
-from chandlery.storage.frame import empty_of, open_times
+from chandlery.tables.candle_rows import SCHEMA
+from chandlery.tables.frame import empty_of, open_times
 
 _NEAR = 500
 """Holes with fewer candles between them are requested together: a request for few candles costs as much as one for many."""

@@ -17,12 +17,12 @@ from msgspec import structs
 from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Span
 from chandlery.core.time import DAY, HOUR, Micros, iso
+from chandlery.database.series_ids import SeriesName
 from chandlery.service.historical.account import Account
 from chandlery.service.historical.encode import json_rows
 from chandlery.service.historical.interfaces import Piece, Source
 from chandlery.service.label import labelled
-from chandlery.storage.frame import empty_of, slice_span
-from chandlery.storage.series_ids import SeriesName
+from chandlery.tables.frame import empty_of, slice_span
 
 LONGEST_PAGE_S = 3.0
 """How long rows are gathered for a page; the first byte of an answer must not wait for all of a long range without rows."""

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from chandlery.connect.rows import Row
+from chandlery.clients.rows import Row
 from chandlery.core.gaps import Gap, Span
+from chandlery.database.raw import BookPage
+from chandlery.database.series_ids import SeriesName, interval_of
 from chandlery.service.historical.current import CurrentDataFetcher
 from chandlery.service.historical.fetcher import HistoricalFetcher
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
-from chandlery.storage.raw import BookPage
-from chandlery.storage.series_ids import SeriesName, interval_of
 
 
 class HistoricalDataManagerImpl(IHistoricalDataManager):

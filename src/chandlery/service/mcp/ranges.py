@@ -15,6 +15,7 @@ from chandlery.core.errors import InvalidRange
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import Clock, Micros, iso
+from chandlery.database.series_ids import SeriesName
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.historical.account import Account
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece, Source
@@ -22,8 +23,7 @@ from chandlery.service.historical.pages import cursor_of
 from chandlery.service.historical.schemas import GapSpan, SourceSpan
 from chandlery.service.mcp.budget import clipped
 from chandlery.service.moments import series_of, span_of
-from chandlery.storage.frame import open_times
-from chandlery.storage.series_ids import SeriesName
+from chandlery.tables.frame import open_times
 
 SCHEME = "chandlery"
 MOST_CANDLES = 5_000_000

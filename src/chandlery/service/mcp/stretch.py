@@ -11,7 +11,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros, iso
 from chandlery.service.mcp.schemas import Summary
-from chandlery.storage.frame import open_times
+from chandlery.tables.frame import open_times
 
 _DIGITS = 8
 

@@ -13,6 +13,7 @@ from chandlery.adapter.capabilities import Capabilities, all_capabilities
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.gaps import Span
 from chandlery.core.time import HOUR, SECOND, Clock, Unit, iso
+from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.service.auth.interfaces import COLLECT, READ
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.schemas import Coin
@@ -23,7 +24,6 @@ from chandlery.service.mcp import schemas
 from chandlery.service.mcp.budget import after, clipped, longest_answer
 from chandlery.service.mcp.ranges import Asked, CandleRanges, Page, Progress, told, told_gaps
 from chandlery.service.mcp.stretch import Stretch, Stretches
-from chandlery.storage.series_ids import BOOK, SeriesName
 
 _GAPS_LOOKED_BACK = HOUR
 

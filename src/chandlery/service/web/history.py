@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from chandlery.connect.rows import rows_of_table
+from chandlery.clients.rows import rows_of_table
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
+from chandlery.database.series_ids import SeriesName, interval_of
 from chandlery.service.collection.hub import Update, gap_content
 from chandlery.service.frames import Part, binary_frame, text_frame
 from chandlery.service.historical.account import Account
@@ -23,7 +24,6 @@ from chandlery.service.label import labelled
 from chandlery.service.web.messages import Id
 from chandlery.service.web.outbox import Outbox
 from chandlery.service.web.subscription import Subscription
-from chandlery.storage.series_ids import SeriesName, interval_of
 
 CHUNK_ROWS = {"json": 500, "arrow": 50_000}
 """How many rows a chunk has at most, by its format: of JSON few, which stay in the cache of whoever decodes them."""

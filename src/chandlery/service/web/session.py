@@ -13,6 +13,7 @@ import msgspec
 from chandlery.core.errors import ChandleryError, InvalidInput, InvalidToken
 from chandlery.core.gaps import Span
 from chandlery.core.time import SECOND, Clock
+from chandlery.database.series_ids import SeriesName
 from chandlery.service.auth.interfaces import COLLECT, READ, IAuthenticationModule, Subject
 from chandlery.service.collection.service import DataCollectionManagerImpl
 from chandlery.service.errors import code_of
@@ -35,7 +36,6 @@ from chandlery.service.web.messages import (
 from chandlery.service.web.outbox import Outbox
 from chandlery.service.web.subscription import Subscription
 from chandlery.service.workload import Workload
-from chandlery.storage.series_ids import SeriesName
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
-from chandlery.connect.rows import Row
+from chandlery.clients.rows import Row
 from chandlery.core.time import Micros, Unit
+from chandlery.database.series_ids import SeriesName
 from chandlery.service.collection.hub import Update
 from chandlery.service.web.outbox import Outbox
-from chandlery.storage.series_ids import SeriesName
 
 _MOST_HELD = 100_000
 

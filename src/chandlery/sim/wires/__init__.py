@@ -14,7 +14,7 @@ from chandlery.sim.wire import Wire
 def wires() -> dict[str, type[Wire]]:
     """Every market, by exchange id."""
     found: dict[str, type[Wire]] = {}
-    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
+    for module in pkgutil.walk_packages(__path__, f"{__name__}."):
         for _, each in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):
             if issubclass(each, Wire) and "id" in vars(each):
                 found[each.id] = each

@@ -1,0 +1,1 @@
+"""The cache of past rows: day files, shared by threads and processes."""

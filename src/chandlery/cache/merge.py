@@ -1,0 +1,155 @@
+"""What a cache file holds after more of its rows have come: pure."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import heappop, heappush
+from itertools import pairwise
+from typing import TypeVar
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+from msgspec import Struct
+
+from chandlery.core.gaps import Gap, Span, merge, subtract_each
+from chandlery.core.provenance import SourceSpan
+from chandlery.core.time import Micros
+from chandlery.tables.frame import open_times, slice_span
+
+_Piece = TypeVar("_Piece", SourceSpan, Gap)
+
+
+class Content(Struct, frozen=True):
+    """The rows of a stretch of a series, what they cover and whence, and its gaps; all oldest first."""
+
+    table: pa.Table
+    spans: tuple[SourceSpan, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+
+
+def parts(content: Content, spans: Sequence[Span]) -> Iterator[Content]:
+    """What of ``content`` lies in each of ``spans``, which are in order and disjoint; only rows that a source covers."""
+    sources, gaps = clipped_each(content.spans, spans), clipped_each(content.gaps, spans)
+    for covered, missing in zip(sources, gaps, strict=True):
+        yield Content(_covered_rows(content.table, covered), tuple(covered), tuple(missing))
+
+
+def overlay(old: Content, new: Content) -> Content:
+    """Both; where both cover a moment, ``new`` alone counts, its gaps and missing rows included."""
+    taken = [each.span for each in new.spans]
+    kept_spans = without(old.spans, taken)
+    kept_rows = _covered_rows(old.table, kept_spans)
+    rows = [table for table in (kept_rows, new.table) if table.num_rows]
+    table = rows[0] if len(rows) == 1 else pa.concat_tables([kept_rows, new.table])
+    if len(rows) > 1:
+        table = table.take(pa.array(np.argsort(open_times(table), kind="stable")))
+    return Content(
+        table,
+        tuple(joined([*kept_spans, *new.spans])),
+        tuple(joined([*without(old.gaps, taken), *new.gaps])),
+    )
+
+
+def joined(pieces: Iterable[_Piece]) -> list[_Piece]:
+    """The same spans or gaps, neighbours that differ in nothing else made one; oldest first."""
+    result: list[_Piece] = []
+    for piece in sorted(pieces):
+        if result and result[-1].end == piece.start and _at(result[-1], piece.span) == piece:
+            result[-1] = _at(piece, Span(result[-1].start, piece.end))
+        else:
+            result.append(piece)
+    return result
+
+
+def settled(content: Content, whole: Span) -> Content:
+    """
+    The same, with neighbours of one source made one where all of ``whole`` is known.
+
+    ``fetched_at`` of what was made one is the latest of its parts: by then all of it had come. While a day is being
+    filled, each part keeps its own; a day that was topped up every minute would otherwise tell of 1,440 sources.
+    """
+    if merge(each.span for each in content.spans) != [whole]:
+        return content
+    spans: list[SourceSpan] = []
+    for each in content.spans:
+        last = spans[-1] if spans else None
+        if last is not None and last.end == each.start:
+            at = max(last.fetched_at, each.fetched_at)
+            both = msgspec.structs.replace(last, end=each.end, fetched_at=at)
+            if both == msgspec.structs.replace(each, start=last.start, fetched_at=at):
+                spans[-1] = both
+                continue
+        spans.append(each)
+    return msgspec.structs.replace(content, spans=tuple(spans))
+
+
+def clipped(pieces: Iterable[_Piece], span: Span) -> list[_Piece]:
+    """What of the spans or gaps lies in ``span``."""
+    return [_at(piece, piece.span.clip(span)) for piece in pieces if piece.start < span.end and piece.end > span.start]
+
+
+def clipped_each(pieces: Iterable[_Piece], spans: Iterable[Span]) -> Iterator[list[_Piece]]:
+    """What of the spans or gaps lies in each of ``spans``, which are in order and disjoint; each piece is looked at once."""
+    waiting = sorted(pieces)
+    at = 0
+    begun: list[_Piece] = []
+    for span in spans:
+        until = bisect_left(waiting, span.end, at, key=_start)
+        begun = [each for each in begun if each.end > span.start] + waiting[at:until]
+        at = until
+        yield clipped(begun, span)
+
+
+def fresh(spans: Iterable[SourceSpan]) -> list[SourceSpan]:
+    """The same spans without the mark that they came from the cache."""
+    return [msgspec.structs.replace(span, cached=False) if span.cached else span for span in spans]
+
+
+def disjoint(spans: Sequence[SourceSpan], never: Sequence[Span]) -> list[SourceSpan]:
+    """The same moments, oldest first, without those in ``never``; where spans overlap, the later one in order counts."""
+    known = sorted(each for each in spans if each.span)
+    if any(each.end > later.start for each, later in pairwise(known)):
+        known = _latest(spans)
+    return without(known, never) if never else known
+
+
+def _latest(spans: Sequence[SourceSpan]) -> list[SourceSpan]:
+    """The last in order of those that hold a moment, for each moment; oldest first."""
+    waiting = deque(sorted(range(len(spans)), key=lambda index: spans[index].start))
+    begun: list[int] = []  # negative, so that the last in order comes first from the heap
+    found: list[tuple[int, Span]] = []
+    for start, end in pairwise(sorted({bound for each in spans for bound in (each.start, each.end)})):
+        while waiting and spans[waiting[0]].start <= start:
+            heappush(begun, -waiting.popleft())
+        while begun and spans[-begun[0]].end <= start:
+            heappop(begun)
+        if not begun:
+            continue
+        if found and found[-1][0] == -begun[0] and found[-1][1].end == start:
+            start = found.pop()[1].start  # noqa: PLW2901  # the stretch goes on
+        found.append((-begun[0], Span(start, end)))
+    return [_at(spans[index], span) for index, span in found]
+
+
+def _start(piece: SourceSpan | Gap) -> Micros:
+    return piece.start
+
+
+def _at(piece: _Piece, span: Span) -> _Piece:
+    if piece.span == span:
+        return piece
+    return msgspec.structs.replace(piece, start=span.start, end=span.end)
+
+
+def without(pieces: Sequence[_Piece], taken: Iterable[Span]) -> list[_Piece]:
+    """What of the spans or gaps, which are in order, lies in none of ``taken``."""
+    left = subtract_each((piece.span for piece in pieces), taken)
+    return [_at(piece, span) for piece, spans in zip(pieces, left, strict=True) for span in spans]
+
+
+def _covered_rows(table: pa.Table, spans: Iterable[SourceSpan]) -> pa.Table:
+    slices = [slice_span(table, span) for span in merge(each.span for each in spans)]
+    return slices[0] if len(slices) == 1 else pa.concat_tables([table.slice(0, 0), *slices])

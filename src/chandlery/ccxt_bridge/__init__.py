@@ -1,0 +1,1 @@
+"""ccxt: as a client, and as the synchronous exchange manager."""

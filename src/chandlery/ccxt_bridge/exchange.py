@@ -1,0 +1,245 @@
+"""How an exchange of ccxt is made: its addresses, its keys, and the one limiter under its requests."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import logging
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, get_args
+from urllib.parse import urlsplit
+
+from chandlery.clients.names import canonical
+from chandlery.clients.settings import CCXTConfig, ContractType, Credentials
+from chandlery.core.errors import InvalidInput, MissingDependency, UnknownName, UnsupportedRequest
+from chandlery.net.limiter import RateLimiter
+from chandlery.net.portal import shared_portal
+from chandlery.net.proxy import Proxies, Proxy
+
+INSTALL = "ccxt is not installed; run: pip install 'chandlery[ccxt]'"
+
+# ccxt writes requests with their keys, and answers, to its logger at the level DEBUG.
+_quiet = logging.getLogger("chandlery.ccxt")
+_quiet.setLevel(logging.INFO)
+_quiet.addHandler(logging.NullHandler())
+
+# Exchanges whose perpetuals ccxt has in a class of their own, or under another word.
+_FUTURES_CLASS: Mapping[str, str] = {"kraken": "krakenfutures", "kucoin": "kucoinfutures"}
+_FUTURES_WORD: Mapping[str, str] = {"binance": "future"}
+# What ccxt's ``has`` calls them, and what the names of their addresses hold.
+_HAS: Mapping[str, str] = {"future": "swap", "delivery": "future"}
+_HOSTS_OF: Mapping[str, tuple[str, ...]] = {
+    "future": ("fapi", "swap", "future", "contract"),
+    "swap": ("fapi", "swap", "future", "contract"),
+    "delivery": ("dapi", "delivery", "future"),
+}
+
+
+@cache
+def ccxt_names() -> frozenset[str] | None:
+    """What ccxt calls its exchanges, read off its folder, since to load it takes seconds; ``None`` where it is not installed."""
+    found = find_spec("ccxt")
+    if found is None or not found.submodule_search_locations:
+        return None
+    folder = Path(found.submodule_search_locations[0]) / "async_support"
+    return frozenset(each.stem for each in folder.glob("*.py") if not each.stem.startswith("_"))
+
+
+def require_exchange(exchange: str) -> None:
+    """
+    Pass where ccxt may have such an exchange.
+
+    Raises:
+        UnknownName: It has none.
+    """
+    names = ccxt_names()
+    if names is not None and canonical(exchange) not in names:
+        raise _unknown(exchange, sorted(names))
+
+
+def exchange_class(ccxt: Any, exchange: str, contract_type: ContractType | None = None) -> type[Any]:
+    """
+    The class of an exchange in one of ccxt's modules.
+
+    Raises:
+        UnknownName: ccxt has no such exchange.
+    """
+    name = canonical(exchange)
+    if name not in ccxt.exchanges:
+        raise _unknown(exchange, ccxt.exchanges)
+    if contract_type in {"future", "swap"} and _FUTURES_CLASS.get(name) in ccxt.exchanges:
+        name = _FUTURES_CLASS[name]
+    found: type[Any] = getattr(ccxt, name)
+    return found
+
+
+def _unknown(exchange: str, names: Sequence[str]) -> UnknownName:
+    near = difflib.get_close_matches(canonical(exchange), names, 3)
+    hint = f"did you mean {' or '.join(near)}" if near else f"one of {', '.join(names)}"
+    return UnknownName(f"ccxt has no exchange {exchange!r}; {hint}")
+
+
+def made(
+    of_class: Any,
+    config: CCXTConfig,
+    limiter: RateLimiter,
+    *,
+    proxies: Proxies | None = None,
+    credentials: Credentials | None = None,
+    testnet: bool = False,
+    contract_type: ContractType | None = None,
+) -> Any:
+    """
+    An exchange of ccxt; nothing is sent.
+
+    Every request of it waits while its host has asked to be left alone, whoever was told so, and
+    what its answers say of limits is known to everybody who uses ``limiter``. It goes through the ``proxies``,
+    by default those of the environment, unless the options of ``config`` name its own.
+
+    Raises:
+        UnsupportedRequest: It has no testnet, or does not trade that kind of contract.
+    """
+    name = of_class.__name__
+    given = {**config.options.get(name, {})}
+    options = {"enableRateLimit": config.enable_rate_limit, "timeout": round(config.timeout_s * 1000), **given}
+    options["options"] = {**_default_type(name, contract_type), **given.get("options", {})}
+    if credentials is not None:
+        options |= {
+            "apiKey": credentials.api_key.get_secret_value(),
+            "secret": credentials.api_secret.get_secret_value(),
+        }
+        if credentials.password is not None:
+            options["password"] = credentials.password.get_secret_value()
+    exchange = _limited(of_class)(options)
+    exchange.logger = _quiet
+    exchange.chandlery_limiter = limiter
+    exchange.chandlery_proxies = proxies or Proxies()
+    _require_contracts(exchange, contract_type)
+    pairs = config.endpoints.get(name, {})
+    exchange.urls = {key: _moved(value, pairs) for key, value in exchange.urls.items()}
+    if testnet:
+        _to_testnet(exchange, contract_type)
+    exchange.chandlery_host = host_of(exchange, contract_type)
+    return exchange
+
+
+def missing_ccxt() -> MissingDependency:
+    """The error where ccxt is not installed."""
+    return MissingDependency(INSTALL)
+
+
+def host_of(exchange: Any, contract_type: ContractType | None = None) -> str:
+    """The host that stands for an exchange: of its REST addresses the first for that kind of contract, or the first."""
+    wanted = _HOSTS_OF.get(contract_type or "spot", ())
+    addresses = [(name, url) for name, url in _leaves(exchange.urls["api"]) if url.startswith("http")]
+    fitting = [url for name, url in addresses if any(word in name.lower() for word in wanted)]
+    url = (fitting or [url for _, url in addresses] or [str(exchange.id)])[0]
+    return urlsplit(url.replace("{hostname}", exchange.hostname or "")).netloc or url
+
+
+def _default_type(name: str, contract_type: ContractType | None) -> dict[str, str]:
+    if contract_type is None:
+        return {}
+    return {"defaultType": _FUTURES_WORD.get(name, "swap") if contract_type == "future" else contract_type}
+
+
+def _require_contracts(exchange: Any, contract_type: ContractType | None) -> None:
+    if contract_type not in {None, *get_args(ContractType)}:
+        raise InvalidInput(f"contract_type is {contract_type!r}; it is one of {', '.join(get_args(ContractType))}")
+    traded = contract_type is None or exchange.has.get(_HAS.get(contract_type, contract_type))
+    if traded is False or (traded is None and contract_type != "spot"):
+        raise UnsupportedRequest(
+            f"{exchange.id} has no {contract_type} in ccxt; choose another contract_type or exchange"
+        )
+
+
+def _to_testnet(exchange: Any, contract_type: ContractType | None) -> None:
+    """Move to the exchange's testnet, which Binance calls demo trading where futures are concerned."""
+    if exchange.id == "binance" and contract_type in {"future", "swap", "delivery"} and exchange.urls.get("demo"):
+        exchange.enable_demo_trading(True)
+    elif exchange.urls.get("test"):
+        exchange.set_sandbox_mode(True)
+    else:
+        raise UnsupportedRequest(f"{exchange.id} has no testnet in ccxt; leave testnet out, or choose another exchange")
+
+
+def _moved(urls: Any, pairs: Mapping[str, str]) -> Any:
+    """The addresses, those that begin as one of ``pairs`` with what stands there instead; the longest beginning counts."""
+    if isinstance(urls, dict):
+        return {key: _moved(value, pairs) for key, value in urls.items()}
+    if isinstance(urls, list):
+        return [_moved(value, pairs) for value in urls]
+    fitting = [old for old in pairs if isinstance(urls, str) and urls.startswith(old)]
+    if not fitting:
+        return urls
+    longest = max(fitting, key=len)
+    return pairs[longest] + urls.removeprefix(longest)
+
+
+def _leaves(urls: Any, name: str = "") -> list[tuple[str, str]]:
+    """The addresses and their names."""
+    if isinstance(urls, dict):
+        return [leaf for key, value in urls.items() for leaf in _leaves(value, f"{name}.{key}")]
+    return [(name, urls)] if isinstance(urls, str) else []
+
+
+class _Observed:
+    """An exchange of ccxt whose answers the limiter sees, and whose connections go through our proxies."""
+
+    chandlery_limiter: RateLimiter
+    chandlery_proxies: Proxies
+    chandlery_host: str
+
+    def check_proxy_settings(self, url: str, *rest: Any) -> list[str | None]:
+        """Name the proxy of a request, for http, https and SOCKS; ccxt calls it."""
+        own: list[str | None] = super().check_proxy_settings(url, *rest)  # type: ignore[misc]  # of the class beside it
+        return own if any(own) else _for_ccxt(self.chandlery_proxies.of(url), encrypted=url.startswith("https"))
+
+    def check_ws_proxy_settings(self) -> list[str | None]:
+        """Name the proxy of all sockets likewise; ccxt does not say of which, so the first of its addresses decides."""
+        own: list[str | None] = super().check_ws_proxy_settings()  # type: ignore[misc]  # of the class beside it
+        sockets = [url for _, url in _leaves(self.urls["api"]) if url.startswith("ws")]  # type: ignore[attr-defined]  # the same
+        if any(own) or not sockets:
+            return own
+        url = sockets[0].replace("{hostname}", self.hostname or "")  # type: ignore[attr-defined]  # the same
+        return _for_ccxt(self.chandlery_proxies.of(url), encrypted=url.startswith("wss"))
+
+    def on_rest_response(self, code: int, reason: str, url: str, method: str, response_headers: Any, *rest: Any) -> Any:
+        """See an answer before ccxt reads it; ccxt calls it."""
+        headers = {name.lower(): value for name, value in response_headers.items()}
+        self.chandlery_limiter.observe(urlsplit(url).netloc, (), headers, code)
+        return super().on_rest_response(code, reason, url, method, response_headers, *rest)  # type: ignore[misc]  # of the class beside it
+
+
+def _for_ccxt(proxy: Proxy | None, *, encrypted: bool) -> list[str | None]:
+    """A proxy in the place where ccxt looks for it: http, https, SOCKS."""
+    if proxy is None:
+        return [None, None, None]
+    if proxy.is_socks:
+        return [None, None, proxy.url.replace("socks5:", "socks5h:", 1)]
+    return [None, proxy.url, None] if encrypted else [proxy.url, None, None]
+
+
+class _Sync(_Observed):
+    def fetch(self, url: str, *args: Any, **kwargs: Any) -> Any:
+        """Send a request once its host may be asked."""
+        host = urlsplit(url).netloc
+        if self.chandlery_limiter.is_paused(host):
+            shared_portal().run(self.chandlery_limiter.acquire(host, ()))
+        return super().fetch(url, *args, **kwargs)  # type: ignore[misc]  # of the class beside it
+
+
+class _Async(_Observed):
+    async def fetch(self, url: str, *args: Any, **kwargs: Any) -> Any:
+        """Send a request once its host may be asked."""
+        await self.chandlery_limiter.acquire(urlsplit(url).netloc, ())
+        return await super().fetch(url, *args, **kwargs)  # type: ignore[misc]  # of the class beside it
+
+
+@cache
+def _limited(of_class: Any) -> Any:
+    kind = _Async if inspect.iscoroutinefunction(of_class.fetch) else _Sync
+    return type(of_class.__name__, (kind, of_class), {})

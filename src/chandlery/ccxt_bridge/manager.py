@@ -1,0 +1,363 @@
+"""Ccxt's exchanges for synchronous code in several threads: shared, counted, with keys or without."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from chandlery.ccxt_bridge.connection_factory import NamedConnects
+from chandlery.ccxt_bridge.errors import is_ccxt_error, translated
+from chandlery.ccxt_bridge.exchange import exchange_class, made, missing_ccxt
+from chandlery.ccxt_bridge.throttle import Throttle
+from chandlery.ccxt_bridge.wrapper import ConnectionKey, Connections, ExchangeWrapper
+from chandlery.clients.names import PRIORITY, canonical
+from chandlery.clients.settings import ContractType, Credentials, Settings
+from chandlery.core.errors import (
+    ChandleryError,
+    CloseFailed,
+    ExchangeError,
+    ExchangeUnavailable,
+    InvalidInput,
+    InvalidSymbol,
+    MissingCredentials,
+    UnsupportedRequest,
+)
+from chandlery.net.limiter import RateLimiter
+
+HOUR_S = 3600.0
+_SALT = secrets.token_bytes(16)
+"""Accounts are told apart by hashes that mean nothing outside of this process."""
+
+
+class CountedExchanges(Throttle):
+    """
+    What both managers are: connections that are shared and counted, and calls with a pause between them.
+
+    ``settings`` are the environment's where nothing is said, ``limiter`` the one that all processes of
+    this user share; ``request_pause`` is the throttle's; ``clock`` counts the seconds of a connection's age.
+    """
+
+    def __init__(
+        self,
+        testnet: bool | None = None,  # noqa: FBT001  # the documented signature
+        *,
+        settings: Settings | None = None,
+        limiter: RateLimiter | None = None,
+        request_pause: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limiter = limiter or RateLimiter()
+        super().__init__(self._limiter, request_pause)
+        self._settings = settings or Settings()
+        self._testnet = self._settings.ccxt.testnet if testnet is None else testnet
+        self._connections = Connections(clock=clock)
+
+    def release_exchange(
+        self, exchange: Any, *, testnet: bool | None = None, contract_type: ContractType | None = None
+    ) -> None:
+        """
+        One user of a connection less. ``exchange`` is what was connected to, or its id.
+
+        Raises:
+            InvalidInput: It is not in use here; or it is given by its id, and several are.
+        """
+        if isinstance(exchange, str):
+            self._connections.release_by_name(canonical(exchange), testnet=testnet, contract_type=contract_type)
+        else:
+            self._connections.release(exchange)
+
+    def holds(self, exchange: Any) -> bool:
+        """Whether an exchange, or one of that id, was connected to here and is in use."""
+        return self._connections.holds(canonical(exchange) if isinstance(exchange, str) else exchange)
+
+    def refcounts(self) -> dict[ConnectionKey, int]:
+        """The open connections, and how many use each."""
+        return self._connections.refcounts()
+
+    def cleanup_unused_exchanges(self, max_age_hours: float = 1.0) -> list[str]:
+        """
+        Close the connections that nobody uses and nobody has used for so long; their ids, sorted.
+
+        Raises:
+            InvalidInput: An age that is none.
+            CloseFailed: Some did not close; all others did.
+        """
+        if not 0 <= max_age_hours < math.inf:
+            raise InvalidInput(f"max_age_hours is {max_age_hours}; give hours, 0 for all that are unused")
+        return _close(self._connections.retire(max_age_s=max_age_hours * HOUR_S))
+
+    def close_exchange(self, exchange_id: str) -> int:
+        """Close all connections to an exchange at once, also those in use; how many there were."""
+        return len(_close(self._connections.retire(exchange=canonical(exchange_id))))
+
+    def close(self) -> None:
+        """Close all connections."""
+        _close(self._connections.retire())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _acquire(
+        self,
+        exchange_id: str,
+        *,
+        testnet: bool | None,
+        contract_type: ContractType | None,
+        credentials: Credentials | None = None,
+    ) -> ExchangeWrapper:
+        try:
+            import ccxt  # noqa: PLC0415  # only who uses it pays for it
+        except ImportError:
+            raise missing_ccxt() from None
+        config = self._settings.ccxt
+        kind = config.default_contract_type if contract_type is None else contract_type
+        on_testnet = self._testnet if testnet is None else testnet
+        of_class = exchange_class(ccxt, exchange_id, kind)
+        key = ConnectionKey(canonical(exchange_id), _hashed(credentials), on_testnet, kind)
+
+        def make() -> Any:
+            return made(
+                of_class,
+                config,
+                self._limiter,
+                proxies=self._settings.proxies,
+                credentials=credentials,
+                testnet=on_testnet,
+                contract_type=kind,
+            )
+
+        return self._connections.acquire(key, make)
+
+
+class AuthenticatedExchangeManager(NamedConnects, CountedExchanges):
+    """
+    Connections with keys.
+
+    ``api_key`` and ``api_secret`` are those of the default exchange, Binance unless the settings say
+    otherwise, and of no other. Further keys come from ``set_exchange_credentials`` and from the settings.
+    Where an exchange has several, connects take turns. ``testnet`` is that of all connections which do not say.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        testnet: bool | None = None,  # noqa: FBT001  # the documented signature
+        **options: Any,
+    ) -> None:
+        super().__init__(testnet, **options)
+        self._accounts: dict[str, list[Credentials]] = {}
+        self._turns: defaultdict[str, int] = defaultdict(int)
+        if api_key or api_secret:
+            default = canonical(self._settings.ccxt.default_exchange)
+            self._accounts[default] = [Credentials.of(api_key or "", api_secret or "")]
+
+    def set_exchange_credentials(
+        self, exchange_id: str, api_key: str, api_secret: str, password: str | None = None
+    ) -> None:
+        """The keys of an exchange from now on, in place of all others."""
+        self._accounts[canonical(exchange_id)] = [Credentials.of(api_key, api_secret, password)]
+
+    def add_exchange_credentials(
+        self, exchange_id: str, api_key: str, api_secret: str, password: str | None = None
+    ) -> None:
+        """One more account at an exchange; connects take turns."""
+        account = Credentials.of(api_key, api_secret, password)
+        self._accounts[canonical(exchange_id)] = [*self._known(exchange_id), account]
+
+    def connect_to_exchange_with_credentials(
+        self,
+        exchange_id: str,
+        api_key: str | None = None,
+        api_secret: str | None = None,
+        *,
+        password: str | None = None,
+        testnet: bool | None = None,
+        contract_type: ContractType | None = None,
+    ) -> Any:
+        """
+        The exchange with the keys given, or with those known of it; nothing is sent yet.
+
+        It is shared with all who connect alike, until each has released it.
+
+        Raises:
+            UnknownName: ccxt has no such exchange.
+            MissingCredentials: No keys are known of it.
+            UnsupportedRequest: It has no such contracts, or no testnet.
+            MissingDependency: ccxt is not installed.
+        """
+        credentials = (
+            Credentials.of(api_key or "", api_secret or "", password)
+            if api_key or api_secret
+            else self._next_account(exchange_id)
+        )
+        wrapper = self._acquire(exchange_id, testnet=testnet, contract_type=contract_type, credentials=credentials)
+        if credentials.password is None and wrapper.exchange.requiredCredentials.get("password"):
+            wrapper.decrement_refcount()
+            name = canonical(exchange_id)
+            raise MissingCredentials(
+                f"{name} asks for a password besides the keys; set {name.upper()}_PASSWORD, or give password="
+            )
+        return wrapper.exchange
+
+    @contextmanager
+    def exchange_context(self, exchange_id: str, *args: Any, **options: Any) -> Iterator[Any]:
+        """The exchange within the block; it is released after it, whatever happens."""
+        exchange = self.connect_to_exchange_with_credentials(exchange_id, *args, **options)
+        try:
+            yield exchange
+        finally:
+            self.release_exchange(exchange)
+
+    def _known(self, exchange_id: str) -> list[Credentials]:
+        return self._accounts.get(canonical(exchange_id)) or self._settings.credentials(exchange_id)
+
+    def _next_account(self, exchange_id: str) -> Credentials:
+        name = canonical(exchange_id)
+        accounts = self._known(name)
+        if not accounts:
+            raise MissingCredentials(
+                f"no keys for {name}: set {name.upper()}_API_KEY and {name.upper()}_API_SECRET, or call set_exchange_credentials({name!r}, ...)"
+            )
+        turn = self._turns[name]
+        self._turns[name] = turn + 1
+        return accounts[turn % len(accounts)]
+
+
+class PublicExchangeManager(CountedExchanges):
+    """Connections without keys, to every exchange of ccxt."""
+
+    def __init__(self, testnet: bool | None = None, **options: Any) -> None:  # noqa: FBT001  # as documented
+        super().__init__(testnet, **options)
+        self._priority = list(PRIORITY)
+        self._plain: dict[str, ExchangeWrapper] = {}
+        """Those that were asked for by their id alone, by that spelling of it."""
+
+    @property
+    def exchange_priority_for_fallback(self) -> list[str]:
+        """In which order ``connect_with_fallback`` tries exchanges."""
+        return list(self._priority)
+
+    @exchange_priority_for_fallback.setter
+    def exchange_priority_for_fallback(self, exchanges: Sequence[str]) -> None:
+        if isinstance(exchanges, str) or not exchanges or not all(isinstance(each, str) for each in exchanges):
+            raise InvalidInput(f"exchange_priority_for_fallback is a list of exchanges, not {exchanges!r}")
+        self._priority = list(exchanges)
+
+    def connect_to_exchange_with_no_credentials(
+        self, exchange_id: str, *, testnet: bool | None = None, contract_type: ContractType | None = None
+    ) -> Any:
+        """
+        The exchange; nothing is sent yet. It is shared with all who connect alike, until each has released it.
+
+        Raises:
+            UnknownName: ccxt has no such exchange.
+            UnsupportedRequest: It has no such contracts, or no testnet.
+            MissingDependency: ccxt is not installed.
+        """
+        if testnet is None and contract_type is None:
+            wrapper = self._plain.get(exchange_id)
+            if wrapper is None or not wrapper.increment_refcount():
+                wrapper = self._plain[exchange_id] = self._acquire(exchange_id, testnet=None, contract_type=None)
+        else:
+            wrapper = self._acquire(exchange_id, testnet=testnet, contract_type=contract_type)
+        return wrapper.exchange
+
+    def release_exchange(
+        self, exchange: Any, *, testnet: bool | None = None, contract_type: ContractType | None = None
+    ) -> None:
+        """
+        One user of a connection less. An id alone means what was connected to by the id alone.
+
+        Raises:
+            InvalidInput: It is not in use here.
+        """
+        if testnet is None and contract_type is None:
+            wrapper = self._plain.get(exchange)
+            if wrapper is not None and wrapper.decrement_refcount():
+                return
+        super().release_exchange(exchange, testnet=testnet, contract_type=contract_type)
+
+    @contextmanager
+    def exchange_context(self, exchange_id: str, **options: Any) -> Iterator[Any]:
+        """The exchange within the block; it is released after it, whatever happens."""
+        exchange = self.connect_to_exchange_with_no_credentials(exchange_id, **options)
+        try:
+            yield exchange
+        finally:
+            self.release_exchange(exchange)
+
+    def connect_with_fallback(self, symbol: str, *, contract_type: ContractType | None = None) -> Any:
+        """
+        The first exchange, by priority, that answers and lists the symbol.
+
+        Raises:
+            InvalidSymbol: All that answered do not list it.
+            ExchangeUnavailable: None answered that does; the message says why, one by one.
+        """
+        failures: dict[str, ChandleryError] = {}
+        for name in self._priority:
+            try:
+                exchange = self.connect_to_exchange_with_no_credentials(name, contract_type=contract_type)
+            except UnsupportedRequest as error:
+                failures[name] = error
+                continue
+            failure = _why_not(exchange, symbol)
+            if failure is None:
+                return exchange
+            self.release_exchange(exchange)
+            if not isinstance(failure, ExchangeError | InvalidSymbol):
+                raise failure
+            failures[name] = failure
+        said = "; ".join(f"{name}: {error}" for name, error in failures.items())
+        nobody = all(isinstance(error, InvalidSymbol) for error in failures.values())
+        kind = InvalidSymbol if nobody else ExchangeUnavailable
+        raise kind(f"no exchange for {symbol}: {said}") from list(failures.values())[-1]
+
+
+def _hashed(credentials: Credentials | None) -> str:
+    if credentials is None:
+        return ""
+    password = credentials.password.get_secret_value() if credentials.password else ""
+    parts = (credentials.api_key.get_secret_value(), credentials.api_secret.get_secret_value(), password)
+    return hashlib.blake2b(repr(parts).encode(), key=_SALT, digest_size=16).hexdigest()
+
+
+def _close(exchanges: Sequence[Any]) -> list[str]:
+    """Close them all, whatever fails; their ids."""
+    failures: dict[str, BaseException] = {}
+    for exchange in exchanges:
+        try:
+            exchange.close()
+        except Exception as error:  # noqa: BLE001  # whatever ccxt raises, the others are to be closed
+            failures[exchange.id] = error
+    if failures:
+        said = "; ".join(f"{name}: {error!r}" for name, error in failures.items())
+        raise CloseFailed(f"of {len(exchanges)} connections {len(failures)} did not close: {said}", failures=failures)
+    return sorted(exchange.id for exchange in exchanges)
+
+
+def _why_not(exchange: Any, symbol: str) -> ChandleryError | None:
+    """Why a symbol cannot be had of an exchange; ``None`` where it can."""
+    try:
+        markets = exchange.load_markets()
+    except Exception as error:
+        if not is_ccxt_error(error):
+            raise
+        return translated(error, exchange)
+    text = symbol.replace("-", "/", 1)
+    if text in markets or text.upper() in markets:
+        return None
+    return InvalidSymbol(f"does not list {symbol}")

@@ -1,0 +1,1 @@
+"""Clients of exchanges: their interfaces, those of our adapters, plugins, fallback."""

@@ -1,0 +1,177 @@
+"""Clients of third parties that have the documented methods, and perhaps not all of our arguments."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator
+from datetime import datetime
+from typing import Any
+
+from chandlery.clients.rows import MORE, PRICES, Row
+from chandlery.clients.streaming import Callback, RealtimeStream, deliver
+from chandlery.core.errors import Closed, MalformedResponse, UnsupportedRequest
+from chandlery.core.interval import Interval
+from chandlery.core.time import Clock, Unit
+from chandlery.net.clock import system_clock
+
+MOST_WAITING = 10_000
+"""How many entries may wait for the callback; a stream that is further behind ends."""
+_SHOWN = 200
+
+
+def accepted(method: Callable[..., Any], **options: Any) -> dict[str, Any]:
+    """
+    Those of ``options`` that a method takes.
+
+    Raises:
+        UnsupportedRequest: It has no ``interval``, and candles of another than a minute are requested.
+    """
+    parameters = inspect.signature(method).parameters.values()
+    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
+        return options
+    names = {each.name for each in parameters if each.kind is not inspect.Parameter.POSITIONAL_ONLY}
+    interval = Interval(options["interval"]) if "interval" in options else Interval.MINUTE_1
+    if "interval" not in names and interval is not Interval.MINUTE_1:
+        raise UnsupportedRequest(f"this client has candles of 1m alone, not of {interval.value}")
+    return {name: value for name, value in options.items() if name in names}
+
+
+async def fetch_rows(
+    fetch: Callable[..., Awaitable[list[Row]]], coin: str, start: datetime, end: datetime, interval: Interval | str
+) -> list[Row]:
+    """
+    The rows of a client's ``fetch_historical_data``, whether it takes an interval or not.
+
+    Raises:
+        UnsupportedRequest: It takes none, and candles of another than a minute are requested.
+    """
+    options = accepted(fetch, interval=interval)
+    rows = await fetch(coin, start, end, **options)
+    return rows if options else [{"interval": Interval.MINUTE_1.value, **row} for row in rows]
+
+
+async def start_stream(
+    begin: Callable[..., Awaitable[object]],
+    coin: str,
+    callback: Callback,
+    *,
+    name: str,
+    clock: Clock = system_clock,
+    **options: Any,
+) -> RealtimeStream:
+    """
+    Start a stream by a client's ``start_realtime_stream``, whichever of ``options`` it takes and whatever it returns.
+
+    Where it returns no ``RealtimeStream``, entries queue for the callback, and those of another channel are left out:
+    it may call back in the background after it has returned, or until it is cancelled. An entry without
+    ``received_at`` gets that of ``clock``.
+
+    Raises:
+        UnsupportedRequest: It takes no interval, and candles of another than a minute are requested.
+    """
+    given = accepted(begin, **options)
+    if given == options:
+        stream = await begin(coin, callback, **options)
+        if isinstance(stream, RealtimeStream):
+            return stream
+        raise MalformedResponse(f"{name}: start_realtime_stream returned no RealtimeStream but {stream!r:.{_SHOWN}}")
+    queue = _Entries(name, coin, callback, options, clock)
+    begun = asyncio.create_task(_begin(begin, coin, queue, given), name=f"chandlery {name} plugin")
+    stream = RealtimeStream(name, queue.run(begun))
+    await stream.started(queue.begun)
+    return stream
+
+
+async def _begin(begin: Callable[..., Awaitable[object]], coin: str, queue: _Entries, given: dict[str, Any]) -> None:
+    stream = await begin(coin, queue.take, **given)
+    queue.begun.set()
+    if isinstance(stream, RealtimeStream):
+        try:
+            await stream.wait()
+            raise Closed(f"{stream.name}: the stream has ended")
+        finally:
+            await stream.end()
+
+
+class _Entries:
+    """What a client calls back with, in order; a book gives way to the next one."""
+
+    def __init__(self, name: str, coin: str, callback: Callback, options: dict[str, Any], clock: Clock) -> None:
+        self.begun = asyncio.Event()
+        """Set when the client has returned or called back."""
+        self._name = name
+        self._coin = coin
+        self._callback = callback
+        self._clock = clock
+        self._is_book = options["channel"] == "book"
+        self._interval = Interval(options["interval"])
+        self._waiting: deque[Row] = deque()
+        self._wake = asyncio.Event()
+        self._failure: Exception | None = None
+
+    def take(self, _: str, entry: Row) -> Awaitable[None]:
+        """Queue an entry; to await the answer lets others run, and is not necessary."""
+        self.begun.set()
+        if ("bids" in entry) == self._is_book:
+            if self._is_book:
+                self._waiting.clear()
+            entry = {"received_at": Unit.MILLIS.of(self._clock()), **entry}
+            if len(self._waiting) < MOST_WAITING:
+                self._waiting.append(entry)
+            else:
+                self._failure = Closed(f"{self._name}: {MOST_WAITING} candles wait for the callback, which is too slow")
+            self._wake.set()
+        return _Taken()
+
+    async def run(self, client: asyncio.Task[None]) -> None:
+        """Call back until it is cancelled, or the client fails."""
+        waking: asyncio.Task[bool] | None = None
+        try:
+            while True:
+                self._wake.clear()
+                while self._waiting and self._failure is None:
+                    await deliver(self._callback, self._coin, self._whole(self._waiting.popleft()))
+                if self._failure is not None:
+                    raise self._failure
+                waking = asyncio.create_task(self._wake.wait())
+                await asyncio.wait(
+                    {waking} if _ended_well(client) else {waking, client}, return_when=asyncio.FIRST_COMPLETED
+                )
+                waking.cancel()
+        finally:
+            if waking is not None:
+                waking.cancel()
+            client.cancel()
+            await asyncio.wait({client})
+
+    def _whole(self, entry: Row) -> Row:
+        """
+        An entry with all its fields.
+
+        Raises:
+            MalformedResponse: It lacks one that only the client can know.
+        """
+        head = {"symbol": self._coin}
+        if self._is_book:
+            return {**head, "timestamp": None, "sequence": None, **entry}
+        lacking = [each for each in ("timestamp", *PRICES, "closed") if each not in entry]
+        if lacking:
+            raise MalformedResponse(f"{self._name}: an entry is no candle: it lacks {', '.join(lacking)}")
+        return {**head, "interval": self._interval.value, "count": None, **dict.fromkeys(MORE), "at": None, **entry}
+
+
+class _Taken(Awaitable[None]):
+    """Unlike a coroutine, it may be left without being awaited."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return asyncio.sleep(0).__await__()
+
+
+def _ended_well(client: asyncio.Task[None]) -> bool:
+    """Whether it has returned and calls back in the background; raises what has ended it otherwise."""
+    if not client.done():
+        return False
+    client.result()
+    return True

@@ -1,0 +1,129 @@
+"""The same series from the first of several exchanges that can give it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from chandlery.clients.documented import fetch_rows
+from chandlery.clients.interfaces import IExchangeAPIClient
+from chandlery.clients.rows import Row
+from chandlery.clients.sources import ExchangeSpan, FallbackResult
+from chandlery.core.errors import (
+    ChandleryError,
+    ExchangeUnavailable,
+    IncompleteData,
+    InvalidInput,
+    InvalidRange,
+    UnsupportedRequest,
+)
+from chandlery.core.gaps import Gap, GapKind, Span, subtract
+from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
+from chandlery.core.time import to_datetime
+
+
+async def first_of(
+    clients: Mapping[str, IExchangeAPIClient],
+    symbol: str,
+    start: datetime,
+    end: datetime,
+    interval: Interval | str,
+    *,
+    allow_mixed: bool,
+) -> FallbackResult:
+    """See ``IDataSourceConnector.fetch_with_fallback``; ``clients`` are in order of priority."""
+    if not clients:
+        raise InvalidInput("no exchanges are given; name at least one")
+    wanted = Span(to_micros(start, name="start_time"), to_micros(end, name="end_time"))
+    if not wanted:
+        raise InvalidRange(f"the range {wanted} holds no moment; give an end_time after start_time")
+    search = _Search(symbol, interval, wanted, clients, allow_mixed=allow_mixed)
+    for name in clients:
+        await search.ask(name)
+        if not search.missing:
+            break
+    return search.answer()
+
+
+class _Search:
+    """What was found so far."""
+
+    def __init__(
+        self,
+        symbol: str,
+        interval: Interval | str,
+        wanted: Span,
+        clients: Mapping[str, IExchangeAPIClient],
+        *,
+        allow_mixed: bool,
+    ) -> None:
+        self._symbol = symbol
+        self._interval = interval
+        self._wanted = wanted
+        self._clients = clients
+        self._allow_mixed = allow_mixed
+        self._rows: list[Row] = []
+        self._spans: list[ExchangeSpan] = []
+        self._failures: list[tuple[str, ChandleryError]] = []
+
+    @property
+    def missing(self) -> list[Span]:
+        """What no exchange has given."""
+        return subtract(self._wanted, (each.span for each in self._spans))
+
+    async def ask(self, name: str) -> None:
+        """Ask an exchange for all that is missing."""
+        for span in self.missing:
+            try:
+                self._require_unit(name)
+                rows, lacking = await _asked(self._clients[name], self._symbol, span, self._interval)
+            except ChandleryError as error:
+                if not (error.retryable or (self._spans and isinstance(error, UnsupportedRequest))):
+                    raise
+                self._failures.append((name, error))
+                return
+            if lacking is not None:
+                self._failures.append((name, lacking))
+            if lacking is None or self._allow_mixed:
+                self._rows += rows
+                had = subtract(span, () if lacking is None else (gap.span for gap in lacking.missing))
+                self._spans += [ExchangeSpan(each.start, each.end, name) for each in had]
+
+    def answer(self) -> FallbackResult:
+        """The result, or the error where something is still missing."""
+        self._rows.sort(key=lambda row: int(row["timestamp"]))
+        missing = self.missing
+        if not missing:
+            return FallbackResult(self._rows, tuple(sorted(self._spans)), tuple(self._failures))
+        said = "; ".join(f"{name}: {error}" for name, error in self._failures)
+        message = f"{self._symbol} {self._wanted}: no exchange could give all of it: {said}"
+        cause = self._failures[-1][1]
+        if self._rows:
+            gaps = [Gap(each.start, each.end, GapKind.FETCH_FAILED, said) for each in missing]
+            raise IncompleteData(message, data=self._rows, missing=gaps) from cause
+        raise ExchangeUnavailable(message) from cause
+
+    def _require_unit(self, name: str) -> None:
+        """Refuse to mix volumes that count different things."""
+        unit = self._clients[name].volume_unit(self._symbol)
+        for other in {each.exchange for each in self._spans}:
+            theirs = self._clients[other].volume_unit(self._symbol)
+            if None not in {unit, theirs} and unit != theirs:
+                raise UnsupportedRequest(
+                    f"{name} counts volume in {unit}, {other} in {theirs}: they do not make one series"
+                )
+
+
+async def _asked(
+    client: IExchangeAPIClient, symbol: str, span: Span, interval: Interval | str
+) -> tuple[list[Row], IncompleteData | None]:
+    """The rows of a span; where some could not be had for a reason that may pass, the rest and the error."""
+    try:
+        start, end = to_datetime(span.start), to_datetime(span.end)
+        return await fetch_rows(client.fetch_historical_data, symbol, start, end, interval), None
+    except IncompleteData as error:
+        cause = error.__cause__
+        if not (isinstance(cause, ChandleryError) and cause.retryable):
+            raise
+        return error.data, error

@@ -1,0 +1,294 @@
+"""Exchanges by adapters of our own: the past by ``history``, live by ``feed``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.clients.interfaces import EventCallback, IExchangeAPIClient, StreamChannel
+from chandlery.clients.live import LiveFeeds
+from chandlery.clients.names import canonical
+from chandlery.clients.rows import Row, rows_of_table
+from chandlery.clients.settings import Settings
+from chandlery.clients.streaming import Callback, RealtimeStream
+from chandlery.core.endpoints import ROLES, Origin
+from chandlery.core.errors import (
+    Closed,
+    ExchangeError,
+    IncompleteData,
+    InvalidSymbol,
+    UnknownName,
+    UnsupportedRequest,
+    WrongMarket,
+)
+from chandlery.core.instrument import Instrument, MarketType, require_symbol
+from chandlery.core.interval import Interval
+from chandlery.core.query import ChartType
+from chandlery.core.time import Clock, Micros
+from chandlery.history.async_manager import AsyncDataSourceManager
+from chandlery.net.clock import system_clock
+from chandlery.net.exchange_client import ExchangeClient
+from chandlery.net.http import HttpClient
+from chandlery.net.limiter import RateLimiter
+from chandlery.net.tokens import Accounts
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def native_markets(exchange: str) -> list[type[ExchangeAdapter]]:
+    """The adapters of an exchange, e.g. ``binance``, or the one of a market, e.g. ``binance_spot``; none where there are none."""
+    name = canonical(exchange)
+    of_exchange = [each for each in ExchangeRegistry.adapters() if each.provider.value.lower() == name]
+    if of_exchange:
+        return of_exchange
+    try:
+        return [ExchangeRegistry.get(exchange.strip().lower())]
+    except UnknownName:
+        return []
+
+
+class NativeExchangeClient(IExchangeAPIClient):
+    """
+    An exchange that we have adapters for: all its markets, ``binance``, or one of them, ``binance_spot``.
+
+    Of all markets the coin says which one is meant. It belongs to one event loop. The addresses,
+    the cache folder and what some exchanges sign in with come from ``settings``.
+
+    Raises:
+        UnknownName: There is no adapter for such an exchange.
+    """
+
+    family = "native"
+
+    def __init__(
+        self,
+        exchange: str,
+        settings: Settings | None = None,
+        *,
+        limiter: RateLimiter | None = None,
+        clock: Clock = system_clock,
+    ) -> None:
+        markets = native_markets(exchange)
+        if not markets:
+            known = sorted({each.provider.value.lower() for each in ExchangeRegistry.adapters()})
+            raise UnknownName(
+                f"{exchange!r} is not an exchange that we have an adapter for; one of {', '.join(known)}, or of their markets, e.g. binance_spot"
+            )
+        self._settings = settings or Settings()
+        provider = markets[0].provider.value.lower()
+        self._name = provider if provider == canonical(exchange) else markets[0].id
+        endpoints = self._settings.endpoints
+        self._adapters = {each.market_type: ExchangeRegistry.create(each.id, endpoints) for each in markets}
+        self._limiter = limiter or RateLimiter()
+        self._clock = clock
+        self._http = HttpClient(limiter=self._limiter, proxies=self._settings.proxies)
+        self._credentials = self._settings.sign_in(markets)
+        accounts = Accounts(self._http, self._credentials)
+        self._exchanges = {
+            each.id: ExchangeClient(each, accounts.client(each), clock=clock) for each in self._adapters.values()
+        }
+        self._managers: dict[MarketType, AsyncDataSourceManager] = {}
+        self._live = LiveFeeds(self._name, endpoints, self._credentials, self._http, clock)
+        self._closed = False
+
+    def get_exchange_name(self) -> str:
+        """The exchange, or the id of its market."""
+        return self._name
+
+    async def fetch_historical_data(
+        self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
+    ) -> list[Row]:
+        """The closed candles, from cache, archive or REST, whichever has them."""
+        try:
+            table = await self.fetch_candles(coin, start, end, interval)
+        except IncompleteData as error:
+            rows = self._rows(error.data, coin, interval)
+            raise IncompleteData(str(error), data=rows, missing=error.missing) from error.__cause__
+        return self._rows(table, coin, interval)
+
+    async def fetch_candles(
+        self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
+    ) -> pa.Table:
+        """The same by column, with the provenance of each part."""
+        adapter, symbol = await self._listed(coin)
+        table: pa.Table = await self._manager(adapter).get_data(symbol, start, end, interval, output="arrow")
+        return table
+
+    async def fetch_funding(self, coin: str, start: datetime, end: datetime) -> pa.Table:
+        """From cache or REST."""
+        adapter, symbol = await self._listed(coin)
+        if not adapter.funding_page_size:
+            raise UnsupportedRequest(f"{adapter.id} has no funding rates; perpetuals have, e.g. BTC/USDT:USDT")
+        manager = self._manager(adapter)
+        table: pa.Table = await manager.get_data(
+            symbol, start, end, Interval.HOUR_8, chart_type=ChartType.FUNDING_RATE, output="arrow"
+        )
+        return table
+
+    async def exchange_time(self, coin: str) -> Micros | None:
+        """As the exchange has told it within the hour."""
+        adapter, _ = await self._listed(coin)
+        try:
+            return await self._exchanges[adapter.id].now()
+        except ExchangeError:
+            return None
+
+    @property
+    def keeps_candles(self) -> bool:
+        """In the cache, unless it is switched off."""
+        return self._settings.storage.use_cache
+
+    def require_interval(self, coin: str, interval: Interval) -> None:
+        """As the market declares."""
+        self._market_of(coin)[0].interval_name(interval)
+
+    def spelled(self, coin: str) -> str:
+        """With the market that it belongs to; in the exchange's own spelling where there is no other."""
+        return self._spelled(coin, self._market_of(coin)[0])
+
+    async def check_coin_availability(self, coin: str) -> bool:
+        """
+        Whether it is in the exchange's list of instruments and trades; where there is no list, whether it has candles.
+
+        Raises:
+            InvalidSymbol: Also where the list gives the coin's name to several symbols.
+        """
+        adapter, symbol = await self._listed(coin)
+        trades = await self._exchanges[adapter.id].trades(symbol)
+        self._market_of(coin)
+        return trades
+
+    async def start_realtime_stream(
+        self,
+        coin: str,
+        callback: Callback,
+        *,
+        channel: StreamChannel = "candles",
+        interval: Interval | str = "1m",
+        depth: int | None = None,
+        on_event: EventCallback | None = None,
+    ) -> RealtimeStream:
+        """Call back from the feed of the coin; coins of a market share connections."""
+        adapter, symbol = await self._listed(coin)
+        instrument = self._spelled(coin, adapter)
+        return await self._live.start(
+            adapter,
+            symbol,
+            coin,
+            instrument,
+            callback,
+            channel=channel,
+            interval=interval,
+            depth=depth,
+            on_event=on_event,
+        )
+
+    def origin(self, coin: str) -> Origin | None:
+        """By the addresses of its market, all of which must lead to the same origin."""
+        origins = {market: adapter.origin(*ROLES) for market, adapter in self._adapters.items()}
+        if len(set(origins.values())) == 1:
+            return next(iter(origins.values()))
+        instrument = _parsed(coin)
+        if instrument is not None and instrument.market in origins:
+            return origins[instrument.market]
+        return origins[self._market_of(coin)[0].market_type]
+
+    def volume_unit(self, coin: str) -> str | None:
+        """What the market declares."""
+        return self._market_of(coin)[0].volume_unit
+
+    async def close(self) -> None:
+        """End the streams and close the connections."""
+        self._closed = True
+        managers, self._managers = self._managers, {}
+        try:
+            await self._live.close()
+        finally:
+            await asyncio.gather(*(each.close() for each in managers.values()))
+            await self._http.close()
+
+    def _market_of(self, coin: str) -> tuple[ExchangeAdapter, str]:
+        """The adapter that a coin belongs to, and the coin in its spelling."""
+        if self._closed:
+            raise Closed(f"the client of {self._name} is closed; make a new one")
+        require_symbol(coin)
+        if len(self._adapters) == 1:
+            (adapter,) = self._adapters.values()
+            return adapter, adapter.symbol(coin)
+        instrument = _parsed(coin)
+        if instrument is not None:
+            adapter = self._of_instrument(instrument, coin)
+            return adapter, adapter.symbol(coin)
+        fitting = [each for each in self._adapters.values() if each.native.fullmatch(each.folded(coin))]
+        if len(fitting) == 1:
+            return fitting[0], fitting[0].symbol(coin)
+        if fitting:
+            names = ", ".join(each.id for each in fitting)
+            raise InvalidSymbol(
+                f"{coin!r} may be of {names}; write BTC/USDT for spot, BTC/USDT:USDT for linear, BTC/USD:BTC for inverse, or ask the one market"
+            )
+        raise InvalidSymbol(f"{coin!r} is not a symbol of {self._name}; write e.g. BTC/USDT or BTC/USDT:USDT")
+
+    async def _listed(self, coin: str) -> tuple[ExchangeAdapter, str]:
+        """The same; for an instrument whose spelling follows no rule, the exchange's list is read."""
+        try:
+            return self._market_of(coin)
+        except WrongMarket:
+            raise
+        except InvalidSymbol:
+            instrument = _parsed(coin)
+            (only, *more) = self._adapters.values()
+            adapter = self._adapters.get(instrument.market) if more and instrument else only
+            if instrument is None or adapter is None:
+                raise
+            with contextlib.suppress(UnsupportedRequest):
+                await self._exchanges[adapter.id].listings()
+            return self._market_of(coin)
+
+    def _of_instrument(self, instrument: Instrument, coin: str) -> ExchangeAdapter:
+        adapter = self._adapters.get(instrument.market)
+        if adapter is None:
+            has = ", ".join(each.id for each in self._adapters.values())
+            raise WrongMarket(f"{coin!r} is of {instrument.market.name}, which {self._name} has not here; it has {has}")
+        return adapter
+
+    def _spelled(self, coin: str, adapter: ExchangeAdapter) -> str:
+        """The coin as entries name it: as ccxt writes it, or as it was given where it is in the exchange's own spelling."""
+        instrument = adapter.instrument(coin)
+        return coin if instrument is None else str(instrument)
+
+    def _manager(self, adapter: ExchangeAdapter) -> AsyncDataSourceManager:
+        market = adapter.market_type
+        if market not in self._managers:
+            storage = self._settings.storage
+            self._managers[market] = AsyncDataSourceManager(
+                market,
+                adapter.provider,
+                cache_dir=storage.cache_dir,
+                use_cache=storage.use_cache,
+                endpoints=self._settings.endpoints,
+                proxy=self._settings.proxy_url,
+                credentials=self._credentials,
+                clock=self._clock,
+                limiter=self._limiter,
+            )
+        return self._managers[market]
+
+    def _rows(self, table: Any, coin: str, interval: Interval | str) -> list[Row]:
+        adapter, _ = self._market_of(coin)
+        length = interval if isinstance(interval, Interval) else Interval(interval)
+        counts = adapter.rest_row.count is not None
+        return rows_of_table(table, self._name, self._spelled(coin, adapter), length, counts=counts)
+
+
+def _parsed(coin: str) -> Instrument | None:
+    """The instrument of a text with a separator; ``None`` for other text."""
+    try:
+        return Instrument.parse(coin)
+    except InvalidSymbol:
+        return None

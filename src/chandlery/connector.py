@@ -1,0 +1,188 @@
+"""All exchanges by name: clients are found, made when they are needed, and shared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from chandlery.ccxt_bridge.client import CCXTExchangeClient
+from chandlery.ccxt_bridge.exchange import require_exchange
+from chandlery.clients.documented import fetch_rows, start_stream
+from chandlery.clients.fallback import first_of
+from chandlery.clients.interfaces import (
+    EventCallback,
+    IDataSourceConnector,
+    IExchangeAPIClient,
+    StreamChannel,
+)
+from chandlery.clients.names import PRIORITY
+from chandlery.clients.native import NativeExchangeClient, native_markets
+from chandlery.clients.plugins import PluginRegistry, ambiguous, qualified, split, third_parties
+from chandlery.clients.rows import Row
+from chandlery.clients.settings import Settings
+from chandlery.clients.sources import FallbackResult
+from chandlery.clients.streaming import Callback, RealtimeStream
+from chandlery.core.errors import Closed, UnknownName
+from chandlery.core.interval import Interval
+from chandlery.net.limiter import RateLimiter
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_Maker = Callable[[], IExchangeAPIClient]
+
+
+class DataSourceConnectorImpl(IDataSourceConnector):
+    """
+    All exchanges by name.
+
+    A name without a family means, in this order, the plugin that was added to the ``registry``; a
+    third party's, or ours where we have adapters; whatever ccxt reaches. Where two of the same rank
+    reach an exchange it must be named with its family. ``families``, where given, are the only ones that
+    clients are made of. It belongs to one event loop.
+    """
+
+    def __init__(
+        self,
+        registry: PluginRegistry | None = None,
+        settings: Settings | None = None,
+        *,
+        limiter: RateLimiter | None = None,
+        families: Sequence[str] | None = None,
+    ) -> None:
+        self._families = families
+        self.registry = registry or PluginRegistry()
+        self.settings = settings or Settings()
+        self._limiter = limiter or RateLimiter()
+        self._made: set[str] = set()
+        """The full names of those that were not added by anybody, who would prefer them to others."""
+        self._meant: dict[tuple[str, str], str] = {}
+        """What names have turned out to mean, since looking for third parties takes milliseconds."""
+        self._closed = False
+
+    def get_client(self, exchange_name: str) -> IExchangeAPIClient:
+        """See ``IDataSourceConnector.get_client``."""
+        if self._closed:
+            raise Closed("this connector is closed; make a new one")
+        added = [each for each in self.registry.names_of(exchange_name) if each not in self._made]
+        if len(added) > 1:
+            raise ambiguous(exchange_name, added)
+        if added:
+            return self.registry.get_plugin(added[0])
+        asked = split(exchange_name)
+        if asked not in self._meant:
+            name, make = self._maker(exchange_name)
+            if name not in self._made:
+                self.registry.add_plugin(make())
+                self._made.add(name)
+            self._meant[asked] = name
+        return self.registry.get_plugin(self._meant[asked])
+
+    async def check_coin_availability(self, exchange_name: str, coin_symbol: str) -> bool:
+        """Whether the exchange lists the coin and it trades now."""
+        return await self.get_client(exchange_name).check_coin_availability(coin_symbol)
+
+    async def fetch_historical_data(
+        self,
+        exchange_name: str,
+        coin_symbol: str,
+        start_time: datetime,
+        end_time: datetime,
+        interval: Interval | str = "1m",
+    ) -> list[Row]:
+        """The closed candles with ``start_time <= open < end_time``, oldest first."""
+        client = self.get_client(exchange_name)
+        return await fetch_rows(client.fetch_historical_data, coin_symbol, start_time, end_time, interval)
+
+    async def fetch_candles(
+        self,
+        exchange_name: str,
+        coin_symbol: str,
+        start_time: datetime,
+        end_time: datetime,
+        interval: Interval | str = "1m",
+    ) -> pa.Table:
+        """The same by column."""
+        return await self.get_client(exchange_name).fetch_candles(coin_symbol, start_time, end_time, interval)
+
+    async def start_realtime_stream(
+        self,
+        exchange_name: str,
+        coin_symbol: str,
+        callback: Callback,
+        *,
+        channel: StreamChannel = "candles",
+        interval: Interval | str = "1m",
+        depth: int | None = None,
+        on_event: EventCallback | None = None,
+    ) -> RealtimeStream:
+        """Call back with every entry of the coin from now on."""
+        client = self.get_client(exchange_name)
+        return await start_stream(
+            client.start_realtime_stream,
+            coin_symbol,
+            callback,
+            name=f"{client.get_exchange_name()} {coin_symbol} {channel}",
+            channel=channel,
+            interval=interval,
+            depth=depth,
+            on_event=on_event,
+        )
+
+    async def fetch_with_fallback(
+        self,
+        symbol: str,
+        start_time: datetime,
+        end_time: datetime,
+        interval: Interval | str = "1m",
+        *,
+        exchanges: Sequence[str] | None = None,
+        allow_mixed: bool = False,
+    ) -> FallbackResult:
+        """See ``IDataSourceConnector.fetch_with_fallback``; without ``exchanges``, those of ``PRIORITY``."""
+        clients = {name: self.get_client(name) for name in (PRIORITY if exchanges is None else exchanges)}
+        return await first_of(clients, symbol, start_time, end_time, interval, allow_mixed=allow_mixed)
+
+    async def close_all_plugins(self) -> None:
+        """Close every client, whatever fails, and raise what did."""
+        self._closed = True
+        await self.registry.close_all()
+
+    def _maker(self, exchange_name: str) -> tuple[str, _Maker]:
+        """The full name of the client that a name means, and what makes it."""
+        family, exchange = split(exchange_name)
+        makers: dict[str, _Maker] = {
+            name: partial(made_with, self.settings) for name, made_with in third_parties(exchange).items()
+        }
+        if native_markets(exchange):
+            makers[qualified(NativeExchangeClient.family, exchange)] = partial(
+                NativeExchangeClient, exchange, self.settings, limiter=self._limiter
+            )
+        if not makers or family == CCXTExchangeClient.family:
+            makers[qualified(CCXTExchangeClient.family, exchange)] = partial(self._ccxt_client, exchange)
+        allowed = [name for name in makers if self._families is None or split(name)[0] in self._families]
+        if makers and not allowed:
+            only = " and ".join(self._families or ())
+            raise UnknownName(
+                f"{exchange_name!r}: {exchange} is reached by {', '.join(sorted(makers))}; here there is {only} only"
+            )
+        fitting = [name for name in allowed if not family or split(name)[0] == family]
+        if len(fitting) > 1:
+            raise ambiguous(exchange_name, fitting)
+        if fitting == [qualified(CCXTExchangeClient.family, exchange)]:
+            require_exchange(exchange)
+        if not fitting:
+            raise UnknownName(f"{exchange_name!r}: {exchange} is reached by {', '.join(sorted(makers))}")
+        return fitting[0], makers[fitting[0]]
+
+    def _ccxt_client(self, exchange: str) -> CCXTExchangeClient:
+        accounts = self.settings.credentials(exchange)
+        return CCXTExchangeClient(
+            self.settings.ccxt,
+            exchange,
+            proxies=self.settings.proxies,
+            credentials=accounts[0] if accounts else None,
+            limiter=self._limiter,
+        )

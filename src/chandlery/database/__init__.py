@@ -1,0 +1,1 @@
+"""The embedded database: its schema, and the repositories of what the service stores."""

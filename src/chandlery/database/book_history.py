@@ -1,0 +1,62 @@
+"""Which stretches of a history of order books were not collected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from chandlery.core.gaps import Gap, GapKind, Span, subtract_all
+from chandlery.core.time import Micros, iso
+from chandlery.database.control import GapRepository
+from chandlery.database.interfaces import IStorageManager
+from chandlery.database.series_ids import SeriesName
+
+_EVER: Micros = 2**62
+
+
+class BookHistory:
+    """Where the stored order books of each series begin and end, and what is missing among them."""
+
+    def __init__(self, storage: IStorageManager, gaps: GapRepository) -> None:
+        self._storage = storage
+        self._gaps = gaps
+
+    async def bounds(self, series: SeriesName) -> Span | None:
+        """From the first order book to the last that can be read, which lies at the ``end``; ``None`` where none is stored."""
+        last = await self._storage.get_latest_raw_entry(series.symbol, exchange=series.exchange)
+        if last is None:
+            return None
+        page = await self._storage.get_book_page(series.symbol, 0, _EVER, 1, exchange=series.exchange)
+        first = page.entries[0].timestamp if page.entries else page.damaged[0].start
+        return Span(first, last.timestamp)
+
+    async def gaps(self, series: SeriesName, span: Span, now: Micros, awaited: Micros = 0) -> list[Gap]:
+        """
+        Every stretch of ``span``, up to ``now``, that was not collected, oldest first.
+
+        ``awaited`` is how long after the last order book the next one may be on its way; 0 where nobody collects.
+        """
+        recorded = await self._gaps.find(series, span)
+        return uncollected(span, await self.bounds(series), recorded, now, awaited)
+
+
+def uncollected(span: Span, stored: Span | None, recorded: Sequence[Gap], now: Micros, awaited: Micros) -> list[Gap]:
+    """See ``BookHistory.gaps``; ``stored`` reaches from the first order book to the last, ``recorded`` are its gaps."""
+    past = Span(span.start, min(span.end, now))
+    if stored is None:
+        others = [(past, "no order book is stored")]
+    else:
+        tail = Span(stored.end, max(stored.end, now))
+        if tail.end - tail.start <= awaited:
+            tail = Span(stored.end, stored.end)
+        others = [
+            (past.clip(Span(0, stored.start)), f"no order book is stored before {iso(stored.start)}"),
+            (past.clip(tail), f"no order book is stored after {iso(stored.end)}"),
+        ]
+    known = [gap.span for gap in recorded]
+    more = [
+        Gap(left.start, left.end, GapKind.NOT_COLLECTED, evidence)
+        for part, evidence in others
+        if part
+        for left in subtract_all([part], known)
+    ]
+    return sorted([*recorded, *more])

@@ -1,0 +1,139 @@
+"""Raw order books in the database."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from chandlery.core.errors import CorruptStorage, InvalidInput
+from chandlery.core.gaps import Gap, GapKind
+from chandlery.core.time import Micros, iso
+from chandlery.database.interfaces import IDatabaseConnection, IRawDataRepository, IStorageManager, Record, Value
+from chandlery.database.raw import BookPage, BookSnapshot, RawOrderBookEntry, decode, encode
+from chandlery.database.series_ids import BOOK, OriginOf, SeriesIds, SeriesName, exchange_own
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+_PRUNED_AT_ONCE = 5_000
+
+
+class RawDataRepositoryImpl(IRawDataRepository):
+    """In the table ``books``, those of the origins that ``origin_of`` gives."""
+
+    def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
+        self._database = database
+        self._ids = SeriesIds(database, origin_of)
+
+    async def save(self, entries: Sequence[RawOrderBookEntry]) -> None:
+        """Encode the entries and have them committed."""
+        rows = [
+            (
+                await self._ids.of(SeriesName.of_book(entry.exchange, entry.coin_symbol)),
+                entry.timestamp,
+                encode(entry.data),
+            )
+            for entry in entries
+        ]
+        sql = "INSERT INTO books (series, at, entry) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET entry = excluded.entry"
+        await self._database.write((sql, rows))
+
+    async def find_by_range(
+        self, coin: str, start: Micros, end: Micros, limit: int, offset: int = 0, *, exchange: str | None = None
+    ) -> list[RawOrderBookEntry]:
+        """Read and decode a page of them."""
+        if limit < 0 or offset < 0:
+            raise InvalidInput(f"limit {limit} and offset {offset} count entries; neither can be negative")
+        rows = await self._rows(coin, exchange, "at >= ? AND at < ?", (start, end), "ASC", limit, offset)
+        return [_entry(row) for row in rows]
+
+    async def find_page(self, coin: str, start: Micros, end: Micros, limit: int, *, exchange: str) -> BookPage:
+        """Read and decode them one by one."""
+        rows = await self._rows(coin, exchange, "at >= ? AND at < ?", (start, end), "ASC", limit + 1)
+        page = BookPage([], [], rows[limit][2] if len(rows) > limit else None)
+        for row in rows[:limit]:
+            try:
+                page.entries.append(_entry(row))
+            except CorruptStorage as error:
+                log.warning("a stored order book is left out: %s", error)
+                page.damaged.append(
+                    Gap(row[2], row[2] + 1, GapKind.NOT_COLLECTED, f"what was stored is damaged: {error}")
+                )
+        return page
+
+    async def find_latest(self, coin: str, *, exchange: str | None = None) -> RawOrderBookEntry | None:
+        """Read and decode the newest, or the one before where that is damaged."""
+        passed = 0
+        while rows := await self._rows(coin, exchange, "TRUE", (), "DESC", 1, passed):
+            try:
+                return _entry(rows[0])
+            except CorruptStorage as error:
+                log.warning("a stored order book is left out: %s", error)
+                passed += 1
+        return None
+
+    async def prune(self, before: Micros) -> int:
+        """Delete some at a time, so that who collects need not wait."""
+        removed = 0
+        for number in [number for number, channel in await self._ids.of_all() if channel == BOOK]:
+            sql = "SELECT rowid FROM books WHERE series = ? AND at < ? ORDER BY at LIMIT ?"
+            while rows := await self._database.read(sql, (number, before, _PRUNED_AT_ONCE)):
+                await self._database.write(("DELETE FROM books WHERE rowid = ?", rows))
+                removed += len(rows)
+        return removed
+
+    async def _rows(
+        self, coin: str, exchange: str | None, within: str, bounds: Record, order: str, limit: int, offset: int = 0
+    ) -> list[tuple[str, str, Micros, bytes]]:
+        """The rows of each exchange by the index, merged in the order of their moments and then of their exchanges."""
+        series = await self._exchanges(coin, exchange)
+        if not series:
+            return []
+        one = f"SELECT ? AS place, at, entry FROM books WHERE series = ? AND {within}"
+        parameters: list[Value] = []
+        for place, (number, _) in enumerate(series):
+            parameters += [place, number, *bounds]
+        sql = f"{' UNION ALL '.join([one] * len(series))} ORDER BY at {order}, place LIMIT ? OFFSET ?"
+        rows: list[Any] = await self._database.read(sql, (*parameters, limit, offset))
+        return [(series[place][1], coin, at, entry) for place, at, entry in rows]
+
+    async def _exchanges(self, coin: str, exchange: str | None) -> list[tuple[int, str]]:
+        """The series of the coin's order books, in the order of their exchanges."""
+        if exchange is not None:
+            number = await self._ids.find(SeriesName.of_book(exchange, coin))
+            return [] if number is None else [(number, exchange)]
+        return await self._ids.of_books(coin)
+
+
+def _entry(row: tuple[str, str, Micros, bytes]) -> RawOrderBookEntry:
+    exchange, symbol, at, entry = row
+    try:
+        return RawOrderBookEntry(exchange, symbol, at, decode(entry))
+    except CorruptStorage as error:
+        raise CorruptStorage(f"{exchange} {symbol} {iso(at)}: {error}") from error
+
+
+class StorageManagerImpl(IStorageManager):
+    """Over a repository."""
+
+    def __init__(self, repository: IRawDataRepository) -> None:
+        self._repository = repository
+
+    async def store_raw_data(self, coin: str, data: BookSnapshot, *, exchange: str, timestamp: Micros) -> None:
+        """Keep a snapshot."""
+        await self._repository.save([RawOrderBookEntry(exchange, coin, timestamp, data)])
+
+    async def get_raw_data_range(
+        self, coin: str, start: Micros, end: Micros, limit: int = 100, offset: int = 0, *, exchange: str | None = None
+    ) -> list[RawOrderBookEntry]:
+        """A page of them."""
+        return await self._repository.find_by_range(coin, start, end, limit, offset, exchange=exchange)
+
+    async def get_book_page(self, coin: str, start: Micros, end: Micros, limit: int, *, exchange: str) -> BookPage:
+        """A page of them, whatever is damaged in it."""
+        return await self._repository.find_page(coin, start, end, limit, exchange=exchange)
+
+    async def get_latest_raw_entry(self, coin: str, *, exchange: str | None = None) -> RawOrderBookEntry | None:
+        """The newest."""
+        return await self._repository.find_latest(coin, exchange=exchange)

@@ -1,0 +1,132 @@
+"""Live candles in the database: each once, as last told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from chandlery.core.candle import CandleData
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
+from chandlery.core.query import ChartType
+from chandlery.core.time import Micros
+from chandlery.database.interfaces import IDatabaseConnection
+from chandlery.database.series_ids import OriginOf, SeriesIds, SeriesName, exchange_own
+from chandlery.tables.candle_rows import SCHEMA, TIMES, timed, times_of
+from chandlery.tables.frame import empty_of, open_times, table_of
+
+_COLUMNS = (
+    "open_time",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+    "quote_asset_volume",
+    "count",
+    "taker_buy_volume",
+    "taker_buy_quote_volume",
+)
+_TIMED = (*_COLUMNS, *TIMES)
+_NAMES = ", ".join(_TIMED)
+# What is running never takes the place of what is closed.
+_UPSERT = f"""
+    INSERT INTO candles (series, {_NAMES}, closed) VALUES ({", ".join("?" * (len(_TIMED) + 2))})
+    ON CONFLICT (series, open_time) DO UPDATE
+    SET {", ".join(f"{name} = excluded.{name}" for name in (*_TIMED[1:], "closed"))}
+    WHERE excluded.closed >= candles.closed
+"""
+_PRUNED_AT_ONCE = 5_000
+
+
+class CandleRepository:
+    """The table ``candles``, of the origins that ``origin_of`` gives."""
+
+    def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
+        self._database = database
+        self._ids = SeriesIds(database, origin_of)
+
+    async def save(self, series: SeriesName, candles: Sequence[CandleData]) -> None:
+        """
+        Keep the candles, all or none, in place of what was told of the same opens before; returns once they are committed.
+
+        Raises:
+            StorageError: None of them is kept.
+        """
+        number = await self._ids.of(series)
+        rows = [(number, *(getattr(each, name) for name in _TIMED), int(each.closed)) for each in candles]
+        await self._database.write((_UPSERT, rows))
+
+    async def save_table(self, series: SeriesName, table: pa.Table) -> None:
+        """The same of closed candles by column; NaN is what was not sent, and they may lack their times."""
+        number = await self._ids.of(series)
+        columns: list[list[Any]] = [open_times(table).tolist(), *(_values(table, name) for name in _COLUMNS[1:])]
+        columns += [times_of(table, name) for name in TIMES]
+        rows = [(number, *row, 1) for row in zip(*columns, strict=True)]
+        await self._database.write((_UPSERT, rows))
+
+    async def first(self, series: SeriesName, span: Span) -> Micros | None:
+        """The open of the first closed candle that opens in ``span``; ``None`` where there is none."""
+        number = await self._ids.find(series)
+        sql = "SELECT open_time FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed ORDER BY open_time LIMIT 1"
+        rows: list[Any] = await self._database.read(sql, (number, span.start, span.end))
+        return rows[0][0] if rows else None
+
+    async def table(self, series: SeriesName, interval: Interval, span: Span, limit: int) -> pa.Table:
+        """The first ``limit`` closed candles that open in ``span``, oldest first, as the library gives them, with their times."""
+        number = await self._ids.find(series)
+        sql = f"SELECT {_NAMES} FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed ORDER BY open_time LIMIT ?"
+        rows = await self._database.read(sql, (number, span.start, span.end, limit))
+        return await asyncio.to_thread(_table, rows, interval) if rows else empty_of(SCHEMA)
+
+    async def latest(self, series: SeriesName) -> CandleData | None:
+        """The newest candle, closed or running; ``None`` where there is none."""
+        number = await self._ids.find(series)
+        sql = f"SELECT {_NAMES}, closed FROM candles WHERE series = ? ORDER BY open_time DESC LIMIT 1"
+        rows: list[Any] = await self._database.read(sql, (number,))
+        if not rows:
+            return None
+        *values, closed = rows[0]
+        return CandleData(**dict(zip(_TIMED, values, strict=True)), closed=bool(closed))
+
+    async def last_closed(self, series: SeriesName) -> Micros | None:
+        """The open of the newest closed candle; ``None`` where there is none."""
+        number = await self._ids.find(series)
+        rows: list[Any] = await self._database.read(
+            "SELECT open_time FROM candles WHERE series = ? AND closed ORDER BY open_time DESC LIMIT 1", (number,)
+        )
+        return rows[0][0] if rows else None
+
+    async def prune(self, before: Micros) -> int:
+        """Remove the candles that open earlier; how many they were."""
+        removed = 0
+        for number, _ in await self._ids.of_all():
+            while True:
+                sql = "SELECT series, open_time FROM candles WHERE series = ? AND open_time < ? LIMIT ?"
+                rows = await self._database.read(sql, (number, before, _PRUNED_AT_ONCE))
+                if not rows:
+                    break
+                await self._database.write(("DELETE FROM candles WHERE series = ? AND open_time = ?", rows))
+                removed += len(rows)
+        return removed
+
+
+def _values(table: pa.Table, name: str) -> list[Any]:
+    return [None if each != each else each for each in table.column(name).to_pylist()]  # noqa: PLR0124  # NaN alone differs from itself
+
+
+def _table(rows: list[Any], interval: Interval) -> pa.Table:
+    opened, *columns = zip(*rows, strict=True)
+    read = dict(zip(_TIMED[1:], columns, strict=True))
+    values: dict[str, Any] = {name: np.array(read[name], np.float64) for name in _COLUMNS[1:] if name != "count"}
+    values["count"] = [each or 0 for each in read["count"]]
+    values["open_time"] = np.array(opened, np.int64)
+    if interval.micros is None:
+        values["close_time"] = [interval.step(each) - 1 for each in opened]
+    else:
+        values["close_time"] = values["open_time"] + interval.micros - 1
+    return timed(table_of(ChartType.KLINES, values), read)

@@ -1,0 +1,1 @@
+"""Binance: markets, accounts and the archive."""

@@ -1,1 +1,0 @@
-"""All persistence of chandlery."""

@@ -1,0 +1,1 @@
+"""Arrow schemas, and frames in and out."""

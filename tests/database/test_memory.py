@@ -1,0 +1,17 @@
+"""The repository in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from chandlery.database.memory import MemoryRawDataRepository
+from repositories import RawRepositoryTests
+
+
+class TestMemoryRawDataRepository(RawRepositoryTests):
+    """It does what every repository does."""
+
+    @pytest.fixture
+    def made(self):
+        """An empty one."""
+        return MemoryRawDataRepository()
