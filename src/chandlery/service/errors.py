@@ -66,6 +66,13 @@ _MEANINGS = {
 }
 
 
+class ParameterError(BaseModel):
+    """An invalid parameter of a request."""
+
+    location: str = Field(examples=["query.limit"], description="Its place in the request.")
+    detail: str = Field(examples=["Input should be greater than or equal to 1"])
+
+
 class Problem(BaseModel):
     """What went wrong (RFC 9457)."""
 
@@ -75,7 +82,7 @@ class Problem(BaseModel):
     detail: str = Field(examples=["'?' is not a symbol of binance; write e.g. BTC/USDT"])
     code: str = Field(examples=["invalid_symbol"], description="Its name to a program.")
     retryable: bool = Field(default=False, description="Whether the same may succeed a moment later.")
-    mistakes: list[dict[str, str]] = Field(default=[], description="Each parameter that is wrong: where, and what.")
+    errors: list[ParameterError] = Field(default=[], description="Each invalid parameter.")
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -149,9 +156,9 @@ def install(app: FastAPI, metadata_url: str) -> None:
 
     async def wrong(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for these
-        mistakes = [{"where": ".".join(map(str, each["loc"])), "what": each["msg"]} for each in error.errors()]
-        detail = "; ".join(f"{each['where']}: {each['what']}" for each in mistakes)
-        return problem_response(422, problem(422, "invalid_input", detail, mistakes=mistakes))
+        errors = [{"location": ".".join(map(str, each["loc"])), "detail": each["msg"]} for each in error.errors()]
+        detail = "; ".join(f"{each['location']}: {each['detail']}" for each in errors)
+        return problem_response(422, problem(422, "invalid_input", detail, errors=errors))
 
     async def plain(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101  # registered for these
@@ -168,7 +175,9 @@ def install(app: FastAPI, metadata_url: str) -> None:
 
     def documented() -> dict[str, Any]:
         document = plain_document()
-        document.setdefault("components", {}).setdefault("schemas", {})[Problem.__name__] = Problem.model_json_schema()
+        problem_schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas |= {**problem_schema.pop("$defs"), Problem.__name__: problem_schema}
         return document
 
     app.openapi = documented  # type: ignore[method-assign]  # the place that FastAPI names for it

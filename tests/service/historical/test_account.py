@@ -22,7 +22,7 @@ def test_pieces_add_up():
     assert [Source("rest", 0, 20, 6), Source("database", 30, 40, 3)] == account.sources
     plain = account.plain()
     assert (9, 2, 1) == (plain["rows"], len(plain["sources"]), len(plain["gaps"]))
-    assert "gaps_left_out" not in plain
+    assert "omitted_gaps" not in plain
 
 
 def test_too_many_to_tell():
@@ -30,4 +30,4 @@ def test_too_many_to_tell():
     account = Account()
     account.add(Piece(TABLE, [], [Gap(at, at + 1, GapKind.HALT) for at in range(0, 1000, 2)]))
 
-    assert (200, 300) == (len(account.plain()["gaps"]), account.plain()["gaps_left_out"])
+    assert (200, 300) == (len(account.plain()["gaps"]), account.plain()["omitted_gaps"])

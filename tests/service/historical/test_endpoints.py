@@ -328,3 +328,13 @@ async def test_asked_wrongly(running, changed, status, code):
     assert (status, code, status) == (found, content["code"], content["status"])
     assert headers["Content-Type"].startswith("application/problem+json")
     assert content["detail"]
+
+
+async def test_each_invalid_parameter_is_listed(running):
+    """``errors`` has the place of each, and what is wrong there."""
+    query = {name: value for name, value in ASKED.items() if name != "start"}
+    _, body, _ = await get(running[1], "/v1/candles", **query | {"limit": "0"})
+    errors = {each["location"]: each["detail"] for each in json.loads(body)["errors"]}
+
+    assert {"query.limit", "query.start"} == set(errors)
+    assert all(errors.values())

@@ -118,9 +118,9 @@ async def test_a_page_tells_its_own_gaps_and_how_many_it_does_not_name():
     schema = schema_of(ChartType.KLINES)
     content, whole = await candle_page(pieces(), schema, SERIES, Span(0, 301 * MINUTE), 0, 300)
     page = json.loads(content)
-    assert (200, 50, True, 300) == (len(page["gaps"]), page["gaps_left_out"], whole, len(page["rows"]))
+    assert (200, 50, True, 300) == (len(page["gaps"]), page["omitted_gaps"], whole, len(page["rows"]))
     content, whole = await candle_page(pieces(), schema, SERIES, Span(0, 301 * MINUTE), 0, 301)
-    assert (51, False) == (json.loads(content)["gaps_left_out"], whole)
+    assert (51, False) == (json.loads(content)["omitted_gaps"], whole)
 
 
 def test_what_is_old_may_be_kept():

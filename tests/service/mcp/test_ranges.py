@@ -44,8 +44,8 @@ def test_what_is_too_much_to_name_is_counted():
 
     assert (10, 2, 10, 1) == (
         len(known["sources"]),
-        known["sources_left_out"],
+        known["omitted_sources"],
         len(known["gaps"]),
-        known["gaps_left_out"],
+        known["omitted_gaps"],
     )
     assert all(len(gap.evidence) <= 200 for gap in known["gaps"])

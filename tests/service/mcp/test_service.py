@@ -70,7 +70,7 @@ async def test_every_tool_and_resource(start, connected, mode):
         assert (4320, 4320, 1440) == (
             summed["whole"]["rows"],
             summed["whole"]["expected_rows"],
-            summed["candles_a_bucket"],
+            summed["candles_per_bucket"],
         )
         assert ["2026-09-01T00:00:00Z", "2026-09-02T00:00:00Z", "2026-09-03T00:00:00Z"] == [
             row[0] for row in summed["buckets"]["rows"]

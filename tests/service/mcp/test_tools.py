@@ -156,7 +156,7 @@ async def test_no_answer_is_over_the_budget(symbol, evidence, counts, rows, buck
         book = await called(
             client, "get_most_current_data", exchange="binance", symbol=symbol, channel="book", levels=100
         )
-        assert 1_800 == book["book"]["levels_left_out"]
+        assert 1_800 == book["book"]["omitted_levels"]
         page = await client.read_resource(told["resource"])
         assert tokens_of(json.dumps(page.model_dump(mode="json", by_alias=True))) <= TOKEN_BUDGET
 

@@ -97,9 +97,10 @@ async def test_what_can_go_wrong_is_described(running):
 
     assert {"200", "304", "401", "403", "404", "422", "429", "502", "503", "504"} == set(told)
     assert {"$ref": "#/components/schemas/Problem"} == told["502"]["content"]["application/problem+json"]["schema"]
-    assert {"type", "title", "status", "detail", "code"} == set(
-        document["components"]["schemas"]["Problem"]["required"]
-    )
+    schemas = document["components"]["schemas"]
+    assert {"type", "title", "status", "detail", "code"} == set(schemas["Problem"]["required"])
+    assert {"$ref": "#/components/schemas/ParameterError"} == schemas["Problem"]["properties"]["errors"]["items"]
+    assert {"location", "detail"} == set(schemas["ParameterError"]["required"])
 
 
 async def test_methods_that_there_are_not(running):

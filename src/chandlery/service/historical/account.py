@@ -34,14 +34,14 @@ class Account:
         merge(self.sources, piece.sources)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON values; where there are too many gaps or sources to name, how many are left out."""
+        """As JSON values; where there are too many gaps or sources to name, how many are omitted."""
         content: dict[str, Any] = {
             "rows": self.rows,
             "sources": [each.plain() for each in self.sources[:_MOST_TOLD]],
             "gaps": [gap_content(each) for each in self.gaps[:_MOST_TOLD]],
         }
-        left_out = {
-            "sources_left_out": len(self.sources) - _MOST_TOLD,
-            "gaps_left_out": len(self.gaps) - _MOST_TOLD,
+        omitted = {
+            "omitted_sources": len(self.sources) - _MOST_TOLD,
+            "omitted_gaps": len(self.gaps) - _MOST_TOLD,
         }
-        return content | {name: count for name, count in left_out.items() if count > 0}
+        return content | {name: count for name, count in omitted.items() if count > 0}

@@ -41,8 +41,8 @@ class Page(BaseModel):
     rows: list[list[Any]] = Field(examples=[[[1704067200000, 42000.0, 42010.0, 41990.0, 42005.0, 12.5]]])
     sources: list[SourceSpan]
     gaps: list[GapSpan]
-    sources_left_out: int = Field(0, description="How many more there are, where they are too many to name.")
-    gaps_left_out: int = Field(0, description="How many more there are, where they are too many to name.")
+    omitted_sources: int = Field(0, description="How many more there are, where they are too many to name.")
+    omitted_gaps: int = Field(0, description="How many more there are, where they are too many to name.")
     next: str | None = Field(description="The cursor of the page after this one; null where there is none.")
 
 

@@ -176,7 +176,7 @@ def told(sources: Sequence[Source], gaps: Sequence[Gap]) -> dict[str, Any]:
     """The fields that say where an answer comes from and what is missing in it."""
     return {
         "sources": [SourceSpan(**each.plain()) for each in sources[:_MOST_NAMED]],
-        "sources_left_out": max(len(sources) - _MOST_NAMED, 0),
+        "omitted_sources": max(len(sources) - _MOST_NAMED, 0),
         **told_gaps(gaps),
     }
 
@@ -187,4 +187,4 @@ def told_gaps(gaps: Sequence[Gap]) -> dict[str, Any]:
         GapSpan(start=iso(gap.start), end=iso(gap.end), kind=gap.kind.value, evidence=clipped(gap.evidence))
         for gap in gaps[:_MOST_NAMED]
     ]
-    return {"gaps": named, "gaps_left_out": max(len(gaps) - _MOST_NAMED, 0)}
+    return {"gaps": named, "omitted_gaps": max(len(gaps) - _MOST_NAMED, 0)}

@@ -117,8 +117,8 @@ def _csv(asked: Asked, page: Page) -> str:
     ]
     if not known["gaps"]:
         notes.append("no gaps")
-    left_out = {name: known[f"{name}_left_out"] for name in ("sources", "gaps")}
-    notes += [f"{count} more {name}; a shorter range names them" for name, count in left_out.items() if count]
+    omitted = {name: known[f"omitted_{name}"] for name in ("sources", "gaps")}
+    notes += [f"{count} more {name}; a shorter range names them" for name, count in omitted.items() if count]
     following = page.next(asked)
     notes.append("no page after this one" if following is None else f"next page: {asked.uri}?cursor={following}")
     out.writelines(f"# {note}\n" for note in notes)

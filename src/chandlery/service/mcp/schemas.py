@@ -99,9 +99,9 @@ class Sourced(BaseModel):
 
     origin: Label = None
     sources: list[SourceSpan] = Field(description="Where each stretch comes from.")
-    sources_left_out: int = Field(0, description="How many more stretches there are.")
+    omitted_sources: int = Field(0, description="How many more stretches there are.")
     gaps: list[GapSpan] = Field(description="Each hole, and what is known of its cause.")
-    gaps_left_out: int = Field(0, description="How many more holes there are; a shorter range tells them.")
+    omitted_gaps: int = Field(0, description="How many more holes there are; a shorter range tells them.")
 
 
 class CoinAnswer(Coin):
@@ -183,7 +183,7 @@ class BookNow(BaseModel):
     received_at: str | None = Field(description="When its last message came, by the clock of the service.")
     bids: list[tuple[float, float]]
     asks: list[tuple[float, float]]
-    levels_left_out: int = Field(description="On both sides together.")
+    omitted_levels: int = Field(description="On both sides together.")
 
 
 class CurrentAnswer(BaseModel):
@@ -200,7 +200,7 @@ class CurrentAnswer(BaseModel):
     source: str = Field(description="The live stream, or what was kept or asked where there is none.")
     origin: Label = None
     gaps: list[GapSpan] = Field(description="The gaps of what was collected in the last hour.")
-    gaps_left_out: int = 0
+    omitted_gaps: int = 0
 
 
 class Summary(BaseModel):
@@ -261,9 +261,9 @@ class SummaryAnswer(Sourced):
     symbol: str
     interval: str
     whole: Summary
-    candles_a_bucket: int
+    candles_per_bucket: int
     buckets: Buckets
-    buckets_left_out: int = 0
+    omitted_buckets: int = 0
 
 
 class ErrorAnswer(BaseModel):

@@ -171,13 +171,13 @@ class Toolbox:
         told_at, told_received, told_sent = (None if each is None else iso(each) for each in (at, received, sent))
         if series.channel == BOOK:
             bids, asks = list(row["bids"]), list(row["asks"])
-            left_out = sum(max(len(side) - asked.levels, 0) for side in (bids, asks))
+            omitted = sum(max(len(side) - asked.levels, 0) for side in (bids, asks))
             answer.book = schemas.BookNow(
                 timestamp=told_at,
                 received_at=told_received,
                 bids=bids[: asked.levels],
                 asks=asks[: asked.levels],
-                levels_left_out=left_out,
+                omitted_levels=omitted,
             )
         else:
             values = {name: row[name] for name in _CANDLE}
@@ -201,9 +201,9 @@ class Toolbox:
                 interval=wanted.interval.value,
                 origin=wanted.origin,
                 whole=stretches.whole.summary(wanted.interval),
-                candles_a_bucket=stretches.candles,
+                candles_per_bucket=stretches.candles,
                 buckets=schemas.Buckets(rows=[_bucket(part) for part in parts[:count]]),
-                buckets_left_out=len(parts) - count,
+                omitted_buckets=len(parts) - count,
                 **told(account.sources, account.gaps),
             )
 
