@@ -49,7 +49,7 @@ class BinanceUs(IExchangeAPIClient):
         while page := await self._get("klines", query):
             for opened, *prices in page:
                 rows.append({**head, "timestamp": opened, **dict(zip(PRICES, map(float, prices), strict=False))})
-            query["startTime"] = opened + 1
+            query["startTime"] = rows[-1]["timestamp"] + 1
         return rows
 
     async def _get(self, path: str, query: dict[str, Any]) -> Any:
