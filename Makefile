@@ -9,7 +9,7 @@ PEERS := .venv-bench/.ready
 
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo test soak lint types contracts bench docs record lock clean
+.PHONY: help setup demo test soak lint types contracts bench docs record lock hooks clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,10 +33,11 @@ test: $(READY) ## All tests, and the time that they take
 soak: $(READY) ## The long runs under faults
 	@$(BIN)/python -m pytest -m soak
 
-lint: $(READY) ## Style, formatting, and that the locks are whole and name no host
+lint: $(READY) ## Style, formatting, beginnings of docstrings, and that the locks are whole and name no host
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/python scripts/check_locks.py
+	@$(BIN)/python scripts/check_docstrings.py
 
 types: $(READY) ## Static types, strictly
 	@$(BIN)/mypy
@@ -55,6 +56,9 @@ record: $(READY) ## Payload tests out of the bundle of a probe: make record BUND
 
 lock: ## Resolve the locks anew
 	@scripts/lock
+
+hooks: ## Have git run make lint before each commit of this checkout
+	@git config core.hooksPath .githooks
 
 clean: ## Remove everything that was built, the environment included
 	rm -rf .venv .venv-bench dist build site .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage
