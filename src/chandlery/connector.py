@@ -59,7 +59,7 @@ class DataSourceConnectorImpl(IDataSourceConnector):
         self._made: set[str] = set()
         """The full names of those that were not added by anybody, who would prefer them to others."""
         self._meant: dict[tuple[str, str], str] = {}
-        """What names have turned out to mean, since looking for third parties takes milliseconds."""
+        """Clients by the names that they were requested by, since looking for third parties takes milliseconds."""
         self._closed = False
 
     def get_client(self, exchange_name: str) -> IExchangeAPIClient:
@@ -81,7 +81,7 @@ class DataSourceConnectorImpl(IDataSourceConnector):
         return self.registry.get_plugin(self._meant[asked])
 
     async def check_coin_availability(self, exchange_name: str, coin_symbol: str) -> bool:
-        """Whether the exchange lists the coin and it trades now."""
+        """Check that the exchange lists the coin and it trades now."""
         return await self.get_client(exchange_name).check_coin_availability(coin_symbol)
 
     async def fetch_historical_data(
@@ -104,7 +104,7 @@ class DataSourceConnectorImpl(IDataSourceConnector):
         end_time: datetime,
         interval: Interval | str = "1m",
     ) -> pa.Table:
-        """The same by column."""
+        """Fetch the closed candles of the range by column."""
         return await self.get_client(exchange_name).fetch_candles(coin_symbol, start_time, end_time, interval)
 
     async def start_realtime_stream(

@@ -1,4 +1,4 @@
-"""What is collected, and where it has holes: the tables ``coins`` and ``gaps``."""
+"""Collected coins, and gaps of their series: the tables ``coins`` and ``gaps``."""
 
 from __future__ import annotations
 

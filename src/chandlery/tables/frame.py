@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Output: TypeAlias = Literal["pandas", "polars", "arrow"]
-"""What a caller can have a result as."""
+"""Forms of a result."""
 
 Int64: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -60,7 +60,7 @@ def schema_of(chart_type: ChartType) -> pa.Schema:
 
 
 def is_wide(schema: pa.Schema) -> bool:
-    """Whether all columns are numbers of 8 bytes."""
+    """Check that all columns are numbers of 8 bytes."""
     return all(kind in _NUMPY for kind in schema.types)
 
 
@@ -137,7 +137,7 @@ def empty_of(schema: pa.Schema) -> pa.Table:
 
 
 def open_times(table: pa.Table) -> Int64:
-    """When each row opens, in microseconds."""
+    """Open time of each row, in microseconds."""
     return unwrap(table.column(OPEN_TIME)) // NANOS
 
 

@@ -1,4 +1,4 @@
-"""What users of chandlery need to test their own code against it."""
+"""Tools for users to test their own code against chandlery."""
 
 from chandlery.testing.retries import no_waiting
 

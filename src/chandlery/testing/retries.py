@@ -1,4 +1,4 @@
-"""What users of chandlery need to test their own code against it."""
+"""Switch off the pauses between retries in tests."""
 
 from __future__ import annotations
 
