@@ -54,7 +54,7 @@ def live(rounds: int, frames: int) -> list[Ratio]:
                     clients[name].wall.append(each["wall"] / frames * 1e6)
                     clients[name].seen.append(each["seen"])
     for work, clients in taken.items():
-        _tell(work, clients)
+        _notify(work, clients)
     return _ratios(
         {work: {name: statistics.median(each.cpu) for name, each in of.items()} for work, of in taken.items()}
     )
@@ -76,7 +76,7 @@ def _same(work: str, said: dict[str, dict]) -> None:
         raise SystemExit(f"the clients disagree at {work}: {results}")
 
 
-def _tell(work: str, clients: dict[str, Taken]) -> None:
+def _notify(work: str, clients: dict[str, Taken]) -> None:
     print(f"\n{WORKS[work][0]}")
     own = statistics.median(clients["chandlery"].cpu)
     for name, each in clients.items():

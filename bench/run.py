@@ -104,7 +104,7 @@ def cold(endpoints: Endpoints, folder: Path, rounds: int) -> list[Ratio]:
         rounds,
         clear,
     )
-    _tell("cold: 30 days of 1m from the archive", took, 30 * 1440)
+    _notify("cold: 30 days of 1m from the archive", took, 30 * 1440)
     distant = urls(endpoints, *COLD, DISTANT)
     warm_up([*distant, *(f"{url}.CHECKSUM" for url in distant)])
     far = {
@@ -113,7 +113,7 @@ def cold(endpoints: Endpoints, folder: Path, rounds: int) -> list[Ratio]:
         "the same, one requests.Session": lambda: pipelines.by_requests_session_and_pandas(distant),
     }
     far_took = interleaved(far, rounds, clear)
-    _tell(f"the same, each answer {LATENCY_S * 1000:.0f} ms late", far_took, 30 * 1440)
+    _notify(f"the same, each answer {LATENCY_S * 1000:.0f} ms late", far_took, 30 * 1440)
     ours_s = took["chandlery"]
     return [
         Ratio("cold 30 days / aiohttp + isal + polars", ours_s / took["aiohttp + isal + polars"], 1.6),
@@ -155,7 +155,7 @@ def warm(endpoints: Endpoints, folder: Path, rounds: int, arctic: str = "") -> l
         command = [arctic, str(Path(__file__).with_name("arctic.py")), str(one), str(rounds)]
         told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=600).stdout
         took["ArcticDB on LMDB, in a process of its own"] = float(told)
-    _tell(f"warm: a year of 1m from {len(own)} files of the cache", took, rows)
+    _notify(f"warm: a year of 1m from {len(own)} files of the cache", took, rows)
     ours_s = took["chandlery"]
     return [
         Ratio("warm year / one Arrow file through pyarrow", ours_s / took["one Arrow file through pyarrow"], 2.5),
@@ -178,7 +178,7 @@ def rest(endpoints: Endpoints, rounds: int) -> None:
     with DataSourceManager(use_cache=False, endpoints=endpoints, clock=clock) as manager:
         end = start + timedelta(minutes=REST_ROWS)
         work = {"chandlery": lambda: manager.get_data(SYMBOL, start, end, INTERVAL, enforce_source="rest")}
-        _tell(
+        _notify(
             f"REST: {REST_ROWS} rows in {REST_ROWS // manager.REST_CHUNK_SIZE} requests",
             interleaved(work, rounds),
             REST_ROWS,
@@ -198,7 +198,7 @@ def imports() -> None:
         )
     }
     took = interleaved(works, 5)
-    _tell("import, a whole process each", took, None)
+    _notify("import, a whole process each", took, None)
 
 
 def get(
@@ -218,7 +218,7 @@ def _same(ours: pd.DataFrame, *others: pd.DataFrame) -> None:
         )
 
 
-def _tell(title: str, took: dict[str, float], rows: int | None) -> None:
+def _notify(title: str, took: dict[str, float], rows: int | None) -> None:
     print(title)
     first = next(iter(took.values()))
     for name, seconds in took.items():

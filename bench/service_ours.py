@@ -21,7 +21,7 @@ from chandlery import IExchangeAPIClient
 from chandlery.clients.streaming import RealtimeStream, deliver
 from chandlery.database.series_ids import SeriesName
 from chandlery.service.app import Service
-from chandlery.service.collection.hub import Hub, Update
+from chandlery.service.collection.broadcaster import Broadcaster, Update
 from chandlery.service.settings import ServiceSettings
 from chandlery.service.web.application import application
 from chandlery.service.web.server import listening, serving
@@ -104,7 +104,7 @@ def with_controls(app: FastAPI, service: Service, plugin: Plugin) -> None:
         async for number in paced(rate, seconds):
             channel, row = update(number)
             series, kind = (_BOOK, "book") if channel == "book" else (_CANDLES, "closed")
-            service.hub.publish(Update(series, kind, row))
+            service.broadcaster.publish(Update(series, kind, row))
             published += 1
         await asyncio.sleep(SETTLE_S)
         return {"cpu": time.process_time() - began, "published": published}
@@ -114,7 +114,7 @@ def with_controls(app: FastAPI, service: Service, plugin: Plugin) -> None:
         symbols = [f"C{number}/USDT" for number in range(coins)]
         await asyncio.gather(*(service.collection.add_coin(each, EXCHANGE, ["book"]) for each in symbols))
         lags = Lags()
-        _subscribe(service.hub, symbols, lags)
+        _subscribe(service.broadcaster, symbols, lags)
         kept = await _snapshots(service, symbols)
         began, busy = time.monotonic(), time.process_time()
         plugin.rate, plugin.until = rate / coins, began + seconds
@@ -134,9 +134,9 @@ def with_controls(app: FastAPI, service: Service, plugin: Plugin) -> None:
         }
 
 
-def _subscribe(hub: Hub, symbols: Sequence[str], lags: Lags) -> None:
+def _subscribe(broadcaster: Broadcaster, symbols: Sequence[str], lags: Lags) -> None:
     for symbol in symbols:
-        hub.subscribe(SeriesName(EXCHANGE, symbol, "book"), lags)
+        broadcaster.subscribe(SeriesName(EXCHANGE, symbol, "book"), lags)
 
 
 async def _snapshots(service: Service, symbols: Sequence[str]) -> int:

@@ -24,8 +24,8 @@ from chandlery import (
     Span,
 )
 from chandlery.adapter.layout import CandleLayout
+from chandlery.core.http import RateLimit, Request, Response
 from chandlery.core.time import Micros, Unit
-from chandlery.core.wire import RateLimit, Request, Response
 
 POLONIEX = DataProvider.register("POLONIEX")
 

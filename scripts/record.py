@@ -24,7 +24,7 @@ from chandlery.probe.findings import BUNDLE, Bundle, Recording, read_bundle
 PROJECT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(PROJECT / "tests"))
 
-from payloads import KINDS, read_by  # noqa: E402  # lies in the folder that was added
+from fixtures.payloads import KINDS, read_by  # noqa: E402  # lies in the folder that was added
 
 MOST = 3
 """How many files of one kind there are; the shortest payloads are taken."""

@@ -21,14 +21,14 @@ from chandlery.core.interval import Interval
 from chandlery.core.provenance import Provenance, SourceSpan
 from chandlery.core.query import ChartType, DataProvider
 from chandlery.core.time import DAY, MINUTE
-from chandlery.feed.combine import Combiner
+from chandlery.feed.resample import Resampler
 from chandlery.feed.series import DataProcessor
 from chandlery.history.assemble import assemble
 from chandlery.history.checks import holes
 from chandlery.history.interfaces import FetchResult
 from chandlery.net.clock import ExchangeClock
 from chandlery.tables.frame import table_of
-from growing import MOST, exponents, operations, seconds
+from fixtures.growth import MOST, exponents, operations, seconds
 
 START = 19_800 * DAY
 M = Interval.MINUTE_1
@@ -115,9 +115,9 @@ def following_a_thin_coin(count):
 
 def adding_parts_up(count):
     def work():
-        combiner = Combiner(Interval.MONTH_1)
+        resampler = Resampler(Interval.MONTH_1)
         for at in range(START, START + count * MINUTE, MINUTE):
-            combiner.add(CandleData(at, 1.0, 2.0, 0.5, 1.5, 1.0))
+            resampler.add(CandleData(at, 1.0, 2.0, 0.5, 1.5, 1.0))
 
     return work
 

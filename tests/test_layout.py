@@ -47,7 +47,7 @@ TESTED_IN: dict[str, str] = {
     "clients/live.py": "clients/test_native.py",
     # The measurements of a probe, which it makes one after the other.
     "probe/__init__.py": "probe/test_run.py",
-    "probe/asking.py": "probe/test_run.py",
+    "probe/requests.py": "probe/test_run.py",
     "probe/live.py": "probe/test_run.py",
     "probe/past.py": "probe/test_run.py",
     "probe/peer.py": "probe/test_run.py",
@@ -68,7 +68,7 @@ TESTED_IN: dict[str, str] = {
     # Parts of collecting, which have no behaviour but through the manager.
     "service/collection/availability.py": "service/collection/test_service.py",
     "service/collection/interfaces.py": "service/collection/test_service.py",
-    "service/collection/keeper.py": "service/collection/test_service.py",
+    "service/collection/stream_supervisor.py": "service/collection/test_service.py",
     "service/collection/processor.py": "service/collection/test_service.py",
     "service/collection/schemas.py": "service/collection/test_endpoints.py",
     # Parts of the past, likewise.

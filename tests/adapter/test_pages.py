@@ -13,7 +13,7 @@ from chandlery.core.errors import MalformedResponse
 from chandlery.core.gaps import Span, subtract
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY
-from support import micros
+from fixtures.support import micros
 
 JAN = micros(2024, 1, 1)
 moments = st.integers(JAN, micros(2024, 6, 20))

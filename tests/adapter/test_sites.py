@@ -16,8 +16,8 @@ from chandlery import DataSource, DataSourceManager
 from chandlery.adapter.live import Channel
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import RequestRejected, UnsupportedRequest
+from chandlery.core.http import Response
 from chandlery.core.interval import Interval
-from chandlery.core.wire import Response
 from chandlery.feed.network import NetworkClient
 
 EXCHANGES = ExchangeRegistry.names()

@@ -23,7 +23,7 @@ from chandlery.core.provenance import EventKind, SourceSpan
 from chandlery.core.query import ChartType, DataProvider
 from chandlery.core.time import DAY, HOUR
 from chandlery.tables.frame import open_times, table_of
-from support import only_readable
+from fixtures.support import only_readable
 
 FUNDING = ChartType.FUNDING_RATE
 SLOT = 6 * HOUR

@@ -10,9 +10,9 @@ from chandlery.ccxt_bridge.client import CCXTExchangeClient
 from chandlery.ccxt_bridge.facade import ExchangeManager
 from chandlery.feed.backoff import PACE
 from chandlery.sim.server import running
-from connecting import ACCOUNT, OTHER_ACCOUNT, ccxt_settings, config_of, held
-from facing import MARKET
+from fixtures.ccxt_accounts import ACCOUNT, OTHER_ACCOUNT, ccxt_settings, config_of, held
 from fixtures.offline import last, limiter, offline
+from fixtures.offline_adapter import MARKET
 
 __all__ = ["client_of", "em", "last", "limiter", "offline", "shared_sim"]
 

@@ -31,9 +31,9 @@ from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.tables.frame import open_times
 from chandlery.testing import no_waiting
-from connecting import SYNTHETIC, held
-from facing import signed_in
-from feeding import Stopped
+from fixtures.candle_feed import Stopped
+from fixtures.ccxt_accounts import SYNTHETIC, held
+from fixtures.offline_adapter import signed_in
 
 EXCHANGES = sorted(path.parent.name for path in SYNTHETIC.glob("*/ccxt.json"))
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

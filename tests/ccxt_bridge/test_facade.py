@@ -8,7 +8,7 @@ import pytest
 
 from chandlery.ccxt_bridge.facade import ExchangeManager
 from chandlery.ccxt_bridge.manager import AuthenticatedExchangeManager, PublicExchangeManager
-from connecting import ACCOUNT
+from fixtures.ccxt_accounts import ACCOUNT
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

@@ -21,8 +21,8 @@ from chandlery.core.errors import (
 )
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.server import running
-from connecting import ACCOUNT, OTHER_ACCOUNT
-from facing import MARKET
+from fixtures.ccxt_accounts import ACCOUNT, OTHER_ACCOUNT
+from fixtures.offline_adapter import MARKET
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 KEYS = (ACCOUNT.key, ACCOUNT.secret)

@@ -9,8 +9,8 @@ import pytest
 
 import chandlery
 from chandlery import AuthenticatedExchangeManager, ExchangeConnectionFactory, ExchangeWrapper, PublicExchangeManager
-from connecting import ACCOUNT
-from facing import MARKET
+from fixtures.ccxt_accounts import ACCOUNT
+from fixtures.offline_adapter import MARKET
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

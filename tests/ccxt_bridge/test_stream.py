@@ -12,9 +12,9 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import Unit
 from chandlery.feed.events import Connected, Reconnecting
 from chandlery.sim.faults import Fault, FaultKind
-from connecting import held
-from facing import MARKET
-from feeding import FAST, truth
+from fixtures.candle_feed import FAST, truth
+from fixtures.ccxt_accounts import held
+from fixtures.offline_adapter import MARKET
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

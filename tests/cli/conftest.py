@@ -11,7 +11,7 @@ import pytest
 
 from chandlery.cli.app import run
 from chandlery.sim.server import running
-from support import listing
+from fixtures.support import listing
 
 # Whoever started the tests may have them ignore Ctrl-C, which their children inherit.
 COMMAND = [

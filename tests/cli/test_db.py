@@ -18,8 +18,8 @@ from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.series_ids import SeriesName
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
-from repositories import entry
-from support import only_readable
+from fixtures.repositories import entry
+from fixtures.support import only_readable
 
 MADE = Path(__file__).parent.parent / "fixtures" / "version_1" / "chandlery.db"
 """The database of a folder, as 0.1 made it."""

@@ -88,7 +88,7 @@ def test_account_lists_gaps_and_events(candles):
     """Each with its place and evidence, and no more than a handful."""
     many = [Gap(at * HOUR, (at + 1) * HOUR, GapKind.HALT, "asked twice") for at in range(9)]
     to = Console(file=io.StringIO(), width=200)
-    output.print_account(to, candles, Provenance.of(PROVENANCE.spans, many))
+    output.print_report(to, candles, Provenance.of(PROVENANCE.spans, many))
     text = to.file.getvalue()
 
     assert "[1970-01-01T00:00:00Z, 1970-01-01T01:00:00Z) halt: asked twice" in text

@@ -6,7 +6,7 @@ import json
 
 from chandlery.probe.findings import read_bundle
 from chandlery.sim import SyntheticMarket, running
-from support import SPOT
+from fixtures.support import SPOT
 
 
 def test_it_prints_what_it_measured(chandlery, tmp_path):

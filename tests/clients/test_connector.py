@@ -19,7 +19,7 @@ from chandlery.core.errors import (
 )
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.testing import no_waiting
-from connecting import config_of
+from fixtures.ccxt_accounts import config_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

@@ -24,7 +24,7 @@ from chandlery.core.errors import (
 from chandlery.core.gaps import Gap, GapKind, Span, subtract
 from chandlery.core.moment import to_micros
 from chandlery.core.time import MINUTE
-from support import at
+from fixtures.support import at
 
 START, END = at(2024, 1, 1), at(2024, 1, 1, 0, 30)
 BEGAN = to_micros(START)

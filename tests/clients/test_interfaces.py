@@ -19,8 +19,8 @@ from chandlery.core.errors import Closed, InvalidRange, InvalidSymbol, UnknownIn
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, Unit
-from facing import MARKET
-from feeding import truth
+from fixtures.candle_feed import truth
+from fixtures.offline_adapter import MARKET
 
 SYNTHETIC = Path(__file__).parent.parent / "exchanges" / "synthetic"
 FIELDS = {

@@ -31,8 +31,8 @@ from chandlery.net.limiter import RateLimiter
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.market import SyntheticMarket
 from chandlery.testing import no_waiting
-from facing import MARKET
-from feeding import Quick, truth
+from fixtures.candle_feed import Quick, truth
+from fixtures.offline_adapter import MARKET
 
 BINANCE = ("binance_spot", "binance_perpetual", "binance_inverse")
 

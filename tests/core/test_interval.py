@@ -12,7 +12,7 @@ from chandlery.core.errors import UnknownInterval
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.time import DAY, to_datetime
-from support import micros
+from fixtures.support import micros
 
 MOMENTS = st.integers(to_micros(datetime(2001, 1, 1, tzinfo=UTC)), to_micros(datetime(2099, 1, 1, tzinfo=UTC)))
 INTERVALS = st.sampled_from(Interval)

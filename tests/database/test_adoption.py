@@ -16,10 +16,11 @@ from chandlery.core.time import HOUR, MINUTE
 from chandlery.database.adoption import Unknown, adopt, unknown
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
-from chandlery.database.control import CoinRepository, CollectedCoin, GapRepository
+from chandlery.database.coins import CoinRepository, CollectedCoin
+from chandlery.database.gaps import GapRepository
 from chandlery.database.series_ids import SeriesName, always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
-from repositories import entry
+from fixtures.repositories import entry
 
 MADE = Path(__file__).parent.parent / "fixtures" / "version_1" / "chandlery.db"
 """By 0.1: a coin, two series, of which a candle, a book and a gap."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chandlery.database.book_rows import SCHEMA, table_of_books
-from repositories import entry
+from fixtures.repositories import entry
 
 
 def test_a_row_a_level():

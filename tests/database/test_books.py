@@ -12,11 +12,11 @@ from chandlery.core.errors import CorruptStorage
 from chandlery.core.gaps import Span
 from chandlery.database.book_history import BookHistory
 from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl
-from chandlery.database.control import GapRepository
+from chandlery.database.gaps import GapRepository
 from chandlery.database.memory import MemoryRawDataRepository
 from chandlery.database.series_ids import SeriesName
 from chandlery.database.sqlite import SqliteDatabase
-from repositories import RawRepositoryTests, entry
+from fixtures.repositories import RawRepositoryTests, entry
 
 
 @pytest.fixture

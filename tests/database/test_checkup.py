@@ -11,7 +11,7 @@ from chandlery.database.candles import CandleRepository
 from chandlery.database.checkup import problems
 from chandlery.database.series_ids import SeriesName
 from chandlery.database.sqlite import SqliteDatabase
-from repositories import entry
+from fixtures.repositories import entry
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chandlery.database.memory import MemoryRawDataRepository
-from repositories import RawRepositoryTests
+from fixtures.repositories import RawRepositoryTests
 
 
 class TestMemoryRawDataRepository(RawRepositoryTests):

@@ -14,15 +14,16 @@ from chandlery.core.endpoints import UNKNOWN_ORIGIN
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
-from chandlery.database.accounts import AccountRepository
 from chandlery.database.adoption import adopt
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
-from chandlery.database.control import CoinRepository, CollectedCoin, GapRepository
+from chandlery.database.coins import CoinRepository, CollectedCoin
+from chandlery.database.gaps import GapRepository
+from chandlery.database.principals import PrincipalRepository
 from chandlery.database.raw import encode
 from chandlery.database.series_ids import SeriesName, always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
-from repositories import entry
+from fixtures.repositories import entry
 
 SMALL = {"series", "coins", "principals", "signing_keys"}
 """Tables with a row a coin, a series, an account; the others grow for as long as the service runs."""
@@ -51,7 +52,7 @@ class Recording(SqliteDatabase):
 def questions(database):
     """A call of every method of every repository, by its name."""
     books, candles, gaps = RawDataRepositoryImpl(database), CandleRepository(database), GapRepository(database)
-    coins, accounts = CoinRepository(database), AccountRepository(database)
+    coins, accounts = CoinRepository(database), PrincipalRepository(database)
     span = Span(0, 100 * MINUTE)
     one = CandleData(0, 1.0, 1.0, 1.0, 1.0, 1.0)
     return {
@@ -124,7 +125,7 @@ async def test_no_repository_of_growing_tables_is_left_out(tmp_path):
     """Each of their methods is among those that are looked at."""
     async with SqliteDatabase(tmp_path / FILE_NAME) as database:
         for repository, calls in questions(database).items():
-            if not isinstance(repository, AccountRepository):
+            if not isinstance(repository, PrincipalRepository):
                 public = {name for name in dir(repository) if not name.startswith("_")}
                 assert public == {name.split()[0] for name in calls}
 
@@ -176,7 +177,7 @@ def measured(database, rows):
         "first believed gap": lambda: gaps.believed(CANDLES, Span(0, 2**60), 0, limit=1),
         "gaps of the last page": lambda: gaps.find(CANDLES, Span((rows - 1000) * MINUTE, rows * MINUTE)),
         "pruning nothing": lambda: books.prune(0),
-        "revoked tokens": lambda: AccountRepository(database).revoked_tokens(rows - 10),
+        "revoked tokens": lambda: PrincipalRepository(database).revoked_tokens(rows - 10),
     }
 
 

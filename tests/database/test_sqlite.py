@@ -22,7 +22,7 @@ from chandlery.core.errors import (
     StorageUnavailable,
 )
 from chandlery.database.sqlite import SqliteDatabase
-from room import with_room, without_room
+from fixtures.full_disk import with_room, without_room
 
 INSERT = "INSERT INTO coins VALUES ('', ?, 'BTC', '[]', ?)"
 

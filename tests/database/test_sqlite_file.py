@@ -13,7 +13,7 @@ import pytest
 from chandlery.core.errors import CorruptStorage, StorageBusy, StorageError, StorageUnavailable, UnknownSchema
 from chandlery.database.schema import APPLICATION_ID, MIGRATIONS, TABLES
 from chandlery.database.sqlite_file import backed_up, migrate, opened, opened_to_read, translated
-from support import only_readable
+from fixtures.support import only_readable
 
 ROWS = {
     0: [

@@ -10,7 +10,7 @@ import pytest
 from chandlery.core.errors import Closed, StorageError, StorageUnavailable, UnknownSchema
 from chandlery.database.sqlite_file import opened
 from chandlery.database.sqlite_reader import ReadOnlyDatabase
-from support import only_readable
+from fixtures.support import only_readable
 
 SERIES = (1, "", "x", "A/B", "book")
 

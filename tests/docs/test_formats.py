@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from accounts import quick_hashes
 from chandlery.cli.app import run
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap, GapKind, Span
@@ -30,21 +29,23 @@ from chandlery.core.query import ChartType, DataProvider
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, to_datetime
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
-from chandlery.database.control import CoinRepository, CollectedCoin, GapRepository
+from chandlery.database.coins import CoinRepository, CollectedCoin
+from chandlery.database.gaps import GapRepository
 from chandlery.database.raw import BookSnapshot, RawOrderBookEntry
 from chandlery.database.series_ids import SeriesName
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.history.manager import DataSourceManager
 from chandlery.net.clock import system_clock
-from chandlery.service.collection.hub import Update, gap_content
-from chandlery.service.historical.account import Account
+from chandlery.service.collection.broadcaster import Update, gap_content
 from chandlery.service.historical.interfaces import Piece, Source
+from chandlery.service.historical.report import AnswerReport
 from chandlery.service.web.messages import Message
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import SimServer, running
 from chandlery.tables.frame import empty_table
-from serving import connected, served
+from fixtures.service import connected, served
+from fixtures.service_accounts import quick_hashes
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "formats.md"
 _KIND = re.compile(r"`([^`]+)`|\[[^\]]+\]\(#([\w-]+)\)")
@@ -665,13 +666,15 @@ async def test_messages_of_the_service(service, seen):
         await client.until("gap", lambda each: each["channel"] == "book")
         # A live candle that the exchange leaves out takes a minute of waiting; this is how its gap is published.
         seconds = SeriesName.of_candles("binance", "BTC/USDT", Interval.SECOND_1)
-        running_one.collection.hub.publish(Update(seconds, "gap", gap_content(Gap(0, SECOND, GapKind.HALT, "seen"))))
+        running_one.collection.broadcaster.publish(
+            Update(seconds, "gap", gap_content(Gap(0, SECOND, GapKind.HALT, "seen")))
+        )
         await client.until("gap", lambda each: each["channel"] == "candles")
         check_told(seen, client.told)
-    account = Account()
-    account.gaps = [Gap(0, 1, GapKind.HALT, "seen")] * 201
-    account.add(Piece(empty_table(ChartType.KLINES), [Source("rest", 2 * at, 2 * at + 1, 0) for at in range(201)]))
-    seen.check("historical_data_complete", client.of("historical_data_complete")[0] | account.plain())
+    report = AnswerReport()
+    report.gaps = [Gap(0, 1, GapKind.HALT, "seen")] * 201
+    report.add(Piece(empty_table(ChartType.KLINES), [Source("rest", 2 * at, 2 * at + 1, 0) for at in range(201)]))
+    seen.check("historical_data_complete", client.of("historical_data_complete")[0] | report.plain())
 
     kinds = sections("From the service")
     assert {each["type"] for each in client.told} - {"binary"} == {*kinds}

@@ -23,8 +23,8 @@ from chandlery.service.run import running as running_service
 from chandlery.sim import Fault, FaultKind, running
 from chandlery.sim.reply import json_reply
 from chandlery.sim.wire import Wire
-from connecting import held
-from serving import library_settings
+from fixtures.ccxt_accounts import held
+from fixtures.service import library_settings
 
 EXAMPLES = Path(__file__).resolve().parent.parent.parent / "examples"
 PROGRAMS = sorted(path.name for path in EXAMPLES.glob("*.py"))

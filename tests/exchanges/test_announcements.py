@@ -13,7 +13,7 @@ from chandlery.feed.book_feed import BookGroup, OrderBookFeed
 from chandlery.feed.candles_feed import FeedGroup
 from chandlery.feed.events import Connected, Reconnecting, Rejected
 from chandlery.sim import SimServer, SyntheticMarket
-from feeding import FAST, Heard
+from fixtures.candle_feed import FAST, Heard
 
 # As documented, or seen on the wire.
 CLOSING = [

@@ -11,11 +11,11 @@ from chandlery.adapter.live import CandleStream, Channel
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import InvalidSymbol, MalformedResponse, RequestRejected
 from chandlery.core.gaps import Span
+from chandlery.core.http import Response
 from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND
-from chandlery.core.wire import Response
-from support import micros
+from fixtures.support import micros
 
 SPOT = ExchangeRegistry.create("ascendex_spot")
 

@@ -19,12 +19,12 @@ from chandlery.core.errors import (
     RequestRejected,
 )
 from chandlery.core.gaps import Span
+from chandlery.core.http import Response
 from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND
-from chandlery.core.wire import Response
 from chandlery.exchanges.bybit import BybitInverse, BybitPerpetual, BybitSpot
-from support import micros
+from fixtures.support import micros
 
 SPOT, PERPETUAL, INVERSE = BybitSpot(), BybitPerpetual(), BybitInverse()
 MARKETS = [SPOT, PERPETUAL, INVERSE]

@@ -28,7 +28,7 @@ from chandlery.sim.book import tick_of
 from chandlery.sim.server import SimServer
 from chandlery.sim.view import MarketView
 from chandlery.sim.wires import wires
-from facing import MARKET
+from fixtures.offline_adapter import MARKET
 
 SYNTHETIC = Path(__file__).parent / "synthetic"
 EXCHANGES = sorted(path.parent.name for path in SYNTHETIC.glob("*/ccxt.json"))

@@ -12,12 +12,12 @@ from chandlery.adapter.books import BookSync, ConnectionSequence, Outcome
 from chandlery.adapter.live import CandleStream
 from chandlery.core.errors import InvalidSymbol, UnsupportedRequest
 from chandlery.core.gaps import Span
+from chandlery.core.http import Response
 from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
-from chandlery.core.wire import Response
 from chandlery.exchanges.coinbase import CoinbaseSpot
-from support import micros
+from fixtures.support import micros
 
 SPOT = CoinbaseSpot()
 AT = "2023-02-09T20:32:50.714964855Z"

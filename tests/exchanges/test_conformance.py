@@ -24,9 +24,9 @@ from chandlery.core.time import DAY, HOUR, MINUTE, SECOND
 from chandlery.sim.book import tick_of
 from chandlery.sim.wire import Want
 from chandlery.sim.wires import wires
-from facing import Facing, same, streams, values_of
-from payloads import KINDS, read_by
-from support import micros
+from fixtures.offline_adapter import OfflineAdapter, same, streams, values_of
+from fixtures.payloads import KINDS, read_by
+from fixtures.support import micros
 
 EXCHANGES = [each for each in ExchangeRegistry.names() if each in wires()]
 EACH = pytest.mark.parametrize("exchange", EXCHANGES)
@@ -39,7 +39,7 @@ SYNTHETIC = Path(__file__).parent / "synthetic"
 @given(data=st.data())
 def test_rest_pages_are_the_market(exchange, data):
     """Whatever the interval and ``[start, end)``: every candle that the market has, each once, none besides."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     interval = data.draw(st.sampled_from(list(facing.adapter.intervals)))
     count = data.draw(
         st.integers(0, 2 * facing.adapter.page_size + 5) if interval.longest < DAY else st.integers(0, 30)
@@ -55,7 +55,7 @@ def test_rest_pages_are_the_market(exchange, data):
 @EACH
 def test_everything_that_is_retained_can_be_had(exchange):
     """From the oldest candle that the exchange declares to have, up to the running one."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     for interval in facing.adapter.intervals:
         oldest = facing.adapter.oldest(interval, NOW)
         if oldest is not None and interval.longest <= HOUR and interval.count(oldest, NOW) <= 10_000:
@@ -66,7 +66,7 @@ def test_everything_that_is_retained_can_be_had(exchange):
 @EACH
 def test_live_candles_are_those_of_rest(exchange):
     """The running candle and each that has closed, on every stream, are equal to what REST says of them."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     for stream in streams(facing):
         session = facing.open(Channel.CANDLES)
         assert () == tuple(
@@ -105,7 +105,7 @@ def test_live_candles_are_those_of_rest(exchange):
 @EACH
 def test_leaving_a_stream_ends_it(exchange):
     """What is unsubscribed from is no longer sent; the others stay."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     wanted = streams(facing)[: 1 if facing.adapter.socket.one_interval else 2]
     if wanted:
         session = facing.open(Channel.CANDLES)
@@ -119,7 +119,7 @@ def test_leaving_a_stream_ends_it(exchange):
 @EACH
 def test_a_refused_subscription_is_an_error(exchange):
     """Where the exchange says no, the adapter says so; where it is silent, nothing is made up."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     unknown = facing.native.replace("BTC", "NOSUCHCOIN").replace("XBT", "NOSUCHCOIN").replace("btc", "nosuchcoin")
     for stream in streams(facing)[:1]:
         session = facing.open(Channel.CANDLES)
@@ -131,7 +131,7 @@ def test_a_refused_subscription_is_an_error(exchange):
 # --- order books -----------------------------------------------------------------------------------------------------
 
 
-def book_messages(facing: Facing, depth: int) -> tuple[Any, Want, BookSync]:
+def book_messages(facing: OfflineAdapter, depth: int) -> tuple[Any, Want, BookSync]:
     """A connection that is subscribed to a book, and the book of it that has begun."""
     rule = facing.adapter.book_rule
     session = facing.open(Channel.BOOK)
@@ -149,7 +149,7 @@ def book_messages(facing: Facing, depth: int) -> tuple[Any, Want, BookSync]:
     return session, want, sync
 
 
-def snapshot(facing: Facing, session: Any, sync: BookSync, depth: int) -> None:
+def snapshot(facing: OfflineAdapter, session: Any, sync: BookSync, depth: int) -> None:
     """Fetch the snapshot by the way that the rule names."""
     if facing.adapter.book_rule.snapshot is SnapshotSource.REST:
         body = facing.body(facing.adapter.book_request(facing.native, depth))
@@ -160,7 +160,7 @@ def snapshot(facing: Facing, session: Any, sync: BookSync, depth: int) -> None:
                 sync.feed(update)
 
 
-def advance(facing: Facing, session: Any, want: Want, ticks: int = 1) -> list[bytes]:
+def advance(facing: OfflineAdapter, session: Any, want: Want, ticks: int = 1) -> list[bytes]:
     """What the stream sends while so many ticks go by."""
     messages: list[bytes] = []
     for _ in range(ticks):
@@ -171,7 +171,7 @@ def advance(facing: Facing, session: Any, want: Want, ticks: int = 1) -> list[by
     return messages
 
 
-def assert_right(facing: Facing, want: Want, sync: BookSync) -> None:
+def assert_right(facing: OfflineAdapter, want: Want, sync: BookSync) -> None:
     """The book is the market's."""
     state = facing.view.book(want.symbol, want.depth, tick_of(facing.now))
     assert sync.book is not None
@@ -180,7 +180,7 @@ def assert_right(facing: Facing, want: Want, sync: BookSync) -> None:
     assert [(float(p), unit(q)) for p, q in state.asks] == sync.book.asks(want.depth)
 
 
-def size_unit(facing: Facing) -> Callable[[str], float]:
+def size_unit(facing: OfflineAdapter) -> Callable[[str], float]:
     """How the exchange counts the sizes of a book: as it counts volume, of linear contracts in lots."""
     if facing.adapter.market_type is MarketType.FUTURES_USDT and facing.adapter.volume_unit == "contracts":
         return lambda text: float(facing.view.contracts(facing.symbol, text))
@@ -200,7 +200,7 @@ BOOKS = pytest.mark.parametrize(
 def test_a_book_that_is_kept_is_the_market(exchange):
     """Snapshot and updates, at every depth that is offered, give the market's book after each message."""
     for depth in ExchangeRegistry.get(exchange).book_depths:
-        facing = Facing(exchange, NOW)
+        facing = OfflineAdapter(exchange, NOW)
         session, want, sync = book_messages(facing, depth)
         early = advance(facing, session, want, 3)
         snapshot_taken = False
@@ -218,7 +218,7 @@ def test_a_book_that_is_kept_is_the_market(exchange):
         assert all(abs(update_at(facing, each) - facing.now) < MINUTE for each in advance(facing, session, want))
 
 
-def update_at(facing: Facing, message: bytes) -> int:
+def update_at(facing: OfflineAdapter, message: bytes) -> int:
     """The moment of a message, or now where it says none."""
     return max((update.at or facing.now for update in facing.adapter.book_updates(message)), default=facing.now)
 
@@ -228,7 +228,7 @@ def update_at(facing: Facing, message: bytes) -> int:
 @given(data=st.data())
 def test_a_damaged_stream_never_gives_a_wrong_book(exchange, data):
     """Messages lost, doubled, swapped, or with a wrong checksum: the book is right, or there is none."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     rule = facing.adapter.book_rule
     if rule.link is Link.NONE and rule.checksum is None and not rule.per_connection:
         return  # every message is a whole book
@@ -268,7 +268,7 @@ def test_a_damaged_stream_never_gives_a_wrong_book(exchange, data):
 @given(data=st.data())
 def test_funding_rates_are_the_market(exchange, data):
     """Every rate in ``[start, end)``, page by page, by time or by number, from the end that the exchange begins with."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     adapter = facing.adapter
     start = data.draw(st.integers(micros(2024, 6, 1) // SECOND, NOW // SECOND)) * SECOND
     left = whole = Span(start, min(start + data.draw(st.integers(1, 400 * DAY // SECOND)) * SECOND, NOW))
@@ -295,7 +295,7 @@ def test_funding_rates_are_the_market(exchange, data):
 @EACH
 def test_the_clock(exchange):
     """To a second at least."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
 
     assert abs(facing.adapter.clock(facing.ask(facing.adapter.server_time_request())) - NOW) <= SECOND
 
@@ -303,7 +303,7 @@ def test_the_clock(exchange):
 @EACH
 def test_instruments(exchange):
     """Each has a spelling that the adapter knows, is of its market, and says what a contract is worth."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     listings = []
     cursor: str | None = None
     while True:
@@ -323,7 +323,7 @@ def test_instruments(exchange):
 @EACH
 def test_an_unknown_symbol_is_an_error(exchange):
     """The exchange's own words for it become our error."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     unknown = facing.native.replace("BTC", "NOSUCHCOIN").replace("XBT", "NOSUCHCOIN").replace("btc", "nosuchcoin")
     interval = next(iter(facing.adapter.intervals))
     span = Span(interval.step(interval.floor(NOW), -3), NOW)
@@ -390,7 +390,7 @@ def damaged(data: st.DataObject, body: bytes) -> bytes:
 @given(data=st.data())
 def test_damaged_candles_are_errors_or_numbers(exchange, data):
     """One node of an answer replaced by anything: columns of one length, or our error, and nothing else."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     interval = Interval.MINUTE_1
     request = facing.adapter.candles_request(facing.native, interval, Span(NOW - 4 * MINUTE, NOW))
     response = facing.ask(request)
@@ -411,7 +411,7 @@ def test_damaged_candles_are_errors_or_numbers(exchange, data):
 @given(data=st.data())
 def test_damaged_live_messages_are_errors_or_numbers(exchange, data):
     """The same for the messages of the sockets."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     for stream in streams(facing)[:1]:
         session = facing.open(Channel.CANDLES)
         answers = facing.tell(session, facing.adapter.subscribe([stream]))
@@ -436,7 +436,7 @@ def test_damaged_live_messages_are_errors_or_numbers(exchange, data):
 @given(data=st.data())
 def test_damaged_book_messages_are_errors_or_numbers(exchange, data):
     """No level is anything but finite, no price is zero."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     session, want, _ = book_messages(facing, facing.adapter.book_depths[0])
     message = damaged(data, data.draw(st.sampled_from(advance(facing, session, want, 3))))
     try:

@@ -12,13 +12,13 @@ from chandlery.adapter.books import BookSync, Outcome
 from chandlery.adapter.live import Channel
 from chandlery.core.errors import ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited, RequestRejected
 from chandlery.core.gaps import Span
+from chandlery.core.http import Response
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, to_datetime
-from chandlery.core.wire import Response
 from chandlery.exchanges.cryptocom import CryptocomPerpetual, CryptocomSpot
 from chandlery.sim.book import tick_of
-from facing import Facing, book_of
-from support import micros
+from fixtures.offline_adapter import OfflineAdapter, book_of
+from fixtures.support import micros
 
 SPOT, PERPETUAL = CryptocomSpot(), CryptocomPerpetual()
 NOW = micros(2025, 3, 12, 10, 20, 30)
@@ -173,7 +173,7 @@ def test_the_clock_is_the_moment_of_a_book():
 
 def test_a_book_goes_on_after_subscribing_anew():
     """No unsubscribing is needed: the answer holds a new snapshot, which the changes that follow fit."""
-    facing = Facing("cryptocom_spot", NOW)
+    facing = OfflineAdapter("cryptocom_spot", NOW)
     session = facing.open(Channel.BOOK)
     subscription = facing.adapter.subscribe_book([facing.native], 50)
     facing.tell(session, subscription)

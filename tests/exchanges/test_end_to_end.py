@@ -20,8 +20,8 @@ from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.sim import Fault, FaultKind, SimServer
 from chandlery.sim.view import MarketView
 from chandlery.sim.wires import wires
-from facing import DATED, EXPIRING, MARKET, Facing, first_example, signed_in
-from support import micros
+from fixtures.offline_adapter import DATED, EXPIRING, MARKET, OfflineAdapter, first_example, signed_in
+from fixtures.support import micros
 
 EXCHANGES = [each for each in ExchangeRegistry.names() if each in wires()]
 EACH = pytest.mark.parametrize("exchange", EXCHANGES)
@@ -46,7 +46,7 @@ def offline(exchange, speed, *faults):
 
 def expected(exchange, interval, opens):
     """What the market has for those opens, as the adapter declares to give it."""
-    facing = Facing(exchange, BEGAN + 3600 * SECOND)
+    facing = OfflineAdapter(exchange, BEGAN + 3600 * SECOND)
     found = facing.expected(interval, Span(min(opens), interval.step(max(opens))))
     return {opened: found[opened][:5] for opened in opens}
 
@@ -128,7 +128,7 @@ async def test_contracts_that_expire(exchange, symbol, known, tmp_path):
     """An hour of the past, and what closes live after it: the market's."""
     adapter = ExchangeRegistry.get(exchange)
     interval = next((each for each in adapter.live_intervals if each is not Interval.SECOND_1), Interval.MINUTE_1)
-    facing = Facing(exchange, BEGAN + 10**5 * SECOND, EXPIRING)
+    facing = OfflineAdapter(exchange, BEGAN + 10**5 * SECOND, EXPIRING)
     facing.native, facing.symbol = symbol, known
     closed = {}
     async with SimServer(
@@ -169,7 +169,7 @@ async def test_order_books_through_faults(exchange):
         )
     ]
     view = MarketView(MARKET, wires()[exchange].market_type, lambda: 0)
-    symbol = Facing(exchange, BEGAN).symbol
+    symbol = OfflineAdapter(exchange, BEGAN).symbol
     seen = 0
     async with SimServer(
         MARKET,

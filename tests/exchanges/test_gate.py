@@ -10,11 +10,11 @@ from chandlery.adapter.live import CandleStream, Channel
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import InvalidSymbol, MalformedResponse, RateLimited, RequestRejected
 from chandlery.core.gaps import Span
+from chandlery.core.http import Response
 from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND
-from chandlery.core.wire import Response
-from support import micros
+from fixtures.support import micros
 
 SPOT, PERPETUAL, INVERSE = (ExchangeRegistry.create(each) for each in ("gate_spot", "gate_perpetual", "gate_inverse"))
 

@@ -19,8 +19,8 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE
 from chandlery.sim.book import tick_of
 from chandlery.sim.wires import wires
-from facing import Facing
-from support import micros
+from fixtures.offline_adapter import OfflineAdapter
+from fixtures.support import micros
 
 NOW = micros(2025, 3, 12, 10, 20, 30) + 500_000
 EXCHANGES = [each for each in ExchangeRegistry.names() if each in wires()]
@@ -38,14 +38,14 @@ class Case(NamedTuple):
     grow_rows: bool = True
 
 
-def candles(facing: Facing) -> Case:
+def candles(facing: OfflineAdapter) -> Case:
     """A page by REST."""
     interval = Interval.MINUTE_1
     body = facing.body(facing.adapter.candles_request(facing.native, interval, Span(NOW - 4 * MINUTE, NOW)))
     return Case([body], lambda message: facing.adapter.candles(message, interval), facing.adapter.id not in BY_COLUMN)
 
 
-def live_candles(facing: Facing) -> Case:
+def live_candles(facing: OfflineAdapter) -> Case:
     """What a subscription brings."""
     interval = next(iter(facing.adapter.live_intervals))
     session = facing.open(Channel.CANDLES)
@@ -55,7 +55,7 @@ def live_candles(facing: Facing) -> Case:
     return Case(facing.frames(facing.wire.candles(session, want, market), want.key), facing.adapter.live_rows)
 
 
-def live_books(facing: Facing) -> Case:
+def live_books(facing: OfflineAdapter) -> Case:
     """A subscription's first messages and the changes after them, and a snapshot where one is asked for on the socket."""
     depth = facing.adapter.book_depths[0]
     session = facing.open(Channel.BOOK)
@@ -71,19 +71,19 @@ def live_books(facing: Facing) -> Case:
     return Case(messages, facing.adapter.book_updates)
 
 
-def books(facing: Facing) -> Case:
+def books(facing: OfflineAdapter) -> Case:
     """A snapshot by REST."""
     body = facing.body(facing.adapter.book_request(facing.native, facing.adapter.book_depths[0]))
     return Case([body], lambda message: [facing.adapter.book_snapshot(facing.native, message)])
 
 
-def funding(facing: Facing) -> Case:
+def funding(facing: OfflineAdapter) -> Case:
     """A page of rates."""
     body = facing.body(facing.adapter.funding_request(facing.native, Span(NOW - 2 * DAY, NOW)))
     return Case([body], facing.adapter.funding_rows)
 
 
-def instruments(facing: Facing) -> Case:
+def instruments(facing: OfflineAdapter) -> Case:
     """The list, or its first page."""
     return Case([facing.body(facing.adapter.instruments_request())], facing.adapter.instruments)
 
@@ -111,7 +111,7 @@ EVERY = pytest.mark.parametrize(
 @cache
 def case_of(exchange: str, kind: str) -> Case:
     """The messages, made once."""
-    return KINDS[kind](Facing(exchange, NOW))
+    return KINDS[kind](OfflineAdapter(exchange, NOW))
 
 
 _NUMBER = "\u2400"

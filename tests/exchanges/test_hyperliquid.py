@@ -11,12 +11,12 @@ from chandlery.adapter.books import BookSync, Outcome
 from chandlery.adapter.live import CandleStream
 from chandlery.core.errors import InvalidSymbol, MalformedResponse, RequestRejected, UnsupportedRequest
 from chandlery.core.gaps import Span
+from chandlery.core.http import Response
 from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE
-from chandlery.core.wire import Response
 from chandlery.exchanges.hyperliquid import HyperliquidPerpetual, HyperliquidSpot
-from support import micros
+from fixtures.support import micros
 
 SPOT, PERPETUAL = HyperliquidSpot(), HyperliquidPerpetual()
 NOON = micros(2024, 1, 1, 12)

@@ -10,11 +10,11 @@ from chandlery.adapter.books import BookSync, Outcome
 from chandlery.adapter.live import CandleStream
 from chandlery.core.book import OrderBook
 from chandlery.core.errors import ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited, RequestRejected
+from chandlery.core.http import Response
 from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
-from chandlery.core.wire import Response
 from chandlery.exchanges.kraken import KrakenSpot, kraken_checksum
-from support import moment
+from fixtures.support import moment
 
 KRAKEN = KrakenSpot()
 

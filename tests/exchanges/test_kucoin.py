@@ -12,12 +12,12 @@ from chandlery.adapter.live import CandleStream, Channel
 from chandlery.adapter.standing import Standing
 from chandlery.core.errors import InvalidSymbol, MalformedResponse, RequestRejected
 from chandlery.core.gaps import Span
+from chandlery.core.http import Response
 from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
 from chandlery.core.time import HOUR, MINUTE
-from chandlery.core.wire import Response
 from chandlery.exchanges.kucoin import KuCoinInverse, KuCoinPerpetual, KuCoinSpot
-from support import micros, moment
+from fixtures.support import micros, moment
 
 SPOT, PERPETUAL, INVERSE = KuCoinSpot(), KuCoinPerpetual(), KuCoinInverse()
 FUNDINGS = "supervik-funding/BTC-USDT/BTC-USDT_kucoin_2021-01-01_2024-01-01_funding_history.csv"

@@ -18,7 +18,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import running
-from facing import DATED, EXPIRING, Facing, same, signed_in, values_of
+from fixtures.offline_adapter import DATED, EXPIRING, OfflineAdapter, same, signed_in, values_of
 
 NOW = 1_740_000_000_000_000
 EACH = pytest.mark.parametrize("exchange", ExchangeRegistry.names())
@@ -61,7 +61,7 @@ def listed(facing):
 @given(base=SCRIPTS)
 def test_each_listing_is_named_by_its_symbol_and_by_its_instrument(exchange, base):
     """By an adapter that has read the list and, where the exchange has rules, by one that has not."""
-    facing = Facing(exchange, NOW, market_of(base))
+    facing = OfflineAdapter(exchange, NOW, market_of(base))
     listings = listed(facing)
     adapters = [facing.adapter] if exchange in BY_LIST else [facing.adapter, ExchangeRegistry.create(exchange)]
 
@@ -74,7 +74,7 @@ def test_each_listing_is_named_by_its_symbol_and_by_its_instrument(exchange, bas
 @pytest.mark.parametrize("exchange", sorted({*ExchangeRegistry.names()} - BY_LIST - ASCII_ALONE - {"gate_inverse"}))
 def test_a_chinese_name_is_listed(exchange):
     """And understood in the short forms too."""
-    facing = Facing(exchange, NOW, market_of(CHINESE))
+    facing = OfflineAdapter(exchange, NOW, market_of(CHINESE))
     found = [each for each in listed(facing) if each.instrument.base == CHINESE]
 
     assert found
@@ -117,7 +117,7 @@ def test_every_exchange_with_contracts_that_expire_takes_part():
 @pytest.mark.parametrize(("exchange", "symbol", "known"), DATED)
 def test_contracts_that_expire_are_listed_and_have_candles(exchange, symbol, known):
     """Past and live, each by its own spelling, beside the perpetual and the contract of another day."""
-    facing = Facing(exchange, NOW, EXPIRING)
+    facing = OfflineAdapter(exchange, NOW, EXPIRING)
     adapter = facing.adapter
     listings = {each.symbol: each.instrument for each in listed(facing)}
     instrument = listings[symbol]
@@ -165,7 +165,7 @@ def test_a_contract_that_expires_is_never_taken_for_one_that_does_not(exchange):
 def test_contracts_of_all_types_are_listed():
     """Shares are perpetuals, what is being delivered is delisted, what expires says when, and a new type is no error."""
     market = SyntheticMarket(symbols={MarketType.FUTURES_USDT: ["TSLAUSDT", "BTCUSDT_260327", "BTCUSDT"]})
-    facing = Facing("binance_perpetual", NOW, market)
+    facing = OfflineAdapter("binance_perpetual", NOW, market)
     found = {each.symbol: each.instrument for each in listed(facing)}
     adapter = ExchangeRegistry.create("binance_perpetual")
     row = b'{"symbol":"%s","baseAsset":"%s","quoteAsset":"USDT","status":"%s","contractType":"%s"}'

@@ -15,14 +15,14 @@ from chandlery.adapter.live import Channel
 from chandlery.core.book import BookUpdate, OrderBook
 from chandlery.core.errors import ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited, RequestRejected
 from chandlery.core.gaps import Span
+from chandlery.core.http import Response
 from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, Unit, to_datetime
-from chandlery.core.wire import Response
 from chandlery.exchanges.okx import OkxInverse, OkxPerpetual, OkxSpot, okx_checksum
 from chandlery.sim.book import tick_of
-from facing import Facing, book_of
-from support import micros
+from fixtures.offline_adapter import OfflineAdapter, book_of
+from fixtures.support import micros
 
 SPOT, PERPETUAL, INVERSE = OkxSpot(), OkxPerpetual(), OkxInverse()
 NOW = micros(2025, 3, 12, 10, 20, 30)
@@ -308,7 +308,7 @@ def test_what_is_announced_has_no_numbers_yet():
 @pytest.mark.parametrize("exchange", ["okx_spot", "okx_perpetual", "okx_inverse"])
 def test_a_book_begins_without_a_snapshot_of_the_channel(exchange):
     """What was announced for 2026: the first messages are kept until the one of REST comes."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     session = facing.open(Channel.BOOK)
     facing.tell(session, facing.adapter.subscribe_book([facing.native], 400))
     (want,) = session.wants.values()

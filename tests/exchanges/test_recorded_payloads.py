@@ -13,9 +13,9 @@ from chandlery.net.limiter import RateLimiter
 from chandlery.probe import Options, probe
 from chandlery.probe.findings import read_bundle
 from chandlery.sim import SimServer
-from facing import MARKET
-from payloads import read_by
-from support import micros
+from fixtures.offline_adapter import MARKET
+from fixtures.payloads import read_by
+from fixtures.support import micros
 
 RECORDED = Path(__file__).parent / "recorded"
 NOW = micros(2025, 3, 20, 11, 30, 30)

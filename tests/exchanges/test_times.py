@@ -10,8 +10,8 @@ from chandlery.adapter.live import Channel
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.gaps import Span
 from chandlery.sim.wires import wires
-from facing import Facing, streams
-from support import micros
+from fixtures.offline_adapter import OfflineAdapter, streams
+from fixtures.support import micros
 
 NOW = micros(2025, 3, 12, 10, 20, 30) + 500_000
 UNTIMED = re.compile("okx|hyperliquid|ascendex|tradestation")
@@ -21,7 +21,7 @@ UNTIMED = re.compile("okx|hyperliquid|ascendex|tradestation")
 @pytest.mark.parametrize("exchange", [each for each in ExchangeRegistry.names() if each in wires()])
 def test_live_candles_have_the_time_of_their_message(exchange):
     """To the millisecond, whatever the exchange calls it and in which unit; ``None`` where there is none."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     for stream in streams(facing):
         session = facing.open(Channel.CANDLES)
         facing.tell(session, facing.adapter.subscribe([stream]))

@@ -26,10 +26,10 @@ from chandlery.core.errors import (
     UnsupportedRequest,
 )
 from chandlery.core.gaps import Span
+from chandlery.core.http import Response
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import HOUR, MINUTE, SECOND, to_datetime
-from chandlery.core.wire import Response
 from chandlery.feed.book_feed import OrderBookFeed
 from chandlery.feed.candles_feed import CandlesFeed, FeedGroup
 from chandlery.feed.events import Reconnecting, Rejected
@@ -37,7 +37,7 @@ from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.history.manager import DataSourceManager
 from chandlery.sim import Fault, FaultKind, SimServer, SyntheticMarket
 from chandlery.sim.server import running
-from support import SPOT, micros
+from fixtures.support import SPOT, micros
 
 ADAPTER = ExchangeRegistry.create("tradestation")
 NOW = micros(2025, 3, 12, 10, 20, 30)

@@ -6,7 +6,7 @@ import pytest
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import ChandleryError, InvalidSymbol, RequestRejected
-from chandlery.core.wire import Response
+from chandlery.core.http import Response
 from chandlery.sim.wires import wires
 
 # As documented, recorded, or seen on the wire in September 2026.

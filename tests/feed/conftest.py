@@ -10,16 +10,16 @@ import pytest_asyncio
 
 from chandlery.adapter.live import Channel
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.http import RateLimit
 from chandlery.core.time import SECOND
-from chandlery.core.wire import RateLimit
 from chandlery.feed.candles_feed import FeedGroup
 from chandlery.feed.network import NetworkClient
-from chandlery.feed.uplink import Uplink
+from chandlery.feed.reconnect import PersistentConnection
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.sim import SimServer
-from feeding import FAST, QUICK, SPOT, Ear, Heard, Quick, Tenth, tasks_left
-from support import listing
+from fixtures.candle_feed import FAST, QUICK, SPOT, Heard, Quick, Receiver, Tenth, tasks_left
+from fixtures.support import listing
 
 _numbers = itertools.count()
 
@@ -126,18 +126,18 @@ async def network_of(adapter_of, http_of, tmp_path):
 
 
 @pytest_asyncio.fixture
-async def uplink_of(adapter_of, http_of, tmp_path):
-    """Makes uplinks of an offline exchange, and what hears them."""
+async def connection_of(adapter_of, http_of, tmp_path):
+    """Makes connections of an offline exchange, and what hears them."""
     running = []
 
     def make(sim, *, adapter=None, count=1, **options):
         adapter = (adapter or adapter_of())(sim.endpoints[SPOT])
         network = NetworkClient(adapter, http=http_of(), limiter=RateLimiter(tmp_path / "limits"))
-        ear, waits = Ear(adapter, count), Tenth()
+        receiver, waits = Receiver(adapter, count), Tenth()
         options = {"sleep": waits, "random": lambda: 1.0, "pace": FAST} | options
-        uplink = Uplink(network, Channel.CANDLES, ear, **options)
-        running.append(asyncio.create_task(uplink.run()))
-        return uplink, ear, waits
+        connection = PersistentConnection(network, Channel.CANDLES, receiver, **options)
+        running.append(asyncio.create_task(connection.run()))
+        return connection, receiver, waits
 
     yield make
     for task in running:

@@ -25,7 +25,7 @@ from chandlery.feed.events import Connected, Failed, Reconnecting, Rejected, Res
 from chandlery.sim import Fault, FaultKind, SimServer, SyntheticMarket
 from chandlery.sim.view import MarketView
 from chandlery.sim.wires import wires
-from support import micros
+from fixtures.support import micros
 
 MARKETS = pytest.mark.parametrize("exchange", ["binance_spot", "binance_perpetual", "binance_inverse"])
 PAIR = {"binance_inverse": "BTC-USD"}

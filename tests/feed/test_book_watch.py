@@ -21,7 +21,7 @@ from chandlery.feed.events import Outdated, Resynced
 from chandlery.feed.network import NetworkClient
 from chandlery.net.clock import system_clock
 from chandlery.sim import SimServer, SyntheticMarket
-from feeding import FAST, Stopped
+from fixtures.candle_feed import FAST, Stopped
 
 MARKET = SyntheticMarket()
 SECOND_NS = 1_000_000_000
@@ -228,12 +228,12 @@ async def test_a_silent_connection_is_asked_for_a_frame():
             group.add("BTC-USDT")
             async with group, asyncio.timeout(20):
                 (bundle,) = group._bundles
-                before = bundle.uplink.last_frame_at
-                bundle.uplink.ask_for_life()
-                while bundle.uplink.last_frame_at == before:
+                before = bundle.connection.last_frame_at
+                bundle.connection.ask_for_life()
+                while bundle.connection.last_frame_at == before:
                     await asyncio.sleep(0.01)  # until it comes
-                closing = asyncio.create_task(bundle.uplink._line.socket.close())
+                closing = asyncio.create_task(bundle.connection._connection.socket.close())
                 await asyncio.sleep(0)  # it has said so, and is not closed yet
-                bundle.uplink.ask_for_life()
+                bundle.connection.ask_for_life()
                 await closing
-        assert bundle.uplink.last_frame_at is None
+        assert bundle.connection.last_frame_at is None

@@ -22,11 +22,11 @@ from chandlery.core.errors import (
     UnsupportedRequest,
 )
 from chandlery.core.gaps import GapKind, Span
+from chandlery.core.http import RateLimit
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND
-from chandlery.core.wire import RateLimit
 from chandlery.feed import candles_feed
 from chandlery.feed.candles_feed import CandlesFeed
 from chandlery.feed.events import (
@@ -43,7 +43,7 @@ from chandlery.feed.events import (
 from chandlery.net.clock import system_clock
 from chandlery.sim import SyntheticMarket
 from chandlery.sim.faults import Fault, FaultKind
-from feeding import SPOT, Heard, Quick, check_whole, tasks_left, truth
+from fixtures.candle_feed import SPOT, Heard, Quick, check_whole, tasks_left, truth
 
 
 def connects(sim):
@@ -366,7 +366,7 @@ async def test_readers(sim_of, feed_of):
     del second
     gc.collect()
     await feed.stop()
-    assert 1 == len(feed._mailboxes)
+    assert 1 == len(feed._queues)
     seen = [each async for each in first]
     running = [each for each in heard.updates if not isinstance(each, CandleData) or each.closed]
 
@@ -455,7 +455,7 @@ async def test_added_while_there_is_no_connection(sim_of, group_of):
     group.add("BTC-USDT", "1s", on_update=heard)
     await group.start("websocket")
     sim.faults.append(Fault(FaultKind.SERVER_ERROR, "/ws", None))
-    group.sockets.bundles[0].uplink.kick("test")
+    group.sockets.bundles[0].connection.kick("test")
     await heard.until_event(Reconnecting, 2)
     feed = group.add("ETH-USDT", "1s", on_update=later)
     await feed.start()
@@ -473,7 +473,7 @@ async def test_a_callback_may_remove_its_feed(sim_of, group_of):
 
     def leave(update):
         told.append(update)
-        if group.sockets.bundles[0].uplink.connected and isinstance(update, CandleData) and not update.closed:
+        if group.sockets.bundles[0].connection.connected and isinstance(update, CandleData) and not update.closed:
             group.remove(leaving)
 
     leaving = group.add("BTC-USDT", "1s", on_update=leave)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from chandlery.adapter.registry import ExchangeRegistry
-from closing import LIVE, Draw, check
+from fixtures.live_contradictions import LIVE, Draw, check
 
 # Closed by the word of sockets and REST, of sockets alone, and of neither.
 FEW = ["okx_spot", "bybit_perpetual", "hyperliquid_perpetual"]

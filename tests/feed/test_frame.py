@@ -12,8 +12,8 @@ from chandlery.core.query import ChartType
 from chandlery.core.time import HOUR
 from chandlery.feed.frame import candles_frame
 from chandlery.sim import SyntheticMarket
-from feeding import truth
-from support import micros
+from fixtures.candle_feed import truth
+from fixtures.support import micros
 
 START = micros(2025, 3, 12)
 

@@ -13,15 +13,15 @@ from chandlery.adapter.books import BookRule
 from chandlery.adapter.live import SocketRules
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import Closed, InvalidSymbol, RequestRejected, RequestTimeout
-from chandlery.core.wire import RateLimit
+from chandlery.core.http import RateLimit
 from chandlery.feed.audit import AuditKind
 from chandlery.feed.book_feed import BookGroup, LiveBook
 from chandlery.feed.candles_feed import FeedGroup
 from chandlery.feed.events import Failed, Resynced
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.server import SimServer, running
-from facing import first_example
-from feeding import FAST, SPOT, Heard, everywhere, tasks_left
+from fixtures.candle_feed import FAST, SPOT, Heard, everywhere, tasks_left
+from fixtures.offline_adapter import first_example
 
 MARKET = everywhere(12)
 COINS = [f"C{number:03}" for number in range(12)]
@@ -181,7 +181,7 @@ async def test_a_shortcut_that_fails_ends_nothing(sim_of, group_of, adapter_of):
 
     assert failed
     assert sorted(set(opens)) == opens
-    assert 1 == group.sockets.bundles[0].uplink.attempts
+    assert 1 == group.sockets.bundles[0].connection.attempts
 
 
 async def test_a_watchdog_that_fails_is_started_again(sim_of, group_of, adapter_of):
@@ -192,9 +192,9 @@ async def test_a_watchdog_that_fails_is_started_again(sim_of, group_of, adapter_
     group.add("BTC-USDT", "1s", 20, on_update=heard)
     await group.start()
     (bundle,) = group.sockets.bundles
-    pulses, bundle._pulses = bundle._pulses, None
+    watchdogs, bundle._watchdogs = bundle._watchdogs, None
     await heard.until_event(Failed)
-    bundle._pulses = pulses
+    bundle._watchdogs = watchdogs
     await heard.until_closed(3)
 
 

@@ -10,12 +10,12 @@ from msgspec import structs
 
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND
-from chandlery.core.wire import RateLimit
 from chandlery.feed.events import Backfilled, Connected, Reconnecting
 from chandlery.net.clock import system_clock
-from feeding import FAST, Heard, everywhere, truth
+from fixtures.candle_feed import FAST, Heard, everywhere, truth
 
 PATIENT = structs.replace(FAST, grace_s=5.0)
 """The offline exchange tells live candles five times a second, or later where the machine is busy."""
@@ -51,7 +51,7 @@ class Series:
         for each in self.heard:
             each.updates.clear()
         for bundle in self.group.sockets.bundles:
-            bundle.uplink.kick("cut by the test")
+            bundle.connection.kick("cut by the test")
         await asyncio.gather(*(each.until_event(Reconnecting) for each in self.heard))
         clock = self.sim.clock
         clock.off += minutes and (minutes * MINUTE - clock() % MINUTE + 5 * SECOND)

@@ -7,14 +7,14 @@ from chandlery.adapter.live import Channel, SocketRules
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import Closed, ExchangeUnavailable
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND
-from chandlery.core.wire import RateLimit
 from chandlery.feed.network import is_closed
 from chandlery.sim.faults import Fault, FaultKind
-from facing import MARKET, first_example
-from feeding import SPOT, Quick, Stopped, truth
-from support import micros
+from fixtures.candle_feed import SPOT, Quick, Stopped, truth
+from fixtures.offline_adapter import MARKET, first_example
+from fixtures.support import micros
 
 START = micros(2025, 3, 12)
 

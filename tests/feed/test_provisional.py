@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit
 from chandlery.core.interval import Interval
 from chandlery.core.time import HOUR, MINUTE, SECOND
-from chandlery.core.wire import RateLimit
 from chandlery.feed.provisional import MOST, Provisional, longest_due, share_of
 from chandlery.net.budget import Budget
-from facing import first_example
-from support import micros
+from fixtures.offline_adapter import first_example
+from fixtures.support import micros
 
 START = micros(2025, 3, 12)
 MINUTES = Interval.MINUTE_1

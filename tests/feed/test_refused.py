@@ -18,8 +18,8 @@ from chandlery.feed.events import Reconnecting, Rejected
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import SimServer
 from chandlery.sim.wires import wires
-from facing import first_example
-from feeding import FAST, Heard, tasks_left
+from fixtures.candle_feed import FAST, Heard, tasks_left
+from fixtures.offline_adapter import first_example
 
 _QUOTES = ("USDT", "USDC", "USD", "USD_PERP")
 MARKET = SyntheticMarket(
@@ -67,18 +67,21 @@ async def check_candles(sim, exchange, refused):
     names, _ = pairs(exchange)
     group = FeedGroup(exchange, endpoints=sim.endpoints, clock=sim.clock, pace=FAST)
     heard = [Heard() for _ in names]
-    feeds = [group.add(name, live_interval(exchange), 5, on_update=ear) for name, ear in zip(names, heard, strict=True)]
+    feeds = [
+        group.add(name, live_interval(exchange), 5, on_update=receiver)
+        for name, receiver in zip(names, heard, strict=True)
+    ]
     await group.start()
     await until(lambda: all(feed.stream.heard > 3 for feed in feeds[:2]))
     await until(lambda: any("refused: " in each.reason for each in heard[2].of(Rejected)))
     bundle, *_ = group.sockets.bundles
-    attempts, before = bundle.uplink.attempts, [feed.stream.heard for feed in feeds]
+    attempts, before = bundle.connection.attempts, [feed.stream.heard for feed in feeds]
     await until(lambda: all(feed.stream.heard > count + 5 for feed, count in zip(feeds[:2], before, strict=False)))
     try:
-        assert [] == [each for ear in heard[:2] for each in ear.of(Rejected)]
+        assert [] == [each for receiver in heard[:2] for each in receiver.of(Rejected)]
         assert 0 == feeds[2].stream.heard
         assert heard[2].of(CandleData)
-        assert attempts == bundle.uplink.attempts <= 3
+        assert attempts == bundle.connection.attempts <= 3
         assert len(heard[0].of(Reconnecting)) < 3
     finally:
         await group.stop()
@@ -102,12 +105,12 @@ async def check_books(sim, exchange, refused):
     for feed in feeds[:2]:
         await feed.start(timeout_s=15)
     (bundle,) = group._bundles
-    attempts, before = bundle.uplink.attempts, [feed.stream.heard for feed in feeds]
+    attempts, before = bundle.connection.attempts, [feed.stream.heard for feed in feeds]
     await until(lambda: all(feed.stream.heard > count + 5 for feed, count in zip(feeds[:2], before, strict=False)))
     try:
         assert isinstance(feeds[0].book, LiveBook)
         assert feeds[:2] == group.feeds
-        assert attempts == bundle.uplink.attempts <= 3
+        assert attempts == bundle.connection.attempts <= 3
     finally:
         await group.stop()
 

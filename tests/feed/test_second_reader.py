@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 
 from chandlery.core.candle import CandleData
+from chandlery.core.http import RateLimit
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
-from chandlery.core.wire import RateLimit
 from chandlery.feed.events import Rejected
 from chandlery.feed.second_reader import SecondReader
 from chandlery.feed.stream import LiveStream
 from chandlery.sim.faults import Fault, FaultKind
-from feeding import FAST, Heard, Stopped
-from support import micros
+from fixtures.candle_feed import FAST, Heard, Stopped
+from fixtures.support import micros
 
 START = micros(2025, 3, 12)
 

@@ -14,7 +14,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE
 from chandlery.feed.events import Restated
 from chandlery.feed.series import DataProcessor, Verdict
-from support import micros
+from fixtures.support import micros
 
 START = micros(2025, 3, 12)
 numbers = st.floats(allow_nan=True, allow_infinity=True)

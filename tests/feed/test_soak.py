@@ -28,7 +28,7 @@ from chandlery.net.clock import system_clock
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import SimServer
-from feeding import FAST, check_whole, tasks_left
+from fixtures.candle_feed import FAST, check_whole, tasks_left
 
 _MIB = 1 << 20
 PATIENT = structs.replace(FAST, grace_s=1.2)

@@ -16,8 +16,8 @@ from chandlery.core.time import MINUTE, SECOND
 from chandlery.feed.events import Connected, Reconnecting, Rejected
 from chandlery.feed.sockets import Bundle, poll_interval
 from chandlery.feed.stream import LiveStream
-from feeding import FAST, Heard, Stopped
-from support import micros
+from fixtures.candle_feed import FAST, Heard, Stopped
+from fixtures.support import micros
 
 START = micros(2025, 3, 12)
 
@@ -255,7 +255,7 @@ async def test_patience_grows_with_each_time_in_vain(bench):
         if heard:
             bench.bundle.on_message(kline("AAAUSDT", "1m"))
         bench.bundle.on_up(1)
-        found.append(bench.bundle._pulses[stream]._quiet_s / FAST.quiet_s)
+        found.append(bench.bundle._watchdogs[stream]._quiet_s / FAST.quiet_s)
         bench.bundle.give_up(stream)
 
     assert [1, 2, 4, 1] == found

@@ -13,7 +13,7 @@ from chandlery.feed.events import Missing, Rejected
 from chandlery.feed.strategies import FALL_BACK_AFTER, RESTPollingStrategy, WebSocketStrategy
 from chandlery.feed.stream import LiveStream
 from chandlery.sim.faults import Fault, FaultKind
-from feeding import QUICK, Heard, Quick, check_whole, tasks_left
+from fixtures.candle_feed import QUICK, Heard, Quick, check_whole, tasks_left
 
 
 class Asked:

@@ -18,8 +18,8 @@ from chandlery.feed.events import Backfilled, Missing, Rejected, Restated, Unset
 from chandlery.feed.stream import LiveStream, consists, live_stream
 from chandlery.sim import SyntheticMarket
 from chandlery.sim.faults import Fault, FaultKind
-from feeding import SPOT, Heard, Stopped, truth
-from support import micros
+from fixtures.candle_feed import SPOT, Heard, Stopped, truth
+from fixtures.support import micros
 
 START = micros(2025, 3, 12)
 SYMBOL = "BTCUSDT"

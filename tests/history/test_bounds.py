@@ -16,7 +16,7 @@ from chandlery.net.exchange_client import ExchangeClient
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.sim.server import SimServer
-from facing import MARKET, first_example
+from fixtures.offline_adapter import MARKET, first_example
 
 NOW = to_micros(datetime(2025, 3, 12, 10, 20, 30, tzinfo=UTC))
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from chandlery.adapter.registry import ExchangeRegistry
-from contradicting import CONTRADICTIONS, COUNTS, HELD, check, draws, exchanges
+from fixtures.contradictions import CONTRADICTIONS, COUNTS, HELD, check, draws, exchanges
 
 # Of different kinds: paged from both ends, with and without an archive, empty candles, a memory, a closed flag, funding.
 FEW = ["binance_perpetual", "okx_perpetual", "kucoin_spot"]

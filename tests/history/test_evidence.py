@@ -17,7 +17,7 @@ from chandlery.core.query import OUTPUT_DTYPES, DataSource
 from chandlery.history.manager import DataSourceManager
 from chandlery.sim.recorded import RecordedMarket
 from chandlery.sim.server import running
-from support import COLUMNS, at
+from fixtures.support import COLUMNS, at
 
 NOW = to_micros(datetime(2025, 6, 1, tzinfo=UTC))
 

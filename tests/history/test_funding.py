@@ -25,7 +25,7 @@ from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.sim.server import SimServer
 from chandlery.sim.view import MarketView
-from facing import MARKET
+from fixtures.offline_adapter import MARKET
 
 START = to_micros(datetime(2024, 5, 1, tzinfo=UTC))
 NOW = to_micros(datetime(2025, 3, 12, 10, 20, 30, tzinfo=UTC))

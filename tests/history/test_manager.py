@@ -32,7 +32,7 @@ from chandlery.core.time import to_datetime
 from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.history.manager import DataSourceManager
 from chandlery.sim.faults import Fault, FaultKind
-from support import at, grid_of
+from fixtures.support import at, grid_of
 
 NOBODY = DataProvider.register("NOBODY")
 """A provider without a client."""

@@ -27,7 +27,7 @@ from chandlery.history.manager import DataSourceManager
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.recorded import RecordedMarket
 from chandlery.sim.server import running
-from support import at
+from fixtures.support import at
 
 
 def account(frame):

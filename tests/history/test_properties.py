@@ -18,7 +18,7 @@ from chandlery.core.moment import to_micros
 from chandlery.core.query import DataSource
 from chandlery.core.time import DAY, HOUR, MINUTE, to_datetime
 from chandlery.sim.faults import Fault, FaultKind
-from support import grid_of
+from fixtures.support import grid_of
 
 NOW = to_micros(datetime(2025, 3, 20, 12, 0, 30, tzinfo=UTC))
 SYMBOLS = {MarketType.SPOT: "BTCUSDT", MarketType.FUTURES_USDT: "BTCUSDT", MarketType.FUTURES_COIN: "BTCUSD_PERP"}

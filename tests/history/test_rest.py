@@ -13,18 +13,18 @@ from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import InvalidSymbol, UnsupportedRequest
 from chandlery.core.gaps import GapKind, Span
+from chandlery.core.http import Request
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Unit
-from chandlery.core.wire import Request
 from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.history.interfaces import Resources
 from chandlery.history.rest import RestDataClient
 from chandlery.net.http import HttpClient
 from chandlery.net.portal import shared_portal
-from support import at
+from fixtures.support import at
 
 
 @pytest.fixture

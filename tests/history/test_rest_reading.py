@@ -21,7 +21,7 @@ from chandlery.history.rest import RestDataClient
 from chandlery.net.http import HttpClient
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.server import SimServer
-from facing import MARKET, first_example
+from fixtures.offline_adapter import MARKET, first_example
 
 NOON = datetime(2025, 3, 12, 12, 0, 30, tzinfo=UTC)
 MARKETS = ["binance_spot", "okx_spot", "kucoin_perpetual"]

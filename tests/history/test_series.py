@@ -12,7 +12,7 @@ from chandlery.core.moment import to_micros
 from chandlery.feed.candles_feed import CandlesFeed
 from chandlery.sim import SyntheticMarket, running
 from chandlery.testing import no_waiting
-from support import SPOT, at
+from fixtures.support import SPOT, at
 
 SPAN = ("BTCUSDT", at(2024, 1, 1), at(2024, 1, 3), "1h")
 NOWHERE = {"rest": "http://127.0.0.1:9", "ws": "ws://127.0.0.1:9", "archive": "http://127.0.0.1:9"}

@@ -23,7 +23,7 @@ from chandlery.core.query import ChartType
 from chandlery.sim import SyntheticMarket, running
 from chandlery.tables.frame import open_times, schema_of
 from chandlery.testing import no_waiting
-from support import at
+from fixtures.support import at
 
 MADE = Path(__file__).parent.parent / "fixtures" / "version_1" / "cache"
 SERIES = "BINANCE/SPOT/KLINES/BTCUSDT/1h"

@@ -18,7 +18,7 @@ from chandlery.history.verify import aggregate
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.recorded import RecordedMarket
 from chandlery.sim.server import running
-from support import at
+from fixtures.support import at
 
 
 def test_sources_that_agree(exchange):

@@ -24,7 +24,7 @@ from chandlery.net.http import HttpClient
 from chandlery.net.portal import shared_portal
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.server import SimServer
-from support import at, micros
+from fixtures.support import at, micros
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from chandlery.core.wire import Request
+from chandlery.core.http import Request
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 

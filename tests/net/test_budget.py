@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chandlery.core.errors import CacheError, RateLimited
+from chandlery.core.http import RateLimit
 from chandlery.core.time import HOUR, SECOND
-from chandlery.core.wire import RateLimit
 from chandlery.net.budget import Budget, BudgetFile, Window
 
 NOW = 1_700_000_000 * SECOND

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 
 from chandlery.core.errors import ChandleryError
-from chandlery.core.wire import Request
+from chandlery.core.http import Request
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter

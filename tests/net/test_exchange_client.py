@@ -15,7 +15,7 @@ from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.tokens import Accounts
 from chandlery.sim.server import SimServer
-from facing import MARKET, first_example, signed_in
+from fixtures.offline_adapter import MARKET, first_example, signed_in
 
 
 @pytest.mark.parametrize("exchange", ExchangeRegistry.names())

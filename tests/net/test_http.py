@@ -27,7 +27,7 @@ from chandlery.core.errors import (
     RequestTimeout,
     ResponseTooLarge,
 )
-from chandlery.core.wire import RateLimit, Request
+from chandlery.core.http import RateLimit, Request
 from chandlery.net.http import HttpClient
 from chandlery.testing import no_waiting
 
@@ -383,7 +383,7 @@ def test_a_retry_says_nothing_to_those_who_have_not_asked_for_logs():
     code = """
         import asyncio, sys
         from chandlery.core.errors import ExchangeUnavailable
-        from chandlery.core.wire import Request
+        from chandlery.core.http import Request
         from chandlery.net.http import HttpClient
         from chandlery.testing import no_waiting
 
@@ -424,7 +424,7 @@ def test_names_are_resolved_by_the_system(tmp_path):
         sys.path.insert(0, {str(tmp_path)!r})
         from pathlib import Path
         from chandlery.core.errors import ExchangeUnavailable
-        from chandlery.core.wire import Request
+        from chandlery.core.http import Request
         from chandlery.net.http import HttpClient
         from chandlery.net.limiter import RateLimiter
 

@@ -18,8 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chandlery.core.errors import CacheError, RateLimited, UnsupportedRequest
+from chandlery.core.http import RateLimit
 from chandlery.core.time import SECOND
-from chandlery.core.wire import RateLimit
 from chandlery.net.limiter import SHORTEST_BAN_S, RateLimiter, pause_of
 
 START = 1_700_000_000 * SECOND
@@ -261,7 +261,7 @@ async def test_the_default_is_private_to_the_user():
 _HAMMER = """
 import asyncio, json, sys, time
 from pathlib import Path
-from chandlery.core.wire import RateLimit
+from chandlery.core.http import RateLimit
 from chandlery.net.limiter import RateLimiter
 
 async def main():

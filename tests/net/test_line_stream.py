@@ -17,7 +17,7 @@ from chandlery.core.errors import (
     RequestTimeout,
     ResponseTooLarge,
 )
-from chandlery.core.wire import AccessToken, Request
+from chandlery.core.http import AccessToken, Request
 from chandlery.net.line_stream import LineStream
 from chandlery.net.tokens import Account
 

@@ -23,14 +23,14 @@ from chandlery import (
 )
 from chandlery.clients.settings import StorageConfig
 from chandlery.core.errors import CertificateRejected, ExchangeUnavailable, IncompleteData, InvalidInput, ProxyRefused
-from chandlery.core.wire import Request
+from chandlery.core.http import Request
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.proxy import Proxies, Proxy
 from chandlery.net.ws import connect
 from chandlery.sim.server import SimServer, running
-from connecting import config_of
-from facing import MARKET
-from proxying import ProxyServer, beyond, proxying
+from fixtures.ccxt_accounts import config_of
+from fixtures.offline_adapter import MARKET
+from fixtures.proxy import ProxyServer, beyond, proxying
 
 # What the library behind SOCKS leaves of a connection that is refused, or whose certificate is.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <StreamWriter:ResourceWarning")

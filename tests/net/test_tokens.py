@@ -9,7 +9,7 @@ import pytest
 from msgspec import structs
 
 from chandlery.core.errors import ExchangeUnavailable, InvalidInput, MalformedResponse, RequestRejected
-from chandlery.core.wire import AccessToken, Request
+from chandlery.core.http import AccessToken, Request
 from chandlery.net.tokens import Account, Accounts
 from chandlery.testing import no_waiting
 

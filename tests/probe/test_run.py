@@ -14,13 +14,13 @@ from chandlery.core.time import SECOND
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.probe import Options, Verdict, probe
-from chandlery.probe.asking import Asker
 from chandlery.probe.peer import beside, ccxt_client
+from chandlery.probe.requests import Requester
 from chandlery.sim import SimServer
 from chandlery.sim.wires import wires
 from chandlery.testing import no_waiting
-from facing import MARKET, signed_in
-from support import micros
+from fixtures.offline_adapter import MARKET, signed_in
+from fixtures.support import micros
 
 NOW = micros(2025, 3, 20, 11, 30, 30)
 EXCHANGE = "bybit_perpetual"
@@ -161,7 +161,7 @@ async def test_another_client_beside_ours(tmp_path):
 async def test_ccxt_has_a_client_of_the_same_market():
     """Contracts where the market is one."""
     adapter = ExchangeRegistry.create("okx_perpetual")
-    client = ccxt_client(Asker(adapter, None, lambda: NOW, "BTC-USDT-SWAP"))
+    client = ccxt_client(Requester(adapter, None, lambda: NOW, "BTC-USDT-SWAP"))
     assert "okx" == client.get_exchange_name()
     await client.close()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from accounts import quick_hashes
-from serving import connected, offline, served
+from fixtures.service import connected, offline, served
+from fixtures.service_accounts import quick_hashes
 
 
 @pytest.fixture

@@ -15,14 +15,14 @@ from chandlery.core.time import SECOND, iso
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.checkup import problems
-from chandlery.database.control import GapRepository
+from chandlery.database.gaps import GapRepository
 from chandlery.database.series_ids import BOOK, SeriesName, always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
-from chandlery.service.moments import moment_of
+from chandlery.service.parameters import moment_of
 from chandlery.tables.frame import open_times
-from feeding import truth
-from processes import output_of, serving_process
-from serving import MARKET, connected, until
+from fixtures.candle_feed import truth
+from fixtures.processes import output_of, serving_process
+from fixtures.service import MARKET, connected, until
 
 SYMBOLS = {"BTC/USDT": "BTCUSDT", "ETH/USDT": "ETHUSDT"}
 COLUMNS = ("open", "high", "low", "close", "volume")

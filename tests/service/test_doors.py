@@ -13,11 +13,11 @@ from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from typer.testing import CliRunner
 
-from accounts import THEIRS, claims, encoded, login_server, wrong_tokens
 from chandlery.cli.app import app
 from chandlery.core.time import SECOND
 from chandlery.net.clock import system_clock
-from serving import connected, served
+from fixtures.service import connected, served
+from fixtures.service_accounts import THEIRS, claims, encoded, login_server, wrong_tokens
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
 UNTRUSTED = "https://other.example"

@@ -17,10 +17,10 @@ from chandlery.database.series_ids import BOOK, SeriesName, always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.net.clock import system_clock
 from chandlery.tables.frame import open_times
-from feeding import truth
-from processes import output_of, serving_process
-from room import with_room, without_room
-from serving import MARKET, connected, offline, served, service_of, until
+from fixtures.candle_feed import truth
+from fixtures.full_disk import with_room, without_room
+from fixtures.processes import output_of, serving_process
+from fixtures.service import MARKET, connected, offline, served, service_of, until
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
 SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")
@@ -209,7 +209,7 @@ async def begun_again_without_the_exchange(tmp_path, away_s):
         async with offline("binance_spot", port=sim.port):
             back = await until_new(service, last + SECOND)
             gaps = [gap.span for gap in await service.historical.get_gaps(BOOKS, EVER)]
-        failures = service.collection.keepers()[0].failures
+        failures = service.collection.stream_supervisors()[0].failures
 
     seconds = range(last + SECOND, back, SECOND)
     assert len(seconds) >= 3

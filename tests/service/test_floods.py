@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from flooding import FLOODS, Honest, Memory, flood
-from processes import output_of, serving_process
+from fixtures.floods import FLOODS, Honest, Memory, flood
+from fixtures.processes import output_of, serving_process
 
 MOST_GROWTH = 64
 """MiB."""

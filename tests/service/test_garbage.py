@@ -11,9 +11,9 @@ import aiohttp
 import httptools
 import pytest
 
-from garbling import Garbler
-from raw import TIMEOUT_S, head, raw
-from serving import connected, served
+from fixtures.garbage import Garbler
+from fixtures.raw_socket import TIMEOUT_S, head, raw
+from fixtures.service import connected, served
 
 _LENGTH = re.compile(rb"content-length: (\d{1,4})\r", re.IGNORECASE)
 FIRST_BYTE_S, REFUSAL_S = 5.0, 1.0

@@ -17,12 +17,25 @@ from chandlery.core.time import SECOND, iso
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.checkup import problems
-from chandlery.database.control import GapRepository
+from chandlery.database.gaps import GapRepository
 from chandlery.database.series_ids import BOOK, SeriesName, always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.sim.server import running
 from chandlery.tables.frame import open_times
-from hostile import EVERY_S, MARKET, Crowd, Seen, Target, account_of, coins, full, locked, stopped, strike, token_of
+from fixtures.hostile_clients import (
+    EVERY_S,
+    MARKET,
+    Crowd,
+    Seen,
+    Target,
+    account_of,
+    coins,
+    full,
+    locked,
+    stopped,
+    strike,
+    token_of,
+)
 
 EVER = Span(0, 2**60)
 MIB = 1 << 20

@@ -13,7 +13,7 @@ from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from yarl import URL
 
-from monitored import monitored_service
+from fixtures.monitored_service import monitored_service
 
 LONGEST_CALLBACK_S = 0.005
 HEALTH_P99_S, HEALTH_MAX_S = 0.050, 0.250

@@ -11,7 +11,6 @@ import aiohttp
 import polars as pl
 import pytest
 
-from accounts import quick_hashes
 from chandlery import AsyncDataSourceManager
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.cli.app import run
@@ -22,8 +21,9 @@ from chandlery.net.clock import system_clock
 from chandlery.service.errors import code_of
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import SimServer
-from models import model_of
-from serving import connected, served
+from fixtures.mcp_client import model_of
+from fixtures.service import connected, served
+from fixtures.service_accounts import quick_hashes
 
 CHINESE = "币安人生"
 LINEAR = ["BTCUSDT", "BTCUSD", "MSFTUSDT", f"{CHINESE}USDT", "TSLAUSDT", "BTCUSDT_260327", "BTCUSD_260327"]

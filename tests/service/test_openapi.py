@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from processes import output_of, serving_process
+from fixtures.processes import output_of, serving_process
 
 TIMEOUT_S = 100
 COMMAND = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]

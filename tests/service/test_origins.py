@@ -11,7 +11,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from accounts import quick_hashes
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Gap, GapKind, Span
@@ -25,8 +24,9 @@ from chandlery.service.app import Service
 from chandlery.service.settings import ServiceSettings
 from chandlery.service.web.application import application
 from chandlery.service.web.server import serving
-from models import model_of
-from serving import bound_socket, connected, library_settings, offline, served
+from fixtures.mcp_client import model_of
+from fixtures.service import bound_socket, connected, library_settings, offline, served
+from fixtures.service_accounts import quick_hashes
 
 KINDS = ("real", "offline", "address")
 SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")

@@ -11,7 +11,6 @@ import aiohttp
 import jwt
 import pytest
 
-from accounts import THEIRS, claims, encoded, login_server, wrong_tokens
 from chandlery.core.errors import InvalidInput
 from chandlery.net.clock import system_clock
 from chandlery.service.mcp.budget import TOKEN_BUDGET, tokens_of
@@ -19,8 +18,9 @@ from chandlery.service.mcp.sessions import MOST_OF_ACCOUNT
 from chandlery.service.settings import ServiceSettings
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.testing import no_waiting
-from models import MODERN, call, hello, post
-from serving import connected, offline, served
+from fixtures.mcp_client import MODERN, call, hello, post
+from fixtures.service import connected, offline, served
+from fixtures.service_accounts import THEIRS, claims, encoded, login_server, wrong_tokens
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
 DAY = {**BTC, "interval": "1m", "start": "2024-01-01", "end": "2024-01-02"}

@@ -6,7 +6,6 @@ import asyncio
 
 import pytest
 
-from accounts import quick_hashes
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
@@ -19,9 +18,10 @@ from chandlery.net.clock import system_clock
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.tables.frame import open_times
 from chandlery.testing import no_waiting
-from feeding import truth
-from models import model_of
-from serving import MARKET, connected, offline, served, until
+from fixtures.candle_feed import truth
+from fixtures.mcp_client import model_of
+from fixtures.service import MARKET, connected, offline, served, until
+from fixtures.service_accounts import quick_hashes
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
 SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")

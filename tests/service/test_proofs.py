@@ -10,7 +10,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.provenance import Provenance, SourceSpan
 from chandlery.core.time import DAY, HOUR, MINUTE
 from chandlery.database.series_ids import SeriesName
-from chandlery.service.proofs import account_of, proved_gaps
+from chandlery.service.proofs import proved_gaps, provenance_of
 
 NOW = 20_000 * DAY
 SERIES = SeriesName("acme", "BTC/USDT", "candles:1m")
@@ -64,4 +64,4 @@ async def test_what_proves_nothing():
     assert [] == await proved_gaps(Client(None), SERIES, M, answer([old]))
     assert [] == await proved_gaps(Client(NOW), SERIES, M, uncovered)
     assert [] == await proved_gaps(Client(NOW), SERIES, M, pa.table({}))
-    assert None is account_of(pa.table({}))
+    assert None is provenance_of(pa.table({}))

@@ -11,7 +11,7 @@ from chandlery.core.time import SECOND
 from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.database.sqlite import FILE_NAME
 from chandlery.net.clock import system_clock
-from serving import connected, offline, served, until
+from fixtures.service import connected, offline, served, until
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
 BOOKS = SeriesName("binance", "BTC/USDT", BOOK)
@@ -86,12 +86,12 @@ async def test_an_exchange_that_is_away_is_one_gap_and_no_fault_of_the_service(t
     ):
         await client.say("subscribe", channel="book", **BTC)
         await client.until("realtime_data")
-        (keeper,) = service.collection.keepers()
-        await until(lambda: keeper.last_snapshot)
+        (stream_supervisor,) = service.collection.stream_supervisors()
+        await until(lambda: stream_supervisor.last_snapshot)
         assert (200, {"status": "ok"}) == await ready(session)
-        before = keeper.gaps
+        before = stream_supervisor.gaps
         await first.__aexit__(None, None, None)
-        await until(lambda: keeper.status().state != "running")
+        await until(lambda: stream_supervisor.status().state != "running")
         lost = system_clock()
         await until(lambda: system_clock() - lost > 5 * SECOND)
 
@@ -106,15 +106,15 @@ async def test_an_exchange_that_is_away_is_one_gap_and_no_fault_of_the_service(t
         assert 0.0 in (await metric(session, "chandlery_stream_running{")).values()
         (gap,) = [each for each in await service.gaps.find(BOOKS, EVER) if each.end > lost]
         assert gap.end - gap.start > 3 * SECOND
-        assert before + 1 == keeper.gaps
+        assert before + 1 == stream_supervisor.gaps
         assert len(client.of("gap")) <= 4
         async with offline("binance_spot", port=first.port):
             assert {"status": "ok"} == await until_content(session, {"status": "ok"})
-            stored = keeper.last_snapshot
-            await until(lambda: keeper.last_snapshot > stored)
+            stored = stream_supervisor.last_snapshot
+            await until(lambda: stream_supervisor.last_snapshot > stored)
             found = [each for each in await service.gaps.find(BOOKS, EVER) if each.end > lost]
         assert 1 == len(found)
-        assert before + 1 == keeper.gaps
+        assert before + 1 == stream_supervisor.gaps
 
 
 async def until_content(session, wanted):
@@ -130,23 +130,23 @@ async def test_a_book_that_cannot_be_stored_is_stale_and_live(sim, tmp_path):
     async with served(sim, tmp_path) as (service, session), connected(session) as client:
         await client.say("subscribe", channel="book", **BTC)
         await client.until("realtime_data")
-        (keeper,) = service.collection.keepers()
-        await until(lambda: keeper.last_snapshot)
+        (stream_supervisor,) = service.collection.stream_supervisors()
+        await until(lambda: stream_supervisor.last_snapshot)
         file = tmp_path / "data" / FILE_NAME
         file.rename(tmp_path / "moved")
-        await until(lambda: "stale" == keeper.status().state)
+        await until(lambda: "stale" == stream_supervisor.status().state)
         (channel,) = service.collection.list_coins()[0].channels
         assert "deleted or replaced" in channel.error
         await until_ready(session, 503)
         messages = len(client.of("realtime_data"))
         while len(client.of("realtime_data")) < messages + 20:
             await client.next()
-        assert 0 == keeper.failures
+        assert 0 == stream_supervisor.failures
         (tmp_path / "moved").rename(file)
         assert {"status": "ok"} == await until_content(session, {"status": "ok"})
-        assert "running" == keeper.status().state
-        assert None is keeper.error
-        await until(lambda: not keeper._gaps)
+        assert "running" == stream_supervisor.status().state
+        assert None is stream_supervisor.error
+        await until(lambda: not stream_supervisor._gaps)
         assert 1 == len(
             [each for each in await service.gaps.find(BOOKS, EVER) if "could not be stored" in each.evidence]
         )

@@ -15,7 +15,7 @@ from chandlery.database.memory import MemoryRawDataRepository
 from chandlery.database.series_ids import SeriesName
 from chandlery.database.sqlite import SqliteDatabase
 from chandlery.service.retention import Retention
-from repositories import entry
+from fixtures.repositories import entry
 
 
 async def test_each_kind_by_its_own_length(tmp_path):

@@ -4,7 +4,7 @@ import aiohttp
 import pytest
 
 from chandlery.sim import SimServer, SyntheticMarket
-from support import moment
+from fixtures.support import moment
 
 
 class SetClock:

@@ -10,7 +10,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.time import DAY, HOUR
 from chandlery.sim import SyntheticMarket
-from support import SYMBOLS, body, rows, summed
+from fixtures.support import SYMBOLS, body, rows, summed
 
 NEW_YEAR = to_micros(datetime(2024, 12, 31, tzinfo=UTC))
 

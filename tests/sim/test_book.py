@@ -14,7 +14,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import HOUR, MINUTE, SECOND
 from chandlery.sim import RecordedMarket, SyntheticMarket
 from chandlery.sim.book import TICK, BookState, SyntheticBook, tick_of
-from support import INVERSE, LINEAR, SPOT, SYMBOLS, moment
+from fixtures.support import INVERSE, LINEAR, SPOT, SYMBOLS, moment
 
 START = tick_of(moment("2025-01-31T23:00:00"))
 DIGITS = {

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE
 from chandlery.sim.grids import GRIDS, Grid
-from support import micros
+from fixtures.support import micros
 
 MOMENTS = st.integers(micros(1971, 1, 1), micros(2100, 1, 1))
 SHIFTS = st.integers(0, 5000).map(lambda minutes: minutes * MINUTE)

@@ -14,7 +14,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, add_months
 from chandlery.sim import SyntheticMarket, running
-from support import INVERSE, LINEAR, SPOT, at, body, rows, summed
+from fixtures.support import INVERSE, LINEAR, SPOT, at, body, rows, summed
 
 NEW_YEAR = to_micros(datetime(2024, 12, 31, tzinfo=UTC))
 

@@ -7,7 +7,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR
 from chandlery.sim import SyntheticMarket
 from chandlery.sim.trading import ALWAYS, FUNDING_EVERY, Trading
-from support import LINEAR, SPOT, micros
+from fixtures.support import LINEAR, SPOT, micros
 
 START = micros(2024, 3, 10)
 SPAN = Span(START, START + 4 * DAY)

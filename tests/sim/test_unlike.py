@@ -17,8 +17,8 @@ from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, to_datetime
 from chandlery.sim import SimServer, SyntheticMarket, Unlike, running
 from chandlery.sim.unlike import contradictions
 from chandlery.sim.wires import wires
-from facing import Facing
-from support import LINEAR, SPOT, micros
+from fixtures.offline_adapter import OfflineAdapter
+from fixtures.support import LINEAR, SPOT, micros
 
 NOW = micros(2025, 3, 12, 10, 20, 30)
 EXCHANGES = list(wires())
@@ -28,10 +28,10 @@ SPAN = Span(NOW - 21 * MINUTE, NOW)
 @pytest.fixture(params=EXCHANGES)
 def facing(request):
     """One exchange and its adapter."""
-    return Facing(request.param, NOW)
+    return OfflineAdapter(request.param, NOW)
 
 
-def asked(facing: Facing, span: Span = SPAN) -> list[int]:
+def asked(facing: OfflineAdapter, span: Span = SPAN) -> list[int]:
     """The opens of the closed minutes of ``span`` in one answer by REST."""
     body = facing.body(facing.adapter.candles_request(facing.native, Interval.MINUTE_1, span))
     opens = facing.adapter.candles(body, Interval.MINUTE_1).open_time
@@ -334,7 +334,7 @@ def test_a_symbol_that_closes_connections(facing):
 @pytest.mark.parametrize("exchange", ["okx_spot", "kraken_spot", "coinbase_spot", "kucoin_spot", "bybit_spot"])
 def test_one_symbol_that_refuses_all_of_its_message(exchange, whole):
     """What is answered to the others is left out; what is in other messages is subscribed to."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     others = [facing.native.replace("BTC", base) for base in ("ETH", "SOL")]
     facing.view.differ(Unlike(refused=frozenset({facing.symbol}), refuses_whole=whole))
     session = facing.open(Channel.BOOK)
@@ -367,7 +367,7 @@ def test_a_delisted_symbol(facing):
     assert whole[-1] not in asked(facing)
 
 
-def rates(facing: Facing, span: Span) -> list[int]:
+def rates(facing: OfflineAdapter, span: Span) -> list[int]:
     """The moments of the rates of ``span`` in one answer."""
     body = facing.body(facing.adapter.funding_request(facing.native, span))
     return list(facing.adapter.funding_rows(body).open_time)
@@ -376,7 +376,7 @@ def rates(facing: Facing, span: Span) -> list[int]:
 @pytest.mark.parametrize("exchange", [each for each in EXCHANGES if ExchangeRegistry.get(each).funding_page_size])
 def test_funding_in_other_pages_and_intervals(exchange):
     """Shorter answers, and rates that are due more often since a moment."""
-    facing = Facing(exchange, NOW)
+    facing = OfflineAdapter(exchange, NOW)
     span = Span(NOW - 3 * DAY, NOW)
     whole = rates(facing, span)
     facing.view.differ(Unlike(funding_page_size=4, funding_hours=((to_datetime(NOW - 2 * DAY), 4),)))

@@ -14,7 +14,7 @@ from chandlery.sim.book import tick_of
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.recorded import RecordedMarket
 from chandlery.sim.view import BOOK_LEVELS, MarketView
-from support import INVERSE, LINEAR, SPOT, micros
+from fixtures.support import INVERSE, LINEAR, SPOT, micros
 
 NOW = micros(2025, 3, 12, 10, 20, 30)
 VIEW = MarketView(SyntheticMarket(), SPOT, lambda: NOW)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from chandlery.core.errors import ExchangeUnavailable, RateLimited
-from chandlery.core.wire import Request
+from chandlery.core.http import Request
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.testing import no_waiting

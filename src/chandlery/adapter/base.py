@@ -19,11 +19,11 @@ from chandlery.core.book import BookUpdate
 from chandlery.core.endpoints import Endpoint, Origin, checked, origin_of
 from chandlery.core.errors import ChandleryError, InvalidSymbol, RequestRejected, UnsupportedRequest
 from chandlery.core.gaps import Span
+from chandlery.core.http import AccessToken, RateLimit, Request, Response, Shortcut
 from chandlery.core.instrument import Listing
 from chandlery.core.interval import AnchoredGrid, Grid, Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros
-from chandlery.core.wire import AccessToken, RateLimit, Request, Response, Shortcut
 
 _REFUSED_HERE = frozenset({403, 451})
 """How an address is refused for where it is."""

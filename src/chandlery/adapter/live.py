@@ -11,9 +11,9 @@ from msgspec import Struct
 
 from chandlery.core.book import Level
 from chandlery.core.candle import CandleData
+from chandlery.core.http import RateLimit
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
-from chandlery.core.wire import RateLimit
 
 
 class Channel(Enum):

@@ -91,7 +91,7 @@ class _Loop(ABC):
         """The next that there is."""
 
     @abstractmethod
-    async def _tell(self, news: Any) -> None:
+    async def _notify(self, news: Any) -> None:
         """Tell it; ``None`` when nothing came until something else was due."""
 
     def _due_in_s(self) -> float | None:
@@ -112,7 +112,7 @@ class _Loop(ABC):
                         self._attempt += 1
                         self._up = True
                         self._say(Connected(self._attempt))
-                    await self._tell(news)
+                    await self._notify(news)
                     if done:
                         self.begun.set()
                         delays = self._pace.delays(dice.random)
@@ -172,18 +172,18 @@ class CandleLoop(_Loop):
         due = max(self._interval.step(self._next) + CLOSE_DELAY, self._not_before)
         return max(0.0, (due - self._client.guess()) / SECOND)
 
-    async def _tell(self, news: Any) -> None:
+    async def _notify(self, news: Any) -> None:
         if self._next is None:
             now = await self._client.now()
             self._next = self._interval.floor(now)
         if self._due_in_s() == 0.0:
-            await self._tell_closed()
+            await self._notify_closed()
         if news:
             running = self._read(news[-1], self._client.clock())
             if running.open_time == self._next:
                 await self._deliver(running)
 
-    async def _tell_closed(self) -> None:
+    async def _notify_closed(self) -> None:
         """Fetch and tell what has closed; stop before one that may only be late."""
         assert self._next is not None  # noqa: S101  # the caller has set it
         now = await self._client.now() - CLOSE_DELAY
@@ -260,7 +260,7 @@ class BookLoop(_Loop):
         age = self._client.clock() - self._received_at
         return BookAges(age / SECOND if age >= 0 else inf)
 
-    async def _tell(self, news: Any) -> None:
+    async def _notify(self, news: Any) -> None:
         self._latest, self._received_at = news, self._client.clock()
         entry = self._entry(news, self._depth)
         if _is_crossed(entry):

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from chandlery.ccxt_bridge.errors import is_ccxt_error, translated
 from chandlery.core.errors import InvalidInput, RateLimited
-from chandlery.core.wire import RateLimit
+from chandlery.core.http import RateLimit
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.portal import shared_portal
 

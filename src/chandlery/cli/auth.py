@@ -16,7 +16,7 @@ from chandlery.core.errors import InvalidInput
 from chandlery.core.time import iso
 
 if TYPE_CHECKING:
-    from chandlery.database.accounts import AccountRepository
+    from chandlery.database.principals import PrincipalRepository
     from chandlery.service.auth.service import AuthenticationModuleImpl
 
 _T = TypeVar("_T")
@@ -119,10 +119,10 @@ def list_accounts(data_dir: Path | None = arguments.DATA_DIR, *, as_json: bool =
         output.printer().print("there are none; chandlery auth create-client makes one")
 
 
-def _repository(database: object) -> AccountRepository:
-    from chandlery.database.accounts import AccountRepository  # noqa: PLC0415  # loaded where it is used
+def _repository(database: object) -> PrincipalRepository:
+    from chandlery.database.principals import PrincipalRepository  # noqa: PLC0415  # loaded where it is used
 
-    return AccountRepository(database)  # type: ignore[arg-type]  # a database, which is typed only where its extra is
+    return PrincipalRepository(database)  # type: ignore[arg-type]  # a database, which is typed only where its extra is
 
 
 def _with_accounts(data_dir: Path | None, work: Callable[[AuthenticationModuleImpl], Awaitable[_T]]) -> _T:

@@ -269,7 +269,7 @@ async def _books(
     from chandlery.database.book_history import BookHistory  # noqa: PLC0415  # loads pyarrow
     from chandlery.database.book_rows import table_of_books  # noqa: PLC0415  # the same
     from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl  # noqa: PLC0415  # the same
-    from chandlery.database.control import GapRepository  # noqa: PLC0415  # the same
+    from chandlery.database.gaps import GapRepository  # noqa: PLC0415  # the same
 
     books, at = RawDataRepositoryImpl(database, origin_of), span.start
     history = BookHistory(StorageManagerImpl(books), GapRepository(database, origin_of))

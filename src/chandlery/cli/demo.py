@@ -86,16 +86,16 @@ def _survive(to: Console, sim: SimServer, manager: DataSourceManager, year: pa.T
     sim.log.clear()
     with counting_retries() as retries:
         month, took_s = _timed(lambda: _get(manager, BROKEN, MENDED, use_cache=False))
-    account = _account(month)
-    by_kind = Counter(event.kind.value for event in account.events)
-    for event in account.events[:3]:
+    report = _report(month)
+    by_kind = Counter(event.kind.value for event in report.events)
+    for event in report.events[:3]:
         to.print(f"event: {event.kind.value}: {_short(event.detail, sim)}", soft_wrap=True)
     to.print(f"in all: {', '.join(f'{count} {kind}' for kind, count in by_kind.items())}")
     statuses = Counter(status for _, path, status in sim.log if "/klines?" in path)
     to.print(
         f"REST: {statuses[200]} pages, {statuses[429]} answered 429 with Retry-After 1; {output.counted(len(retries), 'request')} repeated"
     )
-    to.print(f"{output.summary(month, account)}; {took_s:.2f} s")
+    to.print(f"{output.summary(month, report)}; {took_s:.2f} s")
     expected = slice_span(year, Span(to_micros(BROKEN), to_micros(MENDED)))
     same = bool(month.equals(expected))
     to.print(
@@ -122,13 +122,13 @@ def _timed(work: Callable[[], pa.Table]) -> tuple[pa.Table, float]:
 def _times(runs: dict[str, tuple[pa.Table, float]]) -> object:
     rows = []
     for name, (table, took_s) in runs.items():
-        sources = output.by_source(table, _account(table))
+        sources = output.by_source(table, _report(table))
         told = ", ".join(f"{source}: {output.counted(spans, 'span')}" for source, (_, spans) in sources.items())
         rows.append((name, told, f"{table.num_rows:,}", f"{took_s:.2f}", f"{table.num_rows / took_s:,.0f}"))
     return output.as_table(("", "from", "rows", "seconds", "rows a second"), rows, left=2)
 
 
-def _account(table: pa.Table) -> Provenance:
+def _report(table: pa.Table) -> Provenance:
     return Provenance.from_json(table.schema.metadata[b"chandlery"])
 
 

@@ -23,7 +23,7 @@ from chandlery.core.provenance import Provenance
 from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.core.time import to_datetime
 from chandlery.net.clock import system_clock
-from chandlery.net.hindrance import LOGGER
+from chandlery.net.delays import LOGGER
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,14 +98,14 @@ def fetch(
         proxy,
     )
     table, retries = _got(job)
-    account = Provenance.from_json(table.schema.metadata[b"chandlery"])
+    report = Provenance.from_json(table.schema.metadata[b"chandlery"])
     if path is None:
         to = output.printer()
-        _show(to, job, table, account)
+        _show(to, job, table, report)
     else:
         _write(table, path)
         repeated = f"; {output.counted(retries, 'request')} repeated" if retries else ""
-        sys.stderr.write(f"{path}: {output.summary(table, account)}{repeated}\n")
+        sys.stderr.write(f"{path}: {output.summary(table, report)}{repeated}\n")
 
 
 def _interval(text: str, kind: ChartType) -> Interval:
@@ -215,7 +215,7 @@ class _Reasons(logging.Handler):
             self._waits_for(line)
 
 
-def _show(to: Any, job: _Job, table: pa.Table, account: Provenance) -> None:
+def _show(to: Any, job: _Job, table: pa.Table, report: Provenance) -> None:
     noun = "candle" if job.chart_type is ChartType.KLINES else "row"
     name = f"{job.symbol} {job.interval.value}" if job.chart_type.interval is None else job.symbol
     to.print(
@@ -225,7 +225,7 @@ def _show(to: Any, job: _Job, table: pa.Table, account: Provenance) -> None:
     if table.num_rows:
         to.print()
         output.print_rows(to, table)
-    output.print_account(to, table, account)
+    output.print_report(to, table, report)
 
 
 def _write(table: pa.Table, path: Path) -> None:

@@ -84,7 +84,7 @@ def _cells(column: pa.ChunkedArray) -> list[str]:
     return [str(value) for value in column.to_pylist()]
 
 
-def print_account(to: Console, table: pa.Table, provenance: Provenance) -> None:
+def print_report(to: Console, table: pa.Table, provenance: Provenance) -> None:
     """Where the rows came from, what is missing, and what was noticed."""
     sources = grid("source", "rows", "spans")
     for name, (rows, spans) in by_source(table, provenance).items():

@@ -33,12 +33,12 @@ class ClosedInOrder:
         if isinstance(update, Restated) and update.after.open_time in self._waiting:
             self._waiting[update.after.open_time] = update.after
             return []
-        told: list[CandleUpdate] = [update]
+        published: list[CandleUpdate] = [update]
         if isinstance(update, Missing):
             self._absent.append(update.gap.span)
         elif isinstance(update, Backfilled) and self._expected is not None and update.span.start > self._expected:
-            told.append(self._lost(self._interval.ceil(update.span.start)))
-        return told + self._ready()
+            published.append(self._lost(self._interval.ceil(update.span.start)))
+        return published + self._ready()
 
     def _running(self, candle: CandleData) -> list[CandleUpdate]:
         return [candle] if self._expected in {None, candle.open_time} else []
@@ -49,24 +49,24 @@ class ClosedInOrder:
         if candle.open_time < self._expected:
             return []
         self._waiting[candle.open_time] = candle
-        told = self._ready()
+        published = self._ready()
         if len(self._waiting) > self._most:
-            told.append(self._lost(min(self._waiting)))
-            told += self._ready()
-        return told
+            published.append(self._lost(min(self._waiting)))
+            published += self._ready()
+        return published
 
     def _ready(self) -> list[CandleUpdate]:
         """The candles that wait for none before them any more."""
-        told: list[CandleUpdate] = []
+        published: list[CandleUpdate] = []
         while self._expected is not None:
             candle = self._waiting.pop(self._expected, None)
             if candle is not None:
-                told.append(candle)
+                published.append(candle)
             elif not any(span.holds(self._expected) for span in self._absent):
                 break
             self._expected = self._interval.step(self._expected)
         self._absent = [span for span in self._absent if self._expected is None or span.end > self._expected]
-        return told
+        return published
 
     def _lost(self, until: Micros) -> Missing:
         """Give up what should open before ``until``."""

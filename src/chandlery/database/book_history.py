@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from chandlery.core.gaps import Gap, GapKind, Span, subtract_all
 from chandlery.core.time import Micros, iso
-from chandlery.database.control import GapRepository
+from chandlery.database.gaps import GapRepository
 from chandlery.database.interfaces import IStorageManager
 from chandlery.database.series_ids import SeriesName
 

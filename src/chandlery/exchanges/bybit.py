@@ -41,11 +41,11 @@ from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import AddressBanned, ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit, Request, Response
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
-from chandlery.core.wire import RateLimit, Request, Response
 
 # https://bybit-exchange.github.io/docs/v5/guide, https://bybit-exchange.github.io/docs/v5/ws/connect.
 # No sockets are documented for nl, ae, eu and id: other clients use those of bybit.com.

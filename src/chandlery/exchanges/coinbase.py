@@ -34,11 +34,11 @@ from chandlery.core.book import BookUpdate, Level
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse, UnsupportedRequest
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit, Request, Response
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros, Unit, micros_of
-from chandlery.core.wire import RateLimit, Request, Response
 
 COINBASE_KNOWN = standings("""
     socket address: documented, https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-channels

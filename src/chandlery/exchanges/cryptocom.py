@@ -36,11 +36,11 @@ from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit, Request, Response
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, day_text, expiry_of
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
-from chandlery.core.wire import RateLimit, Request, Response
 
 CRYPTOCOM_KNOWN = standings("""
     socket address: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html

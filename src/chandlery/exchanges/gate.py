@@ -35,11 +35,11 @@ from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit, Request, Response
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros, Unit
-from chandlery.core.wire import RateLimit, Request, Response
 
 # ccxt 4.5.90: gateeu.
 GATE_SITES: Sites = {"eu": {"rest": "https://api.gateeu.com/api/v4", "ws": "wss://api.gateeu.com/ws/v4"}}

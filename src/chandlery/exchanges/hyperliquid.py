@@ -37,11 +37,11 @@ from chandlery.core.book import BookUpdate, Level
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, InvalidSymbol, MalformedResponse
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit, Request, Response
 from chandlery.core.instrument import LETTER, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import HOUR, Micros, Unit
-from chandlery.core.wire import RateLimit, Request, Response
 
 HYPERLIQUID_KNOWN = standings("""
     socket address: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions

@@ -35,11 +35,11 @@ from chandlery.core.book import BookUpdate, Digits, Level, OrderBook
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit, Request, Response
 from chandlery.core.instrument import LETTER, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit, micros_of
-from chandlery.core.wire import RateLimit, Request, Response
 
 KRAKEN_KNOWN = standings("""
     socket address: documented, https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/ohlc

@@ -36,11 +36,11 @@ from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit, Request, Response
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
-from chandlery.core.wire import RateLimit, Request, Response
 
 KUCOIN_KNOWN = standings("""
     socket address: recorded, 2026-09-22: named by each token; the classic socket is still served

@@ -37,11 +37,11 @@ from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate, OrderBook
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit, Request, Response
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, day_text, expiry_of
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import DAY, Micros, Unit
-from chandlery.core.wire import RateLimit, Request, Response
 
 # https://my.okx.com/docs-v5/en/, https://app.okx.com/docs-v5/en/; ccxt 4.5.90: myokx, okxus.
 OKX_SITES: Sites = {

@@ -37,11 +37,11 @@ from chandlery.adapter.standing import standings
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, MalformedResponse, RateLimited, UnsupportedRequest
 from chandlery.core.gaps import Span
+from chandlery.core.http import AccessToken, RateLimit, Request, Response
 from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import DAY, SECOND, Micros, iso, micros_of
-from chandlery.core.wire import AccessToken, RateLimit, Request, Response
 
 TRADESTATION_KNOWN = standings("""
     socket address: documented, https://api.tradestation.com/docs/fundamentals/http-streaming

@@ -11,17 +11,17 @@ from chandlery.adapter.books import ConnectionSequence, Fault, Outcome, Snapshot
 from chandlery.adapter.live import Channel, FollowBook
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError, ExchangeError, InvalidSymbol, UnsupportedRequest
-from chandlery.core.wire import Shortcut
+from chandlery.core.http import Shortcut
 from chandlery.feed.audit import AuditKind
 from chandlery.feed.backoff import PACE, Pace, delays
 from chandlery.feed.book_stream import BookStream
 from chandlery.feed.book_watch import BookWatch
+from chandlery.feed.connection import Sleep
 from chandlery.feed.events import Connected, Reconnecting, Rejected, Resyncing
-from chandlery.feed.line import Sleep
 from chandlery.feed.network import NetworkClient
+from chandlery.feed.reconnect import PersistentConnection
 from chandlery.feed.recovery import Job, Waits, described, isolated, kept_up, named_in
-from chandlery.feed.uplink import Uplink
-from chandlery.net.hindrance import told_to
+from chandlery.net.delays import delays_to
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -47,7 +47,7 @@ class BookBundle:
     ) -> None:
         self.streams: dict[str, BookStream] = {}
         self._follows: dict[str, FollowBook] = {}
-        self.uplink = Uplink(network, Channel.BOOK, self, sleep=sleep, random=random, pace=pace)
+        self.connection = PersistentConnection(network, Channel.BOOK, self, sleep=sleep, random=random, pace=pace)
         self._network = network
         self._depth = depth
         self._updates = network.adapter.book_updates
@@ -56,7 +56,7 @@ class BookBundle:
         self._pace = pace
         self._tasks: asyncio.TaskGroup | None = None
         self._jobs: dict[str, asyncio.Task[None]] = {}
-        self._watch = BookWatch(self.uplink, self.streams, self, clock=network.clock, sleep=sleep, pace=pace)
+        self._watch = BookWatch(self.connection, self.streams, self, clock=network.clock, sleep=sleep, pace=pace)
         self._waits: dict[str, Waits] = {}
         """The pauses of the books that have failed."""
         self._sequence = ConnectionSequence()
@@ -72,7 +72,7 @@ class BookBundle:
         """Take in a book; on a connection that is up, subscribe to it."""
         self.streams[stream.symbol] = stream
         self._follows[stream.symbol] = stream.sync.follow
-        if self.uplink.connected:
+        if self.connection.connected:
             self._watch.listen(stream)
             self._spawn(stream, partial(self._join, stream))
 
@@ -85,7 +85,7 @@ class BookBundle:
         self._end_job(stream.symbol)
         stream.lost(AuditKind.DISCONNECTED, "removed")
         if self._tasks is not None:
-            leave = partial(self._tell, self.uplink.leave, [stream.symbol])
+            leave = partial(self._notify, self.connection.leave, [stream.symbol])
             self._tasks.create_task(isolated(leave, name=self._name("unsubscribing")))
 
     async def run(self) -> None:
@@ -94,7 +94,7 @@ class BookBundle:
             self._tasks = tasks
             try:
                 for job, name in (
-                    (self.uplink.run, "the connection"),
+                    (self.connection.run, "the connection"),
                     (self._watch.silences, "the watchdog"),
                     (self._watch.ages, "the ages"),
                 ):
@@ -136,20 +136,20 @@ class BookBundle:
         if stream.held is not None:
             stream.say(Resyncing(described(error)))
         stream.lost(AuditKind.REFUSED, described(error))
-        stream.hindered(error, may_fail=False)
+        stream.note_delay(error, may_fail=False)
         self._spawn(stream, partial(self._ask, stream))
 
     def on_refused(self, item: str, error: ChandleryError) -> None:
         """Tell it; a book that never was has failed."""
         stream = self.streams[item]
         stream.say(Rejected(f"refused: {error}", item))
-        stream.hindered(error)
+        stream.note_delay(error)
 
     def on_taken(self, item: str) -> None:
         """Begin the book."""
         stream = self.streams[item]
         self._end_job(item)
-        if self.uplink.connected:
+        if self.connection.connected:
             self._watch.listen(stream)
             self._mend(stream, subscribed=True)
 
@@ -158,7 +158,7 @@ class BookBundle:
         try:
             await self._network.book(stream.symbol, stream.depth)
         except (ExchangeError, InvalidSymbol) as error:
-            stream.hindered(error)
+            stream.note_delay(error)
         except UnsupportedRequest:
             return
 
@@ -166,7 +166,7 @@ class BookBundle:
         """Begin every book."""
         for stream in tuple(self.streams.values()):
             stream.say(Connected(attempt))
-            if self.uplink.is_aside(stream.symbol):
+            if self.connection.is_aside(stream.symbol):
                 continue
             self._watch.listen(stream)
             if stream.held is None:
@@ -177,13 +177,13 @@ class BookBundle:
         reason = described(error)
         self._sequence = ConnectionSequence()
         self._watch.leave_all()
-        for symbol in [each for each in self._jobs if not self.uplink.is_aside(each)]:
+        for symbol in [each for each in self._jobs if not self.connection.is_aside(each)]:
             self._end_job(symbol)
         for stream in tuple(self.streams.values()):
             self._take_again(stream)
             stream.lost(AuditKind.DISCONNECTED, reason)
             stream.say(Reconnecting(reason))
-            stream.hindered(error)
+            stream.note_delay(error)
 
     def on_message(self, message: bytes) -> bool:
         """Give each update to its book; one without a symbol has a number alone."""
@@ -208,7 +208,7 @@ class BookBundle:
         meant = self._meant(message)
         for stream in meant:
             stream.say(Rejected(reason, payload))
-            stream.hindered(error, may_fail=len(meant) == 1)
+            stream.note_delay(error, may_fail=len(meant) == 1)
 
     def on_failed(self, error: Exception, message: bytes) -> None:
         """Begin the book anew that the message was about; where it names none, its rule finds what is missing."""
@@ -241,23 +241,23 @@ class BookBundle:
         """A message of the connection is missing, whosever it was: every book begins anew."""
         for stream in tuple(self.streams.values()):
             stream.fault(Fault(Outcome.GAP, self._sequence.last, came))
-        self.uplink.kick(f"message {came} came, not the next one")
+        self.connection.kick(f"message {came} came, not the next one")
 
-    async def _tell(self, tell: Callable[[Sequence[str]], Awaitable[None]], said: Sequence[str]) -> None:
+    async def _notify(self, tell: Callable[[Sequence[str]], Awaitable[None]], said: Sequence[str]) -> None:
         try:
             await tell(said)
         except ChandleryError as error:
-            self.uplink.kick(str(error))
+            self.connection.kick(str(error))
 
-    def _hindered(self, stream: BookStream, error: ChandleryError) -> None:
+    def _note_delay(self, stream: BookStream, error: ChandleryError) -> None:
         """Note what holds up a request for a snapshot, before it is given up."""
         self._note(stream, f"the snapshot has to wait: {error}")
-        stream.hindered(error, may_fail=False)
+        stream.note_delay(error, may_fail=False)
 
-    def on_hindered(self, error: ChandleryError) -> None:
+    def on_delay(self, error: ChandleryError) -> None:
         """Note what holds up the connection, before it is given up."""
         for stream in tuple(self.streams.values()):
-            stream.hindered(error, may_fail=False)
+            stream.note_delay(error, may_fail=False)
 
     def _note(self, stream: BookStream, said: str) -> None:
         log.warning("%s %s: %s", self._network.adapter.id, stream.symbol, said)
@@ -293,7 +293,7 @@ class BookBundle:
         log.error("%s %s: %s", self._network.adapter.id, stream.symbol, described(error), exc_info=error)
         self._follows.pop(stream.symbol, None)
         stream.broke(error)
-        stream.hindered(error)
+        stream.note_delay(error)
 
     async def _recovered(self, stream: BookStream) -> None:
         """Begin a book anew, after a pause that grows with each failure."""
@@ -317,19 +317,19 @@ class BookBundle:
         self._spawn(stream, partial(self._mended, stream, subscribed=subscribed))
 
     async def _join(self, stream: BookStream) -> None:
-        await self._tell(self.uplink.join, [stream.symbol])
+        await self._notify(self.connection.join, [stream.symbol])
         await self._mended(stream, subscribed=True)
 
     async def _mended(self, stream: BookStream, *, subscribed: bool) -> None:
         for wait_s in delays(self._random, first_s=_FIRST_DELAY_S):
-            if self.uplink.is_aside(stream.symbol):
+            if self.connection.is_aside(stream.symbol):
                 return
             try:
                 await self._snapshot(stream, subscribed=subscribed)
             except ChandleryError as error:
                 self._note(stream, f"no snapshot: {error}; asking again in {wait_s:.1f} s")
                 stream.say(Rejected(f"no snapshot: {error}", stream.symbol))
-                stream.hindered(error)
+                stream.note_delay(error)
                 if stream.failure is not None:
                     return
             if stream.held is not None:
@@ -341,15 +341,15 @@ class BookBundle:
         """Ask for a snapshot by the way of the exchange, once."""
         source = stream.rule.snapshot
         if source is SnapshotSource.REST:
-            with told_to(partial(self._hindered, stream)):
+            with delays_to(partial(self._note_delay, stream)):
                 snapshot = await self._network.book(stream.symbol, stream.depth)
             stream.take_snapshot(snapshot)
             return
         if source is SnapshotSource.MESSAGE:
-            await self.uplink.send([self._network.adapter.book_message(stream.symbol, stream.depth)])
+            await self.connection.send([self._network.adapter.book_message(stream.symbol, stream.depth)])
         elif not subscribed:
-            await self.uplink.leave([stream.symbol])
-            await self.uplink.join([stream.symbol])
+            await self.connection.leave([stream.symbol])
+            await self.connection.join([stream.symbol])
         until = asyncio.get_running_loop().time() + SNAPSHOT_TIMEOUT_S
         while stream.held is None and asyncio.get_running_loop().time() < until:
             await self._sleep(_LOOK_EVERY_S)
@@ -394,4 +394,4 @@ class BookBundle:
             stream.say(Rejected(f"silent, and REST could not be asked: {error}", stream.symbol))
             return
         if heard == stream.heard and stream.differs(newest):
-            self.uplink.kick(f"no data of {stream.symbol} although there is news by REST")
+            self.connection.kick(f"no data of {stream.symbol} although there is news by REST")

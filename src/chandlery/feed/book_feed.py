@@ -20,9 +20,9 @@ from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.book_bundle import BookBundle
 from chandlery.feed.book_stream import BookStream, LiveBook
 from chandlery.feed.callback import CallbackErrors
+from chandlery.feed.connection import Sleep
 from chandlery.feed.events import Event
 from chandlery.feed.group import Group
-from chandlery.feed.line import Sleep
 from chandlery.feed.network import NetworkClient
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
@@ -92,7 +92,7 @@ class OrderBookFeed:
         self._callback_errors = CallbackErrors(name, self.group.waits(), self._put)
         self._readers: list[ref[_Reader]] = []
         self._ended = False
-        self._tell_straight()
+        self._notify_directly()
         self.group.join(self)
 
     async def __aenter__(self) -> Self:
@@ -153,22 +153,22 @@ class OrderBookFeed:
             reader.close()
         # Who breaks out of a loop says nothing: the reader is gone when nobody holds it any more.
         self._readers.append(ref(reader, self._readers.remove))
-        self._tell_straight()
+        self._notify_directly()
         return reader
 
     def end(self) -> None:
         """End the iterations."""
         self._ended = True
-        self._tell_straight()
+        self._notify_directly()
         for each in self._readers:
             if (reader := each()) is not None:
                 reader.close()
 
-    def _tell_straight(self) -> None:
+    def _notify_directly(self) -> None:
         """Have ``on_update`` called without us in between where nobody else reads."""
         alone = self._on_update is not None and not self._readers and not self._ended
         to = self._on_update if alone else None
-        self.stream.tell_straight(to or self._publish, self._callback_errors)
+        self.stream.notify_directly(to or self._publish, self._callback_errors)
 
     def _publish(self, update: BookFeedUpdate) -> None:
         if self._ended:

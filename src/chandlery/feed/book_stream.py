@@ -12,10 +12,10 @@ from chandlery.adapter.books import BookRule, BookSync, Fault, Outcome, Snapshot
 from chandlery.core.book import BookUpdate, OrderBook
 from chandlery.core.time import SECOND, Micros
 from chandlery.feed.audit import AuditKind, BookAudit
-from chandlery.feed.beginning import Beginning
 from chandlery.feed.events import Event, Failed, Outdated, Resynced, Resyncing
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.recovery import described
+from chandlery.feed.startup import Startup
 from chandlery.net.clock import nanoseconds
 
 _RENEW_BELOW = 4
@@ -66,7 +66,7 @@ class LiveBook(OrderBook):
         return pa.table(self.columns(count), schema=schema)
 
 
-class BookStream(Beginning):
+class BookStream(Startup):
     """
     The book of one symbol.
 
@@ -229,7 +229,7 @@ class BookStream(Beginning):
         """Something made it invalid that is not in its own messages."""
         self._needs(self.sync.fail(fault))
 
-    def tell_straight(self, to: Callable[[LiveBook], object], on_failed: Callable[[Exception], object]) -> None:
+    def notify_directly(self, to: Callable[[LiveBook], object], on_failed: Callable[[Exception], object]) -> None:
         """Have the book told ``to`` where ``BookSync.follow`` changes it, not ``publish``; ``on_failed`` is told what that raises."""
         self.sync.on_followed, self.sync.on_failed = to, on_failed
 

@@ -10,8 +10,8 @@ from typing import Protocol
 from chandlery.core.time import Clock, Micros
 from chandlery.feed.backoff import Pace
 from chandlery.feed.book_stream import BookStream
-from chandlery.feed.line import Sleep
-from chandlery.feed.pulse import Pulse
+from chandlery.feed.connection import Sleep
+from chandlery.feed.watchdog import Watchdog
 
 ALIVE_WITHIN_S = 5.0
 """After how long without a frame the exchange is asked for one."""
@@ -70,21 +70,21 @@ class BookWatch:
         self._clock = clock
         self._sleep = sleep
         self._pace = pace
-        self._pulses: dict[str, Pulse] = {}
+        self._watchdogs: dict[str, Watchdog] = {}
         """Of the books that are subscribed to: a connection that is up may not have subscribed yet."""
 
     def listen(self, stream: BookStream) -> None:
         """Expect messages of it from now on."""
         now = asyncio.get_running_loop().time()
-        self._pulses[stream.symbol] = Pulse(now, stream.heard, quiet_s=self._pace.quiet_s)
+        self._watchdogs[stream.symbol] = Watchdog(now, stream.heard, quiet_s=self._pace.quiet_s)
 
     def leave(self, symbol: str) -> None:
         """Expect none any more; again is nothing."""
-        self._pulses.pop(symbol, None)
+        self._watchdogs.pop(symbol, None)
 
     def leave_all(self) -> None:
         """Expect nothing any more."""
-        self._pulses.clear()
+        self._watchdogs.clear()
 
     async def silences(self) -> None:
         """Watch until cancelled for silent books, and for what proves others."""
@@ -97,10 +97,10 @@ class BookWatch:
             beat, looked_at = looked_at if frame_at not in {before, None} else None, self._clock()
             if frame_at is not None and now - frame_at >= ALIVE_WITHIN_S:
                 self._connection.ask_for_life()
-            for symbol, pulse in tuple(self._pulses.items()):
+            for symbol, watchdog in tuple(self._watchdogs.items()):
                 stream = self._streams[symbol]
                 try:
-                    self._look_at(stream, pulse, now, beat)
+                    self._look_at(stream, watchdog, now, beat)
                 except Exception as error:  # noqa: BLE001  # other books are watched all the same
                     self._looks.on_look_failed(stream, error)
 
@@ -114,12 +114,12 @@ class BookWatch:
                 if stream.outdated:
                     self._looks.on_outdated(stream)
 
-    def _look_at(self, stream: BookStream, pulse: Pulse, now: float, beat: Micros | None) -> None:
+    def _look_at(self, stream: BookStream, watchdog: Watchdog, now: float, beat: Micros | None) -> None:
         if stream.resting:
             return
-        if pulse.is_silent(stream.heard, now):
+        if watchdog.is_silent(stream.heard, now):
             self._looks.on_silent(stream)
         elif stream.is_shallow:
             self._looks.on_shallow(stream)
-        if beat is not None and pulse.is_usual(now):
+        if beat is not None and watchdog.is_usual(now):
             stream.heartbeat_at = beat

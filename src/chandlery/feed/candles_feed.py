@@ -20,11 +20,11 @@ from chandlery.core.moment import to_micros
 from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.callback import CallbackErrors
+from chandlery.feed.conflating_queue import ConflatingQueue
+from chandlery.feed.connection import Sleep
 from chandlery.feed.events import CandleUpdate
 from chandlery.feed.frame import candles_frame
 from chandlery.feed.group import Group
-from chandlery.feed.line import Sleep
-from chandlery.feed.mailbox import Mailbox
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.recovery import kept_up
 from chandlery.feed.second_reader import SecondReader
@@ -104,9 +104,9 @@ class CandlesFeed:
         self._on_update = on_update
         name = f"{self.exchange} {self.symbol} {self.interval.value}"
         self._callback_errors = CallbackErrors(name, self.group.waits(), self._put)
-        self._mailboxes: list[ref[Mailbox]] = []
+        self._queues: list[ref[ConflatingQueue]] = []
         self._ended = False
-        self._tell_straight()
+        self._notify_directly()
         self.group.join(self)
 
     async def __aenter__(self) -> Self:
@@ -203,31 +203,31 @@ class CandlesFeed:
             Closed: The event loop of the feed has ended.
         """
         self.group.check_loop()
-        mailbox = Mailbox(MAX_UNREAD)
+        queue = ConflatingQueue(MAX_UNREAD)
         if self._ended:
-            mailbox.close()
+            queue.close()
         # Who breaks out of a loop says nothing: the reader is gone when nobody holds it any more.
-        self._mailboxes.append(ref(mailbox, self._mailboxes.remove))
-        self._tell_straight()
-        return mailbox
+        self._queues.append(ref(queue, self._queues.remove))
+        self._notify_directly()
+        return queue
 
     def end(self) -> None:
         """End the iterations."""
         self._ended = True
         self._on_update = None
-        self._tell_straight()
-        for each in self._mailboxes:
-            if (mailbox := each()) is not None:
-                mailbox.close()
+        self._notify_directly()
+        for each in self._queues:
+            if (queue := each()) is not None:
+                queue.close()
 
-    def _tell_straight(self) -> None:
+    def _notify_directly(self) -> None:
         """Have ``on_update`` called without us in between where nobody else reads: the way by us costs a tenth of all."""
         processor = self.stream.processor
-        processor.on_followed = self._publish if self._on_update is None or self._mailboxes else self._on_update
+        processor.on_followed = self._publish if self._on_update is None or self._queues else self._on_update
         processor.on_failed = self._callback_errors
 
     def _publish(self, update: CandleUpdate) -> None:
-        if self._mailboxes:
+        if self._queues:
             self._put(update)
         if self._on_update is not None:
             try:
@@ -236,8 +236,8 @@ class CandlesFeed:
                 self._callback_errors(error)
 
     def _put(self, update: CandleUpdate) -> None:
-        for each in self._mailboxes:
-            if (mailbox := each()) is not None and not mailbox.put(update):
+        for each in self._queues:
+            if (queue := each()) is not None and not queue.put(update):
                 self.dropped += 1
 
 

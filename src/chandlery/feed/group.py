@@ -11,10 +11,10 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from chandlery.core.errors import Closed, RequestTimeout
 from chandlery.feed.backoff import Pace, delays
-from chandlery.feed.beginning import Beginning
-from chandlery.feed.line import Sleep
+from chandlery.feed.connection import Sleep
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.recovery import Job, Waits, described, kept_up
+from chandlery.feed.startup import Startup
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -29,7 +29,7 @@ class Feed(Protocol):
     """A member of a group."""
 
     @property
-    def stream(self) -> Beginning:
+    def stream(self) -> Startup:
         """What it shows."""
         ...
 
@@ -223,7 +223,7 @@ class Group(ABC, Generic[_Feed]):
     def _failed(self, error: BaseException) -> None:
         for feed in self.feeds:
             if isinstance(error, Exception):
-                feed.stream.hindered(error)
+                feed.stream.note_delay(error)
 
     def _over(self, task: asyncio.Task[None]) -> None:
         """End the iterations of a group that ends without having been stopped, as with its event loop."""

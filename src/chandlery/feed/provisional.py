@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Iterable
 
 from chandlery.core.candle import CandleData
+from chandlery.core.http import RateLimit
 from chandlery.core.interval import Grid
 from chandlery.core.time import MINUTE, SECOND, Micros
-from chandlery.core.wire import RateLimit
 
 SHARE = 3
 """Second reads together use at most one part in so many of what an exchange allows."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from chandlery.core.errors import ChandleryError
 from chandlery.core.time import SECOND
 from chandlery.feed.backoff import PACE, Pace
-from chandlery.feed.line import Sleep
+from chandlery.feed.connection import Sleep
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.provisional import longest_due
 from chandlery.feed.stream import LiveStream

@@ -12,17 +12,17 @@ from msgspec.structs import force_setattr
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError
+from chandlery.core.http import Shortcut
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
-from chandlery.core.wire import Shortcut
 from chandlery.feed.backoff import PACE, Pace
+from chandlery.feed.connection import Sleep
 from chandlery.feed.events import Connected, Event, Reconnecting
-from chandlery.feed.line import Sleep
 from chandlery.feed.network import NetworkClient
-from chandlery.feed.pulse import Pulse
+from chandlery.feed.reconnect import PersistentConnection
 from chandlery.feed.recovery import described, named_in
 from chandlery.feed.stream import LiveStream
-from chandlery.feed.uplink import Uplink
+from chandlery.feed.watchdog import Watchdog
 from chandlery.net.clock import nanoseconds
 
 _MOST_DOUBLINGS = 5
@@ -61,7 +61,7 @@ class Bundle:
         pace: Pace = PACE,
     ) -> None:
         self.streams: list[LiveStream] = []
-        self.uplink = Uplink(network, Channel.CANDLES, self, sleep=sleep, random=random, pace=pace)
+        self.connection = PersistentConnection(network, Channel.CANDLES, self, sleep=sleep, random=random, pace=pace)
         self.polling = False
         """Whether the series are polled, since the connection brings no data."""
         self.unclaimed = 0
@@ -75,7 +75,7 @@ class Bundle:
         self._sinks: dict[str, list[tuple[Interval, LiveStream]]] = {}
         self._sole: dict[str, tuple[Interval, Callable[[CandleData], bool]]] = {}
         """Of the symbols with a single series, what takes most of its candles."""
-        self._pulses: dict[LiveStream, Pulse] = {}
+        self._watchdogs: dict[LiveStream, Watchdog] = {}
         self._polled: dict[LiveStream, Micros] = {}
         self._deaf: dict[LiveStream, tuple[int, int]] = {}
         """Because of whom the connection was given up: how often, and what had been heard of it."""
@@ -123,7 +123,7 @@ class Bundle:
         # New lists: who hears a candle may add or remove series while the old ones are gone through.
         self.streams = [*self.streams, stream]
         self._direct(symbol, [*self._sinks.get(symbol, ()), (interval, stream)])
-        if self.uplink.connected:
+        if self.connection.connected:
             self._listen(stream)
         return [] if self._users[symbol, interval] > 1 else [CandleStream(symbol, interval)]
 
@@ -132,7 +132,7 @@ class Bundle:
         symbol, interval = _key(stream)
         self.streams = [each for each in self.streams if each is not stream]
         self._direct(symbol, [sink for sink in self._sinks[symbol] if sink[1] is not stream])
-        self._pulses.pop(stream, None)
+        self._watchdogs.pop(stream, None)
         self._polled.pop(stream, None)
         self._deaf.pop(stream, None)
         stream.lost()
@@ -154,7 +154,7 @@ class Bundle:
         """What comes next has a hole before it; nobody has to wait for a connection to see the history."""
         for stream in self.streams:
             stream.lost()
-            stream.hindered(error, may_fail=not self._filler.fall_back)
+            stream.note_delay(error, may_fail=not self._filler.fall_back)
             if not stream.began:
                 self._filler.keep_filling(stream)
         self.say(Reconnecting(described(error)))
@@ -187,20 +187,20 @@ class Bundle:
     def on_aside(self, item: CandleStream, error: ChandleryError) -> None:
         """Nothing comes by socket for now: what is missed is fetched."""
         for stream in self._of(item):
-            self._pulses.pop(stream, None)
+            self._watchdogs.pop(stream, None)
             stream.lost()
-            stream.hindered(error, may_fail=False)
+            stream.note_delay(error, may_fail=False)
 
     def on_refused(self, item: CandleStream, error: ChandleryError) -> None:
         """Tell it; where series are not polled, one that has not begun has failed."""
         for stream in self._of(item):
             stream.reject(f"refused: {error}", item.symbol)
-            stream.hindered(error, may_fail=not self._filler.fall_back)
+            stream.note_delay(error, may_fail=not self._filler.fall_back)
 
     def on_taken(self, item: CandleStream) -> None:
         """Fill what was missed meanwhile."""
         for stream in self._of(item):
-            if self.uplink.connected:
+            if self.connection.connected:
                 self._listen(stream)
             self._filler.start_filling(stream)
 
@@ -208,12 +208,12 @@ class Bundle:
         """Tell the series that it may be about."""
         for stream in self._meant(message):
             stream.reject(str(error), message[:_SHOWN])
-            stream.hindered(error, may_fail=False)
+            stream.note_delay(error, may_fail=False)
 
-    def on_hindered(self, error: ChandleryError) -> None:
+    def on_delay(self, error: ChandleryError) -> None:
         """Note what holds up the connection, before it is given up."""
         for stream in self.streams:
-            stream.hindered(error, may_fail=False)
+            stream.note_delay(error, may_fail=False)
 
     def on_failed(self, error: Exception, message: bytes) -> None:
         """Begin the series anew that the message names; where it names none, REST has what they lack."""
@@ -231,19 +231,19 @@ class Bundle:
 
     def is_silent(self, stream: LiveStream) -> bool:
         """Whether it has been quiet for much longer than is usual for it."""
-        pulse = self._pulses.get(stream)
-        if pulse is None or not self.uplink.connected:
+        watchdog = self._watchdogs.get(stream)
+        if watchdog is None or not self.connection.connected:
             return False
-        return pulse.is_silent(stream.heard, asyncio.get_running_loop().time())
+        return watchdog.is_silent(stream.heard, asyncio.get_running_loop().time())
 
     def give_up(self, stream: LiveStream) -> None:
         """Make a new connection, since this one does not tell what happens there; next time, be more patient."""
         self._deaf[stream] = (self._times_deaf(stream) + 1, stream.heard)
-        self.uplink.kick(f"no data of {stream.symbol} although there is news by REST")
+        self.connection.kick(f"no data of {stream.symbol} although there is news by REST")
 
     def is_polled(self, stream: LiveStream) -> bool:
         """Whether what is new in it is to be fetched, since no connection brings it."""
-        return self.polling or self.uplink.is_aside(CandleStream(*_key(stream)))
+        return self.polling or self.connection.is_aside(CandleStream(*_key(stream)))
 
     def is_poll_due(self, stream: LiveStream, now: Micros) -> bool:
         """Whether a minute, or its interval where that is shorter, has ended since it was last polled."""
@@ -270,11 +270,11 @@ class Bundle:
                 self._sole[symbol] = interval, stream.follow
 
     def _listen(self, stream: LiveStream) -> None:
-        if self.uplink.is_aside(CandleStream(*_key(stream))):
+        if self.connection.is_aside(CandleStream(*_key(stream))):
             return
         stream.up()
         quiet_s = self._pace.quiet_s * 2 ** min(self._times_deaf(stream), _MOST_DOUBLINGS)
-        self._pulses[stream] = Pulse(asyncio.get_running_loop().time(), stream.heard, quiet_s=quiet_s)
+        self._watchdogs[stream] = Watchdog(asyncio.get_running_loop().time(), stream.heard, quiet_s=quiet_s)
 
     def _times_deaf(self, stream: LiveStream) -> int:
         times, heard = self._deaf.get(stream, (0, -1))

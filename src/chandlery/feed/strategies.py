@@ -14,13 +14,13 @@ from chandlery.adapter.live import CandleStream
 from chandlery.core.errors import ChandleryError
 from chandlery.core.time import SECOND, Micros
 from chandlery.feed.backoff import PACE, Pace
+from chandlery.feed.connection import Sleep
 from chandlery.feed.events import Switched
-from chandlery.feed.line import Sleep
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.recovery import Job, Waits, described, isolated, kept_up
 from chandlery.feed.sockets import Bundle, poll_interval
 from chandlery.feed.stream import LiveStream
-from chandlery.net.hindrance import told_to
+from chandlery.net.delays import delays_to
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -94,7 +94,7 @@ class NetworkStrategy(ABC):
         stream.resting = False
         for wait_s in self.pace.delays(self._random):
             try:
-                with told_to(partial(self._hindered, stream)):
+                with delays_to(partial(self._note_delay, stream)):
                     await stream.heard_within(self.pace.grace_s)
                     if await stream.join():
                         return
@@ -103,7 +103,7 @@ class NetworkStrategy(ABC):
             except ChandleryError as error:
                 self._warn(stream, f"no history: {error}; asking again in {wait_s:.1f} s")
                 stream.reject(f"could not be filled: {error}", stream.symbol)
-                stream.hindered(error)
+                stream.note_delay(error)
                 if stream.failure is not None:
                     return
             else:
@@ -153,12 +153,12 @@ class NetworkStrategy(ABC):
     def _broke(self, stream: LiveStream, error: Exception) -> None:
         log.error("%s: %s", self._named(stream), described(error), exc_info=error)
         stream.broke(error)
-        stream.hindered(error)
+        stream.note_delay(error)
 
-    def _hindered(self, stream: LiveStream, error: ChandleryError) -> None:
+    def _note_delay(self, stream: LiveStream, error: ChandleryError) -> None:
         """Note what holds up a request for the history of a series, before it is given up."""
         self._warn(stream, f"the history has to wait: {error}")
-        stream.hindered(error, may_fail=False)
+        stream.note_delay(error, may_fail=False)
 
     def _warn(self, stream: LiveStream, said: str) -> None:
         log.warning("%s: %s", self._named(stream), said)
@@ -274,7 +274,7 @@ class WebSocketStrategy(NetworkStrategy):
                 task.cancel()
         elif items and self._tasks is not None:
             name = f"{self._named(stream)}: unsubscribing"
-            self._tasks.create_task(isolated(partial(self._tell, bundle.uplink.leave, items), name=name))
+            self._tasks.create_task(isolated(partial(self._notify, bundle.connection.leave, items), name=name))
 
     def start_filling(self, stream: LiveStream) -> None:
         """Fill it in the background."""
@@ -297,14 +297,14 @@ class WebSocketStrategy(NetworkStrategy):
 
     async def _keep(self, bundle: Bundle) -> None:
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._kept_up(bundle.uplink.run, "a connection"))
+            tasks.create_task(self._kept_up(bundle.connection.run, "a connection"))
             tasks.create_task(self._kept_up(partial(self._watch, bundle), "the watchdog of a connection"))
 
     async def _join(self, bundle: Bundle, stream: LiveStream, items: Sequence[CandleStream]) -> None:
-        await self._tell(bundle.uplink.join, items)
+        await self._notify(bundle.connection.join, items)
         await self.fill(stream)
 
-    async def _tell(
+    async def _notify(
         self, tell: Callable[[Sequence[CandleStream]], Awaitable[None]], items: Sequence[CandleStream]
     ) -> None:
         try:
@@ -320,7 +320,7 @@ class WebSocketStrategy(NetworkStrategy):
     def _look_after(self, bundle: Bundle) -> None:
         """Fetch what is overdue, ask REST where a socket is silent, and fall back or return."""
         now = self.network.guess()
-        if self.fall_back and bundle.polling != (bundle.uplink.failures >= FALL_BACK_AFTER):
+        if self.fall_back and bundle.polling != (bundle.connection.failures >= FALL_BACK_AFTER):
             bundle.polling = not bundle.polling
             bundle.say(Switched("polling" if bundle.polling else "websocket"))
         for stream in bundle.streams:

@@ -15,14 +15,14 @@ from chandlery.core.gaps import Span
 from chandlery.core.holes import Life, explain
 from chandlery.core.interval import Grid, Interval
 from chandlery.core.time import MINUTE, SECOND, Micros
-from chandlery.feed.beginning import Beginning
-from chandlery.feed.combine import Combiner
 from chandlery.feed.events import Backfilled, CandleUpdate, Event, Failed, Missing, Rejected, Restated, Unsettled
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.provisional import Provisional
 from chandlery.feed.recovery import described
+from chandlery.feed.reorder_buffer import ReorderBuffer
+from chandlery.feed.resample import Resampler
 from chandlery.feed.series import DataProcessor, Verdict
-from chandlery.feed.waiting import Waiting
+from chandlery.feed.startup import Startup
 
 _SHOWN = 200
 """How much of a payload an event shows."""
@@ -32,7 +32,7 @@ _PATIENCE: Micros = 10 * MINUTE
 _REPORTED_FROM: Micros = MINUTE
 
 
-class LiveStream(Beginning):
+class LiveStream(Startup):
     """
     The candles of a symbol and an interval, kept whole.
 
@@ -89,11 +89,11 @@ class LiveStream(Beginning):
         self._first_heard = asyncio.Event()
         self._past: dict[Micros, CandleData] = {}
         """What the socket sent of the time before that, oldest first."""
-        self._waiting = Waiting(max_records, publish)
-        self._combined: CandleData | None = None
+        self._waiting = ReorderBuffer(max_records, publish)
+        self._resampled: CandleData | None = None
         """The latest candle that was combined while parts of it may be missing."""
         self._asked: dict[Micros, int] = {}
-        self._combiner = None if self.live is None or own else Combiner(self.grid)
+        self._resampler = None if self.live is None or own else Resampler(self.grid)
         self._late: Micros = _REPORTED_FROM
         """From which age on it is published that second reads are behind."""
         self._traded_at = -1
@@ -103,24 +103,24 @@ class LiveStream(Beginning):
         if self.follow is not None and self.follow(candle):
             return
         self._taken += 1
-        if self._combiner is not None:
-            combined = self._combiner.add(candle)
-            if combined is None:
+        if self._resampler is not None:
+            resampled = self._resampler.add(candle)
+            if resampled is None:
                 return
             if not self.filled:
-                self._combined = combined
+                self._resampled = resampled
                 return
-            candle = combined
+            candle = resampled
         changed = self._process(candle)
         if self._joined is None and self.processor.heard >= 0:
             self._joined = self.processor.heard
             self._first_heard.set()
         for each in changed:
-            self._tell(each)
+            self._notify(each)
 
     def take_past(self, candle: CandleData) -> None:
         """A candle of ``live`` that a socket sent together with a later one: of the past, if nothing else has come before."""
-        if self._joined is not None or self._combiner is not None:
+        if self._joined is not None or self._resampler is not None:
             self.take(candle)
             return
         self._taken += 1
@@ -135,7 +135,7 @@ class LiveStream(Beginning):
     def lost(self) -> None:
         """The socket is gone: from now on closed candles wait until the hole is filled."""
         self.filled = self._listening = False
-        self._joined = self._combined = None
+        self._joined = self._resampled = None
         self._first_heard.clear()
         self._past.clear()
         self._traded_at = -1
@@ -154,7 +154,7 @@ class LiveStream(Beginning):
     async def heard_within(self, wait_s: float) -> None:
         """Wait for the first candle of a socket, so long at most, if that may show that nothing has to be fetched."""
         may_join = self._has_history or self.network.adapter.socket.history
-        if self._listening and self._combiner is None and may_join:
+        if self._listening and self._resampler is None and may_join:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._first_heard.wait()
@@ -252,11 +252,11 @@ class LiveStream(Beginning):
 
     async def _prepare(self, span: Span) -> None:
         """Fetch the finer candles of which the running one consists so far."""
-        if self._combiner is None or self.live is None:
+        if self._resampler is None or self.live is None:
             return
         running = Span(self.grid.step(span.end, -1), span.end)
         for each in await self.network.candles(self.symbol, self.live.interval, running):
-            self._combined = self._combiner.add(each) or self._combined
+            self._resampled = self._resampler.add(each) or self._resampled
 
     @property
     def _has_history(self) -> bool:
@@ -295,13 +295,13 @@ class LiveStream(Beginning):
         self._waiting.release(self._joined)
         self._publish(Backfilled(hole))
         self.filled = self._listening
-        if self._combined is not None:
-            self._put(self._combined)
-            self._combined = None
+        if self._resampled is not None:
+            self._put(self._resampled)
+            self._resampled = None
         self._waiting.release()
         self._begin()
 
-    def _tell(self, update: CandleData | Restated) -> None:
+    def _notify(self, update: CandleData | Restated) -> None:
         """Publish a change, at once unless it is of a closed candle that has to wait for those before it."""
         if isinstance(update, Restated):
             if not self._waiting.restate(update):
@@ -341,7 +341,7 @@ class LiveStream(Beginning):
     def _put(self, candle: CandleData, *, fetched: bool = False, final: bool = False) -> None:
         """Take a candle and publish what has changed by it."""
         for each in self._process(candle, fetched=fetched, final=final):
-            self._tell(each)
+            self._notify(each)
 
     def _refused(self, verdict: Verdict, candle: CandleData) -> None:
         if verdict.is_reject:

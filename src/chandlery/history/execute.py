@@ -128,7 +128,7 @@ class Execution:
             tables = [slice_span(part.table, span) for span in wanted] if part.table is not None else []
             self.parts.append(FetchResult(pa.concat_tables(tables) if tables else None, got, events=part.events))
             answered.extend(each.span for each in got)
-            self._tell(got)
+            self._notify(got)
 
         if self.archive is not None:
             await self.archive.fetch_files(sorted({step.file for step in steps}), deliver)
@@ -202,7 +202,7 @@ class Execution:
 
     async def _take(self, part: FetchResult) -> None:
         self.parts.append(part)
-        self._tell(part.spans)
+        self._notify(part.spans)
         await self._keep_later(part)
 
     async def _keep_later(self, part: FetchResult) -> None:
@@ -256,7 +256,7 @@ class Execution:
         if gaps:
             self.parts.append(FetchResult(None, gaps=gaps))
 
-    def _tell(self, spans: Iterable[SourceSpan]) -> None:
+    def _notify(self, spans: Iterable[SourceSpan]) -> None:
         for each in spans:
             self.report(each.span, each.source)
 

@@ -16,10 +16,10 @@ from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.errors import ChandleryError, ChecksumMismatch, CorruptArchive, ExchangeUnavailable, NotFound
 from chandlery.core.fork import require_polars
 from chandlery.core.gaps import Gap, GapKind, Span, subtract
+from chandlery.core.http import Request
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType, DataSource
 from chandlery.core.time import Micros, add_months, month_of
-from chandlery.core.wire import Request
 from chandlery.history.archive_csv import Body, body_of, in_micros, inflate, parse_csv, prove
 from chandlery.history.checks import Columns, check, flawless, holes, require_grid
 from chandlery.history.interfaces import FetchResult, first_error, joined

@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Struct, field
 
 from chandlery.core.errors import CacheError, RateLimited
+from chandlery.core.http import RateLimit
 from chandlery.core.time import HOUR, SECOND, Micros
-from chandlery.core.wire import RateLimit
 
 # Weight is counted in slices of a sixtieth of the limit's window. Any stretch of time as long as
 # the window meets at most 61 slices; one more covers what is used up to a slice later than it was

@@ -22,7 +22,7 @@ from chandlery.core.errors import (
     RequestTimeout,
     ResponseTooLarge,
 )
-from chandlery.core.wire import Shortcut
+from chandlery.core.http import Shortcut
 
 Cause = Literal["peer", "ours", "cut", "idle", "pong", "unread", "malformed", "failed", "refused"]
 

@@ -13,7 +13,7 @@ import stamina
 
 from chandlery.core.errors import ChandleryError, Closed, InvalidInput, RateLimited, RequestTimeout
 from chandlery.core.fork import generation, require_own
-from chandlery.core.wire import Request, Response
+from chandlery.core.http import Request, Response
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.proxy import Proxies
 from chandlery.net.retry import retried

@@ -14,11 +14,11 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from chandlery.core.errors import CacheError, RateLimited, UnsupportedRequest
+from chandlery.core.http import RateLimit
 from chandlery.core.time import SECOND, Clock, Micros
-from chandlery.core.wire import RateLimit
 from chandlery.net.budget import BudgetFile
 from chandlery.net.clock import system_clock
-from chandlery.net.hindrance import tell
+from chandlery.net.delays import report_delay
 
 USED_WEIGHT = "x-mbx-used-weight-1m"
 """The header in which Binance tells the weight used in its current minute."""
@@ -106,7 +106,7 @@ class RateLimiter:
             at = self._book(host, limits, weight, latest)
             try:
                 if (wait_s := (at - self._clock()) / SECOND) >= _TOLD_FROM_S:
-                    tell(RateLimited(f"{host} can be asked again in {wait_s:.1f} s", retry_after_s=wait_s))
+                    report_delay(RateLimited(f"{host} can be asked again in {wait_s:.1f} s", retry_after_s=wait_s))
                 waited = await self._wait_until(at)
                 if not waited or self._may_start(host, limits, at):
                     return

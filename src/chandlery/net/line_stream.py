@@ -16,7 +16,7 @@ from chandlery.core.errors import (
     RequestTimeout,
     ResponseTooLarge,
 )
-from chandlery.core.wire import Request, Response
+from chandlery.core.http import Request, Response
 from chandlery.net.connection import Cause, CloseReason
 from chandlery.net.proxy import Proxies
 from chandlery.net.status import ErrorOf, status_error, user_agent

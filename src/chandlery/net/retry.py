@@ -13,7 +13,7 @@ import stamina
 from stamina import instrumentation
 
 from chandlery.core.errors import ChandleryError
-from chandlery.net.hindrance import tell
+from chandlery.net.delays import report_delay
 
 FIRST_BACKOFF_S = 0.1
 LONGEST_BACKOFF_S = 10.0
@@ -51,7 +51,7 @@ async def retried(
         pause = on(error)
         if pause is not False and each.num < attempts:
             wait_s = each.next_wait if pause is True else pause
-            tell(error, f"; attempt {each.num} of {attempts}, the next in {wait_s:.1f} s")
+            report_delay(error, f"; attempt {each.num} of {attempts}, the next in {wait_s:.1f} s")
 
     token = _ours.set(True)
     try:

@@ -15,7 +15,7 @@ from chandlery.core.errors import (
     RateLimited,
     RequestRejected,
 )
-from chandlery.core.wire import Response
+from chandlery.core.http import Response
 from chandlery.net.clock import system_clock
 from chandlery.net.limiter import pause_of
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol, TypeVar
 
 from chandlery.core.errors import ChandleryError, InvalidInput, RequestRejected
-from chandlery.core.wire import AccessToken, Request, Response
+from chandlery.core.http import AccessToken, Request, Response
 from chandlery.net.http import HttpClient
 from chandlery.net.status import ErrorOf
 

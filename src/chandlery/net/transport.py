@@ -22,7 +22,7 @@ from chandlery.core.errors import (
     ResponseTooLarge,
 )
 from chandlery.core.fork import generation
-from chandlery.core.wire import Request, Response
+from chandlery.core.http import Request, Response
 from chandlery.net.proxy import Proxy
 from chandlery.net.status import proxy_failure, socks_failure, user_agent
 

@@ -24,7 +24,7 @@ from chandlery.core.errors import (
     MalformedResponse,
     RequestTimeout,
 )
-from chandlery.core.wire import Response
+from chandlery.core.http import Response
 from chandlery.net.connection import CloseReason, Socket
 from chandlery.net.proxy import Proxy
 from chandlery.net.status import ErrorOf, proxy_failure, socks_failure, status_error, user_agent

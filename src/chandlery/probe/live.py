@@ -19,8 +19,8 @@ from chandlery.core.time import SECOND, Micros
 from chandlery.feed.network import NetworkClient
 from chandlery.net.line_stream import LineStream
 from chandlery.net.ws import Socket
-from chandlery.probe.asking import Asker
 from chandlery.probe.findings import Finding, Recording
+from chandlery.probe.requests import Requester
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -39,7 +39,7 @@ class _Seen(Struct):
 class _Heard:
     """Messages of one socket, as they come."""
 
-    def __init__(self, ask: Asker, interval: Interval | None) -> None:
+    def __init__(self, ask: Requester, interval: Interval | None) -> None:
         self.ask = ask
         self.interval = interval
         self.candles: dict[Micros, _Seen] = {}
@@ -88,7 +88,7 @@ def _values(candle: CandleData) -> tuple[float, ...]:
     return candle.open, candle.high, candle.low, candle.close, candle.volume
 
 
-async def candles(ask: Asker, network: NetworkClient, seconds: float, sleep: Sleep) -> list[Finding]:
+async def candles(ask: Requester, network: NetworkClient, seconds: float, sleep: Sleep) -> list[Finding]:
     """Listen for ``seconds``, and compare what closes with what REST has."""
     adapter = ask.adapter
     if not adapter.live_intervals:
@@ -151,7 +151,7 @@ def _answer(heard: _Heard, socket: Socket | LineStream, *, ping: bool) -> None:
         socket.send(text)
 
 
-async def _rest(ask: Asker, interval: Interval, first: Micros, seconds: float, sleep: Sleep) -> dict[Micros, _Seen]:
+async def _rest(ask: Requester, interval: Interval, first: Micros, seconds: float, sleep: Sleep) -> dict[Micros, _Seen]:
     """Poll REST: when each candle that closes meanwhile is there first, and when it changed last."""
     found: dict[Micros, _Seen] = {}
     left = seconds
@@ -172,7 +172,9 @@ async def _rest(ask: Asker, interval: Interval, first: Micros, seconds: float, s
     return found
 
 
-def _closing(ask: Asker, heard: _Heard, interval: Interval, first: Micros, rest: dict[Micros, _Seen]) -> list[Finding]:
+def _closing(
+    ask: Requester, heard: _Heard, interval: Interval, first: Micros, rest: dict[Micros, _Seen]
+) -> list[Finding]:
     """Delays after the close, of every candle that closed while both were listened to."""
     ended = [
         each for each in sorted(heard.candles) if each >= first and interval.step(each) + 3 * SECOND <= heard.until
@@ -198,7 +200,7 @@ def _closing(ask: Asker, heard: _Heard, interval: Interval, first: Micros, rest:
     return found
 
 
-def _allowed(ask: Asker) -> Micros:
+def _allowed(ask: Requester) -> Micros:
     return ask.allowed + ask.adapter.close_delay
 
 
@@ -209,7 +211,7 @@ def _seconds(delays: Sequence[Micros]) -> str:
 class _Followed:
     """One book, whose messages must follow each other."""
 
-    def __init__(self, ask: Asker, network: NetworkClient, heard: _Heard, depth: int, rule: BookRule) -> None:
+    def __init__(self, ask: Requester, network: NetworkClient, heard: _Heard, depth: int, rule: BookRule) -> None:
         self.sync = BookSync(ask.symbol, rule, depth=depth)
         self.faults: list[Outcome] = []
         self._ask, self._network, self._heard, self._depth = ask, network, heard, depth
@@ -238,7 +240,7 @@ class _Followed:
             await sleep(1.0)
 
 
-async def books(ask: Asker, network: NetworkClient, seconds: float, sleep: Sleep) -> list[Finding]:
+async def books(ask: Requester, network: NetworkClient, seconds: float, sleep: Sleep) -> list[Finding]:
     """Follow one book for ``seconds``; each message must follow the one before, and each checksum be right."""
     adapter, rule = ask.adapter, ask.adapter.book_rule
     if not adapter.book_depths or rule is None:

@@ -11,8 +11,8 @@ from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, Micros, iso
-from chandlery.probe.asking import Asker
 from chandlery.probe.findings import Finding, rows_of
+from chandlery.probe.requests import Requester
 
 _SKEW: Micros = 2 * SECOND
 """How exactly an exchange's clock is known: some give whole seconds."""
@@ -25,10 +25,10 @@ _DOCUMENTED_PLACES = {"binance": 12, "bybit": 7, "okx": 9, "kraken": 8, "gate_sp
 """By the beginning of an id; adapters only declare the places that they read, and rows may grow without harm."""
 _RATES_EVERY = 8 * HOUR
 
-Measure = Callable[[Asker], Awaitable[list[Finding]]]
+Measure = Callable[[Requester], Awaitable[list[Finding]]]
 
 
-async def clock(ask: Asker) -> list[Finding]:
+async def clock(ask: Requester) -> list[Finding]:
     """How far the exchange's clock is ahead of ours; the other measurements go by it."""
     began = ask.local()
     answer = await ask.send(ask.adapter.server_time_request(), "server_time")
@@ -38,7 +38,7 @@ async def clock(ask: Asker) -> list[Finding]:
     return [Finding.of("clock_skew_s", 0, f"{ahead / SECOND:+.1f}", agrees=abs(ahead) <= _SKEW)]
 
 
-async def lateness(ask: Asker) -> list[Finding]:
+async def lateness(ask: Requester) -> list[Finding]:
     """How long ago the latest candle of a minute closed that REST has."""
     now = ask.now()
     running = Interval.MINUTE_1.floor(now)
@@ -52,7 +52,7 @@ async def lateness(ask: Asker) -> list[Finding]:
     return [Finding.of("late_s", f"{allowed / SECOND:g}", measured, agrees=agrees)]
 
 
-async def page(ask: Asker) -> list[Finding]:
+async def page(ask: Requester) -> list[Finding]:
     """How many candles an answer holds where as many are asked for as are declared; and how far back there are any."""
     declared, interval = ask.adapter.page_size, Interval.MINUTE_1
     end = await _newest(ask)
@@ -80,7 +80,7 @@ async def page(ask: Asker) -> list[Finding]:
     ]
 
 
-async def order(ask: Asker) -> list[Finding]:
+async def order(ask: Requester) -> list[Finding]:
     """Whether answers begin with the oldest candle, and which candles besides those of the range they hold."""
     end = await _newest(ask)
     span = Span(end - 10 * MINUTE, end - 5 * MINUTE)
@@ -98,7 +98,7 @@ async def order(ask: Asker) -> list[Finding]:
     ]
 
 
-async def grids(ask: Asker) -> list[Finding]:
+async def grids(ask: Requester) -> list[Finding]:
     """When the candles of an hour and more open."""
     found = []
     for interval in ask.adapter.intervals:
@@ -117,7 +117,7 @@ async def grids(ask: Asker) -> list[Finding]:
     return found
 
 
-async def rows(ask: Asker) -> list[Finding]:
+async def rows(ask: Requester) -> list[Finding]:
     """How many places a row has, where rows are arrays; and whether all fields that are read are there."""
     layout, end = ask.adapter.rest_row, _running(ask)
     found = rows_of(await ask.body(Interval.MINUTE_1, Span(end - 45 * MINUTE, end)))
@@ -144,7 +144,7 @@ def _places(adapter: ExchangeAdapter) -> int:
     return max(documented.values(), default=read)
 
 
-async def unknown_symbol(ask: Asker) -> list[Finding]:
+async def unknown_symbol(ask: Requester) -> list[Finding]:
     """What the exchange says to a symbol that it does not have."""
     adapter = ask.adapter
     quote = {MarketType.FUTURES_COIN: "USD"}.get(adapter.market_type, "USDT")
@@ -166,7 +166,7 @@ async def unknown_symbol(ask: Asker) -> list[Finding]:
     return [Finding.of("unknown_symbol", "InvalidSymbol", "an answer without an error", agrees=False)]
 
 
-async def listing(ask: Asker) -> list[Finding]:
+async def listing(ask: Requester) -> list[Finding]:
     """Names that are listed and do not come back from their own spelling; and whether our example is among them."""
     adapter, cursor = ask.adapter, None
     names, odd, refused, example, script = 0, list[str](), list[str](), False, False
@@ -192,7 +192,7 @@ async def listing(ask: Asker) -> list[Finding]:
     ]
 
 
-async def funding(ask: Asker) -> list[Finding]:
+async def funding(ask: Requester) -> list[Finding]:
     """How many rates an answer holds, and how often funding is due."""
     adapter, declared = ask.adapter, ask.adapter.funding_page_size
     if not declared:
@@ -217,25 +217,25 @@ async def funding(ask: Asker) -> list[Finding]:
     ]
 
 
-async def _rates(ask: Asker, span: Span) -> list[Micros]:
+async def _rates(ask: Requester, span: Span) -> list[Micros]:
     if span.end <= span.start:
         return []
     answer = await ask.send(ask.adapter.funding_request(ask.symbol, span), "funding", symbol=ask.symbol)
     return list(ask.adapter.funding_rows(answer.body).open_time)
 
 
-def _comes_back(ask: Asker, symbol: str) -> bool:
+def _comes_back(ask: Requester, symbol: str) -> bool:
     try:
         return ask.adapter.symbol(symbol) == symbol
     except InvalidInput:
         return False
 
 
-def _running(ask: Asker) -> Micros:
+def _running(ask: Requester) -> Micros:
     return Interval.MINUTE_1.floor(ask.now())
 
 
-async def _newest(ask: Asker) -> Micros:
+async def _newest(ask: Requester) -> Micros:
     """The end of the latest candle of a minute that REST has."""
     end = _running(ask)
     opens = await ask.opens(Interval.MINUTE_1, Span(end - 45 * MINUTE, end))
@@ -249,18 +249,18 @@ def _holes(opens: Iterable[Micros], span: Span) -> list[Span]:
     return [part for part in parts if part]
 
 
-def _told(ask: Asker) -> int | None:
+def _told(ask: Requester) -> int | None:
     """How many candles of a minute are declared to be served, the running one included."""
     oldest = ask.adapter.oldest(Interval.MINUTE_1, ask.now())
     return None if oldest is None else (_running(ask) - oldest) // MINUTE + 1
 
 
-def _memory(ask: Asker) -> str:
+def _memory(ask: Requester) -> str:
     told = _told(ask)
     return "unlimited" if told is None else f"{told} candles"
 
 
-async def _reach(ask: Asker, end: Micros) -> Finding:
+async def _reach(ask: Requester, end: Micros) -> Finding:
     """How far back candles of a minute are served, within some pages."""
     last, pages = end, 1
     while pages <= _FARTHEST:

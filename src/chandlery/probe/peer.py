@@ -13,13 +13,13 @@ from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, Micros, to_datetime
-from chandlery.probe.asking import Asker
 from chandlery.probe.findings import Finding
+from chandlery.probe.requests import Requester
 
 _COMPARED = 10
 
 
-def ccxt_client(ask: Asker) -> IExchangeAPIClient:
+def ccxt_client(ask: Requester) -> IExchangeAPIClient:
     """
     Ccxt's client of the same market.
 
@@ -31,7 +31,7 @@ def ccxt_client(ask: Asker) -> IExchangeAPIClient:
     return CCXTExchangeClient(config, ask.adapter.id.partition("_")[0])
 
 
-async def beside(ask: Asker, make: Callable[[Asker], IExchangeAPIClient] = ccxt_client) -> list[Finding]:
+async def beside(ask: Requester, make: Callable[[Requester], IExchangeAPIClient] = ccxt_client) -> list[Finding]:
     """Ten candles of a minute as ours and as another client reads them; where they agree it vouches for the recording."""
     end = Interval.MINUTE_1.floor(ask.now()) - 10 * MINUTE
     span = Span(end - _COMPARED * MINUTE, end)

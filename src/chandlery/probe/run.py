@@ -17,10 +17,10 @@ from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
 from chandlery.net.tokens import Accounts, Credentials
 from chandlery.probe import live, past
-from chandlery.probe.asking import Asker
 from chandlery.probe.findings import Bundle, Finding
+from chandlery.probe.requests import Requester
 
-Peer = Callable[[Asker], Awaitable[list[Finding]]]
+Peer = Callable[[Requester], Awaitable[list[Finding]]]
 """A comparison with another client."""
 
 
@@ -70,7 +70,7 @@ async def probe(
     """
     adapter = ExchangeRegistry.create(exchange, options.endpoints)
     client = Accounts(http, options.credentials).client(adapter)
-    ask = Asker(adapter, client, clock, adapter.symbol(_example(adapter)))
+    ask = Requester(adapter, client, clock, adapter.symbol(_example(adapter)))
     ask.allowed = round(options.tolerance_s * SECOND)
     findings: list[Finding] = []
     for name, measure in {**past.MEASURES, **options.peers}.items():

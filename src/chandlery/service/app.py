@@ -23,7 +23,8 @@ from chandlery.core.time import Clock
 from chandlery.database.adoption import unknown
 from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl
 from chandlery.database.candles import CandleRepository
-from chandlery.database.control import CoinRepository, GapRepository
+from chandlery.database.coins import CoinRepository
+from chandlery.database.gaps import GapRepository
 from chandlery.database.series_ids import EXCHANGE_OWN
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase, watched
 from chandlery.history.factory import DataClientFactory
@@ -36,8 +37,8 @@ from chandlery.service.auth.issuers import key_client
 from chandlery.service.auth.service import AuthenticationModuleImpl
 from chandlery.service.auth.steady import SteadyClock
 from chandlery.service.auth.wiring import authentication
+from chandlery.service.collection.broadcaster import Broadcaster
 from chandlery.service.collection.coins import CoinCollectionList
-from chandlery.service.collection.hub import Hub
 from chandlery.service.collection.processor import RealTimeProcessor
 from chandlery.service.collection.service import DataCollectionManagerImpl
 from chandlery.service.historical.current import CurrentDataFetcher
@@ -93,7 +94,7 @@ class Service:
             # The offline exchange speaks for our own adapters; what others reach would be real.
             families=(NativeExchangeClient.family,) if settings.offline else None,
         )
-        self.hub = Hub()
+        self.broadcaster = Broadcaster()
         self.supervisor = Supervisor()
         self.workload = Workload(settings.heavy_requests)
         books = RawDataRepositoryImpl(self.database, self._origin_of)
@@ -108,10 +109,10 @@ class Service:
         self.collection = DataCollectionManagerImpl(
             self.connector,
             CoinCollectionList(CoinRepository(self.database, self._origin_of), clock),
-            RealTimeProcessor(self.hub, self.storage, self.candles, self.gaps, clock),
+            RealTimeProcessor(self.broadcaster, self.storage, self.candles, self.gaps, clock),
             self.candles,
             self.storage,
-            self.hub,
+            self.broadcaster,
             clock,
             self.supervisor,
             snapshot_every=settings.snapshot_interval,
@@ -166,7 +167,7 @@ class Service:
             HistoricalFetcher(
                 self.connector, self.candles, self.storage, self.gaps, self.clock, self.collection.book_awaited
             ),
-            CurrentDataFetcher(self.hub, self.connector, self.candles, self.storage, self.clock),
+            CurrentDataFetcher(self.broadcaster, self.connector, self.candles, self.storage, self.clock),
         )
 
     def _origin_of(self, exchange: str, symbol: str) -> str:

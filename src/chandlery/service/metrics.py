@@ -80,7 +80,7 @@ class Metrics(Collector):
         yield GaugeMetricFamily("chandlery_heavy_requests", "Heavy requests under way", value=workload.under_way)
         yield CounterMetricFamily("chandlery_heavy_requests_refused", "That were refused", value=workload.refused)
         yield GaugeMetricFamily("chandlery_writes_waiting", "Writes that wait", value=self.service.database.waiting)
-        yield GaugeMetricFamily("chandlery_subscriptions", "Subscriptions", value=self.service.hub.count())
+        yield GaugeMetricFamily("chandlery_subscriptions", "Subscriptions", value=self.service.broadcaster.count())
         limiter = self.service.limiter
         yield CounterMetricFamily("chandlery_limiter_waits", "Requests that waited for a limit", value=limiter.waits)
         yield CounterMetricFamily("chandlery_limiter_wait_seconds", "For how long, together", value=limiter.waited_s)
@@ -111,18 +111,22 @@ class Metrics(Collector):
             "chandlery_stream_unsettled_seconds", "For how long a candle waits for its second read", labels=_STREAM
         )
         running = GaugeMetricFamily("chandlery_stream_running", "Whether it runs", labels=_STREAM)
-        for keeper in service.collection.keepers():
-            labels = (keeper.series.exchange, keeper.series.symbol, keeper.series.channel)
-            status = keeper.status()
+        for stream_supervisor in service.collection.stream_supervisors():
+            labels = (
+                stream_supervisor.series.exchange,
+                stream_supervisor.series.symbol,
+                stream_supervisor.series.channel,
+            )
+            status = stream_supervisor.status()
             for name, family in counters.items():
-                family.add_metric(labels, getattr(keeper, name))
-            unsettled.add_metric(labels, keeper.unsettled_s)
+                family.add_metric(labels, getattr(stream_supervisor, name))
+            unsettled.add_metric(labels, stream_supervisor.unsettled_s)
             if status.lag_ms is not None:
                 lag.add_metric(labels, status.lag_ms / 1000)
             running.add_metric(labels, float(status.state == "running"))
             failures.add_metric(labels, status.failures)
-            if keeper.last_snapshot is not None:
-                age.add_metric(labels[:2], (service.clock() - keeper.last_snapshot) / SECOND)
+            if stream_supervisor.last_snapshot is not None:
+                age.add_metric(labels[:2], (service.clock() - stream_supervisor.last_snapshot) / SECOND)
         yield from (*counters.values(), lag, running, failures, age, unsettled)
 
     def text(self) -> bytes:

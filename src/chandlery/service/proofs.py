@@ -15,7 +15,7 @@ from chandlery.core.provenance import Provenance
 from chandlery.core.time import Micros
 from chandlery.database.series_ids import SeriesName
 
-_ACCOUNT = b"chandlery"
+_PROVENANCE = b"chandlery"
 
 
 async def proved_gaps(client: IExchangeAPIClient, series: SeriesName, interval: Interval, table: pa.Table) -> list[Gap]:
@@ -25,29 +25,29 @@ async def proved_gaps(client: IExchangeAPIClient, series: SeriesName, interval: 
     Their age is judged by the exchange's clock: there are none where it is not known, or where the client gives
     no account of its answer.
     """
-    account = account_of(table)
-    if account is None or not account["gaps"]:
+    provenance = provenance_of(table)
+    if provenance is None or not provenance["gaps"]:
         return []
     now = await client.exchange_time(series.symbol)
-    return [] if now is None else await asyncio.to_thread(_storable, account, interval, now)
+    return [] if now is None else await asyncio.to_thread(_storable, provenance, interval, now)
 
 
-def account_of(table: pa.Table) -> Provenance | None:
+def provenance_of(table: pa.Table) -> Provenance | None:
     """The account that a client gives with its answer."""
-    text = (table.schema.metadata or {}).get(_ACCOUNT)
+    text = (table.schema.metadata or {}).get(_PROVENANCE)
     return None if text is None else Provenance.from_json(text)
 
 
-def size_of_account(table: pa.Table) -> int:
+def provenance_size(table: pa.Table) -> int:
     """How many bytes that account has."""
-    return len((table.schema.metadata or {}).get(_ACCOUNT, b""))
+    return len((table.schema.metadata or {}).get(_PROVENANCE, b""))
 
 
-def _storable(account: Provenance, interval: Interval, now: Micros) -> list[Gap]:
-    spans = account.spans
+def _storable(provenance: Provenance, interval: Interval, now: Micros) -> list[Gap]:
+    spans = provenance.spans
     ends = [each.end for each in spans]
     found: list[Gap] = []
-    for gap in account.gaps:
+    for gap in provenance.gaps:
         # The account holds each moment once; what lies in several answers is as old as the first of them.
         fetched: list[Micros] = []
         for index in range(bisect_right(ends, gap.start), len(spans)):

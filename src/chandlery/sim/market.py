@@ -15,8 +15,8 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, Micros, add_months, month_of
 from chandlery.sim import bars, noise
 from chandlery.sim.bars import Bars
+from chandlery.sim.csv_lines import csv_lines
 from chandlery.sim.grids import Grid
-from chandlery.sim.text import csv_lines
 from chandlery.sim.trading import FUNDING_EVERY, Trading
 from chandlery.sim.venues import VENUES, Venue
 

@@ -14,7 +14,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
 from chandlery.sim.book import tick_of
 from chandlery.sim.faults import Fault, FaultKind, Faults
-from chandlery.sim.lines import LineSocket
+from chandlery.sim.line_socket import LineSocket
 from chandlery.sim.wire import Session, Want, Wire
 
 _MAX_BACKLOG = 1000
@@ -26,7 +26,7 @@ _PING_S = 20.0
 _GARBAGE = b"\x1f\x8b\x00garbage\xff"
 
 
-class _Told(Struct):
+class _Published(Struct):
     """Up to when a subscription has been told; one that is made anew begins anew."""
 
     want: Want
@@ -43,7 +43,7 @@ class _Connection:
         self.socket = socket
         self.request = request
         self.session = session
-        self.told: dict[str, _Told] = {}
+        self.published: dict[str, _Published] = {}
         self.held: list[str | bytes] = []
         """Frames that come after the next, out of order."""
         self.stalled = False
@@ -95,7 +95,7 @@ class Streams:
                     text = message.data if isinstance(message.data, str) else message.data.decode(errors="replace")
                     await self._say(connection, self.wire.heed(session, text))
                     self._begin(connection)
-                    if session.cut or (connection.told and self._cuts()):
+                    if session.cut or (connection.published and self._cuts()):
                         connection.cut()
         except (TimeoutError, ConnectionError):
             self.dropped += 1
@@ -133,7 +133,7 @@ class Streams:
 
     async def tick(self) -> None:
         """Send what is to be said now."""
-        await asyncio.gather(*(self._tell(connection) for connection in tuple(self._connections)))
+        await asyncio.gather(*(self._notify(connection) for connection in tuple(self._connections)))
 
     async def close(self) -> None:
         """Close every socket."""
@@ -147,9 +147,11 @@ class Streams:
     def _begin(self, connection: _Connection) -> None:
         """Note from when on each new subscription is to be told."""
         now = self.wire.now
-        told = connection.told
-        connection.told = {
-            key: told[key] if key in told and told[key].want is want else _Told(want, now, tick_of(now))
+        published = connection.published
+        connection.published = {
+            key: published[key]
+            if key in published and published[key].want is want
+            else _Published(want, now, tick_of(now))
             for key, want in connection.session.wants.items()
             if want.symbol
         }
@@ -158,53 +160,55 @@ class Streams:
         for content in contents:
             await connection.send(self.wire.frame(content))
 
-    async def _tell(self, connection: _Connection) -> None:
+    async def _notify(self, connection: _Connection) -> None:
         try:
             if not connection.session.silent and not connection.stalled:
                 await self._say(connection, self.wire.heartbeat(connection.session))
-            for key, told in tuple(connection.told.items()):
+            for key, published in tuple(connection.published.items()):
                 want = connection.session.wants.get(key)
                 if want is not None and not connection.session.silent:
-                    await self._tell_of(connection, want, told)
+                    await self._notify_of(connection, want, published)
         except (TimeoutError, ConnectionError):
             self.dropped += 1
             self._connections.discard(connection)
             await connection.socket.close()
 
-    async def _tell_of(self, connection: _Connection, want: Want, told: _Told) -> None:
+    async def _notify_of(self, connection: _Connection, want: Want, published: _Published) -> None:
         session = connection.session
         contents = (
-            self._candles(session, want, want.interval, told) if want.interval else self._book(session, want, told)
+            self._candles(session, want, want.interval, published)
+            if want.interval
+            else self._book(session, want, published)
         )
         for content in contents:
-            if connection.stalled or told.silent or connection.socket.closed:
+            if connection.stalled or published.silent or connection.socket.closed:
                 return
-            await self._send(connection, want, told, content)
+            await self._send(connection, want, published, content)
 
-    def _candles(self, session: Session, want: Want, interval: Interval, told: _Told) -> Iterable[Any]:
+    def _candles(self, session: Session, want: Want, interval: Interval, published: _Published) -> Iterable[Any]:
         now = self.wire.now
         view, grid = self.wire.view, self.wire.view.grids[interval]
-        since = max(grid.floor(told.at - view.unlike.unsettled), grid.step(grid.floor(now), -_MAX_BACKLOG))
-        told.at = now
+        since = max(grid.floor(published.at - view.unlike.unsettled), grid.step(grid.floor(now), -_MAX_BACKLOG))
+        published.at = now
         candles = view.live(want.symbol, interval, Span(since, now + 1), _MAX_BACKLOG + 1)
         contents = self.wire.candles(session, want, candles) if candles else ()
         return [self.wire.reshaped(each, rows=True) for each in contents]
 
-    def _book(self, session: Session, want: Want, told: _Told) -> Iterable[Any]:
+    def _book(self, session: Session, want: Want, published: _Published) -> Iterable[Any]:
         tick = tick_of(self.wire.now)
-        if tick - told.tick > _MAX_LEAP:
+        if tick - published.tick > _MAX_LEAP:
             raise ConnectionError
-        if not told.began:
-            told.began = True
-            state = self.wire.view.book(want.symbol, want.depth, told.tick)
-            contents = self.wire.book(session, want, state, told.tick)
+        if not published.began:
+            published.began = True
+            state = self.wire.view.book(want.symbol, want.depth, published.tick)
+            contents = self.wire.book(session, want, state, published.tick)
             yield from (self.wire.reshaped(each, rows=False) for each in contents)
-        while told.tick < tick:
-            before, told.tick = told.tick, told.tick + 1
+        while published.tick < tick:
+            before, published.tick = published.tick, published.tick + 1
             fault = self._faults.of_frame(self._name(want), {FaultKind.SKIPPED_UPDATE, FaultKind.BAD_BOOK_CHECKSUM})
-            bids, asks = self.wire.view.changes(want.symbol, want.depth, before, told.tick)
+            bids, asks = self.wire.view.changes(want.symbol, want.depth, before, published.tick)
             self.wire.skew = int(fault is not None and fault.kind is FaultKind.BAD_BOOK_CHECKSUM)
-            contents = self.wire.changes(session, want, bids, asks, before, told.tick)
+            contents = self.wire.changes(session, want, bids, asks, before, published.tick)
             self.wire.skew = 0
             if fault is None or fault.kind is not FaultKind.SKIPPED_UPDATE:
                 yield from (self.wire.reshaped(each, rows=False) for each in contents)
@@ -212,24 +216,24 @@ class Streams:
     def _name(self, want: Want) -> str:
         return f"{self.wire.id}/{want.key}"
 
-    async def _send(self, connection: _Connection, want: Want, told: _Told, content: Any) -> None:
+    async def _send(self, connection: _Connection, want: Want, published: _Published, content: Any) -> None:
         frame = self.wire.frame(content)
         fault = self._faults.of_frame(self._name(want), ON_FRAMES)
         if fault is not None:
-            await self._strike(connection, told, fault, frame)
+            await self._strike(connection, published, fault, frame)
             return
         await connection.send(frame)
         while connection.held:
             await connection.send(connection.held.pop())
 
-    async def _strike(self, connection: _Connection, told: _Told, fault: Fault, frame: str | bytes) -> None:
+    async def _strike(self, connection: _Connection, published: _Published, fault: Fault, frame: str | bytes) -> None:
         match fault.kind:
             case FaultKind.DROP:
                 connection.cut()
             case FaultKind.STALLED_SOCKET:
                 connection.stalled = True
             case FaultKind.NO_DATA:
-                told.silent = True
+                published.silent = True
             case FaultKind.DUPLICATE:
                 await connection.send(frame)
                 await connection.send(frame)

@@ -19,12 +19,12 @@ from chandlery.core.errors import (
     UnsupportedRequest,
 )
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit, Response
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND
-from chandlery.core.wire import RateLimit, Response
 from chandlery.exchanges.binance.markets import SPOT_MICROS_SINCE, BinanceInverse, BinancePerpetual, BinanceSpot
 from chandlery.history.checks import check
-from support import micros
+from fixtures.support import micros
 
 SPOT, PERPETUAL, INVERSE = BinanceSpot(), BinancePerpetual(), BinanceInverse()
 MARKETS = [SPOT, PERPETUAL, INVERSE]

@@ -13,13 +13,13 @@ from chandlery.adapter.books import BookSync, Outcome
 from chandlery.adapter.live import Channel
 from chandlery.core.errors import ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited, RequestRejected
 from chandlery.core.gaps import Span
+from chandlery.core.http import Response
 from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
-from chandlery.core.wire import Response
 from chandlery.exchanges.htx.spot import HtxSpot
 from chandlery.exchanges.htx.swaps import HtxInverse, HtxPerpetual
-from support import micros
+from fixtures.support import micros
 
 SPOT, PERPETUAL, INVERSE = HtxSpot(), HtxPerpetual(), HtxInverse()
 NOON = micros(2024, 1, 1, 12)

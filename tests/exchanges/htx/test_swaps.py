@@ -12,7 +12,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY
 from chandlery.exchanges.htx.swaps import HtxInverse, HtxPerpetual
-from support import micros
+from fixtures.support import micros
 
 PERPETUAL, INVERSE = HtxPerpetual(), HtxInverse()
 NOON = micros(2024, 1, 1, 12)

@@ -13,7 +13,7 @@ from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND
 from chandlery.exchanges.mexc.contracts import MexcInverse, MexcPerpetual
-from support import micros
+from fixtures.support import micros
 
 LINEAR, INVERSE = MexcPerpetual(), MexcInverse()
 START = micros(2025, 3, 12, 10)

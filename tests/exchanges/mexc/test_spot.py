@@ -8,13 +8,13 @@ import pytest
 
 from chandlery.core.errors import ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited, RequestRejected
 from chandlery.core.gaps import Span
+from chandlery.core.http import Response
 from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
-from chandlery.core.wire import Response
 from chandlery.exchanges.mexc.protobuf import push_class
 from chandlery.exchanges.mexc.spot import MexcSpot
-from support import micros
+from fixtures.support import micros
 
 MEXC = MexcSpot()
 START = micros(2025, 3, 12, 10)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from accounts import ISSUER, SetClock
 from chandlery.database.sqlite import SqliteDatabase
 from chandlery.service.auth.wiring import authentication
+from fixtures.service_accounts import ISSUER, SetClock
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pytest
 from fastapi import FastAPI
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from accounts import wrong_tokens
 from chandlery.service import errors
 from chandlery.service.addresses import networks
 from chandlery.service.auth.endpoints import routes
@@ -21,7 +20,8 @@ from chandlery.service.auth.guard import Admin, Collector, Reader
 from chandlery.service.auth.hashing import Secrets
 from chandlery.service.auth.wiring import authentication
 from chandlery.service.web.server import serving
-from serving import bound_socket
+from fixtures.service import bound_socket
+from fixtures.service_accounts import wrong_tokens
 
 
 @pytest.fixture

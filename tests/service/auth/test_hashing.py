@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pwdlib.hashers.argon2 import Argon2Hasher
 
-from accounts import quick_hashes
 from chandlery.core.errors import Overloaded
 from chandlery.service.auth.hashing import Secrets
+from fixtures.service_accounts import quick_hashes
 
 
 async def test_hashing_is_bounded():

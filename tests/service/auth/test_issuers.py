@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
-from accounts import ISSUER, THEIRS, claims, encoded, login_server
 from chandlery.core.errors import InvalidInput, InvalidToken, MalformedResponse
 from chandlery.net.limiter import RateLimiter
 from chandlery.service.auth.issuers import Issuer, key_client, public_keys
 from chandlery.service.auth.wiring import authentication
+from fixtures.service_accounts import ISSUER, THEIRS, claims, encoded, login_server
 
 
 @pytest.fixture

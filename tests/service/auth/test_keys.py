@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chandlery.core.time import DAY, SECOND
-from chandlery.database.accounts import AccountRepository, SigningKey
+from chandlery.database.principals import PrincipalRepository, SigningKey
 from chandlery.database.sqlite import SqliteDatabase
 from chandlery.net.clock import system_clock
 from chandlery.service.auth.keys import LEEWAY, ROTATION, TOKEN_LIFETIME, KeyRing, advanced, rotated
@@ -68,7 +68,7 @@ def test_the_next_key_is_known_before_it_signs():
 async def test_a_ring_signs_and_publishes(database, clock):
     """What the signing key signs, the published key of its id verifies, also in another process's ring."""
     numbers = iter(range(100))
-    rings = [KeyRing(AccountRepository(database), clock, lambda: f"k{next(numbers)}") for _ in range(2)]
+    rings = [KeyRing(PrincipalRepository(database), clock, lambda: f"k{next(numbers)}") for _ in range(2)]
     kid, key = await rings[0].signing()
     token = jwt.encode({"a": 1}, key, "ES256", headers={"kid": kid})
     published = jwt.PyJWKSet.from_dict(await rings[1].published())
@@ -81,7 +81,7 @@ async def test_a_ring_signs_and_publishes(database, clock):
 async def test_rotation_overlaps(database, clock):
     """The next key signs at once, and the former one is trusted until the last of its tokens has expired."""
     numbers = iter(range(100))
-    rings = [KeyRing(AccountRepository(database), clock, lambda: f"k{next(numbers)}") for _ in range(2)]
+    rings = [KeyRing(PrincipalRepository(database), clock, lambda: f"k{next(numbers)}") for _ in range(2)]
     assert ("k0", "k0") == ((await rings[0].signing())[0], (await rings[1].signing())[0])
     assert "k1" == await rings[0].rotate()
     assert None is not await rings[1].public("k1")
@@ -98,21 +98,21 @@ async def test_there_is_one_set_of_keys_from_the_first_second(tmp_path, clock):
     """Of processes and requests that begin at once on an empty folder: what each signs, all judge."""
     async with AsyncExitStack() as stack:
         databases = [await stack.enter_async_context(SqliteDatabase(tmp_path / "d")) for _ in range(4)]
-        rings = [KeyRing(AccountRepository(each), clock, lambda: secrets.token_hex(8)) for each in databases]
+        rings = [KeyRing(PrincipalRepository(each), clock, lambda: secrets.token_hex(8)) for each in databases]
         signed = await asyncio.gather(*(ring.signing() for ring in rings for _ in range(5)))
 
         assert 1 == len({kid for kid, _ in signed})
         assert 1 == len({key.private_numbers().private_value for _, key in signed})
         assert 1 == len({str(await ring.published()) for ring in rings})
-        assert 2 == len(await AccountRepository(databases[0]).keys())
+        assert 2 == len(await PrincipalRepository(databases[0]).keys())
 
 
 @pytest.mark.parametrize("number", range(8))
 async def test_a_rotation_on_an_empty_folder(tmp_path, number):
     """The next key signs, whatever the keys are called, and the first one is a former one."""
     async with SqliteDatabase(tmp_path / "d") as database:
-        kid = await KeyRing(AccountRepository(database), system_clock, lambda: secrets.token_hex(8)).rotate()
-        first, signing, coming = await AccountRepository(database).keys()
+        kid = await KeyRing(PrincipalRepository(database), system_clock, lambda: secrets.token_hex(8)).rotate()
+        first, signing, coming = await PrincipalRepository(database).keys()
 
     assert first.signs_from < signing.signs_from < coming.signs_from
     assert (kid, None, None) == (signing.kid, signing.retires_at, coming.retires_at)
@@ -123,7 +123,7 @@ async def test_rotations_at_once(tmp_path, clock):
     """Each has its way, one after the other, and no key that has signed is lost."""
     async with AsyncExitStack() as stack:
         databases = [await stack.enter_async_context(SqliteDatabase(tmp_path / "d")) for _ in range(2)]
-        rings = [KeyRing(AccountRepository(each), clock, lambda: secrets.token_hex(8)) for each in databases]
+        rings = [KeyRing(PrincipalRepository(each), clock, lambda: secrets.token_hex(8)) for each in databases]
         before = (await rings[0].signing())[0]
         clock.later(1)
         rotated = await asyncio.gather(rings[0].rotate(), rings[1].rotate())

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts import SetClock
 from chandlery.core.errors import LoginFailed, Overloaded, TooManyLogins
 from chandlery.service.auth.logins import FREE_FAILURES, LoginGuard
+from fixtures.service_accounts import SetClock
 
 
 def end(error):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import jwt
 import pytest
 
-from accounts import ISSUER
 from chandlery.core.errors import InvalidInput, LoginFailed, TooManyLogins
 from chandlery.core.time import SECOND
+from fixtures.service_accounts import ISSUER
 
 PASSWORD = "correct horse battery"
 

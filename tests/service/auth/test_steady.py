@@ -7,9 +7,9 @@ import logging
 from hypothesis import given
 from hypothesis import strategies as st
 
-from accounts import SetClock
 from chandlery.core.time import HOUR, SECOND
 from chandlery.service.auth.steady import SteadyClock
+from fixtures.service_accounts import SetClock
 
 
 class Ticks:

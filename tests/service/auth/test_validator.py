@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
-from accounts import ISSUER, SetClock, claims, encoded, wrong_tokens
 from chandlery.core.errors import InvalidToken, TokenExpired
 from chandlery.core.time import SECOND
 from chandlery.database.sqlite import SqliteDatabase
 from chandlery.service.auth.steady import SteadyClock
 from chandlery.service.auth.wiring import authentication
+from fixtures.service_accounts import ISSUER, SetClock, claims, encoded, wrong_tokens
 
 WRONG = 38
 

@@ -17,8 +17,8 @@ from chandlery.database.series_ids import SeriesName
 from chandlery.net.clock import system_clock
 from chandlery.tables.candle_rows import TIMES, times_of
 from chandlery.tables.frame import open_times
-from connecting import config_of
-from serving import offline, service_of, until
+from fixtures.ccxt_accounts import config_of
+from fixtures.service import offline, service_of, until
 
 EVER = Span(0, 2**60)
 COIN = "BTC/USDT"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chandlery.core.errors import InvalidInput, UnknownName
-from chandlery.database.control import CoinRepository
+from chandlery.database.coins import CoinRepository
 from chandlery.database.sqlite import SqliteDatabase
 from chandlery.service.collection.coins import CoinCollectionList
 

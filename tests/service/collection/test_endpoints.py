@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chandlery.core.time import SECOND
-from serving import served
+from fixtures.service import served
 
 
 async def call(session, method, path, **options):

@@ -19,16 +19,16 @@ from chandlery.core.time import HOUR, SECOND
 from chandlery.database.series_ids import SeriesName
 from chandlery.net.clock import system_clock
 from chandlery.service.collection.book_proof import PROVED_WITHIN_S
-from chandlery.service.collection.hub import Update
-from chandlery.service.collection.keeper import MOST_HELD
+from chandlery.service.collection.broadcaster import Update
+from chandlery.service.collection.stream_supervisor import MOST_HELD
 from chandlery.service.metrics import Metrics
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import SimServer
 from chandlery.tables.frame import open_times
-from feeding import truth
-from room import with_room, without_room
-from serving import MARKET, FastClock, offline, service_of, service_with, until
+from fixtures.candle_feed import truth
+from fixtures.full_disk import with_room, without_room
+from fixtures.service import MARKET, FastClock, offline, service_of, service_with, until
 
 SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")
 BOOK = SeriesName("binance", "BTC/USDT", "book")
@@ -141,8 +141,8 @@ async def test_the_age_of_the_last_book_outlives_a_restart(sim, tmp_path):
         await first.collection.add_coin("BTC/USDT", "binance", ["book"])
         (stored, *_) = await until_books(first, 1)
     async with service_of(sim, tmp_path, snapshot_interval="1h") as second:
-        (keeper,) = second.collection.keepers()
-        assert stored.timestamp <= await until(lambda: keeper.last_snapshot) < system_clock()
+        (stream_supervisor,) = second.collection.stream_supervisors()
+        assert stored.timestamp <= await until(lambda: stream_supervisor.last_snapshot) < system_clock()
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ async def test_a_restart_backfills(sim, tmp_path):
     async with service_of(sim, tmp_path) as first:
         await first.collection.add_coin("BTC/USDT", "binance", ["book", "candles:1s"])
         before = await until_kept(first, 2)
-        await until(lambda: first.hub.latest(BOOK))
+        await until(lambda: first.broadcaster.latest(BOOK))
         await until_books(first, 1)
         (*_, last) = await until_books(first, 1)
     ended = system_clock()
@@ -230,16 +230,16 @@ async def test_a_restart_backfills(sim, tmp_path):
 async def test_a_snapshot_that_is_due_before_the_stream_runs_again_is_part_of_one_gap(service):
     """That from the last book that is kept on; where the stream has run before, it is a gap of its own."""
     await service.collection.add_coin("BTC/USDT", "binance", ["book"])
-    (keeper,) = service.collection.keepers()
+    (stream_supervisor,) = service.collection.stream_supervisors()
     await until_books(service, 1)
-    await keeper.end()
-    gaps, at = keeper.gaps, system_clock()
-    keeper._resumed = False
-    await keeper.snapshot(at)
-    assert gaps == keeper.gaps
-    keeper._resumed = True
-    await keeper.snapshot(at)
-    assert gaps + 1 == keeper.gaps
+    await stream_supervisor.end()
+    gaps, at = stream_supervisor.gaps, system_clock()
+    stream_supervisor._resumed = False
+    await stream_supervisor.snapshot(at)
+    assert gaps == stream_supervisor.gaps
+    stream_supervisor._resumed = True
+    await stream_supervisor.snapshot(at)
+    assert gaps + 1 == stream_supervisor.gaps
 
 
 async def test_snapshots_that_were_due_while_the_process_was_held_up_are_a_gap(sim, tmp_path):
@@ -362,9 +362,9 @@ async def test_a_stream_that_fails_is_begun_again_without_a_hole(service):
     await service.collection.stream_realtime_data(SECONDS, reader)
     await service.collection.add_coin("ETH/USDT", "binance", ["candles:1s"])
     await until(lambda: len(reader.closed()) >= 2)
-    keeper = next(each for each in service.collection.keepers() if each.series == SECONDS)
-    await keeper._stream.end()
-    await until(lambda: keeper.running and keeper._held is None)
+    stream_supervisor = next(each for each in service.collection.stream_supervisors() if each.series == SECONDS)
+    await stream_supervisor._stream.end()
+    await until(lambda: stream_supervisor.running and stream_supervisor._held is None)
     await until(lambda: len(reader.closed()) >= 6)
 
     assert in_a_row(reader.closed())
@@ -378,8 +378,8 @@ async def test_a_candle_that_was_stored_when_the_stream_ended_is_published(sim, 
     async with service_of(sim, tmp_path, sleep=lambda seconds: asyncio.sleep(max(seconds, 2.5))) as service:
         await service.collection.stream_realtime_data(SECONDS, reader)
         await until(reader.closed)
-        (keeper,) = service.collection.keepers()
-        await keeper._stream.end()
+        (stream_supervisor,) = service.collection.stream_supervisors()
+        await stream_supervisor._stream.end()
         following = (reader.closed()[-1] + 1) * SECOND
         candles = truth(MARKET, "BTCUSDT", Interval.SECOND_1, Span(following, following + SECOND))
         await service.candles.save(SECONDS, candles)
@@ -392,21 +392,21 @@ async def test_a_candle_that_was_stored_when_the_stream_ended_is_published(sim, 
 async def test_what_comes_while_what_was_missed_is_fetched(service):
     """Every closed candle is held; those for which there is no room are gaps, not lost unseen."""
     await service.collection.add_coin("BTC/USDT", "binance", ["candles:1s"])
-    (keeper,) = service.collection.keepers()
-    await keeper.end()
-    gaps, held = keeper.gaps, deque()
+    (stream_supervisor,) = service.collection.stream_supervisors()
+    await stream_supervisor.end()
+    gaps, held = stream_supervisor.gaps, deque()
     for second in range(MOST_HELD + 2):
         for closed in (False, False, True):
-            keeper._hold({"timestamp": second * 1000, "closed": closed}, held)
+            stream_supervisor._hold({"timestamp": second * 1000, "closed": closed}, held)
 
-    assert gaps + 2 == keeper.gaps
+    assert gaps + 2 == stream_supervisor.gaps
     assert [*range(2_000, (MOST_HELD + 2) * 1000, 1000)] == [each["timestamp"] for each in held]
     stored = []
 
     async def store(gap, _):
         stored.append(gap)
 
-    await keeper._gaps.store(store)
+    await stream_supervisor._gaps.store(store)
     assert [0, SECOND] == [gap.start for gap in stored]
     assert {GapKind.NOT_COLLECTED} == {gap.kind for gap in stored}
 
@@ -421,8 +421,8 @@ async def test_a_candle_that_was_closed_too_early_is_stored_as_it_ended(tmp_path
         service_of(sim, tmp_path, clock=clock) as service,
     ):
         await service.collection.stream_realtime_data(series, reader)
-        (keeper,) = service.collection.keepers()
-        await until(lambda: keeper.restated >= 2)
+        (stream_supervisor,) = service.collection.stream_supervisors()
+        await until(lambda: stream_supervisor.restated >= 2)
         restated = [each.content["timestamp"] * 1000 for each in reader.taken if each.kind == "restated"]
         table = await service.candles.table(series, Interval.MINUTE_1, EVER, 1000)
         metrics = Metrics()
@@ -467,14 +467,14 @@ async def test_a_restart_corrects_what_was_stored_too_early(sim, tmp_path):
 async def test_what_is_restated_while_it_waits_is_stored_once(service):
     """Entries that are held back change where they wait."""
     await service.collection.add_coin("BTC/USDT", "binance", ["candles:1s"])
-    (keeper,) = service.collection.keepers()
-    await keeper.end()
+    (stream_supervisor,) = service.collection.stream_supervisors()
+    await stream_supervisor.end()
     row = {"timestamp": 1000, "volume": 1.0, "closed": True}
-    keeper._held = deque([row, {"timestamp": 2000, "closed": False}])
-    await keeper._restate([row | {"volume": 2.0}, {"timestamp": 0, "volume": 3.0, "closed": True}])
+    stream_supervisor._held = deque([row, {"timestamp": 2000, "closed": False}])
+    await stream_supervisor._restate([row | {"volume": 2.0}, {"timestamp": 0, "volume": 3.0, "closed": True}])
 
-    assert [2.0] == [each["volume"] for each in keeper._held if each["closed"]]
-    assert [3.0] == [each["volume"] for each in keeper._to_restate]
+    assert [2.0] == [each["volume"] for each in stream_supervisor._held if each["closed"]]
+    assert [3.0] == [each["volume"] for each in stream_supervisor._to_restate]
 
 
 async def test_a_database_that_takes_nothing(service):
@@ -526,14 +526,14 @@ async def test_an_exchange_that_cannot_be_reached(tmp_path):
 async def test_gaps_and_snapshots_at_the_same_moment(service):
     """Each is kept, though the stream and the clock of the snapshots both record what is missing."""
     await service.collection.add_coin("BTC/USDT", "binance", ["book"])
-    (keeper,) = service.collection.keepers()
+    (stream_supervisor,) = service.collection.stream_supervisors()
     gaps = [Gap(at * SECOND, (at + 1) * SECOND, GapKind.NOT_COLLECTED, "x") for at in range(0, 6, 2)]
     for each in gaps:
-        keeper._gaps.add(each)
-    await asyncio.gather(*(keeper.snapshot(at * SECOND) for at in (1, 2, 3)))
+        stream_supervisor._gaps.add(each)
+    await asyncio.gather(*(stream_supervisor.snapshot(at * SECOND) for at in (1, 2, 3)))
     entries = await service.storage.get_raw_data_range("BTC/USDT", 0, 10 * SECOND)
 
-    assert None is keeper.error
+    assert None is stream_supervisor.error
     assert [SECOND, 2 * SECOND, 3 * SECOND] == [each.timestamp for each in entries]
     assert gaps == (await service.gaps.find(BOOK, EVER))[:3]
 
@@ -558,17 +558,23 @@ async def test_the_books_of_an_exchange_come_back(tmp_path):
     async with SimServer(MARKET, exchanges=["htx_spot"], tick_s=0.05) as sim, service_of(sim, tmp_path) as service:
         coins = [f"{base}/USDT" for base in ("BTC", "ETH", "SOL")]
         await asyncio.gather(*(service.collection.add_coin(coin, "htx", ["book", "candles:1m"]) for coin in coins))
-        keepers = service.collection.keepers()
-        await until(lambda: all(keeper.running for keeper in keepers), timeout_s=30)
+        stream_supervisors = service.collection.stream_supervisors()
+        await until(lambda: all(stream_supervisor.running for stream_supervisor in stream_supervisors), timeout_s=30)
         live = service.connector.get_client("htx")._live
         ended = [live._books["htx_spot"], live._candles["htx_spot"]]
         for group in ended:
             group._task.cancel()
-        await until(lambda: all(keeper.failures for keeper in keepers), timeout_s=30)
-        await until(lambda: all(keeper.running and keeper.error is None for keeper in keepers), timeout_s=60)
+        await until(lambda: all(stream_supervisor.failures for stream_supervisor in stream_supervisors), timeout_s=30)
+        await until(
+            lambda: all(
+                stream_supervisor.running and stream_supervisor.error is None
+                for stream_supervisor in stream_supervisors
+            ),
+            timeout_s=60,
+        )
 
         assert not {*map(id, ended)} & {id(live._books["htx_spot"]), id(live._candles["htx_spot"])}
-        assert 6 == len(keepers)
+        assert 6 == len(stream_supervisors)
 
 
 async def test_a_coin_whose_exchange_is_gone_is_listed_all_the_same(service):

@@ -11,9 +11,9 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE, SECOND
 from chandlery.database.series_ids import SeriesName
 from chandlery.service.collection.settling import changed, settle, unsettled
-from feeding import truth
-from serving import MARKET, service_of
-from support import micros
+from fixtures.candle_feed import truth
+from fixtures.service import MARKET, service_of
+from fixtures.support import micros
 
 START = micros(2025, 3, 12)
 MINUTES = SeriesName("binance", "BTC/USDT", "candles:1m")

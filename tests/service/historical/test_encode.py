@@ -29,7 +29,7 @@ from chandlery.service.historical.encode import (
 from chandlery.service.historical.interfaces import Piece
 from chandlery.tables.frame import schema_of
 from fixtures.candle_tables import candles
-from repositories import entry
+from fixtures.repositories import entry
 
 SCHEMA = schema_of(ChartType.KLINES)
 

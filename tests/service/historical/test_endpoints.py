@@ -18,13 +18,13 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import HOUR, MINUTE, SECOND, iso
 from chandlery.database.series_ids import SeriesName
 from chandlery.net.clock import system_clock
-from chandlery.service.moments import moment_of
+from chandlery.service.parameters import moment_of
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.tables.candle_rows import TIMES, times_of
 from chandlery.testing import no_waiting
-from feeding import truth
-from repositories import entry
-from serving import MARKET, connected, offline, served
+from fixtures.candle_feed import truth
+from fixtures.repositories import entry
+from fixtures.service import MARKET, connected, offline, served
 
 ASKED = {"exchange": "binance", "symbol": "BTC/USDT", "interval": "1m", "start": "2026-11-01", "end": "2026-11-02"}
 START = 1_793_491_200_000_000

@@ -14,13 +14,13 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE, SECOND
 from chandlery.database.series_ids import SeriesName
 from chandlery.net.clock import system_clock
-from chandlery.service.historical.account import Account
 from chandlery.service.historical.fetcher import FETCHED_AT_ONCE
+from chandlery.service.historical.report import AnswerReport
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.tables.frame import open_times
-from feeding import truth
-from repositories import entry
-from serving import MARKET, offline, service_of
+from fixtures.candle_feed import truth
+from fixtures.repositories import entry
+from fixtures.service import MARKET, offline, service_of
 
 MINUTES = SeriesName("binance", "BTC/USDT", "candles:1m")
 BOOK = SeriesName("binance", "BTC/USDT", "book")
@@ -42,27 +42,27 @@ def last(count, interval=Interval.MINUTE_1, *, back=10):
 
 async def past(service, series, span, rows=1000):
     """All rows as one table, the account, and the sizes of the pieces."""
-    account, tables = Account(), []
+    report, tables = AnswerReport(), []
     async for piece in service.historical.stream_historical_data(series, span, rows=rows):
-        account.add(piece)
+        report.add(piece)
         tables.append(piece.table)
-    return pa.concat_tables(tables) if tables else None, account, [table.num_rows for table in tables]
+    return pa.concat_tables(tables) if tables else None, report, [table.num_rows for table in tables]
 
 
 async def test_the_exchange_has_what_storage_lacks(service, sim):
     """Every candle as the exchange has it; asked again, it comes from the cache and nobody is asked."""
     span = last(2500)
-    table, account, sizes = await past(service, MINUTES, span)
+    table, report, sizes = await past(service, MINUTES, span)
     expected = [each.close for each in truth(MARKET, "BTCUSDT", Interval.MINUTE_1, span)]
 
     assert expected == table.column("close").to_pylist()
     assert [1000, 1000, 500] == sizes
-    assert (2500, []) == (account.rows, account.gaps)
-    assert {"rest"} == {each.source for each in account.sources}
+    assert (2500, []) == (report.rows, report.gaps)
+    assert {"rest"} == {each.source for each in report.sources}
     sim.log.clear()
-    again, account, _ = await past(service, MINUTES, span)
+    again, report, _ = await past(service, MINUTES, span)
     assert again.equals(table)
-    assert {"cache (rest)"} == {each.source for each in account.sources}
+    assert {"cache (rest)"} == {each.source for each in report.sources}
     assert not [path for _, path, _ in sim.log if "klines" in path]
 
 
@@ -71,13 +71,13 @@ async def test_what_was_collected_comes_from_the_database(service, sim):
     span = last(100)
     own = [CandleData(span.start + at * MINUTE, MARK, MARK, MARK, MARK, 1.0) for at in range(40, 60)]
     await service.candles.save(MINUTES, own)
-    table, account, sizes = await past(service, MINUTES, span, rows=15)
+    table, report, sizes = await past(service, MINUTES, span, rows=15)
 
     opens = open_times(table).tolist()
     assert [span.start + at * MINUTE for at in range(100)] == opens
     assert [at in range(40, 60) for at in range(100)] == [each == MARK for each in table.column("close").to_pylist()]
-    assert ["rest", "database", "rest"] == [each.source for each in account.sources]
-    assert [40, 20, 40] == [each.rows for each in account.sources]
+    assert ["rest", "database", "rest"] == [each.source for each in report.sources]
+    assert [40, 20, 40] == [each.rows for each in report.sources]
     assert max(sizes) <= 15
 
 
@@ -88,12 +88,12 @@ async def test_a_range_of_more_than_is_counted_at_once(service):
     border = range(FETCHED_AT_ONCE - 10, FETCHED_AT_ONCE + 10)
     own = [CandleData(span.start + at * SECOND, MARK, MARK, MARK, MARK, 1.0) for at in border]
     await service.candles.save(series, own)
-    table, account, _ = await past(service, series, span, rows=20_000)
+    table, report, _ = await past(service, series, span, rows=20_000)
 
     assert [*range(span.start, span.end, SECOND)] == open_times(table).tolist()
     assert [*border] == [at for at, each in enumerate(table.column("close").to_pylist()) if each == MARK]
-    assert [20] == [each.rows for each in account.sources if each.source == "database"]
-    assert [] == account.gaps
+    assert [20] == [each.rows for each in report.sources if each.source == "database"]
+    assert [] == report.gaps
 
 
 async def test_a_part_that_cannot_be_had_is_a_gap(tmp_path):
@@ -106,11 +106,11 @@ async def test_a_part_that_cannot_be_had_is_a_gap(tmp_path):
         own = [CandleData(span.start + at * MINUTE, MARK, MARK, MARK, MARK, 1.0) for at in range(5)]
         await service.candles.save(MINUTES, own)
         with no_waiting():
-            table, account, _ = await past(service, MINUTES, span)
+            table, report, _ = await past(service, MINUTES, span)
 
     assert 5 == table.num_rows
-    assert [GapKind.FETCH_FAILED] == [gap.kind for gap in account.gaps]
-    assert Span(span.start + 5 * MINUTE, span.end) == account.gaps[0].span
+    assert [GapKind.FETCH_FAILED] == [gap.kind for gap in report.gaps]
+    assert Span(span.start + 5 * MINUTE, span.end) == report.gaps[0].span
 
 
 async def test_only_closed_candles(service):
@@ -189,7 +189,7 @@ async def test_a_client_without_a_cache_is_asked_once(sim, tmp_path):
         )
         span = last(50)
         first, _, _ = await past(service, MINUTES, span)
-        again, account, _ = await past(service, MINUTES, span)
+        again, report, _ = await past(service, MINUTES, span)
 
-    assert ["database"] == [each.source for each in account.sources]
+    assert ["database"] == [each.source for each in report.sources]
     assert first.column("close").equals(again.column("close"))

@@ -13,13 +13,13 @@ from chandlery.core.time import DAY, HOUR, MINUTE
 from chandlery.database.series_ids import SeriesName
 from chandlery.feed.events import Missing
 from chandlery.net.clock import system_clock
-from chandlery.service.historical.account import Account
+from chandlery.service.historical.report import AnswerReport
 from chandlery.sim.server import SimServer
 from chandlery.tables.frame import open_times
-from feeding import truth
-from growing import MOST, exponents
-from monitored import ThinMarket
-from serving import service_of
+from fixtures.candle_feed import truth
+from fixtures.growth import MOST, exponents
+from fixtures.monitored_service import ThinMarket
+from fixtures.service import service_of
 
 THIN = SeriesName("kucoin", "THIN/USDT", "candles:1m")
 MARKET = ThinMarket(7, symbols={MarketType.SPOT: ("BTCUSDT", "THINUSDT")})
@@ -55,15 +55,15 @@ async def collect(service, span):
 async def page(service, sim, span):
     """The opens of a page and its gaps, and how many requests for candles it took."""
     sim.log.clear()
-    account, tables = Account(), []
+    report, tables = AnswerReport(), []
     async for piece in service.historical.stream_historical_data(THIN, span, rows=1000):
-        account.add(piece)
+        report.add(piece)
         tables.append(piece.table)
     opens = open_times(pa.concat_tables(tables)).tolist()
-    silent = {at for gap in account.gaps for at in range(gap.start, gap.end, MINUTE)}
-    assert {GapKind.NO_TRADES} == {gap.kind for gap in account.gaps}
+    silent = {at for gap in report.gaps for at in range(gap.start, gap.end, MINUTE)}
+    assert {GapKind.NO_TRADES} == {gap.kind for gap in report.gaps}
     assert [*range(span.start, span.end, MINUTE)] == sorted([*opens, *silent])
-    return opens, sum("candles" in path for _, path, _ in sim.log), account
+    return opens, sum("candles" in path for _, path, _ in sim.log), report
 
 
 def old(length, *, age=10 * DAY):
@@ -79,10 +79,10 @@ async def test_an_hour_takes_two_requests_once(service, sim):
 
     assert (opens, 2) == (await page(service, sim, span))[:2]
     sim.log.clear()
-    again, count, account = await page(service, sim, span)
+    again, count, report = await page(service, sim, span)
     assert (opens, 0) == (again, count)
     assert [] == [*sim.log]
-    assert [("database", 48)] == [(each.source, each.rows) for each in account.sources]
+    assert [("database", 48)] == [(each.source, each.rows) for each in report.sources]
 
 
 @pytest.mark.parametrize("days", [(1, 10), pytest.param((10, 100), marks=[pytest.mark.soak, pytest.mark.timeout(600)])])
@@ -92,8 +92,8 @@ async def test_requests_grow_with_the_pages_not_with_the_holes(service, sim, day
     for length in days:
         span = old(length * DAY, age=20 * DAY * length)
         await collect(service, span)
-        _, counts[length], account = await page(service, sim, span)
-        assert length * 288 == len(account.gaps)
+        _, counts[length], report = await page(service, sim, span)
+        assert length * 288 == len(report.gaps)
         assert 0 == (await page(service, sim, span))[1]
 
     assert max(exponents(counts)) <= MOST
@@ -142,15 +142,15 @@ async def test_a_client_without_a_cache(service, sim):
 async def test_what_a_feed_has_proved_is_believed_by_its_age(service, sim):
     """A gap that was proved when it was old is not requested; a young one is, and a failure is never believed."""
     await service.collection.add_coin("THIN/USDT", "kucoin", ["candles:1m"])
-    (keeper,) = service.collection.keepers()
+    (stream_supervisor,) = service.collection.stream_supervisors()
     span = old(HOUR)
     opens = await collect(service, span)
     silent = [at for at in range(span.start, span.end, MINUTE) if at not in opens]
     for number, at in enumerate(silent):
         kind = GapKind.FETCH_FAILED if number == 0 else GapKind.NO_TRADES
         proved_at = at + (DAY * 3 if number < len(silent) - 1 else 2 * MINUTE)
-        keeper._happened("THIN/USDT", Missing(Gap(at, at + MINUTE, kind, "live"), proved_at))
-    await keeper._record()
+        stream_supervisor._happened("THIN/USDT", Missing(Gap(at, at + MINUTE, kind, "live"), proved_at))
+    await stream_supervisor._record()
     believed = await service.gaps.believed(THIN, span, system_clock())
 
     assert silent == [gap.start for gap in await service.gaps.find(THIN, span)]

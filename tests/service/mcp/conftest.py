@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from accounts import quick_hashes
 from chandlery.core.time import SECOND
 from chandlery.net.clock import system_clock
 from chandlery.service.app import Service
@@ -16,7 +15,8 @@ from chandlery.service.web.application import application
 from chandlery.service.web.server import listening, serving
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import SimServer
-from models import model_of
+from fixtures.mcp_client import model_of
+from fixtures.service_accounts import quick_hashes
 
 HASHES = quick_hashes()
 

@@ -12,7 +12,7 @@ import pytest
 from mcp.shared.exceptions import MCPError
 
 from chandlery.service.mcp.budget import TOKEN_BUDGET, tokens_of
-from models import MODERN, call, hello, post, token_of
+from fixtures.mcp_client import MODERN, call, hello, post, token_of
 
 TOOLS = {
     "add_coin",

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from chandlery.service.mcp.sessions import MOST_OF_ACCOUNT
-from models import MODERN, call, hello, post, token_of
+from fixtures.mcp_client import MODERN, call, hello, post, token_of
 
 PING = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
 

@@ -12,8 +12,8 @@ import pytest
 from chandlery.core.errors import Closed
 from chandlery.service.caller import caller_of
 from chandlery.service.web.abandonment import Abandonment
-from processes import serving_process
-from serving import served, until
+from fixtures.processes import serving_process
+from fixtures.service import served, until
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
 FOR_AGES = BTC | {"interval": "1s", "start": "1970-01-01", "end": "2017-01-01"}

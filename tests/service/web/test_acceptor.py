@@ -13,8 +13,8 @@ from chandlery.service.refusals import Refusals
 from chandlery.service.web.connections import Connections
 from chandlery.service.web.limits import Edge
 from chandlery.service.web.server import listening, serving
-from raw import answer, head, said
-from serving import until
+from fixtures.raw_socket import answer, head, said
+from fixtures.service import until
 
 
 def application(edge):

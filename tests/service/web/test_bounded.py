@@ -17,8 +17,8 @@ from chandlery.service.refusals import Refusals
 from chandlery.service.web.connections import Connections
 from chandlery.service.web.limits import MOST_BODIES, MOST_BODY, MOST_FORM, MOST_HEAD, MOST_PIPELINED, Edge
 from chandlery.service.web.server import listening, serving
-from raw import answer, asked, head, raw, refusal, said
-from serving import until
+from fixtures.raw_socket import answer, asked, head, raw, refusal, said
+from fixtures.service import until
 
 FORM = "application/x-www-form-urlencoded"
 MEGABYTE = b"x" * (1 << 20)

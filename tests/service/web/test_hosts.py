@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 
 from chandlery.service.web.hosts import Hosts
-from raw import asked, head, refusal
-from serving import served
+from fixtures.raw_socket import asked, head, refusal
+from fixtures.service import served
 
 OWN = ["127.0.0.1", "127.0.0.1:8700", "10.1.2.3", "[::1]", "[::1]:8700", "localhost", "LOCALHOST:1", "candles.example", "other.example:443"]  # fmt: skip
 FOREIGN = ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.1:evil", "[::1", "[::1]x", "::1:80", "127.1", "a b", "candles.example.", "user@localhost"]  # fmt: skip

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from yarl import URL
 
-from accounts import wrong_tokens
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND
@@ -21,8 +20,9 @@ from chandlery.service.web import socket as door
 from chandlery.service.web.application import application
 from chandlery.service.web.server import serving
 from chandlery.tables.frame import open_times
-from feeding import truth
-from serving import MARKET, bound_socket, connected, served, service_of, until
+from fixtures.candle_feed import truth
+from fixtures.service import MARKET, bound_socket, connected, served, service_of, until
+from fixtures.service_accounts import wrong_tokens
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
 SECONDS = {**BTC, "interval": "1s"}
@@ -368,10 +368,10 @@ async def test_a_slow_reader_is_closed_and_slows_nobody(sim, tmp_path):
                 await one.send_json({"type": "subscribe", "channel": "candles", **SECONDS})
             await fast.until("subscribed")
             subscribed = SeriesName("binance", "BTC/USDT", "candles:1s")
-            await until(lambda: service.hub.count(subscribed) == 2)
+            await until(lambda: service.broadcaster.count(subscribed) == 2)
             reading = asyncio.create_task(fast.until("pong"))
             await flood(service, subscribed)
-            await until(lambda: service.hub.count(subscribed) == 1)
+            await until(lambda: service.broadcaster.count(subscribed) == 1)
             await fast.say("ping")
             await reading
             assert 100 <= len([each for each in fast.of("realtime_data") if "padding" in each["data"]])
@@ -416,11 +416,11 @@ async def test_many_small_frames_hold_nobody_up(sim, tmp_path, frames):
 
 async def flood(service, series):
     """More closed candles than a socket takes unread."""
-    from chandlery.service.collection.hub import Update
+    from chandlery.service.collection.broadcaster import Update
 
     padding = "x" * 100_000
     for number in range(100):
-        service.hub.publish(Update(series, "closed", {"timestamp": number, "closed": True, "padding": padding}))
+        service.broadcaster.publish(Update(series, "closed", {"timestamp": number, "closed": True, "padding": padding}))
         await asyncio.sleep(0.01)
 
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from chandlery.core.time import Unit
 from chandlery.database.series_ids import SeriesName
-from chandlery.service.collection.hub import Update
+from chandlery.service.collection.broadcaster import Update
 from chandlery.service.metrics import Metrics
-from chandlery.service.web.outbox import Outbox, Pump
+from chandlery.service.web.send_queue import Pump, SendQueue
 from chandlery.service.web.subscription import Subscription
 
 SERIES = SeriesName("binance", "BTC/USDT", "candles:1s")
@@ -38,14 +38,14 @@ class Socket:
 def made(*, held):
     """A subscription, and what says which candles its client was told of."""
     socket, metrics = Socket(), Metrics()
-    outbox = Outbox(socket, Pump(60, metrics), grace_s=1, on_slow=lambda: None, metrics=metrics)
+    send_queue = SendQueue(socket, Pump(60, metrics), grace_s=1, on_slow=lambda: None, metrics=metrics)
 
     def told():
-        outbox.flush(0.0)
+        send_queue.flush(0.0)
         found = re.findall(rb'"data":(\{.*?\})', socket.written)
         return [(row["timestamp"] // 1000, row["closed"]) for row in map(json.loads, found)]
 
-    return Subscription(SERIES, outbox, held=held), told
+    return Subscription(SERIES, send_queue, held=held), told
 
 
 def candle(second, *, closed=True):

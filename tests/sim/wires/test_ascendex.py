@@ -15,7 +15,7 @@ from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.view import MarketView
 from chandlery.sim.wire import Session, SimRequest, Want
 from chandlery.sim.wires.ascendex import AscendexSpotWire
-from support import micros
+from fixtures.support import micros
 
 NOW = micros(2025, 3, 12, 10, 20, 30)
 VIEW = MarketView(SyntheticMarket(), AscendexSpotWire.market_type, lambda: NOW)

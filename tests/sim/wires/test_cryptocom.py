@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from chandlery.core.time import MINUTE, SECOND
-from support import listing
+from fixtures.support import listing
 
 SPOT, LINEAR = "cryptocom_spot", "cryptocom_perpetual"
 

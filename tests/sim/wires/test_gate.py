@@ -16,7 +16,7 @@ from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.view import MarketView
 from chandlery.sim.wire import Session, SimRequest, Want
 from chandlery.sim.wires.gate import GateInverseWire, GatePerpetualWire, GateSpotWire
-from support import micros
+from fixtures.support import micros
 
 NOW = micros(2025, 3, 12, 10, 20, 30)
 MARKET = SyntheticMarket()

@@ -8,7 +8,7 @@ import pytest
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, Unit
 from chandlery.sim import Fault, FaultKind, SimServer
-from support import listing
+from fixtures.support import listing
 
 SPOT, PERPETUAL = "hyperliquid_spot", "hyperliquid_perpetual"
 

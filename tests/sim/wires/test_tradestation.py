@@ -14,7 +14,7 @@ from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.view import MarketView
 from chandlery.sim.wire import Session, SimRequest
 from chandlery.sim.wires.tradestation import TradeStationWire
-from support import SPOT, micros
+from fixtures.support import SPOT, micros
 
 NOW = micros(2025, 3, 12, 10, 20, 30)
 VIEW = MarketView(SyntheticMarket(symbols={SPOT: ("BTCUSD", "MSFT", "ETHUSDT")}), SPOT, lambda: NOW)

@@ -32,11 +32,11 @@ from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit, Request, Response, Shortcut
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, day_text, expiry_of
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import DAY, Micros, Unit, date_text
-from chandlery.core.wire import RateLimit, Request, Response, Shortcut
 from chandlery.exchanges.binance.messages import (
     BinanceError,
     BookEvent,

@@ -11,8 +11,8 @@ from chandlery.adapter.books import WireLevels
 from chandlery.adapter.live import FollowBook, Sinks
 from chandlery.adapter.payload import Finite, Millis, Whole, reader
 from chandlery.core.candle import CandleData
+from chandlery.core.http import Shortcut
 from chandlery.core.interval import Interval
-from chandlery.core.wire import Shortcut
 
 
 class BinanceError(Struct):

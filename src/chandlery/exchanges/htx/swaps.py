@@ -31,9 +31,9 @@ from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import standings
 from chandlery.core.errors import MalformedResponse
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit, Request
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, expiry_of
 from chandlery.core.time import DAY, Unit
-from chandlery.core.wire import RateLimit, Request
 from chandlery.exchanges.htx.spot import CandleTick, Htx, candle_row
 
 HTX_SWAPS_KNOWN = standings("""

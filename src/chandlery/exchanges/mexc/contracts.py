@@ -34,10 +34,10 @@ from chandlery.core.book import BookUpdate, Level
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import MalformedResponse
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit, Request
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros, Unit
-from chandlery.core.wire import RateLimit, Request
 from chandlery.exchanges.mexc.spot import SOCKET_NAMES, Mexc, interval_of
 
 MEXC_CONTRACTS_KNOWN = standings("""

@@ -30,11 +30,11 @@ from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
+from chandlery.core.http import RateLimit, Request, Response
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
-from chandlery.core.wire import RateLimit, Request, Response
 from chandlery.exchanges.mexc.protobuf import read_push
 
 MEXC_KNOWN = standings("""

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from msgspec import Struct
 
 from chandlery.core.errors import ChandleryError, InvalidInput, InvalidToken, MalformedResponse, RequestTimeout
+from chandlery.core.http import Request
 from chandlery.core.time import DAY, MINUTE, SECOND, Clock, Micros
-from chandlery.core.wire import Request
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.proxy import Proxies

@@ -21,7 +21,7 @@ from msgspec import structs
 
 from chandlery.core.errors import StorageBusy
 from chandlery.core.time import DAY, MINUTE, SECOND, Clock, Micros
-from chandlery.database.accounts import AccountRepository, SigningKey
+from chandlery.database.principals import PrincipalRepository, SigningKey
 
 ALGORITHM = "ES256"
 TOKEN_LIFETIME: Micros = 15 * MINUTE
@@ -80,7 +80,7 @@ class KeyRing:
     All processes and tasks on one database have the same keys: who comes second takes those of who was first.
     """
 
-    def __init__(self, accounts: AccountRepository, clock: Clock, kids: Callable[[], str]) -> None:
+    def __init__(self, accounts: PrincipalRepository, clock: Clock, kids: Callable[[], str]) -> None:
         self._accounts = accounts
         self._clock = clock
         self._kids = kids

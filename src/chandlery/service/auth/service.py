@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from chandlery.core.errors import InvalidInput, InvalidToken, LoginFailed
 from chandlery.core.time import SECOND, Clock, Micros
-from chandlery.database.accounts import OURS, AccountRepository, Principal
+from chandlery.database.principals import OURS, Principal, PrincipalRepository
 from chandlery.service.auth.hashing import Secrets
 from chandlery.service.auth.interfaces import SCOPES, IAuthenticationModule, Subject
 from chandlery.service.auth.keys import ALGORITHM, TOKEN_LIFETIME, KeyRing
@@ -45,7 +45,7 @@ class AuthenticationModuleImpl(IAuthenticationModule):
 
     def __init__(
         self,
-        accounts: AccountRepository,
+        accounts: PrincipalRepository,
         keys: KeyRing,
         validator: TokenValidator,
         revoked: Revoked,

@@ -12,7 +12,7 @@ import jwt
 
 from chandlery.core.errors import InvalidInput, InvalidToken, StorageError, TokenExpired
 from chandlery.core.time import SECOND, Clock, Micros
-from chandlery.database.accounts import OURS, AccountRepository
+from chandlery.database.principals import OURS, PrincipalRepository
 from chandlery.service.auth.interfaces import SCOPES, Subject
 from chandlery.service.auth.issuers import IssuerKeys
 from chandlery.service.auth.keys import ALGORITHM, LEEWAY, KeyRing
@@ -29,7 +29,7 @@ _REVOKED_FRESH: Micros = 3 * SECOND // 10
 class Revoked:
     """Who, and which tokens, are let in no more: a copy of the database that follows it within a third of a second."""
 
-    def __init__(self, accounts: AccountRepository, clock: Clock) -> None:
+    def __init__(self, accounts: PrincipalRepository, clock: Clock) -> None:
         self._accounts = accounts
         self._clock = clock
         self._names: frozenset[str] = frozenset()

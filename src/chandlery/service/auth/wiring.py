@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Sequence
 
 from chandlery.core.time import Clock
-from chandlery.database.accounts import AccountRepository
 from chandlery.database.interfaces import IDatabaseConnection
+from chandlery.database.principals import PrincipalRepository
 from chandlery.net.http import HttpClient
 from chandlery.service.auth.hashing import Secrets
 from chandlery.service.auth.issuers import Issuer, IssuerKeys, key_client
@@ -35,7 +35,7 @@ def authentication(
     Raises:
         InvalidInput: One of the ``issuers`` is this service itself, or named twice.
     """
-    accounts = AccountRepository(database)
+    accounts = PrincipalRepository(database)
     keys = KeyRing(accounts, clock, lambda: secrets.token_hex(8))
     revoked = Revoked(accounts, clock)
     client = http or key_client()

@@ -6,7 +6,7 @@ from msgspec import structs
 
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.time import Clock
-from chandlery.database.control import CoinRepository, CollectedCoin
+from chandlery.database.coins import CoinRepository, CollectedCoin
 
 
 class CoinCollectionList:

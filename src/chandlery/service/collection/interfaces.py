@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from chandlery.core.time import Micros
 from chandlery.database.series_ids import SeriesName
-from chandlery.service.collection.hub import Subscriber
+from chandlery.service.collection.broadcaster import Subscriber
 
 
 class ChannelStatus(Struct, frozen=True):

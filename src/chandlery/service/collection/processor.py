@@ -12,11 +12,11 @@ from chandlery.core.gaps import Gap
 from chandlery.core.holes import storable
 from chandlery.core.time import SECOND, Clock, Micros, Unit
 from chandlery.database.candles import CandleRepository
-from chandlery.database.control import GapRepository
+from chandlery.database.gaps import GapRepository
 from chandlery.database.interfaces import IStorageManager
 from chandlery.database.raw import BookSnapshot
 from chandlery.database.series_ids import SeriesName, interval_of
-from chandlery.service.collection.hub import Hub, Update, gap_content
+from chandlery.service.collection.broadcaster import Broadcaster, Update, gap_content
 
 _RUNNING_KEPT_EVERY: Micros = 5 * SECOND
 """How often the running candle is kept, which the next start shows until it is heard of again."""
@@ -31,9 +31,14 @@ class RealTimeProcessor:
     """
 
     def __init__(
-        self, hub: Hub, storage: IStorageManager, candles: CandleRepository, gaps: GapRepository, clock: Clock
+        self,
+        broadcaster: Broadcaster,
+        storage: IStorageManager,
+        candles: CandleRepository,
+        gaps: GapRepository,
+        clock: Clock,
     ) -> None:
-        self._hub = hub
+        self._broadcaster = broadcaster
         self._storage = storage
         self._candles = candles
         self._gaps = gaps
@@ -48,7 +53,7 @@ class RealTimeProcessor:
             StorageError: A candle could not be kept, and nobody was told of it.
         """
         if "bids" in entry:
-            self._hub.publish(Update(series, "book", entry))
+            self._broadcaster.publish(Update(series, "book", entry))
             return
         candle = candle_of(entry)
         if candle.closed:
@@ -56,11 +61,11 @@ class RealTimeProcessor:
         elif self._clock() - self._running_kept.get(series, 0) >= _RUNNING_KEPT_EVERY:
             self._running_kept[series] = self._clock()
             await self._candles.save(series, [candle])
-        self._hub.publish(Update(series, "closed" if candle.closed else "running", entry))
+        self._broadcaster.publish(Update(series, "closed" if candle.closed else "running", entry))
 
     def tell(self, series: SeriesName, entry: Row) -> None:
         """Tell of a closed candle that is kept already."""
-        self._hub.publish(Update(series, "closed", entry))
+        self._broadcaster.publish(Update(series, "closed", entry))
 
     async def restate(self, series: SeriesName, entry: Row) -> None:
         """
@@ -70,7 +75,7 @@ class RealTimeProcessor:
             StorageError: It could not be kept, and nobody was told of it.
         """
         await self._candles.save(series, [candle_of(entry)])
-        self._hub.publish(Update(series, "restated", entry))
+        self._broadcaster.publish(Update(series, "restated", entry))
 
     async def snapshot(self, series: SeriesName, book: Row, at: Micros) -> None:
         """
@@ -91,7 +96,7 @@ class RealTimeProcessor:
 
     def publish_gap(self, series: SeriesName, gap: Gap) -> None:
         """Tell of a gap."""
-        self._hub.publish(Update(series, "gap", gap_content(gap)))
+        self._broadcaster.publish(Update(series, "gap", gap_content(gap)))
 
     async def store_gap(self, series: SeriesName, gap: Gap, proved_at: Micros | None = None) -> None:
         """

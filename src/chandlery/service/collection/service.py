@@ -11,15 +11,15 @@ from chandlery.clients.interfaces import IDataSourceConnector
 from chandlery.core.errors import InvalidInput, MissingDependency
 from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.database.candles import CandleRepository
-from chandlery.database.control import CollectedCoin
+from chandlery.database.coins import CollectedCoin
 from chandlery.database.interfaces import IStorageManager
 from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.service.collection.availability import AvailabilityChecker
+from chandlery.service.collection.broadcaster import Broadcaster, Subscriber
 from chandlery.service.collection.coins import CoinCollectionList
-from chandlery.service.collection.hub import Hub, Subscriber
 from chandlery.service.collection.interfaces import CoinStatus, IDataCollectionManager
-from chandlery.service.collection.keeper import StreamKeeper
 from chandlery.service.collection.processor import RealTimeProcessor
+from chandlery.service.collection.stream_supervisor import StreamSupervisor
 from chandlery.service.supervision import Supervised, Supervisor
 
 START_TIMEOUT_S = 15.0
@@ -54,7 +54,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         processor: RealTimeProcessor,
         candles: CandleRepository,
         storage: IStorageManager,
-        hub: Hub,
+        broadcaster: Broadcaster,
         clock: Clock,
         supervisor: Supervisor,
         *,
@@ -65,7 +65,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         if snapshot_every < SECOND:
             raise InvalidInput(f"snapshots every {snapshot_every / SECOND:g} s are too many; one a second at most")
         self.coins = coins
-        self.hub = hub
+        self.broadcaster = broadcaster
         self._connector = connector
         self._checker = AvailabilityChecker(connector, clock)
         self._processor = processor
@@ -76,7 +76,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         self._every = snapshot_every
         self._book_levels = book_levels
         self._sleep = sleep
-        self._keepers: dict[SeriesName, StreamKeeper] = {}
+        self._stream_supervisors: dict[SeriesName, StreamSupervisor] = {}
         # A lock is there as long as somebody holds it or waits for it.
         self._changing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._snapshots: Supervised | None = None
@@ -92,8 +92,8 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         """End every stream; the list stays."""
         if self._snapshots is not None:
             await self._snapshots.end()
-        keepers, self._keepers = self._keepers, {}
-        await asyncio.gather(*(keeper.end() for keeper in keepers.values()))
+        stream_supervisors, self._stream_supervisors = self._stream_supervisors, {}
+        await asyncio.gather(*(stream_supervisor.end() for stream_supervisor in stream_supervisors.values()))
 
     async def add_coin(self, coin: str, exchange: str, channels: Sequence[str] = (BOOK, "candles:1m")) -> CoinStatus:
         """Check, note, begin; returns when each stream runs, or has failed for the first time."""
@@ -107,8 +107,12 @@ class DataCollectionManagerImpl(IDataCollectionManager):
             if known is None or not set(channels) <= set(known.channels):
                 await self._checker.require(symbol, exchange)
                 known = await self.coins.add_coin(symbol, exchange, tuple(channels))
-            keepers = self._begin(known)
-        waits = [asyncio.create_task(keeper.started.wait()) for keeper in keepers if keeper.series.channel in channels]
+            stream_supervisors = self._begin(known)
+        waits = [
+            asyncio.create_task(stream_supervisor.started.wait())
+            for stream_supervisor in stream_supervisors
+            if stream_supervisor.series.channel in channels
+        ]
         await asyncio.wait(waits, timeout=START_TIMEOUT_S)
         for wait in waits:
             wait.cancel()
@@ -120,10 +124,10 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         async with self._changing.setdefault((exchange, symbol), asyncio.Lock()):
             for removed in await self.coins.remove_coin(symbol, exchange, channel):
                 series = SeriesName(exchange, symbol, removed)
-                keeper = self._keepers.pop(series, None)
-                if keeper is not None:
-                    await keeper.end()
-                self.hub.forget(series)
+                stream_supervisor = self._stream_supervisors.pop(series, None)
+                if stream_supervisor is not None:
+                    await stream_supervisor.end()
+                self.broadcaster.forget(series)
 
     def list_coins(self) -> list[CoinStatus]:
         """With how each stream is doing."""
@@ -136,11 +140,11 @@ class DataCollectionManagerImpl(IDataCollectionManager):
     async def stream_realtime_data(self, series: SeriesName, subscriber: Subscriber) -> None:
         """Subscribe it, then see to it that the series is collected."""
         named = self.named(series)
-        self.hub.subscribe(named, subscriber)
+        self.broadcaster.subscribe(named, subscriber)
         try:
             await self.add_coin(named.symbol, named.exchange, [named.channel])
         except BaseException:
-            self.hub.unsubscribe(named, subscriber)
+            self.broadcaster.unsubscribe(named, subscriber)
             raise
 
     def named(self, series: SeriesName) -> SeriesName:
@@ -156,20 +160,20 @@ class DataCollectionManagerImpl(IDataCollectionManager):
 
     def book_awaited(self, series: SeriesName) -> Micros | None:
         """How long after an order book the next may be on its way; ``None`` where the series is not collected."""
-        keeper = self._keepers.get(series)
-        if keeper is None:
+        stream_supervisor = self._stream_supervisors.get(series)
+        if stream_supervisor is None:
             return None
-        return 2 * self._every if keeper.running else 0
+        return 2 * self._every if stream_supervisor.running else 0
 
-    def keepers(self) -> list[StreamKeeper]:
+    def stream_supervisors(self) -> list[StreamSupervisor]:
         """All streams."""
-        return list(self._keepers.values())
+        return list(self._stream_supervisors.values())
 
-    def _begin(self, coin: CollectedCoin) -> list[StreamKeeper]:
+    def _begin(self, coin: CollectedCoin) -> list[StreamSupervisor]:
         """The streams of a coin, each begun where it is not yet."""
         for series in _series(coin):
-            if series not in self._keepers:
-                self._keepers[series] = StreamKeeper(
+            if series not in self._stream_supervisors:
+                self._stream_supervisors[series] = StreamSupervisor(
                     series,
                     self._connector,
                     self._processor,
@@ -181,7 +185,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
                     last_kept=lambda series=series: self._last_kept(series),  # type: ignore[misc]  # mypy does not see through the default
                     sleep=self._sleep,
                 )
-        return [self._keepers[series] for series in _series(coin)]
+        return [self._stream_supervisors[series] for series in _series(coin)]
 
     async def _last_kept(self, series: SeriesName) -> Micros | None:
         if series.channel != BOOK:
@@ -197,23 +201,29 @@ class DataCollectionManagerImpl(IDataCollectionManager):
             await self._sleep(min(left / SECOND, _NOTICED_S))
             before, passed = passed, self._clock() // self._every * self._every
             if passed > before:
-                books = [keeper for keeper in self._keepers.values() if keeper.interval is None]
-                await asyncio.gather(*(self._keep_book(keeper, passed) for keeper in books))
+                books = [
+                    stream_supervisor
+                    for stream_supervisor in self._stream_supervisors.values()
+                    if stream_supervisor.interval is None
+                ]
+                await asyncio.gather(*(self._keep_book(stream_supervisor, passed) for stream_supervisor in books))
 
-    async def _keep_book(self, keeper: StreamKeeper, at: Micros) -> None:
+    async def _keep_book(self, stream_supervisor: StreamSupervisor, at: Micros) -> None:
         """Store an order book as that of the moment ``at``, where it is not too late to be."""
         if self._clock() - at <= latest(self._every):
-            await keeper.snapshot(at)
+            await stream_supervisor.snapshot(at)
         else:
-            keeper.skip(at)
+            stream_supervisor.skip(at)
 
     def _status(self, coin: CollectedCoin) -> CoinStatus:
-        keepers = [self._keepers[series] for series in _series(coin) if series in self._keepers]
+        stream_supervisors = [
+            self._stream_supervisors[series] for series in _series(coin) if series in self._stream_supervisors
+        ]
         try:
             origin = self.origin(SeriesName(coin.exchange, coin.symbol, BOOK))
         except (InvalidInput, MissingDependency):  # its exchange is not reached here any more, as its streams say
             origin = None
-        channels = tuple(keeper.status() for keeper in keepers)
+        channels = tuple(stream_supervisor.status() for stream_supervisor in stream_supervisors)
         return CoinStatus(coin.exchange, coin.symbol, coin.since, channels, origin)
 
 

@@ -10,7 +10,7 @@ from chandlery.core.time import Clock, Unit, to_datetime
 from chandlery.database.candles import CandleRepository
 from chandlery.database.interfaces import IStorageManager
 from chandlery.database.series_ids import SeriesName, interval_of
-from chandlery.service.collection.hub import Hub
+from chandlery.service.collection.broadcaster import Broadcaster
 
 _LOOKED_BACK = 3
 """How many candles are asked for where none is known."""
@@ -21,13 +21,13 @@ class CurrentDataFetcher:
 
     def __init__(
         self,
-        hub: Hub,
+        broadcaster: Broadcaster,
         connector: IDataSourceConnector,
         candles: CandleRepository,
         storage: IStorageManager,
         clock: Clock,
     ) -> None:
-        self._hub = hub
+        self._broadcaster = broadcaster
         self._connector = connector
         self._candles = candles
         self._storage = storage
@@ -35,7 +35,7 @@ class CurrentDataFetcher:
 
     async def latest(self, series: SeriesName) -> Row | None:
         """The latest order book or candle; ``None`` where there is none."""
-        update = self._hub.latest(series)
+        update = self._broadcaster.latest(series)
         if update is not None:
             return update.content
         interval = interval_of(series.channel)

@@ -21,15 +21,13 @@ from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.history.interfaces import incomplete
 from chandlery.service.auth.guard import Reader
 from chandlery.service.caller import caller_of
+from chandlery.service.collection.broadcaster import gap_content
 from chandlery.service.collection.endpoints import Exchange, Symbol
-from chandlery.service.collection.hub import gap_content
 from chandlery.service.errors import refusals
 from chandlery.service.frames import Part
-from chandlery.service.historical.ahead import read_ahead
 from chandlery.service.historical.download import Download
 from chandlery.service.historical.encode import FORMATS, encoded, require_format, slices
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
-from chandlery.service.historical.kept import KeptAnswers
 from chandlery.service.historical.pages import (
     cache_headers,
     candle_page,
@@ -38,9 +36,11 @@ from chandlery.service.historical.pages import (
     moment_of_cursor,
     tag_of,
 )
+from chandlery.service.historical.prefetch import prefetch
+from chandlery.service.historical.response_cache import ResponseCache
 from chandlery.service.historical.schemas import Book, Books, GapSpan, Page
 from chandlery.service.known import SymbolText, known_parameters
-from chandlery.service.moments import MOMENT_HELP, series_of, span_of
+from chandlery.service.parameters import MOMENT_HELP, series_of, span_of
 from chandlery.tables.candle_rows import SCHEMA
 from chandlery.tables.frame import schema_of
 
@@ -80,7 +80,7 @@ class _Parts:
     def __init__(self, request: Request, subject: Reader) -> None:
         state = request.app.state
         self.historical: IHistoricalDataManager = state.historical
-        self.answers: KeptAnswers = state.answers
+        self.answers: ResponseCache = state.answers
         self.clock: Clock = state.clock
         self.request = request
         self._turn: AbstractAsyncContextManager[None] = state.workload.turn(subject)
@@ -261,9 +261,9 @@ async def _answer(
             headers["Content-Length"] = str(len(kept))
             return Download(_in_turns(slices(kept)), media_type=FORMATS[form], headers=headers)
     await parts.take_turn()
-    body = encoded(read_ahead(_complete(pieces(STREAM_ROWS))), schema, form)
+    body = encoded(prefetch(_complete(pieces(STREAM_ROWS))), schema, form)
     if immutable:
-        body = parts.answers.keeping(tag, body)
+        body = parts.answers.caching(tag, body)
     # What fails at once is an error with its status; later, the connection is cut and nobody takes half for all.
     first = await anext(body, b"")
     return Download(_chained(first, body), media_type=FORMATS[form], headers=headers)

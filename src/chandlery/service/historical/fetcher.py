@@ -18,14 +18,14 @@ from chandlery.core.time import Clock, Micros, iso, to_datetime
 from chandlery.database.book_history import BookHistory
 from chandlery.database.book_rows import table_of_books
 from chandlery.database.candles import CandleRepository
-from chandlery.database.control import GapRepository
+from chandlery.database.gaps import GapRepository
 from chandlery.database.interfaces import IStorageManager
 from chandlery.database.raw import BookPage
 from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.history.checks import holes_of
 from chandlery.service.historical.interfaces import Piece, Source, merge
 from chandlery.service.historical.joining import hulls, joined, rows_within, within
-from chandlery.service.proofs import account_of, proved_gaps, size_of_account
+from chandlery.service.proofs import proved_gaps, provenance_of, provenance_size
 from chandlery.tables.candle_rows import timed
 from chandlery.tables.frame import open_times
 
@@ -215,7 +215,7 @@ class HistoricalFetcher:
                 await self._gaps.settle(series, await asyncio.to_thread(within, proved, left))
             except StorageError as error:
                 log.warning("%s: proved gaps are not kept, and will be requested again: %s", series, error)
-        stretches = size_of_account(table) // _BYTES_A_STRETCH
+        stretches = provenance_size(table) // _BYTES_A_STRETCH
         return await _worked(stretches, _piece, timed(table), hull, failed, series.exchange, self._origin(series))
 
 
@@ -232,7 +232,7 @@ def _accounted(gaps: Sequence[Gap], holes: Sequence[Span]) -> tuple[list[Gap], l
 
 def _piece(table: pa.Table, span: Span, failed: list[Gap], exchange: str, origin: str | None) -> Piece:
     """A client's answer with its account, where it gives one."""
-    provenance = account_of(table)
+    provenance = provenance_of(table)
     plain = table.replace_schema_metadata(None)
     if provenance is None:
         sources = [Source(exchange, span.start, span.end, table.num_rows, origin)] if table.num_rows else []
@@ -253,5 +253,5 @@ def _cut(piece: Piece, rows: int) -> Iterator[Piece]:
         yield piece
         return
     for offset in range(0, piece.table.num_rows, rows):
-        account = (piece.sources, piece.gaps) if offset == 0 else ((), ())
-        yield Piece(piece.table.slice(offset, rows), *account)
+        report = (piece.sources, piece.gaps) if offset == 0 else ((), ())
+        yield Piece(piece.table.slice(offset, rows), *report)

@@ -18,9 +18,9 @@ from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Span
 from chandlery.core.time import DAY, HOUR, Micros, iso
 from chandlery.database.series_ids import SeriesName
-from chandlery.service.historical.account import Account
 from chandlery.service.historical.encode import json_rows
 from chandlery.service.historical.interfaces import Piece, Source
+from chandlery.service.historical.report import AnswerReport
 from chandlery.service.label import labelled
 from chandlery.tables.frame import empty_of, slice_span
 
@@ -69,31 +69,31 @@ async def candle_page(
     They are not read further than that takes, and closed. After ``LONGEST_PAGE_S`` of ``ticks`` the page ends where the
     piece does that has come, also without rows, as far before a listing.
     """
-    account = Account()
+    report = AnswerReport()
     tables: list[pa.Table] = []
     following: Micros | None = None
     over = ticks() + LONGEST_PAGE_S
     async with aclosing(pieces):
         async for piece in pieces:
-            room = limit - account.rows
+            room = limit - report.rows
             if piece.table.num_rows > room:
                 following = piece.table.column("open_time")[room].value // 1000
                 piece = Piece(piece.table.slice(0, room), piece.sources, piece.gaps)  # noqa: PLW2901  # the part that has room
             tables.append(piece.table)
-            account.add(piece)
+            report.add(piece)
             if following is None and ticks() >= over:
-                ends = [each.end for each in account.sources] + [each.end for each in account.gaps]
+                ends = [each.end for each in report.sources] + [each.end for each in report.gaps]
                 reached = max(ends, default=span.end)
                 following = reached if reached < span.end else None
             if following is not None:
                 break
     until = span.end if following is None else following
     page = Span(at, until)
-    return await asyncio.to_thread(_encoded, account, tables, schema, series, page, following, origin)
+    return await asyncio.to_thread(_encoded, report, tables, schema, series, page, following, origin)
 
 
 def _encoded(
-    account: Account,
+    report: AnswerReport,
     tables: list[pa.Table],
     schema: pa.Schema,
     series: SeriesName,
@@ -103,8 +103,8 @@ def _encoded(
 ) -> tuple[bytes, bool]:
     """The page as JSON, and whether nothing failed to be had of it; ``account`` is cut to what it holds."""
     table = pa.concat_tables(tables).combine_chunks() if tables else empty_of(schema)
-    account.sources = [_of_page(each, table, page) for each in account.sources if each.start < page.end]
-    account.gaps = [each for each in account.gaps if each.start < page.end]
+    report.sources = [_of_page(each, table, page) for each in report.sources if each.start < page.end]
+    report.gaps = [each for each in report.gaps if each.start < page.end]
     interval = series.channel.partition(":")[2] or None
     content = {
         "exchange": series.exchange,
@@ -114,10 +114,10 @@ def _encoded(
         "start": iso(page.start),
         "end": iso(page.end),
         "columns": schema.names,
-        **(account.plain() | {"rows": json_rows(table)}),
+        **(report.plain() | {"rows": json_rows(table)}),
         "next": None if following is None else cursor_of(following),
     }
-    return msgspec.json.encode(content), not any(gap.kind.is_failure for gap in account.gaps)
+    return msgspec.json.encode(content), not any(gap.kind.is_failure for gap in report.gaps)
 
 
 def _of_page(source: Source, table: pa.Table, page: Span) -> Source:

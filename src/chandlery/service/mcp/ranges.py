@@ -17,12 +17,12 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import Clock, Micros, iso
 from chandlery.database.series_ids import SeriesName
 from chandlery.service.collection.interfaces import IDataCollectionManager
-from chandlery.service.historical.account import Account
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece, Source
 from chandlery.service.historical.pages import cursor_of
+from chandlery.service.historical.report import AnswerReport
 from chandlery.service.historical.schemas import GapSpan, SourceSpan
 from chandlery.service.mcp.budget import clipped
-from chandlery.service.moments import series_of, span_of
+from chandlery.service.parameters import series_of, span_of
 from chandlery.tables.frame import open_times
 
 SCHEME = "chandlery"
@@ -128,40 +128,40 @@ class CandleRanges:
             )
         return asked
 
-    async def sum_up(self, asked: Asked, sums: Sums, progress: Progress, rows: int = 0) -> tuple[Account, Page]:
+    async def sum_up(self, asked: Asked, sums: Sums, progress: Progress, rows: int = 0) -> tuple[AnswerReport, Page]:
         """Have ``sums`` take all candles; what is to be said of them, and a page of the first ``rows`` of them."""
-        account = Account()
+        report = AnswerReport()
         kept: list[pa.Table] = []
         await progress(0, asked.count, f"reading {asked.count:,} candles")
         async with aclosing(self._pieces(asked, asked.span.start, _PIECE_ROWS)) as pieces:
             async for piece in pieces:
                 room = rows + 1 - sum(table.num_rows for table in kept)
-                account.add(piece)
+                report.add(piece)
                 await asyncio.to_thread(sums.add, piece.table)
                 if room > 0:
                     kept.append(piece.table.slice(0, room))
                 if piece.table.num_rows:
                     passed = asked.interval.count(asked.span.start, int(open_times(piece.table)[-1]) + 1)
-                    await progress(passed, asked.count, f"{account.rows:,} candles")
-        return account, _page(asked, asked.span.start, kept, account).first(rows)
+                    await progress(passed, asked.count, f"{report.rows:,} candles")
+        return report, _page(asked, asked.span.start, kept, report).first(rows)
 
     async def page(self, asked: Asked, at: Micros, rows: int) -> Page:
         """The first ``rows`` candles from ``at`` on; no more is read than that takes."""
-        account = Account()
+        report = AnswerReport()
         kept: list[pa.Table] = []
         async with aclosing(self._pieces(asked, at, rows + 1)) as pieces:
             async for piece in pieces:
-                account.add(piece)
+                report.add(piece)
                 kept.append(piece.table)
-                if account.rows > rows:
+                if report.rows > rows:
                     break
-        return _page(asked, at, kept, account).first(rows)
+        return _page(asked, at, kept, report).first(rows)
 
     def _pieces(self, asked: Asked, at: Micros, rows: int) -> AsyncGenerator[Piece, None]:
         return self._historical.stream_historical_data(asked.series, Span(at, asked.span.end), rows=rows)
 
 
-def _page(asked: Asked, at: Micros, tables: list[pa.Table], account: Account) -> Page:
+def _page(asked: Asked, at: Micros, tables: list[pa.Table], report: AnswerReport) -> Page:
     rows: list[PageRow] = []
     times: list[Micros] = []
     for table in tables:
@@ -169,7 +169,7 @@ def _page(asked: Asked, at: Micros, tables: list[pa.Table], account: Account) ->
         times += opened
         columns = (table.column(name).to_pylist() for name in ("open", "high", "low", "close", "volume"))
         rows += zip((iso(each) for each in opened), *columns, strict=True)
-    return Page(at, asked.span.end, rows, times, account.sources, account.gaps)
+    return Page(at, asked.span.end, rows, times, report.sources, report.gaps)
 
 
 def told(sources: Sequence[Source], gaps: Sequence[Gap]) -> dict[str, Any]:

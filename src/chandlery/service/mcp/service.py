@@ -27,8 +27,8 @@ from chandlery.service.caller import caller_of
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.errors import code_of
 from chandlery.service.historical.interfaces import IHistoricalDataManager
+from chandlery.service.mcp.bearer_middleware import SUBJECT, BearerMiddleware
 from chandlery.service.mcp.budget import TOKEN_BUDGET, clipped
-from chandlery.service.mcp.door import SUBJECT, Door
 from chandlery.service.mcp.ranges import CandleRanges
 from chandlery.service.mcp.resources import Library
 from chandlery.service.mcp.schemas import DownloadAnswer, ErrorAnswer
@@ -87,7 +87,7 @@ class MCPRouter:
             on_list_resource_templates=self._list_templates,
             on_read_resource=self._read_resource,
         )
-        self.app = Door(self._serve, authentication, f"{url}{RESOURCE_METADATA}{MCP_PATH}")
+        self.app = BearerMiddleware(self._serve, authentication, f"{url}{RESOURCE_METADATA}{MCP_PATH}")
         """The ASGI application, to be mounted at ``/mcp``; it answers while the router is ``running``."""
 
     @asynccontextmanager

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chandlery.core.errors import Overloaded
 from chandlery.service.auth.interfaces import Subject
-from chandlery.service.mcp.door import SUBJECT
+from chandlery.service.mcp.bearer_middleware import SUBJECT
 
 MOST_OF_ACCOUNT = 64
 MOST_SESSIONS = 1_000

@@ -23,7 +23,7 @@ from chandlery.service.known import KnownFields, shown
 from chandlery.service.mcp import schemas
 from chandlery.service.mcp.budget import after, clipped, longest_answer
 from chandlery.service.mcp.ranges import Asked, CandleRanges, Page, Progress, told, told_gaps
-from chandlery.service.mcp.stretch import Stretch, Stretches
+from chandlery.service.mcp.summary import RunningSummary, SummaryBuckets
 
 _GAPS_LOOKED_BACK = HOUR
 
@@ -134,10 +134,10 @@ class Toolbox:
         """
         wanted = self._asked(asked)
         if asked.cursor is None:
-            whole = Stretch(wanted.span)
-            account, page = await self._ranges.sum_up(wanted, whole, progress, asked.preview_rows)
+            whole = RunningSummary(wanted.span)
+            report, page = await self._ranges.sum_up(wanted, whole, progress, asked.preview_rows)
             summary = whole.summary(wanted.interval)
-            of_all = told(account.sources, account.gaps)
+            of_all = told(report.sources, report.gaps)
             return longest_answer(
                 len(page.rows), lambda count: _download_answer(wanted, page.first(count), summary, of_all)
             )
@@ -189,8 +189,8 @@ class Toolbox:
     async def _summarize(self, asked: schemas.RangeToSum, progress: Progress) -> schemas.SummaryAnswer:
         """Sum past candles up, whole and stretch by stretch: prices, volume, change and volatility, without the rows."""
         wanted = self._asked(asked)
-        stretches = Stretches(wanted.span, wanted.interval, asked.buckets)
-        account, _ = await self._ranges.sum_up(wanted, stretches, progress)
+        stretches = SummaryBuckets(wanted.span, wanted.interval, asked.buckets)
+        report, _ = await self._ranges.sum_up(wanted, stretches, progress)
 
         parts = [part.summary(wanted.interval) for part in stretches.parts]
 
@@ -204,7 +204,7 @@ class Toolbox:
                 candles_per_bucket=stretches.candles,
                 buckets=schemas.Buckets(rows=[_bucket(part) for part in parts[:count]]),
                 omitted_buckets=len(parts) - count,
-                **told(account.sources, account.gaps),
+                **told(report.sources, report.gaps),
             )
 
         return longest_answer(len(parts), answer)

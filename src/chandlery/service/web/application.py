@@ -20,7 +20,7 @@ from chandlery.service.auth.endpoints import routes as auth_routes
 from chandlery.service.auth.wiring import MCP_PATH
 from chandlery.service.collection.endpoints import routes as collection_routes
 from chandlery.service.historical.endpoints import routes as historical_routes
-from chandlery.service.historical.kept import KeptAnswers
+from chandlery.service.historical.response_cache import ResponseCache
 from chandlery.service.loop_lag import measured
 from chandlery.service.mcp.service import MCPRouter
 from chandlery.service.metrics import Metrics
@@ -30,7 +30,7 @@ from chandlery.service.web.compression import Compression
 from chandlery.service.web.docs import routes as docs_routes
 from chandlery.service.web.health import routes as health_routes
 from chandlery.service.web.hosts import Hosts, OwnHosts
-from chandlery.service.web.outbox import Pump
+from chandlery.service.web.send_queue import Pump
 from chandlery.service.web.server import edge_of
 from chandlery.service.web.socket import routes as socket_routes
 
@@ -109,7 +109,7 @@ def _share(app: FastAPI, service: Service, metrics: Metrics) -> None:
     app.state.trusted_proxies = service.settings.trusted_proxies
     app.state.collection = service.collection
     app.state.historical = service.historical
-    app.state.answers = KeptAnswers()
+    app.state.answers = ResponseCache()
     app.state.readiness = service.readiness
     app.state.clock = service.clock
     app.state.token_clock = service.token_clock

@@ -15,14 +15,14 @@ from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros
 from chandlery.database.series_ids import SeriesName, interval_of
-from chandlery.service.collection.hub import Update, gap_content
+from chandlery.service.collection.broadcaster import Update, gap_content
 from chandlery.service.frames import Part, binary_frame, text_frame
-from chandlery.service.historical.account import Account
 from chandlery.service.historical.encode import arrow_batches, json_blocks, require_format
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
+from chandlery.service.historical.report import AnswerReport
 from chandlery.service.label import labelled
 from chandlery.service.web.messages import Id
-from chandlery.service.web.outbox import Outbox
+from chandlery.service.web.send_queue import SendQueue
 from chandlery.service.web.subscription import Subscription
 
 CHUNK_ROWS = {"json": 500, "arrow": 50_000}
@@ -39,7 +39,7 @@ class StreamingHandler:
     def __init__(
         self,
         historical: IHistoricalDataManager,
-        outbox: Outbox,
+        send_queue: SendQueue,
         series: SeriesName,
         *,
         form: str,
@@ -51,7 +51,7 @@ class StreamingHandler:
         require_format(form, list(CHUNK_ROWS))
         self._turn = turn
         self._historical = historical
-        self._outbox = outbox
+        self._send_queue = send_queue
         self._series = series
         self._interval: Interval | None = interval_of(series.channel)
         self._form = form
@@ -63,15 +63,15 @@ class StreamingHandler:
         if request is not None:
             self._head["id"] = request
         self._chunks = 0
-        self._account = Account()
+        self._report = AnswerReport()
         self._next: Micros | None = None
         """The open after the last row that was sent."""
 
     async def send(self, span: Span, *, following: bool = False) -> None:
         """Send the chunks of ``span``, then what they were in all."""
         await self._send(span)
-        content = self._head | {"chunks": self._chunks, "following": following} | self._account.plain()
-        await self._outbox.send([text_frame(msgspec.json.encode({"type": "historical_data_complete"} | content))])
+        content = self._head | {"chunks": self._chunks, "following": following} | self._report.plain()
+        await self._send_queue.send([text_frame(msgspec.json.encode({"type": "historical_data_complete"} | content))])
 
     async def follow(self, subscription: Subscription, span: Span) -> None:
         """
@@ -100,10 +100,10 @@ class StreamingHandler:
         past = self._historical.stream_historical_data(self._series, span, rows=rows, snapshots=CHUNK_BOOKS)
         async with self._turn(), aclosing(past) as pieces:
             async for piece in pieces:
-                self._account.add(piece)
+                self._report.add(piece)
                 if piece.table.num_rows:
                     # In a thread, since numbers become text without the interpreter, and the client takes the chunk before meanwhile.
-                    await self._outbox.send(await asyncio.to_thread(self._encoded, piece.table))
+                    await self._send_queue.send(await asyncio.to_thread(self._encoded, piece.table))
                     if self._interval is not None:
                         self._next = self._interval.step(piece.table.column("open_time")[-1].value // 1000)
 
@@ -112,14 +112,14 @@ class StreamingHandler:
         past = self._historical.stream_historical_data(self._series, span, rows=READ_ROWS["json"])
         async with aclosing(past) as pieces:
             async for piece in pieces:
-                self._tell(piece, interval)
+                self._notify(piece, interval)
 
-    def _tell(self, piece: Piece, interval: Interval) -> None:
+    def _notify(self, piece: Piece, interval: Interval) -> None:
         series = self._series
         for row in rows_of_table(piece.table, series.exchange, series.symbol, interval, counts=True):
-            self._outbox.put(Update(series, "closed", row).frame)
+            self._send_queue.put(Update(series, "closed", row).frame)
         for gap in piece.gaps:
-            self._outbox.put(Update(series, "gap", gap_content(gap)).frame)
+            self._send_queue.put(Update(series, "gap", gap_content(gap)).frame)
 
     def _encoded(self, table: pa.Table) -> list[Part]:
         """The chunks of a table."""

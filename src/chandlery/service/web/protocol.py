@@ -18,7 +18,7 @@ from websockets.server import ServerProtocol
 from chandlery.service.frames import Part
 from chandlery.service.web.connections import Place
 from chandlery.service.web.limits import Edge
-from chandlery.service.web.outbox import HIGH_WATER
+from chandlery.service.web.send_queue import HIGH_WATER
 
 EXTENSION = "chandlery.socket"
 """Where the application finds the protocol in its scope."""
@@ -85,7 +85,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._end: TimerHandle | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
-        """Begin, with as much room as an outbox fills."""
+        """Begin, with as much room as a send queue fills."""
         super().connection_made(transport)
         cast("Transport", transport).set_write_buffer_limits(HIGH_WATER)
 

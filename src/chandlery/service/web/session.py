@@ -20,7 +20,7 @@ from chandlery.service.errors import code_of
 from chandlery.service.frames import text_frame
 from chandlery.service.historical.interfaces import IHistoricalDataManager
 from chandlery.service.label import labelled
-from chandlery.service.moments import series_of, span_of
+from chandlery.service.parameters import series_of, span_of
 from chandlery.service.web.history import StreamingHandler
 from chandlery.service.web.messages import (
     Auth,
@@ -33,7 +33,7 @@ from chandlery.service.web.messages import (
     id_of,
     parsed,
 )
-from chandlery.service.web.outbox import Outbox
+from chandlery.service.web.send_queue import SendQueue
 from chandlery.service.web.subscription import Subscription
 from chandlery.service.workload import Workload
 
@@ -54,7 +54,7 @@ class Session:
 
     def __init__(
         self,
-        outbox: Outbox,
+        send_queue: SendQueue,
         authentication: IAuthenticationModule,
         collection: DataCollectionManagerImpl,
         historical: IHistoricalDataManager,
@@ -65,7 +65,7 @@ class Session:
         self.subject: Subject | None = None
         self.renewed = asyncio.Event()
         """Set whenever the client has said who it is."""
-        self._outbox = outbox
+        self._send_queue = send_queue
         self._authentication = authentication
         self._collection = collection
         self._historical = historical
@@ -87,7 +87,7 @@ class Session:
         if self.subject is not None and (subject.id, subject.issuer) != (self.subject.id, self.subject.issuer):
             raise InvalidToken("the token was given to somebody else; open another connection for that")
         self.subject = subject
-        self._outbox.trust()
+        self._send_queue.trust()
         self.renewed.set()
 
     async def hear(self, text: str) -> None:
@@ -95,16 +95,16 @@ class Session:
         try:
             message = parsed(text)
         except InvalidInput as error:
-            self._tell_error(error, id_of(text))
+            self._notify_error(error, id_of(text))
             return
         if isinstance(message, Auth):
             await self._guarded(self._auth(message), message.id)
         elif isinstance(message, Ping):
-            self._tell("pong", message.id)
+            self._notify("pong", message.id)
         elif isinstance(message, Unsubscribe):
             await self._guarded(self._unsubscribe(message), message.id)
         elif len(self._tasks) >= MOST_TASKS:
-            self._tell_error(
+            self._notify_error(
                 InvalidInput(f"{len(self._tasks)} requests are under way; wait for one of them"), message.id
             )
         else:
@@ -119,7 +119,7 @@ class Session:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        self._outbox.end()
+        self._send_queue.end()
 
     def _begin(self, message: Subscribe | RequestHistorical | MostCurrent) -> None:
         work = {Subscribe: self._subscribe, RequestHistorical: self._request, MostCurrent: self._most_current}
@@ -132,11 +132,11 @@ class Session:
         try:
             await work
         except ChandleryError as error:
-            self._tell_error(error, request)
+            self._notify_error(error, request)
         except Exception as error:
             log.exception("a request of a client failed")
             message = f"{type(error).__name__}; the service's log says more"
-            self._tell("error", request, code="internal_error", message=message, retryable=False)
+            self._notify("error", request, code="internal_error", message=message, retryable=False)
 
     def _require(self, scope: str) -> Subject:
         if self.subject is None:
@@ -150,7 +150,7 @@ class Session:
         assert self.subject is not None  # noqa: S101  # it has just been set
         ends = self.subject.expires_at
         left = None if ends is None else max(ends - self._token_clock(), 0) // SECOND
-        self._tell("authenticated", message.id, scopes=sorted(self.subject.scopes), expires_in=left)
+        self._notify("authenticated", message.id, scopes=sorted(self.subject.scopes), expires_in=left)
 
     def _series(self, message: Subscribe | Unsubscribe | RequestHistorical | MostCurrent) -> SeriesName:
         return self._collection.named(
@@ -160,11 +160,11 @@ class Session:
     async def _subscribe(self, message: Subscribe) -> None:
         series = await self._collected(message)
         if series not in self._subscriptions:
-            self._add(Subscription(series, self._outbox))
-        self._tell("subscribed", message.id, **self._named(series))
-        latest = self._collection.hub.latest(series)
+            self._add(Subscription(series, self._send_queue))
+        self._notify("subscribed", message.id, **self._named(series))
+        latest = self._collection.broadcaster.latest(series)
         if latest is not None:
-            self._outbox.replace(series, latest.frame)
+            self._send_queue.replace(series, latest.frame)
 
     async def _unsubscribe(self, message: Unsubscribe) -> None:
         self._require(READ)
@@ -172,7 +172,7 @@ class Session:
         if series not in self._subscriptions:
             raise InvalidInput(f"there is no subscription to {series.channel} of {series.symbol} at {series.exchange}")
         self._drop(series)
-        self._tell("unsubscribed", message.id, **self._named(series))
+        self._notify("unsubscribed", message.id, **self._named(series))
 
     async def _request(self, message: RequestHistorical) -> None:
         subject = self._require(READ)
@@ -183,7 +183,7 @@ class Session:
         span = span_of(message.start, message.end, now)
         handler = StreamingHandler(
             self._historical,
-            self._outbox,
+            self._send_queue,
             series,
             form=message.format,
             request=message.id,
@@ -196,7 +196,7 @@ class Session:
             return
         if series in self._subscriptions:
             raise InvalidInput("this series is subscribed to already; unsubscribe first, to follow it from the past")
-        subscription = Subscription(series, self._outbox, held=True)
+        subscription = Subscription(series, self._send_queue, held=True)
         self._add(subscription)
         self._following[series] = asyncio.current_task()
         try:
@@ -213,7 +213,7 @@ class Session:
         self._require(READ)
         series = self._series(message)
         data = await self._historical.get_most_current_data(series)
-        self._tell("most_current_data", message.id, **self._named(series), data=data)
+        self._notify("most_current_data", message.id, **self._named(series), data=data)
 
     async def _collected(self, message: Subscribe | RequestHistorical) -> SeriesName:
         """The series, which is collected from now on; where it is not yet, the token must allow that."""
@@ -229,20 +229,20 @@ class Session:
         if len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
             raise InvalidInput(f"a connection takes {MOST_SUBSCRIPTIONS} subscriptions; open another one")
         self._subscriptions[subscription.series] = subscription
-        self._collection.hub.subscribe(subscription.series, subscription)
+        self._collection.broadcaster.subscribe(subscription.series, subscription)
 
     def _drop(self, series: SeriesName) -> None:
-        self._collection.hub.unsubscribe(series, self._subscriptions.pop(series))
+        self._collection.broadcaster.unsubscribe(series, self._subscriptions.pop(series))
         following = self._following.pop(series, None)
         if following is not None:
             following.cancel()
 
-    def _tell_error(self, error: ChandleryError, request: Id) -> None:
-        self._tell("error", request, code=code_of(error), message=str(error), retryable=error.retryable)
+    def _notify_error(self, error: ChandleryError, request: Id) -> None:
+        self._notify("error", request, code=code_of(error), message=str(error), retryable=error.retryable)
 
-    def _tell(self, kind: str, request: Id, **content: Any) -> None:
+    def _notify(self, kind: str, request: Id, **content: Any) -> None:
         head = {"type": kind} if request is None else {"type": kind, "id": request}
-        self._outbox.put(text_frame(msgspec.json.encode(head | content)))
+        self._send_queue.put(text_frame(msgspec.json.encode(head | content)))
 
     def _named(self, series: SeriesName) -> dict[str, Any]:
         channel, _, interval = series.channel.partition(":")

@@ -10,8 +10,8 @@ from starlette.websockets import WebSocketDisconnect
 
 from chandlery.core.errors import AccessDenied, ChandleryError, InvalidToken, TokenExpired
 from chandlery.service.auth.interfaces import LOOK_AGAIN_S, IAuthenticationModule
-from chandlery.service.web.outbox import Outbox, Pump
 from chandlery.service.web.protocol import EXTENSION, DirectProtocol
+from chandlery.service.web.send_queue import Pump, SendQueue
 from chandlery.service.web.session import Session
 
 routes = APIRouter()
@@ -34,11 +34,11 @@ async def socket(websocket: WebSocket) -> None:
     await websocket.accept()
     slow = asyncio.Event()
     pump: Pump = state.pump
-    outbox = Outbox(direct, pump, grace_s=state.slow_client_s, on_slow=slow.set, metrics=state.metrics)
-    direct.on_shutdown = outbox.write_all
-    direct.on_drained = outbox.drained
+    send_queue = SendQueue(direct, pump, grace_s=state.slow_client_s, on_slow=slow.set, metrics=state.metrics)
+    direct.on_shutdown = send_queue.write_all
+    direct.on_drained = send_queue.drained
     parts = (state.authentication, state.collection, state.historical, state.clock, state.token_clock, state.workload)
-    session = Session(outbox, *parts)
+    session = Session(send_queue, *parts)
     state.metrics.clients += 1
     try:
         code, reason = await _serve(websocket, direct, session, slow)

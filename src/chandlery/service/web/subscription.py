@@ -8,24 +8,24 @@ from collections import deque
 from chandlery.clients.rows import Row
 from chandlery.core.time import Micros, Unit
 from chandlery.database.series_ids import SeriesName
-from chandlery.service.collection.hub import Update
-from chandlery.service.web.outbox import Outbox
+from chandlery.service.collection.broadcaster import Update
+from chandlery.service.web.send_queue import SendQueue
 
 _MOST_HELD = 100_000
 
 
 class Subscription:
     """
-    Passes updates on to the client's outbox.
+    Passes updates on to the client's send queue.
 
     While it is ``held``, closed and restated candles and gaps wait, in order, for what comes before them.
     """
 
-    def __init__(self, series: SeriesName, outbox: Outbox, *, held: bool = False) -> None:
+    def __init__(self, series: SeriesName, send_queue: SendQueue, *, held: bool = False) -> None:
         self.series = series
         self.closed = asyncio.Event()
         """Whether a closed candle waits."""
-        self._outbox = outbox
+        self._send_queue = send_queue
         self._held: deque[Update] | None = deque() if held else None
         self._from: Micros | None = None
 
@@ -34,10 +34,10 @@ class Subscription:
         if self._held is not None:
             self._hold(update, self._held)
         elif update.conflates:
-            self._outbox.replace(self.series, update.frame)
+            self._send_queue.replace(self.series, update.frame)
         else:
-            self._outbox.drop(self.series)
-            self._outbox.put(update.frame)
+            self._send_queue.drop(self.series)
+            self._send_queue.put(update.frame)
 
     def expect(self, opened: Micros) -> None:
         """The first closed candle to tell; running ones of that open may pass already."""
@@ -60,7 +60,7 @@ class Subscription:
     def _hold(self, update: Update, held: deque[Update]) -> None:
         if update.kind == "running":
             if self._from is not None and opened(update.content) == self._from:
-                self._outbox.replace(self.series, update.frame)
+                self._send_queue.replace(self.series, update.frame)
         elif update.kind != "book":
             if len(held) >= _MOST_HELD:
                 held.popleft()  # what is missing then is fetched as any other hole

@@ -13,7 +13,7 @@ from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY
 from chandlery.sim import SimServer, SyntheticMarket
-from support import moment
+from fixtures.support import moment
 
 S3 = "{http://s3.amazonaws.com/doc/2006-03-01/}"
 

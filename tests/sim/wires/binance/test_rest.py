@@ -7,7 +7,7 @@ from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE
 from chandlery.sim import SimServer, SyntheticMarket
-from support import moment
+from fixtures.support import moment
 
 SPOT, LINEAR, INVERSE = "binance_spot", "binance_perpetual", "binance_inverse"
 PREFIX = {SPOT: "/api/v3", LINEAR: "/fapi/v1", INVERSE: "/dapi/v1"}

@@ -15,8 +15,8 @@ from chandlery.sim.book import tick_of
 from chandlery.sim.view import MarketView
 from chandlery.sim.wire import Session, SimRequest
 from chandlery.sim.wires.mexc.spot import MexcSpotWire
-from facing import MARKET
-from support import micros
+from fixtures.offline_adapter import MARKET
+from fixtures.support import micros
 
 NOW = micros(2025, 3, 12, 10, 20, 30)
 OPENED = Interval.MINUTE_1.floor(NOW) // 1000

@@ -1,0 +1,52 @@
+"""The table ``coins``: what is collected."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from chandlery.core.time import Micros
+from chandlery.database.interfaces import IDatabaseConnection
+from chandlery.database.series_ids import OriginOf, exchange_own
+
+
+class CollectedCoin(Struct, frozen=True):
+    """A coin that is collected from an exchange, since when, and which of its channels."""
+
+    exchange: str
+    symbol: str
+    channels: tuple[str, ...]
+    since: Micros
+
+
+class CoinRepository:
+    """The table ``coins``, of the origins that ``origin_of`` gives."""
+
+    def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
+        self._database = database
+        self._origin_of = origin_of
+
+    async def save(self, coin: CollectedCoin) -> None:
+        """Keep it, in place of what was known of it."""
+        channels = msgspec.json.encode(coin.channels).decode()
+        row = (self._origin_of(coin.exchange, coin.symbol), coin.exchange, coin.symbol, channels, coin.since)
+        sql = "INSERT INTO coins VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET channels = excluded.channels"
+        await self._database.write((sql, [row]))
+
+    async def remove(self, exchange: str, symbol: str) -> None:
+        """Forget it; what was collected stays."""
+        row = (self._origin_of(exchange, symbol), exchange, symbol)
+        await self._database.write(("DELETE FROM coins WHERE origin = ? AND exchange = ? AND symbol = ?", [row]))
+
+    async def all(self) -> list[CollectedCoin]:
+        """All of them."""
+        rows: list[Any] = await self._database.read(
+            "SELECT origin, exchange, symbol, channels, since FROM coins ORDER BY since, exchange, symbol"
+        )
+        return [
+            CollectedCoin(exchange, symbol, msgspec.json.decode(channels, type=tuple[str, ...]), since)
+            for origin, exchange, symbol, channels, since in rows
+            if origin == self._origin_of(exchange, symbol)
+        ]

@@ -1,0 +1,74 @@
+"""What a reader has not taken out yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Self
+
+from chandlery.core.candle import CandleData
+from chandlery.feed.events import CandleUpdate, Dropped
+
+
+class ConflatingQueue:
+    """
+    Updates in order, at most ``size``.
+
+    A running candle takes the place of the one before it with the same open, for nobody misses that;
+    closed candles and events are all kept. Where there is no room any more, the oldest is dropped
+    and ``Dropped`` says so to the reader. Iterating takes them out, until it is closed.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._items: deque[CandleUpdate] = deque()
+        self._unsaid = 0
+        self._filled = asyncio.Event()
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> CandleUpdate:
+        update = await self.get()
+        if update is None:
+            raise StopAsyncIteration
+        return update
+
+    def put(self, update: CandleUpdate) -> bool:
+        """Add an update; whether there was room, so that none was dropped for it."""
+        if self._closed:
+            return True
+        items = self._items
+        if isinstance(update, CandleData) and items:
+            last = items[-1]
+            if isinstance(last, CandleData) and not last.closed and last.open_time == update.open_time:
+                items[-1] = update
+                return True
+        full = len(items) >= self._size
+        if full:
+            items.popleft()
+            self._unsaid += 1
+        items.append(update)
+        self._filled.set()
+        return not full
+
+    def close(self) -> None:
+        """No more will come; what is there can still be taken out."""
+        self._closed = True
+        self._filled.set()
+
+    async def get(self) -> CandleUpdate | None:
+        """The next update, as soon as there is one; ``None`` after the last."""
+        while not self._items and not self._unsaid:
+            if self._closed:
+                return None
+            self._filled.clear()
+            await self._filled.wait()
+        if self._unsaid:
+            count, self._unsaid = self._unsaid, 0
+            return Dropped(count)
+        return self._items.popleft()

@@ -1,0 +1,291 @@
+"""One connection: what comes by it is taken, answered where the exchange demands that, and its subscriptions proved."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from typing import Any, Generic, Protocol, TypeVar
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
+from chandlery.core.http import Shortcut
+from chandlery.feed.backoff import Pace
+from chandlery.feed.recovery import described, holds
+from chandlery.net.line_stream import LineStream
+from chandlery.net.ws import CloseReason, Socket
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+Item = TypeVar("Item", bound=Hashable)
+"""What can be subscribed to: a stream of candles, or the symbol of a book."""
+Sleep = Callable[[float], Awaitable[None]]
+
+_SPREAD_S = 0.25
+"""The longest pause that is made between two messages before a limit is reached."""
+_MOST_BAD = 20
+"""How many messages in a row may be unreadable before the connection is given up."""
+
+
+class Pending(Generic[Item]):
+    """
+    The subscriptions of a connection of which nothing has been heard yet, neither data nor an acknowledgement.
+
+    ``heard`` says how many messages of one have come so far. Moments are seconds of a clock that does not jump.
+    """
+
+    def __init__(self, heard: Callable[[Item], int], symbol_of: Callable[[Item], str]) -> None:
+        self._heard = heard
+        self._symbol_of = symbol_of
+        self._sent: dict[Item, tuple[int, float, int]] = {}
+        """How often each had been heard when it was sent, when that was, and in which part."""
+        self._parts = 0
+        self.proved = False
+        """Whether any was taken."""
+
+    def sent(self, items: Iterable[Item], now: float) -> None:
+        """Note that these go out together."""
+        self._parts += 1
+        self._sent |= {each: (self._heard(each), now, self._parts) for each in items}
+
+    def left(self, items: Iterable[Item]) -> None:
+        """Wait no more for these."""
+        for each in items:
+            self._sent.pop(each, None)
+
+    def since(self, moment: float = 0.0) -> list[Item]:
+        """Those that were sent since then and are not proved."""
+        proved = [each for each, (heard, _, _) in self._sent.items() if self._heard(each) != heard]
+        self._prove(proved)
+        return [each for each, (_, at, _) in self._sent.items() if at >= moment]
+
+    def named(self, message: bytes) -> list[Item]:
+        """Those whose symbol a message names."""
+        return [each for each in self.since() if holds(message, self._symbol_of(each).encode())]
+
+    def mates(self, items: Sequence[Item]) -> list[Item]:
+        """Those that went out together with any of these."""
+        parts = {self._sent[each][2] for each in items if each in self._sent}
+        return [each for each in self.since() if self._sent[each][2] in parts and each not in items]
+
+    def acknowledged(self, message: bytes) -> None:
+        """Take a message without data that refuses nothing for the proof of what it names."""
+        if self._sent:
+            self._prove(self.named(message))
+
+    def _prove(self, items: Sequence[Item]) -> None:
+        self.proved = self.proved or bool(items)
+        self.left(items)
+
+
+class Receiver(Protocol):
+    """What hears a connection."""
+
+    def on_message(self, message: bytes) -> bool:
+        """Take a message; whether it held data."""
+        ...
+
+    def on_data(self) -> None:
+        """Note the first data."""
+        ...
+
+    def on_bad(self, connection: Connection[Any], error: ChandleryError, message: bytes) -> None:
+        """Note a message of a connection that could not be read, or that refuses something."""
+        ...
+
+    def on_failed(self, error: Exception, message: bytes) -> None:
+        """Note a message that a mistake of ours keeps from being taken."""
+        ...
+
+
+class Connection(Generic[Item]):
+    """
+    One connection of a ``PersistentConnection``.
+
+    ``shortcut`` takes messages that hold data to the same end as the ear, while all is well.
+    """
+
+    def __init__(
+        self,
+        adapter: ExchangeAdapter,
+        receiver: Receiver,
+        pending: Pending[Item],
+        sleep: Sleep,
+        pace: Pace,
+        shortcut: Shortcut | None = None,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.socket: Socket | LineStream | None = None
+        self.pending = pending
+        self.given_up: asyncio.Future[str] = loop.create_future()
+        """Why it is to end, as soon as it is."""
+        self.closing: asyncio.Future[None] = loop.create_future()
+        """Done as soon as the exchange has announced that it will cut it."""
+        self.first_data: asyncio.Future[float] = loop.create_future()
+        """When the first data came, by the clock of the loop."""
+        self._welcomed: asyncio.Future[None] = loop.create_future()
+        self._adapter = adapter
+        self._receiver = receiver
+        self._on_message = receiver.on_message
+        self._decode = adapter.decode if type(adapter).decode is not ExchangeAdapter.decode else None
+        self._shortcut = shortcut if self._decode is None else None
+        self._sleep = sleep
+        self._welcome_s = pace.welcome_s
+        self._sending = asyncio.Lock()
+        self._sent: deque[float] = deque()
+        """When the messages of the current window were sent."""
+        self._bad_run = 0
+        self._clock = loop.time
+        self._has_data = False
+
+    @property
+    def closed(self) -> asyncio.Future[CloseReason]:
+        """Why it ended, as soon as it has."""
+        assert self.socket is not None  # noqa: S101  # it is asked of connections that were opened
+        return self.socket.closed
+
+    @property
+    def flowed_s(self) -> float:
+        """For how long messages have come since the first data."""
+        if self.socket is None or not self.first_data.done():
+            return 0.0
+        return (self.socket.last_message_at or 0.0) - self.first_data.result()
+
+    def give_up(self, reason: str) -> None:
+        """Have it ended."""
+        if not self.given_up.done():
+            self.given_up.set_result(reason)
+
+    async def opened(self, socket: Socket | LineStream) -> None:
+        """
+        Take the connection into use: wait as long as the exchange wants, and for its welcome.
+
+        Raises:
+            ExchangeUnavailable: It was closed meanwhile, or no welcome came.
+        """
+        self.socket = socket
+        if isinstance(socket, Socket):
+            socket.on_shortcut_failed = self._shortcut_failed
+        rules = self._adapter.socket
+        if rules.pause_s:
+            await self._sleep(rules.pause_s)
+        if rules.welcome is None:
+            return
+        closed = self.closed
+        ends: set[asyncio.Future[Any]] = {self._welcomed, closed}
+        await asyncio.wait(ends, timeout=self._welcome_s, return_when=asyncio.FIRST_COMPLETED)
+        if closed.done():
+            raise closing_error(closed.result())
+        if not self._welcomed.done():
+            raise ExchangeUnavailable(f"{socket.name}: no welcome within {self._welcome_s:g} s")
+
+    async def began(self, timeout_s: float) -> None:
+        """Wait for data, or the end."""
+        ends: set[asyncio.Future[Any]] = {self.first_data, self.closed}
+        await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+
+    async def close(self) -> None:
+        """Close it."""
+        if self.socket is not None:
+            await self.socket.close()
+
+    async def subscribe(self, items: Sequence[Item], messages: Callable[[Sequence[Item]], Sequence[str]]) -> None:
+        """Subscribe to all of them, in parts as large as one message may be."""
+        most = self._adapter.socket.per_message
+        for start in range(0, len(items), most):
+            part = items[start : start + most]
+            self.pending.sent(part, self._clock())
+            await self.send(messages(part))
+
+    async def send(self, messages: Sequence[str]) -> None:
+        """Send one after the other, at the pace of the exchange."""
+        async with self._sending:
+            for message in messages:
+                await self._turn()
+                if self.socket is None or self.given_up.done() or self.socket.closed.done():
+                    return
+                self.socket.send(message)
+
+    async def _turn(self) -> None:
+        """
+        Wait until the exchange's limit allows one more message; answers and pings go beside it.
+
+        Short limits are spread evenly, for on the way messages draw nearer to each other.
+        """
+        limit = self._adapter.socket.messages
+        if limit is None:
+            return
+        if self._sent:
+            await self._until(self._sent[-1] + min(limit.seconds / limit.weight, _SPREAD_S))
+        while len(self._sent) >= limit.weight:
+            await self._until(self._sent.popleft() + limit.seconds)
+        self._sent.append(self._clock())
+
+    async def _until(self, moment: float) -> None:
+        if (wait_s := moment - self._clock()) > 0:
+            await self._sleep(wait_s)
+
+    def answer(self, message: str) -> None:
+        """Send a single message at once."""
+        if self.socket is not None:
+            self.socket.send(message)
+
+    def take(self, frame: bytes) -> None:
+        """Take a message."""
+        message = frame
+        try:
+            if self._decode is not None:
+                message = self._decode(frame)
+            if self._on_message(message):
+                if not self._has_data:
+                    self._has_data = True
+                    self.first_data.set_result(self._clock())
+                    self._receiver.on_data()
+                self._bad_run = 0
+                self._divert(self._shortcut)
+            else:
+                self._heed(message)
+        except ChandleryError as error:
+            # A refusal is well formed, and about its symbol alone: no number of them ends the connection.
+            self._bad_run += isinstance(error, MalformedResponse)
+            self._divert(None)
+            self._receiver.on_bad(self, error, message)
+            if self._bad_run >= _MOST_BAD:
+                self.give_up(f"{_MOST_BAD} messages in a row could not be read, the last because: {error}")
+        except Exception as error:  # noqa: BLE001  # a mistake of ours about one message; the others are taken
+            self._divert(None)
+            self._receiver.on_failed(error, message)
+
+    def _heed(self, message: bytes) -> None:
+        """Do what a message without data demands."""
+        rules = self._adapter.socket
+        if (answer := self._adapter.reply(message)) is not None:
+            self.answer(answer)
+        elif rules.welcome is not None and not self._welcomed.done() and rules.welcome.search(message):
+            self._welcomed.set_result(None)
+        elif rules.closing is not None and not self.closing.done() and rules.closing.search(message):
+            log.info("%s: the exchange announces that it will close a connection: %r", self._adapter.id, message[:200])
+            self.closing.set_result(None)
+        else:
+            self.pending.acknowledged(message)
+
+    def _shortcut_failed(self, error: Exception) -> None:
+        """Take messages the general way from now on, which finds the one that it failed at."""
+        log.error(
+            "%s: messages are read one by one from now on: %s", self._adapter.id, described(error), exc_info=error
+        )
+        self._shortcut = None
+
+    def _divert(self, to: Shortcut | None) -> None:
+        """Have the next messages offered to the shortcut, which counts no bad ones, or no more."""
+        if isinstance(self.socket, Socket):
+            self.socket.shortcut = to
+
+
+def closing_error(over: CloseReason) -> ChandleryError:
+    """Return the end of a connection as an error; what the exchange refused keeps its class."""
+    if isinstance(over.error, RateLimited) or (over.cause == "refused" and isinstance(over.error, ChandleryError)):
+        return over.error
+    return ExchangeUnavailable(f"{over.cause} {over.code} {over.reason}".strip())

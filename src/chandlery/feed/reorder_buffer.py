@@ -1,0 +1,41 @@
+"""Closed candles that have to wait for those before them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from chandlery.core.candle import CandleData
+from chandlery.core.time import Micros
+from chandlery.feed.events import CandleUpdate, Restated
+
+
+class ReorderBuffer:
+    """The closed candles of a series that are not published yet; of more than ``most`` the oldest is."""
+
+    def __init__(self, most: int, publish: Callable[[CandleUpdate], object]) -> None:
+        self._most = most
+        self._publish = publish
+        self._candles: dict[Micros, CandleData] = {}
+
+    def __repr__(self) -> str:
+        return f"Waiting({self._candles})"
+
+    def put(self, candle: CandleData) -> None:
+        """Have a candle wait."""
+        self._candles[candle.open_time] = candle
+        if len(self._candles) > self._most:
+            self._publish(self._candles.pop(min(self._candles)))
+
+    def restate(self, change: Restated) -> bool:
+        """Change a candle that waits, so that it is published once, as it is then; whether there was one."""
+        opened = change.after.open_time
+        if opened not in self._candles:
+            return False
+        self._candles[opened] = change.after
+        return True
+
+    def release(self, before: Micros | None = None) -> None:
+        """Publish those that open ``before`` then, or all of them, oldest first."""
+        for opened in sorted(self._candles):
+            if before is None or opened < before:
+                self._publish(self._candles.pop(opened))

@@ -1,0 +1,92 @@
+"""Candles made of shorter ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from decimal import Decimal
+
+from msgspec import Struct
+
+from chandlery.core.candle import CandleData
+from chandlery.core.interval import Grid
+from chandlery.core.time import Micros
+
+_SUMS = ("volume", "quote_asset_volume", "taker_buy_volume", "taker_buy_quote_volume")
+
+
+class Resampler:
+    """
+    The running candle of an interval, out of those of a shorter one that come.
+
+    It knows only what it has been given, so no candle that it makes is closed: the exchange's own is.
+    """
+
+    def __init__(self, interval: Grid) -> None:
+        self.interval = interval
+        self._parts: dict[Micros, CandleData] = {}
+        self._opened: Micros = -1
+        self._latest: Micros = -1
+        self._before: _Total | None = None
+        """All parts but the latest, added up."""
+
+    def add(self, part: CandleData) -> CandleData | None:
+        """The candle of which the part is one, as far as it is known; ``None`` where the part is outdated."""
+        opened = self.interval.floor(part.open_time)
+        if opened < self._opened:
+            return None
+        if opened > self._opened:
+            self._opened, self._latest = opened, -1
+            self._parts, self._before = {}, None
+        held = self._parts.get(part.open_time)
+        if held is not None and (held.closed or (part.volume < held.volume and not part.closed)):
+            return None
+        self._parts[part.open_time] = part
+        if part.open_time > self._latest >= 0:
+            self._before = _added(self._before, self._parts[self._latest])
+            self._latest = part.open_time
+        elif part.open_time != self._latest:
+            *before, self._latest = sorted(self._parts)
+            self._before = _total(self._parts[each] for each in before)
+        return _added(self._before, self._parts[self._latest]).candle(opened, part)
+
+
+class _Total(Struct, frozen=True):
+    """Parts that follow each other, added up, exactly in their digits; ``None`` is what one of them does not say."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    sums: tuple[Decimal | None, ...]
+    count: int | None
+
+    def candle(self, opened: Micros, newest: CandleData) -> CandleData:
+        """The running candle that consists of them, with the times of the part that came last."""
+        sums = {name: None if each is None else float(each) for name, each in zip(_SUMS, self.sums, strict=True)}
+        volume = sums.pop("volume") or 0.0
+        return CandleData(
+            opened, self.open, self.high, self.low, self.close, volume, count=self.count, closed=False,
+            at=newest.at, received_at=newest.received_at, **sums,
+        )  # fmt: skip
+
+
+def _total(parts: Iterable[CandleData]) -> _Total | None:
+    total = None
+    for part in parts:
+        total = _added(total, part)
+    return total
+
+
+def _added(total: _Total | None, part: CandleData) -> _Total:
+    values = [getattr(part, name) for name in _SUMS]
+    sums = tuple(None if value is None else Decimal(repr(value)) for value in values)
+    if total is None:
+        return _Total(part.open, part.high, part.low, part.close, sums, part.count)
+    return _Total(
+        total.open,
+        max(total.high, part.high),
+        min(total.low, part.low),
+        part.close,
+        tuple(None if a is None or b is None else a + b for a, b in zip(total.sums, sums, strict=True)),
+        None if total.count is None or part.count is None else total.count + part.count,
+    )

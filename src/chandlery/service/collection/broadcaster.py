@@ -1,0 +1,135 @@
+"""Where what comes live is handed to all who want it, encoded once."""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections import defaultdict
+from functools import cached_property
+from typing import Any, Literal, Protocol, TypeAlias
+
+import msgspec
+
+from chandlery.clients.rows import Row
+from chandlery.core.gaps import Gap
+from chandlery.core.time import iso
+from chandlery.database.series_ids import SeriesName
+from chandlery.feed.backoff import PACE
+from chandlery.feed.recovery import Waits
+from chandlery.service.frames import text_frame
+
+Kind: TypeAlias = Literal["book", "running", "closed", "restated", "gap"]
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+_json = msgspec.json.Encoder()
+
+
+class Update:
+    """
+    Something new of a series: an order book, a running or a closed candle, one that was closed before, or a gap.
+
+    Books and running candles are replaced by the next one; who is slow misses nothing by that.
+    """
+
+    def __init__(self, series: SeriesName, kind: Kind, content: Row) -> None:
+        self.series = series
+        self.kind = kind
+        self.content = content
+        self.conflates = kind in {"book", "running"}
+        """Whether a later one takes its place."""
+
+    @cached_property
+    def message(self) -> bytes:
+        """The message of the socket, encoded at the first question."""
+        channel, _, interval = self.series.channel.partition(":")
+        head: dict[str, Any] = {
+            "type": self.kind if self.kind in {"gap", "restated"} else "realtime_data",
+            "channel": channel,
+            "exchange": self.series.exchange,
+            "symbol": self.series.symbol,
+        }
+        if interval:
+            head["interval"] = interval
+        return _json.encode(head | {"data": self.content})
+
+    @cached_property
+    def frame(self) -> bytes:
+        """The same as a frame of the socket."""
+        return text_frame(self.message)
+
+
+def gap_content(gap: Gap) -> Row:
+    """A gap as plain values."""
+    return {"start": iso(gap.start), "end": iso(gap.end), "kind": gap.kind.value, "evidence": gap.evidence}
+
+
+class Subscriber(Protocol):
+    """Somebody who wants updates."""
+
+    def take(self, update: Update) -> None:
+        """Take an update, at once. An error that it raises is logged and counted."""
+        ...
+
+
+class Broadcaster:
+    """The subscribers of each series, and its latest book or candle."""
+
+    def __init__(self) -> None:
+        self._subscribers: defaultdict[SeriesName, dict[Subscriber, None]] = defaultdict(dict)
+        self._latest: dict[SeriesName, Update] = {}
+        self.published = 0
+        self.failures = 0
+        """How often a subscriber has raised an error."""
+        self._reports = Waits(PACE, random.random)
+
+    def subscribe(self, series: SeriesName, subscriber: Subscriber) -> None:
+        """Tell it of every update from now on; again is nothing."""
+        self._subscribers[series][subscriber] = None
+
+    def unsubscribe(self, series: SeriesName, subscriber: Subscriber) -> None:
+        """Tell it no more; again is nothing."""
+        found = self._subscribers.get(series, {})
+        found.pop(subscriber, None)
+        if not found:
+            self._subscribers.pop(series, None)
+
+    def publish(self, update: Update) -> None:
+        """Hand it to all."""
+        self.published += 1
+        if update.kind != "gap" and not (update.kind == "restated" and self._is_older(update)):
+            self._latest[update.series] = update
+        subscribers = self._subscribers.get(update.series)
+        if subscribers:
+            for subscriber in tuple(subscribers):
+                try:
+                    subscriber.take(update)
+                except Exception as error:  # noqa: BLE001  # the others are told all the same
+                    self._failed(update.series, error)
+
+    def _is_older(self, update: Update) -> bool:
+        """Whether there is a later candle."""
+        latest = self._latest.get(update.series)
+        return latest is not None and latest.content["timestamp"] > update.content["timestamp"]
+
+    def _failed(self, series: SeriesName, error: Exception) -> None:
+        """Count a subscriber's error, and log it where it is not one of many."""
+        self.failures += 1
+        if self._reports.is_over(time.monotonic()):
+            log.error("%s: a subscriber failed; %d failures so far", series, self.failures, exc_info=error)
+
+    def latest(self, series: SeriesName) -> Update | None:
+        """The latest book or candle; ``None`` before there is one."""
+        return self._latest.get(series)
+
+    def forget(self, series: SeriesName) -> None:
+        """The latest is not that any more."""
+        self._latest.pop(series, None)
+
+    def count(self, series: SeriesName | None = None) -> int:
+        """How many subscriptions there are, of a series or of all."""
+        if series is not None:
+            return len(self._subscribers.get(series, ()))
+        return sum(map(len, self._subscribers.values()))

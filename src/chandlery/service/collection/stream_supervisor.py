@@ -1,0 +1,400 @@
+"""One stream of one coin, kept up whatever happens to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random as dice
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from chandlery.clients.interfaces import IDataSourceConnector
+from chandlery.clients.rows import Row, row_of_candle, rows_of_table
+from chandlery.clients.streaming import RealtimeStream
+from chandlery.core.errors import Closed, IncompleteData, StorageError
+from chandlery.core.gaps import Gap, GapKind
+from chandlery.core.interval import Interval
+from chandlery.core.time import Clock, Micros, Unit, iso, to_datetime
+from chandlery.database.candles import CandleRepository
+from chandlery.database.series_ids import SeriesName, interval_of
+from chandlery.feed.backoff import PACE, Pace
+from chandlery.feed.events import (
+    Connected,
+    Dropped,
+    Event,
+    Failed,
+    Missing,
+    Reconnecting,
+    Restated,
+    Resynced,
+    Resyncing,
+    Unsettled,
+)
+from chandlery.feed.recovery import Waits, kept_up
+from chandlery.service.collection.book_moments import BookMoments
+from chandlery.service.collection.book_proof import proved_book
+from chandlery.service.collection.gap_queue import GapQueue
+from chandlery.service.collection.interfaces import ChannelStatus
+from chandlery.service.collection.processor import RealTimeProcessor
+from chandlery.service.collection.settling import changed, settle, unsettled
+from chandlery.service.proofs import proved_gaps
+from chandlery.service.supervision import Supervisor
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
+
+MOST_HELD = 10_000
+"""How many closed candles wait while those before them are fetched."""
+_SETTLED_S = 60.0
+"""A stream that has run for so long has not failed in a row."""
+
+
+class StreamSupervisor:
+    """
+    Starts a stream, backfills what was missed, and starts it again, after longer and longer pauses, whenever it ends.
+
+    ``book_levels`` is how many levels of a book each update tells.
+    """
+
+    def __init__(
+        self,
+        series: SeriesName,
+        connector: IDataSourceConnector,
+        processor: RealTimeProcessor,
+        candles: CandleRepository,
+        clock: Clock,
+        supervisor: Supervisor,
+        *,
+        snapshot_every: Micros,
+        book_levels: int,
+        last_kept: Callable[[], Awaitable[Micros | None]],
+        pace: Pace = PACE,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        random: Callable[[], float] = dice.random,
+    ) -> None:
+        self.series = series
+        self.interval: Interval | None = interval_of(series.channel)
+        self.messages = 0
+        self.resyncs = 0
+        self.restated = 0
+        """How many stored candles were replaced by better ones."""
+        self.unsettled_s = 0.0
+        """For how long the oldest candle has been due for its second read, as far as that was published."""
+        self.failures = 0
+        self.started = asyncio.Event()
+        """Whether it runs, or has failed for the first time."""
+        self._connector = connector
+        self._processor = processor
+        self._candles = candles
+        self._clock = clock
+        self._book_levels = book_levels
+        self._last_kept = last_kept
+        self._pace = pace
+        self._sleep = sleep
+        self._random = random
+        self._error: Exception | None = None
+        self._last_message: Micros | None = None
+        self._lag: Micros | None = None
+        self._stream: RealtimeStream | None = None
+        self._lost: str | None = None
+        """Why its connection was lost; ``None`` where there is one."""
+        self._latest_book: Row | None = None
+        """The last order book that came; ``None`` where it is no longer valid."""
+        self._resumed = False  # whether it has run before
+        self._gaps = GapQueue(partial(processor.publish_gap, series))
+        self._moments = BookMoments(self._gaps, snapshot_every, clock())
+        self._to_restate: list[Row] = []
+        """Closed candles that have changed since they were stored."""
+        self._recording = asyncio.Lock()
+        self._held: deque[Row] | None = None
+        """What comes while what was missed is fetched, which comes first."""
+        self._told: Micros | None = None
+        """The open of the last closed candle that was told."""
+        self._supervised = supervisor.start(f"keeper of {series.exchange} {series.symbol} {series.channel}", self._keep)
+
+    @property
+    def gaps(self) -> int:
+        """How many gaps were found; one outage is one."""
+        return self._gaps.count
+
+    @property
+    def error(self) -> Exception | None:
+        """Why it failed last; ``None`` while it runs."""
+        return self._error
+
+    @property
+    def running(self) -> bool:
+        """Whether its stream runs."""
+        return self._stream is not None and self._stream.running
+
+    @property
+    def last_snapshot(self) -> Micros | None:
+        """The moment of the last order book that is stored; ``None`` where there is none."""
+        return self._moments.last
+
+    def status(self) -> ChannelStatus:
+        """How it is doing."""
+        error = None if self._error is None else f"{type(self._error).__name__}: {self._error}"
+        if self._lost is not None:
+            state, error = "reconnecting", self._lost
+        elif self.running and self.interval is None and (since := self._moments.overdue(self._clock())) is not None:
+            state, error = "stale", error or f"no order book could be stored since {iso(since)}"
+        elif self.running:
+            state = "running"
+        else:
+            state = "starting" if error is None else "failed"
+        return ChannelStatus(
+            channel=self.series.channel,
+            state=state,
+            messages=self.messages,
+            gaps=self.gaps,
+            resyncs=self.resyncs,
+            last_message=self._last_message,
+            lag_ms=None if self._lag is None else self._lag / Unit.MILLIS.value,
+            failures=self.failures,
+            error=error,
+        )
+
+    async def snapshot(self, at: Micros) -> None:
+        """
+        Store the book of now as that of the moment ``at``; a gap where there is no valid one, or it cannot be stored.
+
+        Where moments before it were passed over, the time since the last one that is accounted for is a gap.
+        """
+        book = None
+        try:
+            self._moments.pass_over(at)
+            book, lack = proved_book(self._stream, self._latest_book, self._last_message, self._clock())
+            if book is not None:
+                await self._processor.snapshot(self.series, book, at)
+                self._error = None
+                self._moments.stored(at)
+            elif not self._resumed and await self._last_kept() is not None:
+                return  # all since that one is recorded as a single gap as soon as the stream runs
+            else:
+                self._moments.lack(at, lack)
+            await self._record()
+        except Exception as error:  # noqa: BLE001  # one coin's must not end all others' snapshots, and shows in its state
+            self._not_stored(error)
+            if book is not None and self.last_snapshot != at:
+                self._moments.lack(at, f"it could not be stored: {error}")
+
+    def skip(self, at: Micros) -> None:
+        """Account for the moment ``at``, for which it is too late, and those before it: a gap until now, stored with the next snapshot."""
+        if self._resumed:
+            self._moments.skip(at, self._clock())
+
+    def _not_stored(self, error: Exception) -> None:
+        """Show in the state, and log once, that something could not be stored."""
+        if repr(error) != repr(self._error):
+            log.error("%s: it cannot be stored: %r", self.series, error)
+        self._error = error
+
+    async def end(self) -> None:
+        """Stop it."""
+        await self._supervised.end()
+        if self._stream is not None:
+            await self._stream.end()
+
+    async def _keep(self) -> None:
+        waits = self._pace.delays(self._random)
+        while True:
+            began = self._clock()
+            try:
+                await self._run()
+            except asyncio.CancelledError:
+                if (task := asyncio.current_task()) is None or task.cancelling():
+                    raise
+                self._failed(Closed("something that it runs on was cancelled"))
+            except Exception as error:  # noqa: BLE001  # whatever ends one coin's stream must not touch the others, and shows in its state
+                self._failed(error)
+            if self._clock() - began > _SETTLED_S * Unit.SECONDS.value:
+                self.failures = 1
+                waits = self._pace.delays(self._random)
+            await self._sleep(next(waits))
+
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        self._error = error
+        self._lost = None
+        self._invalid()
+        log.warning("%s %s: failed the %d. time in a row: %r", self.series.exchange, self.series, self.failures, error)
+        self.started.set()
+
+    async def _run(self) -> None:
+        if self.interval is not None:
+            await self._record()
+        resumed_from = await self._last_kept()
+        if self.interval is None:
+            self._moments.last = resumed_from
+        channel, _, interval = self.series.channel.partition(":")
+        self._held = deque()
+        settling: asyncio.Task[None] | None = None
+        self._stream = await self._connector.start_realtime_stream(
+            self.series.exchange,
+            self.series.symbol,
+            self._take,
+            channel="book" if channel == "book" else "candles",
+            interval=interval or "1m",
+            depth=self._book_levels,
+            on_event=self._happened,
+        )
+        try:
+            if self.interval is not None:
+                # One that was stored when the stream ended may not have been published.
+                await self._backfill(self.interval, resumed_from if self._told is None else self._told)
+            elif resumed_from is not None and not (self._resumed and self._moments.is_invalid):
+                # All since then, also where it ran and the exchange could not be reached at first.
+                self._moments.resume(resumed_from, self._clock())
+            self._resumed = True
+            self._moments.find(self._clock())
+            if self.interval is not None:
+                await self._record()
+            await self._let_go()
+            self._error = None
+            if self.interval is None:
+                await self._record_gaps()
+            self.started.set()
+            if self.interval is not None and resumed_from is not None:
+                fetch = partial(changed, self._connector, self._candles, self.series, self.interval)
+                spans = unsettled(self.interval, resumed_from, self._clock())
+                job = partial(settle, spans, fetch, self._restate, self._sleep, self._pace.delays(self._random))
+                waits = Waits(self._pace, self._random)
+                kept = kept_up(job, name=f"{self.series}: settling", waits=waits, sleep=self._sleep)
+                settling = asyncio.create_task(kept)
+            await self._stream.wait()
+        finally:
+            if settling is not None:
+                settling.cancel()
+                await asyncio.wait({settling})
+            await self._stream.end()
+
+    async def _backfill(self, interval: Interval, last: Micros | None) -> None:
+        """Fetch, store and publish the candles since the ``last`` one."""
+        now = self._clock()
+        if last is None or interval.step(last) >= interval.floor(now):
+            return
+        client = self._connector.get_client(self.series.exchange)
+        try:
+            table = await client.fetch_candles(
+                self.series.symbol, to_datetime(interval.step(last)), to_datetime(now), interval
+            )
+        except IncompleteData as error:
+            table = error.data
+            for gap in error.missing:
+                self._gaps.add(gap)
+        await self._candles.save_table(self.series, table)
+        await self._processor.settle(self.series, await proved_gaps(client, self.series, interval, table))
+        for row in rows_of_table(table, self.series.exchange, self.series.symbol, interval, counts=True):
+            self._processor.tell(self.series, row)
+            self._told = Unit.MILLIS.micros(row["timestamp"])
+
+    async def _let_go(self) -> None:
+        """Take what was held back, then everything as it comes."""
+        while self._held:
+            await self._process(self._held.popleft())
+        self._held = None
+
+    async def _take(self, coin: str, entry: Row) -> None:
+        now = self._clock()
+        self.messages += 1
+        self._last_message = now
+        self._lost = None
+        told = entry["timestamp"]
+        if told is not None:
+            moment = Unit.MILLIS.micros(told)
+            if self.interval is None:
+                self._lag = now - moment
+            elif entry["closed"]:
+                self._lag = now - self.interval.step(moment)
+        if self.interval is None:
+            entry = self._latest_book = {"received_at": Unit.MILLIS.of(now), **entry}
+        if self._held is not None:
+            self._hold(entry, self._held)
+        else:
+            if self.interval is None:
+                self._moments.find(self._clock())
+            await self._process(entry)
+
+    def _hold(self, entry: Row, held: deque[Row]) -> None:
+        """Keep it for later; an order book or a running candle gives way to what comes after it."""
+        if held and not held[-1].get("closed"):
+            held.pop()
+        if self.interval is not None and len(held) >= MOST_HELD:
+            if not entry["closed"]:
+                return  # what comes after it says more
+            opened = Unit.MILLIS.micros(held.popleft()["timestamp"])
+            evidence = "too many came while those before were fetched"
+            self._gaps.add(Gap(opened, self.interval.step(opened), GapKind.NOT_COLLECTED, evidence))
+        held.append(entry)
+
+    async def _process(self, entry: Row) -> None:
+        if self.interval is not None and (self._gaps or self._to_restate):
+            await self._record()
+        opened = None if self.interval is None else Unit.MILLIS.micros(entry["timestamp"])
+        if opened is not None and self._told is not None and opened <= self._told:
+            return
+        await self._processor.process_realtime_entry(self.series, entry)
+        if opened is not None and entry["closed"]:
+            self._told = opened
+        if opened is None and self._gaps and self._error is None:
+            await self._record_gaps()
+
+    def _happened(self, coin: str, event: Event) -> Awaitable[None] | None:
+        if isinstance(event, Restated) and self.interval is not None:
+            row = row_of_candle(event.after, self.series.exchange, self.series.symbol, self.interval)
+            return self._restate([row])
+        self._note(event)
+        return None
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, Missing):
+            self._gaps.add(event.gap, event.proved_at)
+        elif isinstance(event, Unsettled):
+            self.unsettled_s = event.age_s
+        elif isinstance(event, Resyncing | Reconnecting | Failed):
+            if isinstance(event, Reconnecting):
+                self._lost = event.reason
+            else:
+                self.resyncs += 1
+            self._invalid()
+        elif isinstance(event, Connected):
+            self._lost = None
+        elif isinstance(event, Resynced):
+            self._moments.find(self._clock())
+        elif isinstance(event, Dropped):
+            log.warning("%s: %d updates were dropped", self.series, event.count)
+
+    async def _restate(self, rows: Sequence[Row]) -> None:
+        """Store closed candles again that have changed; those that wait to be stored change where they wait."""
+        changed = {row["timestamp"]: row for row in rows}
+        if self._held is not None:
+            for place, held in enumerate(self._held):
+                if held["closed"] and held["timestamp"] in changed:
+                    self._held[place] = changed.pop(held["timestamp"])
+        self._to_restate += changed.values()
+        if self._held is None:
+            await self._record()
+
+    def _invalid(self) -> None:
+        self._latest_book = None
+        if self.interval is None:
+            self._moments.lose(self._clock())
+
+    async def _record_gaps(self) -> None:
+        """The same of an order book, which goes on where they cannot be stored; the next snapshot stores them then."""
+        try:
+            await self._record()
+        except StorageError as error:
+            self._not_stored(error)
+
+    async def _record(self) -> None:
+        """Keep the gaps and the changed candles that are not kept yet; one that cannot be is tried again."""
+        # The stream and the clock of the snapshots both do this, at any time.
+        async with self._recording:
+            await self._gaps.store(partial(self._processor.store_gap, self.series))
+            while self._to_restate:
+                await self._processor.restate(self.series, self._to_restate[0])
+                del self._to_restate[0]
+                self.restated += 1
