@@ -48,12 +48,18 @@ def pyright(tmp_path, *files):
 
 @pytest.mark.parametrize("checker", [mypy, pyright])
 def test_programs_of_users_are_accepted(checker, tmp_path, project):
-    """The examples have no error, and each public name has a type."""
+    """The examples have no error, each public name has a type, and a misspelled one is an error."""
     named = tmp_path / "named.py"
     named.write_text("\n".join(["import chandlery.service", *(f"reveal_type({name})" for name in NAMES)]))
+    misspelled = tmp_path / "misspelled.py"
+    misspelled.write_text("from chandlery import CandleFeed\n")
 
     code, lines = checker(tmp_path, named, *sorted((project / "examples").glob("*.py")))
     assert 0 == code, lines
     revealed = [line for line in lines if "Revealed type is" in line or "Type of" in line]
     assert len(NAMES) == len(revealed)
     assert [] == [line for line in revealed if line.endswith(('"Any"', '"Unknown"'))]
+
+    code, lines = checker(tmp_path, misspelled)
+    assert 1 == code
+    assert any("CandleFeed" in line for line in lines)

@@ -381,3 +381,7 @@ class ExchangeAdapter(Spelling):
     def book_message(self, symbol: str, depth: int) -> str:
         """The message that asks for a snapshot on the socket, which ``book_updates`` then reads."""
         raise UnsupportedRequest(f"{self.id} sends no snapshots on demand")
+
+
+BaseAdapter = ExchangeAdapter
+"""The public name of the contract."""

@@ -32,6 +32,9 @@ BookFeedUpdate: TypeAlias = LiveBook | Event
 
 _MOST_EVENTS = 1000
 
+OrderBook = LiveBook
+"""The public name of a live order book."""
+
 
 class OrderBookFeed:
     """

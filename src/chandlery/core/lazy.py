@@ -1,0 +1,33 @@
+"""Public names of a package: listed once, in its type stub, and loaded at their first use."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+
+def homes(stub: str) -> dict[str, str]:
+    """Map each name that a stub imports, as in ``from module import Name as Name``, to the module that defines it."""
+    words = (line.split() for line in stub.splitlines() if line.startswith("from "))
+    return {name: module for _, module, _, _, _, name in words}
+
+
+def exported(package: str, file: str) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
+    """
+    Make ``__all__``, ``__getattr__`` and ``__dir__`` of a package out of the stub beside its ``file``.
+
+    As scientific Python's SPEC 1 has it. A program that is frozen must carry the stub along.
+    """
+    with open(f"{file.rpartition('.')[0]}.pyi", encoding="utf-8") as stub:  # noqa: PTH123  # pathlib costs more than all of this
+        known = homes(stub.read())
+
+    def load(name: str) -> Any:
+        if name not in known:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(known[name]), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return sorted(known), load, lambda: sorted({*vars(sys.modules[package]), *known})
