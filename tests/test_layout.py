@@ -1,94 +1,22 @@
-"""What the layout promises: a test file for each module, small pieces, nothing that binds it to one machine."""
+"""Promises of the layout: no dead modules, tests for each package, small pieces, nothing that binds it to one machine."""
 
 from __future__ import annotations
 
 import ast
 import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.sim.wires import wires
 
 PROJECT = Path(__file__).resolve().parent.parent
 SOURCE = PROJECT / "src" / "chandlery"
 MODULES = sorted(path.relative_to(SOURCE).as_posix() for path in SOURCE.rglob("*.py"))
 TESTS = sorted(path.relative_to(PROJECT).as_posix() for path in (PROJECT / "tests").rglob("*.py"))
-
-# Modules whose tests stand in a file of another name, below tests/.
-TESTED_IN: dict[str, str] = {
-    "__init__.py": "test_public_names.py",
-    "service/__init__.py": "test_public_names.py",
-    # Adds answers up for the reading.
-    "history/answers.py": "history/test_rest_reading.py",
-    # Parts of the manager, which have no behaviour but through it.
-    "history/assemble.py": "history/test_manager.py",
-    "history/async_manager.py": "history/test_manager.py",
-    "history/execute.py": "history/test_manager.py",
-    "history/series.py": "history/test_manager.py",
-    # The open connection, which only ``connect`` makes.
-    "net/connection.py": "net/test_ws.py",
-    # The pages that every exchange client reads.
-    "net/candle_exchange.py": "net/test_exchange_client.py",
-    # What carries the requests of the client, and what it makes of statuses.
-    "net/status.py": "net/test_http.py",
-    "net/transport.py": "net/test_http.py",
-    # The wires of one exchange.
-    "sim/wires/kucoin/contracts.py": "sim/wires/kucoin/test_spot.py",
-    # The registry of the wires.
-    "sim/wires/__init__.py": "sim/test_wires.py",
-    # A book and its connection have no behaviour but through a feed.
-    "feed/book_stream.py": "feed/test_book_feed.py",
-    "feed/book_bundle.py": "feed/test_book_feed.py",
-    # Shares the fixtures of the clients that it finds.
-    "connector.py": "clients/test_connector.py",
-    # The names of its modules.
-    "testing/__init__.py": "testing/test_retries.py",
-    # The streams of a client have none but through it.
-    "clients/live.py": "clients/test_native.py",
-    # The measurements of a probe, which it makes one after the other.
-    "probe/__init__.py": "probe/test_run.py",
-    "probe/requests.py": "probe/test_run.py",
-    "probe/live.py": "probe/test_run.py",
-    "probe/past.py": "probe/test_run.py",
-    "probe/peer.py": "probe/test_run.py",
-    # The second half of the demo.
-    "cli/demo_service.py": "cli/test_demo.py",
-    # What the fallback gives.
-    "clients/sources.py": "clients/test_fallback.py",
-    # What groups of feeds share has none but through them.
-    "feed/group.py": "feed/test_candles_feed.py",
-    # What the repositories share.
-    "database/interfaces.py": "database/test_books.py",
-    # What the endpoints of authentication need and answer.
-    "service/auth/guard.py": "service/auth/test_endpoints.py",
-    "service/auth/schemas.py": "service/auth/test_endpoints.py",
-    # What the tools take and answer.
-    "service/mcp/schemas.py": "service/mcp/test_tools.py",
-    "service/auth/wiring.py": "service/auth/test_validator.py",
-    # Parts of collecting, which have no behaviour but through the manager.
-    "service/collection/availability.py": "service/collection/test_service.py",
-    "service/collection/interfaces.py": "service/collection/test_service.py",
-    "service/collection/stream_supervisor.py": "service/collection/test_service.py",
-    "service/collection/processor.py": "service/collection/test_service.py",
-    "service/collection/schemas.py": "service/collection/test_endpoints.py",
-    # Parts of the past, likewise.
-    "service/historical/current.py": "service/historical/test_fetcher.py",
-    "service/historical/interfaces.py": "service/historical/test_fetcher.py",
-    "service/historical/schemas.py": "service/historical/test_endpoints.py",
-    "service/historical/service.py": "service/historical/test_fetcher.py",
-    # What only whoever comes through a door sees.
-    "service/app.py": "service/web/test_application.py",
-    "service/metrics.py": "service/web/test_application.py",
-    "service/run.py": "cli/test_serve.py",
-    "service/web/catalogue.py": "service/web/test_application.py",
-    "service/web/health.py": "service/web/test_application.py",
-    "service/web/history.py": "service/web/test_socket.py",
-    "service/web/protocol.py": "service/web/test_socket.py",
-    "service/web/session.py": "service/web/test_socket.py",
-    # What the clients share.
-    "history/interfaces.py": "history/test_factory.py",
-    "history/native.py": "history/test_rest.py",
-}
 
 # Places in tests that need what is otherwise refused: (file, word) to the reason.
 ALLOWED: dict[tuple[str, str], str] = {}
@@ -99,21 +27,42 @@ DATA_LINES = 500
 FUNCTION_LINES = 60
 
 
-def _holds_code(tree: ast.Module) -> bool:
-    """Whether a module has anything but a docstring and imports."""
-    return any(not isinstance(node, ast.Expr | ast.Import | ast.ImportFrom) for node in tree.body)
+def _imported(path: Path) -> Iterator[str]:
+    """Each module that a file may import: ``a.b`` and ``a.b.c`` of ``from a.b import c``."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_module_has_a_test_file_of_its_name(module):
-    """``src/chandlery/<layer>/<name>.py`` is tested by ``tests/<layer>/test_<name>.py``."""
-    path = Path(module)
-    if path.name == "__init__.py" and not _holds_code(ast.parse((SOURCE / module).read_text())):
-        return
-    name = path.parent.name if path.name == "__init__.py" else path.stem
-    expected = TESTED_IN.get(module, path.with_name(f"test_{name}.py").as_posix())
+def test_no_module_is_there_for_tests_alone():
+    """Each module is imported by another one, registered, public, or a documented command; else it is dead."""
+    modules = {f"chandlery.{module.removesuffix('.py').replace('/', '.')}" for module in MODULES}
+    imported = {name for path in SOURCE.rglob("*.py*") if path.suffix in {".py", ".pyi"} for name in _imported(path)}
+    registered = {ExchangeRegistry.get(name).__module__ for name in ExchangeRegistry.names()}
+    registered |= {wire.__module__ for wire in wires().values()}
+    pages = [PROJECT / "Makefile", PROJECT / "README.md", *PROJECT.glob("docs/*.md")]
+    documented = {name for page in pages for name in re.findall(r"chandlery(?:\.\w+)+", page.read_text())}
+    packages = {name for name in modules if name.endswith("__init__")}
 
-    assert (PROJECT / "tests" / expected).is_file(), f"tests/{expected} is missing"
+    assert set() == modules - packages - imported - registered - documented
+
+
+@pytest.mark.parametrize("package", sorted(path.parent.name for path in SOURCE.glob("*/__init__.py")))
+def test_every_package_has_tests(package):
+    """The tests of ``src/chandlery/<package>`` are in ``tests/<package>``, where who changes it runs them."""
+    assert any((PROJECT / "tests" / package).rglob("test_*.py"))
+
+
+@pytest.mark.parametrize("file", [file for file in TESTS if not Path(file).name.startswith("test_")])
+def test_no_test_is_where_pytest_does_not_look(file):
+    """A file whose name does not begin with ``test_`` is never collected, so that it holds no test of its own."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    tree = ast.parse((PROJECT / file).read_text())
+
+    assert [] == [each.name for each in tree.body if isinstance(each, functions) and each.name.startswith("test_")]
 
 
 @pytest.mark.parametrize("module", MODULES)

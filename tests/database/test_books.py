@@ -13,10 +13,10 @@ from chandlery.core.gaps import Span
 from chandlery.database.book_history import BookHistory
 from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl
 from chandlery.database.gaps import GapRepository
-from chandlery.database.memory import MemoryRawDataRepository
 from chandlery.database.series_ids import SeriesName
 from chandlery.database.sqlite import SqliteDatabase
 from fixtures.repositories import RawRepositoryTests, entry
+from memory_repository import MemoryRawDataRepository
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from chandlery.core.errors import StorageFull
 from chandlery.core.interval import Interval
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
-from chandlery.database.memory import MemoryRawDataRepository
 from chandlery.database.series_ids import SeriesName
 from chandlery.database.sqlite import SqliteDatabase
 from chandlery.service.retention import Retention
 from fixtures.repositories import entry
+from memory_repository import MemoryRawDataRepository
 
 
 async def test_each_kind_by_its_own_length(tmp_path):

@@ -85,10 +85,6 @@ class CandleLayout(Struct, frozen=True):
         """
         return self.columns(_rows(self)(body))
 
-    def candles_of_json(self, body: bytes) -> list[CandleData]:
-        """The same one by one, in the order of the body; without the exchange's word none counts as closed."""
-        return [self.candle(row) for row in _rows(self)(body)]
-
     def candle_of_json(self, body: bytes | Raw, at: Micros | None = None) -> CandleData:
         """The candle of a JSON body that is one row, which the exchange sent ``at`` its own time."""
         return self.candle(_row(self)(bytes(body)), at)

@@ -162,11 +162,6 @@ class UnifiedCacheManager:
         with _told(self.root, "read"):
             return self._index.entries()
 
-    def rebuild_index(self) -> list[CacheEntry]:
-        """The entries, made anew from the files alone."""
-        with _told(self.root, "read"):
-            return self._index.entries(anew=True)
-
     def info(self) -> CacheInfo:
         """How much there is in all."""
         with _told(self.root, "read"):

@@ -96,32 +96,32 @@ class CacheIndex:
             )
             self._write(index)
 
-    def entries(self, *, anew: bool = False) -> list[CacheEntry]:
+    def entries(self) -> list[CacheEntry]:
         """
         What there is of each series, by name.
 
-        Series of which the files are not as the index says, or all if ``anew``, are counted again.
+        Series of which the files are not as the index says are counted again.
         """
         if not self._root.is_dir():
             return []
         try:
             with files.locked(self._root):
                 index = self._read()
-                series = self._found(index, anew=anew)
-                if anew or series != index.series:
+                series = self._found(index)
+                if series != index.series:
                     self._write(_Index(series=series))
         except OSError as error:
             if error.errno not in {errno.EROFS, errno.EACCES, errno.EPERM}:
                 raise
-            series = self._found(self._read(), anew=anew)  # of what can only be read, nothing can be noted
+            series = self._found(self._read())  # of what can only be read, nothing can be noted
         return sorted(series.values())
 
-    def _found(self, index: _Index, *, anew: bool) -> dict[str, CacheEntry]:
+    def _found(self, index: _Index) -> dict[str, CacheEntry]:
         series = {}
         for folder in series_folders(self._root):
             name = folder.relative_to(self._root).as_posix()
             entry = index.series.get(name)
-            if anew or entry is None or not _is_current(entry, folder):
+            if entry is None or not _is_current(entry, folder):
                 entry = _counted(name, folder)
             if entry is not None:
                 series[name] = entry

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chandlery.database.memory import MemoryRawDataRepository
 from fixtures.repositories import RawRepositoryTests
+from memory_repository import MemoryRawDataRepository
 
 
 class TestMemoryRawDataRepository(RawRepositoryTests):
