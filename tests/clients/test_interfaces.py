@@ -135,8 +135,16 @@ class IExchangeAPIClientTests:
         stream = await client.start_realtime_stream("BTC-USDT", take, channel=channel, depth=5)
         await asyncio.wait_for(enough.wait(), 20)
         await stream.stop()
-        count = len(told)
-        await asyncio.sleep(0.3)
+        count, others, later = len(told), [], asyncio.Event()
+
+        def take_later(_, entry):
+            others.append(entry)
+            if len(others) >= 3:
+                later.set()
+
+        stream = await client.start_realtime_stream("ETH-USDT", take_later, channel=channel, depth=5)
+        await asyncio.wait_for(later.wait(), 20)
+        await stream.stop()
 
         assert count == len(told)
         assert {"BTC-USDT"} == {coin for coin, _ in told}

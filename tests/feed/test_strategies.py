@@ -62,7 +62,9 @@ async def test_polling_a_running_candle_once_a_minute(sim_of, feed_of):
     await feed.start("polling")
     volume, minute = feed.get_candles()[-1].volume, sim.clock() // (60 * SECOND)
     before = len(Asked(sim).spans())
-    await asyncio.sleep(1)
+    async with asyncio.timeout(20):
+        while sim.clock() // (60 * SECOND) < minute + 5:
+            await asyncio.sleep(0.02)
     minutes = sim.clock() // (60 * SECOND) - minute
 
     assert abs(len(Asked(sim).spans()) - before - minutes) <= 1

@@ -50,8 +50,8 @@ async def test_books_and_candles(client):
     assert all(abs(live["data"][name] - ago(0)) < 20_000 for name in ("received_at", "at"))
 
 
-async def test_until_unsubscribed(client):
-    """Then nothing more of it comes; again is a mistake that is named."""
+async def test_until_unsubscribed(client, running):
+    """Then nothing more of it comes, though it does to others; again is a mistake that is named."""
     await client.say("subscribe", channel="book", **BTC)
     await client.until("realtime_data")
     await client.say("unsubscribe", channel="book", **BTC)
@@ -60,8 +60,11 @@ async def test_until_unsubscribed(client):
     error = await client.until("error")
     assert (3, "invalid_input") == (error["id"], error["code"])
     count = len(client.told)
+    async with connected(running[1]) as other:
+        await other.say("subscribe", channel="book", **BTC)
+        for _ in range(5):
+            await other.until("realtime_data")
     await client.say("ping")
-    await asyncio.sleep(0.5)
     await client.until("pong")
 
     assert count + 1 == len(client.told)
