@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NamedTuple
@@ -10,23 +9,20 @@ from typing import ClassVar, NamedTuple
 from msgspec import structs
 
 from chandlery.adapter.books import BookRule
+from chandlery.adapter.kit import clock_reader, header_time
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, FollowBook, LiveCandle, Sinks, SocketRules
-from chandlery.adapter.names import Spelling
-from chandlery.adapter.sites import Sites
+from chandlery.adapter.refusals import Refusing
 from chandlery.adapter.standing import NOTHING, Standings
 from chandlery.core.book import BookUpdate
 from chandlery.core.endpoints import Endpoint, Origin, checked, origin_of
-from chandlery.core.errors import ChandleryError, InvalidSymbol, RequestRejected, UnsupportedRequest
+from chandlery.core.errors import UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.http import AccessToken, RateLimit, Request, Response, Shortcut
 from chandlery.core.instrument import Listing
 from chandlery.core.interval import AnchoredGrid, Grid, Interval
 from chandlery.core.query import DataProvider
-from chandlery.core.time import SECOND, Micros
-
-_REFUSED_HERE = frozenset({403, 451})
-"""How an address is refused for where it is."""
+from chandlery.core.time import SECOND, Micros, Unit
 
 
 class FundingColumns(NamedTuple):
@@ -37,7 +33,7 @@ class FundingColumns(NamedTuple):
     last: bool = False
 
 
-class ExchangeAdapter(Spelling):
+class ExchangeAdapter(Refusing):
     """
     One market of one exchange, as data and pure functions.
 
@@ -50,16 +46,18 @@ class ExchangeAdapter(Spelling):
     rest_url: str
     ws_url: str
     archive_url: str | None = None
-    sites: ClassVar[Sites] = {}
-    """Regional sites by name: base URLs as ``endpoints`` take them; ``{"site": name}`` there chooses one."""
     auth_url: str | None = None
     """Where access tokens are fetched, for exchanges that answer only to those who have one."""
     credentials: ClassVar[tuple[str, ...]] = ()
     """Which credentials ``token_request`` needs; empty where requests need no token."""
     more_credentials: ClassVar[tuple[str, ...]] = ()
     """Which it takes besides."""
-    unknown: ClassVar[re.Pattern[str] | None] = None
-    """What refusals of an instrument that the exchange does not have look like, as ``<code>: <words>``, by REST and sockets."""
+    time_path: ClassVar[tuple[str, ...]] = ()
+    """The keys under which the answer to ``server_time_request`` has the clock; none where the whole body is it."""
+    time_unit: ClassVar[Unit] = Unit.MILLIS
+    """The unit of that clock."""
+    dated: ClassVar[bool] = False
+    """True where nothing publishes the time, so that the header ``Date`` of an answer is the clock."""
     standing: ClassVar[Standings] = NOTHING
     """How well each of the ``DECLARATIONS`` is known."""
     unverified: ClassVar[tuple[str, ...]] = ()
@@ -245,13 +243,15 @@ class ExchangeAdapter(Spelling):
     def server_time_request(self) -> Request:
         """The request for the exchange's clock."""
 
-    @abstractmethod
     def server_time(self, body: bytes) -> Micros:
-        """The exchange's clock, of that answer."""
+        """Read the exchange's clock from that answer: by ``time_path`` and ``time_unit`` where nothing else is declared."""
+        if self.dated:
+            raise UnsupportedRequest(f"{self.id} has its time in the header Date alone")
+        return clock_reader(self.time_path, self.time_unit)(body)
 
     def clock(self, response: Response) -> Micros:
-        """The same, of all of the answer, for exchanges that do not say it in the body."""
-        return self.server_time(response.body)
+        """Read the clock from the body, or from the header where it is ``dated``."""
+        return header_time(response) if self.dated else self.server_time(response.body)
 
     def token_request(self, credentials: Mapping[str, str]) -> Request:
         """The request for an access token."""
@@ -269,38 +269,6 @@ class ExchangeAdapter(Spelling):
     def authorized(self, request: Request, token: str) -> Request:
         """The request with the access token in it."""
         return structs.replace(request, headers={**request.headers, "Authorization": f"Bearer {token}"})
-
-    @abstractmethod
-    def error(self, response: Response) -> ChandleryError | None:
-        """
-        What an answer says went wrong, in the exchange's own terms; ``None`` where it says nothing of its own.
-
-        Asked of every answer to a request of this adapter, whatever its status, 429 and 5xx aside.
-        """
-
-    def failure(self, response: Response) -> ChandleryError | None:
-        """``error``; a refusal of this address (403, 451) also names the regional sites that may serve it."""
-        said = self.error(response)
-        if response.status not in _REFUSED_HERE:
-            return said
-        if said is None:
-            body = bytes(response.body[:120])
-            said = RequestRejected(f"{self.id} refused the request: {body!r}", status=response.status)
-        example = f"endpoints={{{self.id!r}: {{'site': {next(iter(self.sites), '')!r}}}}}"
-        other = f"its other sites are {', '.join(self.sites)}: {example}" if self.sites else "no other site is known"
-        said.args = (f"{said}; status {response.status}: the exchange may not serve this region; {other}",)
-        return said
-
-    def refused(self, said: object, *, status: int | None = None, code: int | str | None = None) -> ChandleryError:
-        """The error for a request that the exchange understood and refused in these words; ``InvalidSymbol`` for ``unknown`` ones."""
-        if self.unknown is not None and self.unknown.search(f"{code}: {said}"):
-            return self.unknown_symbol(said)
-        which = f"code {code}" if status is None or code is not None else f"status {status}"
-        return RequestRejected(f"{self.id} refused the request: {said} ({which})", status=status, code=code)
-
-    def unknown_symbol(self, said: object) -> InvalidSymbol:
-        """The error for a symbol that the exchange, in these words, does not know."""
-        return InvalidSymbol(f"{self.id} does not know the symbol ({said}); it has e.g. {self.example}")
 
     def handshake_request(self) -> Request | None:
         """The request whose answer ``socket_url`` needs, to be sent anew before each connect; ``None`` where none is."""

@@ -9,7 +9,15 @@ from datetime import date, timedelta
 from typing import ClassVar
 
 from chandlery.core.errors import InvalidSymbol
-from chandlery.core.instrument import Instrument, Listing, MarketType, capitals, require_symbol, spelled_out
+from chandlery.core.instrument import (
+    Instrument,
+    Listing,
+    MarketType,
+    capitals,
+    require_symbol,
+    small_letters,
+    spelled_out,
+)
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _CODES = "FGHJKMNQUVXZ"
@@ -86,6 +94,8 @@ class Spelling(ABC):
     """What the exchange's own spelling of a symbol looks like."""
     cased: ClassVar[bool] = False
     """Whether its spellings mix capitals and small letters, so that case is taken as meant where there is a capital."""
+    small: ClassVar[bool] = False
+    """True where its symbols are in small letters."""
     expires: ClassVar[bool] = False
     """Whether contracts that expire are among its symbols."""
     example: ClassVar[str]
@@ -120,6 +130,8 @@ class Spelling(ABC):
 
     def folded(self, text: str) -> str:
         """The text in the case in which the exchange writes symbols."""
+        if self.small and not ("/" in text or "-" in text):
+            return small_letters(text)
         return spelled_out(text) if self.cased else capitals(text)
 
     def instrument(self, text: str) -> Instrument | None:

@@ -21,12 +21,18 @@ _CODE = rf"{LETTER}(?:{LETTER}|\.)*"
 _DAY_OF_MONTH = r"\d{1,2}(?:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)\d\d$"
 _TEXT = re.compile(rf"({_CODE})[/-](?!{_DAY_OF_MONTH})({_CODE})(?::({_CODE})(?:-(\d\d)(\d\d)(\d\d))?)?", re.ASCII)
 _TO_CAPITALS = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
+_TO_SMALL = {capital: code for code, capital in _TO_CAPITALS.items()}
 _HAS_CAPITALS = re.compile("[A-Z]")
 
 
 def capitals(text: str) -> str:
     """The text with ASCII letters as capitals; letters of other scripts stay as they are."""
     return text.translate(_TO_CAPITALS)
+
+
+def small_letters(text: str) -> str:
+    """The text with ASCII letters as small ones; letters of other scripts stay as they are."""
+    return text.translate(_TO_SMALL)
 
 
 def spelled_out(text: str) -> str:

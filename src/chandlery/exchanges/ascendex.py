@@ -18,25 +18,26 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-import msgspec
 from msgspec import Raw, Struct
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, batches, reader
+from chandlery.adapter.refusals import Refusals
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
-from chandlery.core.errors import ChandleryError, MalformedResponse
+from chandlery.core.errors import MalformedResponse
 from chandlery.core.gaps import Span
-from chandlery.core.http import RateLimit, Request, Response
+from chandlery.core.http import RateLimit, Request
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
-from chandlery.core.time import Micros, Unit
+from chandlery.core.time import Unit
 
 ASCENDEX_KNOWN = standings("""
     order book: documented, https://ascendex.github.io/ascendex-pro-api/#channel-level-2-order-book-updates
@@ -97,27 +98,13 @@ class _Product(Struct, rename="camel"):
 
 _ROWS = reader(list[_Row], "data", what="an array of bars")
 _PRODUCTS = reader(list[_Product], "data", what="a list of products")
-_SERVER_TIME = reader(Millis, "data", "requestReceiveAt", what="a server time")
 _MESSAGE = reader(_Message, what="a message of AscendEX's sockets")
 _BAR = reader(_Bar, what="a bar")
 _DEPTH = reader(_Depth, what="an order book")
-_REFUSAL = attempt(_Refusal)
 
 _PING = re.compile(rb'\s*\{\s*"m"\s*:\s*"ping"')
 # 1w is left out, since nothing says on which day it begins.
-_INTERVALS = {
-    Interval.MINUTE_1: "1",
-    Interval.MINUTE_5: "5",
-    Interval.MINUTE_15: "15",
-    Interval.MINUTE_30: "30",
-    Interval.HOUR_1: "60",
-    Interval.HOUR_2: "120",
-    Interval.HOUR_4: "240",
-    Interval.HOUR_6: "360",
-    Interval.HOUR_12: "720",
-    Interval.DAY_1: "1d",
-    Interval.MONTH_1: "1m",
-}
+_INTERVALS = intervals_of("1m=1 5m=5 15m=15 30m=30 1h=60 2h=120 4h=240 6h=360 12h=720 1d=1d 1M=1m")
 _NAMED = {name: interval for interval, name in _INTERVALS.items()}
 
 
@@ -127,6 +114,8 @@ class AscendexSpot(ExchangeAdapter):
 
     provider = _ASCENDEX
     standing = ASCENDEX_KNOWN
+    refusals = Refusals("code", ("reason", "message"), fine=(0,))
+    time_path = ("data", "requestReceiveAt")
     market_type = MarketType.SPOT
     rest_url = "https://ascendex.com"
     ws_url = "wss://ascendex.com"
@@ -174,10 +163,6 @@ class AscendexSpot(ExchangeAdapter):
         """It wants the client's time and only says how far off that is, so any does."""
         return self._get("exchange-info", requestTime=0)
 
-    def server_time(self, body: bytes) -> Micros:
-        """When the request came in, in milliseconds."""
-        return Unit.MILLIS.micros(_SERVER_TIME(body))
-
     def instruments_request(self, cursor: str | None = None) -> Request:
         """All pairs come at once."""
         return self._get("cash/products")
@@ -192,16 +177,6 @@ class AscendexSpot(ExchangeAdapter):
         instrument = Instrument.of(base, quote, self.market_type)
         return Listing(each.symbol, instrument, status, tick_size=each.tick_size, lot_size=each.lot_size)
 
-    def error(self, response: Response) -> ChandleryError | None:
-        """``{"code": 100008, "reason": "SYMBOL_ERROR", "message": "..."}``; a code of 0 says that all is well."""
-        said = _REFUSAL(response.body)
-        if said is None:
-            return None
-        if said.code == 0:
-            return None
-        text = " ".join(filter(None, (said.reason, said.message)))
-        return self.refused(text, status=response.status, code=said.code)
-
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
         """One path for all; 0 is the account group of who has none."""
         return f"{self.ws_url}/0/api/pro/v1/stream"
@@ -213,8 +188,7 @@ class AscendexSpot(ExchangeAdapter):
     def _commands(self, name: str, symbols: Sequence[str], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
         op = "unsub" if leave else "sub"
         return [
-            msgspec.json.encode({"op": op, "ch": f"{name}:{','.join(part)}"}).decode()
-            for part in batches(symbols, self.socket.per_message)
+            command({"op": op, "ch": f"{name}:{','.join(part)}"}) for part in batches(symbols, self.socket.per_message)
         ]
 
     def _read(self, message: bytes) -> _Message:
@@ -254,7 +228,7 @@ class AscendexSpot(ExchangeAdapter):
 
     def book_message(self, symbol: str, depth: int) -> str:
         """The answer takes a second or two, says the documentation; it has up to 500 levels."""
-        return msgspec.json.encode({"op": "req", "action": "depth-snapshot", "args": {"symbol": symbol}}).decode()
+        return command({"op": "req", "action": "depth-snapshot", "args": {"symbol": symbol}})
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
         """``seqnum`` is one more with each message of a symbol; a snapshot has that of the last one in it."""

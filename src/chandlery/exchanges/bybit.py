@@ -25,15 +25,16 @@ from functools import lru_cache
 from typing import ClassVar
 from urllib.parse import unquote
 
-import msgspec
 from msgspec import Struct, field
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.names import DAY_MONTH_YEAR, MONTH_CODE, day_month_year, day_of, month_code
-from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader, sent_at
+from chandlery.adapter.payload import Finite, Millis, Whole, batches, reader, sent_at
+from chandlery.adapter.refusals import Passing, Refusals
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import Sites
 from chandlery.adapter.standing import standings
@@ -71,14 +72,8 @@ BYBIT_KNOWN = standings("""
 
 BYBIT = DataProvider.register("BYBIT")
 
-_SPELLED = "1m=1 3m=3 5m=5 15m=15 30m=30 1h=60 2h=120 4h=240 6h=360 12h=720 1d=D 1w=W 1M=M"
-_INTERVALS = {Interval(ours): theirs for ours, theirs in (each.split("=") for each in _SPELLED.split())}
+_INTERVALS = intervals_of("1m=1 3m=3 5m=5 15m=15 30m=30 1h=60 2h=120 4h=240 6h=360 12h=720 1d=D 1w=W 1M=M")
 _INTERVAL_OF = {name: interval for interval, name in _INTERVALS.items()}
-
-
-class _Answer(Struct, rename="camel"):
-    ret_code: Whole
-    ret_msg: str = ""
 
 
 class _Funding(Struct, rename="camel"):
@@ -146,16 +141,12 @@ class _Book(Struct):
     ret_msg: str = ""
 
 
-_SERVER_TIME = reader(Millis, "time", what="a server time")
 _FUNDINGS = reader(list[_Funding], "result", "list", what="a list of funding rates")
 _SYMBOLS = reader(_Symbols, "result", what="a list of instruments")
 _SNAPSHOT = reader(_Levels, "result", what="an order book")
 _KLINES = reader(_Klines, what="a message of candles")
 _BOOK = reader(_Book, what="a message of an order book")
-_ANSWER = attempt(_Answer)
 
-_TOO_MANY = {10006, 10018}
-_UNAVAILABLE = {10000, 10016}
 _BANNED, _BAN_S = 403, 600.0
 """An address that asks too often is answered 403 for at least ten minutes."""
 _PRE_LAUNCH = "PreLaunch"
@@ -184,6 +175,12 @@ class _Bybit(ExchangeAdapter):
 
     provider = BYBIT
     standing = BYBIT_KNOWN
+    refusals = Refusals("retCode", ("retMsg",), fine=(0,))
+    passing: ClassVar[Passing] = {
+        **dict.fromkeys((10006, 10018), RateLimited),
+        **dict.fromkeys((10000, 10016), ExchangeUnavailable),
+    }
+    time_path = ("time",)
     rest_url = "https://api.bybit.com"
     ws_url = "wss://stream.bybit.com"
     sites = BYBIT_SITES
@@ -233,27 +230,13 @@ class _Bybit(ExchangeAdapter):
         """The clock."""
         return self._request("time")
 
-    def server_time(self, body: bytes) -> Micros:
-        """Every answer carries it in milliseconds."""
-        return Unit.MILLIS.micros(_SERVER_TIME(body))
-
     def error(self, response: Response) -> ChandleryError | None:
         """A ``retCode`` other than 0, mostly with status 200; 403 is a ban of the address, or of its country."""
         if response.status == _BANNED and b"country" in response.body:
             return self.refused("this country is blocked", status=response.status)
         if response.status == _BANNED:
             return AddressBanned(f"{self.id} has banned this address for a while (403)", retry_after_s=_BAN_S)
-        said = _ANSWER(response.body)
-        if said is None:
-            return None
-        if said.ret_code in _TOO_MANY:
-            return RateLimited(f"{self.id} asks for a pause: {said.ret_msg} (code {said.ret_code})")
-        return self._meant(said.ret_code, said.ret_msg, response.status) if said.ret_code else None
-
-    def _meant(self, code: int, message: str, status: int) -> ChandleryError:
-        if code in _UNAVAILABLE:
-            return ExchangeUnavailable(f"{self.id} failed: {message} (code {code})")
-        return self.refused(message, status=status, code=code)
+        return super().error(response)
 
     def instruments_request(self, cursor: str | None = None) -> Request:
         """First what trades, in pages, whose cursors come with characters quoted, then what does not yet."""
@@ -288,10 +271,7 @@ class _Bybit(ExchangeAdapter):
 
     def _commands(self, topics: Sequence[str], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
         operation = "unsubscribe" if leave else "subscribe"
-        return [
-            msgspec.json.encode({"op": operation, "args": part}).decode()
-            for part in batches(topics, self.socket.per_message)
-        ]
+        return [command({"op": operation, "args": part}) for part in batches(topics, self.socket.per_message)]
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
         """Topics are ``kline.<interval>.<symbol>``."""

@@ -16,25 +16,26 @@ exchange refuses the whole request where it counts one too many.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-import msgspec
 from msgspec import Meta, Struct
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource
+from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Seconds, Whole, batches, reader
+from chandlery.adapter.refusals import Refusals
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate, Level
 from chandlery.core.candle import CandleData
-from chandlery.core.errors import ChandleryError, MalformedResponse, UnsupportedRequest
+from chandlery.core.errors import MalformedResponse, UnsupportedRequest
 from chandlery.core.gaps import Span
-from chandlery.core.http import RateLimit, Request, Response
+from chandlery.core.http import RateLimit, Request
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
@@ -51,12 +52,6 @@ COINBASE = DataProvider.register("COINBASE")
 
 _LARGEST = 1e300
 _Moment = Annotated[datetime, Meta(tz=True)]
-
-
-class _Error(Struct):
-    error: str
-    message: str = ""
-    error_details: str = ""
 
 
 class _Product(Struct):
@@ -116,11 +111,9 @@ class _Message(Struct):
     events: list[_Event] = []
 
 
-_SERVER_TIME = reader(Millis, "epochMillis", what="a server time")
 _PRODUCTS = reader(list[_Product], "products", what="a list of products")
 _BOOK = reader(_Book, "pricebook", what="an order book")
 _MESSAGE = reader(_Message, what="a message")
-_ERROR = attempt(_Error)
 
 _OWN_BOOKS = frozenset({"USDT-USDC", "EURC-USDC"})
 """The products in USDC that are none in USD by another name."""
@@ -138,16 +131,17 @@ class CoinbaseSpot(ExchangeAdapter):
 
     provider = COINBASE
     standing = COINBASE_KNOWN
+    refusals = Refusals("error", ("message", "error_details"), least_status=400)
+    time_path = ("epochMillis",)
     market_type = MarketType.SPOT
     rest_url = "https://api.coinbase.com"
     ws_url = "wss://advanced-trade-ws.coinbase.com"
     native = re.compile(rf"{CAPITAL}+-{CAPITAL}+", re.ASCII)
     example = "BTC-USD or BTC/USD"
-    intervals = {  # noqa: RUF012  # declared as constant in the base
-        Interval.MINUTE_1: "ONE_MINUTE", Interval.MINUTE_5: "FIVE_MINUTE", Interval.MINUTE_15: "FIFTEEN_MINUTE",
-        Interval.MINUTE_30: "THIRTY_MINUTE", Interval.HOUR_1: "ONE_HOUR", Interval.HOUR_2: "TWO_HOUR",
-        Interval.HOUR_4: "FOUR_HOUR", Interval.HOUR_6: "SIX_HOUR", Interval.DAY_1: "ONE_DAY",
-    }  # fmt: skip
+    intervals: ClassVar[Mapping[Interval, str]] = intervals_of(
+        "1m=ONE_MINUTE 5m=FIVE_MINUTE 15m=FIFTEEN_MINUTE 30m=THIRTY_MINUTE"
+        " 1h=ONE_HOUR 2h=TWO_HOUR 4h=FOUR_HOUR 6h=SIX_HOUR 1d=ONE_DAY"
+    )
     page_size = 300
     unknown = re.compile(r"^NOT_FOUND: .*product|not a valid product", re.IGNORECASE)
     limits = (RateLimit(10, 1),)
@@ -155,7 +149,7 @@ class CoinbaseSpot(ExchangeAdapter):
     rest_row = CandleLayout(
         "start", "open", "high", "low", "close", "volume", unit=Unit.SECONDS, path=("candles",), newest_first=True
     )
-    live_intervals = {Interval.MINUTE_5: "FIVE_MINUTE"}  # noqa: RUF012  # declared as constant in the base
+    live_intervals: ClassVar[Mapping[Interval, str]] = intervals_of("5m=FIVE_MINUTE")
     # Whoever has sent nothing within 5 seconds is disconnected, so there is no pause; heartbeats come every second.
     socket = SocketRules(messages=RateLimit(8, 1), connects=RateLimit(8, 1), idle_s=30)
     book_depths = (1000,)
@@ -191,20 +185,6 @@ class CoinbaseSpot(ExchangeAdapter):
         """The clock."""
         return self._request("time")
 
-    def server_time(self, body: bytes) -> Micros:
-        """``epochMillis``, as text."""
-        return Unit.MILLIS.micros(_SERVER_TIME(body))
-
-    def error(self, response: Response) -> ChandleryError | None:
-        """``{"error": "NOT_FOUND", ...}`` with a 4xx status; the words lie in the message or in the details."""
-        if response.status < 400:
-            return None
-        said = _ERROR(response.body)
-        if said is None:
-            return None
-        words = said.message or said.error_details
-        return self.refused(words, status=response.status, code=said.error)
-
     def instruments_request(self, cursor: str | None = None) -> Request:
         """All products come at once."""
         return self._request("market/products", product_type="SPOT")
@@ -235,7 +215,7 @@ class CoinbaseSpot(ExchangeAdapter):
             {"type": kind, "product_ids": part, "channel": channel}
             for part in batches(symbols, self.socket.per_message)
         ]
-        return [msgspec.json.encode(each).decode() for each in said]
+        return [command(each) for each in said]
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
         """By product: there is one interval."""

@@ -22,21 +22,22 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias
 
-import msgspec
 from msgspec import Struct
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource
+from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader, sent_at
+from chandlery.adapter.payload import Finite, Millis, Whole, batches, reader, sent_at
+from chandlery.adapter.refusals import Passing, Refusals
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
-from chandlery.core.errors import ChandleryError, ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited
+from chandlery.core.errors import ExchangeUnavailable, InvalidSymbol, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
-from chandlery.core.http import RateLimit, Request, Response
+from chandlery.core.http import RateLimit, Request
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, day_text, expiry_of
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
@@ -56,8 +57,7 @@ CRYPTOCOM_KNOWN = standings("""
 CRYPTOCOM = DataProvider.register("CRYPTOCOM")
 
 # Weeks begin on Monday and months with the calendar; 14D has no interval of ours.
-_SPELLED = "1m=1m 5m=5m 15m=15m 30m=30m 1h=1h 2h=2h 4h=4h 12h=12h 1d=1D 1w=7D 1M=1M"
-_INTERVALS = {Interval(ours): theirs for ours, theirs in (each.split("=") for each in _SPELLED.split())}
+_INTERVALS = intervals_of("1m 5m 15m 30m 1h 2h 4h 12h 1d=1D 1w=7D 1M")
 _INTERVAL_OF = {theirs: interval for interval, theirs in _INTERVALS.items()}
 _MOST_RATES = 100
 
@@ -145,12 +145,6 @@ _HEARTBEAT = reader(_Heartbeat, what="a heartbeat")
 _SNAPSHOT = reader(tuple[_Book], "result", "data", what="an order book")
 _RATES = reader(list[_Rate], "result", "data", what="an array of funding rates")
 _INSTRUMENTS = reader(list[_Instrument], "result", "data", what="a list of instruments")
-_ANSWER = attempt(_Message)
-_PASSING: Mapping[int, type[RateLimited | ExchangeUnavailable]] = {
-    **dict.fromkeys((10006, 42901), RateLimited),
-    **dict.fromkeys((40801, 50001, 9010001), ExchangeUnavailable),
-}
-"""What may be asked again a moment later."""
 
 
 class _Cryptocom(ExchangeAdapter):
@@ -158,6 +152,11 @@ class _Cryptocom(ExchangeAdapter):
 
     provider = CRYPTOCOM
     standing = CRYPTOCOM_KNOWN
+    refusals = Refusals("code", ("message",), fine=(0,))
+    passing: ClassVar[Passing] = {
+        **dict.fromkeys((10006, 42901), RateLimited),
+        **dict.fromkeys((40801, 50001, 9010001), ExchangeUnavailable),
+    }
     rest_url = "https://api.crypto.com"
     ws_url = "wss://stream.crypto.com/exchange/v1"
     inst_types: ClassVar[frozenset[str]]
@@ -215,21 +214,6 @@ class _Cryptocom(ExchangeAdapter):
             raise MalformedResponse(f"{self.id} sent a book without its moment")
         return at
 
-    def error(self, response: Response) -> ChandleryError | None:
-        """``{"code": 40004, "message": "..."}``; the code is 0 where all is well."""
-        said = _ANSWER(response.body)
-        if said is None:
-            return None
-        if said.code == 0:
-            return None
-        return self._refusal(said, response.status)
-
-    def _refusal(self, said: _Message, status: int | None = None) -> ChandleryError:
-        kind = _PASSING.get(said.code)
-        if kind is not None:
-            return kind(f"{self.id} asks for patience: {said.message} (code {said.code})")
-        return self.refused(said.message, status=status, code=said.code)
-
     def instruments_request(self, cursor: str | None = None) -> Request:
         """All of them come at once."""
         return self._request("get-instruments")
@@ -261,7 +245,7 @@ class _Cryptocom(ExchangeAdapter):
         beat = _HEARTBEAT(message)
         if beat.method != "public/heartbeat":
             return None
-        return msgspec.json.encode({"id": beat.id, "method": "public/respond-heartbeat"}).decode()
+        return command({"id": beat.id, "method": "public/respond-heartbeat"})
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
         """The first push brings up to 300 candles that have been."""
@@ -276,7 +260,7 @@ class _Cryptocom(ExchangeAdapter):
     def _commands(self, names: Sequence[str], *, leave: bool, **more: str) -> list[str]:
         method = "unsubscribe" if leave else "subscribe"
         return [
-            msgspec.json.encode({"id": number, "method": method, "params": {"channels": part, **more}}).decode()
+            command({"id": number, "method": method, "params": {"channels": part, **more}})
             for number, part in enumerate(batches(names, self.socket.per_message), 1)
         ]
 
@@ -301,7 +285,7 @@ class _Cryptocom(ExchangeAdapter):
 
     def _nothing(self, push: _Message) -> tuple[()]:
         if push.code:
-            raise self._refusal(push)
+            raise self.refused(push.message, code=push.code)
         return ()
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:

@@ -25,21 +25,23 @@ from msgspec import Meta, Struct
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.kit import command
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, attempt, reader, sent_at, step_of
+from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, reader, sent_at, step_of
+from chandlery.adapter.refusals import Passing, Refusals
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import Sites
 from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
-from chandlery.core.errors import ChandleryError, MalformedResponse, RateLimited
+from chandlery.core.errors import MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
-from chandlery.core.http import RateLimit, Request, Response
+from chandlery.core.http import RateLimit, Request
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
-from chandlery.core.time import SECOND, Micros, Unit
+from chandlery.core.time import SECOND, Unit
 
 # ccxt 4.5.90: gateeu.
 GATE_SITES: Sites = {"eu": {"rest": "https://api.gateeu.com/api/v4", "ws": "wss://api.gateeu.com/ws/v4"}}
@@ -56,11 +58,6 @@ GATE_KNOWN = standings("""
 _GATE = DataProvider.register("GATE")
 
 _Digits = Annotated[int, Meta(ge=0, le=30)]
-
-
-class _Error(Struct):
-    label: str
-    message: str = ""
 
 
 class _Refusal(Struct):
@@ -138,7 +135,6 @@ class _Rate(Struct):
     r: Finite
 
 
-_ERROR = attempt(_Error)
 _EVENT = reader(_Event, what="a message of Gate's sockets")
 _SPOT_CANDLE = reader(_SpotCandle, what="a live candle")
 _CONTRACT_CANDLES = reader(list[_ContractCandle], what="an array of live candles")
@@ -146,9 +142,7 @@ _BOOK = reader(_Book, what="an update of an order book")
 _PAIRS = reader(list[_Pair], what="a list of pairs")
 _CONTRACTS = reader(list[_Contract], what="a list of contracts")
 _RATES = reader(list[_Rate], what="an array of funding rates")
-_SERVER_TIME = reader(Millis, "server_time", what="a server time")
 
-_TOO_MANY = frozenset({"TOO_MANY_REQUESTS", "TOO_FAST"})
 _STATUS = {"trading": ListingStatus.LISTED, "prelaunch": ListingStatus.UPCOMING}
 _STATUS |= dict.fromkeys(("delisting", "delisted"), ListingStatus.DELISTED)
 """What the exchange calls otherwise, e.g. suspend or circuit_breaker, is a halt."""
@@ -163,6 +157,9 @@ class _Gate(ExchangeAdapter):
 
     provider = _GATE
     standing = GATE_KNOWN
+    refusals = Refusals("label", ("message",), least_status=400)
+    passing: ClassVar[Passing] = dict.fromkeys(("TOO_MANY_REQUESTS", "TOO_FAST"), RateLimited)
+    time_path = ("server_time",)
     rest_url = "https://api.gateio.ws/api/v4"
     unknown = re.compile(
         r"^(INVALID_CURRENCY|INVALID_CURRENCY_PAIR|CONTRACT_NOT_FOUND):|unknown (currency pair|contract)"
@@ -203,28 +200,13 @@ class _Gate(ExchangeAdapter):
         """The clock, which all markets share."""
         return self._get("/spot/time")
 
-    def server_time(self, body: bytes) -> Micros:
-        """``server_time`` is in milliseconds."""
-        return Unit.MILLIS.micros(_SERVER_TIME(body))
-
-    def error(self, response: Response) -> ChandleryError | None:
-        """``{"label": "INVALID_CURRENCY_PAIR", "message": "..."}`` with a 4xx status."""
-        if response.status < 400:
-            return None
-        said = _ERROR(response.body)
-        if said is None:
-            return None
-        if said.label in _TOO_MANY:
-            return RateLimited(f"{self.id} asks for a pause: {said.message}")
-        return self.refused(said.message, status=response.status, code=said.label)
-
     def ping(self) -> str | None:
         """It is answered on the channel ``pong``."""
         return f'{{"channel":"{self.market}.ping"}}'
 
     def _command(self, channel: str, payload: list[str], leave: bool) -> str:  # noqa: FBT001  # passed through
         event = "unsubscribe" if leave else "subscribe"
-        return msgspec.json.encode({"channel": f"{self.market}.{channel}", "event": event, "payload": payload}).decode()
+        return command({"channel": f"{self.market}.{channel}", "event": event, "payload": payload})
 
     def _update(self, message: bytes) -> _Event | None:
         """A message with data; ``None`` where it is an answer to a command, or announces an upgrade of the service."""

@@ -28,6 +28,7 @@ from msgspec import Meta, Struct
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource
+from chandlery.adapter.kit import command
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, Whole, reader
@@ -139,7 +140,6 @@ _BOOK = reader(_Book, what="an order book")
 _FUNDINGS = reader(list[_Funding], what="an array of funding rates")
 _COINS = reader(list[_Coin], "universe", what="a list of perpetuals")
 _SPOT_META = reader(_SpotMeta, what="a list of spot pairs")
-_TIME = reader(Millis, "time", what="a server time")
 
 _GREETING = b"Websocket connection established."
 _HARMLESS = ("Already subscribed", "Already unsubscribed")
@@ -151,6 +151,7 @@ class _Hyperliquid(ExchangeAdapter):
 
     provider = HYPERLIQUID
     standing = HYPERLIQUID_KNOWN
+    time_path = ("time",)
     cased = True
     rest_url = "https://api.hyperliquid.xyz"
     ws_url = "wss://api.hyperliquid.xyz"
@@ -209,10 +210,6 @@ class _Hyperliquid(ExchangeAdapter):
         """The clock stands in the exchange's status."""
         return self._ask(2, type="exchangeStatus")
 
-    def server_time(self, body: bytes) -> Micros:
-        """``time`` is in milliseconds."""
-        return Unit.MILLIS.micros(_TIME(body))
-
     def error(self, response: Response) -> ChandleryError | None:
         """``null`` in place of what was asked for, or a status that says why in plain text."""
         if response.body == b"null":
@@ -231,7 +228,7 @@ class _Hyperliquid(ExchangeAdapter):
 
     def _command(self, leave: bool, **subscription: str | bool) -> str:  # noqa: FBT001  # passed through
         method = "unsubscribe" if leave else "subscribe"
-        return msgspec.json.encode({"method": method, "subscription": subscription}).decode()
+        return command({"method": method, "subscription": subscription})
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
         """A message for each."""

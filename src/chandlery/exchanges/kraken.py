@@ -21,14 +21,14 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from zlib import crc32
 
-import msgspec
 from msgspec import Meta, Raw, Struct
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource
+from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import LATEST, Finite, Seconds, Whole, attempt, batches, reader, step_of
+from chandlery.adapter.payload import LATEST, Finite, Whole, attempt, batches, reader, step_of
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate, Digits, Level, OrderBook
@@ -55,16 +55,8 @@ _KRAKEN = DataProvider.register("KRAKEN")
 _T = TypeVar("_T")
 
 # Weeks are left out, since nothing says on which day they begin; 15 days are nobody else's interval.
-_MINUTES = {
-    Interval.MINUTE_1: 1,
-    Interval.MINUTE_5: 5,
-    Interval.MINUTE_15: 15,
-    Interval.MINUTE_30: 30,
-    Interval.HOUR_1: 60,
-    Interval.HOUR_4: 240,
-    Interval.DAY_1: 1440,
-}
-_INTERVALS = {minutes: interval for interval, minutes in _MINUTES.items()}
+_SPELLED = intervals_of("1m=1 5m=5 15m=15 30m=30 1h=60 4h=240 1d=1440")
+_INTERVALS = {int(minutes): interval for interval, minutes in _SPELLED.items()}
 _OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 """Coins that REST calls otherwise."""
 _NEW_NAMES = {old: new for new, old in _OLD_NAMES.items()}
@@ -138,7 +130,6 @@ _ERRORS = attempt(_Errors)
 _CANDLES_BY_PAIR = reader(dict[str, Raw], "result", what="the candles of a pair")
 _BOOK_BY_PAIR = reader(dict[str, _Depth], "result", what="the order book of a pair")
 _PAIRS = reader(dict[str, _Pair], "result", what="a list of pairs")
-_SERVER_TIME = reader(Seconds, "result", "unixtime", what="a server time")
 _HARMLESS = frozenset({"Already subscribed", "Subscription Not Found"})
 _MESSAGE = reader(_Message, what="a message of the socket")
 _CANDLES = reader(list[_Candle], what="candles of the socket")
@@ -167,13 +158,15 @@ class KrakenSpot(ExchangeAdapter):
 
     provider = _KRAKEN
     standing = KRAKEN_KNOWN
+    time_path = ("result", "unixtime")
+    time_unit = Unit.SECONDS
     market_type = MarketType.SPOT
     rest_url = "https://api.kraken.com"
     ws_url = "wss://ws.kraken.com"
     native = re.compile(rf"(?!(XBT|XDG)/){_CODE}/(?!(XBT|XDG)$){_CODE}", re.ASCII)
     cased = True  # AAPLx is the token of a share
     example = "BTC/USD, XBT/USD or BTC-USD"
-    intervals: ClassVar[Mapping[Interval, str]] = {interval: str(minutes) for interval, minutes in _MINUTES.items()}
+    intervals: ClassVar[Mapping[Interval, str]] = _SPELLED
     page_size = 720
     unknown = re.compile(r"EQuery:(Unknown|Invalid) asset pair|Currency pair not supported")
     retained_candles = 720
@@ -223,10 +216,6 @@ class KrakenSpot(ExchangeAdapter):
     def server_time_request(self) -> Request:
         """The clock."""
         return self._request("Time")
-
-    def server_time(self, body: bytes) -> Micros:
-        """``unixtime`` is in seconds."""
-        return Unit.SECONDS.micros(_SERVER_TIME(body))
 
     def error(self, response: Response) -> ChandleryError | None:
         """``{"error": ["EQuery:Unknown asset pair"]}``, with the status 200."""
@@ -283,9 +272,7 @@ class KrakenSpot(ExchangeAdapter):
         method = "unsubscribe" if leave else "subscribe"
         extra = {} if leave else {"snapshot": True}
         return [
-            msgspec.json.encode(
-                {"method": method, "params": {"channel": channel, "symbol": part, **params, **extra}}
-            ).decode()
+            command({"method": method, "params": {"channel": channel, "symbol": part, **params, **extra}})
             for part in batches(symbols, self.socket.per_message)
         ]
 

@@ -22,25 +22,26 @@ from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from urllib.parse import urlencode
 
-import msgspec
 from msgspec import Meta, Raw, Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.names import MONTH_CODE, day_of, month_code
-from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader, sent_at
+from chandlery.adapter.payload import Finite, Millis, Whole, batches, reader, sent_at
+from chandlery.adapter.refusals import Passing, Refusals
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate
-from chandlery.core.errors import ChandleryError, MalformedResponse, RateLimited
+from chandlery.core.errors import MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
-from chandlery.core.http import RateLimit, Request, Response
+from chandlery.core.http import RateLimit, Request
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
-from chandlery.core.time import Micros, Unit
+from chandlery.core.time import Unit
 
 KUCOIN_KNOWN = standings("""
     socket address: recorded, 2026-09-22: named by each token; the classic socket is still served
@@ -63,11 +64,6 @@ KUCOIN_CONTRACTS_KNOWN = standings(
 KUCOIN = DataProvider.register("KUCOIN")
 
 _Data = TypeVar("_Data")
-
-
-class _Answer(Struct):
-    code: str
-    msg: str = ""
 
 
 class _Server(Struct):
@@ -133,7 +129,6 @@ class _Event(Struct, Generic[_Data]):
     code: Whole | str | None = None
 
 
-_SERVER_TIME = reader(Millis, "data", what="a server time")
 _TOKEN = reader(_Token, "data", what="a token")
 _SYMBOLS = reader(list[_Symbol], "data", what="a list of symbols")
 _CONTRACTS = reader(list[_Contract], "data", what="a list of contracts")
@@ -141,19 +136,12 @@ _FUNDINGS = reader(list[_Funding], "data", what="a list of funding rates")
 _SNAPSHOT = reader(_Book, "data", what="an order book")
 _CANDLE = reader(_Event[_Candle], what="a message of candles")
 _BOOK = reader(_Event[_Book], what="a message of an order book")
-_ANSWER = attempt(_Answer)
 
 # Weeks of spot begin on Thursdays, as counted from 1970; where its months begin is not known.
-_NAMES = {
-    Interval.MINUTE_1: "1min", Interval.MINUTE_3: "3min", Interval.MINUTE_5: "5min", Interval.MINUTE_15: "15min",
-    Interval.MINUTE_30: "30min", Interval.HOUR_1: "1hour", Interval.HOUR_2: "2hour", Interval.HOUR_4: "4hour",
-    Interval.HOUR_6: "6hour", Interval.HOUR_8: "8hour", Interval.HOUR_12: "12hour", Interval.DAY_1: "1day",
-}  # fmt: skip
-_CONTRACT_NAMES = {
-    Interval.MINUTE_1: "1", Interval.MINUTE_5: "5", Interval.MINUTE_15: "15", Interval.MINUTE_30: "30",
-    Interval.HOUR_1: "60", Interval.HOUR_2: "120", Interval.HOUR_4: "240", Interval.HOUR_8: "480",
-    Interval.HOUR_12: "720", Interval.DAY_1: "1440", Interval.WEEK_1: "10080",
-}  # fmt: skip
+_NAMES = intervals_of(
+    "1m=1min 3m=3min 5m=5min 15m=15min 30m=30min 1h=1hour 2h=2hour 4h=4hour 6h=6hour 8h=8hour 12h=12hour 1d=1day"
+)
+_CONTRACT_NAMES = intervals_of("1m=1 5m=5 15m=15 30m=30 1h=60 2h=120 4h=240 8h=480 12h=720 1d=1440 1w=10080")
 _INTERVAL_OF = {name: interval for interval, name in _NAMES.items()} | {"1week": Interval.WEEK_1}
 _CONTRACT_LIVE_NAMES = {interval: name for name, interval in _INTERVAL_OF.items() if interval in _CONTRACT_NAMES}
 _STATUS = {"Open": ListingStatus.LISTED, "BeingSettled": ListingStatus.DELISTED}
@@ -175,6 +163,9 @@ class _KuCoin(ExchangeAdapter):
 
     provider = KUCOIN
     standing = KUCOIN_KNOWN
+    refusals = Refusals("code", ("msg",), fine=("200000",))
+    passing: ClassVar[Passing] = dict.fromkeys(("429000", "200002"), RateLimited)
+    time_path = ("data",)
     sends_empty_candles = False
     limits = (RateLimit(2000, 30),)
     unknown = re.compile(
@@ -204,21 +195,6 @@ class _KuCoin(ExchangeAdapter):
         """The clock."""
         return self._request("/v1/timestamp", 3)
 
-    def server_time(self, body: bytes) -> Micros:
-        """It is in milliseconds."""
-        return Unit.MILLIS.micros(_SERVER_TIME(body))
-
-    def error(self, response: Response) -> ChandleryError | None:
-        """A ``code`` other than 200000, whatever the status."""
-        said = _ANSWER(response.body)
-        if said is None:
-            return None
-        if said.code == "200000":
-            return None
-        if said.code in {"429000", "200002"}:
-            return RateLimited(f"{self.id} asks for a pause: {said.msg} (code {said.code})")
-        return self.refused(said.msg, status=response.status, code=said.code)
-
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
         """The end lies a unit of time after the last open, so that it does not matter whether it is inclusive."""
         unit = self.rest_row.unit
@@ -244,7 +220,7 @@ class _KuCoin(ExchangeAdapter):
     def _commands(self, topics: Sequence[str], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
         kind = "unsubscribe" if leave else "subscribe"
         return [
-            msgspec.json.encode({"id": str(number), "type": kind, "topic": topic, "response": True}).decode()
+            command({"id": str(number), "type": kind, "topic": topic, "response": True})
             for number, topic in enumerate(topics, 1)
         ]
 

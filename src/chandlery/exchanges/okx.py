@@ -23,21 +23,22 @@ from itertools import zip_longest
 from typing import Any, ClassVar, TypeAlias
 from zlib import crc32
 
-import msgspec
 from msgspec import Raw, Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource
+from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, batches, reader
+from chandlery.adapter.refusals import Passing, Refusals
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import Sites
 from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate, OrderBook
-from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
+from chandlery.core.errors import ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
-from chandlery.core.http import RateLimit, Request, Response
+from chandlery.core.http import RateLimit, Request
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, day_text, expiry_of
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
@@ -64,8 +65,7 @@ OKX_KNOWN = standings("""
 OKX = DataProvider.register("OKX")
 
 # Candles of six hours and more begin in Hong Kong, but for these; where 2D, 3D and 3M begin is not said.
-_SPELLED = "1s=1s 1m=1m 3m=3m 5m=5m 15m=15m 30m=30m 1h=1H 2h=2H 4h=4H 6h=6Hutc 12h=12Hutc 1d=1Dutc 1w=1Wutc 1M=1Mutc"
-_INTERVALS = {Interval(ours): theirs for ours, theirs in (each.split("=") for each in _SPELLED.split())}
+_INTERVALS = intervals_of("1s 1m 3m 5m 15m 30m 1h=1H 2h=2H 4h=4H 6h=6Hutc 12h=12Hutc 1d=1Dutc 1w=1Wutc 1M=1Mutc")
 _CHANNELS = {f"candle{name}": interval for interval, name in _INTERVALS.items()}
 _BOOKS = {1: "bbo-tbt", 5: "books5", 400: "books"}
 _ACTIONS = frozenset({"snapshot", "update"})
@@ -137,11 +137,6 @@ class _Time(Struct):
     ts: Millis
 
 
-class _Error(Struct):
-    code: str = "0"
-    msg: str = ""
-
-
 _CANDLES = reader(_Candles, what="a candle push")
 _BOOK_PUSH = reader(_Books, what="an order book push")
 _BOOK_PUSH_TEXTS = reader(list[_BookTexts], "data", what="an order book push")
@@ -150,12 +145,6 @@ _SNAPSHOT_TEXTS = reader(tuple[_BookTexts], "data", what="an order book")
 _FUNDING = reader(list[_Funding], "data", what="an array of funding rates")
 _INSTRUMENTS = reader(list[_Instrument], "data", what="a list of instruments")
 _SERVER_TIME = reader(tuple[_Time], "data", what="a server time")
-_ERROR = attempt(_Error)
-_PASSING: Mapping[str, type[RateLimited | ExchangeUnavailable]] = {
-    **dict.fromkeys(("50011", "60014"), RateLimited),
-    **dict.fromkeys(("50001", "50004", "50013", "50026"), ExchangeUnavailable),
-}
-"""What may be asked again a moment later."""
 _STATUS = {"live": ListingStatus.LISTED, "preopen": ListingStatus.UPCOMING}
 """What is called otherwise, e.g. suspend, is a halt; what is delisted is not in the list any more."""
 _NEXT = {"SWAP": "FUTURES"}
@@ -201,6 +190,11 @@ class _Okx(ExchangeAdapter):
 
     provider = OKX
     standing = OKX_KNOWN
+    refusals = Refusals("code", ("msg",), fine=("0",))
+    passing: ClassVar[Passing] = {
+        **dict.fromkeys(("50011", "60014"), RateLimited),
+        **dict.fromkeys(("50001", "50004", "50013", "50026"), ExchangeUnavailable),
+    }
     rest_url = "https://www.okx.com"
     ws_url = "wss://ws.okx.com/ws/v5"
     unknown = re.compile(r"^510(01|15):|^60018: .*instId:.* doesn't exist")
@@ -258,21 +252,6 @@ class _Okx(ExchangeAdapter):
         (clock,) = _SERVER_TIME(body)
         return Unit.MILLIS.micros(clock.ts)
 
-    def error(self, response: Response) -> ChandleryError | None:
-        """``{"code": "51001", "msg": "..."}``, mostly with status 200; the code is "0" where all is well."""
-        said = _ERROR(response.body)
-        if said is None:
-            return None
-        if said.code == "0":
-            return None
-        return self._refusal(said, response.status)
-
-    def _refusal(self, said: _Error | _Event, status: int | None = None) -> ChandleryError:
-        kind = _PASSING.get(said.code)
-        if kind is not None:
-            return kind(f"{self.id} asks for patience: {said.msg} (code {said.code})")
-        return self.refused(said.msg, status=status, code=said.code)
-
     def instruments_request(self, cursor: str | None = None) -> Request:
         """All of a kind come at once; the cursor is the next kind: contracts that expire have a list of their own."""
         return self._request("/public/instruments", self.limits, instType=cursor or self.inst_type)
@@ -312,10 +291,7 @@ class _Okx(ExchangeAdapter):
     def _commands(self, names: Sequence[tuple[str, str]], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
         args = [{"channel": channel, "instId": symbol} for channel, symbol in names]
         operation = "unsubscribe" if leave else "subscribe"
-        return [
-            msgspec.json.encode({"op": operation, "args": part}).decode()
-            for part in batches(args, self.socket.per_message)
-        ]
+        return [command({"op": operation, "args": part}) for part in batches(args, self.socket.per_message)]
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
         """Rows as those of REST."""
@@ -332,7 +308,7 @@ class _Okx(ExchangeAdapter):
 
     def _nothing(self, event: _Event) -> tuple[()]:
         if event.event == "error":
-            raise self._refusal(event)
+            raise self.refused(event.msg, code=event.code)
         return ()
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, ClassVar
@@ -41,7 +40,7 @@ from chandlery.core.http import AccessToken, RateLimit, Request, Response
 from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
-from chandlery.core.time import DAY, SECOND, Micros, iso, micros_of
+from chandlery.core.time import DAY, SECOND, Micros, iso
 
 TRADESTATION_KNOWN = standings("""
     socket address: documented, https://api.tradestation.com/docs/fundamentals/http-streaming
@@ -113,6 +112,7 @@ class TradeStation(ExchangeAdapter):
 
     provider = DataProvider.TRADESTATION
     standing = TRADESTATION_KNOWN
+    dated = True
     market_type = MarketType.SPOT
     rest_url = "https://api.tradestation.com"
     ws_url = "https://api.tradestation.com"
@@ -177,18 +177,6 @@ class TradeStation(ExchangeAdapter):
     def server_time_request(self) -> Request:
         """Nothing publishes the time, so the headers of the shortest answer say it."""
         return self.instruments_request()
-
-    def server_time(self, body: bytes) -> Micros:
-        """No body says it."""
-        raise UnsupportedRequest(f"{self.id} says the time in the header Date alone")
-
-    def clock(self, response: Response) -> Micros:
-        """The header ``Date``, in whole seconds."""
-        said = response.headers.get("date", "")
-        try:
-            return micros_of(parsedate_to_datetime(said))
-        except (ValueError, TypeError, OverflowError) as error:
-            raise MalformedResponse(f"{self.id} sent no time but {said[:40]!r}") from error
 
     def instruments_request(self, cursor: str | None = None) -> Request:
         """The pairs; of all else nothing lists what there is."""

@@ -309,7 +309,7 @@ def test_what_an_error_body_says(adapter):
     assert "Illegal characters. (code -1100)" in str(refused)
     assert not unknown.retryable
     assert not refused.retryable
-    for body in (b"", b"<html>", b"[]", b"{}", b'{"code":"x"}', b"\xff"):
+    for body in (b"", b"<html>", b"[]", b"{}", b'{"message":"x"}', b"\xff"):
         assert adapter.error(Response(502, {}, body)) is None
 
 

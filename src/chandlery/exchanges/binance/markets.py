@@ -23,22 +23,22 @@ from msgspec import Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.kit import command
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, FollowBook, LiveCandle, Sinks, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Whole, attempt, batches, reader
+from chandlery.adapter.payload import Finite, Millis, Whole, batches, reader
+from chandlery.adapter.refusals import Refusals
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.sites import Sites
 from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate
-from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
-from chandlery.core.http import RateLimit, Request, Response, Shortcut
+from chandlery.core.http import RateLimit, Request, Shortcut
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, day_text, expiry_of
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import DAY, Micros, Unit, date_text
 from chandlery.exchanges.binance.messages import (
-    BinanceError,
     BookEvent,
     KlineEvent,
     book_event,
@@ -105,10 +105,8 @@ class _Snapshot(Struct, rename="camel"):
 
 
 _FUNDING = reader(list[_Funding], what="an array of funding rates")
-_SERVER_TIME = reader(Millis, "serverTime", what="a server time")
 _SYMBOLS = reader(list[_Symbol], "symbols", what="a list of symbols")
 _SNAPSHOT = reader(_Snapshot, what="an order book")
-_ERROR = attempt(BinanceError)
 _STATUS = {
     "TRADING": ListingStatus.LISTED,
     "PENDING_TRADING": ListingStatus.UPCOMING,
@@ -140,6 +138,8 @@ class _Binance(ExchangeAdapter):
     """What follows base and quote of a perpetual."""
     example = "BTCUSDT, BTC/USDT or BTC-USDT"
     unknown = re.compile(r"^-(1121|1126|4144):")
+    refusals = Refusals("code", ("msg",), least_status=400)
+    time_path = ("serverTime",)
     live_closes = True
     live_intervals: ClassVar[Mapping[Interval, str]] = intervals
     anchors: ClassVar[Mapping[Interval, Micros]] = {Interval.DAY_3: DAY}
@@ -195,19 +195,6 @@ class _Binance(ExchangeAdapter):
         """The clock."""
         return self._request("/time", 1)
 
-    def server_time(self, body: bytes) -> Micros:
-        """``serverTime`` is in milliseconds."""
-        return Unit.MILLIS.micros(_SERVER_TIME(body))
-
-    def error(self, response: Response) -> ChandleryError | None:
-        """``{"code": -1121, "msg": "Invalid symbol."}`` with a 4xx status."""
-        if response.status < 400:
-            return None
-        said = _ERROR(response.body)
-        if said is None:
-            return None
-        return self.refused(said.msg, status=response.status, code=said.code)
-
     def instruments_request(self, cursor: str | None = None) -> Request:
         """All symbols come at once."""
         return self._request("/exchangeInfo", 20)
@@ -238,7 +225,7 @@ class _Binance(ExchangeAdapter):
     def _commands(self, names: Sequence[str], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
         method = "UNSUBSCRIBE" if leave else "SUBSCRIBE"
         return [
-            msgspec.json.encode({"method": method, "params": part, "id": number}).decode()
+            command({"method": method, "params": part, "id": number})
             for number, part in enumerate(batches(names, self.socket.per_message), 1)
         ]
 

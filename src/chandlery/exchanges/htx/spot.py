@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from string import ascii_lowercase, ascii_uppercase
 from typing import ClassVar
 
 import msgspec
@@ -24,6 +23,7 @@ from msgspec import Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, attempt, reader, sent_at, step_of
@@ -34,7 +34,7 @@ from chandlery.core.candle import CandleData
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
 from chandlery.core.http import RateLimit, Request, Response
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType, capitals, day_text
+from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType, capitals, day_text, small_letters
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros, Unit
@@ -47,15 +47,11 @@ HTX_KNOWN = standings("""
 
 HTX = DataProvider.register("HTX")
 
-_TO_SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)
 _GZIP = b"\x1f\x8b"
 _LARGEST_MESSAGE = 2**24
 _TOO_MANY = frozenset({"429", "1032", "too-many-requests"})
 
-_INTERVALS: Mapping[Interval, str] = {
-    Interval.MINUTE_1: "1min", Interval.MINUTE_5: "5min", Interval.MINUTE_15: "15min",
-    Interval.MINUTE_30: "30min", Interval.HOUR_1: "60min", Interval.HOUR_4: "4hour",
-}  # fmt: skip
+_INTERVALS = intervals_of("1m=1min 5m=5min 15m=15min 30m=30min 1h=60min 4h=4hour")
 """Without 1day, 1week and 1mon, which begin at midnight in Singapore, 16:00 UTC."""
 _OF_NAME = {name: interval for interval, name in _INTERVALS.items()}
 
@@ -130,7 +126,6 @@ class _Symbol(Struct, rename="kebab"):
 
 _CANDLE = reader(_CandleEvent, what="a socket's message")
 _DEPTH = reader(_BookEvent, what="a socket's message")
-_TIMES = {key: reader(Millis, key, what="a server time") for key in ("data", "ts")}
 _SYMBOLS = reader(list[_Symbol], "data", what="a list of symbols")
 _ERROR = attempt(_Error)
 _PING = msgspec.json.Decoder(_Event)
@@ -175,7 +170,7 @@ class Htx(ExchangeAdapter):
     candles_path: ClassVar[str]
     info_path: ClassVar[str]
     clock_path: ClassVar[str] = "/api/v1/timestamp"
-    clock_key: ClassVar[str] = "ts"
+    time_path = ("ts",)
     reference_limits: ClassVar[tuple[RateLimit, ...]] = (RateLimit(240, 3),)
     live_path: ClassVar[str]
     depth_path: ClassVar[str]
@@ -206,10 +201,6 @@ class Htx(ExchangeAdapter):
     def server_time_request(self) -> Request:
         """The clock."""
         return Request(f"{self.rest_url}{self.clock_path}", limits=self.reference_limits)
-
-    def server_time(self, body: bytes) -> Micros:
-        """Milliseconds."""
-        return Unit.MILLIS.micros(_TIMES[self.clock_key](body))
 
     def instruments_request(self, cursor: str | None = None) -> Request:
         """All come at once."""
@@ -259,7 +250,7 @@ class Htx(ExchangeAdapter):
 
     def _commands(self, topics: Sequence[str], *, leave: bool, **more: str) -> list[str]:
         verb = "unsub" if leave else "sub"
-        return [msgspec.json.encode({verb: topic, "id": topic, **more}).decode() for topic in topics]
+        return [command({verb: topic, "id": topic, **more}) for topic in topics]
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
         """One message each."""
@@ -327,11 +318,12 @@ class HtxSpot(Htx):
     ws_url = "wss://api.huobi.pro"
     native = re.compile(r"[a-z0-9\u0080-\U0010ffff]{4,32}", re.ASCII)
     example = "btcusdt, BTC/USDT or BTC-USDT"
+    small = True
     symbol_key = "symbol"
     candles_path = "/market/history/candles"
     info_path = "/v1/common/symbols"
     clock_path = "/v1/common/timestamp"
-    clock_key = "data"
+    time_path = ("data",)
     live_path = "/ws"
     depth_path = "/feed"
     page_size = 1000
@@ -346,13 +338,9 @@ class HtxSpot(Htx):
         "GET /market/history/candles is not documented: its bounds are taken as inclusive, its limit as that of /market/history/kline; how far back it goes is not known.",
     )
 
-    def folded(self, text: str) -> str:
-        """Symbols in small letters, instruments in capitals."""
-        return capitals(text) if "/" in text or "-" in text else text.translate(_TO_SMALL)
-
     def spelled(self, instrument: Instrument) -> str:
         """Base and quote, in small letters."""
-        return f"{instrument.base}{instrument.quote}".translate(_TO_SMALL)
+        return small_letters(f"{instrument.base}{instrument.quote}")
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
         """The oldest ``size`` candles from ``from``; more than a thousand would be answered with none."""
@@ -387,4 +375,4 @@ class HtxSpot(Htx):
     def book_message(self, symbol: str, depth: int) -> str:
         """On the same socket."""
         topic = self._book_topic(symbol, depth)
-        return msgspec.json.encode({"req": topic, "id": topic}).decode()
+        return command({"req": topic, "id": topic})

@@ -20,10 +20,10 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar
 
-import msgspec
 from msgspec import Meta, Raw, Struct
 
 from chandlery.adapter.base import FundingColumns
+from chandlery.adapter.kit import command
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
 from chandlery.adapter.pages import numbered_page
@@ -37,7 +37,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.http import RateLimit, Request
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.time import Micros, Unit
+from chandlery.core.time import Unit
 from chandlery.exchanges.mexc.spot import SOCKET_NAMES, Mexc, interval_of
 
 MEXC_CONTRACTS_KNOWN = standings("""
@@ -116,7 +116,6 @@ class _Book(Struct):
     timestamp: Millis | None = None
 
 
-_CONTRACT_TIME = reader(Millis, "data", what="a server time")
 _CONTRACTS = reader(list[_Contract], "data", what="a list of contracts")
 _COLUMNS = reader(_Columns, "data", what="columns of candles")
 _FUNDING = reader(_FundingPage, "data", what="a page of funding rates")
@@ -130,6 +129,7 @@ class _MexcContracts(Mexc):
     """Volume and book sizes in contracts; candles come by column; whatever is refused has the status 200."""
 
     standing = MEXC_CONTRACTS_KNOWN
+    time_path = ("data",)
     ws_url = "wss://contract.mexc.com"
     intervals: ClassVar[Mapping[Interval, str]] = SOCKET_NAMES
     live_intervals: ClassVar[Mapping[Interval, str]] = SOCKET_NAMES
@@ -191,10 +191,6 @@ class _MexcContracts(Mexc):
         """The clock."""
         return self._request("/api/v1/contract/ping")
 
-    def server_time(self, body: bytes) -> Micros:
-        """In milliseconds."""
-        return Unit.MILLIS.micros(_CONTRACT_TIME(body))
-
     def instruments_request(self, cursor: str | None = None) -> Request:
         """All contracts come at once, which may be asked for once in five seconds."""
         return Request(f"{self.rest_url}/api/v1/contract/detail", limits=(RateLimit(1, 5),))
@@ -222,7 +218,7 @@ class _MexcContracts(Mexc):
         return '{"method":"ping"}'
 
     def _command(self, method: str, *, leave: bool, **param: str | bool) -> str:
-        return msgspec.json.encode({"method": f"{'unsub' if leave else 'sub'}.{method}", "param": param}).decode()
+        return command({"method": f"{'unsub' if leave else 'sub'}.{method}", "param": param})
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
         """Each stream has a message of its own."""

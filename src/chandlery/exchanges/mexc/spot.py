@@ -21,20 +21,22 @@ from msgspec import Struct
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
-from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, attempt, batches, reader, step_of
+from chandlery.adapter.payload import Finite, Millis, Seconds, Whole, batches, reader, step_of
+from chandlery.adapter.refusals import Passing, Refusals
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
-from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
+from chandlery.core.errors import ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
-from chandlery.core.http import RateLimit, Request, Response
+from chandlery.core.http import RateLimit, Request
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
-from chandlery.core.time import Micros, Unit
+from chandlery.core.time import Unit
 from chandlery.exchanges.mexc.protobuf import read_push
 
 MEXC_KNOWN = standings("""
@@ -50,20 +52,11 @@ _MEXC = DataProvider.register("MEXC")
 _T = TypeVar("_T")
 
 # Weeks and months are left out, since nothing says when they begin.
-SOCKET_NAMES: Mapping[Interval, str] = {
-    Interval.MINUTE_1: "Min1",
-    Interval.MINUTE_5: "Min5",
-    Interval.MINUTE_15: "Min15",
-    Interval.MINUTE_30: "Min30",
-    Interval.HOUR_1: "Min60",
-    Interval.HOUR_4: "Hour4",
-    Interval.HOUR_8: "Hour8",
-    Interval.DAY_1: "Day1",
-}
+SOCKET_NAMES: Mapping[Interval, str] = intervals_of(
+    "1m=Min1 5m=Min5 15m=Min15 30m=Min30 1h=Min60 4h=Hour4 8h=Hour8 1d=Day1"
+)
 """How the sockets, and REST of the contracts, spell the intervals."""
 _INTERVALS = {name: interval for interval, name in SOCKET_NAMES.items()}
-_TOO_MANY = {429, 510}
-_DOWN = {500, 501, 503, 504}
 _SPOT_STATUS = {"1": ListingStatus.LISTED, "2": ListingStatus.HALTED, "3": ListingStatus.DELISTED}
 
 
@@ -90,8 +83,6 @@ class _Snapshot(Struct, rename="camel"):
     asks: WireLevels
 
 
-_SAID = attempt(_Said)
-_SPOT_TIME = reader(Millis, "serverTime", what="a server time")
 _SYMBOLS = reader(list[_Symbol], "symbols", what="a list of symbols")
 _SNAPSHOT = reader(_Snapshot, what="an order book")
 _ACK = reader(_Said, what="an answer to a command")
@@ -104,6 +95,12 @@ class Mexc(ExchangeAdapter):
 
     provider = _MEXC
     standing = MEXC_KNOWN
+    refusals = Refusals("code", ("msg", "message"), fine=(0, 200))
+    passing: ClassVar[Passing] = {
+        **dict.fromkeys((429, 510), RateLimited),
+        **dict.fromkeys((500, 501, 503, 504), ExchangeUnavailable),
+    }
+    time_path: ClassVar[tuple[str, ...]] = ("serverTime",)
     rest_url = "https://api.mexc.com"
     unknown = re.compile(r"^(-1121|10007|30014|30021|1001):|Contract \[.*\] not exists")
     book_depths = (1000,)
@@ -112,20 +109,6 @@ class Mexc(ExchangeAdapter):
 
     def _request(self, path: str, weight: int = 1, **params: str | int) -> Request:
         return Request(f"{self.rest_url}{path}", params, weight=weight, limits=self.limits)
-
-    def error(self, response: Response) -> ChandleryError | None:
-        """``{"code": -1121, "msg": "Invalid symbol."}``; contracts refuse with the status 200."""
-        said = _SAID(response.body)
-        if said is None:
-            return None
-        if said.code in {0, 200}:
-            return None
-        text = said.msg or said.message or "without a reason"
-        if said.code in _TOO_MANY:
-            return RateLimited(f"{self.id} asks for a pause: {text}")
-        if said.code in _DOWN:
-            return ExchangeUnavailable(f"{self.id} is not available: {text}")
-        return self.refused(text, status=response.status, code=said.code)
 
 
 @ExchangeRegistry.register("mexc_spot")
@@ -177,10 +160,6 @@ class MexcSpot(Mexc):
         """The clock."""
         return self._request("/api/v3/time")
 
-    def server_time(self, body: bytes) -> Micros:
-        """``serverTime`` is in milliseconds."""
-        return Unit.MILLIS.micros(_SPOT_TIME(body))
-
     def instruments_request(self, cursor: str | None = None) -> Request:
         """All symbols come at once."""
         return self._request("/api/v3/exchangeInfo", 10)
@@ -208,10 +187,7 @@ class MexcSpot(Mexc):
 
     def _commands(self, names: Sequence[str], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
         method = "UNSUBSCRIPTION" if leave else "SUBSCRIPTION"
-        return [
-            msgspec.json.encode({"method": method, "params": part}).decode()
-            for part in batches(names, self.socket.per_message)
-        ]
+        return [command({"method": method, "params": part}) for part in batches(names, self.socket.per_message)]
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
         """The current candle comes once a second."""

@@ -1,0 +1,113 @@
+"""What the answers of an exchange refuse, and the errors that it becomes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, ClassVar, NamedTuple, TypeAlias
+
+from msgspec import Struct, defstruct
+
+from chandlery.adapter.names import Spelling
+from chandlery.adapter.payload import Whole, attempt
+from chandlery.adapter.sites import Sites
+from chandlery.core.errors import ChandleryError, ExchangeUnavailable, InvalidSymbol, RateLimited, RequestRejected
+from chandlery.core.http import Response
+
+Passing: TypeAlias = Mapping[int | str, type[RateLimited | ExchangeUnavailable]]
+"""What codes mean that may be asked again a moment later."""
+_REFUSED_HERE = frozenset({403, 451})
+"""How an address is refused for where it is."""
+
+
+class Refusal(NamedTuple):
+    """The exchange's code and words for a request that it refused."""
+
+    code: int | str
+    words: str
+
+
+class Refusals(Struct, frozen=True):
+    """
+    Where an answer in JSON says that a request was refused.
+
+    ``code`` and ``words`` are keys of the body; of several words those that are there are joined. An answer without the
+    code, with one of the ``fine`` codes, or with a status below ``least_status`` refuses nothing.
+    """
+
+    code: str
+    words: tuple[str, ...]
+    fine: tuple[int | str, ...] = ()
+    least_status: int = 0
+
+    def find(self, response: Response) -> Refusal | None:
+        """Return the refusal in an answer; ``None`` where there is none."""
+        if response.status < self.least_status:
+            return None
+        found = _refusal(self)(response.body)
+        if found is None or found.code is None or found.code in self.fine:
+            return None
+        given = (getattr(found, f"words_{place}") for place in range(len(self.words)))
+        return Refusal(found.code, " ".join(dict.fromkeys(filter(None, given))))
+
+
+@cache
+def _refusal(places: Refusals) -> Callable[[bytes], Any]:
+    names = {"code": places.code} | {f"words_{place}": key for place, key in enumerate(places.words)}
+    kinds: dict[str, Any] = dict.fromkeys(names, str | None) | {"code": Whole | str | None}
+    return attempt(defstruct("Refusal", [(name, kind, None) for name, kind in kinds.items()], rename=names))
+
+
+class Refusing(Spelling):
+    """The refusals of a market: in which words it has them, and the error that each becomes."""
+
+    sites: ClassVar[Sites] = {}
+    """Regional sites by name: base URLs as ``endpoints`` take them; ``{"site": name}`` there chooses one."""
+    unknown: ClassVar[re.Pattern[str] | None] = None
+    """What refusals of an instrument that the exchange does not have look like, as ``<code>: <words>``, by REST and sockets."""
+    refusals: ClassVar[Refusals | None] = None
+    """Where answers say that a request was refused, as ``error`` reads them."""
+    passing: ClassVar[Passing] = {}
+    """Codes of refusals that pass by themselves, and what each means."""
+
+    def error(self, response: Response) -> ChandleryError | None:
+        """
+        Return what an answer refuses, in the exchange's own terms; ``None`` where it has none.
+
+        It reads ``refusals`` where nothing else is declared. Asked of every answer to a request of this adapter, whatever
+        its status, 429 and 5xx aside.
+        """
+        found = None if self.refusals is None else self.refusals.find(response)
+        return None if found is None else self.refused(found.words, status=response.status, code=found.code)
+
+    def failure(self, response: Response) -> ChandleryError | None:
+        """``error``; a refusal of this address (403, 451) also names the regional sites that may serve it."""
+        said = self.error(response)
+        if response.status not in _REFUSED_HERE:
+            return said
+        if said is None:
+            body = bytes(response.body[:120])
+            said = RequestRejected(f"{self.id} refused the request: {body!r}", status=response.status)
+        example = f"endpoints={{{self.id!r}: {{'site': {next(iter(self.sites), '')!r}}}}}"
+        other = f"its other sites are {', '.join(self.sites)}: {example}" if self.sites else "no other site is known"
+        said.args = (f"{said}; status {response.status}: the exchange may not serve this region; {other}",)
+        return said
+
+    def refused(self, said: object, *, status: int | None = None, code: int | str | None = None) -> ChandleryError:
+        """
+        Make the error for a request that the exchange understood and refused in these words.
+
+        ``InvalidSymbol`` for ``unknown`` ones, and what ``passing`` has for the code.
+        """
+        passing = None if code is None else self.passing.get(code)
+        if passing is not None:
+            return passing(f"{self.id} asks for patience: {said} (code {code})")
+        if self.unknown is not None and self.unknown.search(f"{code}: {said}"):
+            return self.unknown_symbol(said)
+        which = f"code {code}" if status is None or code is not None else f"status {status}"
+        return RequestRejected(f"{self.id} refused the request: {said} ({which})", status=status, code=code)
+
+    def unknown_symbol(self, said: object) -> InvalidSymbol:
+        """The error for a symbol that the exchange, in these words, does not know."""
+        return InvalidSymbol(f"{self.id} does not know the symbol ({said}); it has e.g. {self.example}")
