@@ -20,12 +20,11 @@ from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import ChandleryError
 from chandlery.probe.findings import BUNDLE, Bundle, Recording, read_bundle
+from chandlery.testing.exchanges import read_payload
 
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT / "tests"))
-
-from fixtures.payloads import KINDS, read_by  # noqa: E402  # lies in the folder that was added
-
+KINDS = ("rest_candles", "rest_error", "live_candle", "live_ack")
+"""Those that a probe records, as payload files call them."""
 MOST = 3
 """How many files of one kind there are; the shortest payloads are taken."""
 
@@ -51,7 +50,7 @@ def payload(adapter: ExchangeAdapter, bundle: Bundle, recording: Recording) -> d
     held |= {"binary": True, "payload": recording.content.hex()} if recording.encoded else {"payload": text(recording)}
     held |= {key: value for key, value in recording.about.items() if key == "interval"}
     try:
-        read = read_by(adapter, recording.kind, held)
+        read = read_payload(adapter, recording.kind, held)
     except ChandleryError:
         return None
     by = "chandlery" if recording.expect is None else "another client"

@@ -7,7 +7,6 @@ import pytest
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import UnsupportedRequest
-from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 
 EXCHANGES = ExchangeRegistry.names()
@@ -30,40 +29,6 @@ def test_an_unknown_endpoint_is_refused(exchange):
     """A typing mistake does not silently talk to the real exchange."""
     with pytest.raises(UnsupportedRequest, match="rest, ws and archive, not rset"):
         ExchangeRegistry.create(exchange, {exchange: {"rset": "http://localhost:1"}})
-
-
-@pytest.mark.parametrize("exchange", EXCHANGES)
-@pytest.mark.parametrize("interval", Interval)
-def test_every_interval_is_spelled_or_refused(exchange, interval):
-    """What an exchange lacks is refused before it is asked, with what it has."""
-    adapter = ExchangeRegistry.create(exchange)
-    if interval in adapter.intervals:
-        assert adapter.interval_name(interval)
-        return
-
-    with pytest.raises(UnsupportedRequest, match=f"{exchange} has no {interval.value} candles; it has"):
-        adapter.candles_request("BTCUSDT", interval, Span(0, interval.longest))
-
-
-@pytest.mark.parametrize("exchange", EXCHANGES)
-def test_capabilities_are_declared(exchange):
-    """The row of the capability matrix is whole."""
-    adapter = ExchangeRegistry.create(exchange)
-
-    assert exchange == adapter.id
-    assert adapter.page_size > 0
-    assert all(limit.weight > 0 and limit.seconds > 0 for limit in adapter.limits)
-    assert adapter.volume_unit in {"base", "quote", "contracts"}
-    assert set(adapter.rest_row.places()) >= {"open_time", "open", "high", "low", "close", "volume"}
-    assert adapter.rest_url.startswith("https://")
-
-
-def test_spellings_of_intervals_never_collide():
-    """No two intervals of an exchange are spelled alike."""
-    for exchange in EXCHANGES:
-        names = list(ExchangeRegistry.get(exchange).intervals.values())
-
-        assert len(names) == len(set(names)), exchange
 
 
 def test_an_exchange_without_an_archive_says_so():

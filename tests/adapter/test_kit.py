@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from support import micros
 
 from chandlery.adapter.kit import clock_reader, command, header_time, intervals_of
 from chandlery.core.errors import MalformedResponse, UnknownInterval
 from chandlery.core.http import Response
 from chandlery.core.interval import Interval
 from chandlery.core.time import Unit
+from fixtures.support import micros
 
 
 def test_intervals_are_spelled_in_order():
@@ -43,9 +43,7 @@ def test_clocks_are_read(path, unit, body):
 
 def test_a_header_has_the_time():
     """To the second; without one there is no time."""
-    assert micros(2025, 3, 12, 10, 20, 30) == header_time(
-        Response(200, {"date": "Wed, 12 Mar 2025 10:20:30 GMT"}, b"")
-    )
+    assert micros(2025, 3, 12, 10, 20, 30) == header_time(Response(200, {"date": "Wed, 12 Mar 2025 10:20:30 GMT"}, b""))
     for headers in ({}, {"date": "tomorrow"}):
         with pytest.raises(MalformedResponse, match="header Date"):
             header_time(Response(200, headers, b""))

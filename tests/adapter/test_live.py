@@ -12,19 +12,6 @@ from chandlery.core.interval import Interval
 
 
 @pytest.mark.parametrize("exchange", ExchangeRegistry.names())
-def test_rules_can_be_kept(exchange):
-    """Limits are positive, and a connection that must be pinged is pinged before it counts as dead."""
-    rules = ExchangeRegistry.get(exchange).socket
-
-    assert rules.streams >= 1
-    assert rules.per_message >= 1
-    assert rules.idle_s > (rules.ping_every_s or 0)
-    assert rules.lifetime_s is None or rules.lifetime_s > rules.idle_s
-    for limit in (rules.messages, rules.connects):
-        assert limit is None or (limit.weight > 0 and limit.seconds > 0)
-
-
-@pytest.mark.parametrize("exchange", ExchangeRegistry.names())
 def test_an_interval_that_is_not_sent_is_refused(exchange):
     """The error lists what is sent."""
     adapter = ExchangeRegistry.create(exchange)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,15 +22,11 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND
 from chandlery.sim.book import tick_of
 from chandlery.sim.wire import Want
-from chandlery.sim.wires import wires
-from fixtures.offline_adapter import OfflineAdapter, same, streams, values_of
-from fixtures.payloads import KINDS, read_by
+from fixtures.offline_adapter import OfflineAdapter, offline, same, streams, values_of
 from fixtures.support import micros
 
-EXCHANGES = [each for each in ExchangeRegistry.names() if each in wires()]
-EACH = pytest.mark.parametrize("exchange", EXCHANGES)
+EACH = pytest.mark.parametrize("exchange", offline())
 NOW = micros(2025, 3, 12, 10, 20, 30) + 500_000
-SYNTHETIC = Path(__file__).parent / "synthetic"
 
 
 @EACH
@@ -191,9 +186,7 @@ def size_unit(facing: OfflineAdapter) -> Callable[[str], float]:
 
 CHECKED_LEVELS = 10
 """The fewest levels a side that a checksum is made of."""
-BOOKS = pytest.mark.parametrize(
-    "exchange", [each for each in EXCHANGES if ExchangeRegistry.get(each).book_rule is not None]
-)
+BOOKS = pytest.mark.parametrize("exchange", offline(lambda each: each.book_rule))
 
 
 @BOOKS
@@ -263,7 +256,7 @@ def test_a_damaged_stream_never_gives_a_wrong_book(exchange, data):
 # --- what else is asked ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("exchange", [each for each in EXCHANGES if ExchangeRegistry.get(each).funding_page_size])
+@pytest.mark.parametrize("exchange", offline(lambda each: each.funding_page_size))
 @settings(max_examples=20)
 @given(data=st.data())
 def test_funding_rates_are_the_market(exchange, data):
@@ -448,24 +441,3 @@ def test_damaged_book_messages_are_errors_or_numbers(exchange, data):
             assert price > 0
             assert 0 <= size < float("inf")
             assert price < float("inf")
-
-
-# --- what the repository says of each ---------------------------------------------------------------------------------
-
-
-@EACH
-def test_written_payloads(exchange):
-    """What the documentation shows, written down with what it means: the adapter agrees."""
-    adapter = ExchangeRegistry.create(exchange)
-    folder = SYNTHETIC / exchange
-    files = sorted(path.name for path in folder.glob("*.json"))
-    wanted = {"rest_candles.json", "rest_error.json"} | ({"live_candle.json"} if adapter.live_intervals else set())
-
-    assert set() == wanted - set(files), f"missing in {folder}"
-    for name in files:
-        held = json.loads((folder / name).read_text())
-        kind = name.removesuffix(".json")
-        if kind not in KINDS:
-            continue
-        assert held["source"].startswith("https://")
-        assert held["expect"] == read_by(adapter, kind, held), name

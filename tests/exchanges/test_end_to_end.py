@@ -20,11 +20,10 @@ from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.sim import Fault, FaultKind, SimServer
 from chandlery.sim.view import MarketView
 from chandlery.sim.wires import wires
-from fixtures.offline_adapter import DATED, EXPIRING, MARKET, OfflineAdapter, first_example, signed_in
+from fixtures.offline_adapter import DATED, EXPIRING, MARKET, OfflineAdapter, first_example, offline, signed_in
 from fixtures.support import micros
 
-EXCHANGES = [each for each in ExchangeRegistry.names() if each in wires()]
-EACH = pytest.mark.parametrize("exchange", EXCHANGES)
+EACH = pytest.mark.parametrize("exchange", offline())
 BEGAN = micros(2025, 3, 12, 10, 20)
 
 
@@ -39,7 +38,7 @@ class Fast:
         return BEGAN + round((time.monotonic() - self._began) * self._speed * SECOND)
 
 
-def offline(exchange, speed, *faults):
+def fast(exchange, speed, *faults):
     """The exchange, offline, with a clock that runs fast."""
     return SimServer(MARKET, exchanges=[exchange], clock=Fast(speed), tick_s=0.05, faults=faults)
 
@@ -89,7 +88,7 @@ async def test_live_candles_through_a_cut(exchange):
     # The feed fetches what the cut cost after it has connected again, and may be slow to do so.
     awaited = {Connected, Reconnecting, Backfilled} if interval in adapter.live_intervals else set()
     events, closed = [], {}
-    async with offline(exchange, interval.longest / SECOND, fault) as sim:
+    async with fast(exchange, interval.longest / SECOND, fault) as sim:
         feed = CandlesFeed(
             exchange,
             first_example(adapter),
@@ -152,10 +151,7 @@ async def test_contracts_that_expire(exchange, symbol, known, tmp_path):
     assert closed == {opened: found[opened][:5] for opened in closed}
 
 
-BOOKS = [each for each in EXCHANGES if ExchangeRegistry.get(each).book_rule is not None]
-
-
-@pytest.mark.parametrize("exchange", BOOKS)
+@pytest.mark.parametrize("exchange", offline(lambda each: each.book_rule))
 async def test_order_books_through_faults(exchange):
     """Updates lost, doubled, swapped, a cut connection: every book that is served is one that the market had."""
     adapter = ExchangeRegistry.get(exchange)

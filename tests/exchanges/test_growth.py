@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -18,12 +18,10 @@ from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE
 from chandlery.sim.book import tick_of
-from chandlery.sim.wires import wires
-from fixtures.offline_adapter import OfflineAdapter
+from fixtures.offline_adapter import OfflineAdapter, offline
 from fixtures.support import micros
 
 NOW = micros(2025, 3, 12, 10, 20, 30) + 500_000
-EXCHANGES = [each for each in ExchangeRegistry.names() if each in wires()]
 MAPS = {("kraken_spot", "books"): "result", ("kraken_spot", "instruments"): "result"}
 """Objects whose keys are pairs, so that one more would be a pair more."""
 BY_COLUMN = {"mexc_perpetual", "mexc_inverse"}
@@ -103,9 +101,17 @@ def has(exchange: str, kind: str) -> bool:
     }.get(kind, True)
 
 
-EVERY = pytest.mark.parametrize(
-    ("exchange", "kind"), [(exchange, kind) for exchange in EXCHANGES for kind in KINDS if has(exchange, kind)]
-)
+def cases(kinds: Iterable[str]) -> list[Any]:
+    """Every exchange with each of these kinds that it has."""
+    return [
+        pytest.param(*each.values, kind, marks=each.marks)
+        for each in offline()
+        for kind in kinds
+        if has(each.values[0], kind)
+    ]
+
+
+EVERY = pytest.mark.parametrize(("exchange", "kind"), cases(KINDS))
 
 
 @cache
@@ -232,9 +238,7 @@ TELLING = {"wrong closed", "wrong symbol"}
 """What else a candle may lack: the next one closes it then, and one of no symbol is nobody's."""
 
 
-@pytest.mark.parametrize(
-    ("exchange", "kind"), [(exchange, kind) for exchange in EXCHANGES for kind in OPTIONAL if has(exchange, kind)]
-)
+@pytest.mark.parametrize(("exchange", "kind"), cases(OPTIONAL))
 def test_what_is_left_out_is_absent_or_an_error(exchange, kind):
     """Each key of the objects, and the places of the rows from the last one on: optional ones are ``None`` then."""
     case = case_of(exchange, kind)

@@ -13,8 +13,8 @@ from chandlery.net.limiter import RateLimiter
 from chandlery.probe import Options, probe
 from chandlery.probe.findings import read_bundle
 from chandlery.sim import SimServer
+from chandlery.testing.exchanges import read_payload
 from fixtures.offline_adapter import MARKET
-from fixtures.payloads import read_by
 from fixtures.support import micros
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -25,7 +25,7 @@ def agrees(path: Path) -> None:
     """The adapter reads a payload file as it says."""
     held = json.loads(path.read_text())
     kind = path.stem.partition("-")[0]
-    assert held["expect"] == read_by(ExchangeRegistry.create(path.parent.name), kind, held), path
+    assert held["expect"] == read_payload(ExchangeRegistry.create(path.parent.name), kind, held), path
 
 
 def test_recorded_payloads():

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from chandlery.adapter.live import Channel
-from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.gaps import Span
-from chandlery.sim.wires import wires
-from fixtures.offline_adapter import OfflineAdapter, streams
+from fixtures.offline_adapter import OfflineAdapter, offline, streams
 from fixtures.support import micros
 
 NOW = micros(2025, 3, 12, 10, 20, 30) + 500_000
-UNTIMED = re.compile("okx|hyperliquid|ascendex|tradestation")
-"""Whose messages of candles carry no time."""
 
 
-@pytest.mark.parametrize("exchange", [each for each in ExchangeRegistry.names() if each in wires()])
+@pytest.mark.parametrize("exchange", offline())
 def test_live_candles_have_the_time_of_their_message(exchange):
     """To the millisecond, whatever the exchange calls it and in which unit; ``None`` where there is none."""
     facing = OfflineAdapter(exchange, NOW)
@@ -31,4 +25,4 @@ def test_live_candles_have_the_time_of_their_message(exchange):
         frames = facing.frames(facing.wire.candles(session, want, running), want.key)
         times = {row.candle.at for message in frames for row in facing.adapter.live_rows(message)}
 
-        assert {None if UNTIMED.match(exchange) else NOW} == times
+        assert {NOW if facing.wire.dates_candles else None} == times

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from chandlery.adapter.registry import ExchangeRegistry
@@ -60,7 +63,7 @@ BY_SOCKET = [
     ("mexc_perpetual", '{"channel":"rs.error","data":"Contract [NOPE_USDT] not exists","ts":1789498321790}'),
     ("okx", '{"event":"error","code":"60018","msg":"Wrong URL or channel:candle1m,instId:XX-USDT doesn\'t exist."}'),
 ]
-SILENT = {"binance", "hyperliquid", "mexc_spot", "tradestation"}
+SILENT = {"hyperliquid", "mexc_spot", "tradestation"}
 """Whose sockets say nothing of an unknown instrument that could be told from anything else, or have none."""
 OTHERS_BY_REST = [
     ("binance", 400, '{"code":-1120,"msg":"Invalid interval."}'),
@@ -110,11 +113,24 @@ def test_other_refusals_are_not_of_the_instrument(exchange, status, body):
     assert RequestRejected is type(ExchangeRegistry.create(exchange).error(Response(status, {}, body.encode())))
 
 
-def test_every_exchange_takes_part():
-    """A new one needs its own words here, or stands among those that are silent."""
-    for exchange in wires():
-        assert any(exchange in of(each) for each, *_ in BY_REST), exchange
-        assert any(exchange in of(each) for each, *_ in BY_SOCKET) != any(exchange in of(each) for each in SILENT)
+def written(exchange: str, kind: str) -> bool:
+    """Whether one of its payloads is such a refusal."""
+    files = (Path(__file__).parent / "synthetic" / exchange).glob(f"{kind}*.json")
+    return any(json.loads(path.read_text())["expect"] == "InvalidSymbol" for path in files)
+
+
+@pytest.mark.parametrize("exchange", ExchangeRegistry.names())
+def test_every_exchange_takes_part(exchange):
+    """By its words here or in its payloads, or because its sockets are silent."""
+    adapter = ExchangeRegistry.get(exchange)
+    wire = wires().get(exchange)
+    silent = any(exchange in of(each) for each in SILENT) or (wire is not None and wire.takes_unknown)
+    has_socket = bool(adapter.live_intervals or adapter.book_depths)
+
+    assert any(exchange in of(each) for each, *_ in BY_REST) or written(exchange, "rest_error")
+    assert not has_socket or silent != (
+        any(exchange in of(each) for each, *_ in BY_SOCKET) or written(exchange, "live_error")
+    )
 
 
 def test_words_are_told_by_the_code_before_them():

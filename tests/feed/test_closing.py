@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.sim.wires import wires
 from fixtures.live_contradictions import LIVE, Draw, check
 
 # Closed by the word of sockets and REST, of sockets alone, and of neither.
@@ -47,7 +47,7 @@ def test_a_few_markets_live_under_contradiction(name, record_property):
 
 @pytest.mark.soak
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("name", "exchange"), [(name, each) for name in LIVE for each in ExchangeRegistry.names()])
+@pytest.mark.parametrize(("name", "exchange"), [(name, each) for name in LIVE for each in wires()])
 def test_every_market_live_under_contradiction(name, exchange, record_property):
     """Twenty draws each."""
     _each(name, exchange, 20, record_property)
@@ -63,13 +63,13 @@ GRID = [
 
 @pytest.mark.soak
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("exchange", ExchangeRegistry.names())
+@pytest.mark.parametrize("exchange", wires())
 def test_how_late_an_exchange_may_be(exchange, capsys):
     """Each closed candle equals the final one; how many were restated is printed by case."""
     found = [check(exchange, draw) for draw in GRID]
     heads = [" ".join(f"{value:g}" for value in draw.unlike.values()) + "p" * draw.polling for draw in GRID]
     with capsys.disabled():
-        if exchange == ExchangeRegistry.names()[0]:
+        if exchange == min(wires()):
             print("\nwrong/candles (restated); behind_s polled, behind_s, late_update_ms, close_delay_s:")  # noqa: T201
             print(f"{'':24}" + "".join(f"{head:>11}" for head in heads))  # noqa: T201
         row = (f"{each['wrong']}/{each['candles']} ({each['restated']})" for each in found)

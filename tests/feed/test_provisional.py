@@ -14,6 +14,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import HOUR, MINUTE, SECOND
 from chandlery.feed.provisional import MOST, Provisional, longest_due, share_of
 from chandlery.net.budget import Budget
+from chandlery.sim.wires import wires
 from fixtures.offline_adapter import first_example
 from fixtures.support import micros
 
@@ -209,7 +210,7 @@ def test_candles_of_a_second_take_one_request_a_minute():
 def test_the_cost_on_every_exchange(capsys):
     """At most a third of the weight, whatever is asked for, and nothing is given up."""
     rows = []
-    for exchange in ExchangeRegistry.names():
+    for exchange in wires():
         for count in (10, 90, 300):
             long = exchange.startswith(_SLOW)
             found = simulated(exchange, Interval.MINUTE_1, count, minutes=44 if long else 12, pause_s=5.0)

@@ -28,9 +28,7 @@ MARKET = SyntheticMarket(
 _ALONE = {"gate_inverse", "tradestation"}
 """Those that have a single contract, or one subscription a connection."""
 EXCHANGES = [each for each in wires() if each not in _ALONE]
-_TAKES_ALL = {"binance_spot", "binance_perpetual", "binance_inverse"}
-"""Those that acknowledge subscriptions of unknown symbols."""
-REFUSING = [each for each in EXCHANGES if each not in _TAKES_ALL]
+REFUSING = [each for each in EXCHANGES if not wires()[each].takes_unknown]
 
 
 def pairs(exchange):
@@ -115,8 +113,13 @@ async def check_books(sim, exchange, refused):
         await group.stop()
 
 
-@pytest.mark.parametrize("check", [check_candles, check_books])
-@pytest.mark.parametrize("exchange", REFUSING)
+def checks(exchanges):
+    """Each exchange with what its sockets send."""
+    books = [(each, check_books) for each in exchanges]
+    return [(each, check_candles) for each in exchanges if ExchangeRegistry.get(each).live_intervals] + books
+
+
+@pytest.mark.parametrize(("exchange", "check"), checks(REFUSING))
 async def test_one_refused_symbol_fails_alone(exchange, check):
     """Where it is subscribed to together with others, and refuses them with it."""
     _, symbol = pairs(exchange)
@@ -126,8 +129,7 @@ async def test_one_refused_symbol_fails_alone(exchange, check):
     assert [] == tasks_left()
 
 
-@pytest.mark.parametrize("check", [check_candles, check_books])
-@pytest.mark.parametrize("exchange", EXCHANGES)
+@pytest.mark.parametrize(("exchange", "check"), checks(EXCHANGES))
 async def test_one_symbol_that_closes_connections_fails_alone(exchange, check):
     """The others are disturbed once or twice, not again and again."""
     _, symbol = pairs(exchange)

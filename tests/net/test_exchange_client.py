@@ -15,10 +15,10 @@ from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.tokens import Accounts
 from chandlery.sim.server import SimServer
-from fixtures.offline_adapter import MARKET, first_example, signed_in
+from fixtures.offline_adapter import MARKET, first_example, offline, signed_in
 
 
-@pytest.mark.parametrize("exchange", ExchangeRegistry.names())
+@pytest.mark.parametrize("exchange", offline())
 async def test_every_exchange_tells_what_trades(exchange, tmp_path):
     """The example of each market trades; a symbol that nobody lists does not, whether or not there is a list."""
     limiter = RateLimiter(tmp_path)

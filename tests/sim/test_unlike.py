@@ -15,6 +15,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, to_datetime
 from chandlery.sim import SimServer, SyntheticMarket, Unlike, running
+from chandlery.sim.book import tick_of
 from chandlery.sim.unlike import contradictions
 from chandlery.sim.wires import wires
 from fixtures.offline_adapter import OfflineAdapter
@@ -219,15 +220,28 @@ def test_rows_are_narrower(facing):
     assert leaves(narrow) <= leaves(plain) - 20
 
 
+def subscription(facing):
+    """The channel and the messages of a subscription: of candles, or of a book where there are none."""
+    adapter = facing.adapter
+    for interval in adapter.live_intervals:
+        return Channel.CANDLES, adapter.subscribe([CandleStream(facing.native, interval)])
+    return Channel.BOOK, adapter.subscribe_book([facing.native], adapter.book_depths[0])
+
+
 def test_live_rows_are_wider(facing):
     """Candles and books on sockets, too; digits stay."""
-    interval = next(iter(facing.adapter.live_intervals))
-    session = facing.open(Channel.CANDLES)
-    for message in facing.adapter.subscribe([CandleStream(facing.native, interval)]):
+    channel, messages = subscription(facing)
+    session = facing.open(channel)
+    for message in messages:
         facing.wire.obey(session, message)
     want = next(iter(session.wants.values()))
-    live = facing.view.live(facing.symbol, interval, Span(0, NOW + 1), 1)
-    plain = facing.wire.candles(session, want, live)
+    if want.interval is None:
+        tick = tick_of(NOW)
+        changes = facing.view.changes(want.symbol, want.depth, tick, tick + 1)
+        plain = facing.wire.changes(session, want, *changes, tick, tick + 1)
+    else:
+        live = facing.view.live(facing.symbol, want.interval, Span(0, NOW + 1), 1)
+        plain = facing.wire.candles(session, want, live)
     facing.view.differ(Unlike(extra_columns=1))
     wide = [facing.wire.reshaped(each, rows=True) for each in plain]
 
@@ -268,9 +282,9 @@ def test_the_last_trades_count_late(facing):
 def test_sockets_refuse_a_symbol(facing):
     """REST has it; a subscription of it brings nothing, in the words that the exchange has for it."""
     facing.view.differ(Unlike(refused=frozenset({facing.symbol})))
-    interval = next(iter(facing.adapter.live_intervals))
-    session = facing.open(Channel.CANDLES)
-    for message in facing.adapter.subscribe([CandleStream(facing.native, interval)]):
+    channel, messages = subscription(facing)
+    session = facing.open(channel)
+    for message in messages:
         facing.wire.heed(session, message)
 
     assert [] == [want for want in session.wants.values() if want.symbol]
@@ -321,9 +335,9 @@ def test_a_symbol_that_is_used_again(facing):
 def test_a_symbol_that_closes_connections(facing):
     """Nothing is said, and nothing that was asked for with it is subscribed to."""
     facing.view.differ(Unlike(closes_at=frozenset({facing.symbol})))
-    interval = next(iter(facing.adapter.live_intervals))
-    session = facing.open(Channel.CANDLES)
-    (message,) = facing.adapter.subscribe([CandleStream(facing.native, interval)])[-1:]
+    channel, messages = subscription(facing)
+    session = facing.open(channel)
+    (message,) = messages[-1:]
 
     assert () == facing.wire.heed(session, message)
     assert session.cut

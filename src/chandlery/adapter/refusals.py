@@ -46,17 +46,16 @@ class Refusals(Struct, frozen=True):
         if response.status < self.least_status:
             return None
         found = _refusal(self)(response.body)
-        if found is None or found.code is None or found.code in self.fine:
+        code = None if found is None else getattr(found, self.code)
+        if code is None or code in self.fine:
             return None
-        given = (getattr(found, f"words_{place}") for place in range(len(self.words)))
-        return Refusal(found.code, " ".join(dict.fromkeys(filter(None, given))))
+        return Refusal(code, " ".join(dict.fromkeys(str(said) for key in self.words if (said := getattr(found, key)))))
 
 
 @cache
 def _refusal(places: Refusals) -> Callable[[bytes], Any]:
-    names = {"code": places.code} | {f"words_{place}": key for place, key in enumerate(places.words)}
-    kinds: dict[str, Any] = dict.fromkeys(names, str | None) | {"code": Whole | str | None}
-    return attempt(defstruct("Refusal", [(name, kind, None) for name, kind in kinds.items()], rename=names))
+    kinds: dict[str, Any] = dict.fromkeys(places.words, str | None) | {places.code: Whole | str | None}
+    return attempt(defstruct("Refusal", [(key, kind, None) for key, kind in kinds.items()]))
 
 
 class Refusing(Spelling):

@@ -96,6 +96,10 @@ class Wire(ABC):
     """When candles open, as the exchange documents it."""
     signs_in: ClassVar[bool] = False
     """Whether it answers only to those who have an access token, which it hands out as well."""
+    dates_candles: ClassVar[bool] = True
+    """Whether messages of candles say when they were sent."""
+    takes_unknown: ClassVar[bool] = False
+    """Whether subscriptions of unknown symbols are acknowledged, and never served."""
     skew: int = 0
     """What is added to each checksum: not 0 for a message whose checksum is to be wrong."""
 

@@ -66,6 +66,7 @@ class AscendexSpotWire(Wire):
     """
 
     id = "ascendex_spot"
+    dates_candles = False
     market_type = MarketType.SPOT
 
     def __init__(self, view: MarketView, *, ticks: Callable[[], float], weight_limit: int | None = None) -> None:

@@ -67,6 +67,8 @@ class _Refused(ChandleryError):
 class _HyperliquidWire(Wire):
     """What both markets share."""
 
+    dates_candles = False
+
     def __init__(self, view: MarketView, *, ticks: Callable[[], float], weight_limit: int | None = None) -> None:
         super().__init__(view, ticks=ticks, weight_limit=weight_limit)
         self._window = -1

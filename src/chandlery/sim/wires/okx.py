@@ -61,6 +61,8 @@ class _RefusedError(Exception):
 class _OkxWire(Wire):
     """Answers are an envelope with a code; candles and books have sockets of their own."""
 
+    dates_candles = False
+
     inst_type: ClassVar[str] = "SWAP"
 
     # --- symbols

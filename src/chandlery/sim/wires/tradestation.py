@@ -57,6 +57,7 @@ class TradeStationWire(Wire):
     """All symbols of the market; days, weeks and months end at midnight here, as nothing ever closes."""
 
     id = "tradestation"
+    dates_candles = False
     market_type = MarketType.SPOT
     signs_in = True
 

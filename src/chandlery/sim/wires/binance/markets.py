@@ -45,6 +45,7 @@ class _BinanceWire(Wire):
     """Streams are named ``btcusdt@kline_1m`` and ``btcusdt@depth@100ms``; books have no snapshot of their own."""
 
     grids = BINANCE_GRIDS
+    takes_unknown = True
     depth_prefix: ClassVar[str] = ""
     """Below which path the sockets send books."""
 

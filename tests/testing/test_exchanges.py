@@ -1,0 +1,73 @@
+"""The published tests of exchanges, inherited by all of ours, and what each demands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.testing.exchanges import ExchangeTests, read_payload
+
+SYNTHETIC = Path(__file__).parent.parent / "exchanges" / "synthetic"
+
+
+class TestEveryExchange(ExchangeTests):
+    """Each adapter of the registry, with the payloads written from its documentation."""
+
+    @pytest.fixture(autouse=True, params=ExchangeRegistry.names())
+    def _one(self, request):
+        self.exchange = request.param
+        self.payloads = SYNTHETIC / request.param
+
+
+class Kraken(ExchangeTests):
+    """One of them."""
+
+    exchange = "kraken_spot"
+
+
+@pytest.mark.parametrize("name", ["rest_candles", "rest_error", "live_candle"])
+def test_a_payload_that_lacks_is_named(tmp_path, name):
+    """And the folder in which it lacks."""
+    for path in (SYNTHETIC / "kraken_spot").glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    tests = Kraken()
+    tests.payloads = tmp_path
+    tests.test_payloads_are_read_as_documented()
+    (tmp_path / f"{name}.json").unlink()
+
+    with pytest.raises(AssertionError, match=f"missing in .*: {name}"):
+        tests.test_payloads_are_read_as_documented()
+
+
+def test_a_payload_that_is_read_otherwise_is_named(tmp_path):
+    """Every file whose name begins with a kind is read; others are passed over."""
+    for path in (SYNTHETIC / "kraken_spot").glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    tests = Kraken()
+    tests.payloads = tmp_path
+    (tmp_path / "notes.json").write_text("{}")
+    tests.test_payloads_are_read_as_documented()
+    wrong = json.loads((tmp_path / "rest_error.json").read_text()) | {"expect": "RateLimited"}
+    (tmp_path / "rest_error-busy.json").write_text(json.dumps(wrong))
+
+    with pytest.raises(AssertionError, match=r"rest_error-busy\.json"):
+        tests.test_payloads_are_read_as_documented()
+
+
+def test_what_is_expected_has_the_documented_shape():
+    """Of candles, errors, books and instruments."""
+    kraken = ExchangeRegistry.create("kraken_spot")
+    book = {"error": [], "result": {"XXBTZUSD": {"bids": [["1", "2", 3]], "asks": [["4", "5", 6]]}}}
+    refused = {"method": "subscribe", "success": False, "error": "Currency pair not supported A/B"}
+    pairs = {"result": {"XXBTZUSD": {"wsname": "XBT/USD", "status": "cancel_only"}}}
+
+    assert [
+        {"symbol": "BTC/USD", "bids": [[1.0, 2.0]], "asks": [[4.0, 5.0]], "is_snapshot": True, "at": None}
+    ] == read_payload(kraken, "book", {"payload": book, "symbol": "BTC/USD"})
+    assert "InvalidSymbol" == read_payload(kraken, "live_error", {"payload": refused})
+    assert read_payload(kraken, "live_error", {"payload": {"channel": "heartbeat"}}) is None
+    assert [["BTC/USD", "BTC/USD", "halted"]] == read_payload(kraken, "instruments", {"payload": pairs})
+    assert [] == read_payload(kraken, "live_book", {"payload": '{"channel":"heartbeat"}'})
