@@ -9,7 +9,7 @@ PEERS := .venv-bench/.ready
 
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup demo test soak lint types contracts bench docs record lock hooks clean
+.PHONY: help setup demo test soak exchange lint types contracts bench docs record lock hooks clean
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,15 @@ test: $(READY) ## All tests, and the time that they take
 soak: $(READY) ## The long runs under faults
 	@$(BIN)/python -m pytest -m soak
 
+exchange: $(READY) ## All that concerns one exchange: make exchange ID=kraken_spot
+	@test -n "$(ID)" || { echo "name one: make exchange ID=kraken_spot" >&2; exit 2; }
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/python scripts/exchanges_page.py
+	@$(BIN)/python -m pytest -n 2 -rs -k "$(ID) or test_exchanges_page or test_layout" --ignore tests/service --ignore tests/database
+
 lint: $(READY) ## Style, formatting, beginnings of docstrings, and that the locks are whole and name no host
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -48,7 +57,8 @@ contracts: $(READY) ## Who may import whom
 bench: $(READY) $(PEERS) ## Ratios to hand-written code and to other libraries, in one run
 	@$(BIN)/python bench/run.py
 
-docs: $(READY) ## The links, the names page and the code blocks of the documentation
+docs: $(READY) ## Write the page of the exchanges; check links, names and code blocks of the documentation
+	@$(BIN)/python scripts/exchanges_page.py
 	@$(BIN)/python -m pytest tests/docs tests/test_public_names.py
 
 record: $(READY) ## Payload tests out of the bundle of a probe: make record BUNDLE=folder
