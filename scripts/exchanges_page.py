@@ -1,4 +1,4 @@
-"""Writes ``docs/exchanges.md`` from what the adapters declare: ``python scripts/exchanges_page.py``."""
+"""Writes ``docs/exchanges.md`` from what the adapters declare, as part of ``make docs``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def page() -> str:
     head = [
         "# Exchanges",
         "",
-        "What each exchange can do, as its adapter declares it; `scripts/exchanges_page.py` writes this page.",
+        "What each exchange can do, as its adapter declares it; `make docs` writes this page.",
         "A request that an exchange cannot answer is refused before it is sent, with what it can answer.",
         "The standing of a declaration says how well it is known: recorded, documented, contradicted elsewhere, unverified. None is a",
         "promise of the exchange: it is a first guess, and what arrives is believed before it.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def test_the_page_is_up_to_date(project, script):
-    """Where it is not, ``python scripts/exchanges_page.py`` writes it anew."""
+    """Where it is not, ``make docs`` writes it anew."""
     written = script("exchanges_page").page()
 
     assert written == (project / "docs" / "exchanges.md").read_text()
