@@ -185,7 +185,7 @@ class BitstampSpotWire(Wire):
     def _join(self, session: Session, channel: str, kind: str, native: str) -> None:
         """One channel too many closes the connection without a word; trades and the like are not served."""
         symbol = self.symbol(native)
-        if symbol is not None and kind == "order_book":
+        if symbol is not None and kind in {"order_book", "diff_order_book"}:
             session.cut |= not session.join(Want(channel, symbol, native, depth=_LEVELS))
 
     def _error(self, message: str) -> dict[str, Any]:
@@ -198,11 +198,12 @@ class BitstampSpotWire(Wire):
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """The whole book where it has changed, nothing where it rests."""
+        """The whole book where it has changed, or the changes alone; nothing where it rests."""
         if not (bids or asks):
             return ()
-        book = self._book(self.view.book(want.symbol, want.depth, after), after)
-        return [{"data": book, "channel": want.key, "event": "data"}]
+        whole_book = want.key.startswith("order_book_")
+        state = self.view.book(want.symbol, want.depth, after) if whole_book else BookState(bids, asks)
+        return [{"data": self._book(state, after), "channel": want.key, "event": "data"}]
 
 
 def _row(each: SimCandle) -> dict[str, str]:
