@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Struct
@@ -59,7 +59,7 @@ class BitstampSpotWire(Wire):
 
     id = "bitstamp_spot"
     market_type = MarketType.SPOT
-    grids: Mapping[Interval, Grid] = {interval: Grid(step * SECOND) for step, interval in _STEPS.items()}
+    grids: ClassVar[Mapping[Interval, Grid]] = {interval: Grid(step * SECOND) for step, interval in _STEPS.items()}
     takes_unknown = True
 
     def __init__(self, view: MarketView, *, ticks: Callable[[], float], weight_limit: int | None = None) -> None:
