@@ -11,7 +11,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.sim.book import BookState, Levels, tick_of
-from chandlery.sim.kit import pair_of
+from chandlery.sim.pairs import pair_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire

@@ -4,23 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from chandlery.sim.kit import Refused, pair_of, whole
-
-
-@pytest.mark.parametrize(
-    ("symbol", "pair"),
-    [
-        ("BTCUSDT", ("BTC", "USDT")),
-        ("BTCUSD", ("BTC", "USD")),
-        ("ETHBTC", ("ETH", "BTC")),
-        ("USDTUSD", ("USDT", "USD")),
-        ("BTCJPY", ("BTC", "JPY")),
-        ("币安人生USDC", ("币安人生", "USDC")),
-    ],
-)
-def test_symbols_are_base_and_quote(symbol, pair):
-    """The longest known quote that they end in; the last three letters where none is known."""
-    assert pair == pair_of(symbol)
+from chandlery.sim.kit import Refused, routed, whole
+from chandlery.sim.reply import json_reply
+from chandlery.sim.wire import SimRequest
 
 
 def test_whole_numbers_of_a_query():
@@ -33,3 +19,21 @@ def test_whole_numbers_of_a_query():
         with pytest.raises(Refused) as refused:
             whole({"limit": text}, "limit", refusal)
         assert ("limit", "invalid") == refused.value.args
+
+
+def test_paths_lead_to_answers():
+    """By GET alone; content is wrapped, a refusal worded by the exchange, and of an unknown path there is nothing."""
+
+    def double(query):
+        return 2 * (whole(query, "n", Refused("n", "invalid")) or 0)
+
+    def ask(method, path, **query):
+        request = SimRequest(method, path, query, {}, b"")
+        return routed(
+            {"/double": double}, request, lambda data: {"data": data}, lambda *said: json_reply({"said": said}, 400)
+        )
+
+    assert json_reply({"data": 14}) == ask("GET", "/double", n="7")
+    assert json_reply({"said": ["n", "invalid"]}, 400) == ask("GET", "/double", n="x")
+    assert ask("POST", "/double", n="7") is None
+    assert ask("GET", "/triple", n="7") is None

@@ -1,17 +1,12 @@
-"""What repeats in wires: pairs in one word, whole numbers in queries, refusals, and the way from a path to its answer."""
+"""What repeats in wires: refusals, whole numbers in queries, and the way from a path to its answer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
+from typing import Any
 
-QUOTES = ("USDT", "USDC", "USD", "EUR", "BTC", "ETH", "CRO")
-"""The currencies that symbols of the offline market are quoted in, the longer before those that they end in."""
-
-
-def pair_of(symbol: str, quotes: Sequence[str] = QUOTES) -> tuple[str, str]:
-    """Split a market's symbol, e.g. ``BTCUSDT``, into base and quote."""
-    quote = next((each for each in quotes if symbol.endswith(each) and symbol != each), symbol[-3:])
-    return symbol.removesuffix(quote), quote
+from chandlery.sim.reply import Reply, json_reply
+from chandlery.sim.wire import SimRequest
 
 
 class Refused(Exception):  # it is no error of the program, but an answer
@@ -31,3 +26,23 @@ def whole(query: Mapping[str, str], name: str, refusal: Refused) -> int | None:
     if not (text.isascii() and text.isdigit()):
         raise refusal
     return int(text)
+
+
+def routed(
+    paths: Mapping[str, Callable[[Mapping[str, str]], Any]],
+    request: SimRequest,
+    fine: Callable[[Any], Any],
+    refuse: Callable[..., Reply],
+) -> Reply | None:
+    """
+    Answer a GET by the handler of its path, whose content ``fine`` wraps; ``None`` where there is no handler.
+
+    ``refuse`` makes the reply of the arguments of a ``Refused``.
+    """
+    handler = paths.get(request.path)
+    if handler is None or request.method != "GET":
+        return None
+    try:
+        return json_reply(fine(handler(request.query)))
+    except Refused as refused:
+        return refuse(*refused.args)

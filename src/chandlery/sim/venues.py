@@ -9,6 +9,7 @@ from msgspec import Struct
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, Micros
+from chandlery.sim.pairs import pair_of
 
 HEADER = (
     b"open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
@@ -110,11 +111,11 @@ VENUES = {
 }
 """By exchange id."""
 
+
 _QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD", "EUR", "BTC", "ETH", "BNB")
 
 
 def base_of(symbol: str) -> str:
     """The base asset of a market's symbol, e.g. of ``BTCUSDT`` or ``BTCUSD_PERP``."""
     pair = symbol.split("_", maxsplit=1)[0]
-    quote = next((each for each in _QUOTES if pair.endswith(each) and pair != each), pair[-3:])
-    return pair.removesuffix(quote) or pair
+    return pair_of(pair, _QUOTES)[0] or pair

@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 
-from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import Unit
 from chandlery.sim.book import Levels, tick_of
+from chandlery.sim.kit import Refused, routed, whole
+from chandlery.sim.pairs import pair_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import MarketView, SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
@@ -48,14 +49,6 @@ class _Command(msgspec.Struct):
     ch: str = ""
     action: str = ""
     args: dict[str, Any] = {}
-
-
-class _Refused(ChandleryError):
-    """A request is not as it should be."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class AscendexSpotWire(Wire):
@@ -92,14 +85,7 @@ class AscendexSpotWire(Wire):
 
     def answer(self, request: SimRequest) -> Reply:
         """Data below ``data`` with the code 0; another code and a reason for what is wrong."""
-        handler = self._paths.get(request.path)
-        if handler is None or request.method != "GET":
-            return self.refusal(404)
-        try:
-            return json_reply({"code": 0, "data": handler(request.query)})
-        except _Refused as refused:
-            reason = _REASONS[refused.code]
-            return json_reply({"code": refused.code, "reason": reason, "message": str(refused)})
+        return routed(self._paths, request, lambda data: {"code": 0, "data": data}, _refuse) or self.refusal(404)
 
     def refusal(self, status: int) -> Reply:
         """A code and its reason."""
@@ -109,24 +95,21 @@ class AscendexSpotWire(Wire):
     def _wanted(self, query: Mapping[str, Any]) -> str:
         native = query.get("symbol")
         if not native:
-            raise _Refused(100001, "symbol is missing")
+            raise Refused(100001, "symbol is missing")
         symbol = self.symbol(str(native))
         if symbol is None:
-            raise _Refused(100008, f"Unable to handle symbol {native}")
+            raise Refused(100008, f"Unable to handle symbol {native}")
         return symbol
 
     def _number(self, query: Mapping[str, str], name: str) -> int | None:
-        text = query.get(name)
-        if text is not None and not (text.isascii() and text.isdigit()):
-            raise _Refused(100013, f"{name} is no number: {text}")
-        return None if text is None else int(text)
+        return whole(query, name, Refused(100013, f"{name} is no number: {query.get(name)}"))
 
     def _bars(self, query: Mapping[str, str]) -> list[Any]:
         """From the latest at ``to`` back to ``from``, or ``n`` of them: whichever are fewer."""
         symbol, name = self._wanted(query), query.get("interval", "")
         interval = _INTERVALS.get(name)
         if interval is None:
-            raise _Refused(100006, f"Invalid interval {name}")
+            raise Refused(100006, f"Invalid interval {name}")
         start, to, n = (self._number(query, each) for each in ("from", "to", "n"))
         if n is None:
             n = _DEFAULT if start is None else _MOST
@@ -143,14 +126,13 @@ class AscendexSpotWire(Wire):
     def _latency(self, query: Mapping[str, str]) -> dict[str, int]:
         sent = self._number(query, "requestTime")
         if sent is None:
-            raise _Refused(100001, "requestTime is missing")
+            raise Refused(100001, "requestTime is missing")
         now = Unit.MILLIS.of(self.now)
         return {"requestTimeEcho": sent, "requestReceiveAt": now, "latency": now - sent}
 
     def native(self, symbol: str) -> str | None:
         """The exchange's spelling of the market's symbol."""
-        quote = next((each for each in ("USDT", "USDC", "USD", "BTC") if symbol.endswith(each)), "")
-        name = f"{symbol.removesuffix(quote)}/{quote}"
+        name = "/".join(pair_of(symbol))
         return name if self.symbol(name) == symbol else None
 
     def _products(self, _: Mapping[str, str]) -> list[Any]:
@@ -183,9 +165,9 @@ class AscendexSpotWire(Wire):
             return self._answers(session, command, ids)
         except msgspec.MsgspecError as error:
             return [_error("error", 100005, str(error), {})]
-        except _Refused as refused:
+        except Refused as refused:
             about = "error" if command is None or command.op == "req" else command.op
-            return [_error(about, refused.code, str(refused), ids)]
+            return [_error(about, *refused.args, ids)]
 
     def _answers(self, session: Session, command: _Command, ids: Mapping[str, str]) -> Sequence[Any]:
         match command.op:
@@ -203,17 +185,17 @@ class AscendexSpotWire(Wire):
                 return [{"m": "unsub", **ids, "ch": command.ch, "code": 0}]
             case "req" if command.action == "depth-snapshot":
                 return [self._snapshot(self._wanted(command.args), str(command.args["symbol"]))]
-        raise _Refused(100005, f"Invalid request action: {command.action or command.op}")
+        raise Refused(100005, f"Invalid request action: {command.action or command.op}")
 
     def _wants(self, channel: str) -> list[Want]:
         """``bar:1:BTC/USDT,ETH/USDT`` or ``depth:BTC/USDT``."""
         kind, *rest = channel.split(":")
         interval = _INTERVALS.get(rest[0]) if kind == "bar" and len(rest) == 2 else None
         if not (interval or (kind == "depth" and len(rest) == 1)):
-            raise _Refused(100005, f"Invalid channel: {channel}")
+            raise Refused(100005, f"Invalid channel: {channel}")
         natives = rest[-1].split(",")
         if len(natives) > _MOST_SYMBOLS:
-            raise _Refused(100005, f"More than {_MOST_SYMBOLS} symbols: {channel}")
+            raise Refused(100005, f"More than {_MOST_SYMBOLS} symbols: {channel}")
         prefix = channel.removesuffix(rest[-1])
         return [Want(prefix + each, self._wanted({"symbol": each}), each, interval) for each in natives]
 
@@ -248,3 +230,7 @@ def _matches(channel: str, key: str) -> bool:
     """Whether ``bar``, ``bar:1``, ``bar:*:BTC/USDT`` or ``bar:1:BTC/USDT,ETH/USDT`` names a subscription."""
     parts = zip(channel.split(":"), key.split(":"), strict=False)
     return all(wanted == "*" or part in wanted.split(",") for wanted, part in parts)
+
+
+def _refuse(code: int, message: str) -> Reply:
+    return json_reply({"code": code, "reason": _REASONS[code], "message": message})

@@ -20,7 +20,8 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND, Unit
 from chandlery.sim.book import BookState, Levels, tick_of
 from chandlery.sim.grids import Grid
-from chandlery.sim.kit import Refused, pair_of, whole
+from chandlery.sim.kit import Refused, whole
+from chandlery.sim.pairs import pair_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import MarketView, SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire

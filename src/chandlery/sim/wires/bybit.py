@@ -16,13 +16,14 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros, Unit
 from chandlery.sim import dated
 from chandlery.sim.book import BookState, Levels, tick_of
+from chandlery.sim.kit import Refused
+from chandlery.sim.pairs import pair_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import MarketView, SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
@@ -31,7 +32,6 @@ _INTERVALS = {
     "1": "1m", "3": "3m", "5": "5m", "15": "15m", "30": "30m", "60": "1h", "120": "2h", "240": "4h",
     "360": "6h", "720": "12h", "D": "1d", "W": "1w", "M": "1M",
 }  # fmt: skip
-_QUOTES = ("USDT", "USDC", "USD")
 _TOPIC = re.compile(r"(kline|orderbook)\.(\w+)\.([^.]+)")
 _DEPTHS = {"1", "50", "200", "1000"}
 _LIMIT, _WINDOW_S = 600, 5.0
@@ -42,10 +42,6 @@ class _Command(msgspec.Struct):
     op: str
     args: list[str] = []
     req_id: str | int = ""
-
-
-class _Refused(ChandleryError):
-    """A parameter is not as it should be."""
 
 
 class _BybitWire(Wire):
@@ -83,7 +79,7 @@ class _BybitWire(Wire):
             return self.refusal(404)
         try:
             return self._envelope(0, "OK", handler(request.query))
-        except _Refused as refused:
+        except Refused as refused:
             return self._envelope(10001, str(refused), {})
 
     def refusal(self, status: int) -> Reply:
@@ -110,10 +106,10 @@ class _BybitWire(Wire):
         symbol, limit = self._symbol(query), _number(query, "limit", 200, 1000)
         interval = _interval(query.get("interval", ""))
         if interval is None:
-            raise _Refused("Invalid period!")
+            raise Refused("Invalid period!")
         start, end = _moment(query, "start"), _moment(query, "end")
         if start is not None and end is not None and start > end:
-            raise _Refused("The start time cannot be later than the end time")
+            raise Refused("The start time cannot be later than the end time")
         first = 0 if start is None else self.view.grids[interval].floor(start)
         span = Span(first, self.now + 1 if end is None else end + 1)
         newest = start is None or end is not None
@@ -159,9 +155,9 @@ class _BybitWire(Wire):
         symbol, limit = self._symbol(query), _number(query, "limit", 200, 200)
         start, end = _moment(query, "startTime"), _moment(query, "endTime")
         if self.market_type is MarketType.SPOT:
-            raise _Refused("Illegal category")
+            raise Refused("Illegal category")
         if start is not None and end is None:
-            raise _Refused("params error: endTime is empty")
+            raise Refused("params error: endTime is empty")
         limit = self.view.funding_limit(limit)
         rates = self.view.funding(symbol, Span(start or 0, self.now + 1 if end is None else end + 1))
         rows = [
@@ -188,8 +184,7 @@ class _BybitWire(Wire):
     def _instrument(self, native: str) -> dict[str, Any]:
         symbol = self.symbol(native) or ""
         pair, day = dated.split(symbol)
-        quote = next((each for each in _QUOTES if pair.endswith(each)), pair[-3:])
-        base = pair.removesuffix(quote)
+        base, quote = pair_of(pair)
         entry = {
             "symbol": native, "baseCoin": base, "quoteCoin": quote, "status": "Trading", "symbolType": "",
             "priceFilter": {"tickSize": "0.0001", "minPrice": "0.0001", "maxPrice": "1999999.8"},
@@ -210,13 +205,13 @@ class _BybitWire(Wire):
 
     def _check_category(self, query: Mapping[str, str]) -> None:
         if query.get("category", "linear") != self.category:
-            raise _Refused("Illegal category")
+            raise Refused("Illegal category")
 
     def _symbol(self, query: Mapping[str, str]) -> str:
         self._check_category(query)
         symbol = self.symbol(query.get("symbol", ""))
         if symbol is None:
-            raise _Refused("params error: symbol invalid")
+            raise Refused("params error: symbol invalid")
         return symbol
 
     # --- sockets ---
@@ -302,7 +297,7 @@ def _interval(name: str) -> Interval | None:
 def _number(query: Mapping[str, str], name: str, default: int, most: int) -> int:
     text = query.get(name, str(default))
     if not text.isdecimal() or not 1 <= int(text) <= most:
-        raise _Refused(f"params error: {name} invalid")
+        raise Refused(f"params error: {name} invalid")
     return int(text)
 
 
@@ -311,7 +306,7 @@ def _moment(query: Mapping[str, str], name: str) -> Micros | None:
     if text is None:
         return None
     if not text.isdecimal():
-        raise _Refused(f"params error: {name} invalid")
+        raise Refused(f"params error: {name} invalid")
     return Unit.MILLIS.micros(int(text))
 
 

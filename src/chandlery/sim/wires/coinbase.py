@@ -19,12 +19,12 @@ from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND, Unit, iso
 from chandlery.sim.book import BookState, Levels, tick_of
+from chandlery.sim.pairs import pair_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import MarketView, SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
 
 _BUCKETS = 350
-_QUOTES = ("USDT", "USDC", "USD", "EUR")
 _GRANULARITIES = {
     "ONE_MINUTE": "1m", "FIVE_MINUTE": "5m", "FIFTEEN_MINUTE": "15m", "THIRTY_MINUTE": "30m", "ONE_HOUR": "1h",
     "TWO_HOUR": "2h", "FOUR_HOUR": "4h", "SIX_HOUR": "6h", "ONE_DAY": "1d",
@@ -46,11 +46,6 @@ def _refused(error: str, message: str, status: int = 400) -> Reply:
 def _number(query: Mapping[str, str], name: str) -> int | None:
     text = query.get(name, "")
     return int(text) if text.isdecimal() else None
-
-
-def _pair(symbol: str) -> tuple[str, str]:
-    quote = next((each for each in _QUOTES if symbol.endswith(each)), symbol[-3:])
-    return symbol.removesuffix(quote), quote
 
 
 class CoinbaseSpotWire(Wire):
@@ -94,7 +89,7 @@ class CoinbaseSpotWire(Wire):
         return _refused(words.get(status, "INTERNAL"), f"status {status}", status)
 
     def _product(self, symbol: str) -> Mapping[str, Any]:
-        base, quote = _pair(symbol)
+        base, quote = pair_of(symbol)
         return {
             "product_id": f"{base}-{quote}", "base_currency_id": base, "quote_currency_id": quote, "status": "online",
             "product_type": "SPOT", "trading_disabled": False, "is_disabled": False, "price_increment": "0.01",

@@ -18,6 +18,8 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, SECOND, Unit
 from chandlery.sim import dated
 from chandlery.sim.book import BookState, Levels, tick_of
+from chandlery.sim.kit import Refused
+from chandlery.sim.pairs import pair_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
@@ -30,7 +32,6 @@ _LEGACY = {"M1": "1m", "M5": "5m", "M15": "15m", "M30": "30m", "H1": "1h", "H2":
     "D1": "1D",
     "1d": "1D",
 }
-_QUOTES = ("USDT", "USDC", "USD", "EUR", "BTC", "ETH", "CRO")
 _DEPTHS = {"10": 10, "50": 50}
 _MOST_ROWS = 300
 _USUAL_ROWS = 25
@@ -59,12 +60,8 @@ class _Command(msgspec.Struct):
     params: _Params = msgspec.field(default_factory=_Params)
 
 
-class _RefusedError(Exception):
-    """Code and message."""
-
-
 def _refuse(code: int, message: str) -> NoReturn:
-    raise _RefusedError(code, message)
+    raise Refused(code, message)
 
 
 class _CryptocomWire(Wire):
@@ -88,9 +85,7 @@ class _CryptocomWire(Wire):
         return "_".join(self._split(symbol))
 
     def _split(self, symbol: str) -> tuple[str, str]:
-        pair = dated.split(symbol)[0]
-        quote = next((each for each in _QUOTES if pair.endswith(each) and pair != each), pair[-3:])
-        return pair.removesuffix(quote), quote
+        return pair_of(dated.split(symbol)[0])
 
     # --- REST
 
@@ -108,7 +103,7 @@ class _CryptocomWire(Wire):
             return self.refusal(404)
         try:
             return json_reply({"id": -1, "method": method, "code": 0, "result": handler(request.query)})
-        except _RefusedError as refused:
+        except Refused as refused:
             code, message = refused.args
             return json_reply({"id": -1, "method": method, "code": code, "message": message}, 400)
 
@@ -195,7 +190,7 @@ class _CryptocomWire(Wire):
             case "subscribe":
                 try:
                     return [head | {"code": 0}, *self._subscribe(session, command.params)]
-                except _RefusedError as refused:
+                except Refused as refused:
                     code, message = refused.args
                     return [head | {"code": code, "message": message}]
             case "unsubscribe":

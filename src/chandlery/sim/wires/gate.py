@@ -19,6 +19,7 @@ from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND, Micros, Unit
 from chandlery.sim.book import BookState, Levels, tick_of
+from chandlery.sim.pairs import pair_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import MarketView, SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
@@ -86,8 +87,7 @@ class GateSpotWire(Wire):
 
     def native(self, symbol: str) -> str | None:
         """The exchange's spelling of the market's symbol."""
-        quote = next((each for each in ("USDT", "USDC", "USD", "BTC") if symbol.endswith(each)), "")
-        name = f"{symbol.removesuffix(quote)}_{quote}"
+        name = "_".join(pair_of(symbol))
         return name if self.symbol(name) == symbol else None
 
     def symbol(self, native: str) -> str | None:

@@ -17,12 +17,12 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros, Unit
 from chandlery.sim.book import BookState, Levels, tick_of
+from chandlery.sim.kit import Refused
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import MarketView, SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
@@ -60,10 +60,6 @@ class _Command(msgspec.Struct):
     subscription: _Subscription | None = None
 
 
-class _Refused(ChandleryError):
-    """The question is not of the form."""
-
-
 class _HyperliquidWire(Wire):
     """What both markets share."""
 
@@ -95,7 +91,7 @@ class _HyperliquidWire(Wire):
         try:
             asked = msgspec.json.decode(request.body, type=_Asked)
             content = self._answers[asked.type](asked)
-        except (msgspec.MsgspecError, KeyError, _Refused):
+        except (msgspec.MsgspecError, KeyError, Refused):
             return Reply(422, _NO_JSON, {"Content-Type": "text/plain"})
         return self.refusal(429) if self._spent(asked.type, content) else json_reply(content)
 
@@ -117,7 +113,7 @@ class _HyperliquidWire(Wire):
     def _candles(self, asked: _Asked) -> Any:
         req = asked.req
         if req is None or req.start_time is None or req.interval not in _INTERVALS:
-            raise _Refused
+            raise Refused
         symbol, interval = self.listed(req.coin), Interval(req.interval)
         if symbol is None:
             return None
@@ -147,7 +143,7 @@ class _HyperliquidWire(Wire):
     def _funding(self, asked: _Asked) -> Any:
         symbol = self.listed(asked.coin)
         if asked.start_time is None:
-            raise _Refused
+            raise Refused
         if symbol is None:
             return None
         rates = self.view.funding(symbol, Span(Unit.MILLIS.micros(asked.start_time), self._end(asked.end_time)))

@@ -22,6 +22,8 @@ from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros, Unit, to_datetime
 from chandlery.sim.book import BookState, Levels, tick_of
+from chandlery.sim.kit import Refused, routed
+from chandlery.sim.pairs import QUOTES, pair_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
@@ -40,7 +42,6 @@ _INTERVALS = {
     1440: Interval.DAY_1,
 }
 _DEPTHS = (10, 25, 100, 500, 1000)
-_QUOTES = ("USDT", "USDC", "USD", "EUR", "BTC", "ETH")
 _OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 _NEW_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
 _LEGACY = {"BTC": "XXBT", "ETH": "XETH", "LTC": "XLTC", "XRP": "XXRP", "DOGE": "XXDG", "USD": "ZUSD", "EUR": "ZEUR"}
@@ -60,10 +61,6 @@ class _Command(Struct):
     method: str
     params: _Params = msgspec.field(default_factory=_Params)
     req_id: int | None = None
-
-
-class _RefusedError(Exception):
-    """A parameter is not as it should be."""
 
 
 class KrakenSpotWire(Wire):
@@ -88,7 +85,7 @@ class KrakenSpotWire(Wire):
     def _split(self, pair: str) -> str:
         """A pair of REST as base and quote."""
         names = {**{old: new for new, old in _OLD_NAMES.items()}, **{old: new for new, old in _LEGACY.items()}}
-        for quote in (*names, *_QUOTES):
+        for quote in (*names, *QUOTES):
             base = pair.removesuffix(quote)
             if base and base != pair:
                 return f"{names.get(base, base)}/{names.get(quote, quote)}"
@@ -96,8 +93,7 @@ class KrakenSpotWire(Wire):
 
     def _pair(self, symbol: str) -> dict[str, str]:
         """The names of a market's symbol."""
-        quote = next((each for each in _QUOTES if symbol.endswith(each)), "")
-        base = symbol.removesuffix(quote)
+        base, quote = pair_of(symbol)
         old = [_OLD_NAMES.get(each, each) for each in (base, quote)]
         legacy = base in _LEGACY and quote in _LEGACY
         assets = [_LEGACY.get(each, each) for each in (base, quote)]
@@ -120,13 +116,7 @@ class KrakenSpotWire(Wire):
             "/0/public/AssetPairs": self._pairs,
             "/0/public/Assets": self._assets,
         }
-        handler = paths.get(request.path)
-        if handler is None:
-            return self.refusal(404)
-        try:
-            return json_reply({"error": [], "result": handler(request.query)})
-        except _RefusedError as refused:
-            return json_reply({"error": [str(refused)]})
+        return routed(paths, request, lambda result: {"error": [], "result": result}, _refuse) or self.refusal(404)
 
     def refusal(self, status: int) -> Reply:
         """An array of errors."""
@@ -135,20 +125,20 @@ class KrakenSpotWire(Wire):
     def _known(self, query: Mapping[str, str]) -> str:
         symbol = self.symbol(query.get("pair", ""))
         if symbol is None:
-            raise _RefusedError("EQuery:Unknown asset pair")
+            raise Refused("EQuery:Unknown asset pair")
         return symbol
 
     def _number(self, query: Mapping[str, str], name: str, default: int) -> int:
         text = query.get(name, str(default))
         if not text.removeprefix("-").isdecimal():
-            raise _RefusedError(f"EGeneral:Invalid arguments:{name}")
+            raise Refused(f"EGeneral:Invalid arguments:{name}")
         return int(text)
 
     def _ohlc(self, query: Mapping[str, str]) -> dict[str, Any]:
         symbol = self._known(query)
         interval = _INTERVALS.get(self._number(query, "interval", 1))
         if interval is None:
-            raise _RefusedError("EGeneral:Invalid arguments:interval")
+            raise Refused("EGeneral:Invalid arguments:interval")
         since = Unit.SECONDS.micros(self._number(query, "since", 0))
         candles = self.view.candles(symbol, interval, Span(0, self.now + 1), _KEPT, newest=True)
         rows = [
@@ -333,3 +323,7 @@ def _checksum(state: BookState) -> int:
         text.replace(".", "").lstrip("0") for side in (state.asks, state.bids) for level in side[:10] for text in level
     ]
     return zlib.crc32("".join(digits).encode())
+
+
+def _refuse(words: str) -> Reply:
+    return json_reply({"error": [words]})

@@ -20,6 +20,8 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, Unit
 from chandlery.sim import dated
 from chandlery.sim.book import BookState, Levels, tick_of
+from chandlery.sim.kit import Refused, routed
+from chandlery.sim.pairs import pair_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
@@ -29,7 +31,6 @@ _BARS = {
     "6Hutc": "6h", "12Hutc": "12h", "1Dutc": "1d", "1Wutc": "1w", "1Mutc": "1M",
 }  # fmt: skip
 _CANDLES = {f"candle{bar}": interval for bar, interval in _BARS.items()}
-_QUOTES = ("USDT", "USDC", "USD", "EUR", "BTC", "ETH")
 _DEPTHS = {"books": 400, "books5": 5, "bbo-tbt": 1}
 _LATEST_ROWS = 1440
 _MOST_ROWS = 300
@@ -52,10 +53,6 @@ class _Arg(msgspec.Struct):
 class _Command(msgspec.Struct):
     op: Literal["subscribe", "unsubscribe"]
     args: list[_Arg] = []
-
-
-class _RefusedError(Exception):
-    """Code and message."""
 
 
 class _OkxWire(Wire):
@@ -87,9 +84,7 @@ class _OkxWire(Wire):
         return dated.digits(day) if day else "SWAP"
 
     def _split(self, symbol: str) -> tuple[str, str]:
-        pair = dated.split(symbol)[0]
-        quote = next((each for each in _QUOTES if pair.endswith(each) and pair != each), pair[-3:])
-        return pair.removesuffix(quote), quote
+        return pair_of(dated.split(symbol)[0])
 
     def _size(self, symbol: str, size: str) -> str:
         """An amount of the market as the exchange counts it, without more zeros than it needs where it is none."""
@@ -107,14 +102,7 @@ class _OkxWire(Wire):
             "/api/v5/public/instruments": self._instruments,
             "/api/v5/public/time": self._time,
         }
-        handler = paths.get(request.path)
-        if handler is None or request.method != "GET":
-            return self.refusal(404)
-        try:
-            return json_reply({"code": "0", "msg": "", "data": handler(request.query)})
-        except _RefusedError as refused:
-            code, message = refused.args
-            return json_reply({"code": code, "msg": message, "data": []}, 400 if code.startswith("50") else 200)
+        return routed(paths, request, lambda data: {"code": "0", "msg": "", "data": data}, _refuse) or self.refusal(404)
 
     def refusal(self, status: int) -> Reply:
         """Code and message."""
@@ -124,16 +112,16 @@ class _OkxWire(Wire):
     def _known(self, query: Mapping[str, str]) -> str:
         native = query.get("instId")
         if not native:
-            raise _RefusedError("50014", "Parameter instId can not be empty.")
+            raise Refused("50014", "Parameter instId can not be empty.")
         symbol = self.symbol(native)
         if symbol is None:
-            raise _RefusedError("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")
+            raise Refused("51001", "Instrument ID, Instrument ID code, or Spread ID doesn't exist.")
         return symbol
 
     def _number(self, query: Mapping[str, str], name: str, default: int) -> int:
         text = query.get(name, "")
         if text and not text.isdigit():
-            raise _RefusedError("51000", f"Parameter {name} error")
+            raise Refused("51000", f"Parameter {name} error")
         return int(text) if text else default
 
     def _span(self, query: Mapping[str, str]) -> Span:
@@ -153,7 +141,7 @@ class _OkxWire(Wire):
         symbol = self._known(query)
         bar = query.get("bar") or "1m"
         if bar not in _BARS or (bar == "1s" and not history):
-            raise _RefusedError("51000", "Parameter bar error")
+            raise Refused("51000", "Parameter bar error")
         interval, span = Interval(_BARS[bar]), self._span(query)
         if not history:
             grid = self.view.grids[interval]
@@ -176,7 +164,7 @@ class _OkxWire(Wire):
         symbol, tick = self._known(query), tick_of(self.now)
         levels = self._number(query, "sz", 1)
         if not 1 <= levels <= _MOST_LEVELS:
-            raise _RefusedError("51000", "Parameter sz error")
+            raise Refused("51000", "Parameter sz error")
         return [self._whole(symbol, self.view.book(symbol, levels, tick)) | {"seqId": tick}]
 
     def _funding(self, query: Mapping[str, str]) -> list[Any]:
@@ -201,7 +189,7 @@ class _OkxWire(Wire):
 
     def _instruments(self, query: Mapping[str, str]) -> list[Any]:
         if query.get("instType") not in {"SPOT", "MARGIN", "SWAP", "FUTURES", "OPTION"}:
-            raise _RefusedError("51000", "Parameter instType error")
+            raise Refused("51000", "Parameter instType error")
         found = map(self._instrument, self.view.symbols())
         return [each for each in found if each["instType"] == query["instType"]]
 
@@ -344,3 +332,7 @@ class OkxInverseWire(_OkxWire):
             "ctValCcy": quote, "ctType": "inverse", "baseCcy": "", "quoteCcy": "", "lotSz": "1", "minSz": "1",
         }  # fmt: skip
         return super()._instrument(symbol) | contract
+
+
+def _refuse(code: str, message: str) -> Reply:
+    return json_reply({"code": code, "msg": message, "data": []}, 400 if code.startswith("50") else 200)

@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
-from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE, SECOND, Micros, Unit, iso, micros_of
 from chandlery.sim.book import Levels
+from chandlery.sim.kit import Refused
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import MarketView, SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
@@ -43,14 +43,6 @@ _ERRORS = {
     503: "ServiceUnavailable",
     504: "GatewayTimeout",
 }
-
-
-class _Refused(ChandleryError):
-    """A request is not as it should be."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 class TradeStationWire(Wire):
@@ -87,8 +79,8 @@ class TradeStationWire(Wire):
                 return Reply(200, b"", {"Content-Type": "application/vnd.tradestation.streams.v2+json"})
             if request.path.startswith(_BARS):
                 return json_reply({"Bars": self._bars(request.path.removeprefix(_BARS), request.query)})
-        except _Refused as refused:
-            return _refusal(refused.status, str(refused))
+        except Refused as refused:
+            return _refusal(*refused.args)
         return self.refusal(404)
 
     def refusal(self, status: int) -> Reply:
@@ -109,8 +101,9 @@ class TradeStationWire(Wire):
         path, _, query = target.partition("?")
         try:
             symbol, interval = self._chart(path.removeprefix(_STREAM), dict(parse_qsl(query)))
-        except _Refused as refused:
-            return [{"Error": _ERRORS[refused.status], "Message": str(refused)}]
+        except Refused as refused:
+            status, message = refused.args
+            return [{"Error": _ERRORS[status], "Message": message}]
         session.join(Want(target, symbol, symbol, interval))
         return ()
 
@@ -147,22 +140,22 @@ class TradeStationWire(Wire):
     def _admit(self, headers: Mapping[str, str]) -> None:
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind != "Bearer" or self._tokens.get(token, 0.0) <= self.ticks():
-            raise _Refused(401, "The access token is missing, invalid or expired.")
+            raise Refused(401, "The access token is missing, invalid or expired.")
         window = int(self.ticks() // _WINDOW_S)
         if window != self._window:
             self._window, self._used = window, 0
         self._used += 1
         if self._used > (self.weight_limit or _QUOTA):
-            raise _Refused(429, "Quota exceeded.")
+            raise Refused(429, "Quota exceeded.")
 
     def _chart(self, native: str, query: Mapping[str, str]) -> tuple[str, Interval]:
         symbol = self.symbol(native)
         if symbol is None:
-            raise _Refused(404, f"FAILED, INVALID SYMBOL: {native}")
+            raise Refused(404, f"FAILED, INVALID SYMBOL: {native}")
         count, unit = query.get("interval", "1"), query.get("unit", "Daily").lower()
         interval = _MINUTES.get(count) if unit == "minute" else _LONG.get(unit) if count == "1" else None
         if interval is None:
-            raise _Refused(400, f"No bars of interval {count} and unit {unit}.")
+            raise Refused(400, f"No bars of interval {count} and unit {unit}.")
         return symbol, interval
 
     def _bars(self, native: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -173,14 +166,14 @@ class TradeStationWire(Wire):
         end = grid.floor(last) if last < self.now else self.now + 1
         if "firstdate" in query:
             if "barsback" in query:
-                raise _Refused(400, "barsback and firstdate are mutually exclusive.")
+                raise Refused(400, "barsback and firstdate are mutually exclusive.")
             start = grid.floor(_moment(query["firstdate"]))
             most = grid.count(start, end) + 1
         else:
             most = _count(query.get("barsback", "1"))
             start = grid.step(grid.floor(end), -min(most, 100_000)) if interval.longest <= DAY else 0
         if interval.longest < DAY and most > _MOST + 1:
-            raise _Refused(400, f"At most {_MOST} bars of minutes can be fetched.")
+            raise Refused(400, f"At most {_MOST} bars of minutes can be fetched.")
         found = self.view.candles(symbol, interval, Span(start, max(start, end)), most, newest=True)
         return [_bar(each, latest=each is found[-1]) for each in found]
 
@@ -217,13 +210,13 @@ def _moment(text: str) -> Micros:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise _Refused(400, f"{text} is neither YYYY-MM-DD nor a moment.") from None
+        raise Refused(400, f"{text} is neither YYYY-MM-DD nor a moment.") from None
     return micros_of(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 0 < len(text) <= 9):
-        raise _Refused(400, "barsback is a number.")
+        raise Refused(400, "barsback is a number.")
     return int(text)
 
 

@@ -21,26 +21,22 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from chandlery.core.errors import ChandleryError
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND, Unit
 from chandlery.sim.book import Levels, tick_of
+from chandlery.sim.kit import Refused, routed, whole
+from chandlery.sim.pairs import pair_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import MarketView, SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
 
 _PERIODS = {"1min": "1m", "5min": "5m", "15min": "15m", "30min": "30m", "60min": "1h", "4hour": "4h"}
-_QUOTES = ("USDT", "USDC", "USD", "BTC", "ETH")
 _PING_EVERY_S = 5.0
 _MOST_MISSED = 2
 _REFUSALS = {429: "too-many-requests", 418: "too-many-requests", 404: "not-found"}
 _TOPIC = re.compile(r"market\.([\w-]+)\.(?:kline\.(\w+)|mbp\.(5|20|150|400)|depth\.size_(20|150)\.high_freq)", re.ASCII)
-
-
-class Refused(ChandleryError):
-    """A parameter is not as it should be."""
 
 
 class _Command(msgspec.Struct):
@@ -96,13 +92,12 @@ class HtxWire(Wire):
 
     def answer(self, request: SimRequest) -> Reply:
         """REST is GET alone."""
-        handler = self._paths.get(request.path)
-        if handler is None or request.method != "GET":
-            return self.refusal(404)
-        try:
-            return json_reply({"status": "ok", "ts": self._now_ms, **handler(request.query)})
-        except Refused as refused:
-            return self._error("invalid-parameter", str(refused))
+        return routed(
+            self._paths, request, lambda answer: {"status": "ok", "ts": self._now_ms, **answer}, self._refuse
+        ) or self.refusal(404)
+
+    def _refuse(self, words: str) -> Reply:
+        return self._error("invalid-parameter", words)
 
     def _clock(self, _: Mapping[str, str]) -> Any:
         return {}
@@ -120,10 +115,10 @@ class HtxWire(Wire):
         return Interval(_PERIODS[query["period"]])
 
     def _whole(self, query: Mapping[str, str], name: str) -> int | None:
-        text = query.get(name)
-        if text is not None and not (text.isascii() and text.isdigit() and len(text) < 15):
+        number = whole(query, name, Refused(f"invalid {name}"))
+        if number is not None and number >= 10**14:
             raise Refused(f"invalid {name}")
-        return None if text is None else int(text)
+        return number
 
     def _size(self, query: Mapping[str, str]) -> int:
         size = self._whole(query, "size")
@@ -269,9 +264,9 @@ class HtxSpotWire(HtxWire):
         return {"data": self._now_ms}
 
     def _listing(self, symbol: str) -> dict[str, Any]:
-        quote = next((each for each in _QUOTES if symbol.endswith(each) and symbol != each), symbol[-3:])
+        base, quote = pair_of(symbol)
         return {
-            "base-currency": symbol.removesuffix(quote).lower(), "quote-currency": quote.lower(), "symbol": symbol.lower(),
+            "base-currency": base.lower(), "quote-currency": quote.lower(), "symbol": symbol.lower(),
             "price-precision": 4, "amount-precision": -int(self.view.lot(symbol).as_tuple().exponent), "value-precision": 8,
             "symbol-partition": "main", "state": "online", "min-order-amt": 0.0001, "max-order-amt": 1000,
             "min-order-value": 5, "api-trading": "enabled", "tags": "",

@@ -17,10 +17,11 @@ from chandlery.core.instrument import MarketType
 from chandlery.core.time import DAY, SECOND, Micros, Unit
 from chandlery.sim import dated
 from chandlery.sim.book import BookState, Levels
+from chandlery.sim.kit import Refused
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import MarketView, SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want
-from chandlery.sim.wires.htx.spot import HtxWire, Refused, number
+from chandlery.sim.wires.htx.spot import HtxWire, number
 
 _TWO_YEARS = 730 * DAY
 

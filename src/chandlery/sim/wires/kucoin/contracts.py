@@ -18,7 +18,7 @@ from chandlery.sim.book import tick_of
 from chandlery.sim.reply import Reply
 from chandlery.sim.view import MarketView, SimCandle
 from chandlery.sim.wire import Session, Want
-from chandlery.sim.wires.kucoin.spot import MINUTES, NAMES, KuCoinWire, Query, fine, number, pair_of, refused
+from chandlery.sim.wires.kucoin.spot import MINUTES, NAMES, KuCoinWire, Query, fine, number, refused, split
 
 
 class _FuturesWire(KuCoinWire):
@@ -61,12 +61,12 @@ class _FuturesWire(KuCoinWire):
         return -float(self.view.contract_value(symbol)) if self.is_inverse else float(self.view.lot(symbol))
 
     def _native(self, symbol: str) -> str:
-        base, quote = pair_of(symbol)
+        base, quote = split(symbol)
         base, day = "XBT" if base == "BTC" else base, dated.split(symbol)[1]
         return f"{base}M{dated.letter(day)}" if day else f"{base}{quote}M"
 
     def _listing(self, symbol: str) -> Mapping[str, Any]:
-        base, quote = pair_of(symbol)
+        base, quote = split(symbol)
         base, day = "XBT" if base == "BTC" else base, dated.split(symbol)[1]
         return {
             "symbol": self._native(symbol), "rootSymbol": quote, "type": "FFICSX" if day else "FFWCSX",

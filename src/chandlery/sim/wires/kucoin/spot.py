@@ -20,6 +20,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND, Unit
 from chandlery.sim import dated
 from chandlery.sim.book import BookState, Levels, tick_of
+from chandlery.sim.pairs import pair_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import MarketView, SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
@@ -27,7 +28,6 @@ from chandlery.sim.wire import Session, SimRequest, Want, Wire
 Query: TypeAlias = Mapping[str, str]
 
 _MOST_TOPICS, _TOPICS_A_MESSAGE = 300, 100
-_QUOTES = ("USDT", "USDC", "USD")
 # Weeks and months of spot begin elsewhere than those of the market, so that there are none.
 NAMES = {
     "1min": "1m", "3min": "3m", "5min": "5m", "15min": "15m", "30min": "30m", "1hour": "1h", "2hour": "2h",
@@ -62,11 +62,9 @@ def number(query: Query, name: str) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def pair_of(symbol: str) -> tuple[str, str]:
-    """Base and quote."""
-    pair = dated.split(symbol)[0]
-    quote = next((each for each in _QUOTES if pair.endswith(each)), pair[-3:])
-    return pair.removesuffix(quote), quote
+def split(symbol: str) -> tuple[str, str]:
+    """Base and quote, of a contract that expires too."""
+    return pair_of(dated.split(symbol)[0])
 
 
 class KuCoinWire(Wire):
@@ -207,7 +205,7 @@ class KuCoinSpotWire(KuCoinWire):
             "/api/v3/margin/symbols": lambda _: fine({"timestamp": Unit.MILLIS.of(self.now), "items": []}),
             "/api/v1/isolated/symbols": lambda _: fine([]),
             "/api/v1/hf/accounts/opened": lambda _: fine(True),  # JSON's
-            "/api/v2/symbols": lambda _: fine([self._listing(*pair_of(each)) for each in self.view.symbols()]),
+            "/api/v2/symbols": lambda _: fine([self._listing(*split(each)) for each in self.view.symbols()]),
         }
 
     def symbol(self, native: str) -> str | None:

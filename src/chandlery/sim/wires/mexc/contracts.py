@@ -18,10 +18,12 @@ from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.time import Unit
 from chandlery.sim.book import Levels, tick_of
+from chandlery.sim.kit import Refused
+from chandlery.sim.pairs import pair_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want
-from chandlery.sim.wires.mexc.spot import SOCKET_NAMES, MexcWire, RefusedError
+from chandlery.sim.wires.mexc.spot import SOCKET_NAMES, MexcWire
 
 _PAGE = 2000
 _FUNDING_PAGE = 100
@@ -57,8 +59,9 @@ class _ContractWire(MexcWire):
             return self.refusal(404)
         try:
             return json_reply({"success": True, "code": 0, "data": handler(native, request.query)})
-        except RefusedError as refused:
-            return json_reply({"success": False, "code": refused.code, "message": str(refused)})
+        except Refused as refused:
+            code, message = refused.args
+            return json_reply({"success": False, "code": code, "message": message})
 
     def refusal(self, status: int) -> Reply:
         """Excessive frequency has a code of its own."""
@@ -70,13 +73,13 @@ class _ContractWire(MexcWire):
     def _known(self, native: str) -> str:
         symbol = self.symbol(native)
         if symbol is None:
-            raise RefusedError(1001, "Contract does not exist!")
+            raise Refused(1001, "Contract does not exist!")
         return symbol
 
     def _kline(self, native: str, query: Mapping[str, str]) -> dict[str, Any]:
         symbol, interval = self._known(native), SOCKET_NAMES.get(query.get("interval", "Min1"))
         if interval is None:
-            raise RefusedError(600, "Parameter error")
+            raise Refused(600, "Parameter error")
         start, end = (self.number(query, name) for name in ("start", "end"))
         candles = self.page(
             symbol,
@@ -106,12 +109,12 @@ class _ContractWire(MexcWire):
     def _funding(self, name: str, query: Mapping[str, str]) -> dict[str, Any]:
         """Pages are numbered from the latest rate."""
         if name != "history":
-            raise RefusedError(600, "Parameter error")
+            raise Refused(600, "Parameter error")
         native = query.get("symbol", "")
         symbol = self._known(native)
         number, size = self.number(query, "page_num") or 1, self.number(query, "page_size") or 20
         if size > _FUNDING_PAGE:
-            raise RefusedError(600, "Parameter error: page_size")
+            raise Refused(600, "Parameter error: page_size")
         size = self.view.funding_limit(size)
         rates = self.view.funding(symbol, Span(0, self.now + 1))[::-1]
         return {
@@ -147,9 +150,7 @@ class _ContractWire(MexcWire):
         }  # fmt: skip
 
     def _native(self, symbol: str) -> str:
-        symbol = symbol.removesuffix("_PERP")
-        quote = next(each for each in ("USDT", "USDC", "USD") if symbol.endswith(each))
-        return f"{symbol.removesuffix(quote)}_{quote}"
+        return "_".join(pair_of(symbol.removesuffix("_PERP")))
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
         """``rs.`` and the method, or ``rs.error``."""

@@ -19,6 +19,8 @@ from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import Micros, Unit
 from chandlery.sim.book import Levels, tick_of
+from chandlery.sim.kit import Refused, routed, whole
+from chandlery.sim.pairs import pair_of
 from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.view import SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
@@ -45,23 +47,12 @@ class _SpotCommand(Struct):
     params: list[str] = []
 
 
-class RefusedError(Exception):
-    """A parameter is not as it should be, which has a code."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
 class MexcWire(Wire):
     """What the markets share."""
 
     def number(self, query: Mapping[str, str], name: str) -> int | None:
         """A parameter that is a whole number, where it is sent."""
-        text = query.get(name)
-        if text is not None and not text.isdecimal():
-            raise RefusedError(600, f"Parameter error: {name}")
-        return None if text is None else int(text)
+        return whole(query, name, Refused(600, f"Parameter error: {name}"))
 
     def page(
         self, symbol: str, interval: Interval, start: Micros | None, end: Micros | None, most: int
@@ -93,13 +84,7 @@ class MexcSpotWire(MexcWire):
             "/api/v3/ping": lambda _: {},
             "/api/v1/contract/detail": lambda _: {"success": True, "code": 0, "data": []},
         }
-        handler = paths.get(request.path)
-        if handler is None:
-            return self.refusal(404)
-        try:
-            return json_reply(handler(request.query))
-        except RefusedError as refused:
-            return json_reply({"code": refused.code, "msg": str(refused), "_extend": None}, 400)
+        return routed(paths, request, lambda content: content, _refuse) or self.refusal(404)
 
     def refusal(self, status: int) -> Reply:
         """Code and message."""
@@ -109,13 +94,13 @@ class MexcSpotWire(MexcWire):
     def _known(self, query: Mapping[str, str]) -> str:
         symbol = self.symbol(query.get("symbol", ""))
         if symbol is None:
-            raise RefusedError(-1121, "Invalid symbol.")
+            raise Refused(-1121, "Invalid symbol.")
         return symbol
 
     def _klines(self, query: Mapping[str, str]) -> list[list[Any]]:
         symbol, interval = self._known(query), _SPOT_NAMES.get(query.get("interval", ""))
         if interval is None:
-            raise RefusedError(-1120, "Invalid interval.")
+            raise Refused(-1120, "Invalid interval.")
         start, end, limit = (self.number(query, name) for name in ("startTime", "endTime", "limit"))
         since, until = (None if each is None else Unit.MILLIS.micros(each) for each in (start, end))
         most = min(_SPOT_PAGE if limit is None else limit, _SPOT_PAGE)
@@ -139,10 +124,10 @@ class MexcSpotWire(MexcWire):
     def _info(self, _query: Mapping[str, str]) -> dict[str, Any]:
         symbols = []
         for symbol in self.view.symbols():
-            quote = next(each for each in ("USDT", "USDC", "USD", "BTC") if symbol.endswith(each))
+            base, quote = pair_of(symbol)
             symbols.append(
                 {
-                    "symbol": symbol, "status": "1", "baseAsset": symbol.removesuffix(quote), "quoteAsset": quote,
+                    "symbol": symbol, "status": "1", "baseAsset": base, "quoteAsset": quote,
                     "baseAssetPrecision": len(f"{self.view.lot(symbol):f}".partition(".")[2]), "quotePrecision": 2,
                     "quoteAssetPrecision": 2, "baseSizePrecision": str(self.view.lot(symbol)),
                     "quoteAmountPrecision": "1", "maxQuoteAmount": "4000000", "isSpotTradingAllowed": True,
@@ -217,3 +202,7 @@ class MexcSpotWire(MexcWire):
                 *sides,
             )
         ]
+
+
+def _refuse(code: int, message: str) -> Reply:
+    return json_reply({"code": code, "msg": message, "_extend": None}, 400)
