@@ -68,7 +68,7 @@ def _declared(row: Capabilities) -> list[str]:
         "order of a page": "latest first" if adapter.rest_row.newest_first else "oldest first",
         "memory": back_to(row),
         "grids": "days and longer in UTC" if any(each.longest >= DAY for each in adapter.intervals) else None,
-        "closed flag": "sent" if adapter.live_closes else "none",
+        "closed flag": ("sent" if adapter.live_closes else "none") if adapter.live_intervals else None,
         "order book": rule and f"{rule.snapshot.value} snapshot, {rule.link.value} link",
         "checksum": "checked" if rule and rule.checksum else None,
         "streams a connection": adapter.socket.streams if adapter.live_intervals or rule else None,

@@ -30,6 +30,15 @@ def test_one_exchange_in_full(chandlery):
         assert each in out
 
 
+def test_an_exchange_whose_sockets_send_no_candles(chandlery):
+    """Its candles are polled, so that no live one is ever closed by another."""
+    code, out, _ = chandlery("exchanges", "bitstamp_spot")
+
+    assert 0 == code
+    assert "polled by REST" in out
+    assert "by the next one" not in out
+
+
 def test_json_for_programs(chandlery):
     """The whole matrix, or one row."""
     _, out, _ = chandlery("exchanges", "--json")

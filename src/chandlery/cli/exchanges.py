@@ -67,12 +67,13 @@ def described(row: Capabilities) -> dict[str, str]:
     """One exchange in words, by heading."""
     from chandlery.adapter.registry import ExchangeRegistry  # noqa: PLC0415  # loads the exchanges
 
+    next_one = "by the next one" if row.live_intervals else "-"
     return {
         "also called": ", ".join(row.aliases) or "-",
         "market": row.market,
         "candles by REST": " ".join(row.intervals),
-        "candles live": " ".join(row.live_intervals) or "-",
-        "a live candle is closed": "when the exchange says so" if row.live_closes else "by the next one",
+        "candles live": " ".join(row.live_intervals) or "polled by REST",
+        "a live candle is closed": "when the exchange says so" if row.live_closes else next_one,
         "a candle by REST is closed": "when the exchange says so"
         if row.rest_closes
         else "by its clock, and read again",
