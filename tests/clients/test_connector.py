@@ -49,7 +49,7 @@ async def test_names_find_their_clients(offline, connector_of):
         assert connector.get_client("binance_spot") is not ours
         assert isinstance(connector.get_client("ccxt.binance"), CCXTExchangeClient)
         assert connector.get_client("binance") is ours, "what is open does not change what a name means"
-        assert isinstance(connector.get_client("bitstamp"), CCXTExchangeClient)
+        assert isinstance(connector.get_client("bitfinex"), CCXTExchangeClient)
         assert connector.get_client("huobi") is connector.get_client("htx")
 
 
@@ -60,8 +60,8 @@ async def test_unknown_names(offline, connector_of):
         for name in ("nowhere", "", "ccxt.", "."):
             with pytest.raises(UnknownName, match="ccxt has no exchange"):
                 connector.get_client(name)
-        with pytest.raises(UnknownName, match=r"bitstamp is reached by ccxt\.bitstamp"):
-            connector.get_client("native.bitstamp")
+        with pytest.raises(UnknownName, match=r"bitfinex is reached by ccxt\.bitfinex"):
+            connector.get_client("native.bitfinex")
         with pytest.raises(UnknownName, match=r"ccxt has no exchange"):
             connector.get_client("ccxt.tradestation")
 

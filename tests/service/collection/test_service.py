@@ -541,7 +541,7 @@ async def test_gaps_and_snapshots_at_the_same_moment(service):
 async def test_offline_nothing_real_is_reached(sim, tmp_path):
     """Exchanges that we have no adapter of, and ours by way of others, are refused."""
     async with service_of(sim, tmp_path, offline=True) as service:
-        for exchange in ("ccxt.binance", "bitstamp"):
+        for exchange in ("ccxt.binance", "bitfinex"):
             with pytest.raises(UnknownName, match="native"):
                 await service.collection.check_availability("BTC/USDT", exchange)
         assert await service.collection.check_availability("BTC/USDT", "binance")
