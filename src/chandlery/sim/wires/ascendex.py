@@ -167,7 +167,8 @@ class AscendexSpotWire(Wire):
             return [_error("error", 100005, str(error), {})]
         except Refused as refused:
             about = "error" if command is None or command.op == "req" else command.op
-            return [_error(about, *refused.args, ids)]
+            code, message = refused.args
+            return [_error(about, code, message, ids)]
 
     def _answers(self, session: Session, command: _Command, ids: Mapping[str, str]) -> Sequence[Any]:
         match command.op:
