@@ -25,7 +25,7 @@ async def passed(answers, tag, *contents):
 def cached_of(answers, tag):
     """A kept answer as a whole."""
     found = answers.get(tag)
-    return None if found is None else bytes(found)
+    return None if found is None else b"".join(found)
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.binary(max_size=6)), max_size=20))
@@ -37,6 +37,18 @@ async def test_the_latest_that_fit(asked):
         assert content == cached_of(answers, tag)
         kept = {name: cached_of(answers, name) for name in "abcd"}
         assert sum(len(each or b"") for each in kept.values()) <= 10
+
+
+async def test_blocks():
+    """Parts of any size become blocks of one size, of memory of their own."""
+    answers = ResponseCache()
+    small, large = bytearray(b"a" * 1_000), bytearray(b"b" * (5 << 19))
+    await passed(answers, "a", small, memoryview(large), b"c")
+    expected = bytes(small + large + b"c")
+    small[:], large[:] = b"", b""
+
+    assert [1 << 20, 1 << 20, (1 << 19) + 1_001] == [len(each) for each in answers.get("a")]
+    assert expected == kept_of(answers, "a")
 
 
 async def test_too_large_ones_pass_and_are_not_kept():

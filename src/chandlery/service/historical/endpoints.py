@@ -26,7 +26,7 @@ from chandlery.service.collection.endpoints import Exchange, Symbol
 from chandlery.service.errors import refusals
 from chandlery.service.frames import Part
 from chandlery.service.historical.download import Download
-from chandlery.service.historical.encode import FORMATS, encoded, require_format, slices
+from chandlery.service.historical.encode import FORMATS, encoded, require_format
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
 from chandlery.service.historical.pages import (
     cache_headers,
@@ -258,8 +258,8 @@ async def _answer(
         headers |= cache_headers(tag, immutable=True)
         kept = parts.answers.get(tag)
         if kept is not None:
-            headers["Content-Length"] = str(len(kept))
-            return Download(_in_turns(slices(kept)), media_type=FORMATS[form], headers=headers)
+            headers["Content-Length"] = str(sum(map(len, kept)))
+            return Download(_in_turns(kept), media_type=FORMATS[form], headers=headers)
     await parts.take_turn()
     body = encoded(prefetch(_complete(pieces(STREAM_ROWS))), schema, form)
     if immutable:

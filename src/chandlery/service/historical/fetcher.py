@@ -189,7 +189,8 @@ class HistoricalFetcher:
     async def _requested(self, series: SeriesName, interval: Interval, window: Span) -> Piece:
         """All of a stretch of which nothing is stored."""
         answer = await self._answer(series, interval, window, [window], collected=False)
-        return joined(Piece(answer.table.slice(0, 0)), [window], [answer])
+        stretches = len(answer.sources) + len(answer.gaps)
+        return await _worked(stretches, joined, Piece(answer.table.slice(0, 0)), [window], [answer])
 
     async def _answer(
         self, series: SeriesName, interval: Interval, hull: Span, left: Sequence[Span], *, collected: bool

@@ -12,25 +12,29 @@ CACHED_BYTES = 128 << 20
 """How much memory they may take; those that are being gathered, all together, as much again."""
 
 
+_SENT_AT_ONCE = 1 << 20
+"""The size of the blocks of an answer; each is sent in one turn of the event loop."""
+
+
 class ResponseCache:
     """The answers that were asked for last, by their tags, as many as fit into ``most_bytes``."""
 
     def __init__(self, most_bytes: int = CACHED_BYTES) -> None:
         self._most_bytes = most_bytes
-        self._answers: OrderedDict[str, bytearray] = OrderedDict()
+        self._answers: OrderedDict[str, _Blocks] = OrderedDict()
         self._bytes = self._gathering = 0
 
-    def get(self, tag: str) -> memoryview | None:
-        """A kept answer."""
+    def get(self, tag: str) -> list[memoryview] | None:
+        """The blocks of a kept answer."""
         found = self._answers.get(tag)
         if found is None:
             return None
         self._answers.move_to_end(tag)
-        return memoryview(found)
+        return [memoryview(block) for block in found.blocks]
 
     async def caching(self, tag: str, parts: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
         """The same parts; once all of them have come, they are kept, unless there is no room to gather them. Closes them."""
-        gathered: bytearray | None = bytearray()
+        gathered: _Blocks | None = _Blocks()
         size = 0
         try:
             async with aclosing(parts):
@@ -40,8 +44,7 @@ class ResponseCache:
                         self._gathering -= size
                         size = 0
                     elif gathered is not None:
-                        # One piece of memory, of which larger parts can be sent than come; a view would keep all of a larger table.
-                        gathered += part
+                        gathered.append(part)
                         size += len(part)
                         self._gathering += len(part)
                     yield part
@@ -50,9 +53,34 @@ class ResponseCache:
         finally:
             self._gathering -= size
 
-    def _keep(self, tag: str, answer: bytearray) -> None:
-        self._bytes += len(answer) - len(self._answers.pop(tag, b""))
+    def _keep(self, tag: str, answer: _Blocks) -> None:
+        known = self._answers.pop(tag, None)
+        self._bytes += answer.size - (0 if known is None else known.size)
         self._answers[tag] = answer
         while self._bytes > self._most_bytes:
             _, oldest = self._answers.popitem(last=False)
-            self._bytes -= len(oldest)
+            self._bytes -= oldest.size
+
+
+class _Blocks:
+    """
+    Copies of parts, in blocks of one size: a view of a part would hold all the memory of a larger table.
+
+    One piece of memory for all of them would be moved as it grows, which takes longer than a turn of the event loop may.
+    """
+
+    def __init__(self) -> None:
+        self.blocks: list[bytearray] = []
+        self.size = 0
+
+    def append(self, part: Part) -> None:
+        """Copy a part."""
+        self.size += len(part)
+        rest = memoryview(part)
+        while rest:
+            if not self.blocks or len(self.blocks[-1]) >= _SENT_AT_ONCE:
+                self.blocks.append(bytearray())
+            block = self.blocks[-1]
+            room = _SENT_AT_ONCE - len(block)
+            block += rest[:room]
+            rest = rest[room:]

@@ -22,7 +22,7 @@ from chandlery.service.web.limits import Edge
 from chandlery.service.web.protocol import DirectProtocol
 
 _SLICE = 16_384
-_HIGH_WATER = 1 << 22
+_HIGH_WATER = 1 << 20
 """So much of an answer waits for its client before its next part is asked for; with less, a fast client waits for each part."""
 _FORM = b"application/x-www-form-urlencoded"
 
