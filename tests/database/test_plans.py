@@ -149,10 +149,10 @@ def fill(path, first, count):
     numbers = {series: connection.execute("SELECT id FROM series WHERE channel = ?", (series,)).fetchall()[0][0] for series in ("book", "candles:1m")}  # fmt: skip
     book = encode(entry(1).data)
     minutes = range(first, count)
-    candle = (1.0, 1.0, 1.0, 1.0, 1.0, None, None, None, None, 1)
+    candle = (1.0, 1.0, 1.0, 1.0, 1.0, None, None, None, None, 1, None, None)
     with connection:
         connection.executemany("INSERT INTO books (series, at, entry) VALUES (?, ?, ?)", ((numbers["book"], at * MINUTE, book) for at in minutes))  # fmt: skip
-        connection.executemany(f"INSERT INTO candles VALUES ({', '.join('?' * 12)})", ((numbers["candles:1m"], at * MINUTE, *candle) for at in minutes if at % 10))  # fmt: skip
+        connection.executemany(f"INSERT INTO candles VALUES ({', '.join('?' * (2 + len(candle)))})", ((numbers["candles:1m"], at * MINUTE, *candle) for at in minutes if at % 10))  # fmt: skip
         connection.executemany(f"INSERT INTO gaps VALUES (?, ?, ?, 'halt', 'x', {2**62})", ((numbers["candles:1m"], at * MINUTE, (at + 1) * MINUTE) for at in minutes if at % 10 == 0))  # fmt: skip
         connection.executemany("INSERT INTO revoked_tokens (issuer, token, expires_at) VALUES ('', ?, ?)", ((f"t{at}", at) for at in minutes))  # fmt: skip
     connection.close()
