@@ -61,7 +61,7 @@ async def by_header_of_socket(session, url, token):
             await client.say("subscribe", channel="book", **BTC)
             return [read.get("code", "in"), (await client.next()).get("code", "in")]
     except aiohttp.WSServerHandshakeError as error:
-        return [{400: "invalid_token"}[error.status]] * 2
+        return [{431: "invalid_token"}[error.status]] * 2
 
 
 async def by_mcp(session, url, token):

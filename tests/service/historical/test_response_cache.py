@@ -48,7 +48,7 @@ async def test_blocks():
     small[:], large[:] = b"", b""
 
     assert [1 << 20, 1 << 20, (1 << 19) + 1_001] == [len(each) for each in answers.get("a")]
-    assert expected == kept_of(answers, "a")
+    assert expected == cached_of(answers, "a")
 
 
 async def test_too_large_ones_pass_and_are_not_kept():
