@@ -110,7 +110,7 @@ def fresh(spans: Iterable[SourceSpan]) -> list[SourceSpan]:
 
 def disjoint(spans: Sequence[SourceSpan], never: Sequence[Span]) -> list[SourceSpan]:
     """The same moments, oldest first, without those in ``never``; where spans overlap, the later one in order counts."""
-    known = sorted(each for each in spans if each.span)
+    known = sorted((each for each in spans if each.span), key=_start)
     if any(each.end > later.start for each, later in pairwise(known)):
         known = _latest(spans)
     return without(known, never) if never else known
@@ -121,7 +121,10 @@ def _latest(spans: Sequence[SourceSpan]) -> list[SourceSpan]:
     waiting = deque(sorted(range(len(spans)), key=lambda index: spans[index].start))
     begun: list[int] = []  # negative, so that the last in order comes first from the heap
     found: list[tuple[int, Span]] = []
-    for start, end in pairwise(sorted({bound for each in spans for bound in (each.start, each.end)})):
+    # Both lists are a few ascending runs, which are merged in one pass; a set of them would have to be sorted.
+    for start, end in pairwise(sorted([each.start for each in spans] + [each.end for each in spans])):
+        if start == end:
+            continue
         while waiting and spans[waiting[0]].start <= start:
             heappush(begun, -waiting.popleft())
         while begun and spans[-begun[0]].end <= start:
