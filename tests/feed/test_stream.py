@@ -15,7 +15,8 @@ from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND
 from chandlery.feed.events import Backfilled, Missing, Rejected, Restated, Unsettled
-from chandlery.feed.stream import LiveStream, consists, live_stream
+from chandlery.feed.resample import consists, live_stream
+from chandlery.feed.stream import LiveStream
 from chandlery.sim import SyntheticMarket
 from chandlery.sim.faults import Fault, FaultKind
 from fixtures.candle_feed import SPOT, Heard, Stopped, truth
@@ -64,6 +65,32 @@ async def test_what_closes_early_waits(sim_of, stream_of, market):
     assert 3 == stream.heard
     assert stream.filled
     assert stream.began
+
+
+@pytest.mark.parametrize("waited_s", [1, 6])
+async def test_what_rest_closes_late(sim_of, stream_of, market, waited_s):
+    """REST shows the last candle before the first live one as running: those after it wait, but not for long."""
+    clock = Stopped(START + 30 * SECOND)
+    stream, heard = stream_of(await sim_of(clock=clock))
+    stream.up()
+    stream.take(minute(market, 1, closed=False, part=0.5))
+    await stream.fill()
+    heard.updates.clear()
+    stream.take(minute(market, 1))
+    stream.take(minute(market, 2, closed=False, part=0.5))
+    assert [] == heard.closed
+    clock.now = START + (30 + waited_s) * SECOND
+    stream.take(minute(market, 2))
+    early = [] if waited_s < 5 else [minute(market, place) for place in (1, 2)]
+    assert early == heard.closed
+    clock.now = START + 3 * MINUTE + 30 * SECOND
+    await stream.refresh()
+    stream.take(minute(market, 3))
+
+    assert {minute(market, place) for place in range(4)} == {*heard.closed}
+    assert 4 == len(heard.closed)
+    if not early:
+        assert [minute(market, place) for place in range(4)] == heard.closed
 
 
 async def test_filled_without_a_socket(sim_of, stream_of, market):

@@ -16,6 +16,9 @@ class ReorderBuffer:
         self._most = most
         self._publish = publish
         self._candles: dict[Micros, CandleData] = {}
+        self.expected: Micros = -1
+        """The open of a candle that those after it wait for; -1 where there is none."""
+        self._until: Micros = 0
 
     def __repr__(self) -> str:
         return f"Waiting({self._candles})"
@@ -39,3 +42,21 @@ class ReorderBuffer:
         for opened in sorted(self._candles):
             if before is None or opened < before:
                 self._publish(self._candles.pop(opened))
+
+    def expect(self, opened: Micros, until: Micros) -> None:
+        """Have candles after the one that opens then wait for it, ``until`` then at the longest."""
+        self.expected, self._until = opened, until
+
+    def is_early(self, opened: Micros, now: Micros) -> bool:
+        """True if a candle has to wait for the expected one; publish those that wait where that is late."""
+        if self.expected < 0 or opened <= self.expected:
+            return False
+        if now >= self._until:
+            self.came(self.expected)
+        return self.expected >= 0
+
+    def came(self, opened: Micros) -> None:
+        """Publish those that wait, if this is the candle that was expected."""
+        if opened == self.expected:
+            self.expected = -1
+            self.release()

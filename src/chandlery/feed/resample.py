@@ -7,8 +7,10 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.live import CandleStream
 from chandlery.core.candle import CandleData
-from chandlery.core.interval import Grid
+from chandlery.core.interval import Grid, Interval
 from chandlery.core.time import Micros
 
 _SUMS = ("volume", "quote_asset_volume", "taker_buy_volume", "taker_buy_quote_volume")
@@ -90,3 +92,22 @@ def _added(total: _Total | None, part: CandleData) -> _Total:
         tuple(None if a is None or b is None else a + b for a, b in zip(total.sums, sums, strict=True)),
         None if total.count is None or part.count is None else total.count + part.count,
     )
+
+
+def live_stream(adapter: ExchangeAdapter, symbol: str, interval: Interval) -> CandleStream | None:
+    """The stream for an interval: its own, else the longest of which it consists exactly; ``None`` where none is sent."""
+    sent = adapter.live_intervals
+    if interval in sent:
+        return CandleStream(symbol, interval)
+    grid = adapter.grid(interval)
+    finer = [each for each in sent if each is not interval and consists(grid, adapter.grid(each))]
+    return CandleStream(symbol, max(finer, key=lambda each: each.longest)) if finer else None
+
+
+def consists(interval: Grid, finer: Grid) -> bool:
+    """Whether every candle of ``interval`` is made up of whole ones of ``finer``."""
+    if finer.micros is None or finer is interval:
+        return False
+    if interval.micros is None:
+        return finer.micros <= Interval.DAY_1.longest and Interval.DAY_1.longest % finer.micros == 0
+    return interval.micros % finer.micros == 0 and (interval.anchor - finer.anchor) % finer.micros == 0

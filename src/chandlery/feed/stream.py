@@ -8,19 +8,17 @@ from contextlib import suppress
 
 from msgspec import structs
 
-from chandlery.adapter.base import ExchangeAdapter
-from chandlery.adapter.live import CandleStream
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
 from chandlery.core.holes import Life, explain
-from chandlery.core.interval import Grid, Interval
+from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND, Micros
 from chandlery.feed.events import Backfilled, CandleUpdate, Event, Failed, Missing, Rejected, Restated, Unsettled
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.provisional import Provisional
 from chandlery.feed.recovery import described
 from chandlery.feed.reorder_buffer import ReorderBuffer
-from chandlery.feed.resample import Resampler
+from chandlery.feed.resample import Resampler, live_stream
 from chandlery.feed.series import DataProcessor, Verdict
 from chandlery.feed.startup import Startup
 
@@ -30,6 +28,8 @@ _ASK_TWICE = 2
 _PATIENCE: Micros = 10 * MINUTE
 """How long after its end REST may not have passed a candle: some exchanges are minutes behind, and in some nobody trades."""
 _REPORTED_FROM: Micros = MINUTE
+_ORDER_PATIENCE: Micros = 5 * SECOND
+"""How long closed candles wait for one that REST has to close, after which it is published out of order."""
 
 
 class LiveStream(Startup):
@@ -136,6 +136,7 @@ class LiveStream(Startup):
         """The socket is gone: from now on closed candles wait until the hole is filled."""
         self.filled = self._listening = False
         self._joined = self._resampled = None
+        self._waiting.expected = -1
         self._first_heard.clear()
         self._past.clear()
         self._traded_at = -1
@@ -291,6 +292,7 @@ class LiveStream(Startup):
                 closed = row.closed or self.processor.next_closes
                 self._put(structs.replace(row, closed=closed), fetched=True, final=final)
         self._let_in(rows, now)
+        self._expect_late(rows, now)
         self._traded_at = -1  # what was fetched here, no socket had to tell
         self._waiting.release(self._joined)
         self._publish(Backfilled(hole))
@@ -301,15 +303,23 @@ class LiveStream(Startup):
         self._waiting.release()
         self._begin()
 
+    def _expect_late(self, rows: Sequence[CandleData], now: Micros) -> None:
+        """Have closed candles wait for one before the first live one that an answer, requested at ``now``, was too early to close."""
+        missing = self.processor.missing(self._joined) if self._joined is not None and rows else []
+        if missing and missing[-1] >= rows[-1].open_time:
+            self._waiting.expect(missing[-1], now + _ORDER_PATIENCE)
+
     def _notify(self, update: CandleData | Restated) -> None:
         """Publish a change, at once unless it is of a closed candle that has to wait for those before it."""
         if isinstance(update, Restated):
             if not self._waiting.restate(update):
                 self._publish(update)
-        elif update.closed and not self.filled:
+        elif update.closed and (not self.filled or self._waiting.is_early(update.open_time, self.network.guess())):
             self._waiting.put(update)
         else:
             self._publish(update)
+            if update.closed:
+                self._waiting.came(update.open_time)
 
     def _let_in(self, rows: Sequence[CandleData], now: Micros) -> None:
         """Take candles that were requested at ``now``; the next one closes none of them."""
@@ -378,22 +388,3 @@ class LiveStream(Startup):
         self._asked = {
             opened: self._asked[opened] for opened in missing if opened in self._asked and opened not in gone
         }
-
-
-def live_stream(adapter: ExchangeAdapter, symbol: str, interval: Interval) -> CandleStream | None:
-    """The stream for an interval: its own, else the longest of which it consists exactly; ``None`` where none is sent."""
-    sent = adapter.live_intervals
-    if interval in sent:
-        return CandleStream(symbol, interval)
-    grid = adapter.grid(interval)
-    finer = [each for each in sent if each is not interval and consists(grid, adapter.grid(each))]
-    return CandleStream(symbol, max(finer, key=lambda each: each.longest)) if finer else None
-
-
-def consists(interval: Grid, finer: Grid) -> bool:
-    """Whether every candle of ``interval`` is made up of whole ones of ``finer``."""
-    if finer.micros is None or finer is interval:
-        return False
-    if interval.micros is None:
-        return finer.micros <= Interval.DAY_1.longest and Interval.DAY_1.longest % finer.micros == 0
-    return interval.micros % finer.micros == 0 and (interval.anchor - finer.anchor) % finer.micros == 0
