@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from chandlery.adapter.base import ExchangeAdapter
@@ -190,13 +191,16 @@ class NativeExchangeClient(IExchangeAPIClient):
 
     def origin(self, coin: str) -> Origin | None:
         """By the addresses of its market, all of which must lead to the same origin."""
-        origins = {market: adapter.origin(*ROLES) for market, adapter in self._adapters.items()}
-        if len(set(origins.values())) == 1:
-            return next(iter(origins.values()))
+        if len(set(self._origins.values())) == 1:
+            return next(iter(self._origins.values()))
         instrument = _parsed(coin)
-        if instrument is not None and instrument.market in origins:
-            return origins[instrument.market]
-        return origins[self._market_of(coin)[0].market_type]
+        if instrument is not None and instrument.market in self._origins:
+            return self._origins[instrument.market]
+        return self._origins[self._market_of(coin)[0].market_type]
+
+    @cached_property
+    def _origins(self) -> dict[MarketType, Origin | None]:
+        return {market: adapter.origin(*ROLES) for market, adapter in self._adapters.items()}
 
     def volume_unit(self, coin: str) -> str | None:
         """What the market declares."""

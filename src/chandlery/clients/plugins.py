@@ -65,7 +65,9 @@ class PluginRegistry:
     def names_of(self, name: str) -> list[str]:
         """The full names of the open clients that a name, with or without a family, may mean."""
         family, exchange = split(name)
-        return [each for each in self._plugins if (family, exchange) in {split(each), ("", split(each)[1])}]
+        # A full name is a family and a canonical exchange, which has no dot.
+        wanted = f"{family}.{exchange}"
+        return [each for each in self._plugins if each == wanted or (not family and each.endswith(wanted))]
 
     def list_plugins(self) -> list[str]:
         """The open clients, sorted: by exchange, or by family and exchange where there are several."""

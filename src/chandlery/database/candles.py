@@ -72,6 +72,8 @@ class CandleRepository:
     async def first(self, series: SeriesName, span: Span) -> Micros | None:
         """The open of the first closed candle that opens in ``span``; ``None`` where there is none."""
         number = await self._ids.find(series)
+        if number is None:
+            return None
         sql = "SELECT open_time FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed ORDER BY open_time LIMIT 1"
         rows: list[Any] = await self._database.read(sql, (number, span.start, span.end))
         return rows[0][0] if rows else None

@@ -63,6 +63,8 @@ class GapRepository:
 
     async def _touching(self, series: SeriesName, span: Span, until: Micros, limit: int) -> list[Gap]:
         number = await self._ids.find(series)
+        if number is None:
+            return []
         parameters = (number, span.start, number, span.end, span.start, until, limit)
         rows: list[Any] = await self._database.read(_TOUCHING, parameters)
         # A coin that trades seldom has very many.

@@ -54,6 +54,10 @@ _LONGEST_WAIT_S = 300.0
 """A long range by REST waits for its share of the weight rather than fail; a longer ban is an error at once."""
 
 
+_FEW = 2_000
+"""Up to how many rows and gaps of the cache are put together without a thread."""
+
+
 class SourceLimits:
     """The documented constants; a subclass may set others."""
 
@@ -195,7 +199,7 @@ class AsyncDataSourceManager(SourceLimits):
         """One call, on the grid that the series is known to have by now."""
         cache = self.cache if use_cache else None
         now = await series.now(query.span.end, fetches=False)
-        cached = await series.load(cache, _closed_part(query.span, series, now), source)
+        cached = await series.load(cache, series.closed_part(query.span, now), source)
         steps = self._plan(series, query, cached, source, now)
         if any(isinstance(step, RestStep | ArchiveStep) for step in steps):
             there = await series.now(query.span.end, fetches=source is not DataSource.VISION)
@@ -203,7 +207,7 @@ class AsyncDataSourceManager(SourceLimits):
                 now = there
                 steps = self._plan(series, query, cached, source, now)
         require_begun(query.span, now)
-        wanted = _closed_part(query.span, series, now)
+        wanted = series.closed_part(query.span, now)
         report = _reporter(progress, series.grid, wanted)
         for step in steps:
             if isinstance(step, CacheStep):
@@ -221,15 +225,16 @@ class AsyncDataSourceManager(SourceLimits):
                 done = done.with_running(running, series.grid.floor(now))
             return done.given(query.span, output)
 
-        # In a thread, as all that is done once for each candle or gap.
-        frame, missing = await asyncio.to_thread(finished)
+        # In a thread, as all that is done once for each candle or gap, unless that takes as long as to ask one.
+        few = len(cached.table) + len(cached.gaps) <= _FEW and not execution.parts
+        frame, missing = finished() if few else await asyncio.to_thread(finished)
         if not missing or on_missing == "report":
             return frame
         advice = "; on_missing='report' returns it with the gap marked"
         raise incomplete(frame, missing, wanted, advice) from execution.failure
 
     def _plan(self, series: Series, query: CandleQuery, cached: Cached, source: DataSource, now: Micros) -> list[Step]:
-        wanted = _closed_part(query.span, series, now)
+        wanted = series.closed_part(query.span, now)
         return plan(wanted, series.grid, covered=cached.covered, now=now, source=source, abilities=series.abilities)
 
     async def compare(
@@ -365,15 +370,6 @@ def _member(kind: type[_Member], given: _Member | str, name: str) -> _Member:
         return kind(given)
     except ValueError:
         raise InvalidInput(f"{name} is {given!r}; it is one of {', '.join(each.value for each in kind)}") from None
-
-
-def _closed_part(span: Span, series: Series, now: Micros) -> Span:
-    """From the first open in the range to past the last that has closed by ``now``."""
-    if series.key.chart_type.interval is not None:
-        return Span(span.start, max(span.start, min(span.end, now)))
-    grid = series.grid
-    start = grid.ceil(span.start)
-    return Span(start, max(start, min(grid.ceil(span.end), grid.floor(now))))
 
 
 def _keeper(cache: UnifiedCacheManager | None, key: SeriesKey) -> Keep | None:

@@ -77,6 +77,14 @@ class Series:
         except ExchangeError:
             return self.rest.exchange.guess()
 
+    def closed_part(self, span: Span, now: Micros) -> Span:
+        """From the first open in ``span`` to past the last that has closed by ``now``."""
+        if self.key.chart_type.interval is not None:
+            return Span(span.start, max(span.start, min(span.end, now)))
+        grid = self.grid
+        start = grid.ceil(span.start)
+        return Span(start, max(start, min(grid.ceil(span.end), grid.floor(now))))
+
     async def load(self, cache: UnifiedCacheManager | None, wanted: Span, source: DataSource) -> Cached:
         """What the cache holds of ``wanted`` that ``source`` allows."""
         if cache is None or not wanted:

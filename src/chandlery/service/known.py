@@ -42,7 +42,7 @@ class KnownFields(BaseModel):
         return content
 
 
-def known_parameters(request: Request) -> None:
+async def known_parameters(request: Request) -> None:
     """
     A dependency of routes that take no other parameters of the query than those that they document.
 

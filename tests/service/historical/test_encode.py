@@ -61,7 +61,7 @@ def test_books_as_json():
     assert (5000, 5000, None, None, "bid", 0, 100.0, 1.0) == rows[0]
 
 
-@given(st.integers(1, 20), st.integers(1, 25), st.booleans())
+@given(st.integers(1, 20) | st.integers(2_000, 2_010), st.integers(1, 25), st.booleans())
 def test_blocks_are_the_rows(count, size, odd):
     """However they are cut, and whatever their numbers are: as the general way writes them."""
     table = candles(count, quote=np.nan if odd else 1e-9)
@@ -75,9 +75,11 @@ def test_blocks_are_the_rows(count, size, odd):
     ]
 
 
-@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
-def test_every_digit_is_sent(numbers):
-    """What is decoded is the number that was encoded."""
+@pytest.mark.parametrize("times", [1, 2_001])
+@given(numbers=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=20))
+def test_every_digit_is_sent(times, numbers):
+    """What is decoded is the number that was encoded, of few rows and of many."""
+    numbers = (numbers * times)[: max(times, len(numbers))]
     table = pa.table({"a": numbers, "b": [*range(len(numbers))]})
 
     assert [[number, at] for at, number in enumerate(numbers)] == json.loads(msgspec.json.encode(json_rows(table)))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+
+import anyio
 
 from chandlery.core.errors import StorageFull
 
@@ -53,6 +56,18 @@ async def test_metrics(running):
     async with session.get("/metrics") as answer:
         text = await answer.text()
     assert re.search(r'chandlery_history_rows_total\{source="cache \(\w+\)"\} 1440.0', text)
+
+
+async def test_no_request_needs_a_thread_before_its_work_begins(running):
+    """FastAPI calls what is no coroutine in a thread of a pool, which here has none left."""
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    limiter.total_tokens = 1
+    query = {"exchange": "binance", "symbol": "BTC/USDT"}
+    async with limiter:
+        for path in ("/v1/coins", "/v1/exchanges", "/v1/availability", "/v1/candles?start=2026-11-01&end=2026-11-02"):
+            params = {} if path in {"/v1/coins", "/v1/exchanges"} else query
+            async with asyncio.timeout(10), running[1].get(path, params=params) as answer:
+                assert 200 == answer.status
 
 
 async def test_the_catalogue(running):

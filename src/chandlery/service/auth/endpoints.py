@@ -29,7 +29,7 @@ routes = APIRouter(tags=["login"])
 """None of these asks for a token."""
 
 
-def _accounts(request: Request) -> AuthenticationModuleImpl:
+async def _accounts(request: Request) -> AuthenticationModuleImpl:
     module: AuthenticationModuleImpl = request.app.state.accounts
     return module
 

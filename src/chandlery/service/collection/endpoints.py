@@ -21,7 +21,7 @@ routes = APIRouter(
 )
 
 
-def _manager(request: Request) -> IDataCollectionManager:
+async def _manager(request: Request) -> IDataCollectionManager:
     manager: IDataCollectionManager = request.app.state.collection
     return manager
 

@@ -35,6 +35,8 @@ _NANOS_A_MILLI = 1_000_000
 _LARGE = 1 << 16
 """From how many bytes on a part is sent by itself rather than copied to its neighbours."""
 _WRITTEN_AT_ONCE = 1 << 20
+FEW_ROWS = 2_000
+"""Up to how many rows are encoded faster without polars, and as fast as a thread is asked."""
 
 
 def require_format(name: str, known: Sequence[str]) -> None:
@@ -54,23 +56,29 @@ def rows_of(table: pa.Table) -> list[Any]:
 
 
 def _values(column: pa.ChunkedArray) -> list[Any]:
+    if column.null_count == len(column):
+        return [None] * len(column)
     if pa.types.is_timestamp(column.type):
-        if column.null_count:
-            micros = column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64()).to_pylist()
-            return [None if each is None else each // 1_000 for each in micros]
-        moments = column.cast(pa.int64()).to_numpy() if column.type.unit != "ns" else unwrap(column)
-        per_milli = {"ns": _NANOS_A_MILLI, "us": 1_000}[column.type.unit]
-        values: list[Any] = (moments // per_milli).tolist()
-        return values
-    if pa.types.is_floating(column.type) and not column.null_count:
-        numbers = column.to_numpy()
-        # Only some exchanges leave a column out, and then all of it.
-        if np.isnan(numbers).any():
-            return [None if each != each else each for each in numbers.tolist()]  # noqa: PLR0124  # NaN alone differs from itself
-        listed: list[Any] = numbers.tolist()
-        return listed
-    plain: list[Any] = column.to_pylist()
-    return plain
+        return _millis(column)
+    if column.null_count or not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+        plain: list[Any] = column.to_pylist()
+        return plain
+    numbers = column.to_numpy()
+    listed: list[Any] = numbers.tolist()
+    # Only some exchanges leave a column out, and then all of it.
+    if pa.types.is_floating(column.type) and np.isnan(numbers).any():
+        return [None if each != each else each for each in listed]  # noqa: PLR0124  # NaN alone differs from itself
+    return listed
+
+
+def _millis(column: pa.ChunkedArray) -> list[Any]:
+    if column.null_count:
+        micros = column.cast(pa.timestamp("us", "UTC"), safe=False).cast(pa.int64()).to_pylist()
+        return [None if each is None else each // 1_000 for each in micros]
+    moments = column.cast(pa.int64()).to_numpy() if column.type.unit != "ns" else unwrap(column)
+    per_milli = {"ns": _NANOS_A_MILLI, "us": 1_000}[column.type.unit]
+    values: list[Any] = (moments // per_milli).tolist()
+    return values
 
 
 def json_rows(table: pa.Table) -> msgspec.Raw:
@@ -82,9 +90,12 @@ def json_blocks(table: pa.Table, rows: int) -> list[bytes]:
     """
     The rows, so many at a time, each block an encoded array of them.
 
-    Where all columns are numbers and moments, the CSV writer of polars makes the text, which is the fastest way.
+    Where all columns are numbers and moments, the CSV writer of polars makes the text of many rows, which is the
+    fastest way; of few rows it takes longer to start than to encode them.
     """
-    if any(pa.types.is_string(kind) or pa.types.is_boolean(kind) for kind in table.schema.types):
+    if table.num_rows <= FEW_ROWS or any(
+        pa.types.is_string(kind) or pa.types.is_boolean(kind) for kind in table.schema.types
+    ):
         listed = rows_of(table)
         return [msgspec.json.encode(listed[at : at + rows]) for at in range(0, len(listed), rows)]
     buffer = io.BytesIO()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, aclosing
+from contextlib import aclosing
 from typing import Annotated, Any, TypeAlias
 
 import pyarrow as pa
@@ -20,6 +20,7 @@ from chandlery.database.raw import RawOrderBookEntry
 from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.history.interfaces import incomplete
 from chandlery.service.auth.guard import Reader
+from chandlery.service.auth.interfaces import Subject
 from chandlery.service.caller import caller_of
 from chandlery.service.collection.broadcaster import gap_content
 from chandlery.service.collection.endpoints import Exchange, Symbol
@@ -41,6 +42,7 @@ from chandlery.service.historical.response_cache import ResponseCache
 from chandlery.service.historical.schemas import Book, Books, GapSpan, Page
 from chandlery.service.known import SymbolText, known_parameters
 from chandlery.service.parameters import MOMENT_HELP, series_of, span_of
+from chandlery.service.workload import Workload
 from chandlery.tables.candle_rows import SCHEMA
 from chandlery.tables.frame import schema_of
 
@@ -77,27 +79,27 @@ _FILES: dict[int | str, dict[str, Any]] = {
 class _Parts:
     """What the endpoints need of the application."""
 
-    def __init__(self, request: Request, subject: Reader) -> None:
+    def __init__(self, request: Request) -> None:
         state = request.app.state
         self.historical: IHistoricalDataManager = state.historical
         self.answers: ResponseCache = state.answers
         self.clock: Clock = state.clock
         self.request = request
-        self._turn: AbstractAsyncContextManager[None] = state.workload.turn(subject)
 
     def named(self, exchange: str, symbol: str, channel: str, interval: str | None = None) -> SeriesName:
         """The series, in the spelling under which it is kept."""
         named: SeriesName = self.request.app.state.collection.named(series_of(exchange, symbol, channel, interval))
         return named
 
-    async def take_turn(self) -> None:
+    async def take_turn(self, subject: Subject) -> None:
         """
         Wait until something heavy may be done for the caller, until its answer is whole.
 
         Raises:
             TooMuchAtOnce: That is not soon.
         """
-        await caller_of(self.request.scope).held.enter_async_context(self._turn)
+        workload: Workload = self.request.app.state.workload
+        await caller_of(self.request.scope).held.enter_async_context(workload.turn(subject))
 
     def origin(self, series: SeriesName) -> str | None:
         """Whose data of the series it is, where it is not the exchange's own."""
@@ -105,7 +107,11 @@ class _Parts:
         return origin
 
 
-Parts: TypeAlias = Annotated[_Parts, Depends(_Parts)]
+async def _parts(request: Request) -> _Parts:
+    return _Parts(request)
+
+
+Parts: TypeAlias = Annotated[_Parts, Depends(_parts)]
 
 
 @routes.get("/candles", responses=_FILES)
@@ -134,7 +140,7 @@ async def candles(
     def pieces(rows: int) -> AsyncGenerator[Piece, None]:
         return parts.historical.stream_historical_data(series, Span(at, span.end), rows=rows)
 
-    return await _answer(parts, SCHEMA, series, span, at, limit, form, pieces)
+    return await _answer(parts, subject, SCHEMA, series, span, at, limit, form, pieces)
 
 
 @routes.get("/funding", responses=_FILES)
@@ -158,7 +164,7 @@ async def funding(
     def pieces(rows: int) -> AsyncGenerator[Piece, None]:
         return parts.historical.stream_funding(series, Span(at, span.end), rows=rows)
 
-    return await _answer(parts, schema_of(ChartType.FUNDING_RATE), series, span, at, limit, form, pieces)
+    return await _answer(parts, subject, schema_of(ChartType.FUNDING_RATE), series, span, at, limit, form, pieces)
 
 
 @routes.get("/books")
@@ -176,7 +182,7 @@ async def books(
     span = span_of(start, end, parts.clock())
     series = parts.named(exchange, symbol, BOOK)
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
-    await parts.take_turn()
+    await parts.take_turn(subject)
     page = await parts.historical.get_books(series, Span(at, span.end), limit)
     following = page.following
     gaps = await parts.historical.get_gaps(series, Span(at, span.end if following is None else following))
@@ -226,6 +232,7 @@ def _book(entry: RawOrderBookEntry) -> Book:
 
 async def _answer(
     parts: _Parts,
+    subject: Subject,
     schema: pa.Schema,
     series: SeriesName,
     span: Span,
@@ -243,7 +250,7 @@ async def _answer(
     if immutable and tag in request.headers.get("If-None-Match", ""):
         return Response(status_code=304, headers=cache_headers(tag, immutable=True))
     if form == "json":
-        await parts.take_turn()
+        await parts.take_turn(subject)
         content, whole = await candle_page(pieces(limit + 1), schema, series, span, at, limit, origin=origin)
         if not whole:
             return Response(content, media_type=FORMATS["json"], headers={"Cache-Control": "no-store"})
@@ -260,7 +267,7 @@ async def _answer(
         if kept is not None:
             headers["Content-Length"] = str(sum(map(len, kept)))
             return Download(_in_turns(kept), media_type=FORMATS[form], headers=headers)
-    await parts.take_turn()
+    await parts.take_turn(subject)
     body = encoded(prefetch(_complete(pieces(STREAM_ROWS))), schema, form)
     if immutable:
         body = parts.answers.caching(tag, body)

@@ -8,6 +8,7 @@ import binascii
 import hashlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from functools import partial
 from time import monotonic
 
 import msgspec
@@ -18,7 +19,7 @@ from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Span
 from chandlery.core.time import DAY, HOUR, Micros, iso
 from chandlery.database.series_ids import SeriesName
-from chandlery.service.historical.encode import json_rows
+from chandlery.service.historical.encode import FEW_ROWS, json_rows
 from chandlery.service.historical.interfaces import Piece, Source
 from chandlery.service.historical.report import AnswerReport
 from chandlery.service.label import labelled
@@ -89,7 +90,9 @@ async def candle_page(
                 break
     until = span.end if following is None else following
     page = Span(at, until)
-    return await asyncio.to_thread(_encoded, report, tables, schema, series, page, following, origin)
+    work = partial(_encoded, report, tables, schema, series, page, following, origin)
+    few = report.rows + len(report.sources) + len(report.gaps) <= FEW_ROWS
+    return work() if few else await asyncio.to_thread(work)
 
 
 def _encoded(
