@@ -18,6 +18,7 @@ from chandlery.clients.rows import table_of_rows
 from chandlery.core.errors import Closed, InvalidRange, InvalidSymbol, UnknownInterval, WrongMarket
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
 from chandlery.core.time import MINUTE, Unit
 from fixtures.candle_feed import truth
 from fixtures.offline_adapter import MARKET
@@ -78,6 +79,9 @@ class IExchangeAPIClientTests:
         rows = await client.fetch_historical_data("BTC/USDT", *span)
 
         assert table_of_rows(rows).to_pandas().equals(table.replace_schema_metadata(None).to_pandas())
+        part = await client.fetch_part("BTC/USDT", Span(*map(to_micros, span)), Interval.MINUTE_1)
+        assert table.replace_schema_metadata(None).to_pandas().equals(part.table.to_pandas())
+        assert not part.gaps
 
     async def test_the_running_candle_is_left_out(self, client, sim, last):
         """A range that reaches past now ends with the last candle that has closed."""

@@ -25,6 +25,7 @@ from chandlery.core.errors import (
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
 from chandlery.core.time import MINUTE, Unit
 from chandlery.feed.events import Connected, Reconnecting
 from chandlery.net.limiter import RateLimiter
@@ -220,6 +221,12 @@ async def test_part_of_a_range_that_fails(offline, client_of, last):
         assert isinstance(caught.value.__cause__, ExchangeUnavailable)
         assert caught.value.data
         assert {"binance_spot"} == {row["exchange"] for row in caught.value.data}
+        span = Span(*map(to_micros, last(1500, sim.clock)))
+        with no_waiting():
+            part = await client.fetch_part("BTC/USDT", span, Interval.MINUTE_1)
+        assert list(caught.value.missing) == part.failures
+        assert len(caught.value.data) == part.table.num_rows
+        assert {"rest"} == {each.source for each in part.spans}
 
 
 async def test_closed(offline, client_of):

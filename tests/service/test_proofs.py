@@ -7,10 +7,11 @@ import pytest
 
 from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.interval import Interval
-from chandlery.core.provenance import Provenance, SourceSpan
+from chandlery.core.provenance import SourceSpan
 from chandlery.core.time import DAY, HOUR, MINUTE
 from chandlery.database.series_ids import SeriesName
-from chandlery.service.proofs import proved_gaps, provenance_of
+from chandlery.service.proofs import proved_gaps
+from chandlery.tables.part import Part
 
 NOW = 20_000 * DAY
 SERIES = SeriesName("acme", "BTC/USDT", "candles:1m")
@@ -31,7 +32,7 @@ class Client:
 def answer(gaps, fetched_at=NOW):
     """A client's answer that accounts for its gaps, all fetched at one moment."""
     spans = [SourceSpan(gap.start, gap.end, "rest", fetched_at) for gap in gaps]
-    return pa.table({}).replace_schema_metadata({b"chandlery": Provenance.of(spans, gaps).to_json()})
+    return Part(pa.table({}), spans, gaps)
 
 
 def gap(age, kind=GapKind.NO_TRADES):
@@ -58,10 +59,9 @@ async def test_what_proves_nothing():
     """A failure, an exchange that tells no time, a gap that no answer covers, an answer without an account."""
     old = gap(3 * DAY)
     failed = answer([gap(3 * DAY, GapKind.FETCH_FAILED)])
-    uncovered = pa.table({}).replace_schema_metadata({b"chandlery": Provenance.of((), [old]).to_json()})
+    uncovered = Part(pa.table({}), [SourceSpan(NOW, NOW + MINUTE, "rest", NOW)], [old])
 
     assert [] == await proved_gaps(Client(NOW), SERIES, M, failed)
     assert [] == await proved_gaps(Client(None), SERIES, M, answer([old]))
     assert [] == await proved_gaps(Client(NOW), SERIES, M, uncovered)
-    assert [] == await proved_gaps(Client(NOW), SERIES, M, pa.table({}))
-    assert None is provenance_of(pa.table({}))
+    assert [] == await proved_gaps(Client(NOW), SERIES, M, Part(pa.table({}), gaps=[old]))

@@ -12,11 +12,13 @@ from chandlery.clients.documented import accepted, fetch_rows
 from chandlery.clients.rows import Row, table_of_rows
 from chandlery.clients.streaming import Callback, RealtimeStream
 from chandlery.core.endpoints import Origin
-from chandlery.core.errors import UnsupportedRequest
+from chandlery.core.errors import IncompleteData, UnsupportedRequest
+from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument
 from chandlery.core.interval import Interval
-from chandlery.core.time import Micros
+from chandlery.core.time import Micros, to_datetime
 from chandlery.feed.events import Event
+from chandlery.tables.part import Part
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,6 +100,18 @@ class IExchangeAPIClient(ABC):
         The schema's metadata carry the ``Provenance``, where the client has one.
         """
         return table_of_rows(await fetch_rows(self.fetch_historical_data, coin, start, end, interval))
+
+    async def fetch_part(self, coin: str, span: Span, interval: Interval) -> Part:
+        """
+        The same of ``span``, with the provenance as it is, for callers in this process.
+
+        What could not be had is a gap of it.
+        """
+        try:
+            table = await self.fetch_candles(coin, to_datetime(span.start), to_datetime(span.end), interval)
+        except IncompleteData as error:
+            return Part.of_output(error.data, error.missing)
+        return Part.of_output(table)
 
     @abstractmethod
     async def check_coin_availability(self, coin: str) -> bool:

@@ -26,6 +26,7 @@ from chandlery.core.errors import (
     UnsupportedRequest,
     WrongMarket,
 )
+from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, MarketType, require_symbol
 from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
@@ -36,6 +37,7 @@ from chandlery.net.exchange_client import ExchangeClient
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.tokens import Accounts
+from chandlery.tables.part import Part
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,6 +121,11 @@ class NativeExchangeClient(IExchangeAPIClient):
         adapter, symbol = await self._listed(coin)
         table: pa.Table = await self._manager(adapter).get_data(symbol, start, end, interval, output="arrow")
         return table
+
+    async def fetch_part(self, coin: str, span: Span, interval: Interval) -> Part:
+        """The same with the provenance as the cache, the archive and REST gave it."""
+        adapter, symbol = await self._listed(coin)
+        return await self._manager(adapter).fetch_part(symbol, span, interval)
 
     async def fetch_funding(self, coin: str, start: datetime, end: datetime) -> pa.Table:
         """From cache or REST."""

@@ -3,60 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
-from msgspec import Struct, structs
+from msgspec import structs
 
 from chandlery.cache.reading import Cached
 from chandlery.core.gaps import Gap, GapKind, Span, joined_gaps, merge, subtract, subtract_all, subtract_each
 from chandlery.core.interval import Grid
-from chandlery.core.provenance import Event, EventKind, Provenance, SourceSpan
+from chandlery.core.provenance import Event
 from chandlery.core.query import ChartType
-from chandlery.core.time import Micros, iso
+from chandlery.core.time import Micros
 from chandlery.history.checks import holes_of
 from chandlery.history.interfaces import FetchResult, in_order
-from chandlery.tables.frame import Output, slice_span, to_output
+from chandlery.tables.frame import slice_span
+from chandlery.tables.part import Part
 
 
-class Assembled(Struct, frozen=True):
-    """A whole result: rows in order, each once, and the account of them."""
-
-    table: pa.Table
-    spans: list[SourceSpan]
-    gaps: list[Gap]
-    events: list[Event]
-    open_candle: Micros | None = None
-
-    @property
-    def provenance(self) -> Provenance:
-        """The account."""
-        return Provenance.of(self.spans, self.gaps, self.events, self.open_candle)
-
-    def until(self, now: Micros, end: Micros) -> Assembled:
-        """The same, noting that the range went on to ``end``, later than ``now``."""
-        detail = f"the range ends in the future; it is answered up to {iso(now)}"
-        return structs.replace(self, events=[*self.events, Event(now, end, EventKind.ENDS_IN_FUTURE, detail)])
-
-    def with_running(self, running: pa.Table, opened: Micros) -> Assembled:
-        """The same with a column ``closed``, and with the running candle that ``opened``, where there is one."""
-        table = _with_closed(self.table, running)
-        return structs.replace(self, table=table, open_candle=opened if len(running) else None)
-
-    @property
-    def failures(self) -> list[Gap]:
-        """The gaps that leave the result incomplete."""
-        return [gap for gap in self.gaps if gap.kind.is_failure]
-
-    def given(self, span: Span, output: Output) -> tuple[Any, list[Gap]]:
-        """The rows of ``span`` as the caller wants them, and ``failures``."""
-        return to_output(slice_span(self.table, span), output, self.provenance), self.failures
-
-
-def assemble(
-    chart_type: ChartType, interval: Grid, wanted: Span, cached: Cached, parts: Sequence[FetchResult]
-) -> Assembled:
+def assemble(chart_type: ChartType, interval: Grid, wanted: Span, cached: Cached, parts: Sequence[FetchResult]) -> Part:
     """
     The rows of ``wanted`` from the cache and from ``parts``, which come in any order.
 
@@ -80,7 +43,7 @@ def assemble(
         silent += subtract_all(absent, [*silent, *(gap.span for gap in gaps)])
     gaps += [Gap(each.start, each.end, GapKind.FETCH_FAILED, "no source answered for it") for each in merge(silent)]
     events = [*cached.events, *(event for part in parts for event in part.events)]
-    return Assembled(table, sorted(spans), joined_gaps(gaps), sorted(set(events), key=_by_place))
+    return Part(table, sorted(spans), joined_gaps(gaps), sorted(set(events), key=_by_place))
 
 
 def restrict(cached: Cached, source: str) -> Cached:
@@ -106,15 +69,6 @@ def without_due(cached: Cached, now: Micros) -> Cached:
     ]
     gaps = [gap for gap in cached.gaps if gap.recheck_at is None or gap.recheck_at > now]
     return structs.replace(cached, covered=subtract_all(cached.covered, due), spans=spans, gaps=gaps)
-
-
-def _with_closed(table: pa.Table, running: pa.Table) -> pa.Table:
-    """Both, with a column ``closed`` that is true for the rows of ``table`` alone."""
-    marked = [
-        part.append_column(pa.field("closed", pa.bool_(), nullable=False), pa.array(np.full(len(part), flag)))
-        for part, flag in ((table, True), (running, False))
-    ]
-    return pa.concat_tables(marked)
 
 
 def _by_place(event: Event) -> tuple[Micros, Micros, str, str]:

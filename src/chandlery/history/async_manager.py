@@ -19,22 +19,28 @@ from chandlery.cache.arrow_cache import UnifiedCacheManager
 from chandlery.cache.reading import Cached
 from chandlery.cache.series import SeriesKey
 from chandlery.core.endpoints import Endpoints, key_of, one_of
-from chandlery.core.errors import Closed, InvalidInput, MalformedResponse, UnknownName, UnsupportedRequest
+from chandlery.core.errors import (
+    ChandleryError,
+    Closed,
+    InvalidInput,
+    MalformedResponse,
+    UnknownName,
+    UnsupportedRequest,
+)
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.instrument import MarketType
-from chandlery.core.interval import Grid, Interval
+from chandlery.core.interval import Interval
 from chandlery.core.moment import range_of, require_begun
-from chandlery.core.provenance import SourceSpan
 from chandlery.core.query import CandleQuery, ChartType, DataProvider, DataSource
 from chandlery.core.time import HOUR, Clock, Micros
 from chandlery.history.assemble import assemble
 from chandlery.history.checks import GridDiffers
-from chandlery.history.execute import Keep, Progress
+from chandlery.history.execute import Progress
 from chandlery.history.factory import DataClientFactory
 from chandlery.history.interfaces import DataClientInterface, Resources, in_order, incomplete
 from chandlery.history.plan import Abilities, ArchiveStep, CacheStep, RestStep, Step, plan
 from chandlery.history.rest import RestDataClient
-from chandlery.history.series import Series
+from chandlery.history.series import Series, reporter
 from chandlery.history.verify import Comparison, Restatement, compare, recheck, recheck_gaps
 from chandlery.history.vision import VisionDataClient
 from chandlery.net.clock import system_clock
@@ -43,17 +49,16 @@ from chandlery.net.limiter import RateLimiter
 from chandlery.net.proxy import Proxies
 from chandlery.net.tokens import Accounts, Credentials
 from chandlery.tables.frame import Output
+from chandlery.tables.part import Part
 
 OnMissing: TypeAlias = Literal["raise", "report"]
 _Member = TypeVar("_Member", bound=Enum)
+_Result = TypeVar("_Result")
 
 OnProgress: TypeAlias = Callable[[Progress], None]
 
-
 _LONGEST_WAIT_S = 300.0
 """A long range by REST waits for its share of the weight rather than fail; a longer ban is an error at once."""
-
-
 _FEW = 2_000
 """Up to how many rows and gaps of the cache are put together without a thread."""
 
@@ -168,16 +173,45 @@ class AsyncDataSourceManager(SourceLimits):
         _require_one_of("on_missing", on_missing, ("raise", "report"))
         source = _member(DataSource, enforce_source, "enforce_source")
         query = self._query(
-            symbol, start_time, end_time, interval, provider or self.provider, chart_type or self.chart_type
+            symbol, range_of(start_time, end_time), interval, provider or self.provider, chart_type or self.chart_type
         )
         if include_open and (query.chart_type.interval is not None or source is DataSource.VISION):
             raise UnsupportedRequest(
                 "include_open needs candles, and REST: events and the archive have no running candle"
             )
+
+        def finish(part: Part) -> tuple[Any, list[Gap]]:
+            return part.output(output), part.failures
+
+        answer = await self._answered(query, source, finish, progress, use_cache=use_cache, include_open=include_open)
+        (frame, missing), wanted, failure = answer
+        if not missing or on_missing == "report":
+            return frame
+        raise incomplete(frame, missing, wanted, "; on_missing='report' returns it with the gap marked") from failure
+
+    async def fetch_part(self, symbol: str, span: Span, interval: Interval) -> Part:
+        """
+        The closed candles that open in ``span``, as ``get_data`` finds them, with their provenance.
+
+        What could not be had is a gap of it. Raises what ``get_data`` raises otherwise.
+        """
+        return (await self._answered(self._query(symbol, span, interval), DataSource.AUTO, lambda part: part))[0]
+
+    async def _answered(
+        self,
+        query: CandleQuery,
+        source: DataSource,
+        finish: Callable[[Part], _Result],
+        progress: OnProgress | None = None,
+        *,
+        use_cache: bool = True,
+        include_open: bool = False,
+    ) -> tuple[_Result, Span, ChandleryError | None]:
+        """What ``finish`` makes of the answer, in a thread; of which part of time it is, and the first failure."""
         for _ in range(2):
             series = self._series(query, source)
             try:
-                return await self._answer(series, query, source, output, progress, use_cache, on_missing, include_open)
+                return await self._answer(series, query, source, finish, progress, use_cache, include_open)
             except GridDiffers as found:
                 # What the rows show counts; everything is judged anew by it.
                 series.adopt(found.grid)
@@ -190,12 +224,11 @@ class AsyncDataSourceManager(SourceLimits):
         series: Series,
         query: CandleQuery,
         source: DataSource,
-        output: Output,
+        finish: Callable[[Part], _Result],
         progress: OnProgress | None,
         use_cache: bool,  # noqa: FBT001  # passed on as it was given
-        on_missing: OnMissing,
         include_open: bool,  # noqa: FBT001  # the same
-    ) -> Any:
+    ) -> tuple[_Result, Span, ChandleryError | None]:
         """One call, on the grid that the series is known to have by now."""
         cache = self.cache if use_cache else None
         now = await series.now(query.span.end, fetches=False)
@@ -208,30 +241,25 @@ class AsyncDataSourceManager(SourceLimits):
                 steps = self._plan(series, query, cached, source, now)
         require_begun(query.span, now)
         wanted = series.closed_part(query.span, now)
-        report = _reporter(progress, series.grid, wanted)
+        report = reporter(progress, series.grid, wanted)
         for step in steps:
             if isinstance(step, CacheStep):
                 report(step.span, "cache")
-        keep = _keeper(cache, series.key)
-        execution = series.execution(source, now, cached, self.REST_CHUNK_SIZE, keep, report)
+        execution = series.execution(source, now, cached, self.REST_CHUNK_SIZE, cache, report)
         await execution.run(steps)
         running = await series.running(query.span, now) if include_open else None
 
-        def finished() -> tuple[Any, list[Gap]]:
+        def finished() -> _Result:
             done = assemble(query.chart_type, series.grid, wanted, cached, execution.parts)
             if query.span.end > now:
                 done = done.until(now, query.span.end)
             if running is not None:
                 done = done.with_running(running, series.grid.floor(now))
-            return done.given(query.span, output)
+            return finish(done.cut(query.span))
 
         # In a thread, as all that is done once for each candle or gap, unless that takes as long as to ask one.
         few = len(cached.table) + len(cached.gaps) <= _FEW and not execution.parts
-        frame, missing = finished() if few else await asyncio.to_thread(finished)
-        if not missing or on_missing == "report":
-            return frame
-        advice = "; on_missing='report' returns it with the gap marked"
-        raise incomplete(frame, missing, wanted, advice) from execution.failure
+        return finished() if few else await asyncio.to_thread(finished), wanted, execution.failure
 
     def _plan(self, series: Series, query: CandleQuery, cached: Cached, source: DataSource, now: Micros) -> list[Step]:
         wanted = series.closed_part(query.span, now)
@@ -241,7 +269,7 @@ class AsyncDataSourceManager(SourceLimits):
         self, symbol: str, start_time: datetime, end_time: datetime, interval: Interval | str
     ) -> Comparison:
         """See ``DataSourceManager.compare``."""
-        query = self._query(symbol, start_time, end_time, interval)
+        query = self._query(symbol, range_of(start_time, end_time), interval)
         minutes = structs.replace(query, interval=Interval.MINUTE_1)
         wanted = Span(query.interval.ceil(query.span.start), query.interval.ceil(query.span.end))
         return await compare(
@@ -264,7 +292,7 @@ class AsyncDataSourceManager(SourceLimits):
         """See ``DataSourceManager.recheck``."""
         if self.cache is None:
             raise UnsupportedRequest("this manager has no cache, so there is nothing to check again")
-        query = self._query(symbol, start_time, end_time, interval)
+        query = self._query(symbol, range_of(start_time, end_time), interval)
         series = self._series(query, DataSource.AUTO)
         found = [] if series.archive is None or gaps_only else await recheck(series.archive, self.cache, query.span)
         if isinstance(series.rest, RestDataClient):
@@ -277,9 +305,8 @@ class AsyncDataSourceManager(SourceLimits):
     ) -> pa.Table:
         """Read spans by REST anew and store what is final; the rows."""
         now = await series.now(spans[-1].end, fetches=True)
-        keep = _keeper(cache, series.key)
         execution = series.execution(
-            DataSource.REST, now, cached, self.REST_CHUNK_SIZE, keep, lambda _span, _source: None
+            DataSource.REST, now, cached, self.REST_CHUNK_SIZE, cache, lambda _span, _source: None
         )
         await execution.run([RestStep(span) for span in spans])
         if execution.failure is not None:
@@ -289,8 +316,7 @@ class AsyncDataSourceManager(SourceLimits):
     def _query(
         self,
         symbol: str,
-        start_time: datetime,
-        end_time: datetime,
+        span: Span,
         interval: Interval | str,
         provider: DataProvider | str | None = None,
         chart_type: ChartType | str = ChartType.KLINES,
@@ -302,7 +328,7 @@ class AsyncDataSourceManager(SourceLimits):
         return CandleQuery(
             symbol,
             interval if isinstance(interval, Interval) else Interval(interval),
-            range_of(start_time, end_time),
+            span,
             self.market_type,
             DataProvider(provider or self.provider),
             ChartType(chart_type),
@@ -370,27 +396,3 @@ def _member(kind: type[_Member], given: _Member | str, name: str) -> _Member:
         return kind(given)
     except ValueError:
         raise InvalidInput(f"{name} is {given!r}; it is one of {', '.join(each.value for each in kind)}") from None
-
-
-def _keeper(cache: UnifiedCacheManager | None, key: SeriesKey) -> Keep | None:
-    if cache is None:
-        return None
-
-    def keep(table: pa.Table, spans: Sequence[SourceSpan], gaps: Sequence[Gap]) -> None:
-        cache.store(key, table, spans, gaps)
-
-    return keep
-
-
-def _reporter(progress: OnProgress | None, grid: Grid, wanted: Span) -> Callable[[Span, str], None]:
-    total = grid.count(wanted.start, wanted.end)
-    done = 0
-
-    def report(span: Span, source: str) -> None:
-        nonlocal done
-        if progress is not None:
-            part = span.clip(wanted)
-            done = min(total, done + (grid.count(part.start, part.end) if part else 0))
-            progress(Progress(done, total, source))
-
-    return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pyarrow as pa
 
@@ -16,7 +17,7 @@ from chandlery.core.query import DataSource
 from chandlery.core.time import DAY, MINUTE, Micros
 from chandlery.history.assemble import restrict, without_due
 from chandlery.history.checks import require_grid
-from chandlery.history.execute import Execution, Keep
+from chandlery.history.execute import Execution, Progress
 from chandlery.history.interfaces import DataClientInterface, Resources, Seen
 from chandlery.history.native import NativeClient
 from chandlery.history.plan import Abilities
@@ -106,7 +107,7 @@ class Series:
         now: Micros,
         cached: Cached,
         most: int,
-        keep: Keep | None,
+        cache: UnifiedCacheManager | None,
         report: Callable[[Span, str], None],
     ) -> Execution:
         """Something that carries out a plan of this series."""
@@ -124,7 +125,7 @@ class Series:
             final_before=self.grid.floor(now - self.settle)
             if self.key.chart_type.interval is None
             else now - self.settle,
-            keep=keep,
+            keep=None if cache is None else partial(cache.store, self.key),
             report=report,
         )
 
@@ -135,6 +136,21 @@ class Series:
         if span.holds(self.grid.floor(now)):
             return await self.rest.running_candle(now)
         return empty_table(self.key.chart_type)
+
+
+def reporter(progress: Callable[[Progress], None] | None, grid: Grid, wanted: Span) -> Callable[[Span, str], None]:
+    """What tells ``progress`` of each span that is settled, and by which source."""
+    total = grid.count(wanted.start, wanted.end)
+    done = 0
+
+    def report(span: Span, source: str) -> None:
+        nonlocal done
+        if progress is not None:
+            part = span.clip(wanted)
+            done = min(total, done + (grid.count(part.start, part.end) if part else 0))
+            progress(Progress(done, total, source))
+
+    return report
 
 
 def _seen(cached: Cached) -> Seen:

@@ -5,50 +5,34 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_right
 
-import pyarrow as pa
-
 from chandlery.clients.interfaces import IExchangeAPIClient
 from chandlery.core.gaps import Gap
 from chandlery.core.holes import storable
 from chandlery.core.interval import Interval
-from chandlery.core.provenance import Provenance
 from chandlery.core.time import Micros
 from chandlery.database.series_ids import SeriesName
+from chandlery.tables.part import Part
 
-_PROVENANCE = b"chandlery"
 
-
-async def proved_gaps(client: IExchangeAPIClient, series: SeriesName, interval: Interval, table: pa.Table) -> list[Gap]:
+async def proved_gaps(client: IExchangeAPIClient, series: SeriesName, interval: Interval, part: Part) -> list[Gap]:
     """
     The gaps of an answer that may be stored, oldest first, each with the time of its next request.
 
-    Their age is judged by the exchange's clock: there are none where it is not known, or where the client gives
-    no account of its answer.
+    Their age is judged by the exchange's clock: there are none where it is not known, or where the client does not
+    say when it got what.
     """
-    provenance = provenance_of(table)
-    if provenance is None or not provenance["gaps"]:
+    if not part.spans or not part.gaps:
         return []
     now = await client.exchange_time(series.symbol)
-    return [] if now is None else await asyncio.to_thread(_storable, provenance, interval, now)
+    return [] if now is None else await asyncio.to_thread(_storable, part, interval, now)
 
 
-def provenance_of(table: pa.Table) -> Provenance | None:
-    """The account that a client gives with its answer."""
-    text = (table.schema.metadata or {}).get(_PROVENANCE)
-    return None if text is None else Provenance.from_json(text)
-
-
-def provenance_size(table: pa.Table) -> int:
-    """How many bytes that account has."""
-    return len((table.schema.metadata or {}).get(_PROVENANCE, b""))
-
-
-def _storable(provenance: Provenance, interval: Interval, now: Micros) -> list[Gap]:
-    spans = provenance.spans
+def _storable(part: Part, interval: Interval, now: Micros) -> list[Gap]:
+    spans = part.spans
     ends = [each.end for each in spans]
     found: list[Gap] = []
-    for gap in provenance.gaps:
-        # The account holds each moment once; what lies in several answers is as old as the first of them.
+    for gap in part.gaps:
+        # The provenance holds each moment once; what lies in several answers is as old as the first of them.
         fetched: list[Micros] = []
         for index in range(bisect_right(ends, gap.start), len(spans)):
             if spans[index].start >= gap.end:

@@ -12,10 +12,10 @@ from functools import partial
 from chandlery.clients.interfaces import IDataSourceConnector
 from chandlery.clients.rows import Row, row_of_candle, rows_of_table
 from chandlery.clients.streaming import RealtimeStream
-from chandlery.core.errors import Closed, IncompleteData, StorageError
-from chandlery.core.gaps import Gap, GapKind
+from chandlery.core.errors import Closed, StorageError
+from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
-from chandlery.core.time import Clock, Micros, Unit, iso, to_datetime
+from chandlery.core.time import Clock, Micros, Unit, iso
 from chandlery.database.candles import CandleRepository
 from chandlery.database.series_ids import SeriesName, interval_of
 from chandlery.feed.backoff import PACE, Pace
@@ -276,17 +276,12 @@ class StreamSupervisor:
         if last is None or interval.step(last) >= interval.floor(now):
             return
         client = self._connector.get_client(self.series.exchange)
-        try:
-            table = await client.fetch_candles(
-                self.series.symbol, to_datetime(interval.step(last)), to_datetime(now), interval
-            )
-        except IncompleteData as error:
-            table = error.data
-            for gap in error.missing:
-                self._gaps.add(gap)
-        await self._candles.save_table(self.series, table)
-        await self._processor.settle(self.series, await proved_gaps(client, self.series, interval, table))
-        for row in rows_of_table(table, self.series.exchange, self.series.symbol, interval, counts=True):
+        part = await client.fetch_part(self.series.symbol, Span(interval.step(last), now), interval)
+        for gap in part.failures:
+            self._gaps.add(gap)
+        await self._candles.save_table(self.series, part.table)
+        await self._processor.settle(self.series, await proved_gaps(client, self.series, interval, part))
+        for row in rows_of_table(part.table, self.series.exchange, self.series.symbol, interval, counts=True):
             self._processor.tell(self.series, row)
             self._told = Unit.MILLIS.micros(row["timestamp"])
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-import pyarrow as pa
+from msgspec import structs
 
 from chandlery.clients.interfaces import IDataSourceConnector
 from chandlery.core.errors import ExchangeError, IncompleteData, InvalidRange, InvalidSymbol, StorageError
@@ -25,9 +25,10 @@ from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.history.checks import holes_of
 from chandlery.service.historical.interfaces import Piece, Source, merge
 from chandlery.service.historical.joining import hulls, joined, rows_within, within
-from chandlery.service.proofs import proved_gaps, provenance_of, provenance_size
+from chandlery.service.proofs import proved_gaps
 from chandlery.tables.candle_rows import timed
 from chandlery.tables.frame import open_times
+from chandlery.tables.part import Part
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -36,7 +37,6 @@ _T = TypeVar("_T")
 
 _MANY = 500
 """From how many stretches on a thread works on them; to ask one takes as long as a few of them."""
-_BYTES_A_STRETCH = 100
 FETCHED_AT_ONCE = 50_000
 """How many candles are counted in the database and requested of a client at once, which bounds memory and time of a piece."""
 
@@ -105,12 +105,13 @@ class HistoricalFetcher:
     async def funding(self, series: SeriesName, span: Span, rows: int) -> AsyncGenerator[Piece, None]:
         """The funding rates in ``span``, at most ``rows`` in a piece."""
         client = self._connector.get_client(series.exchange)
-        failed: list[Gap] = []
         try:
-            table = await client.fetch_funding(series.symbol, to_datetime(span.start), to_datetime(span.end))
+            part = Part.of_output(
+                await client.fetch_funding(series.symbol, to_datetime(span.start), to_datetime(span.end))
+            )
         except IncompleteData as error:
-            table, failed = error.data, list(error.missing)
-        for cut in _cut(_piece(table, span, failed, series.exchange, self._origin(series)), rows):
+            part = Part.of_output(error.data, error.missing)
+        for cut in _cut(_piece(part, span, series.exchange, self._origin(series)), rows):
             yield cut
 
     async def snapshots(self, series: SeriesName, span: Span, limit: int) -> BookPage:
@@ -202,22 +203,18 @@ class HistoricalFetcher:
         among candles that were collected, so that the next page needs no client.
         """
         client = self._connector.get_client(series.exchange)
-        failed: list[Gap] = []
-        try:
-            table = await client.fetch_candles(series.symbol, to_datetime(hull.start), to_datetime(hull.end), interval)
-        except IncompleteData as error:
-            table = error.data
-            failed = list(error.missing)
-        if not client.keeps_candles and table.num_rows:
-            await self._candles.save_table(series, rows_within(table, left))
+        part = await client.fetch_part(series.symbol, hull, interval)
+        if not client.keeps_candles and part.table.num_rows:
+            await self._candles.save_table(series, rows_within(part.table, left))
         if collected or not client.keeps_candles:
             try:
-                proved = await proved_gaps(client, series, interval, table)
+                proved = await proved_gaps(client, series, interval, part)
                 await self._gaps.settle(series, await asyncio.to_thread(within, proved, left))
             except StorageError as error:
                 log.warning("%s: proved gaps are not kept, and will be requested again: %s", series, error)
-        stretches = provenance_size(table) // _BYTES_A_STRETCH
-        return await _worked(stretches, _piece, timed(table), hull, failed, series.exchange, self._origin(series))
+        part = structs.replace(part, table=timed(part.table))
+        stretches = len(part.spans) + len(part.gaps)
+        return await _worked(stretches, _piece, part, hull, series.exchange, self._origin(series))
 
 
 async def _worked(stretches: int, work: Callable[..., _T], *args: Any) -> _T:
@@ -231,21 +228,19 @@ def _accounted(gaps: Sequence[Gap], holes: Sequence[Span]) -> tuple[list[Gap], l
     return known, subtract_all(holes, [gap.span for gap in known])
 
 
-def _piece(table: pa.Table, span: Span, failed: list[Gap], exchange: str, origin: str | None) -> Piece:
-    """A client's answer with its account, where it gives one."""
-    provenance = provenance_of(table)
-    plain = table.replace_schema_metadata(None)
-    if provenance is None:
+def _piece(part: Part, span: Span, exchange: str, origin: str | None) -> Piece:
+    """A client's answer; where it does not say where its rows came from, the exchange is their source."""
+    table, spans = part.table, part.spans
+    if not spans:
         sources = [Source(exchange, span.start, span.end, table.num_rows, origin)] if table.num_rows else []
-        return Piece(plain, sources, failed)
-    spans = provenance.spans
+        return Piece(table, sources, part.gaps)
     bounds = np.array([(each.start, each.end) for each in spans], np.int64).reshape(-1, 2)
-    firsts, ends = np.searchsorted(open_times(plain), bounds).T.tolist()
+    firsts, ends = np.searchsorted(open_times(table), bounds).T.tolist()
     sources = [
         Source(f"cache ({each.source})" if each.cached else each.source, each.start, each.end, end - first, each.origin)
         for each, first, end in zip(spans, firsts, ends, strict=True)
     ]
-    return Piece(plain, merge([], sources), provenance.gaps)
+    return Piece(table, merge([], sources), part.gaps)
 
 
 def _cut(piece: Piece, rows: int) -> Iterator[Piece]:
