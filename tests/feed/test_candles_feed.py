@@ -78,6 +78,23 @@ async def test_history_comes_first(sim_of, feed_of, market):
     assert (candles[0].timestamp, candles[-1].timestamp) == (feed.first_timestamp, feed.last_timestamp)
 
 
+@pytest.mark.parametrize("strategy", ["websocket", "polling"])
+async def test_a_short_history(sim_of, group_of, market, strategy):
+    """It begins with as many candles as are wanted, and has more as time goes on."""
+    sim = await sim_of()
+    heard = Heard()
+    feed = group_of(sim).add("BTC-USDT", "1s", 50, history=5, on_update=heard)
+    await feed.start(strategy)
+    assert 5 == len(feed.get_candles())
+    await heard.until_closed(10)
+    candles = feed.get_candles()
+
+    assert 5 < len(candles) < 50
+    check_whole(feed, market, heard)
+    with pytest.raises(InvalidInput, match="history is 0"):
+        CandlesFeed(SPOT, "BTC-USDT", history=0)
+
+
 @pytest.mark.parametrize("pair", ["BTC-USDT", "BTC/USDT", "btcusdt"])
 async def test_all_spellings(sim_of, feed_of, pair):
     """They name the same pair."""

@@ -317,6 +317,17 @@ def test_where_to_resume():
     assert Span(START + 5 * MINUTE, START + 8 * MINUTE) == made.resume(now + 2 * MINUTE)
 
 
+def test_where_to_begin_with_a_short_history():
+    """As many as are wanted at first; later no fewer than are kept."""
+    made = DataProcessor(Interval.MINUTE_1, 4, history=2)
+    now = START + 5 * MINUTE + 1
+    assert Span(START + 4 * MINUTE, START + 6 * MINUTE) == made.resume(now)
+    made.process(candle(0, closed=True))
+
+    assert Span(START + 2 * MINUTE, START + 6 * MINUTE) == made.resume(now)
+    assert Span(START + 4 * MINUTE, START + 6 * MINUTE) == made.resume(now, anew=True)
+
+
 @pytest.mark.parametrize("interval", [Interval.MONTH_1, Interval.WEEK_1])
 def test_months_and_weeks_are_on_their_grid(interval):
     """They open on the first, and on Mondays."""

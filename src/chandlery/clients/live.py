@@ -23,6 +23,8 @@ from chandlery.net.http import HttpClient
 
 KEPT_CANDLES = 1000
 """How many closed candles a feed keeps, which bounds how long a hole it refills after a lost connection."""
+_HISTORY = 100
+"""How many candles a feed requests at its start, of which a stream takes the latest; some, since a coin may not trade for an hour."""
 
 
 class LiveFeeds:
@@ -134,7 +136,7 @@ class LiveFeeds:
             await group.start()
             self._candles[adapter.id] = group
         known = (each for each in group.feeds if each.symbol == symbol and each.interval is interval)
-        return next(known, None) or group.add(symbol, interval, KEPT_CANDLES)
+        return next(known, None) or group.add(symbol, interval, KEPT_CANDLES, history=_HISTORY)
 
     async def _book_feed(self, adapter: ExchangeAdapter, symbol: str) -> OrderBookFeed:
         group = self._books.get(adapter.id)

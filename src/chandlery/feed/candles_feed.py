@@ -50,12 +50,12 @@ class CandlesFeed:
     """
     The latest ``max_records`` candles of a pair on an exchange, kept whole and up to date.
 
-    An async context manager, which starts and stops it. ``exchange`` is an id, e.g.
-    ``binance_spot``; ``trading_pair`` is ``BTC-USDT``, ``BTC/USDT`` or the exchange's spelling.
-    ``on_update`` is called with each update, in the event loop, and must not block; what it raises
-    is counted and reported, and ends nothing. Iterating gives the same updates: candles and, in their
-    place between them, events. ``endpoints`` and ``credentials`` are by exchange id, ``http`` is a client
-    to share, whose proxies are used; without one it is ``proxy``, or those of the environment.
+    An async context manager, which starts and stops it. ``exchange`` is an id, e.g. ``binance_spot``; ``trading_pair`` is
+    ``BTC-USDT``, ``BTC/USDT`` or the exchange's spelling. ``history`` candles are requested at the start, by default all.
+    ``on_update`` is called with each update, in the event loop, and must not block; what it raises is counted and
+    reported, and ends nothing. Iterating gives the same updates: candles and, in their place between them, events.
+    ``endpoints`` and ``credentials`` are by exchange id, ``http`` is a client to share, whose proxies are used; without
+    one it is ``proxy``, or those of the environment.
 
     Raises:
         UnknownName: No such exchange.
@@ -71,6 +71,7 @@ class CandlesFeed:
         interval: Interval | str = "1m",
         max_records: int = 150,
         *,
+        history: int | None = None,
         on_update: Callable[[CandleUpdate], object] | None = None,
         endpoints: Endpoints | None = None,
         proxy: str | None = None,
@@ -79,8 +80,9 @@ class CandlesFeed:
         clock: Clock = system_clock,
         group: FeedGroup | None = None,
     ) -> None:
-        if max_records < 1:
-            raise InvalidInput(f"max_records is {max_records}; at least one candle can be kept")
+        for name, count in {"max_records": max_records, "history": history}.items():
+            if count is not None and count < 1:
+                raise InvalidInput(f"{name} is {count}; at least one candle can be kept")
         self.group = group or FeedGroup(
             exchange, endpoints=endpoints, proxy=proxy, credentials=credentials, http=http, clock=clock
         )
@@ -97,6 +99,7 @@ class CandlesFeed:
             self.symbol,
             self.interval,
             max_records=max_records,
+            history=history,
             publish=self._publish,
             on_begun=self.group.look,
         )
@@ -286,11 +289,18 @@ class FeedGroup(Group[CandlesFeed]):
         interval: Interval | str = "1m",
         max_records: int = 150,
         *,
+        history: int | None = None,
         on_update: Callable[[CandleUpdate], object] | None = None,
     ) -> CandlesFeed:
         """One more feed of the group; in one that runs it begins at once, and its ``start`` waits for its history."""
         return CandlesFeed(
-            self.network.adapter.id, trading_pair, interval, max_records, on_update=on_update, group=self
+            self.network.adapter.id,
+            trading_pair,
+            interval,
+            max_records,
+            history=history,
+            on_update=on_update,
+            group=self,
         )
 
     def remove(self, feed: CandlesFeed) -> None:
@@ -327,7 +337,7 @@ class FeedGroup(Group[CandlesFeed]):
         """
         lacking = [feed for feed in self.feeds if not feed.stream.began]
         history = (
-            self.network.history_s(each.symbol, each.interval, each.stream.processor.max_records) for each in lacking
+            self.network.history_s(each.symbol, each.interval, each.stream.processor.history) for each in lacking
         )
         return _PATIENCE_S + _SLACK * sum(history)
 

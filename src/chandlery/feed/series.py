@@ -85,6 +85,7 @@ class DataProcessor:
         interval: Grid,
         max_records: int = 150,
         *,
+        history: int | None = None,
         next_closes: bool = False,
         provisional: Provisional | None = None,
         clock: Clock = _never,
@@ -92,6 +93,8 @@ class DataProcessor:
     ) -> None:
         self.interval = interval
         self.max_records = max_records
+        self.history = max_records if history is None else min(history, max_records)
+        """How many candles are requested where none is there."""
         self.next_closes = next_closes
         self.provisional = Provisional(interval) if provisional is None else provisional
         """The closed candles that are not final."""
@@ -245,10 +248,10 @@ class DataProcessor:
     def resume(self, now: Micros, *, anew: bool = False) -> Span:
         """From the first candle that is not final, or not there, to the running one; ``anew`` all that are to be there."""
         running = self.interval.floor(now)
-        oldest = self.interval.step(running, 1 - self.max_records)
         end = self.interval.step(running)
         if anew or not self._order:
-            return Span(oldest, end)
+            return Span(self.interval.step(running, 1 - self.history), end)
+        oldest = self.interval.step(running, 1 - self.max_records)
         missing = self.missing(running)
         return Span(max(missing[0] if missing else self._order[-1], oldest), end)
 

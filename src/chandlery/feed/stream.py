@@ -49,6 +49,7 @@ class LiveStream(Startup):
         interval: Interval,
         *,
         max_records: int,
+        history: int | None = None,
         publish: Callable[[CandleUpdate], None],
         on_begun: Callable[[], object],
     ) -> None:
@@ -65,6 +66,7 @@ class LiveStream(Startup):
         self.processor = DataProcessor(
             self.grid,
             max_records,
+            history=history,
             next_closes=own and not adapter.live_closes,
             provisional=self.provisional,
             clock=network.guess,
@@ -277,7 +279,7 @@ class LiveStream(Startup):
         oldest = None
         if not self._has_history:
             kept = self.network.adapter.oldest(self.interval, now)
-            oldest = max(step(joined, 1 - self.processor.max_records), 0 if kept is None else self.grid.ceil(kept))
+            oldest = max(step(joined, 1 - self.processor.history), 0 if kept is None else self.grid.ceil(kept))
         missing = self.processor.missing(joined, since=oldest)
         absent = [opened for opened in missing if opened not in self._past]
         end = step(joined)
