@@ -6,6 +6,7 @@ import pytest
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.adapter.standing import Seen, Standing, standings
+from chandlery.core.errors import UnknownName
 
 EXCHANGES = pytest.mark.parametrize("exchange", ExchangeRegistry.names())
 
@@ -20,3 +21,9 @@ def test_lines_are_read_over_what_is_alike():
     assert Seen(Standing.UNVERIFIED) == other["checksum"]
     with pytest.raises(ValueError, match="believed"):
         standings("grids: believed, by us")
+
+
+def test_a_declaration_that_does_not_exist_is_refused():
+    """With the names of those that do."""
+    with pytest.raises(UnknownName, match=r"'closing flag'.*closed flag"):
+        standings("closing flag: unverified")

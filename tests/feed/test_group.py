@@ -285,8 +285,10 @@ async def refusing(status, words):
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    yield {"rest": f"http://{host}", "ws": f"ws://{host}"}
-    server.close()
+    try:
+        yield {"rest": f"http://{host}", "ws": f"ws://{host}"}
+    finally:
+        server.close()
 
 
 @pytest.mark.parametrize("exchange", [each for each in ExchangeRegistry.names() if each != "tradestation"])
@@ -294,7 +296,7 @@ async def refusing(status, words):
 async def test_a_handshake_that_is_refused_for_good_fails_the_start(exchange, status):
     """At once, with the status and the exchange's words, for books and for candles."""
     async with refusing(status, "not from here") as endpoints:
-        for kind in (BookGroup, FeedGroup):
+        for kind in [BookGroup, FeedGroup] if ExchangeRegistry.get(exchange).book_depths else [FeedGroup]:
             group = kind(exchange, endpoints={exchange: endpoints})
             group.add(first_example(group.network.adapter), on_update=(heard := Heard()))
             with pytest.raises(RequestRejected, match=str(status)):

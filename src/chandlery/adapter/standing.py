@@ -12,6 +12,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from chandlery.core.errors import UnknownName
+
 
 class Standing(Enum):
     """How a declaration is known, the best first."""
@@ -51,11 +53,18 @@ DECLARATIONS = (
 
 
 def standings(text: str, like: Standings | None = None) -> Standings:
-    """Of lines ``<declaration>: <standing>, <note>``; what is not named is as in ``like``, or unverified."""
+    """
+    Read lines ``<declaration>: <standing>, <note>``; what is not named is as in ``like``, or unverified.
+
+    Raises:
+        UnknownName: There is no such declaration.
+    """
     found = dict(like or dict.fromkeys(DECLARATIONS, Seen(Standing.UNVERIFIED)))
     for line in filter(None, map(str.strip, text.splitlines())):
         name, _, seen = line.partition(": ")
         standing, _, note = seen.partition(", ")
+        if name not in DECLARATIONS:
+            raise UnknownName(f"a standing is given of {name!r}; the declarations are {', '.join(DECLARATIONS)}")
         found[name] = Seen(Standing(standing), note)
     return found
 

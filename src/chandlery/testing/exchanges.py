@@ -24,6 +24,8 @@ def _rest_candles(adapter: ExchangeAdapter, body: bytes, held: dict[str, Any]) -
 
 
 def _rest_error(adapter: ExchangeAdapter, body: bytes, held: dict[str, Any]) -> Any:
+    assert held["status"] < 500, "an answer with status 5xx is retried, whatever it says"
+    assert held["status"] != 429, "an answer with status 429 is retried, whatever it says"
     return _name_of(adapter.error(Response(held["status"], {}, body)))
 
 
