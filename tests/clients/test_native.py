@@ -202,7 +202,7 @@ async def test_an_unknown_symbol_of_the_exchange(offline, client_of, last):
 
 def test_unknown_exchanges():
     """An exchange that no adapter is for is refused with those that there are; other spellings are understood."""
-    with pytest.raises(UnknownName, match=r"binance, bybit.*binance_spot"):
+    with pytest.raises(UnknownName, match=r"binance, bitstamp, bybit.*binance_spot"):
         NativeExchangeClient("nowhere", Settings.of(None))
 
     assert ["htx_inverse", "htx_perpetual", "htx_spot"] == sorted(each.id for each in native_markets("huobi"))

@@ -14,7 +14,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND, to_datetime
 from chandlery.feed.book_feed import LiveBook, OrderBookFeed
-from chandlery.feed.candles_feed import CandlesFeed
+from chandlery.feed.candles_feed import CandlesFeed, FeedGroup
 from chandlery.feed.events import Backfilled, Connected, Reconnecting
 from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.sim import Fault, FaultKind, SimServer
@@ -88,16 +88,17 @@ async def test_live_candles_through_a_cut(exchange):
     # The feed fetches what the cut cost after it has connected again, and may be slow to do so.
     awaited = {Connected, Reconnecting, Backfilled} if interval in adapter.live_intervals else set()
     events, closed = [], {}
-    async with fast(exchange, interval.longest / SECOND, fault) as sim:
-        feed = CandlesFeed(
-            exchange,
-            first_example(adapter),
-            interval,
-            max_records=20,
-            endpoints=sim.endpoints,
-            credentials=signed_in(exchange),
-            clock=sim.clock,
+    speed = interval.longest / SECOND
+
+    async def sleep(wait_s):
+        # The exchange's clock runs fast, and what is polled waits by it; nothing else has to.
+        await asyncio.sleep(wait_s if awaited else wait_s / speed)
+
+    async with fast(exchange, speed, fault) as sim:
+        group = FeedGroup(
+            exchange, endpoints=sim.endpoints, credentials=signed_in(exchange), clock=sim.clock, sleep=sleep
         )
+        feed = CandlesFeed(exchange, first_example(adapter), interval, max_records=20, group=group)
         async with feed, asyncio.timeout(30):
             assert 20 == len(feed.get_candles())
             history = feed.get_candles()
