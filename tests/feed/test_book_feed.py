@@ -182,7 +182,7 @@ async def test_mistakes_are_refused_at_once():
         OrderBookFeed("nowhere_spot", "BTC-USDT")
     with pytest.raises(InvalidSymbol):
         OrderBookFeed("binance_spot", "BTC USDT")
-    with pytest.raises(UnsupportedRequest, match="1000 levels; 1001 cannot be had"):
+    with pytest.raises(UnsupportedRequest, match="1000 levels, not 1001"):
         OrderBookFeed("binance_spot", "BTC-USDT", 1001)
     with pytest.raises(UnsupportedRequest):
         OrderBookFeed("binance_spot", "BTC-USDT", 0)

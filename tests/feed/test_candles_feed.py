@@ -234,7 +234,7 @@ async def test_acknowledged_without_data(sim_of, feed_of, market):
     await heard.until_event(Switched, within_s=20)
     await heard.until_closed(3)
     check_whole(feed, market, heard)
-    assert all("although there is news by REST" in each.reason for each in heard.of(Reconnecting))
+    assert all("although REST has updates" in each.reason for each in heard.of(Reconnecting))
     assert 3 <= len(heard.of(Reconnecting)) <= 4
 
 

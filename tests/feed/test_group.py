@@ -333,7 +333,7 @@ async def test_a_request_that_is_tried_again_is_told_while_it_is(caplog, http_of
     with pytest.raises(RequestTimeout, match=r"no history within 0\.5 s for BTC-USDT: GET 127\.0\.0\.1"):
         await group.start("polling", timeout_s=0.5)
 
-    assert "htx_perpetual BTC-USDT 1m: the history has to wait: GET 127.0.0.1" in caplog.text
+    assert "htx_perpetual BTC-USDT 1m: the history is delayed: GET 127.0.0.1" in caplog.text
 
 
 async def test_a_start_that_hears_nothing_at_all_says_so(sim_of, feed_of):

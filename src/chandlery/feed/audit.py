@@ -1,4 +1,4 @@
-"""What happened to a live order book."""
+"""Audit log of a live order book."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from chandlery.adapter.books import Fault, Outcome
 from chandlery.core.time import Micros
 
 MOST_ENTRIES = 1000
-"""How many of the latest entries are kept."""
+"""Number of latest entries that are stored."""
 
 
 class AuditKind(Enum):
-    """What there is to say about a book."""
+    """The kind of an audit entry."""
 
     VALID = "valid"
-    """A snapshot was applied, and all that belongs after it."""
+    """A snapshot and all later updates were applied."""
     GAP = "gap"
     """A message was missing."""
     BAD_CHECKSUM = "bad_checksum"
     CROSSED = "crossed"
     DISCONNECTED = "disconnected"
     SILENT = "silent"
-    """The stream had nothing new for long although REST had."""
+    """The stream had no update for long although REST had."""
     OUTDATED = "outdated"
-    """No message came for as long as the feed allows."""
+    """No message was received within the feed's age limit."""
     REFUSED = "refused"
     """The exchange refused the subscription, alone or with others."""
     FAILED = "failed"
-    """Handling it raised an error that is none of the exchange's."""
+    """Handling it raised an internal error."""
 
 
 _OF_FAULT = {
@@ -43,9 +43,9 @@ _OF_FAULT = {
 
 class AuditEntry(Struct, frozen=True):
     """
-    One line: when, what, and of a fault which id was expected and which came.
+    One entry: time, kind, and for a fault the expected and the received id.
 
-    ``invalid_ms`` of ``VALID`` says for how many milliseconds there was no valid book before it.
+    ``invalid_ms`` of ``VALID`` is the number of milliseconds without a valid book before it.
     """
 
     at: Micros
@@ -66,22 +66,22 @@ class BookAudit:
         self.crossed = 0
         self.disconnects = 0
         self.failures = 0
-        """How often handling it raised an error that is none of the exchange's."""
+        """Number of internal errors while handling it."""
         self.resyncs = 0
-        """How often a book became valid again."""
+        """Number of times that the book became valid again."""
         self.renewals = 0
-        """How often a valid book was replaced by one of a new snapshot, since prices had moved far."""
+        """Number of times that a valid book was replaced by a new snapshot because prices had moved far."""
         self._invalid_since: Micros | None = began
         self._invalid: Micros = 0
         self._was_valid = False
 
     def invalid_ms(self, now: Micros) -> float:
-        """For how many milliseconds there was no valid book until ``now``, all in all."""
+        """Return the total number of milliseconds without a valid book until ``now``."""
         running = 0 if self._invalid_since is None else max(now - self._invalid_since, 0)
         return (self._invalid + running) / 1000
 
     def valid(self, now: Micros) -> None:
-        """The book is valid from now on."""
+        """Record that the book is valid from ``now``."""
         if self._invalid_since is None:
             return
         lasted = max(now - self._invalid_since, 0)
@@ -92,7 +92,7 @@ class BookAudit:
         self.entries.append(AuditEntry(now, AuditKind.VALID, invalid_ms=lasted / 1000))
 
     def fault(self, fault: Fault, now: Micros) -> None:
-        """The book is not valid any more, for a reason that its messages gave."""
+        """Record that the book became invalid by a fault in its messages."""
         kind = _OF_FAULT[fault.outcome]
         self.gaps += kind is AuditKind.GAP
         self.checksum_failures += kind is AuditKind.BAD_CHECKSUM
@@ -101,7 +101,7 @@ class BookAudit:
         self.entries.append(AuditEntry(now, kind, expected=fault.expected, came=fault.came))
 
     def lost(self, kind: AuditKind, detail: str, now: Micros) -> None:
-        """The book is not valid any more, since nothing comes."""
+        """Record that the book became invalid for another reason."""
         self.disconnects += kind is AuditKind.DISCONNECTED
         self.failures += kind is AuditKind.FAILED
         self._invalid_from(now)

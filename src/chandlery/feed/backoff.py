@@ -1,4 +1,4 @@
-"""How long a feed waits."""
+"""Delays and time limits of a feed."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ LONGEST_S = 30.0
 
 def delays(random: Callable[[], float], *, first_s: float = FIRST_S, longest_s: float = LONGEST_S) -> Iterator[float]:
     """
-    Seconds before each next try: twice as many each time, each between half of that and all of it.
+    Yield the seconds before each retry: doubled each time, and randomly reduced by up to half.
 
-    ``random`` gives numbers from 0 to 1.
+    ``random`` returns numbers from 0 to 1.
     """
     wait_s = min(first_s, longest_s)
     while True:
@@ -23,35 +23,35 @@ def delays(random: Callable[[], float], *, first_s: float = FIRST_S, longest_s: 
 
 
 class Pace(Struct, frozen=True):
-    """How patient a feed is, in seconds."""
+    """The delays and time limits of a feed, in seconds."""
 
     first_delay_s: float = FIRST_S
-    """About how long it waits before the second try."""
+    """Approximate delay before the first retry."""
     longest_delay_s: float = LONGEST_S
-    """How long at most before any."""
+    """Longest delay before any retry."""
     stable_s: float = 10.0
-    """For how long data must flow before the waits between tries begin anew."""
+    """Time that data must flow before the backoff resets."""
     watch_every_s: float = 1.0
-    """How often it looks whether something is late or silent."""
+    """Interval between checks for late or silent series."""
     grace_s: float = 2.0
-    """How much later than by REST a socket may tell of something before it is fetched."""
+    """Time that a socket may lag behind REST before candles are fetched."""
     quiet_s: float = 30.0
-    """How long the shortest silence is that is looked into."""
+    """Shortest silence that is investigated."""
     overlap_s: float = 10.0
-    """How long an old connection waits at most for data on the one that replaces it."""
+    """Longest time that an old connection waits for data on its replacement."""
     welcome_s: float = 10.0
-    """How long an exchange that welcomes connections may take for it."""
+    """Time limit of the exchange's welcome message."""
     verdict_s: float = 2.0
-    """How soon after a subscription a connection closes, or a refusal comes, that is about it."""
+    """Time after a subscription within which a close or a refusal is attributed to it."""
     refused_s: float = 60.0
-    """After about how long a subscription that was refused is tried again."""
+    """Approximate delay before a refused subscription is retried."""
     rotate_again_s: float = 60.0
-    """After how long a connection that could not be replaced is tried again to be."""
+    """Delay before the next attempt to replace a connection."""
 
     def delays(self, random: Callable[[], float]) -> Iterator[float]:
-        """The waits between tries."""
+        """Yield the delays between retries."""
         return delays(random, first_s=self.first_delay_s, longest_s=self.longest_delay_s)
 
 
 PACE = Pace()
-"""What suits exchanges."""
+"""Default values for exchanges."""

@@ -1,4 +1,4 @@
-"""Finds which of some subscriptions an exchange refuses, on connections of its own, so that no other one suffers."""
+"""Find which subscriptions an exchange refuses, on separate connections, so that the others are not affected."""
 
 from __future__ import annotations
 
@@ -22,55 +22,55 @@ log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
 _CLOSES = 2
-"""How many connections must close at a subscription that is alone on them."""
+"""Number of connections that must close on a single subscription before it counts as refused."""
 _LONGEST_S = 3600.0
 """The longest pause before a refused subscription is tried again."""
 
 
 def refuses(error: ChandleryError) -> bool:
-    """Say whether an error that a message means refuses a subscription, and not merely asks for a pause."""
+    """Return whether an error message refuses a subscription, rather than asks for a pause."""
     return isinstance(error, RequestRejected | InvalidInput)
 
 
 class Tried(Protocol[Item]):
-    """What is to be found out about: the subscriptions of a connection."""
+    """The owner of the subscriptions under test."""
 
     def wants(self, item: Item) -> bool:
-        """Whether it is still wanted."""
+        """Return whether the subscription is still needed."""
         ...
 
     def messages(self, items: Sequence[Item], *, leave: bool = False) -> Sequence[str]:
-        """The messages that subscribe to these, or end that with ``leave``."""
+        """Return the messages that subscribe, or unsubscribe with ``leave``."""
         ...
 
     def symbol_of(self, item: Item) -> str:
-        """The symbol, as the exchange spells it."""
+        """Return the symbol in the exchange's spelling."""
         ...
 
     def found(self, message: bytes) -> Iterable[Item]:
-        """Of what a message holds data; it raises what ``ExchangeAdapter.live_rows`` raises."""
+        """Return the subscriptions that a message holds data for; raises what ``ExchangeAdapter.live_rows`` raises."""
         ...
 
     def on_aside(self, item: Item, error: ChandleryError) -> None:
-        """Note that nothing of it comes until ``on_taken``, since it may be what was refused by this error."""
+        """Handle that a subscription is suspended until ``on_taken``, since it may have caused this error."""
         ...
 
     def on_refused(self, item: Item, error: ChandleryError) -> None:
-        """Note that the exchange refuses this one, alone, for this reason; it may be tried again later."""
+        """Handle that the exchange refuses this single subscription. It may be retried later."""
         ...
 
     def on_taken(self, item: Item) -> None:
-        """Note that it is subscribed to again."""
+        """Handle that it is subscribed again."""
         ...
 
 
 class SubscriptionBisector(Generic[Item]):
     """
-    Splits subscriptions that were refused together, or at which a connection closed, until the culprit is alone.
+    Split subscriptions that were refused together, or on which a connection closed, until the culprit is isolated.
 
-    Those that are set aside are left out by the connection. What a connection of the bisector sends only says whether the
-    subscriptions were taken; ``take`` gets those that were. ``healthy`` says whether the connection that is open brings
-    data: only then a connection that closes says something about what was subscribed to on it.
+    The main connection does not subscribe to suspended ones. A trial connection only shows whether the exchange
+    accepts the subscriptions; ``take`` receives the accepted ones. ``healthy`` returns whether the main connection
+    receives data: only then does a closed trial connection say something about its subscriptions.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class SubscriptionBisector(Generic[Item]):
         pace: Pace,
     ) -> None:
         self.aside: dict[Item, ChandleryError] = {}
-        """What is not to be subscribed to for now, and why."""
+        """Subscriptions that are suspended for now, with the reason."""
         self._network = network
         self._channel = channel
         self._tried = tried
@@ -96,20 +96,20 @@ class SubscriptionBisector(Generic[Item]):
         self._random = random
         self._pace = pace
         self._groups: list[list[Item]] = []
-        """What is to be tried, the next one last."""
+        """Groups to try; the next one is last."""
         self._lull = pace.delays(random)
-        """The pauses after connections that close."""
+        """Delays after connections that close."""
         self._patient = structs.replace(
             pace, first_delay_s=pace.refused_s, longest_delay_s=_LONGEST_S, stable_s=_LONGEST_S
         )
         self._closes: dict[Item, int] = {}
         self._refused: dict[Item, Waits] = {}
-        """The pauses of those that are refused."""
+        """Backoff of each refused subscription."""
         self._news = asyncio.Event()
         self._tasks: asyncio.TaskGroup | None = None
 
     def suspect(self, items: Sequence[Item], error: ChandleryError) -> None:
-        """Set these aside, one of which or more the exchange refuses by this error, and try them."""
+        """Suspend these subscriptions, at least one of which caused this error, and try them."""
         items = [each for each in items if self._tried.wants(each)]
         for each in items:
             self.aside[each] = error
@@ -119,7 +119,7 @@ class SubscriptionBisector(Generic[Item]):
         self._news.set()
 
     def condemn(self, item: Item, error: ChandleryError) -> None:
-        """Set one aside that the exchange refuses; one that is still wanted then is tried again after a growing pause."""
+        """Suspend a refused subscription. Retry it with exponential backoff while it is still needed."""
         if not self._tried.wants(item):
             return
         log.warning("%s %s: refused: %s", self._network.adapter.id, self._tried.symbol_of(item), described(error))
@@ -135,13 +135,13 @@ class SubscriptionBisector(Generic[Item]):
             self._tasks.create_task(self._later(item, wait_s))
 
     def forget(self, items: Iterable[Item]) -> None:
-        """Try these no more."""
+        """Stop trying these."""
         for each in items:
             for held in (self.aside, self._closes, self._refused):
                 held.pop(each, None)
 
     async def run(self) -> None:
-        """Try what is suspected; ends only by being cancelled."""
+        """Try suspected subscriptions until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
@@ -152,7 +152,7 @@ class SubscriptionBisector(Generic[Item]):
                         await self._news.wait()
                     while self._groups:
                         await self._try(self._groups.pop())
-                    # What is taken alone and refused together again must not go round without a pause.
+                    # Subscriptions accepted alone but refused together must not loop without a pause.
                     await self._sleep(waits.next_s(asyncio.get_running_loop().time()))
             finally:
                 self._tasks = None
@@ -200,7 +200,7 @@ class SubscriptionBisector(Generic[Item]):
                 self._tried.on_taken(each)
 
     def _closed(self, item: Item, error: ChandleryError) -> None:
-        """Count a connection that closed at one subscription, where it says something."""
+        """Count a connection that closed on one subscription, if the main connection is healthy."""
         self._closes[item] = self._closes.get(item, 0) + self._healthy()
         if self._closes[item] >= _CLOSES:
             adapter, symbol = self._network.adapter, self._tried.symbol_of(item)
@@ -210,13 +210,13 @@ class SubscriptionBisector(Generic[Item]):
 
 
 class Trial(Generic[Item]):
-    """A connection on which some subscriptions are tried; it takes no data."""
+    """A connection that tries subscriptions and discards the data."""
 
     def __init__(self, network: NetworkClient, channel: Channel, tried: Tried[Item], sleep: Sleep, pace: Pace) -> None:
         self.error: ChandleryError | None = None
-        """How they were refused."""
+        """The error that refused them."""
         self.named: list[Item] = []
-        """Those that the refusal names."""
+        """Subscriptions that the refusal names."""
         self._network = network
         self._channel = channel
         self._tried = tried
@@ -228,7 +228,7 @@ class Trial(Generic[Item]):
 
     async def run(self, group: Sequence[Item]) -> ChandleryError | None:
         """
-        Subscribe to these alone; how that was refused, ``None`` where it was not.
+        Subscribe to these alone. Return the error that refused them, ``None`` if they were accepted.
 
         Raises:
             ChandleryError: There was no connection, or the exchange asks for a pause.
@@ -255,20 +255,20 @@ class Trial(Generic[Item]):
         return self.error
 
     def on_message(self, message: bytes) -> bool:
-        """Count what comes."""
+        """Count data per subscription."""
         found = [*self._tried.found(message)]
         self._heard.update(found)
         self._news.set()
         return bool(found)
 
     def on_data(self) -> None:
-        """Nothing else depends on it."""
+        """Do nothing."""
 
     def on_bad(self, connection: Connection[Item], error: ChandleryError, message: bytes) -> None:
-        """Note the first refusal; what cannot be read says nothing of a subscription."""
+        """Record the first refusal. Unreadable messages say nothing about a subscription."""
         if self.error is None and not isinstance(error, MalformedResponse):
             self.error, self.named = error, connection.pending.named(message)
             self._news.set()
 
     def on_failed(self, error: Exception, message: bytes) -> None:
-        """Leave it to the connection that takes data."""
+        """Do nothing; the main connection reports it."""

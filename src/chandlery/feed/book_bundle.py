@@ -27,14 +27,14 @@ log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
 SNAPSHOT_TIMEOUT_S = 10.0
-"""How long a snapshot that comes by the socket may take."""
+"""Time limit of a snapshot by the socket."""
 _FIRST_DELAY_S = 0.2
 _LOOK_EVERY_S = 0.05
 _SHOWN = 200
 
 
 class BookBundle:
-    """The books of one connection, all of the same depth, and what the connection tells."""
+    """The books of one connection, all of the same depth, and the listener of the connection."""
 
     def __init__(
         self,
@@ -58,18 +58,18 @@ class BookBundle:
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._watch = BookWatch(self.connection, self.streams, self, clock=network.clock, sleep=sleep, pace=pace)
         self._waits: dict[str, Waits] = {}
-        """The pauses of the books that have failed."""
+        """Backoff of the books that have failed."""
         self._sequence = ConnectionSequence()
         rule = network.adapter.book_rule
         self._numbered = rule is not None and rule.per_connection
 
     @property
     def has_room(self) -> bool:
-        """Whether the exchange allows one more on the connection."""
+        """Return whether the exchange allows one more on the connection."""
         return len(self.streams) < self._network.adapter.socket.streams
 
     def add(self, stream: BookStream) -> None:
-        """Take in a book; on a connection that is up, subscribe to it."""
+        """Add a book, and subscribe to it if the connection is up."""
         self.streams[stream.symbol] = stream
         self._follows[stream.symbol] = stream.sync.follow
         if self.connection.connected:
@@ -77,7 +77,7 @@ class BookBundle:
             self._spawn(stream, partial(self._join, stream))
 
     def remove(self, stream: BookStream) -> None:
-        """Let a book go."""
+        """Remove a book."""
         del self.streams[stream.symbol]
         self._watch.leave(stream.symbol)
         for each in (self._follows, self._waits):
@@ -89,7 +89,7 @@ class BookBundle:
             self._tasks.create_task(isolated(leave, name=self._name("unsubscribing")))
 
     async def run(self) -> None:
-        """Keep the connection until cancelled."""
+        """Run the connection until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
@@ -105,31 +105,31 @@ class BookBundle:
                 self._tasks = None
 
     def subscriptions(self) -> Sequence[str]:
-        """The symbol of every book."""
+        """Return the symbol of every book."""
         return list(self.streams)
 
     def wants(self, item: str) -> bool:
-        """Whether there is a book of it."""
+        """Return whether there is a book of it."""
         return item in self.streams
 
     def messages(self, items: Sequence[str], *, leave: bool = False) -> Sequence[str]:
-        """Those of the exchange, for the depth of the books."""
+        """Return the messages in the exchange's format, for the depth of the books."""
         return self._network.adapter.subscribe_book(items, self._depth, leave=leave)
 
     def symbol_of(self, item: str) -> str:
-        """Itself."""
+        """Return the item itself."""
         return item
 
     def heard(self, item: str) -> int:
-        """How many messages about its book have come."""
+        """Return the number of messages for its book so far."""
         return self.streams[item].heard if item in self.streams else 0
 
     def found(self, message: bytes) -> Iterable[str]:
-        """The symbols of the books that it is about."""
+        """Return the symbols of the books that a message updates."""
         return (update.symbol for update in self._updates(message))
 
     def on_aside(self, item: str, error: ChandleryError) -> None:
-        """There is no valid book until it is taken; whether the exchange knows it, REST may say."""
+        """Invalidate the book until it is subscribed again, and check by REST whether the exchange knows it."""
         stream = self.streams[item]
         self._watch.leave(item)
         self._end_job(item)
@@ -140,13 +140,13 @@ class BookBundle:
         self._spawn(stream, partial(self._ask, stream))
 
     def on_refused(self, item: str, error: ChandleryError) -> None:
-        """Tell it; a book that never was has failed."""
+        """Publish the refusal; a book that has not begun fails."""
         stream = self.streams[item]
         stream.say(Rejected(f"refused: {error}", item))
         stream.note_delay(error)
 
     def on_taken(self, item: str) -> None:
-        """Begin the book."""
+        """Start the book."""
         stream = self.streams[item]
         self._end_job(item)
         if self.connection.connected:
@@ -154,7 +154,7 @@ class BookBundle:
             self._mend(stream, subscribed=True)
 
     async def _ask(self, stream: BookStream) -> None:
-        """Fail a book that the exchange does not know by REST either, in its words."""
+        """Fail a book that REST rejects too, with the exchange's error."""
         try:
             await self._network.book(stream.symbol, stream.depth)
         except (ExchangeError, InvalidSymbol) as error:
@@ -163,7 +163,7 @@ class BookBundle:
             return
 
     def on_up(self, attempt: int) -> None:
-        """Begin every book."""
+        """Start every book."""
         for stream in tuple(self.streams.values()):
             stream.say(Connected(attempt))
             if self.connection.is_aside(stream.symbol):
@@ -173,7 +173,7 @@ class BookBundle:
                 self._mend(stream, subscribed=True)
 
     def on_down(self, error: Exception) -> None:
-        """No book is valid any more; one that never was has failed where the exchange refuses for good."""
+        """Invalidate all books. A book that has not begun fails if the error is final."""
         reason = described(error)
         self._sequence = ConnectionSequence()
         self._watch.leave_all()
@@ -186,7 +186,7 @@ class BookBundle:
             stream.note_delay(error)
 
     def on_message(self, message: bytes) -> bool:
-        """Give each update to its book; one without a symbol has a number alone."""
+        """Pass each update to its book. An update without a symbol only has a sequence number."""
         held = False
         for update in self._updates(message):
             if self._numbered and update.last is not None and not self._sequence.follows(update.last):
@@ -199,11 +199,11 @@ class BookBundle:
         return held
 
     def shortcut(self) -> Shortcut | None:
-        """The adapter's; where messages are counted over all books of the connection, each must be looked at."""
+        """Return the adapter's shortcut; ``None`` if messages are numbered per connection, since each must be checked."""
         return None if self._numbered else self._network.adapter.book_shortcut(self._follows)
 
     def on_rejected(self, error: ChandleryError, message: bytes) -> None:
-        """Tell the books that it may be about; where it can be about one only, a refusal fails that one."""
+        """Publish it to the books that it may concern. If it concerns a single book, a refusal fails that book."""
         reason, payload = str(error), repr(message[:_SHOWN])
         meant = self._meant(message)
         for stream in meant:
@@ -211,7 +211,7 @@ class BookBundle:
             stream.note_delay(error, may_fail=len(meant) == 1)
 
     def on_failed(self, error: Exception, message: bytes) -> None:
-        """Begin the book anew that the message was about; where it names none, its rule finds what is missing."""
+        """Restart the book that the message names. If it names none, the book's rule detects what is missing."""
         meant = self._meant(message)
         for stream in meant:
             if len(meant) == 1:
@@ -220,12 +220,12 @@ class BookBundle:
                 stream.say(Rejected(described(error), repr(message[:_SHOWN])))
 
     def _meant(self, message: bytes) -> list[BookStream]:
-        """List the book that a message names; all where it names none or several."""
+        """Return the book that a message names; all if it names none or several."""
         symbol = named_in(message, self.streams)
         return list(self.streams.values()) if symbol is None else [self.streams[symbol]]
 
     def _give(self, update: BookUpdate, stream: BookStream) -> None:
-        """Give a book its update; what that raises is a matter of this book alone."""
+        """Pass an update to its book. An exception affects this book alone."""
         was_outdated = stream.outdated
         try:
             needs_snapshot = stream.take(update)
@@ -238,35 +238,35 @@ class BookBundle:
                 self._follows[stream.symbol] = stream.sync.follow
 
     def _lost_count(self, came: int) -> None:
-        """A message of the connection is missing, whosever it was: every book begins anew."""
+        """Restart every book, since a message of the connection is missing."""
         for stream in tuple(self.streams.values()):
             stream.fault(Fault(Outcome.GAP, self._sequence.last, came))
-        self.connection.kick(f"message {came} came, not the next one")
+        self.connection.kick(f"message {came} out of sequence")
 
-    async def _notify(self, tell: Callable[[Sequence[str]], Awaitable[None]], said: Sequence[str]) -> None:
+    async def _notify(self, send: Callable[[Sequence[str]], Awaitable[None]], symbols: Sequence[str]) -> None:
         try:
-            await tell(said)
+            await send(symbols)
         except ChandleryError as error:
             self.connection.kick(str(error))
 
     def _note_delay(self, stream: BookStream, error: ChandleryError) -> None:
-        """Note what holds up a request for a snapshot, before it is given up."""
-        self._note(stream, f"the snapshot has to wait: {error}")
+        """Record an error that delays a snapshot request."""
+        self._note(stream, f"the snapshot is delayed: {error}")
         stream.note_delay(error, may_fail=False)
 
     def on_delay(self, error: ChandleryError) -> None:
-        """Note what holds up the connection, before it is given up."""
+        """Record an error that delays the connection."""
         for stream in tuple(self.streams.values()):
             stream.note_delay(error, may_fail=False)
 
-    def _note(self, stream: BookStream, said: str) -> None:
-        log.warning("%s %s: %s", self._network.adapter.id, stream.symbol, said)
+    def _note(self, stream: BookStream, text: str) -> None:
+        log.warning("%s %s: %s", self._network.adapter.id, stream.symbol, text)
 
     def _name(self, part: str) -> str:
         return f"{self._network.adapter.id}: {part} of {len(self.streams)} order books"
 
     def _spawn(self, stream: BookStream, job: Job) -> None:
-        """Do something for a book in the background, unless something is being done for it already."""
+        """Run a job of a book in the background, unless one is running already."""
         busy = self._jobs.get(stream.symbol)
         if self._tasks is not None and (busy is None or busy.done()):
             self._jobs[stream.symbol] = self._tasks.create_task(self._guarded(stream, job))
@@ -276,7 +276,7 @@ class BookBundle:
             job.cancel()
 
     async def _guarded(self, stream: BookStream, job: Job) -> None:
-        """Await a job of a book; where it fails, the book begins anew."""
+        """Await a job of a book; restart the book if it fails."""
         try:
             await job()
         except Exception as error:  # noqa: BLE001  # other books go on
@@ -284,7 +284,7 @@ class BookBundle:
             await self._recovered(stream)
 
     def _restart(self, stream: BookStream, error: Exception) -> None:
-        """Begin a book anew after an error of ours, in the place of what is being done for it."""
+        """Restart a book after an internal error, and cancel its job."""
         self._broke(stream, error)
         self._end_job(stream.symbol)
         self._spawn(stream, partial(self._recovered, stream))
@@ -296,7 +296,7 @@ class BookBundle:
         stream.note_delay(error)
 
     async def _recovered(self, stream: BookStream) -> None:
-        """Begin a book anew, after a pause that grows with each failure."""
+        """Restart a book, with exponential backoff."""
         waits = self._waits.setdefault(stream.symbol, Waits(self._pace, self._random))
         while True:
             await self._sleep(waits.next_s(asyncio.get_running_loop().time()))
@@ -313,7 +313,7 @@ class BookBundle:
         self._follows[stream.symbol] = stream.sync.follow
 
     def _mend(self, stream: BookStream, *, subscribed: bool) -> None:
-        """See to it that a book gets its snapshot; ``subscribed`` says that it was just asked for by subscribing."""
+        """Request a snapshot in the background; ``subscribed`` tells that a new subscription requested it already."""
         self._spawn(stream, partial(self._mended, stream, subscribed=subscribed))
 
     async def _join(self, stream: BookStream) -> None:
@@ -327,7 +327,7 @@ class BookBundle:
             try:
                 await self._snapshot(stream, subscribed=subscribed)
             except ChandleryError as error:
-                self._note(stream, f"no snapshot: {error}; asking again in {wait_s:.1f} s")
+                self._note(stream, f"no snapshot: {error}; retrying in {wait_s:.1f} s")
                 stream.say(Rejected(f"no snapshot: {error}", stream.symbol))
                 stream.note_delay(error)
                 if stream.failure is not None:
@@ -338,7 +338,7 @@ class BookBundle:
             await self._sleep(wait_s)
 
     async def _snapshot(self, stream: BookStream, *, subscribed: bool) -> None:
-        """Ask for a snapshot by the way of the exchange, once."""
+        """Request a snapshot once, by the exchange's method."""
         source = stream.rule.snapshot
         if source is SnapshotSource.REST:
             with delays_to(partial(self._note_delay, stream)):
@@ -355,7 +355,7 @@ class BookBundle:
             await self._sleep(_LOOK_EVERY_S)
 
     def on_silent(self, stream: BookStream) -> None:
-        """Ask elsewhere."""
+        """Check the book by other means."""
         self._spawn(stream, partial(self._look_into, stream))
 
     def on_shallow(self, stream: BookStream) -> None:
@@ -363,15 +363,15 @@ class BookBundle:
         self._spawn(stream, partial(self._renewed, stream))
 
     def on_outdated(self, stream: BookStream) -> None:
-        """Give it each message the general way, until one makes it valid."""
+        """Process its messages by the general path, until one makes it valid."""
         self._follows.pop(stream.symbol, None)
 
     def on_look_failed(self, stream: BookStream, error: Exception) -> None:
-        """Begin it anew."""
+        """Restart it."""
         self._restart(stream, error)
 
     async def _renewed(self, stream: BookStream) -> None:
-        self._follows.pop(stream.symbol, None)  # meanwhile two books take each message
+        self._follows.pop(stream.symbol, None)  # during this, two books process each message
         try:
             await stream.renew()
         except ChandleryError as error:
@@ -381,17 +381,17 @@ class BookBundle:
                 self._follows[stream.symbol] = stream.sync.follow
 
     async def _look_into(self, stream: BookStream) -> None:
-        """Ask about a silence by REST, and where the exchange has no book there, on the socket."""
+        """Check a silent book by REST; if REST has no book, request a snapshot by the socket."""
         heard = stream.heard
         try:
             newest = await self._network.book(stream.symbol, stream.depth)
         except UnsupportedRequest:
             if heard == stream.heard:
-                stream.lost(AuditKind.SILENT, "nothing heard for long")
+                stream.lost(AuditKind.SILENT, "no message for long")
                 await self._mended(stream, subscribed=False)
             return
         except ChandleryError as error:
-            stream.say(Rejected(f"silent, and REST could not be asked: {error}", stream.symbol))
+            stream.say(Rejected(f"silent, and the REST check failed: {error}", stream.symbol))
             return
         if heard == stream.heard and stream.differs(newest):
-            self.connection.kick(f"no data of {stream.symbol} although there is news by REST")
+            self.connection.kick(f"no data of {stream.symbol} although REST has updates")

@@ -28,7 +28,7 @@ from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
 
 BookFeedUpdate: TypeAlias = LiveBook | Event
-"""What an order book feed yields."""
+"""An item that an order book feed yields."""
 
 _MOST_EVENTS = 1000
 
@@ -38,17 +38,17 @@ OrderBook = LiveBook
 
 class OrderBookFeed:
     """
-    The order book of a pair on an exchange, kept right and up to date.
+    The validated order book of a pair on an exchange, up to date.
 
-    An async context manager, which starts and stops it. ``depth`` is how many levels a side are
-    wanted: the feed subscribes to the smallest depth of the exchange that has as many, without it
+    An async context manager that starts and stops it. ``depth`` is the number of levels a side:
+    the feed subscribes to the smallest depth that the exchange offers with at least as many, by default
     to the greatest. ``on_update`` is called with the book after each message that changed it, and
-    with events, in the event loop, and must not block; what it raises is counted and reported, and
-    ends nothing. Iterating gives the book as often as it has changed since it was last given, and events. ``book`` is ``None``
-    while there is none that is known to be right; a crossed one is never served.
+    with events, in the event loop, and must not block. Its exceptions are counted and reported; the feed
+    continues. Iterating yields events, and the book, conflated to its latest state. ``book`` is ``None``
+    while there is no validated one; a crossed book is never served.
 
-    ``max_age_s`` is for how long a book is valid without a message about it: an older one is none, which ``Outdated`` says once, and
-    the next message makes it valid again. Without it, a book is valid however quiet it is.
+    ``max_age_s`` is the time for which a book is valid without a message for it. An older one becomes ``None``, ``Outdated``
+    is published once, and the next message makes it valid again. Without it, a book is valid however quiet it is.
 
     Raises:
         InvalidInput: ``max_age_s`` is not greater than 0.
@@ -72,7 +72,7 @@ class OrderBookFeed:
         max_age_s: float | None = None,
     ) -> None:
         if max_age_s is not None and not max_age_s > 0:
-            raise InvalidInput(f"max_age_s is {max_age_s}; a book is valid for more than 0 seconds, or for ever: None")
+            raise InvalidInput(f"max_age_s is {max_age_s}; use more than 0 seconds, or None for no limit")
         self.group = group or BookGroup(exchange, depth, endpoints=endpoints, proxy=proxy, http=http, clock=clock)
         network = self.group.network
         self.exchange = network.adapter.id
@@ -89,7 +89,7 @@ class OrderBookFeed:
         )
         """The book and its messages, for the group."""
         self.dropped = 0
-        """How many events readers have missed because they were too slow."""
+        """Number of events that slow readers have missed."""
         self._on_update = on_update
         name = f"{self.exchange} {self.symbol}"
         self._callback_errors = CallbackErrors(name, self.group.waits(), self._put)
@@ -109,43 +109,43 @@ class OrderBookFeed:
 
     async def start(self, *, timeout_s: float = 60.0) -> None:
         """
-        Connect; returns as soon as there is a book. A feed of a group starts all of it; where the
-        group runs already, only the feed itself is waited for.
+        Connect; returns once there is a valid book. A feed of a group starts the whole group; if the
+        group already runs, only this feed is awaited.
 
         Raises:
             RequestTimeout: There was none within ``timeout_s``; the feed is stopped.
-            RequestRejected: The exchange does not want to answer for the symbol.
+            RequestRejected: The exchange refuses the symbol.
             Closed: It was stopped or removed, before or meanwhile, or its event loop has ended.
         """
         await self.group.start(timeout_s=timeout_s, only=self)
 
     async def stop(self) -> None:
-        """Stop, with all of its group; iterations end."""
+        """Stop the feed and its whole group. Iterations end."""
         await self.group.stop()
 
     @property
     def book(self) -> LiveBook | None:
-        """The book as it is now; it changes with the next message. ``None`` while there is no valid one."""
+        """The current book, which the next message changes. ``None`` while there is no valid one."""
         return None if self.group.ended else self.stream.book
 
     @property
     def ready(self) -> bool:
-        """Whether there is a valid book."""
+        """True while there is a valid book."""
         return self.book is not None
 
     @property
     def failures(self) -> int:
-        """How often handling an update, or ``on_update``, has raised an error that is none of the exchange's."""
+        """Number of internal errors, of handling an update or of ``on_update``."""
         return self.stream.audit.failures + self._callback_errors.count
 
     @property
     def audit(self) -> BookAudit:
-        """What happened to the book so far."""
+        """The audit log of the book."""
         return self.stream.audit
 
     def __aiter__(self) -> AsyncIterator[BookFeedUpdate]:
         """
-        The book whenever it has changed, and events, until the feed stops.
+        Yield the book whenever it has changed, and events, until the feed stops.
 
         Raises:
             Closed: The event loop of the feed has ended.
@@ -154,7 +154,7 @@ class OrderBookFeed:
         reader = _Reader(self.stream)
         if self._ended:
             reader.close()
-        # Who breaks out of a loop says nothing: the reader is gone when nobody holds it any more.
+        # Leaving the loop does not notify us: a reader is removed once it is garbage-collected.
         self._readers.append(ref(reader, self._readers.remove))
         self._notify_directly()
         return reader
@@ -168,7 +168,7 @@ class OrderBookFeed:
                 reader.close()
 
     def _notify_directly(self) -> None:
-        """Have ``on_update`` called without us in between where nobody else reads."""
+        """Call ``on_update`` directly if there is no other reader."""
         alone = self._on_update is not None and not self._readers and not self._ended
         to = self._on_update if alone else None
         self.stream.notify_directly(to or self._publish, self._callback_errors)
@@ -190,7 +190,7 @@ class OrderBookFeed:
 
 
 class _Reader:
-    """What one iteration has not seen: events, the oldest of which give way, and whether the book has changed."""
+    """Unread items of one iteration: events, the oldest of which are dropped, and whether the book has changed."""
 
     def __init__(self, stream: BookStream) -> None:
         self._stream = stream
@@ -200,7 +200,7 @@ class _Reader:
         self._closed = False
 
     def put(self, update: BookFeedUpdate) -> bool:
-        """Note an update; whether no event had to give way."""
+        """Queue an update. Return whether no event was dropped for it."""
         room = True
         if isinstance(update, LiveBook):
             self._changed = True
@@ -232,9 +232,9 @@ class _Reader:
 
 class BookGroup(Group[OrderBookFeed]):
     """
-    Order book feeds of one exchange and depth that share their connections; they can be added and removed at any time.
+    Order book feeds of one exchange and depth that share their connections. Feeds can be added and removed at any time.
 
-    ``sleep``, ``random`` (numbers from 0 to 1) and ``pace`` are those that its waits are made of.
+    ``sleep``, ``random`` (numbers from 0 to 1) and ``pace`` determine its delays.
 
     Raises:
         UnknownName: No such exchange.
@@ -270,12 +270,12 @@ class BookGroup(Group[OrderBookFeed]):
         on_update: Callable[[BookFeedUpdate], object] | None = None,
         max_age_s: float | None = None,
     ) -> OrderBookFeed:
-        """One more feed of the group; in one that runs it begins at once, and its ``start`` waits for its book."""
+        """Add a feed to the group. In a running group it begins at once, and its ``start`` waits for its book."""
         exchange = self.network.adapter.id
         return OrderBookFeed(exchange, trading_pair, on_update=on_update, group=self, max_age_s=max_age_s)
 
     def remove(self, feed: OrderBookFeed) -> None:
-        """End one feed of the group; the others go on."""
+        """End one feed of the group; the others continue."""
         if feed not in self.feeds:
             return
         self.feeds.remove(feed)
@@ -290,15 +290,15 @@ class BookGroup(Group[OrderBookFeed]):
         """
         Start all feeds, as ``OrderBookFeed.start`` does.
 
-        In a group that runs already, wait for all of them, or for ``only`` one, which alone is
-        removed should it fail. Those that the exchange refuses are removed from the group; the first
-        of their reasons is raised once all others have begun, which run on.
+        In a running group, wait for all of them, or for ``only`` one, which alone is removed if it fails.
+        Feeds that the exchange refuses are removed from the group. The first error is raised once all other
+        feeds have begun; they continue to run.
         """
         await self._started(self._run, timeout_s, only)
 
     def join(self, feed: OrderBookFeed) -> None:
         """
-        Take a feed in.
+        Add a feed.
 
         Raises:
             Closed: The group was stopped.
@@ -327,13 +327,11 @@ class BookGroup(Group[OrderBookFeed]):
 
 
 def _offered(adapter: ExchangeAdapter, depth: int | None) -> int:
-    """The smallest depth of the exchange that has as many levels, the greatest where nothing is said."""
+    """Return the smallest offered depth with at least as many levels; the greatest for ``None``."""
     offered = adapter.book_depths
     if not offered or adapter.book_rule is None:
         raise UnsupportedRequest(f"{adapter.id} has no live order books")
     wanted = offered[-1] if depth is None else depth
     if not 0 < wanted <= offered[-1]:
-        raise UnsupportedRequest(
-            f"{adapter.id} has books of {', '.join(map(str, offered))} levels; {depth} cannot be had"
-        )
+        raise UnsupportedRequest(f"{adapter.id} has books of {', '.join(map(str, offered))} levels, not {depth}")
     return next(each for each in offered if each >= wanted)

@@ -1,4 +1,4 @@
-"""One live order book: what comes by socket and what is fetched, proved to be one."""
+"""One live order book, assembled from socket messages and REST snapshots, and validated."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from chandlery.feed.startup import Startup
 from chandlery.net.clock import nanoseconds
 
 _RENEW_BELOW = 4
-"""Which part of the levels, as a divisor, must lie within the reach of the last snapshot."""
+"""Divisor of the depth: this part of the levels must lie within the reach of the last snapshot."""
 _COMPARED = 10
-"""How many levels a side tell whether a silent book is behind."""
+"""Number of levels a side that are compared to see whether a silent book is stale."""
 
 
 class LiveBook(OrderBook):
-    """The order book that a feed keeps; ``clock`` gives nanoseconds, and is the one by which ``received_ns`` is noted."""
+    """The order book of a feed. ``clock`` returns nanoseconds; ``received_ns`` is by the same clock."""
 
     def __init__(self, symbol: str, *, depth: int | None = None, clock: Callable[[], int] = time.time_ns) -> None:
         super().__init__(symbol, depth=depth)
@@ -33,22 +33,22 @@ class LiveBook(OrderBook):
 
     @property
     def received_at(self) -> Micros | None:
-        """When its last message came, by the local clock; ``at`` is the exchange's time. ``None`` where no feed keeps it."""
+        """Local time at which its last message was received; ``at`` is the exchange's time. ``None`` without a feed."""
         return self.received_ns // 1000 or None
 
     @property
     def age_ms(self) -> float:
         """
-        How many milliseconds ago its last message came, by the local clock.
+        Milliseconds since its last message was received, by the local clock.
 
-        Infinite where that cannot be told: no feed keeps it, or the clock was set back meanwhile.
+        Infinite if unknown: no feed updates the book, or the clock was set back since.
         """
         age = self._clock() - self.received_ns
         return age / 1_000_000 if age >= 0 and self.received_ns else inf
 
     def to_arrow(self, count: int) -> Any:
         """
-        The ``count`` best levels of each side as a ``pyarrow.Table``: ``side``, ``level``, ``price``, ``size``.
+        Return the ``count`` best levels of each side as a ``pyarrow.Table``: ``side``, ``level``, ``price``, ``size``.
 
         ``level`` 0 is the best; the schema's metadata hold ``symbol``, ``last``, ``at`` and ``received_at`` (microseconds).
         """
@@ -71,8 +71,8 @@ class BookStream(Startup):
     The book of one symbol.
 
     ``publish`` is called with the book after each message that changed it, and with events;
-    ``on_begun`` when there is a book for the first time, or never will be. What makes it invalid is
-    written into ``audit``, by the local clock.
+    ``on_begun`` when the first book is valid, or has failed for good. Each cause of an invalid book is
+    recorded in ``audit``, by the local clock.
     """
 
     def __init__(
@@ -93,9 +93,9 @@ class BookStream(Startup):
         self.depth = depth
         self.max_age_s = max_age_s
         self.outdated = False
-        """True once it is older than ``max_age_s``, and that was published."""
+        """True once the book is older than ``max_age_s``, which was published."""
         self.heartbeat_at: Micros | None = None
-        """When its connection was last heard of while the book itself was no more silent than usual, by the local clock."""
+        """Local time of the latest frame of its connection while the book itself was no quieter than usual."""
         self._clock = nanoseconds(network.clock)
         self.rule: BookRule = rule
         self._publish: Callable[[Any], object] = publish
@@ -103,29 +103,29 @@ class BookStream(Startup):
         self.sync.on_followed = publish
         self.audit = BookAudit(network.clock())
         self.resting = False
-        """Whether it failed and takes no message until it begins anew."""
+        """True while it is paused after a failure and ignores messages."""
         self._taken = 0
         self._valid = False
         self._cut_off = False
-        """Whether the snapshot was of the best levels only."""
+        """True if the snapshot holds only the best levels."""
         self._next: BookSync | None = None
-        """The book that takes the place of this one as soon as it is whole."""
+        """The book that replaces this one once it is complete."""
 
     @property
     def book(self) -> LiveBook | None:
-        """The book; ``None`` while there is no valid one, or none so young."""
+        """The book; ``None`` while it is invalid or older than ``max_age_s``."""
         book = self.held
         return None if book is None or self.left_s <= 0 else book
 
     @property
     def held(self) -> LiveBook | None:
-        """The book as its messages make it, however old it is."""
+        """The book as built from its messages, whatever its age."""
         book = self.sync.book
         return book if isinstance(book, LiveBook) else None
 
     @property
     def left_s(self) -> float:
-        """In how many seconds it will be too old without another message; 0 or less where it is."""
+        """Seconds until it is too old without another message; 0 or less if it is."""
         book = self.held
         if self.max_age_s is None or book is None:
             return inf
@@ -133,7 +133,7 @@ class BookStream(Startup):
 
     @property
     def silent_s(self) -> float | None:
-        """Seconds since an update, or a heartbeat of its connection, last proved the book; ``None`` where there is none."""
+        """Seconds since an update or a heartbeat of its connection last confirmed the book; ``None`` without a book."""
         book = self.held
         if book is None:
             return None
@@ -142,17 +142,17 @@ class BookStream(Startup):
 
     @property
     def heard(self) -> int:
-        """How many messages about it came that nobody asked for."""
+        """Number of unrequested messages for the book."""
         return self._taken + self.sync.followed
 
     @property
     def is_shallow(self) -> bool:
-        """Whether the prices have moved so far that levels may be missing which no message was about."""
+        """True if prices have moved so far that levels outside the snapshot may be missing."""
         book = self.sync.book
         return self._cut_off and book is not None and not book.covers(max(self.depth // _RENEW_BELOW, 1))
 
     def take(self, update: BookUpdate) -> bool:
-        """Take a message of the socket; whether the book is in need of a snapshot."""
+        """Apply a socket message. Return whether the book needs a snapshot."""
         self._taken += not (update.is_snapshot and self.rule.snapshot is SnapshotSource.MESSAGE)
         if self._next is not None:
             self._next.feed(update)
@@ -166,14 +166,14 @@ class BookStream(Startup):
         return False
 
     def look_at_age(self) -> None:
-        """Publish, once, that the book has become too old."""
+        """Publish, once, that the book is too old."""
         if self._valid and self.max_age_s is not None and self.left_s <= 0:
             self._valid, self.outdated = False, True
             self.audit.lost(AuditKind.OUTDATED, f"no message within {self.max_age_s:g} s", self.network.clock())
             self._publish(Outdated(self.max_age_s))
 
     def take_snapshot(self, update: BookUpdate) -> bool:
-        """Take a snapshot that was fetched; whether another is needed."""
+        """Apply a fetched snapshot. Return whether another one is needed."""
         self._cut_off = _is_cut_off(update, self.depth)
         outcome = self.sync.snapshot(update)
         if self.sync.book is None:
@@ -187,7 +187,7 @@ class BookStream(Startup):
         return False
 
     async def renew(self) -> None:
-        """Begin another book from a new snapshot, and change over when it has caught up with this one."""
+        """Build a second book from a new snapshot, and switch to it once it has caught up with this one."""
         renewed = self._next = self._made()
         try:
             snapshot = await self.network.book(self.symbol, self.depth)
@@ -203,7 +203,7 @@ class BookStream(Startup):
             self._next = None
 
     def differs(self, newest: BookUpdate) -> bool:
-        """Whether its best levels are others than those of a snapshot that was just fetched; not where there is no book."""
+        """Return whether its best levels differ from those of a newly fetched snapshot. False without a book."""
         book = self.held
         if book is None:
             return False
@@ -212,29 +212,29 @@ class BookStream(Startup):
         return any(list(mine[:count]) != [*side[:count]] for mine, side in zip(ours, theirs, strict=True))
 
     def lost(self, kind: AuditKind, reason: str) -> None:
-        """Nothing comes any more, so what there is cannot be trusted."""
+        """Invalidate the book because updates have stopped."""
         self.sync.reset()
         self._valid = self.outdated = False
         self.heartbeat_at = None
         self.audit.lost(kind, reason, self.network.clock())
 
     def broke(self, error: Exception) -> None:
-        """Give the book up since handling it raised an error that is none of the exchange's, and rest."""
+        """Invalidate the book after an internal error, and pause it."""
         self.resting = True
         self._next = None
         self.lost(AuditKind.FAILED, described(error))
         self._publish(Failed(described(error), self.audit.failures))
 
     def fault(self, fault: Fault) -> None:
-        """Something made it invalid that is not in its own messages."""
+        """Invalidate the book for a reason outside its own messages."""
         self._needs(self.sync.fail(fault))
 
     def notify_directly(self, to: Callable[[LiveBook], object], on_failed: Callable[[Exception], object]) -> None:
-        """Have the book told ``to`` where ``BookSync.follow`` changes it, not ``publish``; ``on_failed`` is told what that raises."""
+        """Call ``to``, not ``publish``, with the book when ``BookSync.follow`` changes it, and ``on_failed`` with what that raises."""
         self.sync.on_followed, self.sync.on_failed = to, on_failed
 
     def say(self, event: Event) -> None:
-        """Tell an event."""
+        """Publish an event."""
         self._publish(event)
 
     def _made(self) -> BookSync:
@@ -257,5 +257,5 @@ class BookStream(Startup):
 
 
 def _is_cut_off(snapshot: BookUpdate, depth: int) -> bool:
-    """Whether there may be more levels than a snapshot of ``depth`` holds."""
+    """Return whether the exchange may have more levels than this snapshot of ``depth``."""
     return max(len(snapshot.bids), len(snapshot.asks)) >= depth

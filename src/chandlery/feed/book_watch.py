@@ -1,4 +1,4 @@
-"""Looks at the order books of a connection: which are silent, shallow or too old, and what proves that the exchange is there."""
+"""Watch the order books of a connection: find silent, shallow and outdated ones, and record heartbeats."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ from chandlery.feed.connection import Sleep
 from chandlery.feed.watchdog import Watchdog
 
 ALIVE_WITHIN_S = 5.0
-"""After how long without a frame the exchange is asked for one."""
+"""Time without a frame after which a ping is sent."""
 _SOONEST_S = 0.01
 
 
 class Connection(Protocol):
-    """What is asked of the connection."""
+    """The watched connection."""
 
     @property
     def last_frame_at(self) -> float | None:
-        """When its last frame was read, by the clock of the loop; ``None`` where there is no connection."""
+        """Time of its last frame, by the clock of the loop; ``None`` without a connection."""
         ...
 
     def ask_for_life(self) -> None:
-        """Send what is answered at once."""
+        """Send a ping that is answered at once."""
         ...
 
 
 class Looks(Protocol):
-    """What is done about what is seen."""
+    """Reactions to what the watch finds."""
 
     def on_silent(self, stream: BookStream) -> None:
-        """Look into a silence that is none of a quiet market."""
+        """Handle a silence that a quiet market does not explain."""
         ...
 
     def on_shallow(self, stream: BookStream) -> None:
-        """Renew a book whose levels may be missing."""
+        """Handle a book that may lack levels."""
         ...
 
     def on_outdated(self, stream: BookStream) -> None:
-        """Have the next message of a book look whether it was too old."""
+        """Handle a book that is too old."""
         ...
 
     def on_look_failed(self, stream: BookStream, error: Exception) -> None:
-        """Begin a book anew that could not be looked at."""
+        """Handle a book whose check failed."""
         ...
 
 
 class BookWatch:
-    """The watchdogs of ``streams``, each of which is listened to or not; ``clock`` is the local one."""
+    """The watchdogs of the subscribed ``streams``; ``clock`` is the local one."""
 
     def __init__(
         self,
@@ -71,29 +71,29 @@ class BookWatch:
         self._sleep = sleep
         self._pace = pace
         self._watchdogs: dict[str, Watchdog] = {}
-        """Of the books that are subscribed to: a connection that is up may not have subscribed yet."""
+        """Watchdogs of the books that are subscribed. A connection that is up may not have subscribed yet."""
 
     def listen(self, stream: BookStream) -> None:
-        """Expect messages of it from now on."""
+        """Expect messages for it from now on."""
         now = asyncio.get_running_loop().time()
         self._watchdogs[stream.symbol] = Watchdog(now, stream.heard, quiet_s=self._pace.quiet_s)
 
     def leave(self, symbol: str) -> None:
-        """Expect none any more; again is nothing."""
+        """Stop expecting messages for it; idempotent."""
         self._watchdogs.pop(symbol, None)
 
     def leave_all(self) -> None:
-        """Expect nothing any more."""
+        """Stop expecting any messages."""
         self._watchdogs.clear()
 
     async def silences(self) -> None:
-        """Watch until cancelled for silent books, and for what proves others."""
+        """Watch for silent books, and record heartbeats, until cancelled."""
         frame_at, looked_at = self._connection.last_frame_at, self._clock()
         while True:
             await self._sleep(self._pace.watch_every_s)
             now = asyncio.get_running_loop().time()
             before, frame_at = frame_at, self._connection.last_frame_at
-            # A frame since the last look came after it: whatever the clock has done since, no book is made younger.
+            # A frame since the last check is dated to that check, so that a clock change never makes a book look younger.
             beat, looked_at = looked_at if frame_at not in {before, None} else None, self._clock()
             if frame_at is not None and now - frame_at >= ALIVE_WITHIN_S:
                 self._connection.ask_for_life()
@@ -105,7 +105,7 @@ class BookWatch:
                     self._looks.on_look_failed(stream, error)
 
     async def ages(self) -> None:
-        """Watch until cancelled for books that become too old."""
+        """Watch for books that become too old, until cancelled."""
         while True:
             left_s = min((each.left_s for each in self._streams.values() if not each.outdated), default=inf)
             await self._sleep(min(max(left_s, _SOONEST_S), self._pace.watch_every_s))

@@ -1,4 +1,4 @@
-"""Keeps what a user's function raises from ending anything."""
+"""Isolate the feed from exceptions of user callbacks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from chandlery.feed.recovery import Waits, described
 
 class CallbackErrors:
     """
-    What an ``on_update`` has raised, counted.
+    Count and report the exceptions of ``on_update``.
 
-    The first error and, after growing pauses, later ones go to the exception handler of the event loop,
+    The first one and, with exponential backoff, later ones go to the exception handler of the event loop,
     which logs them with a traceback unless the user has set another, and to ``publish`` as ``Failed``.
     """
 
@@ -24,10 +24,10 @@ class CallbackErrors:
         self._publish = publish
 
     def __call__(self, error: Exception) -> None:
-        """Count an error, and report it where one is due."""
+        """Count an error, and report it if the backoff allows."""
         self.count += 1
         loop = asyncio.get_running_loop()
         if self._waits.is_over(loop.time()):
-            message = f"{self._name}: on_update failed, {self.count} times so far; the feed goes on"
+            message = f"{self._name}: on_update failed, {self.count} times so far; the feed continues"
             loop.call_exception_handler({"message": message, "exception": error})
             self._publish(Failed(f"on_update: {described(error)}", self.count))

@@ -40,28 +40,28 @@ Strategy = Literal["auto", "websocket", "polling"]
 
 _PATIENCE_S = 60.0
 _SLACK = 3
-"""How much longer than the exchange's limits demand a history may take."""
+"""Factor on the time that the exchange's limits demand for the history."""
 
 MAX_UNREAD = 10_000
-"""How many updates wait for a reader before the oldest are dropped."""
+"""Number of unread updates per reader before the oldest are dropped."""
 
 
 class CandlesFeed:
     """
-    The latest ``max_records`` candles of a pair on an exchange, kept whole and up to date.
+    The latest ``max_records`` candles of a pair on an exchange, complete and up to date.
 
-    An async context manager, which starts and stops it. ``exchange`` is an id, e.g. ``binance_spot``; ``trading_pair`` is
+    An async context manager that starts and stops it. ``exchange`` is an id, e.g. ``binance_spot``; ``trading_pair`` is
     ``BTC-USDT``, ``BTC/USDT`` or the exchange's spelling. ``history`` candles are requested at the start, by default all.
-    ``on_update`` is called with each update, in the event loop, and must not block; what it raises is counted and
-    reported, and ends nothing. Iterating gives the same updates: candles and, in their place between them, events.
-    ``endpoints`` and ``credentials`` are by exchange id, ``http`` is a client to share, whose proxies are used; without
-    one it is ``proxy``, or those of the environment.
+    ``on_update`` is called with each update, in the event loop, and must not block. Its exceptions are counted and
+    reported; the feed continues. Iterating yields the same updates: candles and events in order. ``endpoints`` and
+    ``credentials`` are by exchange id. ``http`` is a shared client, whose proxies are used; without it, ``proxy`` or the
+    environment's proxies apply.
 
     Raises:
         UnknownName: No such exchange.
         InvalidSymbol: Not a symbol of it.
         UnknownInterval: Not an interval.
-        UnsupportedRequest: The exchange has no candles of it.
+        UnsupportedRequest: The exchange has no such candles.
     """
 
     def __init__(
@@ -82,12 +82,12 @@ class CandlesFeed:
     ) -> None:
         for name, count in {"max_records": max_records, "history": history}.items():
             if count is not None and count < 1:
-                raise InvalidInput(f"{name} is {count}; at least one candle can be kept")
+                raise InvalidInput(f"{name} is {count}; use at least 1")
         self.group = group or FeedGroup(
             exchange, endpoints=endpoints, proxy=proxy, credentials=credentials, http=http, clock=clock
         )
         self.dropped = 0
-        """How many updates readers have missed because they were too slow."""
+        """Number of updates that slow readers have missed."""
         network = self.group.network
         self.exchange = network.adapter.id
         self.trading_pair = trading_pair
@@ -123,48 +123,48 @@ class CandlesFeed:
 
     async def start(self, strategy: Strategy = "auto", *, timeout_s: float | None = None) -> None:
         """
-        Fill in history and go on live; returns as soon as the history is there. What runs is published before that.
+        Backfill the history and continue live; returns once the history is complete. Running candles are published before that.
 
-        ``auto`` listens where the exchange sends these candles, or shorter ones of which they
-        consist, and polls where it does not, or while no connection brings any. A feed of a group
-        starts all of it; where the group runs already, only the feed itself is waited for.
+        ``auto`` uses a socket if the exchange streams these candles, or shorter ones to resample,
+        and polls if it does not, or while no connection delivers any. A feed of a group
+        starts the whole group; if the group already runs, only this feed is awaited.
 
         Raises:
-            RequestTimeout: The history was not there within ``timeout_s``, or else ``group.patience_s``; the feed is stopped.
+            RequestTimeout: The history was not complete within ``timeout_s``, by default ``group.patience_s``; the feed is stopped.
             InvalidSymbol: The exchange does not know the symbol.
-            UnsupportedRequest: ``websocket``, and the exchange sends no such candles.
-            RequestRejected: The exchange does not want to answer for the symbol.
+            UnsupportedRequest: ``websocket``, and the exchange does not stream such candles.
+            RequestRejected: The exchange refuses the symbol.
             Closed: It was stopped or removed, before or meanwhile, or its event loop has ended.
         """
         await self.group.start(strategy, timeout_s=timeout_s, only=self)
 
     async def stop(self) -> None:
-        """Stop, with all of its group; iterations end after what they have not taken out yet."""
+        """Stop the feed and its whole group. Iterations end after the updates still queued."""
         await self.group.stop()
 
     @property
     def ready(self) -> bool:
-        """Whether the history is there."""
+        """True while the history is complete and the feed has not ended."""
         return self.stream.began and self.stream.failure is None and not self.group.ended
 
     @property
     def first_timestamp(self) -> int | None:
-        """The open of the oldest candle, in whole seconds; ``None`` before there is one."""
+        """Open time of the oldest candle, in whole seconds; ``None`` without candles."""
         first = self.stream.processor.first
         return None if first is None else first // SECOND
 
     @property
     def last_timestamp(self) -> int | None:
-        """The open of the latest candle, in whole seconds; ``None`` before there is one."""
+        """Open time of the latest candle, in whole seconds; ``None`` without candles."""
         last = self.stream.processor.last
         return None if last is None else last // SECOND
 
     @property
     def counts(self) -> dict[str, int]:
         """
-        How many candles became what: ``taken``, ``repeated``, ``outdated``, and the reasons of rejects.
+        Number of candles by result: ``taken``, ``repeated``, ``outdated``, and the reasons of rejects.
 
-        ``restated`` closed ones were replaced; ``provisional`` are closed and wait for a second read.
+        ``restated`` counts closed candles that were replaced, ``provisional`` closed candles that await a second read.
         """
         processor, provisional = self.stream.processor, self.stream.provisional
         second = {"restated": provisional.restated, "provisional": len(provisional)}
@@ -173,20 +173,20 @@ class CandlesFeed:
 
     @property
     def failures(self) -> int:
-        """How often handling an update, or ``on_update``, has raised an error that is none of the exchange's."""
+        """Number of internal errors, of handling an update or of ``on_update``."""
         return self.stream.failures + self._callback_errors.count
 
     def get_candles(self) -> list[CandleData]:
-        """The candles that are kept, oldest first; the last one may be running. None before the history is there."""
+        """Return the stored candles, oldest first; the last one may be running. Empty before the history is complete."""
         return self.stream.processor.candles if self.stream.began else []
 
     def get_candles_df(self) -> pd.DataFrame:
-        """The same as a frame under ``open_time``, with the columns of ``OUTPUT_DTYPES`` and ``closed``."""
+        """Return the stored candles as a frame indexed by ``open_time``, with the columns of ``OUTPUT_DTYPES`` and ``closed``."""
         return candles_frame(self.get_candles(), self.interval)
 
     async def fetch_candles(self, start: datetime | int, end: datetime | int) -> list[CandleData]:
         """
-        The candles with ``start <= open < end`` by REST, oldest first, whatever the feed keeps.
+        Fetch the candles with ``start <= open < end`` by REST, oldest first, whether or not the feed stores them.
 
         Both are datetimes with a time zone, or whole seconds since 1970.
 
@@ -200,7 +200,7 @@ class CandlesFeed:
 
     def __aiter__(self) -> AsyncIterator[CandleUpdate]:
         """
-        Updates from now on, until the feed stops; each reader has all of them.
+        Yield updates from now on, until the feed stops; each reader gets all of them.
 
         Raises:
             Closed: The event loop of the feed has ended.
@@ -209,7 +209,7 @@ class CandlesFeed:
         queue = ConflatingQueue(MAX_UNREAD)
         if self._ended:
             queue.close()
-        # Who breaks out of a loop says nothing: the reader is gone when nobody holds it any more.
+        # Leaving the loop does not notify us: a reader is removed once it is garbage-collected.
         self._queues.append(ref(queue, self._queues.remove))
         self._notify_directly()
         return queue
@@ -224,7 +224,7 @@ class CandlesFeed:
                 queue.close()
 
     def _notify_directly(self) -> None:
-        """Have ``on_update`` called without us in between where nobody else reads: the way by us costs a tenth of all."""
+        """Call ``on_update`` directly if there is no other reader; the indirection costs a tenth of the throughput."""
         processor = self.stream.processor
         processor.on_followed = self._publish if self._on_update is None or self._queues else self._on_update
         processor.on_failed = self._callback_errors
@@ -246,9 +246,9 @@ class CandlesFeed:
 
 class FeedGroup(Group[CandlesFeed]):
     """
-    Feeds of one exchange that share their connections; they can be added and removed at any time.
+    Feeds of one exchange that share their connections. Feeds can be added and removed at any time.
 
-    ``sleep``, ``random`` (numbers from 0 to 1) and ``pace`` are those that its waits are made of.
+    ``sleep``, ``random`` (numbers from 0 to 1) and ``pace`` determine its delays.
 
     Raises:
         UnknownName: No such exchange.
@@ -292,7 +292,7 @@ class FeedGroup(Group[CandlesFeed]):
         history: int | None = None,
         on_update: Callable[[CandleUpdate], object] | None = None,
     ) -> CandlesFeed:
-        """One more feed of the group; in one that runs it begins at once, and its ``start`` waits for its history."""
+        """Add a feed to the group. In a running group it begins at once, and its ``start`` waits for its history."""
         return CandlesFeed(
             self.network.adapter.id,
             trading_pair,
@@ -304,7 +304,7 @@ class FeedGroup(Group[CandlesFeed]):
         )
 
     def remove(self, feed: CandlesFeed) -> None:
-        """End one feed of the group; the others go on."""
+        """End one feed of the group; the others continue."""
         if feed in self.feeds:
             self.feeds.remove(feed)
             for strategy in (self.sockets, self.polling):
@@ -320,9 +320,9 @@ class FeedGroup(Group[CandlesFeed]):
         """
         Start all feeds, as ``CandlesFeed.start`` does, by default within ``patience_s``.
 
-        In a group that runs already, wait for all of them, or for ``only`` one, which alone is
-        removed should it fail. Those that the exchange refuses are removed from the group; the first
-        of their reasons is raised once all others have begun, which run on.
+        In a running group, wait for all of them, or for ``only`` one, which alone is removed if it fails.
+        Feeds that the exchange refuses are removed from the group. The first error is raised once all other
+        feeds have begun; they continue to run.
         """
         if self._task is None and not self._stopped:
             self._choose(strategy)
@@ -331,9 +331,9 @@ class FeedGroup(Group[CandlesFeed]):
     @property
     def patience_s(self) -> float:
         """
-        For how long a start waits: a minute, and three times what the exchange's limits demand for all history that is not there.
+        Default time limit of a start: 60 s, plus three times what the exchange's limits demand for all missing history.
 
-        Others may use the same limits, and second reads do.
+        The margin allows for other users of the same limits, such as second reads.
         """
         lacking = [feed for feed in self.feeds if not feed.stream.began]
         history = (
@@ -343,16 +343,16 @@ class FeedGroup(Group[CandlesFeed]):
 
     @property
     def second_reads(self) -> dict[str, float]:
-        """What second reads of all feeds have done, and how far they are behind; see ``SecondReader.counts``."""
+        """Counters of second reads of all feeds, and their backlog; see ``SecondReader.counts``."""
         return self._second.counts
 
     def join(self, feed: CandlesFeed) -> None:
         """
-        Take a feed in.
+        Add a feed.
 
         Raises:
             Closed: The group was stopped.
-            UnsupportedRequest: It runs with ``websocket``, and the exchange sends no such candles.
+            UnsupportedRequest: It runs with ``websocket``, and the exchange does not stream such candles.
         """
         if self.ended:
             raise Closed("this group was stopped; make a new one")

@@ -1,4 +1,4 @@
-"""What a reader has not taken out yet."""
+"""The queue of updates that a reader has not read yet."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class ConflatingQueue:
     """
     Updates in order, at most ``size``.
 
-    A running candle takes the place of the one before it with the same open, for nobody misses that;
-    closed candles and events are all kept. Where there is no room any more, the oldest is dropped
-    and ``Dropped`` says so to the reader. Iterating takes them out, until it is closed.
+    A running candle replaces an unread older state of the same candle;
+    closed candles and events are never conflated. When the queue is full, the oldest update is dropped
+    and the reader gets ``Dropped``. Iterating reads updates until it is closed.
     """
 
     def __init__(self, size: int) -> None:
@@ -39,7 +39,7 @@ class ConflatingQueue:
         return update
 
     def put(self, update: CandleUpdate) -> bool:
-        """Add an update; whether there was room, so that none was dropped for it."""
+        """Add an update. Return whether there was room, so that no other was dropped."""
         if self._closed:
             return True
         items = self._items
@@ -57,12 +57,12 @@ class ConflatingQueue:
         return not full
 
     def close(self) -> None:
-        """No more will come; what is there can still be taken out."""
+        """Close the queue to new updates. Queued ones can still be read."""
         self._closed = True
         self._filled.set()
 
     async def get(self) -> CandleUpdate | None:
-        """The next update, as soon as there is one; ``None`` after the last."""
+        """Wait for the next update and return it; ``None`` after the last."""
         while not self._items and not self._unsaid:
             if self._closed:
                 return None

@@ -1,4 +1,4 @@
-"""One connection: what comes by it is taken, answered where the exchange demands that, and its subscriptions proved."""
+"""One connection: receive messages, reply where the exchange demands it, and confirm the subscriptions."""
 
 from __future__ import annotations
 
@@ -20,58 +20,58 @@ log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
 Item = TypeVar("Item", bound=Hashable)
-"""What can be subscribed to: a stream of candles, or the symbol of a book."""
+"""A subscription: a stream of candles, or the symbol of a book."""
 Sleep = Callable[[float], Awaitable[None]]
 
 _SPREAD_S = 0.25
-"""The longest pause that is made between two messages before a limit is reached."""
+"""Longest pause between two messages while below the rate limit."""
 _MOST_BAD = 20
-"""How many messages in a row may be unreadable before the connection is given up."""
+"""Number of consecutive unreadable messages after which the connection is given up."""
 
 
 class Pending(Generic[Item]):
     """
-    The subscriptions of a connection of which nothing has been heard yet, neither data nor an acknowledgement.
+    Subscriptions of a connection that are unconfirmed: neither data nor an acknowledgement has arrived.
 
-    ``heard`` says how many messages of one have come so far. Moments are seconds of a clock that does not jump.
+    ``heard`` returns the number of messages for one so far. Times are seconds of a monotonic clock.
     """
 
     def __init__(self, heard: Callable[[Item], int], symbol_of: Callable[[Item], str]) -> None:
         self._heard = heard
         self._symbol_of = symbol_of
         self._sent: dict[Item, tuple[int, float, int]] = {}
-        """How often each had been heard when it was sent, when that was, and in which part."""
+        """For each: the message count when it was sent, the time of sending, and the part."""
         self._parts = 0
         self.proved = False
-        """Whether any was taken."""
+        """True once any was confirmed."""
 
     def sent(self, items: Iterable[Item], now: float) -> None:
-        """Note that these go out together."""
+        """Record subscriptions that are sent together."""
         self._parts += 1
         self._sent |= {each: (self._heard(each), now, self._parts) for each in items}
 
     def left(self, items: Iterable[Item]) -> None:
-        """Wait no more for these."""
+        """Drop these."""
         for each in items:
             self._sent.pop(each, None)
 
     def since(self, moment: float = 0.0) -> list[Item]:
-        """Those that were sent since then and are not proved."""
+        """Return those sent at or after ``moment`` that are unconfirmed."""
         proved = [each for each, (heard, _, _) in self._sent.items() if self._heard(each) != heard]
         self._prove(proved)
         return [each for each, (_, at, _) in self._sent.items() if at >= moment]
 
     def named(self, message: bytes) -> list[Item]:
-        """Those whose symbol a message names."""
+        """Return those whose symbol a message names."""
         return [each for each in self.since() if holds(message, self._symbol_of(each).encode())]
 
     def mates(self, items: Sequence[Item]) -> list[Item]:
-        """Those that went out together with any of these."""
+        """Return the others that were sent together with any of these."""
         parts = {self._sent[each][2] for each in items if each in self._sent}
         return [each for each in self.since() if self._sent[each][2] in parts and each not in items]
 
     def acknowledged(self, message: bytes) -> None:
-        """Take a message without data that refuses nothing for the proof of what it names."""
+        """Confirm the subscriptions that a message names which has no data and refuses nothing."""
         if self._sent:
             self._prove(self.named(message))
 
@@ -81,22 +81,22 @@ class Pending(Generic[Item]):
 
 
 class Receiver(Protocol):
-    """What hears a connection."""
+    """The receiver of a connection's messages."""
 
     def on_message(self, message: bytes) -> bool:
-        """Take a message; whether it held data."""
+        """Handle a message. Return whether it held data."""
         ...
 
     def on_data(self) -> None:
-        """Note the first data."""
+        """Handle the first data."""
         ...
 
     def on_bad(self, connection: Connection[Any], error: ChandleryError, message: bytes) -> None:
-        """Note a message of a connection that could not be read, or that refuses something."""
+        """Handle an unreadable message, or one that refuses something."""
         ...
 
     def on_failed(self, error: Exception, message: bytes) -> None:
-        """Note a message that a mistake of ours keeps from being taken."""
+        """Handle a message whose processing failed with an internal error."""
         ...
 
 
@@ -104,7 +104,7 @@ class Connection(Generic[Item]):
     """
     One connection of a ``PersistentConnection``.
 
-    ``shortcut`` takes messages that hold data to the same end as the ear, while all is well.
+    ``shortcut`` handles data messages with the same result as the receiver, until an error occurs.
     """
 
     def __init__(
@@ -120,11 +120,11 @@ class Connection(Generic[Item]):
         self.socket: Socket | LineStream | None = None
         self.pending = pending
         self.given_up: asyncio.Future[str] = loop.create_future()
-        """Why it is to end, as soon as it is."""
+        """The reason to close it, once there is one."""
         self.closing: asyncio.Future[None] = loop.create_future()
-        """Done as soon as the exchange has announced that it will cut it."""
+        """Done once the exchange has announced that it will close it."""
         self.first_data: asyncio.Future[float] = loop.create_future()
-        """When the first data came, by the clock of the loop."""
+        """Time of the first data, by the clock of the loop."""
         self._welcomed: asyncio.Future[None] = loop.create_future()
         self._adapter = adapter
         self._receiver = receiver
@@ -135,35 +135,35 @@ class Connection(Generic[Item]):
         self._welcome_s = pace.welcome_s
         self._sending = asyncio.Lock()
         self._sent: deque[float] = deque()
-        """When the messages of the current window were sent."""
+        """Sending times of the messages of the current window."""
         self._bad_run = 0
         self._clock = loop.time
         self._has_data = False
 
     @property
     def closed(self) -> asyncio.Future[CloseReason]:
-        """Why it ended, as soon as it has."""
+        """The reason why it closed, once it has."""
         assert self.socket is not None  # noqa: S101  # it is asked of connections that were opened
         return self.socket.closed
 
     @property
     def flowed_s(self) -> float:
-        """For how long messages have come since the first data."""
+        """Seconds from the first data to the latest message."""
         if self.socket is None or not self.first_data.done():
             return 0.0
         return (self.socket.last_message_at or 0.0) - self.first_data.result()
 
     def give_up(self, reason: str) -> None:
-        """Have it ended."""
+        """Request that it be closed."""
         if not self.given_up.done():
             self.given_up.set_result(reason)
 
     async def opened(self, socket: Socket | LineStream) -> None:
         """
-        Take the connection into use: wait as long as the exchange wants, and for its welcome.
+        Use an open socket: wait as long as the exchange demands, and for its welcome.
 
         Raises:
-            ExchangeUnavailable: It was closed meanwhile, or no welcome came.
+            ExchangeUnavailable: It was closed meanwhile, or no welcome was received.
         """
         self.socket = socket
         if isinstance(socket, Socket):
@@ -182,7 +182,7 @@ class Connection(Generic[Item]):
             raise ExchangeUnavailable(f"{socket.name}: no welcome within {self._welcome_s:g} s")
 
     async def began(self, timeout_s: float) -> None:
-        """Wait for data, or the end."""
+        """Wait for data, or the close."""
         ends: set[asyncio.Future[Any]] = {self.first_data, self.closed}
         await asyncio.wait(ends, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
 
@@ -192,7 +192,7 @@ class Connection(Generic[Item]):
             await self.socket.close()
 
     async def subscribe(self, items: Sequence[Item], messages: Callable[[Sequence[Item]], Sequence[str]]) -> None:
-        """Subscribe to all of them, in parts as large as one message may be."""
+        """Subscribe to all of them, split by the exchange's limit per message."""
         most = self._adapter.socket.per_message
         for start in range(0, len(items), most):
             part = items[start : start + most]
@@ -200,7 +200,7 @@ class Connection(Generic[Item]):
             await self.send(messages(part))
 
     async def send(self, messages: Sequence[str]) -> None:
-        """Send one after the other, at the pace of the exchange."""
+        """Send messages one at a time, at the pace of the exchange."""
         async with self._sending:
             for message in messages:
                 await self._turn()
@@ -210,9 +210,9 @@ class Connection(Generic[Item]):
 
     async def _turn(self) -> None:
         """
-        Wait until the exchange's limit allows one more message; answers and pings go beside it.
+        Wait until the exchange's limit allows one more message; replies and pings are exempt.
 
-        Short limits are spread evenly, for on the way messages draw nearer to each other.
+        Short limits are spread evenly, because messages bunch up in transit.
         """
         limit = self._adapter.socket.messages
         if limit is None:
@@ -233,7 +233,7 @@ class Connection(Generic[Item]):
             self.socket.send(message)
 
     def take(self, frame: bytes) -> None:
-        """Take a message."""
+        """Handle a message."""
         message = frame
         try:
             if self._decode is not None:
@@ -248,18 +248,18 @@ class Connection(Generic[Item]):
             else:
                 self._heed(message)
         except ChandleryError as error:
-            # A refusal is well formed, and about its symbol alone: no number of them ends the connection.
+            # A refusal is well formed and concerns its symbol only: no number of them ends the connection.
             self._bad_run += isinstance(error, MalformedResponse)
             self._divert(None)
             self._receiver.on_bad(self, error, message)
             if self._bad_run >= _MOST_BAD:
-                self.give_up(f"{_MOST_BAD} messages in a row could not be read, the last because: {error}")
-        except Exception as error:  # noqa: BLE001  # a mistake of ours about one message; the others are taken
+                self.give_up(f"{_MOST_BAD} consecutive messages could not be read, the last because: {error}")
+        except Exception as error:  # noqa: BLE001  # an internal error on one message; the others are processed
             self._divert(None)
             self._receiver.on_failed(error, message)
 
     def _heed(self, message: bytes) -> None:
-        """Do what a message without data demands."""
+        """React to a message without data."""
         rules = self._adapter.socket
         if (answer := self._adapter.reply(message)) is not None:
             self.answer(answer)
@@ -272,20 +272,20 @@ class Connection(Generic[Item]):
             self.pending.acknowledged(message)
 
     def _shortcut_failed(self, error: Exception) -> None:
-        """Take messages the general way from now on, which finds the one that it failed at."""
+        """Fall back to the general path, which finds the message that failed."""
         log.error(
             "%s: messages are read one by one from now on: %s", self._adapter.id, described(error), exc_info=error
         )
         self._shortcut = None
 
     def _divert(self, to: Shortcut | None) -> None:
-        """Have the next messages offered to the shortcut, which counts no bad ones, or no more."""
+        """Set or clear the shortcut of the socket. It does not count bad messages."""
         if isinstance(self.socket, Socket):
             self.socket.shortcut = to
 
 
 def closing_error(over: CloseReason) -> ChandleryError:
-    """Return the end of a connection as an error; what the exchange refused keeps its class."""
+    """Return a close as an error; a refusal by the exchange keeps its class."""
     if isinstance(over.error, RateLimited) or (over.cause == "refused" and isinstance(over.error, ChandleryError)):
         return over.error
     return ExchangeUnavailable(f"{over.cause} {over.code} {over.reason}".strip())

@@ -1,4 +1,4 @@
-"""What a feed says between its data, so that nobody takes a hole for silence."""
+"""Events of a feed between its data, so that a hole is not mistaken for a quiet market."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from chandlery.core.time import Micros
 
 
 class Connected(Struct, frozen=True):
-    """Data can flow; ``attempt`` counts the connections so far, from 1."""
+    """A connection is established; ``attempt`` counts the connections so far, from 1."""
 
     attempt: int
 
 
 class Reconnecting(Struct, frozen=True):
-    """The connection was lost, or given up, for this reason; a new one is being made."""
+    """The connection was lost or given up for this reason; a new one is being made."""
 
     reason: str
 
 
 class Backfilled(Struct, frozen=True):
-    """Nothing is missing in ``span`` that can be had; it ends with the first live candle, or the running one where none came yet."""
+    """Everything available in ``span`` is complete. It ends with the first live candle, or the running one without any."""
 
     span: Span
 
 
 class Missing(Struct, frozen=True):
-    """Candles that should be there are not, and why; ``proved_at`` is the exchange's time when that was proved."""
+    """Expected candles do not exist, with the reason; ``proved_at`` is the exchange's time of the proof."""
 
     gap: Gap
     proved_at: Micros | None = None
 
 
 class Rejected(Struct, frozen=True):
-    """Something that came was not taken, with the beginning of what it was."""
+    """Received data was rejected; ``payload`` is the beginning of it."""
 
     reason: str
     payload: str
 
 
 class Restated(Struct, frozen=True):
-    """A closed candle has changed: a clock, or the next one, had closed it too early, or the exchange has corrected it."""
+    """A closed candle has changed: it was closed too early by a clock or the next candle, or the exchange corrected it."""
 
     before: CandleData
     after: CandleData
@@ -52,9 +52,9 @@ class Restated(Struct, frozen=True):
 
 class Unsettled(Struct, frozen=True):
     """
-    So many closed candles of the series are due for their second read, the oldest for ``age_s``; none of them may be final.
+    Number of closed candles due for a second read, the oldest for ``age_s``; they may not be final.
 
-    Published when that is a minute, whenever it has doubled since, and with 0 when none is due any more.
+    Published when ``age_s`` reaches a minute, whenever it has doubled since, and with 0 when none is due any more.
     """
 
     count: int
@@ -62,35 +62,35 @@ class Unsettled(Struct, frozen=True):
 
 
 class Switched(Struct, frozen=True):
-    """The feed goes on by another strategy: ``websocket`` or ``polling``."""
+    """The feed switches to another strategy: ``websocket`` or ``polling``."""
 
     strategy: str
 
 
 class Resyncing(Struct, frozen=True):
-    """There is no valid order book any more, for this reason; a new snapshot is on its way."""
+    """The order book became invalid for this reason; a new snapshot is requested."""
 
     reason: str
 
 
 class Resynced(Struct, frozen=True):
-    """There is a valid order book, after so many milliseconds without one."""
+    """The order book is valid again, after so many milliseconds."""
 
     after_ms: float
 
 
 class Outdated(Struct, frozen=True):
-    """There is no valid order book any more, as no message of it has come for ``max_age_s``; the next one makes it valid again."""
+    """The order book is invalid because no message was received for ``max_age_s``. The next one makes it valid again."""
 
     max_age_s: float
 
 
 class Failed(Struct, frozen=True):
     """
-    Handling an update of this symbol failed, for this reason; ``count`` failures so far.
+    Handling an update of this symbol failed for this reason; ``count`` failures so far.
 
-    Other symbols go on. The symbol begins anew after a pause that grows from failure to failure; after a
-    failure of ``on_update`` it goes on without one, and the next report waits for that pause.
+    Other symbols continue. The symbol restarts with exponential backoff. After a failure of ``on_update``
+    it continues at once, and the next report waits for that delay.
     """
 
     reason: str
@@ -98,7 +98,7 @@ class Failed(Struct, frozen=True):
 
 
 class Dropped(Struct, frozen=True):
-    """So many updates were dropped because they were not taken out in time."""
+    """Unread updates were dropped because the queue was full."""
 
     count: int
 
@@ -118,7 +118,7 @@ Event: TypeAlias = (
     | Failed
     | Dropped
 )
-"""Anything that is not data."""
+"""Any item that is not data."""
 
 CandleUpdate: TypeAlias = CandleData | Event
-"""What a candles feed yields."""
+"""An item that a candles feed yields."""

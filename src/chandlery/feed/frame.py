@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 def candles_frame(candles: Sequence[CandleData], interval: Interval) -> pd.DataFrame:
     """
-    The candles under a UTC index ``open_time``, with the columns of ``OUTPUT_DTYPES`` and ``closed``.
+    Return the candles under a UTC index ``open_time``, with the columns of ``OUTPUT_DTYPES`` and ``closed``.
 
-    What the exchange does not send is NaN, and 0 for the number of trades.
+    Values that the exchange does not send are NaN, and 0 for the number of trades.
     """
     # Frames load pyarrow and pandas, which a feed without frames does not need.
     import numpy as np  # noqa: PLC0415  # see above

@@ -1,4 +1,4 @@
-"""What groups of feeds have in common: how they start, wait, fail and stop."""
+"""Common base of feed groups: start, wait, fail and stop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
 _FIRST_REPORT_S = 2.0
-"""After how long a start that still waits is reported for the first time."""
+"""Time after which a waiting start is logged for the first time."""
 _NAMED = 5
 _REMOVED = "{}: removed from its group meanwhile"
 
@@ -30,12 +30,12 @@ class Feed(Protocol):
 
     @property
     def stream(self) -> Startup:
-        """What it shows."""
+        """Its stream."""
         ...
 
     @property
     def symbol(self) -> str:
-        """The symbol, as the exchange spells it."""
+        """The symbol in the exchange's spelling."""
         ...
 
     def end(self) -> None:
@@ -47,10 +47,10 @@ _Feed = TypeVar("_Feed", bound=Feed)
 
 
 class Group(ABC, Generic[_Feed]):
-    """Feeds of one exchange that share their connections, and one life."""
+    """Feeds of one exchange that share their connections and their lifetime."""
 
     waits_for: str
-    """What the start waits for, in words."""
+    """Name of what the start waits for."""
 
     def __init__(self, network: NetworkClient, *, sleep: Sleep, random: Callable[[], float], pace: Pace) -> None:
         self.network = network
@@ -60,7 +60,7 @@ class Group(ABC, Generic[_Feed]):
         self.feeds: list[_Feed] = []
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        """In which it runs, since it was started."""
+        """The event loop in which it was started."""
         self._stopped = False
         self._stopping = asyncio.Lock()
         self._news = asyncio.Event()
@@ -84,16 +84,16 @@ class Group(ABC, Generic[_Feed]):
 
     @abstractmethod
     def remove(self, feed: _Feed) -> None:
-        """End one feed of the group; the others go on."""
+        """End one feed of the group; the others continue."""
 
     @property
     def ended(self) -> bool:
-        """Whether it was stopped, or its task or its event loop has ended; a new group is needed then."""
+        """True if it was stopped, or its task or its event loop has ended; a new group is needed then."""
         return self._stopped or self._abandoned or (self._task is not None and self._task.done())
 
     @property
     def _abandoned(self) -> bool:
-        """Whether nothing runs it any more: its event loop is closed, or stands still while another one runs."""
+        """True if its event loop is closed, or does not run while another one does."""
         loop = self._loop
         if loop is None or loop.is_running():
             return False
@@ -101,7 +101,7 @@ class Group(ABC, Generic[_Feed]):
 
     def check_loop(self) -> None:
         """
-        Look whether it can still bring anything.
+        Check that its event loop still runs.
 
         Raises:
             Closed: Its event loop has ended.
@@ -114,19 +114,19 @@ class Group(ABC, Generic[_Feed]):
         await self._shut()
 
     def waits(self) -> Waits:
-        """Growing pauses, at the pace of the group."""
+        """Return an exponential backoff at the pace of the group."""
         return Waits(self._pace, self._random)
 
     def look(self) -> None:
-        """Have those who wait look whether what they wait for is there."""
+        """Wake waiting starts so that they check again."""
         self._news.set()
 
     async def _started(self, run: Job, timeout_s: float, only: _Feed | None) -> None:
         """
-        Run, unless it runs already, and wait for all feeds, or in a group that ran for ``only`` one.
+        Run, unless it runs already, and wait for all feeds, or in a running group for ``only`` one.
 
-        Where ``only`` one is refused, it alone is removed, and others that are refused are no matter of its. Of a whole
-        group those that are refused are removed, and the first of their reasons is raised once all others have begun.
+        If ``only`` one is refused, it alone is removed; refusals of others do not matter to it. Of a whole
+        group, the refused feeds are removed, and the first error is raised once all others have begun.
         """
         self.check_loop()
         if self._stopped or (only is not None and only not in self.feeds):
@@ -154,7 +154,7 @@ class Group(ABC, Generic[_Feed]):
             raise Closed(_REMOVED.format(only.symbol))
 
     async def _end_refused(self) -> None:
-        """Remove the feeds that were refused, or stop where all were; raise the reason of the first."""
+        """Remove the feeds that were refused, or stop if all were; raise the first error."""
         refused = [feed for feed in self.feeds if feed.stream.failure is not None]
         error = next((feed.stream.failure for feed in refused), None)
         if error is None:
@@ -164,11 +164,11 @@ class Group(ABC, Generic[_Feed]):
         else:
             for feed in refused:
                 self.remove(feed)
-            error.add_note(f"refused for good: {', '.join(each.symbol for each in refused)}; the other feeds run on")
+            error.add_note(f"refused for good: {', '.join(each.symbol for each in refused)}; the other feeds continue")
         raise error
 
     async def _begun(self, feeds: Sequence[_Feed], minded: Sequence[_Feed], timeout_s: float) -> None:
-        """Wait until all have begun, or failed; raise why one that is minded did."""
+        """Wait until all ``feeds`` have begun or failed; raise the failure of one in ``minded``."""
         began = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(timeout_s):
@@ -182,7 +182,7 @@ class Group(ABC, Generic[_Feed]):
             raise RequestTimeout(self._lack(f"within {timeout_s:g} s", feeds)) from _obstacle(feeds)
 
     async def _begun_within(self, feeds: Sequence[_Feed], minded: Sequence[_Feed], wait_s: float) -> bool:
-        """Say whether all have begun, as soon as they have, or have not within a while; raise why one never will."""
+        """Return whether all begin within ``wait_s``; raise the failure of one in ``minded``."""
         try:
             async with asyncio.timeout(wait_s):
                 while True:
@@ -201,7 +201,7 @@ class Group(ABC, Generic[_Feed]):
             return False
 
     def _lack(self, when: str, feeds: Sequence[_Feed]) -> str:
-        """Describe what has not come, and what is known to keep it from coming."""
+        """Describe the missing feeds, and the error that delays them."""
         lacking = [feed.symbol for feed in feeds if not feed.stream.began]
         named = ", ".join(lacking[:_NAMED]) + (f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else "")
         obstacle = _obstacle(feeds)
@@ -209,7 +209,7 @@ class Group(ABC, Generic[_Feed]):
         return f"{self.network.adapter.id}: no {self.waits_for} {when} for {named}: {reason}"
 
     async def _shut(self) -> None:
-        """Stop everything; returns when nothing runs any more."""
+        """Stop everything, and wait until nothing runs any more."""
         self._stopped = True
         self.look()
         for feed in self.feeds:
@@ -226,7 +226,7 @@ class Group(ABC, Generic[_Feed]):
                 feed.stream.note_delay(error)
 
     def _over(self, task: asyncio.Task[None]) -> None:
-        """End the iterations of a group that ends without having been stopped, as with its event loop."""
+        """End the iterations of a group that ends without ``stop``, as with its event loop."""
         if self._stopped:
             return
         error = None if task.cancelled() else task.exception()
@@ -237,7 +237,7 @@ class Group(ABC, Generic[_Feed]):
 
 
 def _runs() -> bool:
-    """Whether an event loop runs here."""
+    """Return whether an event loop runs in this thread."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -246,6 +246,6 @@ def _runs() -> bool:
 
 
 def _obstacle(feeds: Sequence[Feed]) -> Exception | None:
-    """Return what keeps the first of those from beginning that have an obstacle."""
+    """Return the error that delays the first feed that has one."""
     lacking = (feed.stream for feed in feeds if not feed.stream.began)
     return next((stream.obstacle for stream in lacking if stream.obstacle is not None), None)

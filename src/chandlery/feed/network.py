@@ -1,4 +1,4 @@
-"""What a feed asks of an exchange, over the one HTTP client and the one kind of socket."""
+"""A feed's access to an exchange: REST requests and sockets."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class NetworkClient:
     """
     Candles, books and sockets of one exchange.
 
-    ``http`` and ``limiter`` may be shared with others; an HTTP client that it makes itself it also
-    closes, and sockets go through the proxies of the client. ``endpoints`` say which exchanges need none.
-    ``credentials`` are by exchange id, for those that answer only to who has signed in. ``clock`` is the machine's, and is corrected by what the exchange says the time is; ``ticks``
-    are seconds of a clock that nobody sets, by which it is seen that it was set meanwhile.
+    ``http`` and ``limiter`` may be shared. It closes an HTTP client only if it made it.
+    Sockets use the proxies of the client; ``endpoints`` say which exchanges need none.
+    ``credentials`` are by exchange id, for those that require authentication. ``clock`` is the local clock, corrected by
+    the exchange's time; ``ticks`` returns seconds of a monotonic clock, which reveals changes of the local clock.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class NetworkClient:
         clock: Clock = system_clock,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Refuse endpoints that would mix two markets: the past comes from REST, what is new from sockets."""
+        """Refuse endpoints that would mix two markets: history comes from REST, live data from sockets."""
         self.adapter = adapter
         self.origin = adapter.origin("rest", "ws")
         self._limiter = limiter or (RateLimiter() if http is None else http.limiter)
         self.second_reads = 0
-        """How many requests second reads have taken."""
+        """Number of requests for second reads."""
         self._own = http is None
         if http is not None and proxy is not None:
             raise InvalidInput("give the proxy to the HTTP client that is shared: HttpClient(proxies=Proxies(...))")
@@ -73,18 +73,18 @@ class NetworkClient:
         self._exchange = ExchangeClient(adapter, self._client, clock=clock, ticks=ticks)
 
     async def now(self) -> Micros:
-        """The exchange's time; see ``ExchangeClient.now``."""
+        """Return the exchange's time; see ``ExchangeClient.now``."""
         return await self._exchange.now()
 
     def guess(self) -> Micros:
-        """The exchange's time by its last answer."""
+        """Return the exchange's time, extrapolated from its last answer."""
         return self._exchange.guess()
 
     async def candles(self, symbol: str, interval: Interval, span: Span) -> list[CandleData]:
         """
-        The candles that open in ``span``, oldest first, with the local time of the answer; those that are final say so.
+        Fetch the candles that open in ``span``, oldest first, with the local time of the answer and ``closed`` set.
 
-        What lies before the oldest candle that the exchange answers for is left out.
+        Candles before the oldest one that the exchange serves are left out.
         """
         now = await self.now()
         adapter = self.adapter
@@ -96,13 +96,13 @@ class NetworkClient:
             )
             received_at = self.clock()
             for rows in answers:
-                # In a thread, since there may be very many.
+                # In a thread, since there may be many rows.
                 candles = await asyncio.to_thread(_candles, rows, adapter, grid, now, received_at)
                 found |= {each.open_time: each for each in candles}
         return [found[opened] for opened in sorted(found) if span.holds(opened)]
 
     def history_s(self, symbol: str, interval: Interval, count: int) -> float:
-        """For how many seconds the requests for the latest ``count`` candles use up what the exchange allows."""
+        """Return the seconds of the exchange's limits that the requests for the latest ``count`` candles use up."""
         grid, now = self.adapter.grid(interval), self.guess()
         end = grid.step(grid.floor(now))
         span = Span(grid.step(end, -count), end)
@@ -120,10 +120,10 @@ class NetworkClient:
 
     async def second_turn(self, symbol: str, interval: Interval, span: Span) -> None:
         """
-        Wait until one more second read is allowed: all together use a third of the exchange's weight.
+        Wait until one more second read is allowed: all together use a third of the exchange's limits.
 
         Raises:
-            RateLimited: That would take minutes.
+            RateLimited: The wait would take minutes.
         """
         request = self.adapter.candles_request(symbol, interval, span)
         share = share_of(request.limits, request.weight)
@@ -131,7 +131,7 @@ class NetworkClient:
 
     async def second_read(self, symbol: str, interval: Interval, span: Span, *, settled: Micros) -> list[CandleData]:
         """
-        The same as ``candles`` for at most a page, within the turn that was waited for.
+        Fetch at most a page like ``candles``, after ``second_turn``.
 
         Only what is absent before ``settled`` is requested again, and each further request waits for a turn of its own.
         """
@@ -146,7 +146,7 @@ class NetworkClient:
         return [found[opened] for opened in sorted(found) if span.holds(opened)]
 
     async def book(self, symbol: str, depth: int) -> BookUpdate:
-        """The book by REST; where the answer names no time, with that at which it was requested, by the exchange's clock."""
+        """Fetch the book by REST. If the answer has no time, use the request's time by the exchange's clock."""
         began = self._ticks()
         book = await self._exchange.book(symbol, depth)
         if book.at is not None:
@@ -159,7 +159,7 @@ class NetworkClient:
         return structs.replace(book, at=now - round((self._ticks() - began) * SECOND))
 
     async def connect(self, channel: Channel, on_message: Callable[[bytes], object]) -> Socket | LineStream:
-        """An open socket; it takes its turn among all that connect to that host."""
+        """Open a socket, within the exchange's limit on connects."""
         adapter = self.adapter
         handshake = adapter.handshake_request()
         answer = None if handshake is None else (await self._client.send(handshake, error_of=adapter.failure)).body
@@ -187,16 +187,16 @@ class NetworkClient:
         )
 
     async def close(self) -> None:
-        """Close the HTTP connections that it has opened itself."""
+        """Close the HTTP client if it made it."""
         if self._own:
             await self._http.close()
 
 
 def is_closed(rows: CandleColumns, adapter: ExchangeAdapter, grid: Grid, now: Micros) -> list[bool]:
     """
-    Whether each candle of an answer is closed: by the exchange's word, else by its clock.
+    Return whether each candle of an answer is closed: by the exchange's flag, else by its clock.
 
-    Where an exchange whose rows have its word has left it out, nothing is closed before it has settled.
+    If an exchange that sends the flag omitted it, a candle counts as closed only once it has settled.
     """
     if rows.closed is not None:
         return list(rows.closed)

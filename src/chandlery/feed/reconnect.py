@@ -1,4 +1,4 @@
-"""One connection to an exchange that is made anew as often as it is lost."""
+"""One connection to an exchange that reconnects whenever it is lost."""
 
 from __future__ import annotations
 
@@ -24,62 +24,62 @@ log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
 ROTATE_AT = 0.8
-"""After which part of a connection's life it is replaced at the earliest; the rest is for staggering."""
+"""Fraction of a connection's lifetime after which it is replaced at the earliest; the rest is for staggering."""
 _ROTATE_BY = 0.98
 _ACKNOWLEDGED_S = 0.25
-"""How long after a refusal the acknowledgements of what was not refused may still come."""
+"""Time after a refusal within which acknowledgements of other subscriptions may still arrive."""
 _MOST_CLOSES = 2
-"""After how many such connections in a row the subscriptions are split."""
+"""Number of consecutive such connections after which the subscriptions are split."""
 
 
 class Listener(Tried[Item], Protocol[Item]):
-    """What a connection tells, and what it asks."""
+    """The owner of a connection's subscriptions and receiver of its messages."""
 
     def subscriptions(self) -> Sequence[Item]:
-        """Everything that a new connection is to be subscribed to."""
+        """Return everything that a new connection must subscribe to."""
         ...
 
     def heard(self, item: Item) -> int:
-        """How many messages of it have come."""
+        """Return the number of its messages so far."""
         ...
 
     def on_up(self, attempt: int) -> None:
-        """Subscribed; data may have begun to flow."""
+        """Handle a new connection that is subscribed; data may flow already."""
         ...
 
     def on_down(self, error: Exception) -> None:
-        """The connection is lost, or given up, or could not be made, for this reason."""
+        """Handle that the connection is lost, given up, or could not be made."""
         ...
 
     def on_message(self, message: bytes) -> bool:
-        """Take a message; whether it held data."""
+        """Handle a message. Return whether it held data."""
         ...
 
     def shortcut(self) -> Shortcut | None:
-        """What takes messages that hold data to the same end as ``on_message``; ``None`` where nothing does."""
+        """Return a fast path for data messages, with the same result as ``on_message``; ``None`` if there is none."""
         ...
 
     def on_rejected(self, error: ChandleryError, message: bytes) -> None:
-        """Note a message that could not be read, or that refuses something else than a subscription."""
+        """Handle an unreadable message, or one that refuses something else than a subscription."""
         ...
 
     def on_failed(self, error: Exception, message: bytes) -> None:
-        """Note a message that ``on_message`` failed at by a mistake of ours."""
+        """Handle a message on which ``on_message`` raised an internal error."""
         ...
 
     def on_delay(self, error: ChandleryError) -> None:
-        """Note what holds up the next connection, before it is given up."""
+        """Handle an error that delays the next connection."""
         ...
 
 
 class PersistentConnection(Generic[Item]):
     """
-    A connection for one channel, kept up until ``run`` is cancelled.
+    A connection for one channel, kept open until ``run`` is cancelled.
 
-    It subscribes after each connect, pings and answers as the exchange demands, reconnects after
-    ever longer waits, and is replaced before the exchange cuts it, without a moment between the old
-    one and the new. What the exchange refuses, or closes connections at, a ``SubscriptionBisector`` sets aside.
-    ``failures`` counts the connects in a row after which no data came.
+    It subscribes after each connect, sends pings and replies as the exchange demands, reconnects with
+    exponential backoff, and is replaced before the exchange cuts it, without a gap between the old
+    connection and the new one. A ``SubscriptionBisector`` isolates subscriptions that the exchange refuses, or on which it closes connections.
+    ``failures`` counts the consecutive connects without data.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class PersistentConnection(Generic[Item]):
         self.failures = 0
         self.attempts = 0
         self.bad_messages = 0
-        """Messages that could not be read, or refused something."""
+        """Number of messages that could not be read, or refused something."""
         self.rotations = 0
         self._network = network
         self._adapter = network.adapter
@@ -109,11 +109,11 @@ class PersistentConnection(Generic[Item]):
         self._due = asyncio.Event()
         """Set when there may be something to subscribe to."""
         self._closes = 0
-        """How many connections in a row closed at their subscriptions, of which none was taken."""
+        """Number of consecutive connections that closed on subscribing, with no subscription confirmed."""
         self._lulls = Waits(pace, random)
-        """The pauses that the exchange asks for."""
+        """Backoff for pauses that the exchange asks for."""
         self._slowed: Connection[Item] | None = None
-        """The connection on which such a pause is made."""
+        """The connection that is in such a pause."""
         self._tasks: asyncio.TaskGroup | None = None
         self._bisector = SubscriptionBisector(
             network, channel, listener, self._subscribe, self._is_healthy, sleep=sleep, random=random, pace=pace
@@ -121,17 +121,17 @@ class PersistentConnection(Generic[Item]):
 
     @property
     def connected(self) -> bool:
-        """Whether there is a connection now."""
+        """True while there is a connection."""
         return self._connection is not None
 
     @property
     def last_frame_at(self) -> float | None:
-        """When the last frame of the connection was read, by the clock of the loop; ``None`` where there is none."""
+        """Time of the last frame of the connection, by the clock of the loop; ``None`` without a connection."""
         socket = None if self._connection is None else self._connection.socket
         return socket.last_frame_at if isinstance(socket, Socket) else None
 
     def ask_for_life(self) -> None:
-        """Send what the exchange answers at once: its own ping, or where it has none, that of the protocol."""
+        """Send a ping that the exchange answers at once: its own, or the protocol's if it has none."""
         if self._connection is None or not isinstance(self._connection.socket, Socket):
             return
         ping = self._adapter.ping()
@@ -144,20 +144,20 @@ class PersistentConnection(Generic[Item]):
             self.kick(str(error))
 
     def kick(self, reason: str) -> None:
-        """Give the connection up and make a new one."""
+        """Close the connection and make a new one."""
         if self._connection is not None:
             self._connection.give_up(reason)
 
     def is_aside(self, item: Item) -> bool:
-        """Whether nothing of it comes for now, as the exchange refuses it, or may do so."""
+        """Return whether it is suspended because the exchange refuses it, or may do so."""
         return item in self._bisector.aside
 
     async def join(self, items: Sequence[Item]) -> None:
         """
-        Subscribe to more; without a connection nothing is sent, as connecting subscribes to everything.
+        Subscribe to more. Without a connection nothing is sent, since connecting subscribes to everything.
 
         Raises:
-            ExchangeUnavailable: The exchange does not read.
+            ExchangeUnavailable: The send buffer is full because the exchange does not read.
         """
         await self._subscribe([each for each in items if not self.is_aside(each)])
 
@@ -171,16 +171,16 @@ class PersistentConnection(Generic[Item]):
 
     async def send(self, messages: Sequence[str]) -> None:
         """
-        Send, no faster than the exchange allows; without a connection nothing is sent.
+        Send messages, no faster than the exchange allows. Without a connection nothing is sent.
 
         Raises:
-            ExchangeUnavailable: The exchange does not read.
+            ExchangeUnavailable: The send buffer is full because the exchange does not read.
         """
         if self._connection is not None:
             await self._connection.send(messages)
 
     async def run(self) -> None:
-        """Keep the connection up; ends only by being cancelled."""
+        """Maintain the connection until cancelled."""
         name, waits = f"{self._adapter.id}: trying subscriptions", Waits(self._pace, self._random)
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
@@ -209,11 +209,11 @@ class PersistentConnection(Generic[Item]):
             await self._sleep(wait_s)
 
     def on_data(self) -> None:
-        """Note that a connection has brought data."""
+        """Reset the failure count, since a connection has delivered data."""
         self.failures = 0
 
     def on_bad(self, connection: Connection[Item], error: ChandleryError, message: bytes) -> None:
-        """Note a message that could not be read, or that refuses something."""
+        """Handle a message that could not be read, or that refuses something."""
         self.bad_messages += 1
         if isinstance(error, RateLimited):
             self._slow_down(connection, error)
@@ -231,14 +231,14 @@ class PersistentConnection(Generic[Item]):
             self._retry(connection, _ACKNOWLEDGED_S, mates)
 
     def _meant(self, connection: Connection[Item], message: bytes) -> list[Item]:
-        """List the subscriptions that a refusal may be about: those that it names, all that are not proved where it names none."""
+        """Return the subscriptions that a refusal may concern: those it names, or all unconfirmed ones if it names none."""
         listener = self._listener
         named = [each for each in listener.subscriptions() if holds(message, listener.symbol_of(each).encode())]
         pending = connection.pending.since()
         return [each for each in named if each in pending] if named else pending
 
     def _slow_down(self, connection: Connection[Item], error: RateLimited) -> None:
-        """Subscribe after a pause to what nothing was heard of: of too many commands some are not taken."""
+        """Pause, then subscribe again to what is unconfirmed: after too many commands, some are lost."""
         if connection is not self._slowed and connection.pending.since():
             self._slowed = connection
             wait_s = self._lulls.next_s(asyncio.get_running_loop().time())
@@ -250,7 +250,7 @@ class PersistentConnection(Generic[Item]):
             self._tasks.create_task(isolated(partial(self._again, connection, wait_s, items), name=name))
 
     async def _again(self, connection: Connection[Item], wait_s: float, items: Sequence[Item] | None) -> None:
-        """Subscribe once more to those of these, or of all, of which nothing is heard by then."""
+        """After ``wait_s``, subscribe once more to those of ``items``, or of all, that are unconfirmed."""
         await self._sleep(wait_s)
         if items is None:
             self._slowed = None
@@ -270,17 +270,17 @@ class PersistentConnection(Generic[Item]):
             await self._connection.subscribe(items, self._listener.messages)
 
     def on_failed(self, error: Exception, message: bytes) -> None:
-        """Note a message that a mistake of ours keeps from being taken."""
+        """Handle a message whose processing failed with an internal error."""
         self.bad_messages += 1
         log.error("%s: a message could not be handled: %s", self._adapter.id, described(error), exc_info=error)
         self._listener.on_failed(error, message)
 
     def _note_delay(self, error: ChandleryError) -> None:
-        log.warning("%s: the connection has to wait: %s; attempt %d", self._adapter.id, error, self.attempts)
+        log.warning("%s: the connection is delayed: %s; attempt %d", self._adapter.id, error, self.attempts)
         self._listener.on_delay(error)
 
     async def _live(self) -> tuple[Exception, bool]:
-        """One life of a connection: why it ended, and whether data had flowed for long."""
+        """Run one connection. Return why it ended, and whether data had flowed for long."""
         failure: Exception
         heard = stable = False
         try:
@@ -290,7 +290,7 @@ class PersistentConnection(Generic[Item]):
         except ChandleryError as error:
             failure = error
         except Exception as error:
-            log.exception("%s: the connection ends by a mistake of ours", self._adapter.id)
+            log.exception("%s: the connection ends by an internal error", self._adapter.id)
             failure = error
         finally:
             connection, self._connection = self._connection, None
@@ -303,7 +303,7 @@ class PersistentConnection(Generic[Item]):
         return failure, stable
 
     async def _open(self) -> None:
-        """Connect, wait as long as the exchange wants, subscribe."""
+        """Connect, wait as long as the exchange demands, and subscribe."""
         self.attempts += 1
         pending = Pending(self._listener.heard, self._listener.symbol_of)
         connection = Connection(self._adapter, self, pending, self._sleep, self._pace, self._listener.shortcut())
@@ -318,7 +318,7 @@ class PersistentConnection(Generic[Item]):
             raise
 
     def _look_for_culprits(self, connection: Connection[Item]) -> None:
-        """Set aside what was subscribed to just before a connection closed, where others were taken or it goes on so."""
+        """Suspend what was subscribed just before a close, if other subscriptions were confirmed or closes repeat."""
         closed = connection.closed
         if not closed.done() or connection.given_up.done():
             return
@@ -329,7 +329,7 @@ class PersistentConnection(Generic[Item]):
             self._bisector.suspect(fresh, closing_error(closed.result()))
 
     async def _until_over(self) -> ChandleryError:
-        """Ping until the connection is lost or given up, and replace it when it gets old; then why it ended."""
+        """Ping until the connection is lost or given up, and replace it before its lifetime ends. Return why it ended."""
         ping_s = self._adapter.socket.ping_every_s or inf
         loop = asyncio.get_running_loop()
         rotate_at = loop.time() + self._lifetime_s()
@@ -355,12 +355,12 @@ class PersistentConnection(Generic[Item]):
         return Closed("closed")
 
     def _lifetime_s(self) -> float:
-        """Seconds until a new connection is replaced, spread so that not all are at once."""
+        """Return the seconds until a new connection is replaced, staggered across connections."""
         life_s = self._adapter.socket.lifetime_s
         return inf if life_s is None else life_s * (ROTATE_AT + (_ROTATE_BY - ROTATE_AT) * self._random())
 
     async def _replaced(self, old: Connection[Item]) -> bool:
-        """Replace a connection; it goes on until data come by the new one, and stays if there is none."""
+        """Replace a connection. The old one stays open until the new one delivers data, or if it cannot be made."""
         try:
             await self._open()
         except Exception as error:  # noqa: BLE001  # the old one goes on, whatever it was

@@ -1,4 +1,4 @@
-"""Starts again what has failed, and bounds how often."""
+"""Restart failed jobs with bounded frequency."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ log.addHandler(logging.NullHandler())
 
 
 Job = Callable[[], Coroutine[Any, Any, object]]
-"""Begins something to await, at the time when it is awaited."""
+"""Creates the coroutine of a job when called."""
 
 
 class Waits:
     """
-    Growing pauses between failures in a row.
+    Exponential backoff between consecutive failures.
 
-    They begin anew after ``pace.stable_s`` without a failure. Moments are seconds of a clock that does not jump.
+    It resets after ``pace.stable_s`` without a failure. Times are seconds of a monotonic clock.
     """
 
     def __init__(self, pace: Pace, random: Callable[[], float]) -> None:
@@ -32,7 +32,7 @@ class Waits:
         self._until = 0.0
 
     def next_s(self, now: float) -> float:
-        """Return the pause after a failure at ``now``."""
+        """Return the delay after a failure at ``now``."""
         if now - self._until > self._pace.stable_s:
             self._delays = self._pace.delays(self._random)
         wait_s = next(self._delays)
@@ -40,7 +40,7 @@ class Waits:
         return wait_s
 
     def is_over(self, now: float) -> bool:
-        """Say whether the last pause has passed, and begin the next one if so."""
+        """Return whether the last delay has passed, and begin the next one if so."""
         if now < self._until:
             return False
         self.next_s(now)
@@ -48,16 +48,16 @@ class Waits:
 
 
 def described(error: BaseException) -> str:
-    """Return the text of an error for events and logs, with its type where it is none of ours."""
+    """Return the text of an error for events and logs, with its type if it is not one of our errors."""
     return str(error) if isinstance(error, ChandleryError) else f"{type(error).__name__}: {error}"
 
 
 def is_final(error: BaseException, *, began: bool) -> bool:
     """
-    Say whether trying again is pointless: the exchange has refused for good what has never worked.
+    Return whether a retry is pointless: the exchange refuses for good what has never worked.
 
-    What has worked before (``began``) is tried again whatever is refused meanwhile, and so is what failed by a
-    mistake of ours.
+    What has worked before (``began``) is retried whatever is refused meanwhile, and so are internal
+    errors.
     """
     return isinstance(error, ChandleryError) and not error.retryable and not began
 
@@ -71,9 +71,9 @@ async def kept_up(
     on_failure: Callable[[BaseException], object] | None = None,
 ) -> None:
     """
-    Run until it returns or the task is cancelled, again after growing pauses whenever it raises.
+    Run until it returns or the task is cancelled. Restart it with exponential backoff whenever it raises.
 
-    A ``CancelledError`` that nobody asked this task for is a failure of what runs inside.
+    A ``CancelledError`` without a request to cancel this task counts as a failure of ``run``.
     """
     while True:
         failure: BaseException
@@ -84,7 +84,7 @@ async def kept_up(
             if task is None or task.cancelling():
                 raise
             failure = error
-        except Exception as error:  # noqa: BLE001  # no failure of ours may end more than what it is about
+        except Exception as error:  # noqa: BLE001  # an internal error must not end unrelated work
             failure = error
         else:
             return
@@ -96,7 +96,7 @@ async def kept_up(
 
 
 async def isolated(job: Job, *, name: str) -> None:
-    """Do it; log what it raises."""
+    """Run a job and log its exception."""
     try:
         await job()
     except Exception:
@@ -104,13 +104,13 @@ async def isolated(job: Job, *, name: str) -> None:
 
 
 def named_in(message: bytes, symbols: Iterable[str]) -> str | None:
-    """Return the only one of the symbols that the message holds as a word; ``None`` where there is none, or several."""
+    """Return the only symbol that the message contains as a word; ``None`` if there is none, or several."""
     found = [each for each in symbols if holds(message, each.encode())]
     return found[0] if len(found) == 1 else None
 
 
 def holds(message: bytes, word: bytes) -> bool:
-    """Say whether the message holds it as a word."""
+    """Return whether the message contains the word."""
     at = message.find(word)
     while at >= 0:
         end = at + len(word)

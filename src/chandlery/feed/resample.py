@@ -1,4 +1,4 @@
-"""Candles made of shorter ones."""
+"""Resample live candles to a longer interval."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _SUMS = ("volume", "quote_asset_volume", "taker_buy_volume", "taker_buy_quote_vo
 
 class Resampler:
     """
-    The running candle of an interval, out of those of a shorter one that come.
+    The running candle of an interval, built from candles of a shorter one.
 
-    It knows only what it has been given, so no candle that it makes is closed: the exchange's own is.
+    It is never marked as closed, since parts may be missing; the exchange's own candle is.
     """
 
     def __init__(self, interval: Grid) -> None:
@@ -29,10 +29,10 @@ class Resampler:
         self._opened: Micros = -1
         self._latest: Micros = -1
         self._before: _Total | None = None
-        """All parts but the latest, added up."""
+        """Sum of all parts but the latest."""
 
     def add(self, part: CandleData) -> CandleData | None:
-        """The candle of which the part is one, as far as it is known; ``None`` where the part is outdated."""
+        """Add a part. Return the candle that contains it, from the parts so far; ``None`` if the part is outdated."""
         opened = self.interval.floor(part.open_time)
         if opened < self._opened:
             return None
@@ -53,7 +53,7 @@ class Resampler:
 
 
 class _Total(Struct, frozen=True):
-    """Parts that follow each other, added up, exactly in their digits; ``None`` is what one of them does not say."""
+    """Exact decimal sums of consecutive parts; ``None`` for a value that one of them lacks."""
 
     open: float
     high: float
@@ -63,7 +63,7 @@ class _Total(Struct, frozen=True):
     count: int | None
 
     def candle(self, opened: Micros, newest: CandleData) -> CandleData:
-        """The running candle that consists of them, with the times of the part that came last."""
+        """Return the running candle, with the times of the latest part."""
         sums = {name: None if each is None else float(each) for name, each in zip(_SUMS, self.sums, strict=True)}
         volume = sums.pop("volume") or 0.0
         return CandleData(
@@ -95,7 +95,7 @@ def _added(total: _Total | None, part: CandleData) -> _Total:
 
 
 def live_stream(adapter: ExchangeAdapter, symbol: str, interval: Interval) -> CandleStream | None:
-    """The stream for an interval: its own, else the longest of which it consists exactly; ``None`` where none is sent."""
+    """Return the stream for an interval: its own, else the longest one it can be resampled from; ``None`` without one."""
     sent = adapter.live_intervals
     if interval in sent:
         return CandleStream(symbol, interval)
@@ -105,7 +105,7 @@ def live_stream(adapter: ExchangeAdapter, symbol: str, interval: Interval) -> Ca
 
 
 def consists(interval: Grid, finer: Grid) -> bool:
-    """Whether every candle of ``interval`` is made up of whole ones of ``finer``."""
+    """Return whether every candle of ``interval`` consists of whole candles of ``finer``."""
     if finer.micros is None or finer is interval:
         return False
     if interval.micros is None:

@@ -1,4 +1,4 @@
-"""Reads closed candles again that no word of the exchange has closed, in the background."""
+"""Fetch closed candles again whose close the exchange has not confirmed, in the background."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ log.addHandler(logging.NullHandler())
 
 class SecondReader:
     """
-    Reads series again one after the other, the one that waits longest first; they can be added and removed at any time.
+    Fetch series again one at a time, the most overdue first. Series can be added and removed at any time.
 
-    One request is under way at most, so that nothing else has to wait for more than that.
+    At most one request is in flight, so that it delays other requests by no more than one.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class SecondReader:
     @property
     def counts(self) -> dict[str, float]:
         """
-        What second reads have done, and how far they are behind.
+        Counters of second reads, and their backlog.
 
-        ``requests``; candles that became final (``proved``), were replaced (``restated``), were read too early or in
-        vain (``repeated``), were given up (``dropped``), wait (``waiting``) and are ``due``; ``behind_s`` is for how
-        long the oldest has been due.
+        ``requests``; candles that became final (``proved``), were replaced (``restated``), were read too early or
+        unsuccessfully (``repeated``), were given up (``dropped``), wait (``waiting``) and are ``due``; ``behind_s`` is
+        how long the oldest has been due.
         """
         now = self._network.guess()
         total = Counter(self._past)
@@ -66,16 +66,16 @@ class SecondReader:
         }
 
     def add(self, stream: LiveStream) -> None:
-        """Read one more series again."""
+        """Add a series."""
         self.streams.append(stream)
 
     def remove(self, stream: LiveStream) -> None:
-        """Read it again no more."""
+        """Remove a series."""
         self.streams.remove(stream)
         self._past.update(_counts(stream))
 
     async def run(self) -> None:
-        """Read whatever is due; ends only by being cancelled."""
+        """Read the series that are due, until cancelled."""
         while True:
             now = self._network.guess()
             for stream in self.streams:
@@ -92,7 +92,7 @@ class SecondReader:
         except ChandleryError as error:
             wait_s = next(self._delays)
             name = f"{self._network.adapter.id} {stream.symbol} {stream.interval.value}"
-            log.warning("%s: not read again: %s; going on in %.1f s", name, error, wait_s)
+            log.warning("%s: second read failed: %s; continuing in %.1f s", name, error, wait_s)
             stream.reject(f"could not be read again: {error}", stream.symbol)
             await self._sleep(wait_s)
         else:

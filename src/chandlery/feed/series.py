@@ -1,4 +1,4 @@
-"""One live series: what is taken into it, and what it lacks."""
+"""One live series: accept candles and find the missing ones."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from chandlery.feed.provisional import Provisional
 
 
 class Verdict(Enum):
-    """What became of a candle."""
+    """The result of processing a candle."""
 
     TAKEN = "taken"
     REPEATED = "repeated"
-    """The same as what is there."""
+    """Equal to the stored one."""
     OUTDATED = "outdated"
-    """Older than what is there, or than the oldest that is kept."""
+    """Older than the stored state, or than the oldest stored candle."""
     CONTRADICTED = "contradicted"
-    """Both are closed for good and they differ in a price or the volume: the first one stays until it is read again."""
+    """Both are final but differ in a price or the volume. The first one stays until it is read again."""
     CORRECTED = "corrected"
-    """It took the place of a closed one that only a clock, or the next candle, had closed."""
+    """It replaced a closed candle that only a clock, or the next candle, had closed."""
     NOT_FINITE = "not_finite"
-    """A price or a volume is no number, is infinite, or the volume is negative."""
+    """A price or volume is NaN or infinite, or the volume is negative."""
     IMPOSSIBLE = "impossible"
     """The high is not the highest price, or the low not the lowest."""
     OFF_GRID = "off_grid"
-    """It opens where no candle of the interval does."""
+    """It opens where no candle of the interval opens."""
     EARLY = "early"
     """It opens more than a day from now."""
 
     @property
     def is_reject(self) -> bool:
-        """Whether something is wrong with the candle itself."""
+        """True if the candle itself is invalid."""
         return self in _REJECTS
 
 
@@ -52,12 +52,12 @@ _FEW_ABSENT = 64
 
 
 def _never() -> Micros:
-    """Later than any candle."""
+    """Return a time later than any candle."""
     return 1 << 63
 
 
 def _unheard(candle: CandleData) -> None:
-    """Nothing."""
+    """Do nothing."""
 
 
 def _raised(error: Exception) -> None:
@@ -65,19 +65,19 @@ def _raised(error: Exception) -> None:
 
 
 def _ignored(verdict: Verdict, candle: CandleData) -> None:
-    """Nothing."""
+    """Do nothing."""
 
 
 class DataProcessor:
     """
-    The latest ``max_records`` candles of one series, each open once, in order.
+    The latest ``max_records`` candles of one series, in order, one per open time.
 
-    A candle is taken if it can be one. Of two with the same open, a closed one beats a running one
-    and of two running ones the newer, which has traded more. A candle that is final stays as it is. One that only a
-    clock, or the next candle, has closed is ``provisional``: a final one, or one that has traded more, takes its place.
-    With ``next_closes`` a live candle is closed by the live one after it, for exchanges that do not say so. ``clock`` is the exchange's, by which a live candle can be far too
-    early; nor may one be older than the oldest that is there. What is not taken ``on_refused`` is told; ``taken`` and ``counts``
-    say what became of all that came.
+    Only valid candles are accepted. Of two with the same open time, a closed one beats a running one,
+    and of two running ones the one with more volume wins. A final candle does not change. A candle that only a
+    clock, or the next candle, has closed is ``provisional``: a final one, or one with more volume, replaces it.
+    With ``next_closes`` a live candle is closed by the next live one, for exchanges that do not mark the close.
+    ``clock`` is the exchange's: a live candle must not open more than a day later, nor before the oldest stored one.
+    ``on_refused`` is called with each candle that is not accepted; ``taken`` and ``counts`` count the results.
     """
 
     def __init__(
@@ -97,30 +97,30 @@ class DataProcessor:
         """How many candles are requested where none is there."""
         self.next_closes = next_closes
         self.provisional = Provisional(interval) if provisional is None else provisional
-        """The closed candles that are not final."""
+        """Closed candles that are not final."""
         self.followed = 0
-        """How many candles ``follow`` has taken."""
+        """Number of candles accepted by ``follow``."""
         self.counts: Counter[Verdict] = Counter()
-        """How often each verdict but ``TAKEN`` was given."""
+        """Number of candles by verdict, except ``TAKEN``."""
         self._clock = clock
         self._on_refused = on_refused
         self.on_followed: Callable[[CandleData], object] = _unheard
-        """Is told of what ``follow`` takes; another may take its place at any time."""
+        """Called with each candle that ``follow`` accepts; may be replaced at any time."""
         self.on_failed: Callable[[Exception], object] = _raised
-        """Is told what that raises."""
+        """Called with what that raises."""
         self._processed = 0
         self._held: dict[Micros, CandleData] = {}
         self._order: deque[Micros] = deque()
         self._absent: set[Micros] = set()
         self._most_absent = _FEW_ABSENT
-        """At how many those are forgotten that lie before the oldest candle; at each candle would be too often."""
+        """Number of absent opens at which those before the oldest candle are removed; doing so for each candle is too slow."""
         self._latest: Micros = -1
         self._running: CandleData | None = None
-        """The latest candle, where it runs and came live; ``_held`` may have an older state of it until ``_settle``."""
+        """The latest candle if it is running and live; ``_held`` may have an older state of it until ``_settle``."""
         self._heard: Micros = -1
-        """The open of the latest candle that came live since the last interruption."""
+        """Open time of the latest live candle since the last interruption."""
         self._whole: Micros = 0
-        """Up to here nothing is missing."""
+        """No candle is missing before this time."""
         self._step, self._anchor = interval.micros, interval.anchor
 
     def __len__(self) -> int:
@@ -128,32 +128,32 @@ class DataProcessor:
 
     @property
     def taken(self) -> int:
-        """How many candles were taken."""
+        """Number of accepted candles."""
         return self._processed + self.followed
 
     @property
     def candles(self) -> list[CandleData]:
-        """Oldest first."""
+        """All candles, oldest first."""
         self._settle()
         return [self._held[opened] for opened in self._order]
 
     @property
     def first(self) -> Micros | None:
-        """The open of the oldest candle."""
+        """Open time of the oldest candle."""
         return self._order[0] if self._order else None
 
     @property
     def last(self) -> Micros | None:
-        """The open of the latest candle."""
+        """Open time of the latest candle."""
         return self._order[-1] if self._order else None
 
     @property
     def heard(self) -> Micros:
-        """The open of the latest candle that came live since the last interruption; -1 where none did."""
+        """Open time of the latest live candle since the last interruption; -1 if there was none."""
         return self._heard
 
     def held(self, opened: Micros) -> CandleData | None:
-        """The candle that opens then; ``None`` where there is none."""
+        """Return the candle with this open time; ``None`` if there is none."""
         self._settle()
         return self._held.get(opened)
 
@@ -161,10 +161,10 @@ class DataProcessor:
         self, candle: CandleData, *, fetched: bool = False, final: bool = False
     ) -> Sequence[CandleData | Restated]:
         """
-        Take a candle; the candles that have changed by it, oldest first, and none where it was not taken.
+        Process a candle. Return the candles that changed, oldest first; empty if it was not accepted.
 
-        One that was ``fetched`` closes none before it, and is provisional where it is closed and not ``final``. A
-        live one is closed by the exchange's word, and so is final.
+        A ``fetched`` candle does not close the one before it, and is provisional if it is closed and not ``final``. A
+        live candle is closed by the exchange, and so is final.
         """
         final = candle.closed and (final or not fetched)
         verdict = self.verdict(candle, fetched=fetched, final=final)
@@ -182,7 +182,7 @@ class DataProcessor:
             if not fetched and candle.open_time == self._latest:
                 self._heard = self._latest
                 if not self._held[self._latest].closed:
-                    self._running = self._held[self._latest] = candle  # the same, heard of once more
+                    self._running = self._held[self._latest] = candle  # equal, received again
         elif verdict is Verdict.CONTRADICTED:
             self.provisional.put(self._held[candle.open_time])
         self.counts[verdict] += 1
@@ -191,10 +191,10 @@ class DataProcessor:
 
     def follow(self, candle: CandleData) -> bool:
         """
-        Take a live candle that is as nearly all are, and tell ``on_followed``: a running one, later than the one that is there.
+        Accept a live candle in the common case, a newer state of the running candle, and call ``on_followed``.
 
-        Whether it was; where not, nothing was done, and ``process`` is to look at it, which would have
-        done the same. This is for speed only.
+        Return whether it was accepted. If not, nothing changed, and the caller must call ``process``, which gives the same
+        result for all candles. This is a fast path only.
         """
         running = self._running
         if (
@@ -216,19 +216,19 @@ class DataProcessor:
         return True
 
     def interrupted(self) -> None:
-        """Live candles may have been missed: the next one closes none before it."""
+        """Note that live candles may have been missed: the next one does not close the one before it."""
         self._settle()
         self._heard, self._running = -1, None
 
     def absent(self, opens: Iterable[Micros]) -> None:
-        """Note that the exchange has no candles there, so that they are not missed any more."""
+        """Record that the exchange has no candles with these open times, so that they do not count as missing."""
         self._absent.update(opens)
 
     def missing(self, until: Micros, *, since: Micros | None = None) -> list[Micros]:
         """
-        The opens whose candles end by ``until`` and are not there, or not closed.
+        Return the open times of candles that end by ``until`` and are missing or not closed.
 
-        They are searched from ``since``, or else the oldest candle, on, but not further back than ``max_records``.
+        The search begins at ``since``, by default the oldest candle, but at most ``max_records`` back.
         """
         if not self._order or (since is None and self._whole >= until):
             return []
@@ -246,7 +246,7 @@ class DataProcessor:
         return found
 
     def resume(self, now: Micros, *, anew: bool = False) -> Span:
-        """From the first candle that is not final, or not there, to the running one; ``anew`` all that are to be there."""
+        """Return the span from the first missing or unclosed candle to the running one; with ``anew``, of all ``max_records``."""
         running = self.interval.floor(now)
         end = self.interval.step(running)
         if anew or not self._order:
@@ -256,7 +256,7 @@ class DataProcessor:
         return Span(max(missing[0] if missing else self._order[-1], oldest), end)
 
     def verdict(self, candle: CandleData, *, fetched: bool = False, final: bool = False) -> Verdict:
-        """What would become of a candle."""
+        """Return the verdict on a candle without processing it."""
         wrong = _wrong(candle)
         if wrong is not None:
             return wrong
@@ -283,7 +283,7 @@ class DataProcessor:
         changed = [candle]
         if opened > self._latest:
             before = self._held.get(self._latest)
-            # One that was not heard live may have traded between the fetching and its end.
+            # If it was not received live, it may have traded between the fetch and its end.
             heard = self._heard == self._latest
             if self.next_closes and not fetched and heard and before is not None and not before.closed:
                 before = self._held[self._latest] = structs.replace(before, closed=True)
@@ -304,7 +304,7 @@ class DataProcessor:
         return changed
 
     def _corrected(self, candle: CandleData, *, final: bool) -> Restated:
-        """Put a candle in the place of a provisional one, which may not be among the latest any more."""
+        """Replace a provisional candle, which may no longer be among the latest."""
         opened = candle.open_time
         before = self.provisional.get(opened)
         assert before is not None  # noqa: S101  # so it was judged
@@ -319,7 +319,7 @@ class DataProcessor:
         return Restated(before, after)
 
     def _settle(self) -> None:
-        """Put the running candle where the others are."""
+        """Store the running candle with the others."""
         if self._running is not None:
             self._held[self._latest] = self._running
 
@@ -332,7 +332,7 @@ class DataProcessor:
 
 
 def _verdict_of_two(held: CandleData, candle: CandleData) -> Verdict:
-    """What becomes of a candle where one that is not provisional is there already."""
+    """Return the verdict on a candle when a candle that is not provisional is stored already."""
     if held == candle:
         return Verdict.REPEATED
     if not held.closed:
@@ -343,7 +343,7 @@ def _verdict_of_two(held: CandleData, candle: CandleData) -> Verdict:
 
 
 def _core(candle: CandleData) -> tuple[float, ...]:
-    """What every exchange sends by REST and by socket; the other columns one of them may lack."""
+    """Return the columns that every exchange sends by REST and by socket; either may lack the others."""
     return candle.open, candle.high, candle.low, candle.close, candle.volume
 
 

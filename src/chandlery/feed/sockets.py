@@ -30,26 +30,26 @@ _SHOWN = 200
 
 
 class Filler(Protocol):
-    """What fetches the history of series, in the background."""
+    """The background backfill of series."""
 
     fall_back: bool
-    """Whether series are polled where no connection can be had."""
+    """True if series are polled while no connection is available."""
 
     def start_filling(self, stream: LiveStream) -> None:
-        """Fill it, anew where that is under way."""
+        """Start a backfill; restart it if one is running."""
         ...
 
     def keep_filling(self, stream: LiveStream) -> None:
-        """Fill it, unless that is under way."""
+        """Start a backfill unless one is running."""
         ...
 
     def restart(self, stream: LiveStream, error: Exception) -> None:
-        """Begin it anew, since a mistake of ours kept it from taking something."""
+        """Restart the series after an internal error."""
         ...
 
 
 class Bundle:
-    """The series of one connection, and what the connection tells."""
+    """The series of one connection, and the listener of the connection."""
 
     def __init__(
         self,
@@ -63,9 +63,9 @@ class Bundle:
         self.streams: list[LiveStream] = []
         self.connection = PersistentConnection(network, Channel.CANDLES, self, sleep=sleep, random=random, pace=pace)
         self.polling = False
-        """Whether the series are polled, since the connection brings no data."""
+        """True while the series are polled because the connection delivers no data."""
         self.unclaimed = 0
-        """How many candles of symbols came that nobody wants."""
+        """Number of candles of symbols that no series wants."""
         self._adapter = network.adapter
         self._live_rows = network.adapter.live_rows
         self._clock = nanoseconds(network.clock)
@@ -74,41 +74,41 @@ class Bundle:
         self._users: Counter[tuple[str, Interval]] = Counter()
         self._sinks: dict[str, list[tuple[Interval, LiveStream]]] = {}
         self._sole: dict[str, tuple[Interval, Callable[[CandleData], bool]]] = {}
-        """Of the symbols with a single series, what takes most of its candles."""
+        """For symbols with a single series: its fast path."""
         self._watchdogs: dict[LiveStream, Watchdog] = {}
         self._polled: dict[LiveStream, Micros] = {}
         self._deaf: dict[LiveStream, tuple[int, int]] = {}
-        """Because of whom the connection was given up: how often, and what had been heard of it."""
+        """Reconnects forced by silence, per stream, and its message count at that time."""
 
     def subscriptions(self) -> list[CandleStream]:
-        """What the connection is to send."""
+        """Return the streams to subscribe to."""
         return [CandleStream(*key) for key in self._users]
 
     def wants(self, item: CandleStream) -> bool:
-        """Whether a series needs it."""
+        """Return whether a series needs it."""
         return (item.symbol, item.interval) in self._users
 
     def messages(self, items: Sequence[CandleStream], *, leave: bool = False) -> Sequence[str]:
-        """Those of the exchange."""
+        """Return the messages in the exchange's format."""
         return self._adapter.subscribe(items, leave=leave)
 
     def symbol_of(self, item: CandleStream) -> str:
-        """Its symbol."""
+        """Return its symbol."""
         return item.symbol
 
     def heard(self, item: CandleStream) -> int:
-        """How many of its candles have come."""
+        """Return the number of its candles so far."""
         return sum(stream.heard for stream in self._of(item))
 
     def found(self, message: bytes) -> Iterable[CandleStream]:
-        """The streams of which it holds candles."""
+        """Return the streams that a message has candles of."""
         return (CandleStream(row.symbol, row.interval) for row in self._live_rows(message))
 
     def _of(self, item: CandleStream) -> list[LiveStream]:
         return [stream for interval, stream in self._sinks.get(item.symbol, ()) if interval is item.interval]
 
     def has_room(self, stream: LiveStream) -> bool:
-        """Whether the exchange allows one more on the connection."""
+        """Return whether the exchange allows one more on the connection."""
         symbol, interval = _key(stream)
         rules = self._adapter.socket
         if (symbol, interval) in self._users:
@@ -117,10 +117,10 @@ class Bundle:
         return len(self._users) < rules.streams and not taken
 
     def add(self, stream: LiveStream) -> Sequence[CandleStream]:
-        """Take in a series; what is to be subscribed to for it, nothing where the connection sends it already."""
+        """Add a series. Return the new subscription; empty if the connection has it already."""
         symbol, interval = _key(stream)
         self._users[symbol, interval] += 1
-        # New lists: who hears a candle may add or remove series while the old ones are gone through.
+        # New lists, since a callback may add or remove series during iteration.
         self.streams = [*self.streams, stream]
         self._direct(symbol, [*self._sinks.get(symbol, ()), (interval, stream)])
         if self.connection.connected:
@@ -128,7 +128,7 @@ class Bundle:
         return [] if self._users[symbol, interval] > 1 else [CandleStream(symbol, interval)]
 
     def remove(self, stream: LiveStream) -> Sequence[CandleStream]:
-        """Let a series go; whose subscription is to be ended, none where another series needs it."""
+        """Remove a series. Return the subscription to end; empty if another series needs it."""
         symbol, interval = _key(stream)
         self.streams = [each for each in self.streams if each is not stream]
         self._direct(symbol, [sink for sink in self._sinks[symbol] if sink[1] is not stream])
@@ -143,7 +143,7 @@ class Bundle:
         return [CandleStream(symbol, interval)]
 
     def on_up(self, attempt: int) -> None:
-        """Fill what was missed meanwhile; nothing was where the new connection replaces another."""
+        """Backfill what was missed. Nothing was if the new connection replaces an old one."""
         self.say(Connected(attempt))
         for stream in self.streams:
             self._listen(stream)
@@ -151,7 +151,7 @@ class Bundle:
                 self._filler.start_filling(stream)
 
     def on_down(self, error: Exception) -> None:
-        """What comes next has a hole before it; nobody has to wait for a connection to see the history."""
+        """Note that the next candles follow a hole. Series without a history are filled without waiting for a connection."""
         for stream in self.streams:
             stream.lost()
             stream.note_delay(error, may_fail=not self._filler.fall_back)
@@ -160,7 +160,7 @@ class Bundle:
         self.say(Reconnecting(described(error)))
 
     def on_message(self, message: bytes) -> bool:
-        """Give each candle to its series."""
+        """Pass each candle to its series."""
         rows = self._live_rows(message)
         received_at = self._clock() // 1000
         for place, row in enumerate(rows):
@@ -168,7 +168,7 @@ class Bundle:
             if sinks is None:
                 self.unclaimed += 1
                 continue
-            force_setattr(row.candle, "received_at", received_at)  # nobody else has it yet; a copy would cost
+            force_setattr(row.candle, "received_at", received_at)  # nothing else refers to it yet; avoids a copy
             for interval, stream in sinks:
                 if interval is row.interval and not stream.resting:
                     try:
@@ -181,42 +181,42 @@ class Bundle:
         return bool(rows)
 
     def shortcut(self) -> Shortcut | None:
-        """The adapter's, where a symbol has a single series."""
+        """Return the adapter's shortcut for symbols with a single series."""
         return self._adapter.live_shortcut(self._sole, self._clock)
 
     def on_aside(self, item: CandleStream, error: ChandleryError) -> None:
-        """Nothing comes by socket for now: what is missed is fetched."""
+        """Note that the socket sends nothing for now; REST fills the hole."""
         for stream in self._of(item):
             self._watchdogs.pop(stream, None)
             stream.lost()
             stream.note_delay(error, may_fail=False)
 
     def on_refused(self, item: CandleStream, error: ChandleryError) -> None:
-        """Tell it; where series are not polled, one that has not begun has failed."""
+        """Publish the refusal. Without polling, a series that has not begun fails."""
         for stream in self._of(item):
             stream.reject(f"refused: {error}", item.symbol)
             stream.note_delay(error, may_fail=not self._filler.fall_back)
 
     def on_taken(self, item: CandleStream) -> None:
-        """Fill what was missed meanwhile."""
+        """Backfill what was missed."""
         for stream in self._of(item):
             if self.connection.connected:
                 self._listen(stream)
             self._filler.start_filling(stream)
 
     def on_rejected(self, error: ChandleryError, message: bytes) -> None:
-        """Tell the series that it may be about."""
+        """Publish it to the series that it may concern."""
         for stream in self._meant(message):
             stream.reject(str(error), message[:_SHOWN])
             stream.note_delay(error, may_fail=False)
 
     def on_delay(self, error: ChandleryError) -> None:
-        """Note what holds up the connection, before it is given up."""
+        """Record an error that delays the connection."""
         for stream in self.streams:
             stream.note_delay(error, may_fail=False)
 
     def on_failed(self, error: Exception, message: bytes) -> None:
-        """Begin the series anew that the message names; where it names none, REST has what they lack."""
+        """Restart the series that the message names. If it names none, REST fills the hole."""
         meant = self._meant(message)
         for stream in meant:
             if len({each.symbol for each in meant}) == 1:
@@ -225,28 +225,28 @@ class Bundle:
                 stream.reject(described(error), message[:_SHOWN])
 
     def _meant(self, message: bytes) -> list[LiveStream]:
-        """List the series of the symbol that a message names; all where it names none or several."""
+        """Return the series of the symbol that a message names; all if it names none or several."""
         symbol = named_in(message, self._sinks)
         return self.streams if symbol is None else [stream for _, stream in self._sinks[symbol]]
 
     def is_silent(self, stream: LiveStream) -> bool:
-        """Whether it has been quiet for much longer than is usual for it."""
+        """Return whether it has been quiet for much longer than usual."""
         watchdog = self._watchdogs.get(stream)
         if watchdog is None or not self.connection.connected:
             return False
         return watchdog.is_silent(stream.heard, asyncio.get_running_loop().time())
 
     def give_up(self, stream: LiveStream) -> None:
-        """Make a new connection, since this one does not tell what happens there; next time, be more patient."""
+        """Force a reconnect, since this connection misses its updates. Allow a longer silence next time."""
         self._deaf[stream] = (self._times_deaf(stream) + 1, stream.heard)
-        self.connection.kick(f"no data of {stream.symbol} although there is news by REST")
+        self.connection.kick(f"no data of {stream.symbol} although REST has updates")
 
     def is_polled(self, stream: LiveStream) -> bool:
-        """Whether what is new in it is to be fetched, since no connection brings it."""
+        """Return whether it must be polled because no connection delivers it."""
         return self.polling or self.connection.is_aside(CandleStream(*_key(stream)))
 
     def is_poll_due(self, stream: LiveStream, now: Micros) -> bool:
-        """Whether a minute, or its interval where that is shorter, has ended since it was last polled."""
+        """Return whether a minute, or its interval if shorter, has passed since its last poll."""
         turn = poll_interval(stream.interval).floor(now - self._adapter.close_delay)
         if self._polled.get(stream) == turn:
             return False
@@ -254,12 +254,12 @@ class Bundle:
         return True
 
     def say(self, event: Event) -> None:
-        """Tell all series."""
+        """Publish an event to all series."""
         for stream in self.streams:
             stream.say(event)
 
     def _direct(self, symbol: str, sinks: list[tuple[Interval, LiveStream]]) -> None:
-        """Have these take the candles of a symbol."""
+        """Route the candles of a symbol to these series."""
         self._sinks.pop(symbol, None)
         self._sole.pop(symbol, None)
         if sinks:
@@ -282,12 +282,12 @@ class Bundle:
 
 
 def poll_interval(interval: Interval) -> Interval:
-    """With the end of which a series is polled: a minute, for its running candle, or its own where that is shorter."""
+    """Return the interval at whose ends a series is polled: a minute, for its running candle, or its own if shorter."""
     return min(interval, Interval.MINUTE_1, key=lambda each: each.longest)
 
 
 def _is_followed(rows: Sequence[LiveCandle], place: int) -> bool:
-    """Whether the next row of a message is a later candle of the same series."""
+    """Return whether the next row of a message is a later candle of the same series."""
     if place + 1 == len(rows):
         return False
     row, after = rows[place], rows[place + 1]
@@ -297,5 +297,5 @@ def _is_followed(rows: Sequence[LiveCandle], place: int) -> bool:
 
 
 def _key(stream: LiveStream) -> tuple[str, Interval]:
-    assert stream.live is not None  # noqa: S101  # those without are polled
+    assert stream.live is not None  # noqa: S101  # series without a stream are polled
     return stream.live.symbol, stream.live.interval

@@ -1,4 +1,4 @@
-"""Tells whether a stream has begun, what it is waiting for, and why it never will begin."""
+"""State of a stream's start: begun, waiting, or failed for good."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from chandlery.feed.recovery import is_final
 
 
 class Startup:
-    """The first part of a stream's life; ``on_begun`` is called at its end."""
+    """The start phase of a stream; ``on_begun`` is called at its end."""
 
     def __init__(self, on_begun: Callable[[], object]) -> None:
         self.began = False
-        """Whether it is there, or has been, or never will be."""
+        """True once the stream has had its data, or has failed for good."""
         self.failure: ChandleryError | None = None
-        """Why it never will be."""
+        """The error that rules it out for good."""
         self.obstacle: Exception | None = None
-        """The latest error that kept it from beginning; ``None`` where there was none."""
+        """The latest error that delays the start; ``None`` if there was none."""
         self._on_begun = on_begun
 
     def fail(self, error: ChandleryError) -> None:
-        """Note that it will never be there, whatever is tried."""
+        """Fail for good."""
         self.failure = error
         self._begin()
 
     def note_delay(self, error: Exception, *, may_fail: bool = True) -> None:
-        """Note an error that keeps it from beginning; with ``may_fail``, one that is final fails it."""
+        """Record an error that delays the start. With ``may_fail``, a final error fails the stream."""
         self.obstacle = error
         if may_fail and isinstance(error, ChandleryError) and is_final(error, began=self.began):
             self.fail(error)

@@ -1,4 +1,4 @@
-"""How live candles come: by socket, or by asking again and again."""
+"""Sources of live candles: socket subscriptions or REST polling."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
 FALL_BACK_AFTER = 3
-"""After how many connects in a row without data polling helps out."""
+"""Number of consecutive connects without data after which series are polled."""
 _AT_ONCE = 16
-"""How many series are fetched at the same time."""
+"""Number of series that are fetched concurrently."""
 
 
 class NetworkStrategy(ABC):
     """
-    Keeps series fed while ``run`` runs, until it is cancelled; they can be added and removed at any time.
+    Feed series while ``run`` runs, until it is cancelled. Series can be added and removed at any time.
 
-    ``sleep`` and ``random`` (numbers from 0 to 1) are those that its waits are made of.
+    ``sleep`` and ``random`` (numbers from 0 to 1) determine its delays.
     """
 
     def __init__(
@@ -56,41 +56,41 @@ class NetworkStrategy(ABC):
         self._tasks: asyncio.TaskGroup | None = None
         self._jobs: dict[LiveStream, asyncio.Task[None]] = {}
         self._not_before: dict[LiveStream, Micros] = {}
-        """When a series may be fetched again that could not be, or that still lacked something."""
+        """Earliest time of the next fetch of a series that failed or was still incomplete."""
         self._rests: dict[LiveStream, Waits] = {}
-        """The pauses of the series that have failed."""
+        """Backoff of the series that have failed."""
         self._delays: dict[LiveStream, Iterator[float]] = {}
         for stream in streams:
             self.add(stream)
 
     @abstractmethod
     def add(self, stream: LiveStream) -> None:
-        """Feed one more series."""
+        """Add a series."""
 
     @abstractmethod
     def remove(self, stream: LiveStream) -> None:
-        """Feed it no more."""
+        """Remove a series."""
 
     @abstractmethod
     def _begin(self, tasks: asyncio.TaskGroup) -> None:
-        """Begin to feed those that are there."""
+        """Begin to feed the present series."""
 
     @abstractmethod
     async def _feed(self, stream: LiveStream) -> None:
-        """Feed a series from the beginning, as after an error of ours."""
+        """Feed a series from the start, as after an internal error."""
 
     async def run(self) -> None:
-        """Feed the series; ends only by being cancelled."""
+        """Feed the series until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
                 self._begin(tasks)
                 await asyncio.Event().wait()
             finally:
-                self._tasks = None  # one that ends takes no more
+                self._tasks = None  # a group that ends accepts no more tasks
 
     async def fill(self, stream: LiveStream) -> None:
-        """Fill a series, in as many tries as it takes; what forbids the first one for good is its ``failure``."""
+        """Backfill a series with retries. If the exchange refuses it for good, set its ``failure``."""
         stream.resting = False
         for wait_s in self.pace.delays(self._random):
             try:
@@ -101,7 +101,7 @@ class NetworkStrategy(ABC):
                     async with self._gate:
                         await stream.fill()
             except ChandleryError as error:
-                self._warn(stream, f"no history: {error}; asking again in {wait_s:.1f} s")
+                self._warn(stream, f"no history: {error}; retrying in {wait_s:.1f} s")
                 stream.reject(f"could not be filled: {error}", stream.symbol)
                 stream.note_delay(error)
                 if stream.failure is not None:
@@ -111,7 +111,7 @@ class NetworkStrategy(ABC):
             await self._sleep(wait_s)
 
     async def refresh(self, stream: LiveStream) -> None:
-        """Bring a series up to date by REST; where it still lacks something, it is to be asked for again later."""
+        """Bring a series up to date by REST. If it is still incomplete, schedule a retry."""
         try:
             async with self._gate:
                 await stream.refresh()
@@ -127,12 +127,12 @@ class NetworkStrategy(ABC):
             self._not_before.pop(stream, None)
 
     def restart(self, stream: LiveStream, error: Exception) -> None:
-        """Begin a series anew after an error of ours, after a pause; all others go on."""
+        """Restart a series after an internal error, with backoff; the others continue."""
         self._broke(stream, error)
         self._spawn(stream, partial(self._recovered, stream))
 
     async def _guarded(self, stream: LiveStream, job: Job) -> None:
-        """Await a job of a series; where it fails, the series begins anew."""
+        """Await a job of a series; restart the series if it fails."""
         try:
             await job()
         except Exception as error:  # noqa: BLE001  # other series go on
@@ -156,12 +156,12 @@ class NetworkStrategy(ABC):
         stream.note_delay(error)
 
     def _note_delay(self, stream: LiveStream, error: ChandleryError) -> None:
-        """Note what holds up a request for the history of a series, before it is given up."""
-        self._warn(stream, f"the history has to wait: {error}")
+        """Record an error that delays the history request of a series."""
+        self._warn(stream, f"the history is delayed: {error}")
         stream.note_delay(error, may_fail=False)
 
-    def _warn(self, stream: LiveStream, said: str) -> None:
-        log.warning("%s: %s", self._named(stream), said)
+    def _warn(self, stream: LiveStream, text: str) -> None:
+        log.warning("%s: %s", self._named(stream), text)
 
     def _named(self, stream: LiveStream) -> str:
         return f"{self.network.adapter.id} {stream.symbol} {stream.interval.value}"
@@ -171,7 +171,7 @@ class NetworkStrategy(ABC):
         return kept_up(run, name=f"{self.network.adapter.id}: {name}", waits=waits, sleep=self._sleep)
 
     def _spawn(self, stream: LiveStream, job: Job) -> None:
-        """Do something for a series in the background, in the place of what is being done for it."""
+        """Run a job of a series in the background; it replaces the running one."""
         self._cancel(stream)
         if self._tasks is None:
             return
@@ -192,19 +192,19 @@ class NetworkStrategy(ABC):
 
 class RESTPollingStrategy(NetworkStrategy):
     """
-    Asks when there is something to be had: after each close, plus the exchange's delay.
+    Poll by REST after each close, plus the exchange's publication delay.
 
-    Series of more than a minute are also asked for their running candle, once a minute.
+    Series of more than a minute are also polled once a minute for their running candle.
     """
 
     def add(self, stream: LiveStream) -> None:
-        """Fill it once, then ask with each close."""
+        """Backfill it once, then poll after each close."""
         self.streams.append(stream)
         if self._tasks is not None:
             self._spawn(stream, partial(self._feed, stream))
 
     def remove(self, stream: LiveStream) -> None:
-        """Ask no more."""
+        """Stop polling it."""
         self._forget(stream)
 
     def _begin(self, tasks: asyncio.TaskGroup) -> None:
@@ -219,7 +219,7 @@ class RESTPollingStrategy(NetworkStrategy):
             await self.refresh(stream)
 
     def _next(self, stream: LiveStream, now: Micros) -> Micros:
-        """When it is next to be asked for: after a close, or earlier where the last answer lacked something."""
+        """Return the time of its next poll: after a close, or earlier if the last answer was incomplete."""
         every = poll_interval(stream.interval)
         delay = self.network.adapter.close_delay
         at = every.step(every.floor(now - delay)) + delay
@@ -228,9 +228,9 @@ class RESTPollingStrategy(NetworkStrategy):
 
 class WebSocketStrategy(NetworkStrategy):
     """
-    Listens, on as few connections as the exchange allows, and fetches what the sockets leave out.
+    Subscribe by socket, on as few connections as the exchange allows, and fetch what the sockets omit.
 
-    With ``fall_back``, series whose connection brings no data are polled until it does again.
+    With ``fall_back``, series whose connection delivers no data are polled until it does again.
     """
 
     def __init__(
@@ -264,7 +264,7 @@ class WebSocketStrategy(NetworkStrategy):
                 self._spawn(stream, partial(self._join, bundle, stream, items))
 
     def remove(self, stream: LiveStream) -> None:
-        """Unsubscribe; a connection that serves nobody is closed."""
+        """Unsubscribe; close the connection if it has no series left."""
         bundle = next(each for each in self.bundles if stream in each.streams)
         items = bundle.remove(stream)
         self._forget(stream)
@@ -277,11 +277,11 @@ class WebSocketStrategy(NetworkStrategy):
             self._tasks.create_task(isolated(partial(self._notify, bundle.connection.leave, items), name=name))
 
     def start_filling(self, stream: LiveStream) -> None:
-        """Fill it in the background."""
+        """Start a backfill in the background; restart it if one is running."""
         self._spawn(stream, partial(self.fill, stream))
 
     def keep_filling(self, stream: LiveStream) -> None:
-        """The same, unless something is being done for it already."""
+        """Start a backfill unless a job of the series is running."""
         if stream not in self._jobs:
             self.start_filling(stream)
 
@@ -305,10 +305,10 @@ class WebSocketStrategy(NetworkStrategy):
         await self.fill(stream)
 
     async def _notify(
-        self, tell: Callable[[Sequence[CandleStream]], Awaitable[None]], items: Sequence[CandleStream]
+        self, send: Callable[[Sequence[CandleStream]], Awaitable[None]], items: Sequence[CandleStream]
     ) -> None:
         try:
-            await tell(items)
+            await send(items)
         except ChandleryError as error:
             log.warning("%s: %s; the next connection subscribes", self.network.adapter.id, error)
 
@@ -318,7 +318,7 @@ class WebSocketStrategy(NetworkStrategy):
             self._look_after(bundle)
 
     def _look_after(self, bundle: Bundle) -> None:
-        """Fetch what is overdue, ask REST where a socket is silent, and fall back or return."""
+        """Fetch overdue candles, check silent series by REST, and switch between polling and sockets."""
         now = self.network.guess()
         if self.fall_back and bundle.polling != (bundle.connection.failures >= FALL_BACK_AFTER):
             bundle.polling = not bundle.polling
@@ -335,7 +335,7 @@ class WebSocketStrategy(NetworkStrategy):
                 self.restart(stream, error)
 
     async def _look_into(self, bundle: Bundle, stream: LiveStream) -> None:
-        """Ask REST about a silence; give the connection up if there was trade of which it did not tell."""
+        """Check a silent series by REST. Reconnect if there were trades that the socket did not send."""
         await self.refresh(stream)
         if stream.is_unheard:
             await self._sleep(self.pace.grace_s)

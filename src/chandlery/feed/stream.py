@@ -1,4 +1,4 @@
-"""One live series of one exchange: what comes by socket and what is fetched, made into one."""
+"""One live series of one exchange, merged from socket candles and REST candles."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from chandlery.feed.series import DataProcessor, Verdict
 from chandlery.feed.startup import Startup
 
 _SHOWN = 200
-"""How much of a payload an event shows."""
+"""Length of a payload in an event."""
 _ASK_TWICE = 2
 _PATIENCE: Micros = 10 * MINUTE
-"""How long after its end REST may not have passed a candle: some exchanges are minutes behind, and in some nobody trades."""
+"""Time after its end for which REST may lack a candle: some exchanges lag by minutes, and some markets have no trades."""
 _REPORTED_FROM: Micros = MINUTE
 _ORDER_PATIENCE: Micros = 5 * SECOND
-"""How long closed candles wait for one that REST has to close, after which it is published out of order."""
+"""Time that closed candles wait for one that REST must close; later they are published out of order."""
 
 
 class LiveStream(Startup):
     """
-    The candles of a symbol and an interval, kept whole.
+    The candles of a symbol and an interval, without gaps.
 
-    What comes by socket is taken at once, and running candles are published at once. Closed ones wait until what was
-    missed before them is there, so that they are published in order. ``live`` is the stream of the exchange that
-    feeds it, ``None`` where only polling does; one of a finer interval is combined, and published once the parts
-    that were missed are there. ``on_begun`` is called when it has been filled for the first time, or never will be.
+    Socket candles are processed at once, and running candles are published at once. Closed ones wait until the
+    candles missed before them are fetched, so that they are published in order. ``live`` is the exchange's stream that
+    feeds it, ``None`` if it is only polled; one of a finer interval is resampled, and published once the missed parts
+    are fetched. ``on_begun`` is called when the first backfill is complete, or has failed for good.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class LiveStream(Startup):
         self.live = live_stream(adapter, symbol, interval)
         own = self.live is not None and self.live.interval is interval
         self.provisional = Provisional(self.grid, adapter.settle)
-        """The closed candles that are to be read again."""
+        """Closed candles that await a second read."""
         self.processor = DataProcessor(
             self.grid,
             max_records,
@@ -75,33 +75,33 @@ class LiveStream(Startup):
         self.processor.on_followed = publish
         self._process = self.processor.process
         self.follow = self.processor.follow if own else None
-        """Takes nearly every candle faster than ``take``, to the same end; it says which."""
+        """Faster equivalent of ``take`` for most candles; returns whether it accepted the candle."""
         self.filled = False
-        """Whether nothing lies between what was fetched and what a socket sends."""
+        """True while nothing is missing between the fetched candles and the socket's."""
         self.failures = 0
-        """How often handling it raised an error that is none of the exchange's."""
+        """Number of internal errors while handling it."""
         self.resting = False
-        """Whether it failed and takes no candle until it begins anew."""
+        """True while it is paused after a failure and ignores candles."""
         self._rest_closes = adapter.rest_closes()
         self._taken = 0
         self._publish = publish
         self._listening = False
         self._joined: Micros | None = None
-        """The open of the first candle that came live since the last interruption; what was missed lies before it."""
+        """Open time of the first live candle since the last interruption; the missed candles are before it."""
         self._first_heard = asyncio.Event()
         self._past: dict[Micros, CandleData] = {}
-        """What the socket sent of the time before that, oldest first."""
+        """Candles of the socket from before that, oldest first."""
         self._waiting = ReorderBuffer(max_records, publish)
         self._resampled: CandleData | None = None
-        """The latest candle that was combined while parts of it may be missing."""
+        """The latest candle that was resampled while parts of it may be missing."""
         self._asked: dict[Micros, int] = {}
         self._resampler = None if self.live is None or own else Resampler(self.grid)
         self._late: Micros = _REPORTED_FROM
-        """From which age on it is published that second reads are behind."""
+        """Age from which the backlog of second reads is published."""
         self._traded_at = -1
 
     def take(self, candle: CandleData) -> None:
-        """A candle of ``live`` from a socket."""
+        """Process a candle of ``live`` from a socket."""
         if self.follow is not None and self.follow(candle):
             return
         self._taken += 1
@@ -121,7 +121,7 @@ class LiveStream(Startup):
             self._notify(each)
 
     def take_past(self, candle: CandleData) -> None:
-        """A candle of ``live`` that a socket sent together with a later one: of the past, if nothing else has come before."""
+        """Process a socket candle of ``live`` that precedes another in the same message: a past one if no live one came before."""
         if self._joined is not None or self._resampler is not None:
             self.take(candle)
             return
@@ -131,11 +131,11 @@ class LiveStream(Startup):
             del self._past[next(iter(self._past))]
 
     def up(self) -> None:
-        """A socket sends it from now on."""
+        """Note that a socket sends it from now on."""
         self._listening = True
 
     def lost(self) -> None:
-        """The socket is gone: from now on closed candles wait until the hole is filled."""
+        """Note that the socket is lost. Closed candles wait from now on until the backfill is complete."""
         self.filled = self._listening = False
         self._joined = self._resampled = None
         self._waiting.expected = -1
@@ -146,16 +146,16 @@ class LiveStream(Startup):
 
     @property
     def heard(self) -> int:
-        """How many candles of it a socket has sent."""
+        """Number of its candles that a socket has sent."""
         return self._taken + self.processor.followed
 
     @property
     def is_unheard(self) -> bool:
-        """Whether there was trade, by what was fetched, of which the socket has told nothing since."""
+        """True if fetched candles show trades since which the socket has sent nothing."""
         return self._traded_at == self.heard
 
     async def heard_within(self, wait_s: float) -> None:
-        """Wait for the first candle of a socket, so long at most, if that may show that nothing has to be fetched."""
+        """Wait up to ``wait_s`` for the first socket candle, if it may show that no backfill is needed."""
         may_join = self._has_history or self.network.adapter.socket.history
         if self._listening and self._resampler is None and may_join:
             with suppress(TimeoutError):
@@ -163,7 +163,7 @@ class LiveStream(Startup):
                     await self._first_heard.wait()
 
     async def join(self) -> bool:
-        """Go on without a request, if nothing was missed but what the socket has sent; whether so."""
+        """Continue live without a request if the socket has sent everything that was missed. Return whether it did."""
         if self._joined is None:
             return False
         now = await self.network.now()
@@ -173,7 +173,7 @@ class LiveStream(Startup):
         return not absent
 
     async def fill(self) -> None:
-        """Fetch what was missed and no socket has sent, then publish what has closed meanwhile."""
+        """Fetch the missed candles that no socket has sent, then publish the candles that closed meanwhile."""
         now = await self.network.now()
         hole, absent = self._missed(now)
         await self._prepare(hole)
@@ -182,9 +182,9 @@ class LiveStream(Startup):
 
     async def refresh(self) -> None:
         """
-        Fetch what is not closed although it should be, and the running candle.
+        Fetch candles that should be closed but are not, and the running candle.
 
-        A candle that the exchange passes over, asked twice and long enough after its close, is taken to be none.
+        If the exchange omits a candle twice, long enough after its close, it counts as absent.
         """
         now = await self.network.now()
         span = self.processor.resume(now)
@@ -195,9 +195,9 @@ class LiveStream(Startup):
 
     async def read_again(self) -> None:
         """
-        Wait for the turn of a second read, and read the provisional candles that are due.
+        Wait for the rate limit of second reads, then read the provisional candles that are due.
 
-        Those for which it came too early, or which could not be read, become due again later.
+        Candles that were read too early, or could not be read, become due again later.
         """
         now = self.network.guess()
         self.provisional.begin(now)
@@ -216,13 +216,13 @@ class LiveStream(Startup):
             self.provisional.repeat(due, now)
 
     def _second_span(self, now: Micros) -> Span:
-        """From the oldest candle that is due to the running one, but one page at most."""
+        """Return the span from the oldest candle that is due to the running one, at most one page."""
         most = self.network.adapter.page_size
         opened = min(self.provisional.due(now, most), default=self.grid.floor(now))
         return Span(opened, min(self.grid.step(self.grid.floor(now)), self.grid.step(opened, most)))
 
     def report(self, now: Micros) -> None:
-        """Publish how far second reads are behind, when that has changed much."""
+        """Publish the backlog of second reads if it has changed much."""
         count, age = self.provisional.behind(now)
         if age >= self._late:
             self._publish(Unsettled(count, age / SECOND))
@@ -233,7 +233,7 @@ class LiveStream(Startup):
             self._publish(Unsettled(0, 0.0))
 
     def broke(self, error: Exception) -> None:
-        """Rest until it is filled anew, since handling it raised an error that is none of the exchange's."""
+        """Pause until the next backfill, after an internal error."""
         self.failures += 1
         self.resting = True
         listening = self._listening
@@ -242,19 +242,19 @@ class LiveStream(Startup):
         self._publish(Failed(described(error), self.failures))
 
     def overdue(self, now: Micros) -> bool:
-        """Whether there are candles that should be final by now and are not."""
+        """Return whether candles are not closed that should be by now."""
         return bool(self.processor.missing(now - self.network.adapter.close_delay))
 
     def reject(self, reason: str, payload: object) -> None:
-        """Say that something was not taken."""
+        """Publish that something was rejected."""
         self._publish(Rejected(reason, str(payload)[:_SHOWN]))
 
     def say(self, event: Event) -> None:
-        """Tell an event."""
+        """Publish an event."""
         self._publish(event)
 
     async def _prepare(self, span: Span) -> None:
-        """Fetch the finer candles of which the running one consists so far."""
+        """Fetch the finer candles that make up the running candle so far."""
         if self._resampler is None or self.live is None:
             return
         running = Span(self.grid.step(span.end, -1), span.end)
@@ -267,10 +267,10 @@ class LiveStream(Startup):
 
     def _missed(self, now: Micros) -> tuple[Span, Span]:
         """
-        What was missed, and what of it is to be fetched, which may be nothing.
+        Return the missed span, and the part of it to fetch, which may be empty.
 
-        Both end with the first candle that came live, which shows that those before it are over, or with the running one
-        where none came live.
+        Both end with the first live candle, which shows that those before it are over, or with the running one
+        if there was no live candle.
         """
         joined, step = self._joined, self.grid.step
         if joined is None:
@@ -286,7 +286,7 @@ class LiveStream(Startup):
         return Span(missing[0] if missing else joined, end), Span(absent[0] if absent else end, end)
 
     def _go_on(self, hole: Span, rows: Sequence[CandleData], now: Micros) -> None:
-        """Take in what a socket has sent of the past and what was requested at ``now``, and go on live."""
+        """Merge past socket candles and the rows requested at ``now``, and continue live."""
         past, self._past = self._past, {}
         for row in past.values():
             if self._joined is not None and row.open_time < self._joined:
@@ -295,7 +295,7 @@ class LiveStream(Startup):
                 self._put(structs.replace(row, closed=closed), fetched=True, final=final)
         self._let_in(rows, now)
         self._expect_late(rows, now)
-        self._traded_at = -1  # what was fetched here, no socket had to tell
+        self._traded_at = -1  # candles fetched here need not come by socket
         self._waiting.release(self._joined)
         self._publish(Backfilled(hole))
         self.filled = self._listening
@@ -306,13 +306,13 @@ class LiveStream(Startup):
         self._begin()
 
     def _expect_late(self, rows: Sequence[CandleData], now: Micros) -> None:
-        """Have closed candles wait for one before the first live one that an answer, requested at ``now``, was too early to close."""
+        """Make closed candles wait for the last one before the live ones, if the answer requested at ``now`` came too early to close it."""
         missing = self.processor.missing(self._joined) if self._joined is not None and rows else []
         if missing and missing[-1] >= rows[-1].open_time:
             self._waiting.expect(missing[-1], now + _ORDER_PATIENCE)
 
     def _notify(self, update: CandleData | Restated) -> None:
-        """Publish a change, at once unless it is of a closed candle that has to wait for those before it."""
+        """Publish a change at once, unless it is a closed candle that must wait for earlier ones."""
         if isinstance(update, Restated):
             if not self._waiting.restate(update):
                 self._publish(update)
@@ -324,7 +324,7 @@ class LiveStream(Startup):
                 self._waiting.came(update.open_time)
 
     def _let_in(self, rows: Sequence[CandleData], now: Micros) -> None:
-        """Take candles that were requested at ``now``; the next one closes none of them."""
+        """Process candles that were requested at ``now``; none is closed by the next one."""
         if not rows:
             return
         latest = rows[-1].open_time
@@ -340,10 +340,10 @@ class LiveStream(Startup):
 
     def _may_grow(self, row: CandleData, held: CandleData | None, latest: Micros, now: Micros) -> bool:
         """
-        Whether an answer may be from before the end of a candle that is over by the clock.
+        Return whether an answer may be from before the end of a candle that is over by the clock.
 
-        It is not where it has a later candle, nor where a socket has brought no more of this one; and nobody waits
-        for either for ever.
+        It is not if it has a later candle, nor if the socket has sent no larger volume for this one. After ten minutes it
+        counts as final in any case.
         """
         end = self.grid.step(row.open_time)
         heard = self._listening and held is not None and self.processor.heard == row.open_time
@@ -351,7 +351,7 @@ class LiveStream(Startup):
         return latest < end and not told and now < end + _PATIENCE
 
     def _put(self, candle: CandleData, *, fetched: bool = False, final: bool = False) -> None:
-        """Take a candle and publish what has changed by it."""
+        """Process a candle and publish the changes."""
         for each in self._process(candle, fetched=fetched, final=final):
             self._notify(each)
 

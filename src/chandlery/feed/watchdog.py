@@ -1,20 +1,20 @@
-"""Tells a silence from a quiet market."""
+"""Distinguish a silent connection from a quiet market."""
 
 from __future__ import annotations
 
 QUIET_S = 30.0
-"""How long the shortest silence is that is looked into."""
+"""Shortest silence that is investigated."""
 _SPARSE = 20
-"""Of how many ordinary pauses a silence consists that is looked into."""
+"""Number of average intervals between messages after which a silence is investigated."""
 _MOST_DOUBLINGS = 5
 
 
 class Watchdog:
     """
-    How often a series is heard of, so that a silence can be told from a quiet market.
+    Track how often a series receives messages, to tell a silent connection from a quiet market.
 
-    ``now`` is in seconds, of any clock that does not jump; ``heard`` how often it was heard so far, and
-    ``quiet_s`` the shortest silence that counts.
+    ``now`` is in seconds of a monotonic clock, ``heard`` the number of messages so far, and ``quiet_s`` the
+    shortest silence that counts.
     """
 
     __slots__ = ("_before", "_began", "_heard", "_heard_at", "_looked_at", "_looks", "_quiet_s")
@@ -26,14 +26,14 @@ class Watchdog:
         self._quiet_s = quiet_s
 
     def is_usual(self, now: float) -> bool:
-        """Whether the silence until ``now`` is no longer than a quiet market explains; of what was never heard, everything is."""
+        """Return whether the silence until ``now`` fits a quiet market. Always true before the first message."""
         return now - self._heard_at <= _SPARSE * self._usual_s() or self._heard == self._before
 
     def is_silent(self, heard: int, now: float) -> bool:
         """
-        Whether it has been quiet for much longer than is usual; ``heard`` is how often it was heard so far.
+        Return whether the series has been quiet for much longer than usual; ``heard`` is the message count so far.
 
-        Each time that this is so, the silence until the next time is twice as long.
+        Each time it returns true, the next silence must last twice as long.
         """
         if heard != self._heard:
             self._heard, self._heard_at, self._looked_at, self._looks = heard, now, now, 0
