@@ -222,7 +222,7 @@ async def test_missing_credentials_are_said_before_anything_is_sent(tmp_path):
                 with pytest.raises(InvalidInput, match=r"(missing|not known): .*pass credentials=\{\"tradestation\""):
                     await manager.get_data("MSFT", to_datetime(NOW - HOUR), to_datetime(NOW), "1m")
         assert not sim.log
-    with pytest.raises(UnknownName, match="credentials names tradestaton, which is no exchange"):
+    with pytest.raises(UnknownName, match="credentials names tradestaton, which is not an exchange"):
         AsyncDataSourceManager(credentials={"tradestaton": SECRETS})
 
 
@@ -238,7 +238,7 @@ async def test_nothing_shows_a_secret(revoked, tmp_path, caplog):
         )  # fmt: skip
         async with manager:
             with pytest.raises(
-                IncompleteData, match=r"gave no access token \(status 40[13]\); check client_id"
+                IncompleteData, match=r"returned no access token \(status 40[13]\); check client_id"
             ) as caught:
                 await manager.get_data("MSFT", to_datetime(NOW) - timedelta(hours=1), to_datetime(NOW), "1m")
             said = "".join(traceback.format_exception(caught.value)) + caplog.text + repr(vars(manager))
@@ -333,7 +333,7 @@ async def test_who_is_not_let_in_gets_no_feed():
     given = {"tradestation": SECRETS | {"refresh_token": "revoked"}}
     async with SimServer(MARKET, exchanges=["tradestation"], clock=Fast(), tick_s=0.05) as sim:
         feed = CandlesFeed("tradestation", "MSFT", endpoints=sim.endpoints, credentials=given, clock=sim.clock)
-        with pytest.raises(RequestRejected, match="tradestation gave no access token") as caught:
+        with pytest.raises(RequestRejected, match="tradestation returned no access token") as caught:
             await feed.start()
         await feed.stop()
         assert 10 > len(sim.log)

@@ -64,7 +64,7 @@ async def test_unreadable_messages(sim_of, connection_of):
     assert [] == receiver.downs
     sim.faults[:] = [Fault(FaultKind.GARBAGE, "kline", 20)]
     await receiver.until(lambda: receiver.downs)
-    assert "20 messages in a row" in receiver.downs[0]
+    assert "20 consecutive messages" in receiver.downs[0]
     await receiver.until(lambda: len(receiver.ups) == 2)
 
 

@@ -747,7 +747,11 @@ def test_a_closed_manager_says_so(exchange):
     ("option", "error", "says"),
     [
         ({"market_type": "fx"}, InvalidInput, "market_type is 'fx'; it is one of spot, futures_usdt, futures_coin"),
-        ({"endpoints": {"binance_sopt": {}}}, UnknownName, "binance_sopt, which is no exchange; one of .*binance_spot"),
+        (
+            {"endpoints": {"binance_sopt": {}}},
+            UnknownName,
+            "binance_sopt, which is not an exchange; one of .*binance_spot",
+        ),
         ({"provider": "BINNACE"}, UnknownName, "one of BINANCE"),
     ],
 )

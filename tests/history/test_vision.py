@@ -140,7 +140,7 @@ async def test_a_file_without_a_checksum_is_not_used(exchange, client):
 
     assert 0 == len(got.table)
     assert [EventKind.BAD_CHECKSUM, EventKind.BAD_CHECKSUM] == [event.kind for event in got.events]
-    assert "cannot be proved" in got.events[0].detail
+    assert "cannot be verified" in got.events[0].detail
 
 
 async def test_the_published_checksum_can_be_asked_for(client):

@@ -250,4 +250,4 @@ async def test_other_refusals_have_nothing_to_do_with_the_token(server, client, 
         reasons.append(await stream.closed)
 
     assert [("refused", 403), ("refused", 404)] == [(reason.cause, reason.code) for reason in reasons]
-    assert "acme gave no access token (status 403); check key" == reasons[0].reason
+    assert "acme returned no access token (status 403); check key" == reasons[0].reason

@@ -143,7 +143,7 @@ async def test_who_is_refused_is_told_which_credentials_to_check(server, account
     with pytest.raises(RequestRejected) as caught:
         await account.send(server.request())
 
-    assert "acme gave no access token (status 403); check key, refresh" == str(caught.value)
+    assert "acme returned no access token (status 403); check key, refresh" == str(caught.value)
     assert SECRET not in repr(caught.value.__dict__) + repr(account) + repr(account.signed)
 
 

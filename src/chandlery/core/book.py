@@ -1,4 +1,4 @@
-"""The one order book, and the one message about it."""
+"""Order books and their updates."""
 
 from __future__ import annotations
 
@@ -17,59 +17,59 @@ Level: TypeAlias = tuple[float, float]
 """Price and size."""
 
 Digits: TypeAlias = tuple[str, str]
-"""Price and size as they were on the wire."""
+"""Price and size as text, exactly as sent."""
 
 
 class BookUpdate(Struct, frozen=True, gc=False):
     """
-    One message about one book: levels to set, where size 0 deletes.
+    One update of one book: levels to set, where size 0 deletes.
 
-    Prices and sizes are finite, prices differ from 0. ``at`` is the exchange's time. What the ids
-    mean, the rule of the exchange says; one that it does not send is ``None``.
+    Prices and sizes are finite, prices differ from 0. ``at`` is the exchange's time. The meaning of the
+    ids depends on the exchange's rule; an id that it does not send is ``None``.
     """
 
     symbol: str
     bids: Sequence[Level]
     asks: Sequence[Level]
     is_snapshot: bool = False
-    """Whether it replaces the book."""
+    """True if it replaces the book."""
     first: int | None = None
-    """The id of the first change that it holds."""
+    """Id of its first change."""
     last: int | None = None
-    """The id of the last change that it holds, or the version that the book has after it."""
+    """Id of its last change, or the version of the book after it."""
     previous: int | None = None
-    """The ``last`` of the message that it says it follows."""
+    """The ``last`` of the preceding update, as the exchange states it."""
     at: Micros | None = None
     checksum: int | None = None
-    """Of the book after it; ``None`` or 0 where the exchange sends none."""
+    """Checksum of the book after it; ``None`` or 0 if the exchange sends none."""
     bid_digits: Sequence[Digits] | None = None
-    """``bids`` as on the wire, only where a checksum is made of them."""
+    """``bids`` exactly as sent, only if a checksum is computed from them."""
     ask_digits: Sequence[Digits] | None = None
 
 
 _WIDTH = 24
-"""How many prices are kept in order: fewer must be sorted anew more often, more take longer to insert into."""
+"""Number of prices in the sorted front: with fewer, sorting is more frequent; with more, inserts are slower."""
 
 _RESERVE = 8
-"""How many times as many are sorted when new ones are needed: fewer do not last, more take longer."""
+"""Factor on ``width`` for the presorted reserve: a smaller one is used up sooner, a larger one takes longer to sort."""
 
 _WIDEST = 250
-"""Who asks for more levels has all of them sorted each time; else one such question would make the book slow for ever."""
+"""Larger requests sort all levels each time; widening the front for one would slow the book down for good."""
 
 
 class _Side(ABC):
     """
     The bids or the asks.
 
-    ``front`` holds, ascending, the prices from the best one to ``edge``; what lies deeper is
-    sorted only when the front is used up, or somebody asks for more, and then at first no deeper
+    ``front`` holds, ascending, the prices from the best one to ``edge``. Deeper prices are
+    sorted only when the front is used up, or a caller requests more, and then at first no deeper
     than to ``rim``.
     """
 
     __slots__ = ("digits", "edge", "front", "levels", "rim", "width")
 
     whole: ClassVar[float]
-    """The edge where no price lies deeper."""
+    """The edge beyond which there are no prices."""
 
     def __init__(self) -> None:
         self.width = _WIDTH
@@ -83,7 +83,7 @@ class _Side(ABC):
         self.sort()
 
     def sort(self) -> None:
-        """Bring the best prices into the front."""
+        """Move the best prices into the front."""
         self.front = self.within(self.rim)
         if len(self.front) < self.width:
             self.rim = self.whole
@@ -97,11 +97,11 @@ class _Side(ABC):
 
     @abstractmethod
     def within(self, rim: float) -> list[float]:
-        """The prices that are as good, in no order."""
+        """Return the prices at least as good as ``rim``, unordered."""
 
     @abstractmethod
     def cut(self) -> None:
-        """Keep the best in the front."""
+        """Trim the front to the best prices."""
 
     @abstractmethod
     def update(self, levels: Iterable[Level]) -> None:
@@ -109,7 +109,7 @@ class _Side(ABC):
 
     @abstractmethod
     def prices(self, front: list[float], count: int) -> list[float]:
-        """The best of a front, best first."""
+        """Return the best prices of a front, best first."""
 
     def best(self) -> Level | None:
         if not self.front:
@@ -135,11 +135,11 @@ class _Side(ABC):
         return [(price, self.levels[price]) for price in best]
 
     def reaches(self, count: int, rim: float) -> bool:
-        """Whether the best ``count`` are as good as ``rim``."""
+        """Return whether the best ``count`` prices are at least as good as ``rim``."""
         return len(self.within(rim)) >= min(count, len(self.levels))
 
     def keep(self, depth: int) -> None:
-        """Drop what lies deeper than ``depth`` levels."""
+        """Drop all but the best ``depth`` levels."""
         if len(self.levels) > depth:
             self.width = max(self.width, 3 * depth)
             self.levels = dict(self.top(depth))
@@ -147,19 +147,19 @@ class _Side(ABC):
             self.sort()
 
     def note(self, levels: Iterable[Level], digits: Iterable[Digits]) -> None:
-        """Remember how the levels were written."""
+        """Store the levels as text."""
         self.digits.update(zip((price for price, _ in levels), digits, strict=True))
         if len(self.digits) > 2 * len(self.levels) + 1000:
             self.digits = {price: text for price, text in self.digits.items() if price in self.levels}
 
     def top_digits(self, count: int) -> list[Digits]:
-        """Empty where any level came without digits."""
+        """Return the best levels as text; empty if any was sent without digits."""
         found = [self.digits.get(price) for price, _ in self.top(count)]
         return [] if None in found else [each for each in found if each is not None]
 
 
 class _Bids(_Side):
-    """Best last. Its ``update`` and that of the asks are the same loop, written twice because it is the hot one."""
+    """Best last. ``update`` duplicates the loop of the asks because it is the hot path."""
 
     __slots__ = ()
     whole = -inf
@@ -228,27 +228,27 @@ class _Asks(_Side):
 
 class OrderBook:
     """
-    The order book of one symbol, kept up to date by ``apply``.
+    The order book of one symbol, updated by ``apply``.
 
-    ``depth`` is the number of levels that each side keeps; without it, all that were sent. It
-    holds what it was told: whether the messages followed each other, somebody else has checked.
+    ``depth`` limits the levels of each side; by default there is no limit. It does not check that
+    updates are consecutive; the caller does.
     """
 
     def __init__(self, symbol: str, *, depth: int | None = None) -> None:
         self.symbol = symbol
         self.depth = depth
         self.last: int | None = None
-        """The id of the last change in it; ``None`` where the exchange sends no ids."""
+        """Id of its last change; ``None`` if the exchange sends no ids."""
         self.at: Micros | None = None
-        """The exchange's time of the last message that had one."""
+        """The exchange's time of the last update that had one."""
         self.received_ns = 0
-        """When the last message came, in nanoseconds of a local clock; 0 where nobody notes it."""
+        """Local time at which the last update was received, in nanoseconds; 0 if not recorded."""
         self._bids = _Bids()
         self._asks = _Asks()
         self._reach = (-inf, inf)
 
     def apply(self, update: BookUpdate) -> None:
-        """Set the levels of one message, or replace all by those of a snapshot."""
+        """Apply an update, or replace all levels by a snapshot."""
         bids, asks = self._bids, self._asks
         if update.is_snapshot:
             bids.replace(update.bids)
@@ -270,9 +270,9 @@ class OrderBook:
 
     def change(self, bids: Iterable[Level], asks: Iterable[Level], last: int | None, at: Micros | None) -> bool:
         """
-        The same as ``apply`` of an update without digits, where all levels are kept, but faster.
+        Apply an update without digits to a book without a depth limit; a fast path of ``apply``.
 
-        Whether the book is not crossed afterwards.
+        Return whether the book is not crossed afterwards.
         """
         bid_side, ask_side = self._bids, self._asks
         bid_side.update(bids)
@@ -284,56 +284,56 @@ class OrderBook:
         return best_bids[-1] < best_asks[0] if best_bids and best_asks else not self.is_crossed
 
     def bids(self, count: int) -> list[Level]:
-        """The ``count`` best bids, or as many as there are, best first."""
+        """Return the ``count`` best bids, or as many as there are, best first."""
         return self._bids.top(count)
 
     def asks(self, count: int) -> list[Level]:
-        """The ``count`` best asks, or as many as there are, best first."""
+        """Return the ``count`` best asks, or as many as there are, best first."""
         return self._asks.top(count)
 
     def covers(self, count: int) -> bool:
         """
-        Whether the ``count`` best levels of each side lie within the last snapshot's reach.
+        Return whether the ``count`` best levels of each side lie within the reach of the last snapshot.
 
-        Where updates are about the whole book and the snapshot was of its best part only, levels
-        beyond its reach are missing unless they have changed since.
+        If updates cover the whole book but the snapshot only its best part, levels
+        beyond that part are missing unless they have changed since.
         """
         lowest, highest = self._reach
         return self._bids.reaches(count, lowest) and self._asks.reaches(count, highest)
 
     @property
     def best_bid(self) -> float | None:
-        """The highest bid; ``None`` where nobody bids."""
+        """The highest bid; ``None`` without bids."""
         best = self._bids.best()
         return None if best is None else best[0]
 
     @property
     def best_ask(self) -> float | None:
-        """The lowest ask; ``None`` where nobody asks."""
+        """The lowest ask; ``None`` without asks."""
         best = self._asks.best()
         return None if best is None else best[0]
 
     @property
     def spread(self) -> float | None:
-        """The best ask less the best bid; ``None`` where a side is empty."""
+        """The best ask minus the best bid; ``None`` if a side is empty."""
         bid, ask = self._bids.best(), self._asks.best()
         return None if bid is None or ask is None else ask[0] - bid[0]
 
     @property
     def mid(self) -> float | None:
-        """Halfway between the best bid and the best ask; ``None`` where a side is empty."""
+        """The midpoint of best bid and best ask; ``None`` if a side is empty."""
         bid, ask = self._bids.best(), self._asks.best()
         return None if bid is None or ask is None else (bid[0] + ask[0]) / 2
 
     @property
     def microprice(self) -> float | None:
-        """The two best prices, each weighted by the size on the other side; ``None`` where a side is empty."""
+        """The best prices, each weighted by the size on the other side; ``None`` if a side is empty."""
         bid, ask = self._bids.best(), self._asks.best()
         return None if bid is None or ask is None else (bid[0] * ask[1] + ask[0] * bid[1]) / (bid[1] + ask[1])
 
     @property
     def is_crossed(self) -> bool:
-        """Whether somebody bids as much as somebody asks, or more."""
+        """True if the best bid is at or above the best ask."""
         bids, asks = self._bids.front, self._asks.front
         if bids and asks:
             return bids[-1] >= asks[0]
@@ -341,24 +341,24 @@ class OrderBook:
         return bid is not None and ask is not None and bid[0] >= ask[0]
 
     def __len__(self) -> int:
-        """How many levels both sides have together."""
+        """Return the number of levels of both sides together."""
         return len(self._bids.levels) + len(self._asks.levels)
 
     def __bool__(self) -> bool:
-        """Always true, so that a book without levels is not taken for none."""
+        """Return true, so that an empty book is not mistaken for a missing one."""
         return True
 
     def top_digits(self, count: int) -> tuple[list[Digits], list[Digits]]:
         """
-        The ``count`` best bids and asks as they were on the wire, best first.
+        Return the ``count`` best bids and asks exactly as sent, best first.
 
-        Empty where the messages carried no digits.
+        Empty if the messages carried no digits.
         """
         return self._bids.top_digits(count), self._asks.top_digits(count)
 
     def columns(self, count: int) -> dict[str, list[Any]]:
         """
-        The ``count`` best levels of each side, by column: ``side``, ``level``, ``price``, ``size``.
+        Return the ``count`` best levels of each side, by column: ``side``, ``level``, ``price``, ``size``.
 
         Bids come first, and ``level`` 0 is the best of its side.
         """

@@ -1,4 +1,4 @@
-"""The one candle."""
+"""Candles."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class CandleData(Struct, frozen=True, gc=False):
     """
     One candle of one instrument and interval.
 
-    ``open_time`` is in microseconds UTC; ``closed`` says whether the candle is final. What an
-    exchange does not send is ``None``, never 0. Which unit ``volume`` is in, the exchange's
-    adapter declares; ``quote_asset_volume`` is in the quote currency.
+    ``open_time`` is in microseconds UTC; ``closed`` is true if the candle is over. Values that an
+    exchange does not send are ``None``, never 0. The unit of ``volume`` is declared by the exchange's
+    adapter; ``quote_asset_volume`` is in the quote currency.
 
-    ``at`` is the exchange's own time of the message that brought this state, ``received_at`` when the last message
-    about it came, by the local clock; both in microseconds. ``None`` where it is not known: an exchange may send no
-    time, answers by REST carry none, and candles of an archive or a cache have neither. Two candles are equal where
-    their values are, whenever they came.
+    ``at`` is the exchange's time of the message with this state, ``received_at`` the local time at which the last message
+    for it was received; both in microseconds. ``None`` if unknown: an exchange may send no
+    time, REST answers carry none, and candles of an archive or a cache have neither. Two candles are equal if
+    their values are, whatever these times.
     """
 
     open_time: Micros
@@ -48,12 +48,12 @@ class CandleData(Struct, frozen=True, gc=False):
 
     @property
     def timestamp(self) -> int:
-        """The open in whole seconds."""
+        """The open time in whole seconds."""
         return self.open_time // SECOND
 
     @property
     def n_trades(self) -> int | None:
-        """How many trades it holds."""
+        """The number of trades."""
         return self.count
 
     @property
@@ -63,4 +63,4 @@ class CandleData(Struct, frozen=True, gc=False):
 
 
 _values = attrgetter(*(name for name in CandleData.__struct_fields__ if name not in {"at", "received_at"}))
-"""The values by which two candles are compared."""
+"""Returns the values by which two candles are compared."""

@@ -1,4 +1,4 @@
-"""Base URLs in place of an exchange's own, and whose data come from them."""
+"""Custom base URLs of exchanges, and the origin of their data."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from msgspec import Struct
 from chandlery.core.errors import InvalidInput, UnsupportedRequest
 
 Endpoint: TypeAlias = Mapping[str, str | bool]
-"""Base URLs of one exchange by what they are for, and ``origin`` or ``mirror``."""
+"""Base URLs of one exchange by role, and ``origin`` or ``mirror``."""
 
 Endpoints: TypeAlias = Mapping[str, Endpoint]
-"""By exchange id."""
+"""Endpoints by exchange id."""
 
 ROLES = ("rest", "ws", "archive")
-"""What the base URLs of market data are for."""
+"""The roles of the base URLs for market data."""
 
 UNKNOWN_ORIGIN = "unknown"
-"""The origin of what was stored before origins were: used by nobody until somebody vouches for it."""
+"""The origin of data stored before origins were recorded; not used until the user assigns one."""
 EXCHANGE = "exchange"
-"""How an exchange's own address is called where an origin must be named."""
+"""Name of the exchange's own address where an origin must be named."""
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
 _RESERVED = {UNKNOWN_ORIGIN, EXCHANGE}
@@ -33,8 +33,8 @@ class Origin(Struct, frozen=True):
     """
     A server that answers in place of the exchange.
 
-    Data of different origins are different markets and never meet. A ``mirror`` hands on the
-    exchange's own data: these share the exchange's place in cache and database.
+    Data of different origins are different markets and are never mixed. A ``mirror`` passes on the
+    exchange's own data, and shares the exchange's place in cache and database.
     """
 
     name: str
@@ -42,32 +42,32 @@ class Origin(Struct, frozen=True):
 
     @property
     def key(self) -> str | None:
-        """What sets its data apart in cache and database; ``None`` for the exchange's own data."""
+        """The key of its data in cache and database; ``None`` for the exchange's own data."""
         return None if self.mirror else self.name
 
     def __str__(self) -> str:
-        """As provenance names it."""
+        """Format as in provenance."""
         return f"mirror {self.name}" if self.mirror else self.name
 
 
 def key_of(origin: Origin | None) -> str | None:
-    """The key of an origin; ``None`` for the exchange itself, and for its mirrors."""
+    """Return the key of an origin; ``None`` for the exchange itself, and for its mirrors."""
     return None if origin is None else origin.key
 
 
 def checked(exchange_id: str, given: Endpoint, own: Mapping[str, str | None]) -> dict[str, str]:
     """
-    The base URLs in effect: those given, else the ``own`` ones; without a slash at the end.
+    Return the effective base URLs: those ``given``, else the ``own`` ones; without a slash at the end.
 
     Raises:
-        UnsupportedRequest: A name is none that the exchange knows.
-        InvalidInput: A URL is no text, an origin is no name, or it is said to be a mirror and another market.
+        UnsupportedRequest: The exchange has no such role.
+        InvalidInput: A URL is not text, an origin is not a valid name, or both origin and mirror are given.
     """
     unknown = [name for name in given if name not in own and name not in {"origin", "mirror"}]
     if unknown:
         known = "rest, ws and archive" if "auth" not in own else "auth, rest, ws and archive"
         raise UnsupportedRequest(
-            f"endpoints of {exchange_id} are {known}, not {', '.join(unknown)}; origin or mirror say whose data they give"
+            f"endpoints of {exchange_id} are {known}, not {', '.join(unknown)}; origin or mirror tell whose data they serve"
         )
     urls: dict[str, str | bool] = {name: given.get(name, url or "") or "" for name, url in own.items()}
     wrong = [name for name, url in urls.items() if not isinstance(url, str)]
@@ -87,7 +87,7 @@ def checked(exchange_id: str, given: Endpoint, own: Mapping[str, str | None]) ->
 
 def origin_of(exchange_id: str, given: Endpoint, own: Mapping[str, str | None], *roles: str) -> Origin | None:
     """
-    Whose data the URLs of ``roles`` give, e.g. ``"rest"`` and ``"archive"``; ``None`` for the exchange itself.
+    Return the origin of the data at the URLs of ``roles``, e.g. ``"rest"`` and ``"archive"``; ``None`` for the exchange itself.
 
     Raises:
         InvalidInput: They lead to different markets, which one series must not mix.
@@ -98,15 +98,15 @@ def origin_of(exchange_id: str, given: Endpoint, own: Mapping[str, str | None], 
 
 def one_of(exchange_id: str, origins: Mapping[str, Origin | None]) -> Origin | None:
     """
-    The origin of a series that is made of several sources; ``origins`` are by what they are for.
+    Return the origin of a series with several sources; ``origins`` are by role.
 
     Raises:
         InvalidInput: They are different markets, which one series must not mix.
     """
     if len({key_of(origin) for origin in origins.values()}) > 1:
-        said = ", ".join(f"{role} is {origin or EXCHANGE}" for role, origin in origins.items())
+        listed = ", ".join(f"{role} is {origin or EXCHANGE}" for role, origin in origins.items())
         raise InvalidInput(
-            f"endpoints of {exchange_id} lead to different markets, which must not be mixed: {said}. Give all of them; "
+            f"endpoints of {exchange_id} lead to different markets, which must not be mixed: {listed}. Give all of them; "
             'say "mirror": true where they are the exchange\'s own data, or "origin": "name" where they are one other market'
         )
     return next((origin for origin in origins.values() if origin is not None), None)

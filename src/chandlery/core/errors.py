@@ -1,54 +1,54 @@
-"""The one error tree.
+"""The error hierarchy.
 
 ::
 
     ChandleryError
-    ├── InvalidInput                what the caller asked for cannot be answered as asked
+    ├── InvalidInput                the request of the caller is invalid
     │   ├── InvalidSymbol
     │   │   └── WrongMarket         a symbol of another market
     │   ├── InvalidRange
     │   ├── UnknownInterval
     │   ├── UnsupportedRequest      this exchange, market or source cannot answer it
-    │   ├── ForkedProcess           a parent has begun it, and a forked child cannot go on with it
+    │   ├── ForkedProcess           a forked child cannot use what its parent has started
     │   ├── UnknownName             no exchange, provider, chart type or client of that name
-    │   └── MissingCredentials      an account is needed, and there are no keys
-    ├── ExchangeError               an exchange, or the way to it, failed
+    │   └── MissingCredentials      an account is required, and no keys are configured
+    ├── ExchangeError               an exchange, or the network to it, failed
     │   ├── ExchangeUnavailable     retryable: refused, reset, cut off, 5xx
     │   │   └── RequestTimeout      retryable
     │   ├── RateLimited             retryable: 429, carries retry_after_s
     │   │   └── AddressBanned       retryable: 418
-    │   ├── MalformedResponse       retryable: the body is not what the documentation says
+    │   ├── MalformedResponse       retryable: the body does not match the documentation
     │   ├── ResponseTooLarge
-    │   ├── CertificateRejected     the certificate of the exchange, or of a proxy, is not to be trusted
-    │   └── RequestRejected         the exchange understood and said no
+    │   ├── CertificateRejected     the certificate of the exchange, or of a proxy, is not trusted
+    │   └── RequestRejected         the exchange understood the request and refused it
     │       ├── NotFound            404: no such file or resource
-    │       ├── ProxyRefused        the proxy said no
-    │       └── AuthenticationFailed    the keys are wrong, or not allowed to do that
+    │       ├── ProxyRefused        the proxy refused the request
+    │       └── AuthenticationFailed    the keys are wrong, or lack the permission
     ├── ArchiveError
     │   ├── ChecksumMismatch        retryable: the file is not the one its checksum describes
     │   └── CorruptArchive          retryable: not a zip of one CSV of candles
     ├── CacheError
     │   └── CorruptCacheFile
-    ├── StorageError                the database did not do what it was asked
-    │   ├── StorageUnavailable      retryable: it cannot be opened, read or written now
+    ├── StorageError                a database operation failed
+    │   ├── StorageUnavailable      retryable: it cannot be opened, read or written at present
     │   │   ├── StorageFull         retryable: no space is left
-    │   │   └── StorageBusy         retryable: locked, or more waits to be written than may
+    │   │   └── StorageBusy         retryable: locked, or the write queue is full
     │   ├── CorruptStorage          the file, or an entry in it, is damaged
-    │   └── UnknownSchema           the file is of a newer program, or of another one
-    ├── AccessDenied                the service does not let the caller do that
-    │   ├── InvalidToken            no token, or none that is to be trusted
+    │   └── UnknownSchema           the file was written by a newer program, or by another one
+    ├── AccessDenied                the caller is not allowed to do that
+    │   ├── InvalidToken            no token, or an invalid one
     │   │   └── TokenExpired
-    │   ├── InsufficientScope       the token does not allow it
-    │   └── LoginFailed             name and secret do not belong together
+    │   ├── InsufficientScope       the token lacks the scope
+    │   └── LoginFailed             wrong name or secret
     │       └── TooManyLogins       retryable: carries retry_after_s
-    ├── Overloaded                  retryable: too much is under way, carries retry_after_s
-    ├── TooMuchAtOnce               retryable: more heavy requests of a caller than are done at once, carries retry_after_s
-    ├── IncompleteData              part of the range could not be had; carries the rest
+    ├── Overloaded                  retryable: too many requests in progress, carries retry_after_s
+    ├── TooMuchAtOnce               retryable: more concurrent heavy requests than a caller may have, carries retry_after_s
+    ├── IncompleteData              part of the range could not be fetched; carries the rest
     ├── MissingDependency           an optional extra is not installed
-    ├── CloseFailed                 something did not close as it should; everything else did
+    ├── CloseFailed                 something failed to close; everything else was closed
     └── Closed                      used after it was closed
 
-``retryable`` is a class attribute: it says whether the same call may succeed a moment later.
+``retryable`` is a class attribute: whether the same call may succeed on a retry.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ if TYPE_CHECKING:
 
 
 class ChandleryError(Exception):
-    """The base of every error that chandlery raises."""
+    """The base class of every error that chandlery raises."""
 
     retryable = False
 
 
 class InvalidInput(ChandleryError):
-    """What the caller asked for cannot be answered as asked."""
+    """The request of the caller is invalid."""
 
 
 class InvalidSymbol(InvalidInput):
@@ -81,7 +81,7 @@ class WrongMarket(InvalidSymbol):
 
 
 class InvalidRange(InvalidInput):
-    """The moments do not make a range that can be served."""
+    """The times do not form a valid range."""
 
 
 class UnknownInterval(InvalidInput):
@@ -89,33 +89,33 @@ class UnknownInterval(InvalidInput):
 
 
 class UnsupportedRequest(InvalidInput):
-    """This exchange, market or source cannot answer it; the message names what can be had."""
+    """This exchange, market or source does not support the request; the message lists what is supported."""
 
 
 class UnknownName(InvalidInput):
-    """Nothing is registered under that name; the message lists what is."""
+    """The name is not registered; the message lists the registered ones."""
 
 
 class ForkedProcess(InvalidInput):
-    """This process was forked from one that had begun what it cannot go on with; the message says how to start it."""
+    """A forked process cannot use what its parent has started; the message says which start method to use."""
 
 
 class MissingCredentials(InvalidInput):
-    """An account is needed, and there are no keys; the message says where they are looked for."""
+    """An account is required, and no keys are configured; the message says where they are read from."""
 
 
 class ExchangeError(ChandleryError):
-    """An exchange, or the way to it, failed."""
+    """An exchange, or the network to it, failed."""
 
 
 class ExchangeUnavailable(ExchangeError):
-    """Refused, reset, cut off, or a 5xx answer."""
+    """Connection refused, reset or cut off, or a 5xx answer."""
 
     retryable = True
 
 
 class RequestTimeout(ExchangeUnavailable):
-    """No full answer within the time-out."""
+    """No complete answer within the time-out."""
 
 
 class RateLimited(ExchangeError):
@@ -124,7 +124,7 @@ class RateLimited(ExchangeError):
     retryable = True
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
-        """Keep the pause that the exchange named; ``None`` where it named none."""
+        """Store the delay that the exchange requested; ``None`` if it named none."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
@@ -134,7 +134,7 @@ class AddressBanned(RateLimited):
 
 
 class MalformedResponse(ExchangeError):
-    """The body is not what the exchange's documentation says."""
+    """The body does not match the exchange's documentation."""
 
     retryable = True
 
@@ -144,21 +144,21 @@ class ResponseTooLarge(ExchangeError):
 
 
 class CertificateRejected(ExchangeError):
-    """The certificate of the exchange, or of a proxy, is not to be trusted; trying again would not change it."""
+    """The certificate of the exchange, or of a proxy, is not trusted; a retry does not help."""
 
 
 class RequestRejected(ExchangeError):
-    """The exchange understood the request and said no."""
+    """The exchange understood the request and refused it."""
 
     def __init__(self, message: str, *, status: int | None = None, code: int | str | None = None) -> None:
-        """Keep the HTTP status and the exchange's own error code."""
+        """Store the HTTP status and the exchange's own error code."""
         super().__init__(message)
         self.status = status
         self.code = code
 
 
 class ProxyRefused(RequestRejected):
-    """The proxy wants other credentials (407), or does not connect to that host."""
+    """The proxy requires other credentials (407), or refuses to connect to that host."""
 
 
 class NotFound(RequestRejected):
@@ -166,7 +166,7 @@ class NotFound(RequestRejected):
 
 
 class AuthenticationFailed(RequestRejected):
-    """The keys are wrong, or not allowed to do that."""
+    """The keys are wrong, or lack the permission."""
 
 
 class ArchiveError(ChandleryError):
@@ -180,7 +180,7 @@ class ChecksumMismatch(ArchiveError):
 
 
 class CorruptArchive(ArchiveError):
-    """Not a zip file that holds one CSV of candles."""
+    """Not a zip file with a single CSV of candles."""
 
     retryable = True
 
@@ -194,21 +194,21 @@ class CorruptCacheFile(CacheError):
 
 
 class StorageError(ChandleryError):
-    """The database did not do what it was asked; nothing of it was written."""
+    """A database operation failed; nothing of it was written."""
 
 
 class StorageUnavailable(StorageError):
-    """It cannot be opened, read or written now."""
+    """The database cannot be opened, read or written at present."""
 
     retryable = True
 
 
 class StorageFull(StorageUnavailable):
-    """No space is left for it."""
+    """There is no space left for the database."""
 
 
 class StorageBusy(StorageUnavailable):
-    """Somebody else holds it locked, or more waits to be written than may."""
+    """The database is locked by another process, or its write queue is full."""
 
 
 class CorruptStorage(StorageError):
@@ -220,112 +220,112 @@ class UnknownSchema(StorageError):
 
 
 class AccessDenied(ChandleryError):
-    """The service does not let the caller do that."""
+    """The caller is not allowed to do that."""
 
 
 class InvalidToken(AccessDenied):
-    """There is no token, or none that is to be trusted."""
+    """The token is missing or invalid."""
 
 
 class TokenExpired(InvalidToken):
-    """The token is not valid any more."""
+    """The token has expired."""
 
 
 class InsufficientScope(AccessDenied):
-    """The token does not allow it; ``scope`` is what would."""
+    """The token lacks the scope; ``scope`` is the required one."""
 
     def __init__(self, message: str, *, scope: str) -> None:
-        """Keep the scope that is needed."""
+        """Store the required scope."""
         super().__init__(message)
         self.scope = scope
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with what it carries, which is no positional argument."""
+        """Pickle with the keyword arguments."""
         return partial(type(self), scope=self.scope), self.args
 
 
 class LoginFailed(AccessDenied):
-    """Name and secret do not belong together."""
+    """Wrong name or secret."""
 
 
 class TooManyLogins(LoginFailed):
-    """Too many of them failed."""
+    """Too many logins failed."""
 
     retryable = True
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
-        """Keep when the next one is let through."""
+        """Store the delay until the next attempt is allowed."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with what it carries, which is no positional argument."""
+        """Pickle with the keyword arguments."""
         return partial(type(self), retry_after_s=self.retry_after_s), self.args
 
 
 class Overloaded(ChandleryError):
-    """Too much is under way; the same may succeed in ``retry_after_s``."""
+    """Too many requests are in progress; the same request may succeed after ``retry_after_s``."""
 
     retryable = True
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
-        """Keep when to try again."""
+        """Store the delay before a retry."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with what it carries, which is no positional argument."""
+        """Pickle with the keyword arguments."""
         return partial(type(self), retry_after_s=self.retry_after_s), self.args
 
 
 class TooMuchAtOnce(ChandleryError):
-    """More heavy requests of a caller than are done at once."""
+    """More concurrent heavy requests than a caller may have."""
 
     retryable = True
 
     def __init__(self, message: str, *, retry_after_s: float) -> None:
-        """Keep when it is worth another try."""
+        """Store the delay before a retry."""
         super().__init__(message)
         self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with what it carries, which is no positional argument."""
+        """Pickle with the keyword arguments."""
         return partial(type(self), retry_after_s=self.retry_after_s), self.args
 
 
 class IncompleteData(ChandleryError):
     """
-    Part of the range could not be had.
+    Part of the range could not be fetched.
 
-    ``data`` is what was got, in the output form that was asked for; ``missing`` the gaps that
-    were left by failures, oldest first; ``__cause__`` the first failure.
+    ``data`` is the fetched part, in the requested output form; ``missing`` the gaps that
+    failures left, oldest first; ``__cause__`` the first failure.
     """
 
     def __init__(self, message: str, *, data: Any, missing: Sequence[Gap]) -> None:
-        """Keep the part that was got and the gaps."""
+        """Store the fetched part and the gaps."""
         super().__init__(message)
         self.data = data
         self.missing = tuple(missing)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with what it carries, which is no positional argument."""
+        """Pickle with the keyword arguments."""
         return partial(type(self), data=self.data, missing=self.missing), self.args
 
 
 class MissingDependency(ChandleryError):
-    """An optional extra is not installed; the message is the command that installs it."""
+    """An optional extra is not installed; the message is the command to install it."""
 
 
 class CloseFailed(ChandleryError):
-    """Something did not close as it should; everything else did. ``failures`` are the errors by name."""
+    """Something failed to close; everything else was closed. ``failures`` are the errors by name."""
 
     def __init__(self, message: str, *, failures: Mapping[str, BaseException]) -> None:
-        """Keep what failed."""
+        """Store the failures."""
         super().__init__(message)
         self.failures = dict(failures)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle with what it carries, which is no positional argument."""
+        """Pickle with the keyword arguments."""
         return partial(type(self), failures=self.failures), self.args
 
 

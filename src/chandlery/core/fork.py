@@ -1,4 +1,4 @@
-"""The only place that knows of forks: a child has the memory of its parent, and none of its threads."""
+"""Fork detection: a child has the memory of its parent, but none of its threads."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from chandlery.core.errors import ForkedProcess
 
 _THREADS = Path("/proc/self/task")
 _WORKERS = re.compile(r"polars-\d|async-executor")
-"""The threads that polars starts at its first query; to load it starts others, which are not missed."""
+"""The threads that polars starts at its first query. Those it starts on import are not needed in a child."""
 _ADVICE = "start it with spawn, e.g. multiprocessing.get_context('spawn')"
 
 
 class _Process:
     generation = 0
-    """How many forks lie between this process and the one that has loaded this module."""
+    """Number of forks between this process and the one that loaded this module."""
     without_polars = False
-    """Whether the threads of polars ran in a parent: whoever uses polars then waits for them for ever."""
+    """True if the threads of polars ran in a parent: using polars would then hang."""
 
 
 def generation() -> int:
-    """A number that is another one in each child; not to be asked for what must differ between siblings."""
+    """Return a number that differs between parent and child, but not between siblings."""
     return _Process.generation
 
 
 def require_own(made_in: int, name: str) -> None:
     """
-    Pass in the process whose ``generation`` was ``made_in``.
+    Check that this is the process whose ``generation`` was ``made_in``.
 
     Raises:
-        ForkedProcess: Its parent has made what is called ``name``.
+        ForkedProcess: A parent has made the object called ``name``.
     """
     if made_in != _Process.generation:
         raise ForkedProcess(f"{name} was in use before this process was forked; make a new one here, or {_ADVICE}")
@@ -41,24 +41,24 @@ def require_own(made_in: int, name: str) -> None:
 
 def require_polars() -> None:
     """
-    Pass where polars works.
+    Check that polars works.
 
     Raises:
-        ForkedProcess: This process was forked after polars had been used, which would never answer here.
+        ForkedProcess: This process was forked after polars had been used, so that polars would hang.
     """
     if _Process.without_polars:
         raise ForkedProcess(
-            f"this process was forked after polars had been used, as by reading an archive; polars, which reads archives, never answers here: {_ADVICE}"
+            f"this process was forked after polars had been used, as by reading an archive; polars, which reads archives, hangs here: {_ADVICE}"
         )
 
 
 def after_fork(act: Callable[[], None]) -> None:
-    """Have ``act`` called in every child, before anything else there."""
+    """Register ``act`` to be called in every child, before anything else there."""
     _acts.append(act)
 
 
 def _look() -> None:
-    """Before a fork, see whether the threads of polars run; where that cannot be seen, whether it is loaded."""
+    """Check before a fork whether the threads of polars run; if that is unknown, whether it is loaded."""
     if _Process.without_polars or "polars" not in sys.modules:
         return
     try:
@@ -69,7 +69,7 @@ def _look() -> None:
 
 
 def _enter() -> None:
-    """In the child."""
+    """Update the state in the child, and run the registered functions."""
     _Process.generation += 1
     _Process.without_polars = _Process.without_polars or bool(_seen)
     for act in _acts:

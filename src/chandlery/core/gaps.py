@@ -1,4 +1,4 @@
-"""Half-open spans of time, the arithmetic on them, and what is said of the holes in a series."""
+"""Half-open time spans, their arithmetic, and the gaps in a series."""
 
 from __future__ import annotations
 
@@ -18,55 +18,55 @@ class Span(Struct, frozen=True, order=True):
     end: Micros
 
     def __bool__(self) -> bool:
-        """Whether any moment lies in it."""
+        """Return whether it contains any time."""
         return self.end > self.start
 
     def __str__(self) -> str:
-        """Both ends as text."""
+        """Format both ends."""
         return f"[{iso(self.start)}, {iso(self.end)})"
 
     def holds(self, moment: Micros) -> bool:
-        """Whether ``moment`` lies in it."""
+        """Return whether ``moment`` lies in it."""
         return self.start <= moment < self.end
 
     def clip(self, other: Span) -> Span:
-        """What both have in common; empty where they do not meet."""
+        """Return the intersection; empty if they do not overlap."""
         return Span(max(self.start, other.start), min(self.end, other.end))
 
 
 class GapKind(Enum):
-    """Why candles are not there."""
+    """The reason why candles are absent."""
 
     HALT = "halt"
-    """The exchange has none: asked again, it still answers with its neighbours and not with these."""
+    """The exchange has none: requested again, it returns the neighbours but not these."""
     NO_TRADES = "no_trades"
-    """The exchange sends no candle where nobody traded."""
+    """The exchange sends no candle without trades."""
     NOT_LISTED = "not_listed"
     """Before the first candle of the instrument."""
     NOT_YET = "not_yet"
-    """Closed so short a time ago that the exchange may not have published it."""
+    """Closed too recently to be published yet."""
     NOT_IN_ARCHIVE = "not_in_archive"
-    """The archive, which alone was allowed, lacks it; whether the exchange has it was not asked."""
+    """Missing from the archive, which was the only allowed source; the exchange may have it."""
     DELISTED = "delisted"
     """After the last candle of an instrument that the exchange has delisted."""
     NO_LONGER_SERVED = "no_longer_served"
-    """Older than what the exchange still answers for; it existed, and is nowhere to be had."""
+    """Older than the exchange still serves; it existed, but no source has it."""
     NOT_COLLECTED = "not_collected"
-    """Of an order book: nobody listened, or what was heard could not be kept."""
+    """No connection received the order book, or the received updates could not be stored."""
     FETCH_FAILED = "fetch_failed"
-    """It could not be fetched; ``evidence`` is the failure."""
+    """The request failed; ``evidence`` is the failure."""
 
     @property
     def is_failure(self) -> bool:
-        """Whether the candles may exist all the same, so that a result without them is incomplete."""
+        """True if the candles may exist, so that a result without them is incomplete."""
         return self in {GapKind.FETCH_FAILED, GapKind.NOT_IN_ARCHIVE, GapKind.NO_LONGER_SERVED}
 
 
 class Gap(Struct, frozen=True, omit_defaults=True):
     """
-    A hole in a series, and what is known of its cause.
+    A hole in a series, and its known cause.
 
-    ``recheck_at`` is when a stored gap that may still fill is requested again; ``None`` where it is final.
+    ``recheck_at`` is when a stored gap that may still fill is requested again; ``None`` if it is final.
     """
 
     start: Micros
@@ -76,17 +76,17 @@ class Gap(Struct, frozen=True, omit_defaults=True):
     recheck_at: Micros | None = None
 
     def __lt__(self, other: Gap) -> bool:
-        """By place, then by kind; two that are alike can be compared too."""
+        """Order by place, then by kind; gaps that differ only in other fields are comparable too."""
         return (self.start, self.end, self.kind.value) < (other.start, other.end, other.kind.value)
 
     @property
     def span(self) -> Span:
-        """Where it lies."""
+        """The time covered."""
         return Span(self.start, self.end)
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:
-    """The same moments as the fewest spans, in order."""
+    """Merge spans that overlap or touch; in order."""
     merged: list[Span] = []
     for span in sorted(span for span in spans if span):
         if merged and span.start <= merged[-1].end:
@@ -97,12 +97,12 @@ def merge(spans: Iterable[Span]) -> list[Span]:
 
 
 def subtract(whole: Span, taken: Iterable[Span]) -> list[Span]:
-    """What of ``whole`` lies in none of ``taken``, in order."""
+    """Return the parts of ``whole`` that lie in none of ``taken``, in order."""
     return next(subtract_each([whole], taken))
 
 
 def subtract_each(spans: Iterable[Span], taken: Iterable[Span]) -> Iterator[list[Span]]:
-    """What of each of ``spans`` lies in none of ``taken``; ``taken`` is sorted once, whatever the number of ``spans``."""
+    """Yield for each of ``spans`` its parts that lie in none of ``taken``, which is sorted only once."""
     gone = merge(taken)
     ends = [each.end for each in gone]
     for span in spans:
@@ -121,15 +121,15 @@ def subtract_each(spans: Iterable[Span], taken: Iterable[Span]) -> Iterator[list
 
 
 def subtract_all(spans: Iterable[Span], taken: Iterable[Span]) -> list[Span]:
-    """The parts of ``spans``, which are merged, that lie in none of ``taken``, in order."""
+    """Merge ``spans``, and return their parts that lie in none of ``taken``, in order."""
     return [left for each in subtract_each(merge(spans), taken) for left in each]
 
 
 def joined_gaps(gaps: Iterable[Gap]) -> list[Gap]:
     """
-    The same gaps in order, neighbours of one kind as one gap with the evidence of the first.
+    Return the gaps in order, with adjacent gaps of one kind merged; the evidence is that of the first.
 
-    Where two overlap, the part that both cover belongs to the one that begins first.
+    If two overlap, the common part belongs to the one that begins first.
     """
     result: list[Gap] = []
     for gap in sorted(gaps):

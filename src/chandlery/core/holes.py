@@ -1,4 +1,4 @@
-"""From holes to gaps: the one place that decides why candles are absent, and how long that may be stored."""
+"""Classify holes as gaps: why candles are absent, and for how long that may be stored."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from chandlery.core.interval import Grid
 from chandlery.core.time import HOUR, Micros, iso
 
 _YOUNG = HOUR
-"""Younger gaps are never stored."""
+"""Gaps younger than this are never stored."""
 _FINAL = 48 * HOUR
-"""Older gaps that are proved are stored for good; between the two, until their age has doubled."""
+"""Proved gaps older than this are stored for good; between the two, until their age has doubled."""
 UNCONFIRMED = "no longer candles confirm that the exchange has not just forgotten older ones"
 
 
 class Life(Struct, frozen=True):
     """
-    The bounds of a series, as far as they are known.
+    The known bounds of a series.
 
-    ``first`` is the open of its first candle, ``ended`` the moment from which a delisted instrument has
-    none, ``served_from`` the oldest open that the exchange still answers for.
+    ``first`` is the open time of its first candle, ``ended`` the time from which a delisted instrument has
+    none, ``served_from`` the oldest open time that the exchange still serves.
     """
 
     first: Micros | None = None
     ended: Micros | None = None
     served_from: Micros | None = None
     delisted_by: str = ""
-    """How the exchange shows that the instrument is delisted."""
+    """Evidence that the instrument is delisted."""
     again: Micros | None = None
-    """Where an earlier instrument had the symbol: the open of the first candle of the present one."""
+    """If an earlier instrument had the symbol: the open time of the first candle of the present one."""
     sure: bool = True
-    """Whether other candles confirm what the exchange shows as its first one; it may just have forgotten those before."""
+    """True if other candles confirm the first candle that the exchange serves; it may just have dropped earlier ones."""
 
 
 def explain(
@@ -49,11 +49,11 @@ def explain(
     settle: Micros,
 ) -> list[Gap]:
     """
-    The gaps that make up a hole, in order.
+    Split a hole into gaps, in order.
 
-    ``proof`` is the evidence that the exchange has no candle there; ``None`` where that is not proved, and
-    ``doubt`` the reason. ``sends_empty`` is whether the exchange sends candles without trades. ``followed`` is
-    whether a later candle was seen: where not, what closed within ``settle`` of ``now``, or within an hour, may still come.
+    ``proof`` is the evidence that the exchange has no candle there; ``None`` if that is not proved, and
+    ``doubt`` is the reason. ``sends_empty`` is true if the exchange sends candles without trades. ``followed`` is
+    true if a later candle was seen; if not, candles that closed within ``settle`` of ``now``, or within an hour, may still be published.
     """
     gaps: list[Gap] = []
     at, end = hole.start, hole.end
@@ -87,10 +87,10 @@ def explain(
 
 def storable(gaps: Iterable[Gap], grid: Grid, now: Micros) -> tuple[list[Gap], list[Span]]:
     """
-    The parts of ``gaps`` that may be stored, each with the time of its next request, and the moments that may not.
+    Return the parts of ``gaps`` that may be stored, each with the time of its next request, and the spans that may not.
 
     ``now`` is the time at which the gaps were proved. A gap is stored for good from an age of 48 h on; from
-    1 h on until its age has doubled; before that, or where it is a failure or not certain, it is not stored.
+    1 h on until its age has doubled; before that, or if it is a failure or not certain, it is not stored.
     """
     stored: list[Gap] = []
     never: list[Span] = []

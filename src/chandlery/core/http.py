@@ -1,4 +1,4 @@
-"""What is sent and what comes back, as values: adapters make them, ``net`` carries them."""
+"""HTTP requests and responses as values: adapters build them, ``net`` transmits them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from msgspec import Struct, field
 
 Shortcut: TypeAlias = Callable[[Sequence[bytes]], Iterator[int]]
 """
-Takes the messages of a socket that are as nearly all are, in order, and faster than the general way.
+Processes the common socket messages, in order, on a fast path.
 
-It gives the places of those that it leaves alone, each before it looks at the next. It raises nothing
-of its own, and whoever asks it may stop.
+It yields the index of each message that it does not process, before it looks at the next. It raises nothing
+of its own, and the caller may stop early.
 """
 
 
 class RateLimit(Struct, frozen=True):
-    """``weight`` units may be used within any ``seconds``."""
+    """``weight`` units are allowed within any ``seconds``."""
 
     weight: int
     seconds: float
@@ -27,7 +27,7 @@ class Request(Struct, frozen=True):
     """
     One HTTP request.
 
-    ``url`` has no query; ``params`` become one, in order. ``weight`` is what the request costs of
+    ``url`` has no query; ``params`` become one, in order. ``weight`` is the cost of the request against
     the host's ``limits``.
     """
 
@@ -40,7 +40,7 @@ class Request(Struct, frozen=True):
     limits: tuple[RateLimit, ...] = ()
 
     def __repr__(self) -> str:
-        """Without query, headers and body, which may hold secrets."""
+        """Omit query, headers and body, which may hold secrets."""
         return f"Request({self.method} {self.url})"
 
 
@@ -54,9 +54,9 @@ class Response(Struct, frozen=True):
 
 class AccessToken(Struct, frozen=True):
     """
-    What lets requests in for ``lifetime_s``.
+    An access token, valid for ``lifetime_s``.
 
-    ``renewed`` are credentials that take the place of those that it was fetched with.
+    ``renewed`` are credentials that replace those that it was fetched with.
     """
 
     text: str
@@ -64,5 +64,5 @@ class AccessToken(Struct, frozen=True):
     renewed: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        """Nothing of the token itself."""
+        """Omit the token itself."""
         return f"AccessToken(for {self.lifetime_s:g} s)"

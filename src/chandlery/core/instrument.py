@@ -1,4 +1,4 @@
-"""Instruments and the markets that they trade on."""
+"""Instruments and their markets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from msgspec import Struct
 from chandlery.core.errors import InvalidSymbol, WrongMarket
 
 LONGEST_SYMBOL = 80
-"""In characters; the longest that any exchange has is half of that."""
+"""Limit in characters; no exchange has a symbol of more than half as many."""
 LETTER = r"[A-Za-z0-9\u0080-\U0010ffff]"
-"""A character of a code, for regular expressions: any but ASCII punctuation, since codes come in every script."""
+"""Pattern of a character of a code: any but ASCII punctuation, since codes use every script."""
 CAPITAL = r"[A-Z0-9\u0080-\U0010ffff]"
-"""The same, for exchanges that write ASCII letters as capitals alone."""
+"""``LETTER`` for exchanges that write ASCII letters in capitals only."""
 _CODE = rf"{LETTER}(?:{LETTER}|\.)*"
 _DAY_OF_MONTH = r"\d{1,2}(?:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)\d\d$"
 _TEXT = re.compile(rf"({_CODE})[/-](?!{_DAY_OF_MONTH})({_CODE})(?::({_CODE})(?:-(\d\d)(\d\d)(\d\d))?)?", re.ASCII)
@@ -26,26 +26,26 @@ _HAS_CAPITALS = re.compile("[A-Z]")
 
 
 def capitals(text: str) -> str:
-    """The text with ASCII letters as capitals; letters of other scripts stay as they are."""
+    """Convert ASCII letters to capitals; letters of other scripts do not change."""
     return text.translate(_TO_CAPITALS)
 
 
 def small_letters(text: str) -> str:
-    """The text with ASCII letters as small ones; letters of other scripts stay as they are."""
+    """Convert ASCII letters to lower case; letters of other scripts do not change."""
     return text.translate(_TO_SMALL)
 
 
 def spelled_out(text: str) -> str:
-    """The text as it stands where it has a capital, for then its case is meant; otherwise in ``capitals``."""
+    """Return the text unchanged if it has a capital, since its case is then meant; otherwise in ``capitals``."""
     return text if _HAS_CAPITALS.search(text) else capitals(text)
 
 
 def require_symbol(text: object) -> str:
     """
-    The text itself, where it can be a symbol or an instrument at all.
+    Return the text if it may be a symbol or an instrument.
 
     Raises:
-        InvalidSymbol: Where it is not text, is empty or too long, or has characters that do not print.
+        InvalidSymbol: It is not text, is empty or too long, or has unprintable characters.
     """
     if not isinstance(text, str):
         raise InvalidSymbol(f"a symbol is text, e.g. 'BTC/USDT', not {type(text).__name__}")
@@ -54,7 +54,7 @@ def require_symbol(text: object) -> str:
     if len(text) > LONGEST_SYMBOL:
         raise InvalidSymbol(f"{text[:20]!r}... has {len(text)} characters; a symbol has at most {LONGEST_SYMBOL}")
     if not text.isprintable():
-        raise InvalidSymbol(f"{text!r} is not a symbol: it has characters that do not print")
+        raise InvalidSymbol(f"{text!r} is not a symbol: it has unprintable characters")
     return text
 
 
@@ -68,13 +68,13 @@ class MarketType(Enum):
 
 class Instrument(Struct, frozen=True):
     """
-    What is traded, written as ccxt writes it.
+    An instrument, written as in ccxt.
 
     ``BTC/USDT`` is spot, ``BTC/USDT:USDT`` the linear and ``BTC/USD:BTC`` the inverse perpetual:
-    ``settle`` is part of the name, so the three never meet. ``BTC/USDT:USDT-260327`` is the contract
-    that expires on 2026-03-27; ``expiry`` is ``None`` for what does not expire.
+    ``settle`` is part of the name, so the three are distinct. ``BTC/USDT:USDT-260327`` is the contract
+    that expires on 2026-03-27; ``expiry`` is ``None`` if it does not expire.
 
-    Codes keep the exchange's case (``kPEPE``, ``AAPLx``) and script.
+    Codes have the exchange's case (``kPEPE``, ``AAPLx``) and script.
     """
 
     base: str
@@ -86,14 +86,14 @@ class Instrument(Struct, frozen=True):
     @classmethod
     def parse(cls, text: str, market: MarketType | None = None) -> Self:
         """
-        The instrument that ``BTC/USDT``, ``BTC-USDT``, ``BTC/USDT:USDT`` or ``BTC/USDT:USDT-260327`` names.
+        Parse ``BTC/USDT``, ``BTC-USDT``, ``BTC/USDT:USDT`` or ``BTC/USDT:USDT-260327``.
 
-        ``market`` says which one is meant where the text has no ``:SETTLE``; without it, spot. Text
+        ``market`` applies if the text has no ``:SETTLE``; the default is spot. Text
         without any capital is read as capitals.
 
         Raises:
             InvalidSymbol: For other text.
-            WrongMarket: Where text and ``market`` contradict each other.
+            WrongMarket: Text and ``market`` contradict each other.
         """
         found = _TEXT.fullmatch(spelled_out(require_symbol(text)))
         if not found:
@@ -114,55 +114,55 @@ class Instrument(Struct, frozen=True):
 
     @classmethod
     def of(cls, base: str, quote: str, market: MarketType, expiry: date | None = None) -> Self:
-        """The instrument of a market, which says in what it settles."""
+        """Return the instrument of a market, with the settlement currency that the market implies."""
         settle = {MarketType.FUTURES_USDT: quote, MarketType.FUTURES_COIN: base}.get(market)
         return cls(base, quote, market, settle, expiry)
 
     def __str__(self) -> str:
-        """The text as ccxt writes it."""
+        """Format as in ccxt."""
         settle = f":{self.settle}" if self.settle else ""
         return f"{self.base}/{self.quote}{settle}" + (f"-{day_text(self.expiry)}" if self.expiry else "")
 
 
 def expiry_of(digits: str) -> date:
     """
-    The day of ``YYMMDD``, as most exchanges and ccxt write it.
+    Parse the day in ``YYMMDD``, as most exchanges and ccxt write it.
 
     Raises:
-        InvalidSymbol: Where there is no such day.
+        InvalidSymbol: There is no such day.
     """
     try:
         return date(2000 + int(digits[:2]), int(digits[2:4]), int(digits[4:]))
     except ValueError:
-        raise InvalidSymbol(f"{digits!r} is no day of expiry; write YYMMDD, e.g. 260327 for 2026-03-27") from None
+        raise InvalidSymbol(f"{digits!r} is not a day of expiry; write YYMMDD, e.g. 260327 for 2026-03-27") from None
 
 
 def day_text(day: date) -> str:
-    """The day as ``YYMMDD``."""
+    """Format the day as ``YYMMDD``."""
     return f"{day.year % 100:02}{day.month:02}{day.day:02}"
 
 
 class ListingStatus(Enum):
-    """Whether an instrument trades."""
+    """The trading status of an instrument."""
 
     LISTED = "listed"
-    """It trades, or will within moments."""
+    """Trading, or about to within moments."""
     UPCOMING = "upcoming"
     """Announced, never traded yet."""
     HALTED = "halted"
-    """It may trade again."""
+    """Not trading at present; it may trade again."""
     DELISTED = "delisted"
-    """It will not trade again."""
+    """Not trading any more, for good."""
 
 
 class Listing(Struct, frozen=True):
     """
     An instrument as an exchange lists it.
 
-    ``symbol`` is the exchange's spelling. ``contract_size`` is how much one contract is worth: of
-    the base asset where the contract is linear, of the quote currency where it is inverse; ``None``
+    ``symbol`` is the exchange's spelling. ``contract_size`` is the value of one contract: in
+    the base asset if the contract is linear, in the quote currency if it is inverse; ``None``
     for spot. ``tick_size`` and ``lot_size`` are the steps of price and size, in the exchange's own
-    unit of size; ``None`` where it does not say.
+    unit of size; ``None`` if the exchange does not state them.
     """
 
     symbol: str

@@ -15,11 +15,11 @@ _MONDAY: Micros = 4 * DAY
 
 class Grid:
     """
-    The moments at which candles of one length open.
+    The open times of candles of one length.
 
-    ``micros`` is the length, ``None`` for the month, whose length varies; ``anchor`` a moment at which a
-    candle opens. Places count candles from the anchor (months from January 1970), so that arithmetic on
-    them is arithmetic on integers.
+    ``micros`` is the length, ``None`` for the month, whose length varies; ``anchor`` is the open time of
+    any candle. Places number the candles from the anchor (months from January 1970), so that arithmetic on
+    them is integer arithmetic.
     """
 
     micros: Micros | None
@@ -27,50 +27,50 @@ class Grid:
 
     @property
     def longest(self) -> Micros:
-        """The greatest length that a candle of it can have."""
+        """The greatest length of one of its candles."""
         return 31 * DAY if self.micros is None else self.micros
 
     def floor(self, moment: Micros) -> Micros:
-        """The open of the candle that holds ``moment``."""
+        """Return the open time of the candle that contains ``moment``."""
         if self.micros is None:
             return month_of(moment)
         return moment - (moment - self.anchor) % self.micros
 
     def ceil(self, moment: Micros) -> Micros:
-        """The first open at or after ``moment``."""
+        """Return the first open time at or after ``moment``."""
         opened = self.floor(moment)
         return opened if opened == moment else self.step(opened)
 
     def step(self, opened: Micros, count: int = 1) -> Micros:
-        """The open that lies ``count`` candles after the one at ``opened``; negative goes back."""
+        """Return the open time ``count`` candles after the one at ``opened``; negative goes back."""
         if self.micros is None:
             return add_months(opened, count)
         return opened + count * self.micros
 
     def count(self, start: Micros, end: Micros) -> int:
-        """How many candles open at or after ``start`` and before ``end``."""
+        """Count the candles that open at or after ``start`` and before ``end``."""
         first, last = self.ceil(start), self.ceil(end)
         if last <= first:
             return 0
         return self.place(last) - self.place(first)
 
     def place(self, moment: Micros) -> int:
-        """The number of the candle that holds ``moment``."""
+        """Return the number of the candle that contains ``moment``."""
         if self.micros is None:
             at = to_datetime(moment)
             return (at.year - 1970) * 12 + at.month - 1
         return (moment - self.anchor) // self.micros
 
     def moment(self, place: int) -> Micros:
-        """The open of the candle of that number."""
+        """Return the open time of the candle with that number."""
         return self.step(0 if self.micros is None else self.anchor, place)
 
 
 class AnchoredGrid(Grid):
-    """The grid of an interval whose candles open elsewhere than usual: three days from another day on, days in Hong Kong."""
+    """The grid of an interval with an unusual anchor, e.g. days in Hong Kong time."""
 
     def __init__(self, interval: Interval, anchor: Micros) -> None:
-        """``anchor`` is any moment at which a candle opens."""
+        """Set the anchor, the open time of any candle."""
         if interval.micros is None:
             raise UnknownInterval("months follow the calendar and have no anchor")
         self.micros = interval.micros
@@ -79,10 +79,10 @@ class AnchoredGrid(Grid):
 
 class Interval(Grid, Enum):
     """
-    How long a candle is.
+    The length of a candle.
 
     ``Interval("1m")`` is a minute and ``Interval("1M")`` a month: case matters here, and
-    ``slug`` is the spelling that differs on a case-insensitive disk too.
+    ``slug`` is a spelling that is unique on a case-insensitive disk too.
     """
 
     SECOND_1 = "1s"
@@ -114,5 +114,5 @@ class Interval(Grid, Enum):
 
     @property
     def slug(self) -> str:
-        """The spelling for file names: ``1mo`` for the month, so that it never meets ``1m``."""
+        """The spelling for file names: ``1mo`` for the month, so that it never collides with ``1m``."""
         return "1mo" if self is Interval.MONTH_1 else self.value

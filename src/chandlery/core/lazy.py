@@ -1,4 +1,4 @@
-"""Public names of a package: listed once, in its type stub, and loaded at their first use."""
+"""Public names of a package, listed once in its type stub and loaded on first use."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def homes(stub: str) -> dict[str, str]:
 
 def exported(package: str, file: str) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
     """
-    Make ``__all__``, ``__getattr__`` and ``__dir__`` of a package out of the stub beside its ``file``.
+    Return ``__all__``, ``__getattr__`` and ``__dir__`` of a package, from the stub beside its ``file``.
 
-    As scientific Python's SPEC 1 has it. A program that is frozen must carry the stub along.
+    Follows SPEC 1 of Scientific Python. A frozen program must include the stub.
     """
     with open(f"{file.rpartition('.')[0]}.pyi", encoding="utf-8") as stub:  # noqa: PTH123  # pathlib costs more than all of this
         known = homes(stub.read())

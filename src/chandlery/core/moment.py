@@ -1,4 +1,4 @@
-"""Moments as callers give them."""
+"""Validation of datetimes and ranges from callers."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from chandlery.core.gaps import Span
 from chandlery.core.time import HOUR, Micros, iso, micros_of
 
 _EARLIEST, _LATEST = (micros_of(datetime(year, 1, 1, tzinfo=UTC)) for year in (1, 9999))
-"""Candles of any length that open between these end before datetimes do."""
+"""Candles of any length that open between these end before the last possible datetime."""
 
 
 def to_micros(moment: datetime, *, name: str = "the datetime") -> Micros:
     """
-    The microseconds of an aware datetime; what is finer, as in a ``pandas.Timestamp``, is rounded up.
+    Convert an aware datetime to microseconds. Nanoseconds, as in a ``pandas.Timestamp``, are rounded up.
 
-    What is earlier than the year 1 in UTC, or later than the beginning of 9999, counts as these.
+    Times before the year 1 in UTC, or after the beginning of 9999, are clamped to these.
 
     Raises:
-        InvalidRange: For a naive datetime, whose time zone would have to be guessed, and for ``pandas.NaT``.
+        InvalidRange: For a naive datetime, whose time zone is unknown, and for ``pandas.NaT``.
     """
     if not isinstance(moment, datetime):
         raise InvalidRange(
             f"{name} is a {type(moment).__name__}; give an aware datetime, e.g. datetime(2024, 1, 1, tzinfo=timezone.utc)"
         )
     if moment != moment:  # noqa: PLR0124  # only NaT is not itself
-        raise InvalidRange(f"{name} is {moment}, which is no moment; give an aware datetime")
+        raise InvalidRange(f"{name} is {moment}, which is not a time; give an aware datetime")
     if moment.utcoffset() is None:
         raise InvalidRange(
             f"{name} {moment} has no time zone; say which, e.g. {moment.isoformat(sep=' ')}+00:00 or .replace(tzinfo=timezone.utc)"
@@ -37,7 +37,7 @@ def to_micros(moment: datetime, *, name: str = "the datetime") -> Micros:
 
 def range_of(start_time: datetime, end_time: datetime, now: Micros | None = None) -> Span:
     """
-    The span between two aware datetimes; with ``now``, it must have begun by then.
+    Return the span between two aware datetimes. With ``now``, check that it has begun.
 
     Raises:
         InvalidRange: It ends before it starts, or starts before 1970 or in the future.
@@ -55,7 +55,7 @@ def range_of(start_time: datetime, end_time: datetime, now: Micros | None = None
 
 def require_begun(span: Span, now: Micros) -> None:
     """
-    See that a range does not lie in the future; clocks may differ by an hour.
+    Check that a range does not start in the future, with an hour's tolerance for clock differences.
 
     Raises:
         InvalidRange: It does.

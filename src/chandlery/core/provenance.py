@@ -1,4 +1,4 @@
-"""Where each part of a result came from, what is missing, and what was noticed on the way."""
+"""Sources, gaps and anomalies of a result."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from chandlery.core.time import Micros
 
 class SourceSpan(Struct, frozen=True):
     """
-    One stretch of a series that has one source.
+    One part of a series that has one source.
 
-    ``source`` is ``"rest"``, ``"vision"`` or a third party's own word; ``file`` and ``sha256``
-    name the archive file; ``fetched_at`` is when it came from the exchange, the last part of it where
-    a cached day was put together from several; also where ``cached`` says that this time it came from
-    the cache. ``origin`` is the server that answered in place of the exchange, e.g. ``offline-7``;
+    ``source`` is ``"rest"``, ``"vision"`` or a third party's own name; ``file`` and ``sha256``
+    identify the archive file. ``fetched_at`` is when it was fetched from the exchange, even if it was now read from
+    the cache (``cached``); for a cached day that was assembled from several answers, the time of the last one.
+    ``origin`` is the server that answered in place of the exchange, e.g. ``offline-7``;
     ``None`` for the exchange itself.
     """
 
@@ -34,18 +34,18 @@ class SourceSpan(Struct, frozen=True):
     cached: bool = False
 
     def __lt__(self, other: SourceSpan) -> bool:
-        """By place, then by source and age; those of different origins can be compared too."""
+        """Order by place, then by source and age; spans of different origins are comparable too."""
         mine = (self.start, self.end, self.source, self.fetched_at)
         return mine < (other.start, other.end, other.source, other.fetched_at)
 
     @property
     def span(self) -> Span:
-        """The stretch."""
+        """The time covered."""
         return Span(self.start, self.end)
 
 
 class EventKind(Enum):
-    """What can be noticed of the data while it is fetched."""
+    """The kind of an anomaly that was found while data were fetched."""
 
     BAD_CHECKSUM = "bad_checksum"
     BAD_ARCHIVE = "bad_archive"
@@ -56,19 +56,19 @@ class EventKind(Enum):
     UNORDERED_ROWS = "unordered_rows"
     OFF_GRID = "off_grid"
     ENDS_IN_FUTURE = "ends_in_future"
-    """The range ends later than now: the answer ends with the last closed candle."""
+    """The range ends in the future: the answer ends with the last closed candle."""
     SHORT_PAGE = "short_page"
-    """Answers hold fewer rows than the exchange is declared to send."""
+    """Answers hold fewer rows than the exchange is documented to send."""
     INVALID_ROWS = "invalid_rows"
     UNLIKELY_ROWS = "unlikely_rows"
-    """Rows that are returned as the exchange has them: a price that is not above 0, more bought by takers than traded."""
+    """Rows returned unchanged although they look wrong: a price not above 0, or more bought by takers than traded."""
     DAMAGED_CACHE_FILE = "damaged_cache_file"
     CACHE_NOT_WRITTEN = "cache_not_written"
     UNKNOWN_ORIGIN = "unknown_origin"
 
 
 class Event(Struct, frozen=True, order=True):
-    """Something that was noticed, where, and how it was dealt with."""
+    """An anomaly: its place and how it was handled."""
 
     start: Micros
     end: Micros
@@ -85,18 +85,18 @@ class _Content(Struct, frozen=True):
 
 class Provenance(dict[str, Any]):
     """
-    Where each part of a result came from: ``spans``, ``gaps``, ``events``, all oldest first.
+    The sources of a result: ``spans``, ``gaps``, ``events``, all oldest first.
 
     It is a dict of plain JSON values, since what a data frame carries in ``attrs`` must survive
-    being copied, compared and written to a file; the properties give the same as typed values.
-    ``open_candle`` is the open of the running candle where one was asked for.
+    being copied, compared and written to a file. The properties return typed values.
+    ``open_candle`` is the open time of the running candle if it was requested.
     """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """
-        Itself: it is not changed once made, and pandas copies ``attrs`` at every operation on a frame.
+        Return itself: it is immutable by convention, and pandas copies ``attrs`` at every operation on a frame.
 
-        A change to it would show in every frame that was made from the same one.
+        A change to it would show in every frame derived from the same one.
         """
         return self
 
@@ -108,21 +108,21 @@ class Provenance(dict[str, Any]):
         events: Iterable[Event] = (),
         open_candle: Micros | None = None,
     ) -> Self:
-        """From typed values, in any order."""
+        """Make one from typed values, in any order."""
         return cls(msgspec.to_builtins(_Content(tuple(sorted(spans)), tuple(sorted(gaps)), tuple(events), open_candle)))
 
     @classmethod
     def from_json(cls, text: bytes | str) -> Self:
-        """From what ``to_json`` wrote."""
+        """Parse the output of ``to_json``."""
         return cls(msgspec.to_builtins(msgspec.json.decode(text, type=_Content)))
 
     @classmethod
     def carried_by(cls, attrs: Mapping[Any, Any]) -> Self:
-        """From the ``attrs`` of a data frame, also after it has been through a file."""
+        """Read it from the ``attrs`` of a data frame, even after a round trip through a file."""
         return cls(attrs["chandlery"])
 
     def to_json(self) -> bytes:
-        """As JSON, e.g. for the metadata of an Arrow schema."""
+        """Encode as JSON, e.g. for the metadata of an Arrow schema."""
         return msgspec.json.encode(self._content)
 
     @property
@@ -136,15 +136,15 @@ class Provenance(dict[str, Any]):
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
-        """The holes."""
+        """The gaps."""
         return self._content.gaps
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """What was noticed."""
+        """The anomalies."""
         return self._content.events
 
     @property
     def open_candle(self) -> Micros | None:
-        """The open of the running candle, where the result holds it."""
+        """The open time of the running candle, if the result holds it."""
         return self._content.open_candle

@@ -1,4 +1,4 @@
-"""What is asked for: provider, kind of data, source, and the query that combines them."""
+"""Queries: provider, kind of data, source, and the query that combines them."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ FUNDING_RATE_DTYPES: Mapping[str, str] = {
     "funding_interval": "string",
     "funding_rate": "float64",
 }
-"""The columns of funding rates, in order, under the index ``open_time``, the moment of funding."""
+"""The columns of funding rates, in order, under the index ``open_time``, the time of funding."""
 
 COLUMN_DTYPES = frozenset({"float64", "int64", "bool", "string", "datetime64[ns, UTC]"})
-"""What a column may be."""
+"""Allowed types of columns."""
 
 
 class _OpenNames(type):
-    """Makes the members of an open set of names iterable, countable and callable by value."""
+    """Make the members of an open set of names iterable, countable and callable by value."""
 
     _members: dict[str, Any]
     finder: Callable[[], object] | None = None
-    """Called once, before it is said that a name is none: it loads what registers names."""
+    """Called once, before a name is reported as unknown; it loads modules that register names."""
 
     def __iter__(cls) -> Iterator[Any]:
         cls.find()
@@ -59,7 +59,7 @@ class _OpenNames(type):
         raise AttributeError(f"{cls.__name__} has no {name}")
 
     def find(cls) -> bool:
-        """Have the names registered that are not yet; whether anything was done."""
+        """Run ``finder``, which registers further names, if it has not run. Return whether it ran."""
         finder, cls.finder = cls.finder, None
         if finder is None:
             return False
@@ -69,9 +69,9 @@ class _OpenNames(type):
 
 class _OpenName(metaclass=_OpenNames):
     """
-    A name from a set that others may extend; an ``Enum`` would be closed.
+    A name from a set that third parties can extend, unlike an ``Enum``.
 
-    Members are attributes, ``X.NAME``, and are found by value, ``X("value")``.
+    Members are attributes, ``X.NAME``, and are looked up by value, ``X("value")``.
     """
 
     _members: ClassVar[dict[str, Any]]
@@ -82,7 +82,7 @@ class _OpenName(metaclass=_OpenNames):
         cls._members = {}
 
     def __new__(cls, value: Self | str) -> Self:
-        """The member of that value."""
+        """Return the member with that value."""
         if isinstance(value, cls):
             return value
         member: Self | None = cls._members.get(value) if isinstance(value, str) else None
@@ -98,7 +98,7 @@ class _OpenName(metaclass=_OpenNames):
             raise InvalidInput(f"{name!r} cannot name a {cls.__name__}: give an identifier in capitals, e.g. NEW_NAME")
         if not value.isidentifier():
             raise InvalidInput(
-                f"{value!r} cannot be the value of a {cls.__name__}: letters, digits and _ only, for it names a cache folder"
+                f"{value!r} cannot be the value of a {cls.__name__}: use letters, digits and _ only, since it names a cache folder"
             )
         for member in cls._members.values():
             if name == member.name or value.lower() == member.value.lower():
@@ -114,12 +114,12 @@ class _OpenName(metaclass=_OpenNames):
         return f"{type(self).__name__}.{self.name}"
 
     def __reduce__(self) -> tuple[type[Self], tuple[str]]:
-        """Pickle and copy by value, so that a member stays the only one of its name."""
+        """Pickle and copy by value, so that each member stays unique."""
         return type(self), (self.value,)
 
 
 class DataProvider(_OpenName):
-    """Who provides the data; third parties add theirs with ``register``."""
+    """The provider of the data; third parties add theirs with ``register``."""
 
     BINANCE: ClassVar[DataProvider]
     TRADESTATION: ClassVar[DataProvider]
@@ -132,11 +132,11 @@ class DataProvider(_OpenName):
 
 class ChartType(_OpenName):
     """
-    What kind of data; third parties add theirs with ``register``.
+    The kind of data; third parties add theirs with ``register``.
 
-    ``dtypes`` are its columns in order. ``interval`` is ``None`` where rows open on the grid of
-    the interval that is asked for, as candles do; where rows are events at moments of their own,
-    as funding is, it is the one interval under which they are filed.
+    ``dtypes`` are its columns in order. ``interval`` is ``None`` if rows open on the grid of
+    the requested interval, as candles do. If rows are events at times of their own,
+    as funding is, it is the single interval under which they are stored.
     """
 
     KLINES: ClassVar[ChartType]
@@ -166,7 +166,7 @@ ChartType.register("FUNDING_RATE", "fundingRate", dtypes=FUNDING_RATE_DTYPES, in
 
 
 class DataSource(Enum):
-    """Where data may come from."""
+    """The source to read data from."""
 
     AUTO = "auto"
     """The cache, then the archive, then REST."""
@@ -175,7 +175,7 @@ class DataSource(Enum):
 
 
 class CandleQuery(Struct, frozen=True):
-    """One series, and the half-open span of it that is wanted. ``symbol`` is in the exchange's own spelling."""
+    """A series and the requested half-open span of it. ``symbol`` is in the exchange's own spelling."""
 
     symbol: str
     interval: Interval
@@ -186,5 +186,5 @@ class CandleQuery(Struct, frozen=True):
 
     @property
     def filed_interval(self) -> Interval:
-        """The interval under which its rows are kept."""
+        """The interval under which its rows are stored."""
         return self.chart_type.interval or self.interval

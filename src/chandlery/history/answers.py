@@ -1,4 +1,4 @@
-"""What the answers to the requests of one page hold: pure, and to be run in threads, since a page has very many rows."""
+"""Collect the answers to the requests of one page; pure, and run in threads because a page may have many rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chandlery.history.columns import arrays, closed, merged, within
 
 
 class Answers(Struct):
-    """The closed candles of ``span``, which opens on ``grid``, from as many answers as were added."""
+    """The closed candles of ``span``, which opens on ``grid``, from all added answers."""
 
     where: str
     interval: Interval
@@ -29,17 +29,17 @@ class Answers(Struct):
     columns: Columns = {}
     events: dict[Event, None] = {}
     doubtful: list[Span] = []
-    """Where rows of an answer could not be believed; another answer may have brought better ones."""
+    """Spans whose rows in an answer were not credible; another answer may have better ones."""
     failure: ChandleryError | None = None
     """The error that ended the requests."""
 
     def __post_init__(self) -> None:
-        """Without rows, all columns that exchanges must send."""
+        """Start with all columns that exchanges must send, without rows."""
         self.columns = self.columns or arrays(CandleColumns(*([] for _ in range(6))))
 
     def add(self, rows: CandleColumns, asked: Span) -> NDArray[np.int64]:
         """
-        Add the answer to a request for ``asked``; the opens of all its rows.
+        Add the answer to a request for ``asked``. Return the open times of all its rows.
 
         Raises:
             GridDiffers: Its rows open on another grid.

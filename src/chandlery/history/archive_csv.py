@@ -1,4 +1,4 @@
-"""The text of archive files: unzipped after proof, many days joined and parsed once."""
+"""Archive files: verify, unzip, join the days and parse them in one pass."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ from chandlery.core.time import Micros, Unit
 from chandlery.history.checks import Columns
 
 MAX_TEXT = 1 << 30
-"""No file of candles inflates to more than this; a month of seconds is about 350 MB."""
+"""Limit of the inflated size of a file; a month of seconds is about 350 MB."""
 _LOCAL_HEADER = 30
 _MICROS_DIGITS = 16
-"""A moment since 2001 has sixteen digits in microseconds and thirteen in milliseconds."""
+"""Times since 2001 have sixteen digits in microseconds and thirteen in milliseconds."""
 _TIMES = {"open_time", "close_time"}
 
 
 class Body(Struct, frozen=True):
-    """The lines of a CSV that hold candles, all of them ended, the unit of their times, and the first time."""
+    """The candle lines of a CSV, each terminated, with the unit of their times, and the first time."""
 
     text: bytes = b""
     unit: Unit = Unit.MILLIS
     first: Micros | None = None
-    """When the first candle opens; ``None`` where no time stands there."""
+    """Open time of the first candle; ``None`` if the field is not a time."""
 
     @property
     def rows(self) -> int:
-        """How many lines there are, counted."""
+        """The number of lines, counted."""
         # Six times as fast as bytes.count where lines are short.
         return int(np.count_nonzero(np.frombuffer(self.text, np.uint8) == ord("\n")))
 
 
 def prove(zipped: bytes, expected: str, url: str) -> None:
     """
-    See that the SHA-256 of ``zipped`` is ``expected``.
+    Verify that the SHA-256 of ``zipped`` is ``expected``.
 
     Raises:
-        ChecksumMismatch: It is another one.
+        ChecksumMismatch: It differs.
     """
     sha256 = hashlib.sha256(zipped).hexdigest()
     if sha256 != expected:
@@ -54,10 +54,10 @@ def prove(zipped: bytes, expected: str, url: str) -> None:
 
 def inflate(zipped: bytes, url: str) -> bytes:
     """
-    The one member of a zip.
+    Return the content of a zip's single member.
 
     Raises:
-        CorruptArchive: It is no zip of one CSV.
+        CorruptArchive: It is not a zip with one CSV.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
@@ -74,16 +74,16 @@ def inflate(zipped: bytes, url: str) -> bytes:
     except (zipfile.BadZipFile, isal_zlib.IsalError, ValueError, struct.error) as error:  # type: ignore[misc]  # the stub lacks the base class
         raise CorruptArchive(f"{url} is not a zip of one CSV: {error}") from error
     if len(text) != member.file_size or isal_zlib.crc32(text) != member.CRC:
-        raise CorruptArchive(f"{url}: the CSV in it does not have the CRC that stands beside it")
+        raise CorruptArchive(f"{url}: the CSV does not match its CRC")
     return text
 
 
 def body_of(text: bytes) -> Body:
     """
-    ``text`` as it is parsed.
+    Strip the header of a CSV, and find the unit of its times.
 
-    A first line that does not begin with a digit is a header. Whether times are in milliseconds or
-    microseconds is told by the digits of the first: the spot archive changed on 2025-01-01.
+    A first line that does not begin with a digit is a header. The number of digits of the first time
+    tells milliseconds from microseconds: the spot archive changed on 2025-01-01.
     """
     if text and not text[:1].isdigit():
         text = text[text.find(b"\n") + 1 :] if b"\n" in text else b""
@@ -98,10 +98,10 @@ def body_of(text: bytes) -> Body:
 
 def parse_csv(bodies: Sequence[Body], layout: CandleLayout) -> Columns:
     """
-    The candles of all bodies, one after the other, by column, times as they stand there.
+    Parse the candles of all bodies, in sequence, by column, with times in their original unit.
 
     Raises:
-        CorruptArchive: Where one of them is no CSV of candles.
+        CorruptArchive: One of them is not a CSV of candles.
     """
     import polars as pl  # noqa: PLC0415  # heavy, and only cold data needs it
 
@@ -110,7 +110,7 @@ def parse_csv(bodies: Sequence[Body], layout: CandleLayout) -> Columns:
     names = {place: name for name, place in layout.places().items()}
     if not text:
         return {name: np.empty(0, np.int64 if name in integers else np.float64) for name in names.values()}
-    # Files may have grown; of lines that are longer than the first one, the rest is passed over.
+    # Files may gain columns; lines longer than the first one are truncated.
     width = max(*map(int, names), text[: text.find(b"\n")].count(b",")) + 1
     schema = {
         names.get(place, f"_{place}"): pl.Int64
@@ -127,16 +127,16 @@ def parse_csv(bodies: Sequence[Body], layout: CandleLayout) -> Columns:
     except pl.exceptions.PolarsError as error:
         raise CorruptArchive(f"not a CSV of candles: {error}") from error
     if any(frame.null_count().row(0)):
-        raise CorruptArchive("not a CSV of candles: places are left empty")
+        raise CorruptArchive("not a CSV of candles: it has empty fields")
     return {name: frame[name].to_numpy() for name in names.values()}
 
 
 def in_micros(columns: Columns, bodies: Sequence[Body], rows: Sequence[int]) -> Columns:
     """
-    What ``parse_csv`` found, with times in microseconds; ``rows`` says how many of them each body has.
+    Convert the times in the result of ``parse_csv`` to microseconds; ``rows`` is the number of rows of each body.
 
     Raises:
-        CorruptArchive: Where these are not all.
+        CorruptArchive: The total number of rows differs.
     """
     found = len(columns["open_time"])
     if found != sum(rows):

@@ -1,4 +1,4 @@
-"""Puts the parts of a result together and proves that every candle is there or accounted for."""
+"""Assemble the parts of a result, and account for every candle: present or in a gap."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from chandlery.tables.part import Part
 
 def assemble(chart_type: ChartType, interval: Grid, wanted: Span, cached: Cached, parts: Sequence[FetchResult]) -> Part:
     """
-    The rows of ``wanted`` from the cache and from ``parts``, which come in any order.
+    Assemble the rows of ``wanted`` from the cache and from ``parts``, which are in any order.
 
-    A moment that no part answers for, and a candle that is neither there nor in a gap, become
+    Time that no part covers, and a candle that is neither present nor in a gap, become
     gaps of their own: no hole is silent.
     """
     table = in_order([cached.table, *(part.table for part in parts)], chart_type)
@@ -47,7 +47,7 @@ def assemble(chart_type: ChartType, interval: Grid, wanted: Span, cached: Cached
 
 
 def restrict(cached: Cached, source: str) -> Cached:
-    """Of what the cache holds, the part that came from ``source``."""
+    """Return the part of the cached data that came from ``source``."""
     spans = [each for each in cached.spans if each.source == source]
     covered = merge(each.span for each in spans)
     tables = [slice_span(cached.table, span) for span in covered]
@@ -58,7 +58,7 @@ def restrict(cached: Cached, source: str) -> Cached:
 
 
 def without_due(cached: Cached, now: Micros) -> Cached:
-    """The same without gaps whose time to be requested again has come: their moments are not covered any more."""
+    """Drop gaps that are due to be requested again, so that their time is no longer covered."""
     due = merge(gap.span for gap in cached.gaps if gap.recheck_at is not None and gap.recheck_at <= now)
     if not due:
         return cached

@@ -1,4 +1,4 @@
-"""The one implementation behind ``DataSourceManager``: plan, carry out, put together."""
+"""The implementation behind ``DataSourceManager``: plan, execute, assemble."""
 
 from __future__ import annotations
 
@@ -58,25 +58,25 @@ _Result = TypeVar("_Result")
 OnProgress: TypeAlias = Callable[[Progress], None]
 
 _LONGEST_WAIT_S = 300.0
-"""A long range by REST waits for its share of the weight rather than fail; a longer ban is an error at once."""
+"""A long range by REST waits for the rate limit rather than fail; a longer ban is an error at once."""
 _FEW = 2_000
-"""Up to how many rows and gaps of the cache are put together without a thread."""
+"""Number of cached rows and gaps up to which a result is assembled without a thread."""
 
 
 class SourceLimits:
-    """The documented constants; a subclass may set others."""
+    """The documented constants; a subclass may override them."""
 
     VISION_DATA_DELAY_HOURS = 48
-    """Data newer than this is not relied upon to be in the archive."""
+    """Age in hours from which data are expected in the archive."""
     REST_CHUNK_SIZE = 1000
-    """The most candles that one REST request asks for."""
+    """Largest number of candles of one REST request."""
     REST_MAX_CHUNKS = 5
-    """Beyond this many REST requests the archive is tried first, also where it may not have the data yet."""
+    """Number of REST requests above which the archive is tried first, even if it may not have the data yet."""
 
 
 class AsyncDataSourceManager(SourceLimits):
     """
-    The asynchronous form of ``DataSourceManager``: the same arguments, ``async with``, ``await get_data(…)``.
+    The asynchronous form of ``DataSourceManager``, with the same arguments; ``async with``, ``await get_data(…)``.
 
     One instance belongs to one event loop.
     """
@@ -99,7 +99,7 @@ class AsyncDataSourceManager(SourceLimits):
         clock: Clock = system_clock,
         limiter: RateLimiter | None = None,
     ) -> None:
-        """Nothing is opened yet; see ``DataSourceManager`` for the arguments."""
+        """Check the arguments without opening anything; see ``DataSourceManager``."""
         for name, value in {
             "max_concurrent": max_concurrent,
             "max_concurrent_downloads": max_concurrent_downloads,
@@ -112,7 +112,9 @@ class AsyncDataSourceManager(SourceLimits):
             unknown = set(by_exchange or ()) - set(ExchangeRegistry.names())
             if unknown:
                 known = ", ".join(ExchangeRegistry.names())
-                raise UnknownName(f"{name} names {', '.join(sorted(unknown))}, which is no exchange; one of {known}")
+                raise UnknownName(
+                    f"{name} names {', '.join(sorted(unknown))}, which is not an exchange; one of {known}"
+                )
         DataClientFactory.discover()
         self.market_type = _member(MarketType, market_type, "market_type")
         self.provider = DataProvider(provider)
@@ -138,7 +140,7 @@ class AsyncDataSourceManager(SourceLimits):
         self._closed = False
 
     async def __aenter__(self) -> Self:
-        """Nothing to open; connections are made when they are needed."""
+        """Return itself; connections are opened on demand."""
         return self
 
     async def __aexit__(
@@ -168,7 +170,7 @@ class AsyncDataSourceManager(SourceLimits):
         on_missing: OnMissing = "raise",
         include_open: bool = False,
     ) -> Any:
-        """See ``DataSourceManager.get_data``."""
+        """Return rows; see ``DataSourceManager.get_data``."""
         _require_one_of("output", output, ("pandas", "polars", "arrow"))
         _require_one_of("on_missing", on_missing, ("raise", "report"))
         source = _member(DataSource, enforce_source, "enforce_source")
@@ -191,9 +193,9 @@ class AsyncDataSourceManager(SourceLimits):
 
     async def fetch_part(self, symbol: str, span: Span, interval: Interval) -> Part:
         """
-        The closed candles that open in ``span``, as ``get_data`` finds them, with their provenance.
+        Fetch the closed candles that open in ``span``, like ``get_data``, with their provenance.
 
-        What could not be had is a gap of it. Raises what ``get_data`` raises otherwise.
+        Candles that could not be fetched are gaps of it. Otherwise raises what ``get_data`` raises.
         """
         return (await self._answered(self._query(symbol, span, interval), DataSource.AUTO, lambda part: part))[0]
 
@@ -207,13 +209,13 @@ class AsyncDataSourceManager(SourceLimits):
         use_cache: bool = True,
         include_open: bool = False,
     ) -> tuple[_Result, Span, ChandleryError | None]:
-        """What ``finish`` makes of the answer, in a thread; of which part of time it is, and the first failure."""
+        """Return the result of ``finish`` on the answer, run in a thread, the answered span, and the first failure."""
         for _ in range(2):
             series = self._series(query, source)
             try:
                 return await self._answer(series, query, source, finish, progress, use_cache, include_open)
             except GridDiffers as found:
-                # What the rows show counts; everything is judged anew by it.
+                # The rows decide; evaluate everything again on their grid.
                 series.adopt(found.grid)
         raise MalformedResponse(
             f"the {query.interval.value} candles of {query.symbol} open on several grids; ask for a shorter interval"
@@ -229,7 +231,7 @@ class AsyncDataSourceManager(SourceLimits):
         use_cache: bool,  # noqa: FBT001  # passed on as it was given
         include_open: bool,  # noqa: FBT001  # the same
     ) -> tuple[_Result, Span, ChandleryError | None]:
-        """One call, on the grid that the series is known to have by now."""
+        """Answer one call, on the currently known grid of the series."""
         cache = self.cache if use_cache else None
         now = await series.now(query.span.end, fetches=False)
         cached = await series.load(cache, series.closed_part(query.span, now), source)
@@ -257,7 +259,7 @@ class AsyncDataSourceManager(SourceLimits):
                 done = done.with_running(running, series.grid.floor(now))
             return finish(done.cut(query.span))
 
-        # In a thread, as all that is done once for each candle or gap, unless that takes as long as to ask one.
+        # In a thread, unless there are so few rows and gaps that the thread costs more.
         few = len(cached.table) + len(cached.gaps) <= _FEW and not execution.parts
         return finished() if few else await asyncio.to_thread(finished), wanted, execution.failure
 
@@ -268,7 +270,7 @@ class AsyncDataSourceManager(SourceLimits):
     async def compare(
         self, symbol: str, start_time: datetime, end_time: datetime, interval: Interval | str
     ) -> Comparison:
-        """See ``DataSourceManager.compare``."""
+        """Compare sources; see ``DataSourceManager.compare``."""
         query = self._query(symbol, range_of(start_time, end_time), interval)
         minutes = structs.replace(query, interval=Interval.MINUTE_1)
         wanted = Span(query.interval.ceil(query.span.start), query.interval.ceil(query.span.end))
@@ -289,7 +291,7 @@ class AsyncDataSourceManager(SourceLimits):
         *,
         gaps_only: bool = False,
     ) -> list[Restatement]:
-        """See ``DataSourceManager.recheck``."""
+        """Check cached data again; see ``DataSourceManager.recheck``."""
         if self.cache is None:
             raise UnsupportedRequest("this manager has no cache, so there is nothing to check again")
         query = self._query(symbol, range_of(start_time, end_time), interval)
@@ -303,7 +305,7 @@ class AsyncDataSourceManager(SourceLimits):
     async def _fetch_again(
         self, series: Series, cache: UnifiedCacheManager, spans: Sequence[Span], cached: Cached
     ) -> pa.Table:
-        """Read spans by REST anew and store what is final; the rows."""
+        """Read spans by REST again and store final rows. Return the rows."""
         now = await series.now(spans[-1].end, fetches=True)
         execution = series.execution(
             DataSource.REST, now, cached, self.REST_CHUNK_SIZE, cache, lambda _span, _source: None
@@ -321,7 +323,7 @@ class AsyncDataSourceManager(SourceLimits):
         provider: DataProvider | str | None = None,
         chart_type: ChartType | str = ChartType.KLINES,
     ) -> CandleQuery:
-        """What is asked for, each part of it checked; the symbol only by the client."""
+        """Build the query and check each part of it, except the symbol, which the client checks."""
         self._http.require_own()
         if self._closed:
             raise Closed("this manager is closed; make a new one")
@@ -335,23 +337,23 @@ class AsyncDataSourceManager(SourceLimits):
         )
 
     def _series(self, query: CandleQuery, source: DataSource) -> Series:
-        """The clients of a series; refuses what nothing can serve before anything is sent."""
+        """Create the clients of a series; refuse unsupported requests before anything is sent."""
         rest = self._client(DataSource.REST, query)
         archive = self._client(DataSource.VISION, query)
         client = rest or archive
         if client is None:
-            # Raises, and lists what is served.
+            # Raises, and lists what is supported.
             client = DataClientFactory.create_data_client(
                 query.provider, query.market_type, query.chart_type, query.symbol, query.interval
             )
-        # What bounds candles by REST bounds nothing else.
+        # The limits of candles by REST apply to nothing else.
         adapter = rest.adapter if isinstance(rest, RestDataClient) else None
         page = adapter.page_size if adapter else client.page_size
         abilities = Abilities(
             rest=rest is not None,
             archive=isinstance(archive, VisionDataClient),
             delay=self.VISION_DATA_DELAY_HOURS * HOUR,
-            # Two of a page are neighbours of the range, whose rows prove what is absent.
+            # Two candles of a page are neighbours of the range, which prove that candles are absent.
             chunk=None if page is None else max(1, min(page, self.REST_CHUNK_SIZE) - 2 * (adapter is not None)),
             longest=adapter.longest_request if adapter else None,
             max_chunks=self.REST_MAX_CHUNKS,

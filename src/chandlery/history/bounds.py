@@ -1,4 +1,4 @@
-"""The first and the last candle of a series, found by few requests."""
+"""Find the first and the last candle of a series with few requests."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _LONGEST = (Interval.MONTH_1, Interval.WEEK_1)
 _DAYS = (Interval.DAY_1, Interval.HOUR_12, Interval.HOUR_8, Interval.HOUR_6, Interval.HOUR_4, Interval.HOUR_1)
 _SHORTER = (Interval.DAY_1, Interval.HOUR_1, Interval.MINUTE_1)
 _FEW_PAGES = 2
-"""So many pages are read at once rather than narrowed down by longer candles first."""
+"""Number of pages that are read at once rather than narrowed down by longer candles first."""
 _FEW_LATEST = 8
-"""The same from the latest page on, of which the first mostly has rows."""
+"""Limit when reading from the latest page backwards; usually the first of them has rows."""
 
 
 class Bounds:
     """
     The ends of one series at an exchange.
 
-    The search goes from the first month that has a candle to the first day in it, the first candle, and leaves out
-    what a few pages of shorter candles show as well. What an answer lacks is requested a second time: no end rests on
-    one answer without rows.
+    The search narrows from the first month with a candle to the first day in it and the first candle, and skips
+    levels that a few pages of shorter candles cover. Absent rows are requested a second time: no end is
+    concluded from a single answer without rows.
     """
 
     def __init__(self, exchange: CandleExchange, symbol: str, interval: Interval) -> None:
@@ -42,14 +42,14 @@ class Bounds:
         self._now: Micros = 0
         known = self._facts.intervals
         levels = [next((each for each in some if each in known), interval) for some in (_LONGEST, _DAYS)]
-        levels += [Interval.HOUR_1] if interval.longest < MINUTE else []  # a day has too many seconds
+        levels += [Interval.HOUR_1] if interval.longest < MINUTE else []  # a day has too many seconds for one step
         self._levels = [*[each for each in levels if each in known and each.longest > interval.longest], interval]
 
     async def first(self, now: Micros) -> Life:
         """
-        Where the series begins: ``first``, or ``served_from`` where longer candles are older than the oldest of its own.
+        Find the beginning of the series: ``first``, or ``served_from`` if longer candles are older than its oldest own one.
 
-        Both are ``None`` where there is no candle at all.
+        Both are ``None`` if there is no candle at all.
         """
         self._now = now
         return await self._served(lambda: self._first(now))
@@ -61,7 +61,7 @@ class Bounds:
         return Life(served_from=found) if await self._has_longer_before(found) else await self._begins(found)
 
     async def _served(self, search: Callable[[], Awaitable[_T]]) -> _T:
-        """What a search finds; again without those longer candles that the exchange refuses, although they are declared."""
+        """Run a search; repeat it without the longer candles that the exchange refuses although they are declared."""
         while True:
             levels = len(self._levels)
             try:
@@ -71,12 +71,12 @@ class Bounds:
                     raise
 
     async def _begins(self, found: Micros | None) -> Life:
-        """A series whose first candle was found; longer candles confirm it, or that there are more of shorter ones."""
+        """Build the result for the first candle found. Longer candles, or more of shorter ones, confirm it."""
         sure = found is None or len(self._levels) > 1 or await self._has_more_of_shorter(found)
         return Life(first=found, sure=sure)
 
     async def _has_more_of_shorter(self, found: Micros) -> bool:
-        """Whether shorter candles are remembered in a greater number: then it is no limit to the number that ends the series."""
+        """Return whether more shorter candles are served, so that no limit on their number ends the series."""
         interval, known = self._interval, self._facts.intervals
         shorter = next((each for each in _SHORTER if each in known and each.longest < interval.longest), None)
         if shorter is None:
@@ -89,7 +89,7 @@ class Bounds:
             return False
 
     async def _has_longer_before(self, found: Micros) -> bool:
-        """Whether longer candles are older than ``found``, by the page of them that lies before it."""
+        """Return whether longer candles are older than ``found``, by the page of them before it."""
         for level in (*[each for each in self._levels if each in _DAYS], *self._levels):
             if level.longest > self._interval.longest:
                 end = level.floor(found)
@@ -113,11 +113,11 @@ class Bounds:
         return Life(served_from=await self._served_from(Span(longer, now)))
 
     async def _narrow(self, span: Span, *, newest: bool) -> tuple[Micros | None, Micros | None]:
-        """The first open in ``span``, or the last one with ``newest``; and that of the longer candle found before it."""
+        """Return the first open time in ``span``, or the last with ``newest``, and that of the longer candle found before."""
         longer: Micros | None = None
         levels = self._levels
         while levels:
-            # Only longer candles show that the first ones are forgotten.
+            # Only longer candles show that the exchange has dropped the first ones.
             own = newest or longer is not None or len(levels) == 1
             level = self._level(levels if own else levels[:-1], span, _FEW_LATEST if newest else _FEW_PAGES)
             levels = levels[levels.index(level) + 1 :]
@@ -128,12 +128,12 @@ class Bounds:
         return None, longer
 
     def _level(self, levels: Sequence[Interval], span: Span, pages: int) -> Interval:
-        """The shortest of ``levels`` of which ``span`` is at most so many pages; the longest where each takes more."""
+        """Return the shortest of ``levels`` that covers ``span`` in at most ``pages`` pages; the longest if none does."""
         fitting = [each for each in levels if each.count(span.start, span.end) <= pages * self._size(each)]
         return fitting[-1] if fitting else levels[0]
 
     async def _served_from(self, span: Span) -> Micros:
-        """The oldest open that is still answered for, by bisection: an exchange forgets from the oldest on."""
+        """Find the oldest open time that is still served, by bisection: an exchange drops the oldest first."""
         pages = list(self._pages(self._interval, self._remembered(self._interval, span), newest=False))
         low, high = 0, len(pages)
         while low < high:
@@ -153,7 +153,7 @@ class Bounds:
 
     async def last(self, now: Micros) -> Micros | None:
         """
-        The open of the latest candle, the running one included; ``None`` where none is found.
+        Find the open time of the latest candle, including the running one; ``None`` if there is none.
 
         Raises:
             InvalidSymbol: The exchange does not know the symbol any more.
@@ -167,7 +167,7 @@ class Bounds:
         return found
 
     async def delisted(self) -> str:
-        """How the exchange shows that the instrument is delisted; empty where it does not."""
+        """Return the evidence that the instrument is delisted; empty if there is none."""
         try:
             gone = await self._exchange.is_delisted(self._symbol)
         except InvalidSymbol as error:
@@ -180,7 +180,7 @@ class Bounds:
         return max(1, size if longest is None else min(size, longest // interval.longest))
 
     async def _in(self, interval: Interval, span: Span, *, newest: bool) -> Micros | None:
-        """The first open in ``span``, or the last one with ``newest``."""
+        """Return the first open time in ``span``, or the last with ``newest``."""
         try:
             for page in self._pages(interval, self._remembered(interval, span), newest=newest):
                 opens = await self._opens(interval, page)
@@ -192,7 +192,7 @@ class Bounds:
         return None
 
     def _remembered(self, interval: Interval, span: Span) -> Span:
-        """The part of ``span`` that the exchange is declared to answer for; it refuses requests for more."""
+        """Clip ``span`` to the declared limit of the exchange, which refuses requests for older candles."""
         oldest = self._facts.oldest(interval, self._now)
         return span if oldest is None else Span(max(span.start, oldest), span.end)
 

@@ -1,4 +1,4 @@
-"""What is looked at in rows before they are believed; archive and REST rows alike."""
+"""Validate rows of archive and REST."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _PRICES = ("open", "high", "low", "close")
 _AMOUNTS = ("volume", "quote_asset_volume", "taker_buy_volume", "taker_buy_quote_volume", "count")
 
 _PARTS = (("taker_buy_volume", "volume"), ("taker_buy_quote_volume", "quote_asset_volume"))
-"""What takers have bought, and all that was traded."""
+"""The volume that takers bought, and the total."""
 
 _BLOCK = 32_768
-"""How many moments are compared at a time, so that what is computed of them stays in the processor's cache."""
+"""Number of times compared at once, so that intermediate results stay in the CPU cache."""
 
 
 class Checked(Struct, frozen=True):
-    """The rows that can be believed, in order, each open once; what was wrong; where to ask again."""
+    """The credible rows, in order, without duplicates; the anomalies; the spans to request again."""
 
     columns: Columns
     events: list[Event]
@@ -40,10 +40,10 @@ class Checked(Struct, frozen=True):
 
 def flawless(columns: Columns, firsts: Sequence[Micros | None], interval: Grid, spans: Sequence[Span]) -> bool:
     """
-    Whether ``columns`` are what they should be: the candles of each span, in order, and none that cannot be right.
+    Return whether ``columns`` are exactly the candles of each span, in order, and all credible.
 
-    ``firsts`` says when the first of the rows opens that were found for each span. It is the question that ``check`` and
-    ``holes`` answer span by span, asked of many at once; months are too uneven for it.
+    ``firsts`` are the open times of the first row found for each span. It is the combined result of ``check`` and
+    ``holes`` for many spans at once; false for months, whose length varies.
     """
     if interval.micros is None:
         return False
@@ -57,10 +57,10 @@ def flawless(columns: Columns, firsts: Sequence[Micros | None], interval: Grid, 
 
 def check(columns: Columns, interval: Grid, span: Span, where: str) -> Checked:
     """
-    Sort, drop rows that are doubled or outside ``span``, and set aside those that cannot be right.
+    Sort rows, drop duplicates and rows outside ``span``, and set aside rows that are not credible.
 
-    Doubles that agree are dropped; those that contradict each other are all set aside, as are
-    rows whose values no candle can have. Rows off the grid are kept as they are and reported.
+    Of duplicates that agree one stays; those that contradict each other are all set aside, as are
+    rows whose values no candle can have. Rows off the grid stay and are reported.
     ``where`` names the source in the events.
     """
     events: list[Event] = []
@@ -81,7 +81,7 @@ def check(columns: Columns, interval: Grid, span: Span, where: str) -> Checked:
 
 def holes(times: NDArray[np.int64], interval: Grid, span: Span) -> list[Span]:
     """
-    The parts of ``span`` that have no candle; ``times`` are ascending opens.
+    Return the parts of ``span`` that have no candle; ``times`` are ascending open times.
 
     A candle off the grid counts for the grid place that it lies in.
     """
@@ -96,9 +96,9 @@ def holes(times: NDArray[np.int64], interval: Grid, span: Span) -> list[Span]:
 
 def holes_of(table: pa.Table, interval: Grid, span: Span) -> list[Span]:
     """
-    The parts of ``span`` that have no row in ``table``, which is oldest first.
+    Return the parts of ``span`` that have no row in ``table``, which is oldest first.
 
-    A table without holes is recognised by its nanoseconds as they stand, before anything is divided or copied.
+    A fast path recognises a table without holes by its nanoseconds, without dividing or copying.
     """
     first, end = interval.ceil(span.start), interval.ceil(span.end)
     if interval.micros is not None and first < end:
@@ -109,7 +109,7 @@ def holes_of(table: pa.Table, interval: Grid, span: Span) -> list[Span]:
 
 
 def _evenly_spaced(times: NDArray[np.int64], first: int, end: int, step: int) -> bool:
-    """Compare ``times`` with the grid from ``first`` to ``end``, a block at a time that fits into the processor's cache."""
+    """Compare ``times`` with the grid from ``first`` to ``end``, in blocks that fit into the CPU cache."""
     count = len(times)
     if count * step != end - first or times[0] != first or times[-1] != end - step:
         return False
@@ -118,7 +118,7 @@ def _evenly_spaced(times: NDArray[np.int64], first: int, end: int, step: int) ->
 
 
 def places(times: NDArray[np.int64], interval: Grid) -> NDArray[np.int64]:
-    """Which candle of the grid, counted from its anchor, each moment lies in."""
+    """Return the candle of the grid, numbered from its anchor, that contains each time."""
     if interval.micros is None:
         months = times.astype("datetime64[us]").astype("datetime64[M]")
         return months.astype(np.int64)
@@ -136,26 +136,26 @@ def _moment(place: int, interval: Grid) -> Micros:
 
 
 _SHOWN = 3
-"""As many candles show where short ones open."""
+"""Number of short candles that prove another grid."""
 
 
 class GridDiffers(MalformedResponse):
     """
-    The rows of a series open on another grid than the one that was assumed.
+    The rows of a series open on another grid than assumed.
 
-    A manager takes the grid and starts again; to who asks a client alone it is an answer that does not fit.
+    A manager adopts the grid and starts again; for a client used alone it is a malformed response.
     """
 
     def __init__(self, grid: Grid) -> None:
         super().__init__(
-            f"candles open at {iso(grid.anchor)} and whole lengths from there, not where they were assumed to"
+            f"candles open at {iso(grid.anchor)} and multiples of their length from there, not on the assumed grid"
         )
         self.grid = grid
 
 
 def require_grid(times: NDArray[np.int64], interval: Interval, grid: Grid) -> None:
     """
-    See that candles open where ``grid`` says; single ones that open elsewhere are kept as they are.
+    Check that candles open on ``grid``; single ones that open elsewhere are tolerated.
 
     Raises:
         GridDiffers: Most candles of a day or longer open elsewhere, all at the same distance, or so do all
@@ -164,7 +164,7 @@ def require_grid(times: NDArray[np.int64], interval: Interval, grid: Grid) -> No
     if grid.micros is None or not len(times):
         return
     if not (int(times[0]) - grid.anchor) % grid.micros and np.all(times[1:] - times[:-1] == grid.micros):
-        return  # as most often, and found out five times as fast
+        return  # the common case, five times as fast
     off = (times - grid.anchor) % grid.micros
     shifts, counts = np.unique(off[off != 0], return_counts=True)
     if not len(shifts):
@@ -213,7 +213,7 @@ def _in_order(columns: Columns, interval: Grid, events: list[Event], doubtful: l
                 EventKind.CONFLICTING_ROWS,
                 contradicted,
                 interval,
-                f"{where}: {len(contradicted)} candles stand there twice with different values",
+                f"{where}: {len(contradicted)} candles occur twice with different values",
             )
         )
         doubtful += [Span(int(t), interval.step(interval.floor(int(t)))) for t in contradicted]
@@ -221,7 +221,10 @@ def _in_order(columns: Columns, interval: Grid, events: list[Event], doubtful: l
     if len(doubled):
         events.append(
             _event(
-                EventKind.DOUBLED_ROWS, doubled, interval, f"{where}: {len(doubled)} candles stand there twice, alike"
+                EventKind.DOUBLED_ROWS,
+                doubled,
+                interval,
+                f"{where}: {len(doubled)} candles occur twice with equal values",
             )
         )
     return _take(columns, keep)
@@ -240,7 +243,7 @@ def _inside(columns: Columns, span: Span, events: list[Event], where: str) -> Co
 
 
 def _possible(columns: Columns) -> NDArray[np.bool_]:
-    """Which rows hold values that a candle can have. NaN fails each comparison, so comparisons alone find it."""
+    """Return which rows hold values that a candle can have. NaN fails each comparison."""
     opened, high, low, close = (columns[name] for name in _PRICES)
     good: NDArray[np.bool_] = (
         (high >= opened) & (high >= close) & (low <= opened) & (low <= close) & (low > -np.inf) & (high < np.inf)
@@ -253,7 +256,7 @@ def _possible(columns: Columns) -> NDArray[np.bool_]:
 
 
 def _likely(columns: Columns) -> NDArray[np.bool_]:
-    """Which rows hold what is to be expected, besides."""
+    """Return which rows also hold plausible values."""
     good: NDArray[np.bool_] = columns["low"] > 0
     for part, whole in _PARTS:
         if part in columns and whole in columns:
@@ -271,7 +274,7 @@ def _believable(columns: Columns, interval: Grid, events: list[Event], doubtful:
                 EventKind.UNLIKELY_ROWS,
                 odd,
                 interval,
-                f"{where}: {len(odd)} rows have a price that is not above 0, or takers who bought more than was traded",
+                f"{where}: {len(odd)} rows have a price that is not above 0, or a taker volume above the total volume",
             )
         )
     if good.all():

@@ -1,4 +1,4 @@
-"""Candles by column: from what an exchange sends to what a table holds."""
+"""Candles by column: convert an exchange's rows to the columns of a table."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from chandlery.history.checks import Columns
 
 _INTEGERS = frozenset({"open_time", "close_time", "count"})
 _STORED = tuple(name for name in CandleColumns.__struct_fields__ if name != "closed")
-"""What a table holds; whether a candle is closed, the past decides by its age."""
+"""The columns of a table; for past candles, ``closed`` follows from their age."""
 
 
 def arrays(rows: CandleColumns) -> Columns:
-    """The columns that the exchange sends."""
+    """Convert the columns that the exchange sends."""
     sent = {name: getattr(rows, name) for name in _STORED}
     return {
         name: np.array(values, np.int64 if name in _INTEGERS else np.float64)
@@ -30,14 +30,14 @@ def arrays(rows: CandleColumns) -> Columns:
 
 
 def within(columns: Columns, span: Span) -> Columns:
-    """What opens in ``span``: some exchanges answer from its start to now."""
+    """Drop candles that do not open in ``span``: some exchanges answer from its start to now."""
     times = columns["open_time"]
     inside = (times >= span.start) & (times < span.end)
     return columns if inside.all() else {name: values[inside] for name, values in columns.items()}
 
 
 def whole(columns: Columns, interval: Grid) -> Columns:
-    """With NaN for what the exchange does not send, 0 for the number of trades, and the close by the interval."""
+    """Add the columns that the exchange does not send: NaN, 0 for the number of trades, and the close by the interval."""
     size = len(columns["open_time"])
     missing: dict[str, NDArray[Any]] = {}
     for name in _STORED:
@@ -51,7 +51,7 @@ def whole(columns: Columns, interval: Grid) -> Columns:
 
 
 def merged(first: Columns, again: Columns) -> Columns:
-    """Both readings; where both have a candle, the second's."""
+    """Merge two readings; the second one wins for candles in both."""
     keep = ~np.isin(first["open_time"], again["open_time"])
     both = {name: np.concatenate([first[name][keep], again[name]]) for name in first}
     order = np.argsort(both["open_time"], kind="stable")
@@ -59,7 +59,7 @@ def merged(first: Columns, again: Columns) -> Columns:
 
 
 def inside(columns: Columns, spans: Sequence[Span]) -> Columns:
-    """The candles that open in one of ``spans``, which are in order and apart."""
+    """Return the candles that open in one of ``spans``, which are in order and disjoint."""
     times = columns["open_time"]
     keep = np.zeros(len(times), dtype=bool)
     for span in spans:
@@ -68,7 +68,7 @@ def inside(columns: Columns, spans: Sequence[Span]) -> Columns:
 
 
 def closed(columns: Columns, grid: Grid, now: Micros) -> Columns:
-    """Without candles that end after ``now``, by their own open and length and by the close that the exchange sends."""
+    """Drop candles that end after ``now``, by their open time and length and by the close that the exchange sends."""
     times = columns["open_time"]
     if not len(times):
         return columns
@@ -80,7 +80,7 @@ def closed(columns: Columns, grid: Grid, now: Micros) -> Columns:
 
 
 def _ends(opens: NDArray[np.int64], grid: Grid) -> NDArray[np.int64]:
-    """The moment at which each candle ends."""
+    """Return the end of each candle."""
     if grid.micros is not None:
         return opens + grid.micros
     return np.array([grid.step(grid.floor(int(opened))) for opened in opens], np.int64)

@@ -1,4 +1,4 @@
-"""Carries out a plan: downloads and requests at once, repairs, and keeps what is final."""
+"""Execute a plan: download and request concurrently, repair, and cache final rows."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from chandlery.history.vision import VisionDataClient
 from chandlery.tables.frame import open_times, slice_span
 
 _KEPT_AT_ONCE = 50_000
-"""How many rows are collected before the cache is written, so that a day is not rewritten for each page of it."""
+"""Number of rows collected before the cache is written, so that a day is not rewritten for each page of it."""
 
 
 class Progress(Struct, frozen=True):
-    """How far a call is: ``done`` of ``total`` candles are settled, the last of them by ``source``."""
+    """Progress of a call: ``done`` of ``total`` candles are settled, the last of them by ``source``."""
 
     done: int
     total: int
@@ -40,7 +40,7 @@ Keep = Callable[[pa.Table, Sequence[SourceSpan], Sequence[Gap]], None]
 
 
 class Execution:
-    """One plan being carried out: ``parts`` is what came of it, in any order, ``failure`` the first thing that failed."""
+    """The execution of one plan: ``parts`` are its results, in any order, ``failure`` the first error."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Execution:
         report: Callable[[Span, str], None],
     ) -> None:
         """
-        ``final_before`` is the moment from which on candles may still change and are not stored.
+        ``final_before`` is the time from which candles may still change and are not stored.
 
         ``seen`` are the candles of the series that the cache has.
         """
@@ -83,10 +83,10 @@ class Execution:
 
     async def run(self, steps: Sequence[Step]) -> None:
         """
-        Carry out the steps; what fails is noted as a gap, and the rest goes on.
+        Execute the steps. A failure becomes a gap, and the other steps continue.
 
         Raises:
-            InvalidInput: Where the exchange says that the question itself is wrong.
+            InvalidInput: The exchange rejects the query itself.
         """
         by_archive = [step for step in steps if isinstance(step, ArchiveStep)]
         by_rest = [step.span for step in steps if isinstance(step, RestStep)]
@@ -118,7 +118,7 @@ class Execution:
             self._fail(left, GapKind.NOT_IN_ARCHIVE, "the archive has no usable file with these candles")
 
     async def _files(self, steps: Sequence[ArchiveStep]) -> list[Span]:
-        """Fetch the files of ``steps``; what they do not answer."""
+        """Fetch the files of ``steps``. Return the spans that they do not cover."""
         wanted = merge(step.span for step in steps)
         answered: list[Span] = []
 
@@ -135,13 +135,13 @@ class Execution:
         return subtract_all(wanted, answered)
 
     async def _trimmed(self, left: list[Span]) -> list[Span]:
-        """``left`` without what lies beyond the ends of the series, which is a few requests instead of many."""
+        """Drop from ``left`` what lies beyond the ends of the series; finding these takes few requests."""
         if not left or self.source is not DataSource.AUTO or not isinstance(self.rest, RestDataClient):
             return left
         return await self.rest.trim(left, self._take, self._seen())
 
     def _seen(self) -> Seen:
-        """The first and the last candle that cache and archive have."""
+        """Return the first and the last candle that cache and archive have."""
         opens = [self.seen.first, self.seen.last]
         for part in self.parts:
             if part.table is not None and len(part.table):
@@ -152,7 +152,7 @@ class Execution:
         return Seen(min(known, default=None), max(known, default=None), earlier)
 
     def _daily_instead(self, left: Sequence[Span], monthly: set[ArchiveFile]) -> list[ArchiveStep]:
-        """The days of the months whose files are missing or cannot be used, where days have files."""
+        """Return steps for the days of the months whose files are missing or unusable, if there are daily files."""
         if self.interval.longest > DAY:
             return []
         unusable = {EventKind.MISSING_ARCHIVE_FILE, EventKind.BAD_CHECKSUM, EventKind.BAD_ARCHIVE}
@@ -180,7 +180,7 @@ class Execution:
             await self._by_plugin(self.rest, spans)
 
     async def _by_plugin(self, rest: DataClientInterface, spans: Sequence[Span]) -> None:
-        """Ask a client of a third party, which proves nothing: each chunk once."""
+        """Request each chunk once from a third party's client, which proves nothing."""
         chunk, longest = self.abilities.chunk, self.abilities.longest
         waiting = deque(
             part for span in spans for part in rest_chunks(span, self.interval, chunk=chunk, longest=longest)
@@ -215,7 +215,7 @@ class Execution:
         await self._write(parts)
 
     async def _write(self, parts: Sequence[FetchResult]) -> None:
-        """Store what is final of ``parts``, which come in any order; gaps for as long as they are believed."""
+        """Cache the final rows of ``parts``, which are in any order, and gaps for their storage time."""
         if self.keep is None or not parts:
             return
         table, spans, gaps = await asyncio.to_thread(self._final, parts)
@@ -229,7 +229,7 @@ class Execution:
             self.parts.append(FetchResult(None, events=[event]))
 
     def _final(self, parts: Sequence[FetchResult]) -> tuple[pa.Table, list[SourceSpan], list[Gap]]:
-        """All rows of ``parts``, and of their spans and gaps what is final."""
+        """Return all rows of ``parts``, and those of their spans and gaps that are final."""
         spans: list[SourceSpan] = []
         gaps: list[Gap] = []
         for part in parts:
@@ -247,7 +247,7 @@ class Execution:
         return in_order([part.table for part in parts], self.chart_type), spans, gaps
 
     def _certain(self, gap: Gap) -> Gap:
-        """The gap, not to be stored where the archive, which was not asked, may have candles of an earlier instrument."""
+        """Mark a gap as not storable if the archive was not allowed and may have candles of an earlier instrument."""
         alone = self.source is DataSource.REST and self.abilities.archive
         return structs.replace(gap, recheck_at=self.now) if alone and gap.kind is GapKind.NOT_LISTED else gap
 

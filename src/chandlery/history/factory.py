@@ -1,4 +1,4 @@
-"""Which client serves which kind of data of which market."""
+"""Registry of data clients by provider, market, kind of data and source."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _Key = tuple[DataProvider, MarketType, ChartType, DataSource]
 
 
 _NATIVE: tuple[type[NativeClient], ...] = (RestDataClient, VisionDataClient, BinanceFundingRateClient)
-"""The clients of every exchange that has an adapter and what they fetch."""
+"""The clients of every exchange that has an adapter and supports them."""
 
 
 class DataClientFactory:
     """
-    The client classes: those for the exchanges in ``ExchangeRegistry``, and what third parties add.
+    The client classes: those for the exchanges in ``ExchangeRegistry``, and those of third parties.
 
     Third parties call ``register_client``, in a module that the entry point group
-    ``chandlery.data_clients`` names; those modules are imported at the first question.
+    ``chandlery.data_clients`` names; those modules are imported at the first lookup.
     """
 
     _clients: ClassVar[dict[_Key, type[DataClientInterface]]] = {}
@@ -45,10 +45,10 @@ class DataClientFactory:
         source: DataSource = DataSource.REST,
     ) -> None:
         """
-        Let ``client_class`` serve that kind of data; ``source`` says whether as REST or as archive.
+        Register ``client_class`` for that kind of data; ``source`` is REST or the archive.
 
         Raises:
-            InvalidInput: Where another class serves it already, or the class is no client.
+            InvalidInput: Another class is registered for it already, or the class is not a client.
         """
         if not (isinstance(client_class, type) and issubclass(client_class, DataClientInterface)):
             raise InvalidInput(f"{client_class!r} is not a subclass of DataClientInterface")
@@ -68,7 +68,7 @@ class DataClientFactory:
         chart_type: ChartType,
         source: DataSource = DataSource.REST,
     ) -> type[DataClientInterface] | None:
-        """The class that serves it, or ``None``."""
+        """Return the registered class, or ``None``."""
         cls.discover()
         return cls._serving((provider, market_type, chart_type, source))
 
@@ -85,10 +85,10 @@ class DataClientFactory:
         **options: Any,
     ) -> DataClientInterface:
         """
-        A client of one series; ``options`` go to the class.
+        Create a client of one series; ``options`` are passed to the class.
 
         Raises:
-            UnknownName: Where nothing serves it; the message lists what is served.
+            UnknownName: No class is registered; the message lists those that are.
         """
         client_class = cls.client_class(provider, market_type, chart_type, source)
         if client_class is None:
@@ -98,7 +98,7 @@ class DataClientFactory:
 
     @classmethod
     def discover(cls) -> None:
-        """Import the modules of third parties, once, so that their names are known."""
+        """Import the modules of third parties, once, so that their names are registered."""
         if not cls._found:
             for entry in entry_points(group="chandlery.data_clients"):
                 entry.load()
@@ -106,7 +106,7 @@ class DataClientFactory:
 
     @classmethod
     def _serving(cls, key: _Key) -> type[DataClientInterface] | None:
-        """The class that serves ``key`` now; exchanges may be registered at any time."""
+        """Return the class for ``key`` at present; exchanges may be registered at any time."""
         return cls._clients.get(key) or next(
             (
                 client
@@ -120,7 +120,7 @@ class DataClientFactory:
 
     @classmethod
     def _served(cls) -> dict[_Key, type[DataClientInterface]]:
-        """All that is served now."""
+        """Return all registered classes at present."""
         native: dict[_Key, type[DataClientInterface]] = {
             (adapter.provider, adapter.market_type, client.kind, client.data_source): client
             for adapter in ExchangeRegistry.adapters()

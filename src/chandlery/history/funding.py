@@ -27,20 +27,20 @@ from chandlery.history.native import NativeClient
 from chandlery.tables.frame import table_of
 
 _AROUND: Micros = 2 * DAY
-"""How far on both sides of a span is read too, so that its first and last rates have neighbours to be measured by."""
+"""Margin read on both sides of a span, so that its first and last rates have neighbours."""
 _JITTER: Micros = MINUTE
-"""Rates stand some milliseconds past the hour."""
+"""Tolerance: rates are some milliseconds past the hour."""
 _VAIN = 2
-"""As many answers must agree that there is nothing."""
+"""Number of answers that must agree that there are no rates."""
 
 
 class BinanceFundingRateClient(NativeClient):
     """
     The funding rates of a perpetual.
 
-    A row stands at the moment of funding, as the exchange gives it: it may lie some milliseconds
-    past the hour. ``funding_interval`` is the time since the funding before, to the hour; where that one is missing,
-    the time to the next, and empty where there is neither. It changes in the life of a perpetual.
+    A row has the exchange's time of funding, which may be some milliseconds
+    past the hour. ``funding_interval`` is the time since the previous funding, in whole hours; if that is missing,
+    the time to the next, and empty if there is neither. It may change during the life of a perpetual.
 
     A stretch without rates that is longer than both intervals next to it is a gap.
     """
@@ -49,12 +49,12 @@ class BinanceFundingRateClient(NativeClient):
     kind = ChartType.FUNDING_RATE
     page_size: int | None = 360
     """
-    At three a day a chunk is 120 days, which is one page even where funding comes every three hours.
+    At three a day a chunk is 120 days, which is one page even if funding comes every three hours.
 
-    ``None`` where pages are numbered from the latest: each chunk would read again what lies after it.
+    ``None`` if pages are numbered from the latest: each chunk would read again all later pages.
     """
     most_pages: ClassVar[int] = 1000
-    """How far back numbered pages are read, which is years even of hourly funding."""
+    """Limit on numbered pages, which covers years even of hourly funding."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class BinanceFundingRateClient(NativeClient):
         provider: DataProvider | None = None,
         resources: Resources | None = None,
     ) -> None:
-        """Refuse symbols that the exchange does not have; without a provider it is Binance."""
+        """Refuse symbols that the exchange does not have; the default provider is Binance."""
         super().__init__(
             symbol=symbol, interval=interval, market_type=market_type, provider=provider, resources=resources
         )
@@ -74,20 +74,20 @@ class BinanceFundingRateClient(NativeClient):
 
     @classmethod
     def serves(cls, adapter: type[ExchangeAdapter]) -> bool:
-        """Those that declare pages of funding rates."""
+        """Return whether the exchange declares pages of funding rates."""
         return adapter.funding_page_size > 0
 
     async def fetch_span(self, span: Span) -> FetchResult:
-        """The funding rates at the moments in ``span``."""
+        """Fetch the funding rates in ``span``."""
         chunks = rest_chunks(span, self.kind.interval or self.interval, chunk=self.page_size)
         return joined(self.chart_type, [await self.fetch_chunk(chunk) for chunk in chunks])
 
     async def fetch_chunk(self, span: Span) -> FetchResult:
         """
-        The funding rates at the moments in ``span``, and a gap for each stretch that lacks some.
+        Fetch the funding rates in ``span``, and a gap for each stretch that lacks some.
 
         Raises:
-            UnsupportedRequest: Where the span begins more than ``most_pages`` numbered pages ago.
+            UnsupportedRequest: The span begins more than ``most_pages`` numbered pages ago.
         """
         now = await self._now_there()
         around = Span(max(span.start - _AROUND, 0), max(span.end, min(span.end + _AROUND, now)))
@@ -124,9 +124,9 @@ class BinanceFundingRateClient(NativeClient):
 
     async def _by_time(self, wanted: Span, rates: _Rates) -> None:
         """
-        Ask until nothing new comes: first for all, then for each stretch that is too long.
+        Request rates until no new ones arrive: first the whole span, then each stretch that is too long.
 
-        How many rates a page holds, and whether it begins with the oldest, the rows show.
+        The rows show how many rates a page holds, and whether it begins with the oldest.
         """
         vain: Counter[Span] = Counter()
         holes = [wanted]
@@ -141,7 +141,7 @@ class BinanceFundingRateClient(NativeClient):
             holes = [each for each in funding_holes(times, wanted) if vain[each] < _VAIN]
 
     async def _by_number(self, wanted: Span, rates: _Rates) -> None:
-        """A rate that is new meanwhile moves others to the next page, so one may come twice, but none is skipped."""
+        """Read numbered pages. A new rate meanwhile shifts others to the next page: one may repeat, but none is skipped."""
         for number in range(1, self.most_pages + 1):
             page = await self._page(wanted, number)
             fresh = rates.add(page, self.symbol)
@@ -156,7 +156,7 @@ class BinanceFundingRateClient(NativeClient):
         )
 
     async def _explained(self, hole: Span, rates: _Rates, now: Micros) -> list[Gap]:
-        """Why there are no rates: before the first, after the last, or none between two."""
+        """Explain why there are no rates: before the first, after the last, or none between two."""
         first, last = min(rates.found, default=None), max(rates.found, default=None)
         life, doubt = Life(), "the exchange sent no funding rate, and not enough of its answers show others around"
         try:
@@ -180,7 +180,7 @@ class BinanceFundingRateClient(NativeClient):
         )
 
     async def _beginning(self, first: Micros | None, now: Micros) -> Life:
-        """Where the rates begin: with the candles, or later where the exchange does not serve the older ones any more."""
+        """Find the beginning of the rates: that of the candles, or later if the exchange no longer serves older ones."""
         exchange = self.shared.exchange(self.adapter)
         known = [each for each in self.adapter.intervals if each.longest <= DAY]
         candles = await Bounds(exchange, self.symbol, max(known, key=lambda each: each.longest)).first(now)
@@ -210,7 +210,7 @@ class BinanceFundingRateClient(NativeClient):
 
 
 class _Rates:
-    """The rates of several answers, and which stretches answers have bracketed."""
+    """The rates of several answers, and the stretches that answers bracket."""
 
     def __init__(self) -> None:
         self.found: dict[Micros, float] = {}
@@ -218,7 +218,7 @@ class _Rates:
         self._answers: list[tuple[Micros, Micros]] = []
 
     def add(self, page: FundingColumns, symbol: str) -> bool:
-        """Take an answer; whether a rate of it is new. Of two rates at one moment the first one stays."""
+        """Add an answer. Return whether it has a new rate. Of two rates at one time the first one stays."""
         fresh = False
         for moment, rate in zip(page.open_time, page.funding_rate, strict=True):
             known = self.found.setdefault(moment, rate)
@@ -232,15 +232,15 @@ class _Rates:
         return fresh
 
     def brackets(self, hole: Span) -> bool:
-        """Whether two answers have rates before and after ``hole``."""
+        """Return whether two answers have rates before and after ``hole``."""
         return sum(first < hole.start and last >= hole.end for first, last in self._answers) >= _VAIN
 
 
 def funding_holes(times: NDArray[np.int64], span: Span) -> list[Span]:
     """
-    The stretches of ``span`` that lack rates; ``times`` is ascending.
+    Return the stretches of ``span`` that lack rates; ``times`` is ascending.
 
-    One is longer than the larger of the two intervals next to it. It begins where the next rate was due.
+    Such a stretch is longer than the larger of the two intervals next to it, and begins when the next rate was due.
     """
     if len(times) < 2:
         return [span] if span and not len(times) else []

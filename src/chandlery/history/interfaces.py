@@ -1,4 +1,4 @@
-"""What a source of past data must answer, and what it gives."""
+"""The interface of a source of past data, and its results."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 
 Earlier: TypeAlias = Callable[[Micros, Micros], Awaitable[Micros | None]]
-"""Of a moment and of what the exchange shows as the first candle: a moment before both at which another source has some."""
+"""Given a time and the exchange's first candle, return an earlier time at which another source has candles."""
 
 
 class FetchResult(Struct, frozen=True):
     """
-    What a source gave of a span.
+    The answer of a source for a span.
 
-    ``table`` holds the rows in order, in the schema of the chart type; ``None`` stands for no rows. ``spans`` say for which
-    moments the source has answered, ``gaps`` which of them have no row and why; a moment in
-    neither was not answered and must be had elsewhere.
+    ``table`` holds the rows in order, in the schema of the chart type; ``None`` stands for no rows. ``spans`` are the times
+    that the source has answered for, ``gaps`` those of them without a row, and why. Time in
+    neither was not answered and must come from another source.
     """
 
     table: pa.Table | None
@@ -50,11 +50,11 @@ class FetchResult(Struct, frozen=True):
     gaps: Sequence[Gap] = ()
     events: Sequence[Event] = ()
     final_before: Micros | None = None
-    """Rows from here on may still change and are not stored; ``None`` where the source does not say."""
+    """Time from which rows may still change and are not stored; ``None`` if the source does not state it."""
 
 
 MOST_SERIES = 4096
-"""Of how many series it is remembered what rows have shown; what is forgotten is found out again."""
+"""Number of series whose facts are cached; evicted ones are found again when needed."""
 
 
 class Seen(Struct, frozen=True):
@@ -66,7 +66,7 @@ class Seen(Struct, frozen=True):
     """Looks for older ones."""
 
     async def looked(self, start: Micros, first: Micros) -> Seen:
-        """The same with what is older than ``start``, where nothing is known that is older than the exchange's ``first``."""
+        """Look for candles older than ``start``, unless one older than the exchange's ``first`` is known."""
         if self.earlier is None or (self.first is not None and self.first < first):
             return self
         found = await self.earlier(start, first)
@@ -74,10 +74,10 @@ class Seen(Struct, frozen=True):
 
 
 class SeriesFacts(Struct):
-    """What rows have shown of a series, valid while the manager lives."""
+    """Facts about a series that rows have shown, valid while the manager lives."""
 
     grid: Grid | None = None
-    """The grid on which its candles open, where it is not the declared one."""
+    """The grid of its open times if it differs from the declared one."""
     life: Life | None = None
     """Its first candle."""
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -85,9 +85,9 @@ class SeriesFacts(Struct):
 
 class Resources(Struct, frozen=True):
     """
-    What clients share: connections, the clock, base URLs by exchange id, and how much may go on at once.
+    The resources that clients share: connections, the clock, base URLs by exchange id, and concurrency limits.
 
-    ``accounts`` are needed for exchanges that answer only to who has signed in.
+    ``accounts`` are needed for exchanges that require authentication.
     """
 
     http: HttpClient
@@ -97,19 +97,19 @@ class Resources(Struct, frozen=True):
     max_concurrent_downloads: int = 16
     accounts: Accounts | None = None
     exchanges: dict[str, ExchangeClient] = field(default_factory=dict)
-    """The clients made so far by exchange id, so that each asks for the exchange's time and list once for all series."""
+    """Clients by exchange id, so that the exchange's time and list are requested once for all series."""
     series: dict[tuple[str, str, Interval], SeriesFacts] = field(default_factory=dict)
-    """What rows have shown of each series, the one that was used last at the end."""
+    """Facts about each series, the most recently used last."""
 
     def exchange(self, adapter: ExchangeAdapter) -> ExchangeClient:
-        """The client of an exchange."""
+        """Return the client of an exchange."""
         known = self.exchanges.get(adapter.id)
         if known is None:
             known = self.exchanges[adapter.id] = ExchangeClient(adapter, self.client(adapter), clock=self.clock)
         return known
 
     def facts(self, adapter: ExchangeAdapter, symbol: str, interval: Interval) -> SeriesFacts:
-        """What rows have shown of a series so far, unless ``MOST_SERIES`` others were used since."""
+        """Return the facts about a series, empty if it is new or was evicted after ``MOST_SERIES`` others."""
         key = (adapter.id, symbol, interval)
         known = self.series[key] = self.series.pop(key) if key in self.series else SeriesFacts()
         if len(self.series) > MOST_SERIES:
@@ -117,7 +117,7 @@ class Resources(Struct, frozen=True):
         return known
 
     def client(self, exchange: TokenIssuer) -> HttpClient | Account:
-        """What requests to an exchange are sent with."""
+        """Return the HTTP client for an exchange, with its account if it has one."""
         return (self.accounts or Accounts(self.http)).client(exchange)
 
 
@@ -126,14 +126,14 @@ class DataClientInterface(ABC):
     A source of one series.
 
     A third party implements the three properties and ``fetch``, and registers the class with
-    ``DataClientFactory``. ``source`` is the word that provenance uses for it; ``page_size`` how
-    many rows one call of ``fetch`` may be asked for, ``None`` for any number.
+    ``DataClientFactory``. ``source`` is its name in provenance; ``page_size`` the largest number of
+    rows that one call of ``fetch`` may ask for, ``None`` for any number.
     """
 
     source: str = "rest"
     page_size: int | None = None
     origin: Origin | None = None
-    """Whose data they are, where not the exchange's own."""
+    """The server that the data come from, if not the exchange's own."""
 
     def __init__(
         self,
@@ -145,10 +145,10 @@ class DataClientInterface(ABC):
         resources: Resources | None = None,
     ) -> None:
         """
-        A client of one series.
+        Create a client of one series.
 
-        ``market_type`` and ``provider`` are those under which it was asked for; a class that serves
-        several tells by them which. ``resources`` are shared with other clients where given.
+        ``market_type`` and ``provider`` are those of the request; a class that serves
+        several uses them to tell which. ``resources`` are shared with other clients if given.
         """
         del market_type, provider
         self.symbol = require_symbol(symbol)
@@ -158,7 +158,7 @@ class DataClientInterface(ABC):
     @property
     @abstractmethod
     def provider(self) -> DataProvider:
-        """Who provides the data."""
+        """The provider of the data."""
 
     @property
     @abstractmethod
@@ -173,20 +173,20 @@ class DataClientInterface(ABC):
     @abstractmethod
     def fetch(self, start_time: datetime, end_time: datetime, **kwargs: Any) -> pd.DataFrame:
         """
-        The rows that open in ``[start_time, end_time)``, final ones only, oldest first.
+        Fetch the rows that open in ``[start_time, end_time)``, final ones only, oldest first.
 
         Both are aware datetimes. The frame has a UTC ``DatetimeIndex`` and the chart type's
         columns and dtypes.
         """
 
     async def fetch_span(self, span: Span) -> FetchResult:
-        """``fetch`` in a thread, as Arrow; clients that are asynchronous inside override it."""
+        """Run ``fetch`` in a thread and convert to Arrow; asynchronous clients override it."""
         frame = await asyncio.to_thread(self.fetch, to_datetime(span.start), to_datetime(span.end))
         table = slice_span(from_pandas(self.chart_type, frame), span)
         return FetchResult(table, [self.answered(span, self._now())])
 
     def answered(self, span: Span, at: Micros, file: str | None = None, sha256: str | None = None) -> SourceSpan:
-        """The record that this source answered for ``span`` at a moment, from a file where it is an archive."""
+        """Record that this source answered for ``span`` at a time, from a file if it is an archive."""
         origin = None if self.origin is None else str(self.origin)
         return SourceSpan(span.start, span.end, self.source, at, file, sha256, origin=origin)
 
@@ -194,11 +194,11 @@ class DataClientInterface(ABC):
         return (system_clock if self.resources is None else self.resources.clock)()
 
     async def close(self) -> None:  # noqa: B027  # most clients open nothing of their own
-        """Release what the client itself has opened."""
+        """Release the resources that the client opened itself."""
 
 
 def joined(chart_type: ChartType, parts: Sequence[FetchResult]) -> FetchResult:
-    """Several results, given in the order of their rows, as one."""
+    """Join several results, given in the order of their rows."""
     tables = [part.table for part in parts if part.table is not None and part.table.num_rows]
     return FetchResult(
         pa.concat_tables(tables) if tables else empty_table(chart_type),
@@ -209,7 +209,7 @@ def joined(chart_type: ChartType, parts: Sequence[FetchResult]) -> FetchResult:
 
 
 def in_order(tables: Sequence[pa.Table | None], chart_type: ChartType) -> pa.Table:
-    """The rows of tables that come in any order, each of which is oldest first; a row that is there twice, once."""
+    """Concatenate tables in any order, each of which is oldest first; duplicate rows are dropped."""
     filled = [table for table in tables if table is not None and len(table)]
     if not filled:
         return empty_table(chart_type)
@@ -226,9 +226,9 @@ def in_order(tables: Sequence[pa.Table | None], chart_type: ChartType) -> pa.Tab
 
 
 def incomplete(data: Any, missing: Sequence[Gap], wanted: Span, advice: str = "") -> IncompleteData:
-    """The error for a result that lacks ``missing``, of which there is at least one."""
+    """Create the error for a result that lacks ``missing``, of which there is at least one."""
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-    message = f"{missing[0].span}{more} of {wanted} could not be had: {missing[0].evidence}"
+    message = f"{missing[0].span}{more} of {wanted} could not be fetched: {missing[0].evidence}"
     return IncompleteData(f"{message}. The error's .data is the rest{advice}", data=data, missing=missing)
 
 
@@ -236,14 +236,14 @@ async def in_body(tasks: Collection[asyncio.Task[None]]) -> None:
     """
     Wait for tasks of a group before the end of its block.
 
-    Of one that fails when the block has ended, CPython before 3.13 leaves the task around it marked as cancelled.
+    If one fails after the block has ended, CPython before 3.13 leaves the enclosing task marked as cancelled.
     """
     if tasks:
         await asyncio.wait(tasks)
 
 
 def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The first single error in a group of groups."""
+    """Return the first single error in nested groups."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -30,28 +30,28 @@ from chandlery.tables.frame import Output
 
 class DataSourceManager(SourceLimits):
     """
-    Past candles and funding rates of a market: from the cache, the archive or REST, whichever has them.
+    Past candles and funding rates of a market, from the cache, the archive or REST, whichever has them.
 
     Args:
-        market_type: The market; it decides which exchange interface is used.
+        market_type: The market; it determines the exchange interface.
         provider: The default for ``get_data``.
         chart_type: The default for ``get_data``.
         rest_client: A client whose connections and settings are used for REST.
-        cache_dir: Where day files are kept; ``None`` for the user's cache folder.
+        cache_dir: The folder of the day files; ``None`` for the user's cache folder.
         use_cache: ``False`` neither reads nor writes the cache.
-        max_concurrent: The most requests under way at once.
-        retry_count: How often a request that failed for a passing reason is repeated.
-        max_concurrent_downloads: The most archive files under way at once, each with its checksum; by default 16.
+        max_concurrent: Limit on concurrent requests.
+        retry_count: Number of retries of a request that failed for a transient reason.
+        max_concurrent_downloads: Limit on concurrent archive files, each with its checksum; by default 16.
         endpoints: Base URLs in place of an exchange's own, e.g. ``{"binance_spot": {"rest": "http://127.0.0.1:8080"}}``.
         proxy: The address of a proxy, e.g. ``http://user:password@127.0.0.1:3128`` or, with ``chandlery[socks]``,
             ``socks5://127.0.0.1:1080``; by default those of ``HTTPS_PROXY`` and so on, ``""`` for none.
-            ``NO_PROXY`` holds for both.
-        credentials: For exchanges that answer only to who has signed in, by id, e.g.
+            ``NO_PROXY`` applies to both.
+        credentials: For exchanges that require authentication, by id, e.g.
             ``{"tradestation": {"client_id": "…", "client_secret": "…", "refresh_token": "…"}}``.
-        clock: What time it is, in microseconds UTC.
-        limiter: The budget of requests; by default the one that all processes of this user share.
+        clock: Returns the current time in microseconds UTC.
+        limiter: The rate limiter; by default the one that all processes of this user share.
 
-    It may be used from several threads at once, inside a running event loop, and in notebooks.
+    It may be used from several threads concurrently, inside a running event loop, and in notebooks.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class DataSourceManager(SourceLimits):
         clock: Clock = system_clock,
         limiter: RateLimiter | None = None,
     ) -> None:
-        """Check the arguments; nothing is opened before the first fetch."""
+        """Check the arguments; no connection is opened before the first fetch."""
         core = AsyncDataSourceManager(
             market_type,
             provider,
@@ -95,11 +95,11 @@ class DataSourceManager(SourceLimits):
 
     @property
     def cache(self) -> UnifiedCacheManager | None:
-        """The cache, or ``None`` where none is used."""
+        """The cache, or ``None`` if none is used."""
         return self._core.cache
 
     def __enter__(self) -> Self:
-        """Nothing to open; connections are made when they are needed."""
+        """Return itself; connections are opened on demand."""
         return self
 
     def __exit__(
@@ -129,28 +129,28 @@ class DataSourceManager(SourceLimits):
         include_open: bool = False,
     ) -> Any:
         """
-        The rows that open in ``[start_time, end_time)``, oldest first, each once, closed ones only.
+        Return the rows that open in ``[start_time, end_time)``, oldest first, without duplicates, closed ones only.
 
         Args:
             symbol: ``BTCUSDT``, ``BTC/USDT`` or ``BTC-USDT``.
             start_time: Inclusive; an aware datetime.
-            end_time: Exclusive; an aware datetime. What is not closed yet is left out.
-            interval: ``Interval.MINUTE_1`` or ``"1m"``; funding rates have moments of their own and ignore it.
+            end_time: Exclusive; an aware datetime. Candles that are not closed yet are left out.
+            interval: ``Interval.MINUTE_1`` or ``"1m"``; ignored for funding rates, which have times of their own.
             use_cache: ``False`` neither reads nor writes the cache.
             enforce_source: ``REST`` or ``VISION`` (the archive) allow that source alone, in the cache too.
-            provider: In place of the manager's.
-            chart_type: In place of the manager's.
+            provider: Overrides the manager's.
+            chart_type: Overrides the manager's.
             output: ``"pandas"``: a frame with the UTC index ``open_time``, the columns and dtypes of
                 ``OUTPUT_DTYPES`` or ``FUNDING_RATE_DTYPES``, and a ``Provenance`` in ``attrs["chandlery"]``.
-                ``"arrow"``: the same with ``open_time`` first and the provenance in the schema's metadata.
-                ``"polars"``: the same columns, without it.
+                ``"arrow"``: a table with ``open_time`` first and the provenance in the schema's metadata.
+                ``"polars"``: a frame with the same columns, without the provenance.
             progress: Called with a ``Progress`` from another thread, as parts are settled.
-            on_missing: ``"report"`` returns what there is, with the gap in the provenance.
+            on_missing: ``"report"`` returns the available rows, with the gaps in the provenance.
             include_open: Adds the running candle, and a column ``closed`` that marks it.
 
         Raises:
-            InvalidInput: For a question that cannot be answered as asked; nothing was sent for it.
-            IncompleteData: Where part of the range could not be had; it carries the rest.
+            InvalidInput: The request is invalid; no request was sent.
+            IncompleteData: Part of the range could not be fetched; it carries the rest.
         """
         return shared_portal().run(
             self._core.get_data(
@@ -171,10 +171,10 @@ class DataSourceManager(SourceLimits):
 
     def compare(self, symbol: str, start_time: datetime, end_time: datetime, interval: Interval | str) -> Comparison:
         """
-        Monthly files, daily files, REST, and candles built from minutes, side by side.
+        Compare monthly files, daily files, REST, and candles built from minutes.
 
-        The cache is neither read nor written. Says on which values of which candles of
-        ``[start_time, end_time)`` the exchange disagrees with itself, and what each source lacks.
+        The cache is neither read nor written. The result lists the values of candles in
+        ``[start_time, end_time)`` on which the sources disagree, and what each source lacks.
         """
         return shared_portal().run(self._core.compare(symbol, start_time, end_time, interval))
 
@@ -188,10 +188,10 @@ class DataSourceManager(SourceLimits):
         gaps_only: bool = False,
     ) -> list[Restatement]:
         """
-        Check again what is cached of the range: archive files that were replaced, and gaps.
+        Check cached data of the range again: archive files that were replaced, and gaps.
 
-        A file that was replaced is fetched, proved and cached in place of the old rows. Cached gaps are requested
-        again by REST, those too that were stored for good. What that changed is returned, and stays in the cache's
+        A file that was replaced is fetched, verified and cached in place of the old rows. Cached gaps are requested
+        again by REST, including those stored for good. The changes are returned, and stay in the cache's
         ledger, ``cache.restatements()``. ``gaps_only`` leaves the archive out.
         """
         return shared_portal().run(self._core.recheck(symbol, start_time, end_time, interval, gaps_only=gaps_only))

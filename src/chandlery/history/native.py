@@ -1,4 +1,4 @@
-"""What the clients over our own exchange adapters share."""
+"""Base of the clients over our own exchange adapters."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class NativeClient(DataClientInterface):
     kind: ClassVar[ChartType]
     data_source: ClassVar[DataSource] = DataSource.REST
     role: ClassVar[str] = "rest"
-    """Which of the endpoints it uses."""
+    """The endpoint role that it uses."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class NativeClient(DataClientInterface):
         provider: DataProvider | None = None,
         resources: Resources | None = None,
     ) -> None:
-        """Refuse symbols and intervals that the exchange does not have; without a provider it is Binance."""
+        """Refuse symbols and intervals that the exchange does not have; the default provider is Binance."""
         super().__init__(symbol=symbol, interval=interval, resources=resources)
         self.shared = resources or Resources(HttpClient(), system_clock)
         adapter = ExchangeRegistry.of_market(provider or DataProvider.BINANCE, market_type)
@@ -61,15 +61,15 @@ class NativeClient(DataClientInterface):
     @classmethod
     @abstractmethod
     def serves(cls, adapter: type[ExchangeAdapter]) -> bool:
-        """Whether an exchange has what this client fetches."""
+        """Return whether an exchange supports what this client fetches."""
 
     @property
     def grid(self) -> Grid:
-        """The moments at which candles of the series open."""
+        """The grid of the series' open times."""
         return self.facts.grid or self.adapter.grid(self.interval)
 
     def adopt(self, grid: Grid) -> None:
-        """Take the grid that rows have shown, for all clients of the series."""
+        """Use the grid that rows have shown, for all clients of the series."""
         self.facts = self.shared.facts(self.adapter, self.symbol, self.interval)
         self.facts.grid = grid
 
@@ -90,11 +90,11 @@ class NativeClient(DataClientInterface):
 
     def fetch(self, start_time: datetime, end_time: datetime, **kwargs: Any) -> pd.DataFrame:
         """
-        The rows that open in ``[start_time, end_time)`` as a frame; gaps and sources in ``attrs["chandlery"]``.
+        Fetch the rows that open in ``[start_time, end_time)`` as a frame; gaps and sources in ``attrs["chandlery"]``.
 
         Raises:
             InvalidRange: For naive datetimes, or an end that is not after the start.
-            IncompleteData: Where part of it could not be had; it carries the rest.
+            IncompleteData: Part of it could not be fetched; it carries the rest.
         """
         del kwargs
         span = Span(to_micros(start_time, name="start_time"), to_micros(end_time, name="end_time"))
@@ -108,7 +108,7 @@ class NativeClient(DataClientInterface):
         return frame
 
     async def close(self) -> None:
-        """Close the connections that the client itself has opened."""
+        """Close the connections that the client opened itself."""
         if self.resources is None:
             await self.shared.http.close()
 

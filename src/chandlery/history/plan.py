@@ -1,4 +1,4 @@
-"""Which part of a range comes from where: decided here, by pure functions, and nowhere else."""
+"""Plan which source serves which part of a range; pure functions."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ class ArchiveFile(Struct, frozen=True, order=True):
 
     @property
     def span(self) -> Span:
-        """The moments whose candles it holds."""
+        """The time of its candles."""
         return Span(self.start, add_months(self.start, 1) if self.monthly else self.start + DAY)
 
     def __str__(self) -> str:
-        """``2024-01`` or ``2024-01-31``."""
+        """Format as ``2024-01`` or ``2024-01-31``."""
         return date_text(self.start)[: 7 if self.monthly else 10]
 
 
 class CacheStep(Struct, frozen=True):
-    """The cache has it."""
+    """A span that is read from the cache."""
 
     span: Span
 
 
 class ArchiveStep(Struct, frozen=True):
-    """``span`` is wanted of ``file``."""
+    """A span that is read from ``file``."""
 
     span: Span
     file: ArchiveFile
@@ -51,7 +51,7 @@ class RestStep(Struct, frozen=True):
 
 
 class BeyondStep(Struct, frozen=True):
-    """Older than what the exchange still answers for, and nowhere else to be had."""
+    """A span older than the exchange still serves, which no other source has."""
 
     span: Span
 
@@ -61,12 +61,12 @@ Step: TypeAlias = CacheStep | ArchiveStep | RestStep | BeyondStep
 
 class Abilities(Struct, frozen=True):
     """
-    What the sources of a series can do.
+    The abilities of the sources of a series.
 
-    ``delay`` is the age from which the archive is relied upon, ``earliest`` the age from which a
-    file may be there already. ``chunk`` is how many candles one REST request returns, ``longest``
-    the span that it may name, ``max_chunks`` up to how many requests REST is preferred to a file
-    that may not be there yet. ``oldest`` is the first open that REST answers for.
+    ``delay`` is the age from which data are expected in the archive, ``earliest`` the age from which a
+    file may exist. ``chunk`` is the number of candles that one REST request returns, ``longest``
+    the longest span of a request, ``max_chunks`` the number of requests up to which REST is preferred to a file
+    that may not exist yet. ``oldest`` is the first open time that REST serves.
     """
 
     rest: bool = True
@@ -89,13 +89,13 @@ def plan(
     abilities: Abilities,
 ) -> list[Step]:
     """
-    The steps that make up ``wanted``: in order, touching, none overlapping, nothing left out.
+    Return the steps for ``wanted``, in order, adjacent, without overlaps or holes.
 
-    What ``covered`` holds comes from the cache. The rest comes from the archive where it serves
-    it, by the month where a whole month is wanted and by the day otherwise, else from REST.
+    Time in ``covered`` is read from the cache. The rest is read from the archive if that serves
+    it, by month if a whole month is wanted and by day otherwise, else from REST.
 
     Raises:
-        UnsupportedRequest: Where the sources that ``source`` allows cannot serve the range.
+        UnsupportedRequest: The sources that ``source`` allows cannot serve the range.
     """
     steps: list[Step] = [CacheStep(found) for span in merge(covered) if (found := span.clip(wanted))]
     for hole in subtract(wanted, covered):
@@ -109,13 +109,13 @@ def plan(
             steps += _mixed_steps(hole, interval, abilities, now)
     if steps and all(isinstance(step, BeyondStep) for step in steps):
         raise UnsupportedRequest(
-            f"{wanted} ends before {iso(abilities.oldest or 0)}, the oldest candle that this exchange answers for; give a later range"
+            f"{wanted} ends before {iso(abilities.oldest or 0)}, the oldest candle that this exchange serves; give a later range"
         )
     return sorted(steps, key=lambda step: step.span)
 
 
 def archive_files(span: Span, interval: Grid) -> list[ArchiveFile]:
-    """The fewest files that hold all of ``span``: months where they lie wholly in it, else days."""
+    """Return the fewest files that hold all of ``span``: months that lie wholly in it, else days."""
     steps = _archive_steps(span, interval, whole_months_only=False)
     return [step.file for step in steps if isinstance(step, ArchiveStep)]
 
@@ -123,7 +123,7 @@ def archive_files(span: Span, interval: Grid) -> list[ArchiveFile]:
 def _require(able: bool, source: str, hole: Span) -> None:  # noqa: FBT001  # a plain condition
     if not able:
         raise UnsupportedRequest(
-            f"{source} was demanded for {hole}, but this series cannot be had from it; use DataSource.AUTO"
+            f"{source} was requested for {hole}, but does not serve this series; use DataSource.AUTO"
         )
 
 
@@ -161,10 +161,10 @@ def _archive_steps(
     abilities: Abilities | None = None,
 ) -> list[Step]:
     """
-    ``span`` by archive files.
+    Plan ``span`` by archive files.
 
-    Intervals over a day have monthly files alone; of those, where ``whole_months_only``, the ends
-    of a span that are not whole months go to REST.
+    Intervals over a day only have monthly files. With ``whole_months_only``, the ends
+    of such a span that are not whole months go to REST.
     """
     steps: list[Step] = []
     at = span.start
@@ -187,7 +187,7 @@ def _archive_steps(
 
 
 def _month_published(month: ArchiveFile) -> Micros:
-    """Months appear on the first Monday after their end; two days are allowed for that."""
+    """Return when the file of a month is expected: two days after the first Monday after its end."""
     return Interval.WEEK_1.ceil(month.span.end) + 2 * DAY
 
 

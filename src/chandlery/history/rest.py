@@ -29,7 +29,7 @@ class RestDataClient(NativeClient):
     kind = ChartType.KLINES
 
     def __init__(self, **options: Any) -> None:
-        """As every client of a series."""
+        """Create a client; see ``NativeClient``."""
         super().__init__(**options)
         self.exchange = self.shared.exchange(self.adapter)
         self.series = RestSeries(
@@ -44,7 +44,7 @@ class RestDataClient(NativeClient):
         )
 
     def for_series(self, symbol: str, interval: Interval) -> RestDataClient:
-        """A client of another series over the same connections."""
+        """Create a client of another series over the same connections."""
         return type(self)(
             symbol=symbol,
             interval=interval,
@@ -55,14 +55,14 @@ class RestDataClient(NativeClient):
 
     @classmethod
     def serves(cls, adapter: type[ExchangeAdapter]) -> bool:  # noqa: ARG003  # nothing to ask
-        """Every exchange has it."""
+        """Return true: every exchange has it."""
         return True
 
     async def fetch_span(self, span: Span) -> FetchResult:
         """
-        The final candles that open in ``span``, and a gap with its evidence for each that is absent.
+        Fetch the final candles that open in ``span``, and a gap with its evidence for each that is absent.
 
-        Raises what the first page that fails raises.
+        Raises the error of the first page that fails.
         """
         closed = Span(span.start, min(span.end, self.grid.floor(await self.exchange.now())))
         result, failure = await read_all(self.series, [closed])
@@ -80,25 +80,25 @@ class RestDataClient(NativeClient):
         most: int | None = None,
     ) -> ChandleryError | None:
         """
-        Read the candles that open in ``spans``, and ``deliver`` them in parts, in any order; the first failure.
+        Read the candles that open in ``spans``, and ``deliver`` them in parts, in any order. Return the first failure.
 
-        Every moment of ``spans`` is in a part: its candle is there, or in a gap that says why not. A page that fails
-        becomes a gap, and the others go on. ``seen`` are candles of the series that other sources have; ``most`` is
-        how many candles one request may ask for, fewer than the exchange sends.
+        The parts cover all of ``spans``: each candle is present, or in a gap that explains its absence. A page that fails
+        becomes a gap, and the others continue. ``seen`` are candles of the series that other sources have; ``most``
+        limits the candles of one request below the exchange's page size.
 
         Raises:
             InvalidSymbol: The exchange does not know the symbol, and no other source has a candle of it.
-            GridDiffers: The candles open on another grid than the one that was assumed.
+            GridDiffers: The candles open on another grid than assumed.
         """
         reading = RestReading(self.series, deliver, concurrent=concurrent, seen=seen or Seen(), most=most)
         return await reading.run(spans)
 
     async def trim(self, spans: Sequence[Span], deliver: Deliver, seen: Seen) -> list[Span]:
-        """``spans`` without what lies before the first candle or after the last, which is delivered as gaps."""
+        """Drop from ``spans`` what lies before the first candle or after the last, and deliver that as gaps."""
         return await RestReading(self.series, deliver, concurrent=1, seen=seen).trim(spans)
 
     async def running_candle(self, now: Micros) -> pa.Table:
-        """The candle that is open at ``now``; no row where the exchange does not send it yet."""
+        """Fetch the candle that is running at ``now``; no row if the exchange does not send it yet."""
         opened = self.grid.floor(now)
         span = Span(opened, self.grid.step(opened))
         rows = await self.exchange.candles(self.symbol, self.interval, span)
@@ -108,7 +108,7 @@ class RestDataClient(NativeClient):
 
 
 async def read_all(series: RestSeries, spans: Sequence[Span]) -> tuple[FetchResult, ChandleryError | None]:
-    """The candles that open in ``spans``, in order, with a gap for each that is absent; and the first failure."""
+    """Read the candles that open in ``spans``, in order, with a gap for each that is absent. Return also the first failure."""
     parts: list[FetchResult] = []
 
     async def take(part: FetchResult) -> None:

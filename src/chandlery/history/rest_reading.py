@@ -1,4 +1,4 @@
-"""One reading of candles by REST: pages at once, what they leave open asked again, every hole explained."""
+"""Read candles by REST: request pages concurrently, request doubtful parts again, and explain every hole."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from chandlery.net.candle_exchange import CandleExchange, CandleFacts
 from chandlery.tables.frame import table_of
 
 _MANY_PAGES = 8
-"""From so many pages on, the ends of the series are found first, so that what lies beyond is not requested page by page."""
+"""Number of pages from which the ends of the series are located first, so that nothing beyond them is requested."""
 _BRACKETED = "two answers hold candles before and after, and none here"
 _SILENT = "requested twice, the exchange sent no candle; it has some before and after"
 _ENDED = "requested twice, the exchange sent no candle up to now"
-_DOUBT = "the exchange sent rows that contradict each other or cannot be"
+_DOUBT = "the exchange sent rows that contradict each other or are impossible"
 _UNPROVED = "the exchange sent no candle, and not enough of its answers show candles before and after"
 
 Deliver: TypeAlias = Callable[[FetchResult], Awaitable[None]]
 
 
 class RestSeries(Struct):
-    """A series at an exchange: how it is requested, and what answers have shown of it."""
+    """A series at an exchange: how to request it, and what answers have shown so far."""
 
     exchange: CandleExchange
     symbol: str
@@ -49,30 +49,30 @@ class RestSeries(Struct):
     bounds: Bounds
     clock: Clock
     answered: Callable[[Span, Micros], SourceSpan]
-    """Makes the record that the exchange has answered for a span."""
+    """Records that the exchange has answered for a span."""
     page_size: int
-    """How many candles an answer holds: as declared, or fewer once answers have shown it."""
+    """Number of candles of an answer: as declared, or fewer once answers have shown it."""
 
     @property
     def declared(self) -> CandleFacts:
-        """What is declared of the exchange's candles."""
+        """The declared properties of the exchange's candles."""
         return self.exchange.facts
 
     @property
     def grid(self) -> Grid:
-        """The moments at which its candles open."""
+        """The grid of its open times."""
         return self.facts.grid or self.declared.grid(self.interval)
 
 
 class _Page(Struct):
-    """A stretch that is read in one go, and the parts of it that are wanted."""
+    """A span that is read in one go, and the wanted parts of it."""
 
     span: Span
     wanted: list[Span]
 
 
 class RestReading:
-    """Candles of one series, read once; see ``RestDataClient.read``."""
+    """A single reading of one series; see ``RestDataClient.read``."""
 
     def __init__(
         self, series: RestSeries, deliver: Deliver, *, concurrent: int, seen: Seen, most: int | None = None
@@ -84,48 +84,48 @@ class RestReading:
         self._most = most
         self._seen = seen
         self._first, self._last = seen.first, seen.last
-        """The first and the last open of any row, asked for or not."""
+        """First and last open time of any row, requested or not."""
         self._served: Micros | None = None
-        """The first open that the exchange itself has sent: other sources may have an earlier instrument of this symbol."""
+        """First open time that the exchange itself has sent; other sources may have an earlier instrument of this symbol."""
         self._served_last: Micros | None = None
-        """The last one."""
+        """Last open time that the exchange itself has sent."""
         self._now: Micros = 0
         self._final_before: Micros = 0
         self._open: list[Span] = []
         """Holes that the answers of their page have not proved."""
         self._bare: list[Span] = []
-        """Those of them that two requests of their own have found empty."""
+        """Holes of these that two requests of their own found empty."""
         self._beyond: list[Span] = []
-        """Outside the ends of the series, and so not requested."""
+        """Spans outside the ends of the series, which are not requested."""
         self._ended = False
-        """Whether the last candle was searched up to now."""
+        """True once the last candle was searched up to now."""
         self._unlisted = False
-        """Whether the list of instruments failed, so that it is unknown why there are no candles up to now."""
+        """True if the list of instruments failed, so that it is unknown why there are no candles up to now."""
         self._failure: ChandleryError | None = None
         self._refused: InvalidSymbol | None = None
 
     async def run(self, spans: Sequence[Span]) -> ChandleryError | None:
-        """Read ``spans``; the first failure."""
+        """Read ``spans``. Return the first failure."""
         await self._set_clock()
         wanted = merge(spans)
         pages = self._pages(wanted)
         if len(pages) > _MANY_PAGES:
             pages = self._pages(await self._bounded(wanted))
         await self._work(pages, thorough=False)
-        # What no two answers have bracketed: now with the rows around it, which by now are known.
+        # Read holes that no two answers bracket again, together with the rows around them.
         await self._work(self._pages(subtract_all(self._open, self._bare)), thorough=True)
         await self._account()
         return self._failure
 
     async def trim(self, spans: Sequence[Span]) -> list[Span]:
-        """``spans`` without what lies before the first candle or after the last, which is delivered as gaps."""
+        """Drop from ``spans`` what lies before the first candle or after the last, and deliver that as gaps."""
         await self._set_clock()
         inner = await self._bounded(merge(spans))
         await self._account()
         return inner
 
     async def _set_clock(self) -> None:
-        """By the exchange's clock; where it does not tell the time, by the local one, and then nothing is stored."""
+        """Use the exchange's clock. If it does not answer, use the local one, and store nothing."""
         exchange = self._series.exchange
         try:
             self._now = await exchange.now()
@@ -136,7 +136,7 @@ class RestReading:
             self._final_before = self._grid.floor(self._now - self._series.declared.settle)
 
     def _size(self) -> int:
-        """How many candles one request may name."""
+        """Return the number of candles that one request may ask for."""
         longest = self._series.declared.longest_request
         limits = [self._series.page_size]
         limits += [] if longest is None else [longest // self._grid.longest]
@@ -144,7 +144,7 @@ class RestReading:
         return max(min(limits), 1)
 
     def _pages(self, spans: Iterable[Span]) -> list[_Page]:
-        """Pages with room for a candle on both sides; spans that fit into one page are read together."""
+        """Split into pages with room for a candle on both sides; spans that fit into one page are read together."""
         size, grid = max(self._size() - 2, 1), self._grid
         pages: list[_Page] = []
         for span in spans:
@@ -169,7 +169,7 @@ class RestReading:
             while waiting:
                 page = waiting.popleft()
                 if self._grid.count(page.span.start, page.span.end) > self._size():
-                    # Answers have shown meanwhile that they hold less.
+                    # Answers have shown meanwhile that pages are shorter.
                     waiting.extendleft(reversed(self._pages(page.wanted)))
                 else:
                     await self._one(page, thorough=thorough)
@@ -181,7 +181,7 @@ class RestReading:
             raise first_error(errors) from None
 
     async def _one(self, page: _Page, *, thorough: bool) -> None:
-        """Read a page and deliver what is settled of it."""
+        """Read a page and deliver its settled part."""
         try:
             answers = await self._read(page.span, thorough=thorough)
         except InvalidSymbol as error:
@@ -199,7 +199,7 @@ class RestReading:
         self._bare += answers.paging.bare
 
     async def _read(self, span: Span, *, thorough: bool) -> Answers:
-        """Read a page, as far as requests succeed."""
+        """Read a page until a request fails."""
         series, grid = self._series, self._grid
         oldest = series.declared.oldest(series.interval, self._now)
         bounds = Span(oldest or 0, grid.step(grid.floor(self._now)))
@@ -224,7 +224,7 @@ class RestReading:
         return answers
 
     def _settled(self, page: _Page, answers: Answers) -> tuple[FetchResult, list[Span], list[Span]]:
-        """What the answers to a page settle, what they leave open, and where they cannot be believed."""
+        """Return the settled part of a page, the open spans, and the spans whose rows are not credible."""
         paging = answers.paging
         unread = merge([*paging.open, *paging.proved])
         wrong = _common(_common(answers.doubtful, page.wanted), unread)
@@ -245,7 +245,7 @@ class RestReading:
             self._last = last if self._last is None else max(last, self._last)
 
     async def _bounded(self, spans: list[Span]) -> list[Span]:
-        """``spans`` within the ends of the series; all of them where these are not to be found."""
+        """Clip ``spans`` to the ends of the series; unchanged if these cannot be found."""
         if not spans:
             return spans
         try:
@@ -264,10 +264,10 @@ class RestReading:
 
     async def _life(self, start: Micros, end: Micros, *, sure: bool = False) -> Life:
         """
-        The ends of the series, as far as they matter for ``[start, end)``, or with ``sure`` in any case.
+        Find the ends of the series, as far as they matter for ``[start, end)``, or with ``sure`` in any case.
 
         Raises:
-            InvalidSymbol: The exchange does not know the symbol, nor does any other source.
+            InvalidSymbol: The exchange does not know the symbol, and no other source has candles of it.
         """
         life = Life()
         try:
@@ -287,7 +287,7 @@ class RestReading:
         return Life(first=self._first, ended=ended, delisted_by=str(self._refused))
 
     async def _beginning(self, start: Micros) -> Life:
-        """The first candle, searched once for all calls; that of an earlier instrument where other sources have it."""
+        """Find the first candle, once for all calls; that of an earlier instrument if other sources have it."""
         facts = self._series.facts
         async with facts.asking:
             if facts.life is None:
@@ -302,7 +302,7 @@ class RestReading:
         return life
 
     async def _ending(self, life: Life, end: Micros) -> Life:
-        """The last candle, and whether the exchange shows that no other will follow."""
+        """Find the last candle, and whether the exchange shows that no other will follow."""
         found = await self._series.bounds.last(self._now)
         self._ended = True
         self._last = max((each for each in (found, self._last) if each is not None), default=None)
@@ -316,7 +316,7 @@ class RestReading:
         return structs.replace(life, ended=ended, delisted_by=words) if words else life
 
     async def _account(self) -> None:
-        """Deliver a gap for each hole that is left."""
+        """Deliver a gap for each remaining hole."""
         holes = merge([*self._open, *self._beyond])
         if not holes:
             return
@@ -336,7 +336,7 @@ class RestReading:
             over = known or self._ended or hole.end >= self._grid.floor(self._now)
             proved = self._refused is None and before and over and not unread
             proof = (_SILENT if known else _ENDED) if proved else None
-            # Of what is recent, only a later candle from the exchange itself shows that the answers are not late.
+            # For recent time, only a later candle from the exchange itself shows that its answers do not lag.
             followed = self._served_last is not None and self._served_last >= hole.end
             gaps += self._gaps(hole, life, proof, doubt=doubt, followed=followed)
         final_before = 0 if self._unlisted else self._final_before
@@ -378,6 +378,6 @@ class RestReading:
 
 
 def _common(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:
-    """The moments that lie in both; each is in order and disjoint."""
+    """Return the intersection; both are in order and disjoint."""
     whole_of = list(spans)
     return subtract_all(whole_of, subtract_all(whole_of, others))

@@ -1,4 +1,4 @@
-"""One series as it can be had: its clients, what they are able to do, its place in the cache."""
+"""One series with its sources: the clients, their abilities, its place in the cache."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from chandlery.history.vision import VisionDataClient
 from chandlery.tables.frame import empty_table, open_times
 
 _SETTLE: Micros = MINUTE
-"""For clients that declare nothing: how long after its close a row is not kept yet."""
+"""For clients that declare nothing: time after its close within which a row is not cached."""
 
 
 class Series:
-    """The clients of one series and what follows from what they declare."""
+    """The clients of one series, and the values derived from their declarations."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Series:
         abilities: Abilities,
         resources: Resources,
     ) -> None:
-        """``key.interval`` is the interval on whose grid the rows lie, or under which they are filed."""
+        """``key.interval`` is the interval of the rows' grid, or under which they are stored."""
         self.key = key
         self.rest = rest
         self.archive = archive
@@ -52,23 +52,23 @@ class Series:
 
     @property
     def grid(self) -> Grid:
-        """The moments at which its candles open; of events, the interval under which they are stored."""
+        """The grid of its open times; for events, the interval under which they are stored."""
         client = self.rest or self.archive
         if self.key.chart_type.interval is None and isinstance(client, NativeClient):
             return client.grid
         return self.key.interval
 
     def adopt(self, grid: Grid) -> None:
-        """Take the grid that rows have shown, for this and for later calls."""
+        """Use the grid that rows have shown, for this and for later calls."""
         for client in (self.rest, self.archive):
             if isinstance(client, NativeClient):
                 client.adopt(grid)
 
     async def now(self, end: Micros, *, fetches: bool) -> Micros:
         """
-        The exchange's time, where it matters: where something is fetched, or the range ends about now.
+        Return the exchange's time if it matters: if rows are fetched, or the range ends about now.
 
-        Where the exchange cannot be asked, the local time, and then nothing is stored that depends on it.
+        If the exchange does not answer, return the local time; then nothing is stored that depends on it.
         """
         here = self.resources.clock()
         if not isinstance(self.rest, RestDataClient) or not (fetches or end >= here - DAY):
@@ -79,7 +79,7 @@ class Series:
             return self.rest.exchange.guess()
 
     def closed_part(self, span: Span, now: Micros) -> Span:
-        """From the first open in ``span`` to past the last that has closed by ``now``."""
+        """Return the span from the first open time in ``span`` to the end of the last candle closed by ``now``."""
         if self.key.chart_type.interval is not None:
             return Span(span.start, max(span.start, min(span.end, now)))
         grid = self.grid
@@ -87,7 +87,7 @@ class Series:
         return Span(start, max(start, min(grid.ceil(span.end), grid.floor(now))))
 
     async def load(self, cache: UnifiedCacheManager | None, wanted: Span, source: DataSource) -> Cached:
-        """What the cache holds of ``wanted`` that ``source`` allows."""
+        """Return the cached data of ``wanted`` from sources that ``source`` allows."""
         if cache is None or not wanted:
             return Cached(empty_table(self.key.chart_type), [], [], [], [])
         return await load_proved(
@@ -95,7 +95,7 @@ class Series:
         )
 
     def _allowed(self, cached: Cached, source: DataSource) -> Cached:
-        """What may be given of what was stored, on the grid that the series is known to have."""
+        """Return the usable part of cached data, on the known grid of the series."""
         if self.key.chart_type.interval is None:
             require_grid(open_times(cached.table), self.key.interval, self.grid)
         cached = without_due(cached, self.resources.clock())
@@ -110,7 +110,7 @@ class Series:
         cache: UnifiedCacheManager | None,
         report: Callable[[Span, str], None],
     ) -> Execution:
-        """Something that carries out a plan of this series."""
+        """Create the execution of a plan of this series."""
         return Execution(
             chart_type=self.key.chart_type,
             interval=self.grid,
@@ -130,16 +130,16 @@ class Series:
         )
 
     async def running(self, span: Span, now: Micros) -> pa.Table:
-        """The running candle where it opens in ``span``; without rows elsewhere, and where there is none."""
+        """Return the running candle if it opens in ``span``; otherwise an empty table."""
         if not isinstance(self.rest, RestDataClient):
-            raise UnsupportedRequest("include_open is not possible: this client of a third party gives final rows only")
+            raise UnsupportedRequest("include_open is not supported: this third-party client returns final rows only")
         if span.holds(self.grid.floor(now)):
             return await self.rest.running_candle(now)
         return empty_table(self.key.chart_type)
 
 
 def reporter(progress: Callable[[Progress], None] | None, grid: Grid, wanted: Span) -> Callable[[Span, str], None]:
-    """What tells ``progress`` of each span that is settled, and by which source."""
+    """Return a function that reports to ``progress`` each span that is settled, and its source."""
     total = grid.count(wanted.start, wanted.end)
     done = 0
 

@@ -1,4 +1,4 @@
-"""What older releases stored without saying whose data it is: used once the archive proves it."""
+"""Cached data of older releases without a recorded origin: used once the archive verifies them."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from chandlery.history.vision import VisionDataClient
 
 _log = logging.getLogger(__name__)
 _warned: set[str] = set()
-"""The caches of which this process has said so."""
+"""Caches for which this process has logged the warning."""
 
 
 async def load_proved(
     cache: UnifiedCacheManager, key: SeriesKey, archive: VisionDataClient | None, load: Callable[[], Cached]
 ) -> Cached:
     """
-    What ``load`` reads of the cache in a thread, with what older releases stored of it where the archive proves it.
+    Return what ``load`` reads of the cache, in a thread, after adopting data of older releases that the archive verifies.
 
-    Rows of an archive file are the exchange's own where the SHA-256 that was stored with them is the
-    one that is published now: one small request a file, after which the rows are stored anew. What
-    is not proved is left as it is, which an event tells.
+    Rows of an archive file are the exchange's own if the SHA-256 stored with them is still the
+    published one. This takes one small request per file; then the rows are stored with their origin. Unverified
+    data are not used, which an event reports.
     """
     cached = await asyncio.to_thread(load)
     if not cached.unknown or key.interval is Interval.DAY_3:
-        return cached  # candles of three days were placed on another grid, and are fetched again
+        return cached  # three-day candles had another grid, and are fetched again
     spans = [each for file in cached.unknown for each in file.spans]
     proved = await _proved(spans, archive)
     if proved:
@@ -63,7 +63,7 @@ async def _published(archive: VisionDataClient, file: ArchiveFile) -> str | None
     try:
         return await archive.checksum(file)
     except ChandleryError:
-        # Nothing is proved then; what is fetched in its place reports why the archive cannot be had.
+        # Nothing is verified then; the fetch that replaces it reports why the archive is unavailable.
         return None
 
 

@@ -1,8 +1,8 @@
 """
-Whether what an exchange publishes agrees with itself, and whether it still says what it said.
+Check whether an exchange's sources agree with each other, and whether its data have changed since they were cached.
 
-``compare`` sets monthly files, daily files, REST and candles built from minutes side by side.
-``recheck`` asks whether archive files have been replaced since they were cached, ``recheck_gaps`` whether gaps have filled.
+``compare`` compares monthly files, daily files, REST and candles built from minutes.
+``recheck`` finds archive files that were replaced since they were cached, ``recheck_gaps`` gaps that have filled.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from chandlery.tables.frame import open_times, slice_span
 _SUMS = ("volume", "quote_asset_volume", "count", "taker_buy_volume", "taker_buy_quote_volume")
 _COMPARED = ("open", "high", "low", "close", *_SUMS)
 _SUM_TOLERANCE = 1e-9
-"""Sums of floats differ in their last digits by the order of addition; relative."""
+"""Relative; sums of floats differ in their last digits by the order of addition."""
 
 
 class Disagreement(Struct, frozen=True, order=True):
-    """One value of one candle on which sources differ; ``values`` is by source."""
+    """One value of one candle on which sources differ; ``values`` are by source."""
 
     open_time: Micros
     column: str
@@ -48,9 +48,9 @@ class Disagreement(Struct, frozen=True, order=True):
 
 class Comparison(Struct, frozen=True):
     """
-    What came of setting sources side by side.
+    The result of comparing sources.
 
-    ``missing`` tells, by source, which candles it lacks that another has.
+    ``missing`` has, by source, the candles that it lacks and another source has.
     """
 
     sources: Sequence[str]
@@ -60,19 +60,19 @@ class Comparison(Struct, frozen=True):
 
     @property
     def agrees(self) -> bool:
-        """Whether all sources say the same."""
+        """True if all sources agree."""
         return not self.disagreements and not any(self.missing.values())
 
 
 GAPS = "gaps"
-"""What stands in place of a file's name where candles appeared in gaps."""
+"""The ``file`` of a restatement if candles appeared in gaps."""
 
 
 class Restatement(Struct, frozen=True):
     """
-    What changed of cached rows; ``None`` in a change is no row.
+    The changes of cached rows; ``None`` in a change stands for no row.
 
-    ``file`` is an archive file that was replaced since it was cached, or ``"gaps"`` where candles appeared in
+    ``file`` is an archive file that was replaced since it was cached, or ``"gaps"`` if candles appeared in
     cached gaps, by REST and thus without a SHA-256.
     """
 
@@ -103,12 +103,12 @@ async def compare(
     chunk: int,
 ) -> Comparison:
     """
-    Monthly files, daily files, REST, and candles built from ``minutes``, side by side on ``span``.
+    Compare monthly files, daily files, REST, and candles built from ``minutes`` on ``span``.
 
-    A source that has nothing of the span is left out. Raises what the sources raise.
+    A source without data in the span is left out. Raises what the sources raise.
     """
     if not isinstance(rest, RestDataClient) or not isinstance(archive, VisionDataClient):
-        raise UnsupportedRequest("to compare sources there must be REST and an archive; this series lacks one of them")
+        raise UnsupportedRequest("comparing sources needs REST and an archive; this series lacks one of them")
     interval = archive.interval
     tables: dict[str, pa.Table] = {}
     tables["monthly"] = await _of_files(archive, _files(span, Interval.MONTH_1), span)
@@ -124,7 +124,7 @@ async def compare(
 
 
 def aggregate(columns: Columns, interval: Interval) -> Columns:
-    """Candles of ``interval`` out of shorter ones, which are in order; only those that have any."""
+    """Resample shorter candles, which are in order, to ``interval``; intervals without any are left out."""
     if not len(columns["open_time"]):
         return columns
     place = places(columns["open_time"], interval)
@@ -143,14 +143,14 @@ def aggregate(columns: Columns, interval: Interval) -> Columns:
 
 async def recheck(archive: DataClientInterface | None, cache: UnifiedCacheManager, span: Span) -> list[Restatement]:
     """
-    Ask, for each archive file that cached rows of ``span`` came from, whether it is still the same.
+    Check each archive file that cached rows of ``span`` came from for a new checksum.
 
-    A file that was replaced is fetched, proved and cached in place of the old rows; the change
-    goes into the cache's ledger of restatements. A row that the new file lacks is told of as a
-    change to nothing, and stays in the cache as it was.
+    A file that was replaced is fetched, verified and cached in place of the old rows; the changes
+    are added to the cache's ledger of restatements. A row that the new file lacks is reported as a
+    change to ``None``, and stays in the cache.
 
     Raises:
-        ArchiveError: Where a file was replaced by one that cannot be used; what is cached stays.
+        ArchiveError: A file was replaced by one that cannot be used; the cached rows stay.
     """
     if not isinstance(archive, VisionDataClient):
         raise UnsupportedRequest("this series has no archive, so no file of it can have been replaced")
@@ -190,11 +190,11 @@ async def recheck_gaps(
     rest: RestDataClient, cache: UnifiedCacheManager, key: SeriesKey, span: Span, fetch: Fetch
 ) -> list[Restatement]:
     """
-    Request the cached gaps of ``span`` again, also those that were stored for good.
+    Request the cached gaps of ``span`` again, including those stored for good.
 
-    ``fetch`` reads spans by REST, stores what is final and returns the rows. Candles that appeared go into the ledger.
+    ``fetch`` reads spans by REST, stores final rows and returns all rows. Candles that appeared are added to the ledger.
 
-    Raises what the exchange raises; what is cached then stays.
+    Raises what the exchange raises; the cached gaps then stay.
     """
     cached = await asyncio.to_thread(cache.load, key, span)
     gaps = merge(gap.span for gap in cached.gaps)
@@ -210,7 +210,7 @@ async def recheck_gaps(
 
 
 def _rows_of_file(cache: UnifiedCacheManager, key: SeriesKey, file: ArchiveFile, name: str) -> Columns:
-    """The cached rows that came from a file; others of its time came from elsewhere, and it has no say about them."""
+    """Return the cached rows that came from a file, without rows of the same time from other sources."""
     cached = cache.load(key, file.span)
     parts = [slice_span(cached.table, each.span) for each in cached.spans if each.file == name]
     return _columns(pa.concat_tables(parts))
@@ -280,7 +280,7 @@ def _side_by_side(by_source: Mapping[str, Columns], interval: Interval) -> Compa
 
 
 def _at(columns: Columns, column: str, times: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The values of a column at ``times``; NaN where there is no candle."""
+    """Return the values of a column at ``times``; NaN where there is no candle."""
     values = np.full(len(times), np.nan)
     values[np.searchsorted(times, columns["open_time"])] = columns[column]
     return values
@@ -309,7 +309,7 @@ def _columns(table: pa.Table) -> Columns:
 
 
 def _files(span: Span, period: Interval) -> list[ArchiveFile]:
-    """Every file of a day, or of a month, that holds a part of ``span``."""
+    """Return every daily or monthly file that holds a part of ``span``."""
     files = []
     at = period.floor(span.start)
     while at < span.end:

@@ -1,4 +1,4 @@
-"""The archive: files are downloaded, proved against their checksum, and parsed many at a time."""
+"""The archive: download files, verify their checksums, and parse many at a time."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.tables.frame import slice_span, table_of
 
 _BATCH = 6 << 20
-"""How much is collected, as zips, before it is unzipped and parsed, while more is downloaded."""
+"""Size of zips collected before they are unzipped and parsed, while more is downloaded."""
 _UNZIPPING = 2
-"""In how many threads: more would only wait for each other."""
+"""Number of threads that unzip; more would only wait for each other."""
 _HASHED_AT_ONCE = 1 << 18
-"""What is longer is hashed in a thread; what is shorter, before one would begin."""
+"""Longer content is hashed in a thread; shorter content takes less time than starting one."""
 _HELD_TEXT = 512 << 20
-"""How much may wait to be parsed, as text."""
+"""Limit on the text that waits to be parsed, in bytes."""
 _ROW_TEXT = 130
-"""About how long a row is."""
+"""Approximate length of a row."""
 _AT_FIRST = 4
 """
-How many files are under way at once where each takes less than ``_BRISK_S``.
+Number of concurrent files while each takes less than ``_BRISK_S``.
 
-Making more connections costs more than they gain then; a server that is far away needs many.
+More connections then cost more than they gain; a remote server needs many.
 """
 _BRISK_S = 0.01
 
@@ -53,7 +53,7 @@ Deliver = Callable[[FetchResult], Awaitable[None]]
 
 
 class _Download(Struct, frozen=True):
-    """The outcome of one file: its zip, then what is in it, and its checksum, or why it cannot be used."""
+    """The outcome of one file: its zip, later its content, and its checksum, or why it cannot be used."""
 
     file: ArchiveFile
     zipped: bytes = b""
@@ -74,14 +74,14 @@ class VisionDataClient(NativeClient):
 
     @classmethod
     def serves(cls, adapter: type[ExchangeAdapter]) -> bool:
-        """Those that declare an archive."""
+        """Return whether the exchange declares an archive."""
         return adapter.archive_url is not None
 
     async def fetch_span(self, span: Span) -> FetchResult:
         """
-        The candles of ``span`` from the fewest files.
+        Fetch the candles of ``span`` from the fewest files.
 
-        What files lack, that are missing or cannot be used, is a gap: the exchange itself was not asked.
+        Candles of missing or unusable files, and those that files lack, are gaps: the exchange itself was not asked.
         """
         parts: list[FetchResult] = []
 
@@ -99,10 +99,10 @@ class VisionDataClient(NativeClient):
 
     async def fetch_files(self, files: Sequence[ArchiveFile], deliver: Deliver) -> None:
         """
-        Give ``deliver`` the candles of whole files, in the order of ``files``, several to a result.
+        Deliver the candles of whole files, in the order of ``files``, several files to a result.
 
-        A result's ``spans`` leave out what its files lack or contradict themselves on. When the
-        archive itself fails, after retries, the files that are left are not asked for; they stay
+        A result's ``spans`` leave out candles that its files lack or contradict themselves on. If the
+        archive itself fails, after retries, the remaining files are not requested; their spans stay
         unanswered.
         """
         try:
@@ -145,14 +145,14 @@ class VisionDataClient(NativeClient):
             widening.cancel()
 
     async def checksum(self, file: ArchiveFile) -> str:
-        """The SHA-256 that the archive publishes for a file now."""
+        """Fetch the SHA-256 that the archive publishes for a file at present."""
         return await self._checksum(self._request(file).url)
 
     async def earlier(self, moment: Micros, first: Micros) -> Micros | None:
         """
-        A month at or before ``moment``, and before that of ``first``, of which there is a file; ``None`` where none is found.
+        Find a month at or before ``moment``, and before that of ``first``, that has a file; ``None`` if there is none.
 
-        A symbol that is used again may be found so; few months are tried, ever farther back.
+        It finds an earlier instrument of the same symbol. Few months are tried, at growing distances.
         """
         months = [add_months(month_of(moment), -back) for back in _MONTHS_BACK]
         for start in months:
@@ -165,8 +165,8 @@ class VisionDataClient(NativeClient):
         return None
 
     async def _checksum(self, url: str) -> str:
-        said = await self.shared.http.send(Request(f"{url}.CHECKSUM"))
-        words = said.body.decode("ascii", "replace").split()
+        answer = await self.shared.http.send(Request(f"{url}.CHECKSUM"))
+        words = answer.body.decode("ascii", "replace").split()
         if not words or len(words[0]) != 64:
             raise ChecksumMismatch(f"{url}.CHECKSUM does not hold a SHA-256")
         return words[0].lower()
@@ -175,12 +175,12 @@ class VisionDataClient(NativeClient):
         return self.adapter.archive_request(self.symbol, self.interval, file.start, monthly=file.monthly)
 
     async def _download(self, file: ArchiveFile, ill: asyncio.Event) -> _Download:
-        """A file that does not match its checksum is asked for once more."""
+        """Download a file; request it once more if it does not match its checksum."""
         events: list[Event] = []
         for _ in range(2):
             try:
                 if ill.is_set():
-                    raise ExchangeUnavailable("the archive failed for another file, so this one was not asked for")
+                    raise ExchangeUnavailable("the archive failed for another file, so this one was not requested")
                 zipped, sha256 = await self._proved(file)
             except ChecksumMismatch as error:
                 events.append(Event(file.span.start, file.span.end, EventKind.BAD_CHECKSUM, str(error)))
@@ -198,7 +198,7 @@ class VisionDataClient(NativeClient):
         return _Download(file, events=events)
 
     async def _proved(self, file: ArchiveFile) -> tuple[bytes, str]:
-        """Both at once: for a file of a day the way there and back takes longer than all else."""
+        """Request file and checksum concurrently, since for a daily file the latency dominates."""
         request = self._request(file)
         zipped, expected = await asyncio.gather(
             _outcome(partial(self.shared.http.send, request)), _outcome(partial(self._checksum, request.url))
@@ -206,7 +206,7 @@ class VisionDataClient(NativeClient):
         if isinstance(zipped, ChandleryError):
             raise zipped
         if isinstance(expected, NotFound):
-            raise ChecksumMismatch(f"{request.url} has no .CHECKSUM, so it cannot be proved") from expected
+            raise ChecksumMismatch(f"{request.url} has no .CHECKSUM, so it cannot be verified") from expected
         if isinstance(expected, ChandleryError):
             raise expected
         if len(zipped.body) > _HASHED_AT_ONCE:
@@ -216,7 +216,7 @@ class VisionDataClient(NativeClient):
         return zipped.body, expected
 
     async def _unzipped(self, downloads: Sequence[_Download]) -> list[_Download]:
-        """Handed over all at once: to hand over a day's file takes as long as to unzip it."""
+        """Unzip in few threads, each with a share, since handing over a daily file takes as long as unzipping it."""
         share = -(-len(downloads) // _UNZIPPING)
         shares = [downloads[at : at + share] for at in range(0, len(downloads), share)]
         parts = await asyncio.gather(*(asyncio.to_thread(self._unzip, each) for each in shares))
@@ -227,7 +227,7 @@ class VisionDataClient(NativeClient):
 
     def _opened(self, download: _Download) -> _Download:
         try:
-            # What needs the whole text is done while it is in the processor's cache.
+            # Process the whole text at once, while it is in the CPU cache.
             body = body_of(inflate(download.zipped, self.name_of(download.file)))
         except CorruptArchive as error:
             return _Download(download.file, events=[*download.events, self._corrupt(download.file, error)])
@@ -245,7 +245,7 @@ class VisionDataClient(NativeClient):
     def _candles(
         self, downloads: Sequence[_Download], spans: list[SourceSpan], events: list[Event]
     ) -> Sequence[Columns]:
-        """In pieces that follow each other: one where nothing is to be said of any file, else one of each file."""
+        """Return consecutive pieces: a single one if no file has anomalies, else one for each file."""
         if not downloads:
             return []
         try:
@@ -259,7 +259,7 @@ class VisionDataClient(NativeClient):
     def _read(self, downloads: Sequence[_Download], spans: list[SourceSpan], events: list[Event]) -> Sequence[Columns]:
         bodies, wanted = [each.body for each in downloads], [each.file.span for each in downloads]
         found = parse_csv(bodies, self.adapter.archive_row)
-        # To count the lines takes as long as to hash; where all is as it should be, that is known without.
+        # Counting the lines takes as long as hashing, and is not needed if all rows are as expected.
         rows = [self.grid.count(span.start, span.end) for span in wanted]
         if len(found["open_time"]) == sum(rows):
             columns = in_micros(found, bodies, rows)
@@ -294,12 +294,12 @@ class VisionDataClient(NativeClient):
         return self.answered(span, download.fetched_at, self.name_of(download.file), download.sha256)
 
     def name_of(self, file: ArchiveFile) -> str:
-        """How provenance names a file: the archive's name without its ending."""
+        """Return the name of a file in provenance: the archive's name without its ending."""
         return f"{self.symbol}-{self.interval.slug}-{file}"
 
 
 async def _widen(under_way: asyncio.Semaphore, more: int, count: Callable[[], int]) -> None:
-    """Let so many ``more`` be under way as soon as the first few are not done, one like the other, within ``_BRISK_S``."""
+    """Allow ``more`` concurrent files once the first few take longer than ``_BRISK_S``."""
     before, done = -_AT_FIRST, 0
     while done - before >= _AT_FIRST:
         await asyncio.sleep(_BRISK_S)
@@ -310,9 +310,9 @@ async def _widen(under_way: asyncio.Semaphore, more: int, count: Callable[[], in
 
 async def _outcome(call: Callable[[], Awaitable[_T]]) -> _T | ChandleryError:
     """
-    The result, or the error as a value, so that the other of two requests is not cancelled.
+    Return the result, or the error as a value, so that the other of two requests is not cancelled.
 
-    The call begins in here: a coroutine made before would never be awaited where this one is cancelled first.
+    The call begins in here: a coroutine created before would never be awaited if this one is cancelled first.
     """
     try:
         return await call()

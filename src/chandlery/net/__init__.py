@@ -1,1 +1,1 @@
-"""All network input and output of chandlery."""
+"""All network I/O of chandlery."""

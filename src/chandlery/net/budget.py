@@ -1,4 +1,4 @@
-"""What is left of a host's rate limits, counted together by every process of this user."""
+"""Remaining budget of a host's rate limits, shared by all processes of this user."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from chandlery.core.errors import CacheError, RateLimited
 from chandlery.core.http import RateLimit
 from chandlery.core.time import HOUR, SECOND, Micros
 
-# Weight is counted in slices of a sixtieth of the limit's window. Any stretch of time as long as
-# the window meets at most 61 slices; one more covers what is used up to a slice later than it was
-# booked. As no 62 slices in a row ever hold more than the limit, neither does any window, wherever
-# the exchange lets its windows begin. The price is a thirtieth of the throughput.
+# Weight is counted in slices of a sixtieth of the limit's window. Any period as long as
+# the window overlaps at most 61 slices; one more covers weight that is used up to a slice later than
+# booked. As no 62 consecutive slices ever hold more than the limit, neither does any window, wherever
+# the exchange begins its windows. The cost is a thirtieth of the throughput.
 _SLICES = 60
 _SPAN = _SLICES + 2
 
@@ -34,7 +34,7 @@ _LOCK_POLL_S = 0.0005
 
 
 class Window(Struct):
-    """The use of one limit: weight by slice of time, slices yet to come included."""
+    """Usage of one limit: weight by time slice, including future slices."""
 
     weight: int
     seconds: float
@@ -42,22 +42,22 @@ class Window(Struct):
 
     @property
     def slice_length(self) -> Micros:
-        """How long a slice is."""
+        """The length of a slice."""
         return max(1, -int(-self.seconds * SECOND // _SLICES))
 
     def forget(self, now: Micros) -> None:
-        """Drop the slices that no longer count, and those that only a clock gone wrong can have booked."""
+        """Drop slices that no longer count, and those so far ahead that only a wrong clock can have booked them."""
         current = now // self.slice_length
         last = current + _HORIZON // self.slice_length
         self.used = {each: weight for each, weight in self.used.items() if current - _SPAN < each <= last}
 
     def used_until(self, now: Micros) -> int:
-        """The weight used in the window that ends now."""
+        """Return the weight used in the window that ends now."""
         current = now // self.slice_length
         return sum(weight for each, weight in self.used.items() if current - _SPAN < each <= current)
 
     def earliest(self, at: Micros, weight: int) -> Micros:
-        """The first moment from ``at`` on, and after all that is booked, that has room for ``weight``."""
+        """Return the first time at or after ``at``, and not before any booking, that has room for ``weight``."""
         place = max(at // self.slice_length, max(self.used, default=0))
         counted = sorted(each for each in self.used if each > place - _SPAN)
         total = weight + sum(self.used[each] for each in counted)
@@ -69,7 +69,7 @@ class Window(Struct):
         return max(at, place * self.slice_length)
 
     def add(self, at: Micros, weight: int) -> None:
-        """Count ``weight``, which may be negative, at a moment."""
+        """Add ``weight``, which may be negative, at a time."""
         place = at // self.slice_length
         total = self.used.get(place, 0) + weight
         if total > 0:
@@ -79,13 +79,13 @@ class Window(Struct):
 
 
 class Budget(Struct):
-    """All that is known of a host: how long it asked to be left alone, and the use of its limits."""
+    """State of a host: the end of the pause that it requested, and the usage of its limits."""
 
     paused_until: Micros = 0
     windows: list[Window] = field(default_factory=list)
 
     def window(self, limit: RateLimit) -> Window:
-        """The use of that limit."""
+        """Return the usage of that limit."""
         for window in self.windows:
             if window.weight == limit.weight and window.seconds == limit.seconds:
                 return window
@@ -94,9 +94,9 @@ class Budget(Struct):
 
     def book(self, limits: Sequence[RateLimit], weight: int, *, now: Micros, latest: Micros) -> Micros:
         """
-        The moment at which ``weight`` may be used, booked there unless it lies after ``latest``.
+        Return the time at which ``weight`` may be used, and book it unless that is after ``latest``.
 
-        Nobody is overtaken: what is asked for later is booked at the same moment or later.
+        Bookings are first come, first served: a later call never gets an earlier time.
         """
         windows = [self.window(limit) for limit in limits]
         for window in windows:
@@ -110,17 +110,17 @@ class Budget(Struct):
         return at
 
     def release(self, limits: Sequence[RateLimit], weight: int, at: Micros) -> None:
-        """Give back what was booked at a moment and not used."""
+        """Cancel a booking that was not used."""
         for limit in limits:
             self.window(limit).add(at, -weight)
 
 
 class BudgetFile:
     """
-    A ``Budget`` in a small file that processes and threads take turns at.
+    A ``Budget`` in a small file with exclusive access for one thread of one process at a time.
 
-    A damaged file is replaced, which ``damaged`` counts; what was used is then unknown until the
-    exchange's next answer tells.
+    A damaged file is replaced, which ``damaged`` counts; the usage is then unknown until the
+    exchange's next answer states it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -136,11 +136,11 @@ class BudgetFile:
     @contextmanager
     def open(self) -> Iterator[Budget]:
         """
-        The budget, to look at and to change, while nobody else does; the block must not wait.
+        Lock the file, yield the budget, and write it back; the block must not wait.
 
         Raises:
-            CacheError: Where the file cannot be read or written.
-            RateLimited: Where another process keeps the file locked for a second.
+            CacheError: The file cannot be read or written.
+            RateLimited: Another process holds the lock for a second.
         """
         with self._turn:
             try:
@@ -161,9 +161,9 @@ class BudgetFile:
 
     def paused_until(self) -> Micros:
         """
-        Until when the host asked to be left alone, read without taking a turn; 0 where nothing is known.
+        Return the end of the pause that the host requested, without locking; 0 if none is known.
 
-        While another process is writing it may be read by halves; then turns are taken.
+        A read during a write of another process may be torn; it is then repeated with the lock.
         """
         try:
             content = self._path.read_bytes()
@@ -178,7 +178,7 @@ class BudgetFile:
         return budget.paused_until
 
     def _lock(self) -> int:
-        """Take turns: normally at once, for nobody holds it longer than some microseconds."""
+        """Lock the file, normally at once, since a lock is held for microseconds."""
         for _ in range(_LOCK_TRIES):
             if self._fd < 0:
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -189,8 +189,8 @@ class BudgetFile:
                 continue
             if os.fstat(self._fd).st_nlink:
                 return self._fd
-            self._close()  # temporary folders are swept; the others will use a new file
-        raise RateLimited(f"another process keeps {self._path} locked")
+            self._close()  # temporary folders are cleaned up; other processes will use a new file
+        raise RateLimited(f"another process holds the lock on {self._path}")
 
     def _decoded(self, content: bytes) -> Budget:
         budget = _budget_of(content)
@@ -209,7 +209,7 @@ _DECODER = msgspec.msgpack.Decoder(Budget)
 
 
 def _budget_of(content: bytes) -> Budget | None:
-    """What stands in a file; ``None`` where it is damaged."""
+    """Decode the content of a file; ``None`` if it is damaged."""
     if not content:
         return Budget()
     with suppress(struct.error, msgspec.MsgspecError):

@@ -1,4 +1,4 @@
-"""What reads candles of an exchange page by page, whoever sends the requests."""
+"""Read candles of an exchange page by page, independent of the transport."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ from chandlery.net.clock import ExchangeClock
 
 
 class CandleFacts(Protocol):
-    """What is declared of an exchange's candles; see ``ExchangeAdapter``, which is one."""
+    """Declared properties of an exchange's candles; ``ExchangeAdapter`` implements it."""
 
     @property
     def page_size(self) -> int:
-        """The most candles of one answer, as a first guess."""
+        """Number of candles of one answer, as an initial estimate."""
 
     @property
     def longest_request(self) -> Micros | None:
-        """The longest span of time that one request may name."""
+        """Longest time span of one request."""
 
     @property
     def launched(self) -> Micros:
-        """Nothing is older than this."""
+        """Earliest time of any data."""
 
     @property
     def settle(self) -> Micros:
-        """How long after its close a candle may be late or still change."""
+        """Time after its close during which a candle may be late or still change."""
 
     @property
     def sends_empty_candles(self) -> bool:
-        """Whether it sends a candle where nobody traded."""
+        """True if it sends candles for intervals without trades."""
 
     @property
     def intervals(self) -> Container[Interval]:
         """The intervals that it has candles of."""
 
     def grid(self, interval: Interval) -> Grid:
-        """The moments at which candles open."""
+        """Return the grid of the open times."""
 
     def oldest(self, interval: Interval, now: Micros) -> Micros | None:
-        """The oldest open that it answers for; ``None`` where it answers for all."""
+        """Return the oldest open time that it serves; ``None`` if there is no limit."""
 
 
 class CandleExchange(ABC):
-    """An exchange that answers requests for candles and tells the time: our adapters by HTTP, and ccxt's exchanges."""
+    """An exchange that serves candles and its time: our adapters by HTTP, and ccxt's exchanges."""
 
     def __init__(self, time: ExchangeClock) -> None:
         self._time = time
@@ -57,40 +57,40 @@ class CandleExchange(ABC):
     @property
     @abstractmethod
     def facts(self) -> CandleFacts:
-        """What is declared of its candles."""
+        """Declared properties of its candles."""
 
     @property
     def synchronised(self) -> bool:
-        """True where ``guess`` rests on the exchange's clock; see ``ExchangeClock``."""
+        """True while ``guess`` is based on the exchange's clock; see ``ExchangeClock``."""
         return self._time.synchronised
 
     async def now(self) -> Micros:
-        """The exchange's time; see ``ExchangeClock.now``."""
+        """Return the exchange's time; see ``ExchangeClock.now``."""
         return await self._time.now()
 
     def guess(self) -> Micros:
-        """The exchange's time by its last answer; the local clock before the first."""
+        """Return the exchange's time, extrapolated from its last answer; the local clock before the first."""
         return self._time.guess()
 
     @abstractmethod
     async def candles(self, symbol: str, interval: Interval, span: Span) -> CandleColumns:
-        """The rows of one answer to a request for the candles that open in ``span``: perhaps fewer, perhaps others too."""
+        """Request the candles that open in ``span``. Return the rows of the answer, which may lack some and hold others."""
 
     @abstractmethod
     async def first_candles(self, symbol: str, interval: Interval) -> CandleColumns | None:
-        """The rows of the request that begins at the oldest candle; ``None`` where the exchange has no such request."""
+        """Request the page that begins at the oldest candle; ``None`` if the exchange has no such request."""
 
     @abstractmethod
     async def is_delisted(self, symbol: str) -> bool | None:
-        """Whether the exchange's list lacks the symbol or calls it delisted; ``None`` where there is no list."""
+        """Return whether the exchange's list lacks the symbol or marks it as delisted; ``None`` without a list."""
 
     async def settled_candles(
         self, symbol: str, interval: Interval, span: Span, *, size: int, settled: Micros
     ) -> list[CandleColumns]:
         """
-        The rows of ``span``, which is a page of ``size``, in as many answers as it takes.
+        Return the rows of ``span``, which is a page of ``size``, in as many answers as needed.
 
-        What is absent before ``settled`` is requested again, until answers bring nothing new; later candles may
+        Candles absent before ``settled`` are requested again, until answers bring nothing new; later ones may
         just not be published yet.
         """
         grid = self.facts.grid(interval)

@@ -1,4 +1,4 @@
-"""One open WebSocket connection: its frames, its time-outs and its end."""
+"""One open WebSocket connection: frames, time-outs, close."""
 
 from __future__ import annotations
 
@@ -27,30 +27,30 @@ from chandlery.core.http import Shortcut
 Cause = Literal["peer", "ours", "cut", "idle", "pong", "unread", "malformed", "failed", "refused"]
 
 _LONGEST_CONTROL = 125
-"""No control frame has a longer payload (RFC 6455, 5.5)."""
+"""Longest payload of a control frame (RFC 6455, 5.5)."""
 _MOST_AT_ONCE = 64
-"""How many messages are gathered of a read; more gain nothing."""
+"""Number of messages collected from one read; more gain nothing."""
 _HELD_UP_S = 0.1
 _CODES: dict[Cause, int] = {"idle": 1001, "pong": 1001, "unread": 1001, "malformed": 1002, "failed": 1011}
 
-# A library does not write to the stderr of those who have not asked for logs.
+# A library does not write to stderr unless the user configures logging.
 logging.getLogger("picows").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)
 class CloseReason:
     """
-    Why a connection ended.
+    The reason why a connection ended.
 
-    ``cause`` is what ended it: ``peer``, a close frame of the peer; ``ours``, a call of ``close``;
-    ``cut``, the end of the TCP connection without a close frame; ``idle``, no frame of any kind for
-    too long; ``pong``, none came; ``unread``, the peer does not read what is sent; ``malformed``,
-    what came breaks the protocol or the size cap; ``failed``, ``on_message`` raised; ``refused``, what
-    was asked for was not granted.
+    ``cause`` is ``peer``: a close frame of the peer; ``ours``: a call of ``close``;
+    ``cut``: the end of the TCP connection without a close frame; ``idle``: no frame of any kind for
+    too long; ``pong``: no pong; ``unread``: the peer does not read what is sent; ``malformed``:
+    received data break the protocol or the size cap; ``failed``: ``on_message`` raised; ``refused``: the
+    request was not granted.
 
-    ``code`` is that of the close frame that ended it: of the peer's, 0 where that names none, or of
-    ours; 1006 for ``cut``. ``reason`` is the text of that frame, or what ``error`` says. ``error`` is
-    ``None`` only for ``peer`` and ``ours``; for ``failed`` it is what ``on_message`` raised.
+    ``code`` is that of the close frame that ended it: of the peer's, 0 if it has none, or of
+    ours; 1006 for ``cut``. ``reason`` is the text of that frame, or of ``error``. ``error`` is
+    ``None`` only for ``peer`` and ``ours``; for ``failed`` it is the exception of ``on_message``.
     """
 
     cause: Cause
@@ -66,7 +66,7 @@ class Socket(picows.WSListener):
     The methods ``on_ws_...``, ``pause_writing`` and ``resume_writing`` are for picows only.
     """
 
-    # What every message touches; the rest is in the dictionary.
+    # Attributes used for every message; the others are in the dictionary.
     __slots__ = (
         "__dict__", "_clock", "_longest_other", "_unread", "last_message_at", "on_message", "shortcut"
     )  # fmt: skip
@@ -84,16 +84,16 @@ class Socket(picows.WSListener):
         self.name = name
         """Host and path; no query, which may hold secrets."""
         self.last_message_at: float | None = None
-        """When the last one was read, by the clock of the loop; ``None`` before the first."""
+        """Time at which the last message was read, by the clock of the loop; ``None`` before the first."""
         self.pings = 0
-        """Pings of the peer, all of them answered."""
+        """Number of pings of the peer, all of them answered."""
         self.pongs = 0
-        """Pongs of the peer."""
+        """Number of pongs of the peer."""
         self.on_message = on_message
         self.shortcut: Shortcut | None = None
-        """What messages are offered first; it may be put in place and taken away at any time."""
+        """Fast path that is offered messages first; may be set and removed at any time."""
         self.on_shortcut_failed: Callable[[Exception], object] | None = None
-        """Is told what the shortcut raises, which is then taken away; without it, the connection ends."""
+        """Called with the exception of the shortcut, which is then removed; without it, the connection ends."""
         self._close_timeout_s = close_timeout_s
         self._idle_s = idle_timeout_s or inf
         self._ping_every_s, self._pong_timeout_s = ping[0] or inf, ping[1]
@@ -105,8 +105,8 @@ class Socket(picows.WSListener):
         self._reason: CloseReason | None = None
         self._closed: asyncio.Future[CloseReason] = self._loop.create_future()
         self._fragments: bytearray | None = None
-        self._longest_other = _LONGEST_CONTROL  # how long a frame may be that is no whole message, or not wanted
-        self._unread: list[bytes] = []  # what came in the same read and is delivered with its last message
+        self._longest_other = _LONGEST_CONTROL  # limit for frames that are not complete messages, or unwanted
+        self._unread: list[bytes] = []  # messages of one read, delivered with the last of them
         self._last_frame_at = self._clock()  # of those in ``_on_other``
         self._watcher: asyncio.TimerHandle | None = None
         self._killer: asyncio.TimerHandle | None = None
@@ -116,9 +116,9 @@ class Socket(picows.WSListener):
     @property
     def closed(self) -> asyncio.Future[CloseReason]:
         """
-        Why the connection ended, as soon as it has; never an exception.
+        The reason why the connection ended, once it has; never an exception.
 
-        To cancel it, as a time-out does, leaves the connection alone: every access gives a new one.
+        Cancelling it, as a time-out does, leaves the connection alone: every access returns a new future.
         """
         return asyncio.shield(self._closed)
 
@@ -127,22 +127,22 @@ class Socket(picows.WSListener):
         Send a text message, at once or as soon as the peer reads; bytes must be UTF-8.
 
         Raises:
-            ExchangeUnavailable: More than ``max_unsent_bytes`` wait already; the connection is closed then.
-            Closed: It is closed, by whomever, or closing.
+            ExchangeUnavailable: More than ``max_unsent_bytes`` are buffered already; the connection is then closed.
+            Closed: It is closed, by either side, or closing.
         """
         if self._reason is not None or self._transport.is_close_frame_sent or self._transport.is_disconnected:
-            said = "" if self._reason is None else f" ({self._reason.cause}: {self._reason.reason})"
-            raise Closed(f"{self.name}: the connection is closed{said}")
+            why = "" if self._reason is None else f" ({self._reason.cause}: {self._reason.reason})"
+            raise Closed(f"{self.name}: the connection is closed{why}")
         if not self._write(WSMsgType.TEXT, text):
             raise ExchangeUnavailable(f"{self.name}: the peer does not read")
 
     @property
     def last_frame_at(self) -> float:
-        """When the last frame of any kind was read, by the clock of the loop; before the first, when it was opened."""
+        """Time at which the last frame of any kind was read, by the clock of the loop; before the first, when it was opened."""
         return max(self.last_message_at or 0.0, self._last_frame_at)
 
     def ping(self) -> None:
-        """Send a ping, which the peer has to answer; where it is closed, nothing."""
+        """Send a ping, which the peer has to answer; no effect once closed."""
         if self._reason is None and not self._transport.is_disconnected:
             self._write(WSMsgType.PING, b"")
 
@@ -150,7 +150,7 @@ class Socket(picows.WSListener):
         """
         Close the connection; returns when it is gone, at the latest after ``close_timeout_s``.
 
-        No message is delivered any more from the call on. Does nothing where it is closed already.
+        No message is delivered after the call. Idempotent.
 
         Raises:
             InvalidInput: A code other than 1000 and 3000 to 4999, or over 123 bytes of reason.
@@ -167,18 +167,18 @@ class Socket(picows.WSListener):
             raise
 
     def on_ws_connected(self, transport: WSTransport) -> None:
-        """Begin."""
+        """Begin; called by picows."""
         self._transport = transport
-        # Only this says what picows found wrong by itself.
+        # Only this reports errors that picows found itself.
         gone = self._loop.create_task(transport.wait_disconnected())
         gone.add_done_callback(self._on_gone)
         self._ping_at = self._clock() + self._ping_every_s
         self._watch()
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        """Take one frame."""
+        """Handle one frame; called by picows."""
         payload = frame.get_payload_as_bytes()
-        # A longer one is no control frame; to ask for the type would cost as much as all the rest.
+        # A longer frame is not a control frame; reading the type would cost as much as all the rest.
         if len(payload) > self._longest_other and frame.fin:
             unread = self._unread
             unread.append(payload)
@@ -189,13 +189,13 @@ class Socket(picows.WSListener):
             self._on_other(frame, payload)
 
     def pause_writing(self) -> None:
-        """Nothing: what may wait is bounded before it is written."""
+        """Do nothing: the write buffer is checked before each write."""
 
     def resume_writing(self) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def _deliver(self) -> None:
-        """Give on what was read, in order."""
+        """Deliver the collected messages, in order."""
         if not self._unread:
             return
         messages, self._unread = self._unread, []
@@ -203,17 +203,17 @@ class Socket(picows.WSListener):
         self._give(self._untaken(messages))
 
     def _give(self, messages: Iterable[bytes]) -> None:
-        """To ``on_message``, until the connection ends."""
+        """Call ``on_message`` for each message, until the connection ends."""
         try:
             for message in messages:
                 self.on_message(message)
                 if self._reason is not None:
                     return
-        except Exception as error:  # noqa: BLE001  # a user's function may raise anything; it is why the connection ends
+        except Exception as error:  # noqa: BLE001  # a user's function may raise anything, which ends the connection
             self._fail("failed", error)
 
     def _untaken(self, messages: list[bytes]) -> Iterator[bytes]:
-        """What the shortcut leaves, and all that comes after it is taken away."""
+        """Yield the messages that the shortcut leaves, and all messages after it was removed."""
         shortcut, after = self.shortcut, 0
         if shortcut is not None:
             try:
@@ -227,13 +227,13 @@ class Socket(picows.WSListener):
             except Exception as error:
                 if self.on_shortcut_failed is None:
                     raise
-                # Those that it has taken come once more: they are recognised as repeated.
+                # Messages that it has processed are delivered again, and recognised as repeated.
                 self.shortcut = None
                 self.on_shortcut_failed(error)
         yield from messages[after:]
 
     def _on_other(self, frame: WSFrame, payload: bytes) -> None:
-        """Control frames, fragments and short messages."""
+        """Handle control frames, fragments and short messages."""
         self._last_frame_at = self._clock()
         kind = frame.msg_type
         if kind == WSMsgType.CLOSE:
@@ -268,7 +268,7 @@ class Socket(picows.WSListener):
         self._give((message,))
 
     def _write(self, kind: WSMsgType, payload: str | bytes) -> bool:
-        """Whether it could be written: where too much waits to be read by the peer, the connection ends."""
+        """Write a frame. Return false and end the connection if too many bytes are unsent."""
         waiting = self._transport.underlying_transport.get_write_buffer_size()
         if waiting > self._max_unsent:
             self._fail("unread", ExchangeUnavailable(f"{self.name}: the peer has left {waiting} bytes unread"))
@@ -277,10 +277,10 @@ class Socket(picows.WSListener):
         return True
 
     def _watch(self) -> None:
-        """Look at the time-outs, and set the timer for the next of them."""
+        """Check the time-outs, and set the timer for the next of them."""
         now = self._clock()
         if now - self._watching_at > _HELD_UP_S and not self._held_up:
-            # Something has held the loop up: what came meanwhile is still to be read.
+            # The loop was blocked: data received meanwhile are still to be read.
             self._held_up = True
             self._watch_at(now + _HELD_UP_S)
             return
@@ -308,17 +308,17 @@ class Socket(picows.WSListener):
         self._end(CloseReason(cause, code or _CODES[cause], str(error), error))
 
     def _end(self, reason: CloseReason) -> None:
-        """End it for the first reason given, in bounded time; later ones change nothing."""
+        """End the connection for the first reason given, in bounded time; later calls have no effect."""
         if self._reason is not None or self._closed.done():
             return
         self._reason = reason
         self._longest_other = maxsize
         if self._watcher is not None:
             self._watcher.cancel()
-        said = reason.reason if reason.cause == "ours" else ""
-        self._transport.send_close(WSCloseCode(reason.code or 1000), said.encode())
+        text = reason.reason if reason.cause == "ours" else ""
+        self._transport.send_close(WSCloseCode(reason.code or 1000), text.encode())
         self._killer = self._loop.call_later(self._close_timeout_s, self._transport.disconnect, False)
-        if reason.cause != "ours":  # else the peer's close frame is waited for
+        if reason.cause != "ours":  # otherwise wait for the peer's close frame
             self._transport.disconnect(graceful=reason.cause != "unread")
 
     def _on_gone(self, gone: asyncio.Task[None]) -> None:
@@ -334,7 +334,7 @@ class Socket(picows.WSListener):
         self._closed.set_result(self._reason)
 
     def _reason_of(self, found: BaseException | None) -> CloseReason:
-        """What picows made of the end, where we did not."""
+        """Convert the error of picows to a reason, if the end was not ours."""
         if isinstance(found, picows.WSError):
             code = int(getattr(found, "code", 1002))
             kind = ResponseTooLarge if code == 1009 else MalformedResponse

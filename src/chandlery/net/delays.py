@@ -1,4 +1,4 @@
-"""Tells the task that waits for a request what holds the request up; the log, where no task wants to know."""
+"""Report what delays a request to the task that waits for it, or to the log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _listener: ContextVar[Listener | None] = ContextVar("chandlery_hindrance", defau
 
 @contextmanager
 def delays_to(listener: Listener) -> Iterator[None]:
-    """Tell ``listener`` of each failed attempt and each long wait of the requests that are made inside."""
+    """Call ``listener`` for each failed attempt and each long wait of requests made inside the block."""
     token = _listener.set(listener)
     try:
         yield
@@ -32,9 +32,9 @@ def delays_to(listener: Listener) -> Iterator[None]:
 
 def report_delay(error: ChandleryError, more: str = "") -> None:
     """
-    Tell whoever listens that a request waits, or is sent again, because of this; where nobody does, log it.
+    Report to the listener, or else the log, that a request waits or is retried because of ``error``.
 
-    ``more`` is which attempt failed, of a request that is sent again; the record's ``repeats`` says so too.
+    ``more`` describes the failed attempt of a request that is retried; the record's ``repeats`` is then true.
     """
     listener = _listener.get()
     if listener is None:

@@ -1,4 +1,4 @@
-"""Requests to one exchange: its clock, its candles, its order books, its list of instruments."""
+"""Requests to one exchange: clock, candles, order books, list of instruments."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _LATELY = 7 * DAY
 
 class ExchangeClient(CandleExchange):
     """
-    One exchange over one HTTP client; share it between everything that asks the same exchange.
+    One exchange over one HTTP client; share it between all users of the same exchange.
 
     ``clock`` is the local wall clock, corrected by the exchange's. ``ticks`` is a monotonic clock in
-    seconds, which shows when the wall clock was set in between.
+    seconds, which detects that the wall clock was set.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class ExchangeClient(CandleExchange):
 
     @property
     def facts(self) -> ExchangeAdapter:
-        """What the adapter declares."""
+        """The declared properties of the adapter."""
         return self.adapter
 
     async def _ask_time(self) -> Micros:
@@ -59,13 +59,13 @@ class ExchangeClient(CandleExchange):
         return await self.http.ask(adapter.server_time_request(), adapter.clock, error_of=adapter.failure)
 
     async def candles(self, symbol: str, interval: Interval, span: Span) -> CandleColumns:
-        """The rows of one answer to a request for the candles that open in ``span``: perhaps fewer, perhaps others too."""
+        """Request the candles that open in ``span``. Return the rows of the answer, which may lack some and hold others."""
         adapter = self.adapter
         request = adapter.candles_request(symbol, interval, span)
         return await self.http.fetch(request, partial(adapter.candles, interval=interval), error_of=adapter.failure)
 
     async def first_candles(self, symbol: str, interval: Interval) -> CandleColumns | None:
-        """The rows of the request that begins at the oldest candle; ``None`` where the exchange has no such request."""
+        """Request the page that begins at the oldest candle; ``None`` if the exchange has no such request."""
         request = self.adapter.first_candle_request(symbol, interval)
         if request is None:
             return None
@@ -73,7 +73,7 @@ class ExchangeClient(CandleExchange):
         return await self.http.fetch(request, parse, error_of=self.adapter.failure)
 
     async def book(self, symbol: str, depth: int) -> BookUpdate:
-        """The order book."""
+        """Fetch the order book."""
         adapter = self.adapter
         return await self.http.fetch(
             adapter.book_request(symbol, depth), partial(adapter.book_snapshot, symbol), error_of=adapter.failure
@@ -81,7 +81,7 @@ class ExchangeClient(CandleExchange):
 
     async def listings(self) -> Mapping[str, Listing]:
         """
-        The instruments by the exchange's spelling, at most ten minutes old.
+        Return the instruments by the exchange's spelling, at most ten minutes old.
 
         Raises:
             UnsupportedRequest: The exchange publishes no list.
@@ -105,7 +105,7 @@ class ExchangeClient(CandleExchange):
         raise MalformedResponse(f"{adapter.id}: the list of instruments does not end after {_MOST_PAGES} pages")
 
     async def trades(self, symbol: str) -> bool:
-        """Whether a symbol is listed and trades; without a list, whether it has had candles within a week."""
+        """Return whether a symbol is listed and trades; without a list, whether it has had candles within a week."""
         try:
             listing = (await self.listings()).get(symbol)
         except UnsupportedRequest:
@@ -113,7 +113,7 @@ class ExchangeClient(CandleExchange):
         return listing is not None and listing.status is ListingStatus.LISTED
 
     async def is_delisted(self, symbol: str) -> bool | None:
-        """Whether the exchange's list lacks the symbol or calls it delisted; ``None`` where there is no list."""
+        """Return whether the exchange's list lacks the symbol or marks it as delisted; ``None`` without a list."""
         try:
             listing = (await self.listings()).get(symbol)
         except UnsupportedRequest:

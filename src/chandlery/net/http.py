@@ -1,4 +1,4 @@
-"""The one HTTP client."""
+"""The HTTP client."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ if TYPE_CHECKING:
     from chandlery.net.transport import Transport
 
 QUEUE_TIMEOUT_S = 600.0
-"""How long a request waits for those to the same host before it, which have time-outs of their own."""
+"""Time that a request may wait for earlier ones to the same host, which have time-outs of their own."""
 
 _T = TypeVar("_T")
 
 _LONG = 1 << 16
-"""From how many bytes on a body is decoded by a thread."""
+"""Size in bytes from which a body is decoded in a thread."""
 
 
 class HttpClient:
     """
     HTTP/1.1 over a pool of ``max_concurrent`` connections that stay open.
 
-    Every request waits its turn at the ``limiter``, by default the one that all processes of this
-    user share. Of errors only the ``retryable`` are tried again, ``retry_count`` times, after a
-    jittered, growing pause, or after exactly the one that the exchange named; one longer than
-    ``max_wait_s`` is not waited for but raised, with ``retry_after_s``. The time-outs hold for each
-    try: ``timeout_s`` for all of it, ``connect_timeout_s`` for connecting, ``read_timeout_s`` for
+    Every request waits for the ``limiter``, by default the one that all processes of this
+    user share. Only ``retryable`` errors are retried, ``retry_count`` times, with exponential
+    backoff and jitter, or after exactly the pause that the exchange requested. A pause longer than
+    ``max_wait_s`` is raised at once, with ``retry_after_s``. The time-outs apply to each
+    attempt: ``timeout_s`` to all of it, ``connect_timeout_s`` to connecting, ``read_timeout_s`` to
     silence in the middle. Bodies over ``max_bytes`` are refused, and more than ``max_redirects`` redirects.
 
-    ``proxies`` are those of the environment where nothing is given.
+    ``proxies`` are by default those of the environment.
 
-    It belongs to the event loop that first sends with it. Each retry is a warning to the logger ``chandlery.net``; no
-    query is ever part of it.
+    It belongs to the event loop that first sends with it. Each retry is logged as a warning by ``chandlery.net``,
+    without the query.
     """
 
     def __init__(
@@ -65,25 +65,25 @@ class HttpClient:
         proxies: Proxies | None = None,
     ) -> None:
         self.limiter = limiter or RateLimiter()
-        """The budget that its requests share."""
+        """The rate limiter of its requests."""
         self._max_concurrent = max_concurrent
         self._retry_count = retry_count
         self._timeouts = timeout_s, connect_timeout_s, read_timeout_s
         self._max_bytes = max_bytes
         self._max_wait_s = max_wait_s
         self._max_redirects = max_redirects
-        # One gate per host: a host that makes its callers wait does not hold up those of another.
+        # One gate per host: a slow host does not delay requests to another.
         self._gates: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(max_concurrent))
         self._transport: Transport | None = None
         self._closed = False
         self.proxies = proxies or Proxies()
-        """The proxies that requests go through, for the sockets that belong to them."""
+        """The proxies of its requests, also used by the sockets that belong to them."""
         self.requests = 0
-        """Requests sent, retries included."""
+        """Number of requests sent, including retries."""
         self.retries = 0
-        """Requests that were sent again."""
+        """Number of retries."""
         self.bytes_received = 0
-        """Bytes of bodies, after decompression."""
+        """Number of bytes of bodies, after decompression."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,16 +94,16 @@ class HttpClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections; requests under way fail with ``Closed``."""
+        """Close the connections; requests in progress fail with ``Closed``."""
         self._closed = True
         if self._transport is not None and self._transport.generation == generation():
             await self._transport.close()
 
     async def fetch(self, request: Request, decode: Callable[[bytes], _T], *, error_of: ErrorOf | None = None) -> _T:
         """
-        What ``decode`` makes of the body of the answer; a body that it finds malformed is asked for again.
+        Send a request and decode the body of the answer; retried if ``decode`` finds it malformed.
 
-        A long body is decoded by a thread: a page of candles takes milliseconds, a list of instruments very many.
+        A long body is decoded in a thread: a page of candles takes milliseconds, a list of instruments much longer.
 
         Raises what ``send`` and ``decode`` raise.
         """
@@ -117,14 +117,14 @@ class HttpClient:
 
     async def send(self, request: Request, *, error_of: ErrorOf | None = None) -> Response:
         """
-        The answer to a request, always one with a 2xx status.
+        Send a request and return the answer, always with a 2xx status.
 
         Raises:
             RateLimited: 429 or 418 (``AddressBanned``), after the last retry or with too long a pause.
-            RequestRejected: Another 4xx; ``NotFound`` for 404. What ``error_of`` returns comes first,
-                with a 2xx status too, since some exchanges refuse with 200.
+            RequestRejected: Another 4xx; ``NotFound`` for 404. An error of ``error_of`` takes precedence,
+                for a 2xx status too, since some exchanges refuse with 200.
             ExchangeUnavailable: 5xx, no connection, a body cut short; ``RequestTimeout`` for a time-out.
-            MalformedResponse: What came is not HTTP.
+            MalformedResponse: The answer is not HTTP.
             ResponseTooLarge: The body exceeds ``max_bytes``.
             InvalidInput: The URL is not an HTTP one.
             Closed: After ``close``.
@@ -133,7 +133,7 @@ class HttpClient:
 
     async def ask(self, request: Request, use: Callable[[Response], _T], *, error_of: ErrorOf | None = None) -> _T:
         """
-        What ``use`` makes of the answer; one that it finds malformed is asked for again.
+        Send a request and convert the answer by ``use``; retried if ``use`` finds it malformed.
 
         Raises what ``send`` and ``use`` raise.
         """
@@ -157,11 +157,11 @@ class HttpClient:
         return await retried(once, self._backoff, self._retry_count)
 
     def _backoff(self, error: Exception) -> bool | float:
-        """Whether to try again, or after how many seconds."""
+        """Return whether to retry, or after how many seconds."""
         if not isinstance(error, ChandleryError) or not error.retryable or self._closed:
             return False
         if isinstance(error, RateLimited) and error.retry_after_s is not None:
-            # The limiter knows the pause and makes everybody wait for its end, this request included.
+            # The limiter enforces the pause for all requests, including this one.
             return 0.0 if error.retry_after_s <= self._max_wait_s else False
         return True
 
@@ -172,7 +172,7 @@ class HttpClient:
         host = f"{url.host}:{url.port}"
         gate = self._gates[host]
         try:
-            # A timer costs as much as all else here, so there is one only where there is something to wait for.
+            # A timer costs as much as all else here, so there is one only if the gate is locked.
             async with asyncio.timeout(QUEUE_TIMEOUT_S) if gate.locked() else nullcontext():
                 await gate.acquire()
         except TimeoutError:
@@ -189,7 +189,7 @@ class HttpClient:
             failure = None if error_of is None else error_of(response)
         else:
             failure = status_error(name, response, error_of)
-        if not stamina.is_testing():  # which says not to wait; and a pause would outlive the test
+        if not stamina.is_testing():  # in tests nothing waits, and a pause would outlive the test
             self.limiter.observe(host, request.limits, response.headers, response.status)
             if isinstance(failure, RateLimited) and failure.retry_after_s is not None:
                 self.limiter.pause(host, failure.retry_after_s)
@@ -199,10 +199,10 @@ class HttpClient:
 
     def require_own(self) -> None:
         """
-        Pass unless connections were opened before this process was forked.
+        Check that no connection was opened before this process was forked.
 
         Raises:
-            ForkedProcess: They were; they are those of the parent.
+            ForkedProcess: Connections belong to the parent.
         """
         if self._transport is not None:
             require_own(self._transport.generation, "this client, or its manager,")
@@ -221,7 +221,5 @@ class HttpClient:
                 max_redirects=self._max_redirects,
             )
         elif self._transport.loop is not asyncio.get_running_loop():
-            raise InvalidInput(
-                "this was used in another event loop, to which its connections belong; make a new one in each asyncio.run"
-            )
+            raise InvalidInput("its connections belong to another event loop; make a new one in each asyncio.run")
         return self._transport

@@ -1,4 +1,4 @@
-"""The one rate limiter: weighted, per host, shared by every process of this user on this machine."""
+"""The rate limiter: weighted, per host, shared by all processes of this user on this machine."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from chandlery.net.clock import system_clock
 from chandlery.net.delays import report_delay
 
 USED_WEIGHT = "x-mbx-used-weight-1m"
-"""The header in which Binance tells the weight used in its current minute."""
+"""The header with the weight used in Binance's current minute."""
 
 SHORTEST_BAN_S = 120.0
-"""How long an address counts as banned whose ban names no end; Binance bans for two minutes at least."""
+"""Assumed duration of a ban without a stated end; Binance bans for at least two minutes."""
 
 Sleep = Callable[[float], Awaitable[None]]
-"""Something that waits for so many seconds."""
+"""Waits for so many seconds."""
 
 _MINUTE_S = 60
 _TOO_MANY = 429
@@ -36,9 +36,9 @@ _BANNED = 418
 
 def pause_of(status: int, headers: Mapping[str, str], now: Micros) -> float | None:
     """
-    The seconds for which an answer asks to be left alone; ``None`` where it does not say.
+    Return the seconds of the pause that an answer requests; ``None`` if it requests none or states no duration.
 
-    ``headers`` are in lower case. Only 429 and 418 ask; ``Retry-After`` may be seconds or a date.
+    ``headers`` are in lower case. Only 429 and 418 request one; ``Retry-After`` may be seconds or a date.
     """
     if status not in {_TOO_MANY, _BANNED}:
         return None
@@ -56,15 +56,15 @@ def pause_of(status: int, headers: Mapping[str, str], now: Micros) -> float | No
 
 
 _TOLD_FROM_S = 1.0
-"""How long a request must wait for that to be told."""
+"""Shortest wait that is reported."""
 
 
 class RateLimiter:
     """
-    One budget per host and limit, for every process that uses the same ``state_dir``.
+    One budget per host and limit, shared by all processes with the same ``state_dir``.
 
-    Without ``state_dir`` that is a folder of this user below the temporary folder, so that all
-    processes of a user share. ``clock`` must be one that they share too.
+    The default ``state_dir`` is a folder of this user below the temporary folder, so that all
+    processes of a user share it. They must also share the ``clock``.
     """
 
     def __init__(
@@ -76,23 +76,23 @@ class RateLimiter:
         self._files: dict[str, BudgetFile] = {}
         self._process = os.getpid()
         self.waits = 0
-        """How many requests of this process had to wait."""
+        """Number of requests of this process that had to wait."""
         self.waited_s = 0.0
-        """For how long, all together."""
+        """Total of their waits."""
 
     async def acquire(
         self, host: str, limits: tuple[RateLimit, ...], weight: int = 1, *, max_wait_s: float = 120.0
     ) -> None:
         """
-        Wait until ``weight`` may be used of all ``limits`` of ``host``, and count it as used.
+        Wait until ``weight`` may be used of all ``limits`` of ``host``, and book it.
 
-        Served in the order of asking, over all processes; asking costs nothing while it waits and
-        is taken back when cancelled. At most an hour can be waited for.
+        First come, first served over all processes. Waiting uses no weight, and cancelling
+        releases the booking. The longest possible wait is an hour.
 
         Raises:
-            RateLimited: At once, where it would take longer than ``max_wait_s``.
-            UnsupportedRequest: Where a limit is smaller than ``weight``.
-            CacheError: Where the shared state cannot be kept.
+            RateLimited: At once, if the wait would be longer than ``max_wait_s``.
+            UnsupportedRequest: A limit is smaller than ``weight``.
+            CacheError: The shared state cannot be stored.
         """
         for limit in limits:
             if weight > limit.weight:
@@ -119,9 +119,9 @@ class RateLimiter:
 
     def observe(self, host: str, limits: tuple[RateLimit, ...], headers: Mapping[str, str], status: int) -> None:
         """
-        Learn from an answer: the weight that the exchange counts, and the pause it asks for.
+        Update the budget from an answer: the weight that the exchange counts, and the pause it requests.
 
-        The exchange's count is taken where it is the greater one: then others use the same address.
+        The exchange's count is used if it is greater: then others use the same address.
         ``headers`` are in lower case.
         """
         now = self._clock()
@@ -138,11 +138,11 @@ class RateLimiter:
                     window.add(now, max(0, int(used) - window.used_until(now)))
 
     def is_paused(self, host: str) -> bool:
-        """Whether ``host`` has asked to be left alone, and that is not over."""
+        """Return whether ``host`` has requested a pause that is not over."""
         return self._file(host).paused_until() > self._clock()
 
     def pause(self, host: str, seconds: float) -> None:
-        """Nobody asks ``host`` for so long, as it said in a way of its own."""
+        """Block requests to ``host`` for so long, as it requested in a form of its own."""
         with self._file(host).open() as budget:
             budget.paused_until = max(budget.paused_until, self._clock() + round(seconds * SECOND))
 
@@ -156,7 +156,7 @@ class RateLimiter:
         return at
 
     async def _wait_until(self, at: Micros) -> bool:
-        """Whether there was anything to wait for."""
+        """Wait until ``at``. Return whether there was anything to wait for."""
         began = self._clock()
         if at <= began:
             return False
@@ -169,7 +169,7 @@ class RateLimiter:
         return True
 
     def _may_start(self, host: str, limits: tuple[RateLimit, ...], at: Micros) -> bool:
-        """Whether what was booked at ``at`` still holds: no pause since, and not long overslept."""
+        """Return whether a booking at ``at`` is still valid: no pause since, and not much time lost."""
         with self._file(host).open() as budget:
             now = self._clock()
             late = any(now - at > budget.window(limit).slice_length for limit in limits)
@@ -177,7 +177,7 @@ class RateLimiter:
 
     def _file(self, host: str) -> BudgetFile:
         if self._process != os.getpid():
-            # A descriptor inherited by fork shares its lock with the parent's.
+            # A descriptor inherited by a fork shares its lock with the parent's.
             self._files, self._process = {}, os.getpid()
         file = self._files.get(host)
         if file is None:

@@ -1,4 +1,4 @@
-"""Live data that come as the lines of an HTTP answer without end, with the face of a WebSocket connection."""
+"""Live data as lines of an endless HTTP answer, with the interface of a WebSocket connection."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _LONGEST_REFUSAL = 64 << 10
 
 class LineStream:
     """
-    One answer, opened by the first and only ``send``; ``request_of`` says which request its text stands for.
+    One answer, requested by the first and only ``send``; ``request_of`` builds the request from its text.
 
-    ``on_message`` is given that text, a line end and the line, for each line that is not blank; what it
-    raises ends the stream. It must not block. With an ``account`` the request is signed, and
-    sent once more with a new token where that is refused. The stream ends without a byte for ``idle_timeout_s``, and at a line of over ``max_bytes``. Redirects are not followed.
+    ``on_message`` is called with that text, a line end and the line, for each line that is not blank; an
+    exception ends the stream. It must not block. With an ``account`` the request is signed, and
+    sent once more with a new token if it is unauthorized. The stream ends after ``idle_timeout_s`` without a byte, and at a line of over ``max_bytes``. Redirects are not followed.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class LineStream:
         self.name = name
         """Host and path; no query, which may hold secrets."""
         self.messages = 0
-        """Lines received."""
+        """Number of lines received."""
         self.bytes_received = 0
-        """Bytes of them."""
+        """Number of their bytes."""
         self.last_message_at: float | None = None
-        """When the last one was read, by the clock of the loop; ``None`` before the first."""
+        """Time at which the last line was read, by the clock of the loop; ``None`` before the first."""
         self._request_of = request_of
         self._on_message = on_message
         self._account = account
@@ -73,28 +73,28 @@ class LineStream:
     @property
     def closed(self) -> asyncio.Future[CloseReason]:
         """
-        Why the stream ended, as soon as it has; never an exception.
+        The reason why the stream ended, once it has; never an exception.
 
-        To cancel it, as a time-out does, leaves the stream alone: every access gives a new one.
+        Cancelling it, as a time-out does, leaves the stream alone: every access returns a new future.
         """
         return asyncio.shield(self._closed)
 
     def send(self, text: str | bytes) -> None:
         """
-        Ask for the lines.
+        Request the lines.
 
         Raises:
-            InvalidInput: It was done before; a stream is of one request.
-            Closed: It is closed, by whomever, or closing.
+            InvalidInput: A request was sent before; a stream has a single one.
+            Closed: It is closed, by either side, or closing.
         """
         if self._ours is not None or self._closed.done():
             raise Closed(f"{self.name}: the stream is closed")
         if self._task is not None:
-            raise InvalidInput(f"{self.name}: a stream of lines takes one request, and has it")
+            raise InvalidInput(f"{self.name}: a stream of lines takes a single request, which was already sent")
         self._task = self._loop.create_task(self._run(text if isinstance(text, str) else text.decode()))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        """End the stream; no line is delivered any more from the call on. Does nothing where it has ended already."""
+        """End the stream; no line is delivered after the call. Idempotent."""
         if self._ours is None:
             self._ours = CloseReason("ours", code, reason)
         if self._task is not None:
@@ -115,7 +115,7 @@ class LineStream:
             self._end(CloseReason("peer", 0, "the answer ended"))
 
     async def _read(self, text: str) -> None:
-        """Listen, with a new token where the one at hand is refused."""
+        """Read the stream; if the token is refused, once more with a new one."""
         head, request = text.encode() + b"\n", self._request_of(text)
         if self._account is None:
             await self._listen(request, head)
@@ -169,7 +169,7 @@ class LineStream:
         raise failure  # without the error, which holds the address of the proxy with its credentials
 
     async def _granted(self, answer: aiohttp.ClientResponse, name: str) -> None:
-        """Raise what an answer says that is no stream."""
+        """Raise the error of an answer that is not a stream."""
         if answer.status == 200:
             return
         headers = {key.lower(): value for key, value in answer.headers.items()}
@@ -184,7 +184,7 @@ class LineStream:
         self.last_message_at = self._loop.time()
         try:
             self._on_message(head + line)
-        except Exception as error:  # noqa: BLE001  # it is why the stream ends
+        except Exception as error:  # noqa: BLE001  # it ends the stream
             self._end(CloseReason("failed", 0, str(error), error))
 
     def _cause_of(self, error: ChandleryError) -> Cause:

@@ -1,4 +1,4 @@
-"""The synchronous face of what is asynchronous: one event loop in one thread."""
+"""Run asynchronous code from synchronous code, on an event loop in a thread."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Portal:
     """
     An event loop in a daemon thread, started by the first ``run``, and again after a fork.
 
-    It may be used from several threads at once, and from within a running event loop, which it
+    It may be used from several threads concurrently, and from within a running event loop, which it
     blocks meanwhile.
     """
 
@@ -38,9 +38,9 @@ class Portal:
 
     def run(self, coroutine: Coroutine[Any, Any, _T], timeout_s: float | None = None) -> _T:
         """
-        The result of a coroutine, or its error, with its own type and traceback.
+        Run a coroutine and return its result, or raise its error with its own type and traceback.
 
-        Whatever ends the wait early, ``KeyboardInterrupt`` for one, cancels the coroutine. Without
+        An interruption of the wait, e.g. ``KeyboardInterrupt``, cancels the coroutine. Without
         ``timeout_s`` the coroutine's own time-outs are the bound.
 
         Raises:
@@ -75,7 +75,7 @@ class Portal:
             del future  # it holds the error, whose traceback holds this frame
 
     def close(self) -> None:
-        """Cancel what runs, and end the thread; again is nothing."""
+        """Cancel running coroutines and end the thread; idempotent."""
         with self._lock:
             thread, self._thread, self._closed = self._thread, None, True
         if thread is not None and thread is not threading.current_thread():
@@ -83,7 +83,7 @@ class Portal:
             thread.join(_CLOSE_TIMEOUT_S)
 
     def _started(self) -> asyncio.AbstractEventLoop:
-        """The running loop; to be called with the lock held."""
+        """Return the running loop; requires the lock."""
         if self._closed:
             raise Closed("the portal is closed")
         if self._thread is threading.current_thread():
@@ -99,14 +99,14 @@ class Portal:
         return self._loop
 
     async def _serve(self, started: threading.Event) -> None:
-        """Live until ``close``; the runner then cancels and awaits what is left."""
+        """Run until ``close``; the runner then cancels and awaits the remaining tasks."""
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         started.set()
         await self._stop.wait()
 
     def _forget_parent(self) -> None:
-        """In the child of a fork, whose threads and locks are not those of the parent."""
+        """Reset the state in the child of a fork, which has none of the parent's threads and locks."""
         if self._thread is not None:
             # Closing the loop here would also unregister the parent's descriptors.
             _left_to_parent.append(self._loop)
@@ -115,7 +115,7 @@ class Portal:
 
 
 def _require_going_on(error: BaseException) -> None:
-    """Python starts no thread any more once it ends, which is before the functions of ``atexit`` are called."""
+    """Raise ``Closed`` if Python is shutting down: it starts no threads then, even before ``atexit`` functions run."""
     if isinstance(error, RuntimeError) and "shutdown" in str(error):
         raise Closed("Python is ending and starts no threads any more; fetch before, not in atexit") from error
 
@@ -131,7 +131,7 @@ _shared = Portal()
 
 
 def shared_portal() -> Portal:
-    """The portal that everything in this process shares; it is closed at exit."""
+    """Return the portal that the whole process shares; it is closed at exit."""
     return _shared
 
 

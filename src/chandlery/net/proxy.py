@@ -1,4 +1,4 @@
-"""Which proxy a connection goes through: the one that was given, or those of the environment."""
+"""Choose the proxy of a connection: the given one, or those of the environment."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput, MissingDependency
 
 DIRECT = "none"
-"""What stands under ``proxy`` in the endpoints of an exchange that is never reached through one."""
+"""Value of ``proxy`` in the endpoints of an exchange that is always reached directly."""
 _PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 _VARIABLES = {"http": "http_proxy", "ws": "http_proxy", "https": "https_proxy", "wss": "https_proxy"}
 _URLS = {"rest", "ws", "archive", "auth"}
 
 
 class Proxy(Struct, frozen=True):
-    """A proxy. Its text never holds the credentials."""
+    """A proxy. Its string form omits the credentials."""
 
     scheme: str
     host: str
@@ -32,10 +32,10 @@ class Proxy(Struct, frozen=True):
     @classmethod
     def parse(cls, text: str, name: str = "proxy") -> Proxy:
         """
-        The proxy that an address means; without a scheme it is ``http``.
+        Parse an address; without a scheme it is ``http``.
 
         Raises:
-            InvalidInput: It is no address of a proxy; the message holds ``name`` and no credentials.
+            InvalidInput: It is not the address of a proxy; the message has ``name`` and no credentials.
             MissingDependency: SOCKS needs an extra that is not installed.
         """
         try:
@@ -45,7 +45,7 @@ class Proxy(Struct, frozen=True):
             host = None
         if not host or parts.scheme not in _PORTS or parts.path.strip("/") or parts.query or not host.isprintable():
             raise InvalidInput(
-                f"{name} is not the address of a proxy: write http://host:port, https://host:port or socks5://host:port, with user:password@ before the host where it asks for them"
+                f"{name} is not the address of a proxy: write http://host:port, https://host:port or socks5://host:port, with user:password@ before the host if it requires them"
             )
         if parts.scheme.startswith("socks") and find_spec("aiohttp_socks") is None:
             raise MissingDependency(f"{name}: SOCKS needs an extra; run: pip install 'chandlery[socks]'")
@@ -59,12 +59,12 @@ class Proxy(Struct, frozen=True):
 
     @property
     def is_socks(self) -> bool:
-        """Whether it speaks SOCKS; names are resolved by it."""
+        """True if it speaks SOCKS; it then resolves host names."""
         return self.scheme.startswith("socks")
 
     @property
     def url(self) -> str:
-        """The address with the credentials, for what connects; not to be shown."""
+        """The address with the credentials, for connecting; must not be shown."""
         account = f"{quote(self.username, safe='')}:{quote(self.password, safe='')}@" if self.username else ""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme.removesuffix('h')}://{account}{host}:{self.port}"
@@ -79,9 +79,9 @@ class Proxies:
     """
     The proxy of each address.
 
-    ``proxy`` is for all of them; an empty one stands for none. Where it is ``None``, ``HTTP_PROXY``,
-    ``HTTPS_PROXY`` (for ``wss`` too) and ``ALL_PROXY`` of the environment decide. ``NO_PROXY`` holds for
-    both, as curl reads it. Exchanges whose ``endpoints`` say ``"proxy": "none"`` are reached directly.
+    ``proxy`` is for all of them; an empty one stands for none. If it is ``None``, ``HTTP_PROXY``,
+    ``HTTPS_PROXY`` (for ``wss`` too) and ``ALL_PROXY`` of the environment apply. ``NO_PROXY`` applies in
+    both cases, as in curl. Exchanges whose ``endpoints`` have ``"proxy": "none"`` are reached directly.
 
     Raises:
         InvalidInput: One of them is not the address of a proxy.
@@ -114,7 +114,7 @@ class Proxies:
         }
 
     def of(self, url: str) -> Proxy | None:
-        """The proxy through which ``url`` is reached, or ``None``."""
+        """Return the proxy for ``url``, or ``None``."""
         if not self._by_scheme:
             return None
         parts = urlsplit(url)
@@ -134,7 +134,7 @@ def _require_direct(endpoints: Endpoints) -> None:
 
 
 def _matches(excluded: str, host: str, port: int | None) -> bool:
-    """Whether an entry of NO_PROXY means a host: all, an address or a network, a name and all names below it."""
+    """Return whether an entry of NO_PROXY matches a host: all, an address or a network, or a name and its subdomains."""
     if excluded == "*":
         return True
     try:
@@ -160,9 +160,9 @@ def _of_environment(environ: Mapping[str, str]) -> dict[str, Proxy]:
 
 
 def _variable(environ: Mapping[str, str], name: str) -> str | None:
-    """The value in lower case's name or, where there is none, in upper case's."""
+    """Return the value of the variable with the lower-case name or, if unset, the upper-case one."""
     if name in environ:
         return environ[name].strip()
     if name == "http_proxy" and "REQUEST_METHOD" in environ:
-        return None  # a CGI server sets HTTP_PROXY from the header Proxy of whoever calls it
+        return None  # a CGI server sets HTTP_PROXY from the client's Proxy header
     return environ.get(name.upper(), "").strip()

@@ -1,4 +1,4 @@
-"""Trying again: the one way in which what may pass is waited for."""
+"""Retry of transient errors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 
 _ours: ContextVar[bool] = ContextVar("chandlery_retry", default=False)
 
-# A library does not write to the stderr of those who have not asked for logs; and our own line says more.
+# A library does not write to stderr unless the user configures logging; and our own line has more details.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 logging.getLogger("stamina").addFilter(lambda _: not _ours.get())
 
@@ -32,12 +32,12 @@ async def retried(
     attempt: Callable[[], Awaitable[_T]], on: Callable[[Exception], bool | float], retry_count: int
 ) -> _T:
     """
-    What ``attempt`` gives, which is made again after errors, ``retry_count`` times, with growing, jittered pauses.
+    Return the result of ``attempt``, with up to ``retry_count`` retries, exponential backoff and jitter.
 
-    ``on`` says of an error whether to try again, or after how many seconds. Each retry is told to ``hindrance.tell``,
-    which logs it where nobody listens, and to the hooks of ``stamina`` that others have set.
+    ``on`` returns for an error whether to retry, or after how many seconds. Each retry is passed to ``report_delay``,
+    which logs it if there is no listener, and to the ``stamina`` hooks that others have set.
     """
-    # The first try is made without the machinery for those after it, which would double its cost.
+    # The first attempt bypasses the retry machinery, which would double its cost.
     try:
         return await attempt()
     except ChandleryError as error:
@@ -78,7 +78,7 @@ async def retried(
 
 
 def _keep_quiet() -> None:
-    """Where structlog is installed and nobody has configured it, stamina would print; a warning to the logger is enough."""
+    """Replace the structlog hook, if structlog is not configured: stamina would print, and a warning to the logger is enough."""
     if find_spec("structlog") is None or import_module("structlog").is_configured():
         return
     hooks = instrumentation.get_on_retry_hooks()

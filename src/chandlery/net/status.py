@@ -1,4 +1,4 @@
-"""What the statuses of HTTP answers mean, of exchanges and of proxies."""
+"""Convert HTTP statuses of exchanges and proxies to errors."""
 
 from __future__ import annotations
 
@@ -20,46 +20,46 @@ from chandlery.net.clock import system_clock
 from chandlery.net.limiter import pause_of
 
 ErrorOf = Callable[[Response], ChandleryError | None]
-"""What an answer says went wrong, in the exchange's own terms; ``None`` where nothing. Not asked of 407, 429, 418 and 5xx."""
+"""Returns the error that an answer describes in the exchange's own format; ``None`` if there is none. Not called for 407, 429, 418 and 5xx."""
 _PROXY_AUTHENTICATION = 407
 
 
 @cache
 def user_agent() -> str:
-    """What the library calls itself."""
+    """Return the library's user agent."""
     return f"chandlery/{version('chandlery')}"
 
 
 def status_error(name: str, response: Response, error_of: ErrorOf | None) -> ChandleryError:
-    """What a status other than 2xx means."""
+    """Return the error for a status other than 2xx."""
     status = response.status
     message = f"{name}: status {status}"
     if status in {429, 418}:
         pause_s = pause_of(status, response.headers, system_clock())
-        message += ", no Retry-After" if pause_s is None else f", to be asked again in {pause_s:g} s"
+        message += ", no Retry-After" if pause_s is None else f", retry after {pause_s:g} s"
         return (RateLimited if status == 429 else AddressBanned)(message, retry_after_s=pause_s)
     if status == _PROXY_AUTHENTICATION:
         return proxy_failure(name, status)
     if status >= 500:
         return ExchangeUnavailable(message)
-    if error_of is not None and (said := error_of(response)) is not None:
-        return said
+    if error_of is not None and (error := error_of(response)) is not None:
+        return error
     if status == 404:
         return NotFound(message, status=status)
     return RequestRejected(f"{message}, {response.body[:120]!r}", status=status)
 
 
 def proxy_failure(name: str, status: int) -> ChandleryError:
-    """Our error for a proxy that answers with another status than 2xx; ``name`` says which."""
+    """Return the error for a proxy that answers with a status other than 2xx; ``name`` describes the request."""
     if status == _PROXY_AUTHENTICATION:
-        return ProxyRefused(f"{name}: the proxy wants other credentials (407)", status=status)
+        return ProxyRefused(f"{name}: the proxy requires other credentials (407)", status=status)
     if status < 500:
         return ProxyRefused(f"{name}: the proxy refuses to connect ({status})", status=status)
     return ExchangeUnavailable(f"{name}: the proxy cannot connect ({status})")
 
 
 def socks_failure(name: str, error: Exception) -> ChandleryError:
-    """The same for SOCKS, which has no status for wrong credentials; python-socks says it in words."""
+    """Return the error for a SOCKS proxy. It has no status for wrong credentials; python-socks describes them in text."""
     if "uthentication" in str(error):
-        return ProxyRefused(f"{name}: the proxy wants other credentials ({error})")
+        return ProxyRefused(f"{name}: the proxy requires other credentials ({error})")
     return ExchangeUnavailable(f"{name}: {error}")

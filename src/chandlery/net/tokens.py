@@ -1,4 +1,4 @@
-"""Access tokens: fetched once, shared by all who ask, renewed before they expire and when they are refused."""
+"""Access tokens: fetched once, shared, and renewed before they expire or after they are refused."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from chandlery.net.http import HttpClient
 from chandlery.net.status import ErrorOf
 
 LATEST_RENEWAL_S = 60.0
-"""How long before its end a token is renewed; sooner where it lives for less than ten times that."""
+"""Time before its expiry at which a token is renewed; a tenth of its lifetime if that is less."""
 _UNAUTHORIZED = 401
 
 _T = TypeVar("_T")
 
 Credentials = Mapping[str, Mapping[str, str]]
-"""By exchange id and by name, e.g. ``{"tradestation": {"client_id": "…", "refresh_token": "…"}}``."""
+"""Credentials by exchange id and by name, e.g. ``{"tradestation": {"client_id": "…", "refresh_token": "…"}}``."""
 
 
 class TokenIssuer(Protocol):
-    """What must be known of an exchange to sign in there; adapters know it."""
+    """The authentication protocol of an exchange; adapters implement it."""
 
     @property
     def id(self) -> str:
@@ -32,36 +32,36 @@ class TokenIssuer(Protocol):
 
     @property
     def credentials(self) -> tuple[str, ...]:
-        """Which credentials it needs; empty where it needs none."""
+        """The required credentials; empty if it needs none."""
         ...
 
     @property
     def more_credentials(self) -> tuple[str, ...]:
-        """Which it takes besides."""
+        """The optional credentials."""
         ...
 
     def token_request(self, credentials: Mapping[str, str]) -> Request:
-        """The request for a token."""
+        """Return the request for a token."""
         ...
 
     def token(self, body: bytes) -> AccessToken:
-        """The token of its answer."""
+        """Parse the token from the answer."""
         ...
 
     def authorized(self, request: Request, token: str) -> Request:
-        """A request with the token in it."""
+        """Return a request with the token added."""
         ...
 
 
 class Account:
     """
-    The HTTP client as one account of an exchange sees it: every request goes out with an access token.
+    An HTTP client for one account of an exchange: it adds an access token to every request.
 
-    A request that is refused as unauthorized is sent once more, with a new token. Neither tokens nor
-    credentials are part of any message.
+    A request that is refused as unauthorized is sent once more, with a new token. Messages contain neither tokens
+    nor credentials.
 
     Raises:
-        InvalidInput: Credentials are missing, or there are some that the exchange does not take.
+        InvalidInput: Credentials are missing or unknown to the exchange.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Account:
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self.renewals = 0
-        """Tokens fetched."""
+        """Number of tokens fetched."""
         self._http = http
         self._exchange = exchange
         self._credentials = _checked(exchange, credentials or {})
@@ -83,15 +83,15 @@ class Account:
         self._renewing = asyncio.Lock()
 
     async def fetch(self, request: Request, decode: Callable[[bytes], _T], *, error_of: ErrorOf | None = None) -> _T:
-        """As ``HttpClient.fetch``."""
+        """Send and decode, like ``HttpClient.fetch``."""
         return await self.ask(request, lambda response: decode(response.body), error_of=error_of)
 
     async def send(self, request: Request, *, error_of: ErrorOf | None = None) -> Response:
-        """As ``HttpClient.send``."""
+        """Send, like ``HttpClient.send``."""
         return await self.ask(request, lambda response: response, error_of=error_of)
 
     async def ask(self, request: Request, use: Callable[[Response], _T], *, error_of: ErrorOf | None = None) -> _T:
-        """As ``HttpClient.ask``."""
+        """Send and convert, like ``HttpClient.ask``."""
         signed = await self.signed(request)
         try:
             return await self._http.ask(signed, use, error_of=error_of)
@@ -102,12 +102,12 @@ class Account:
         return await self._http.ask(await self.signed(request), use, error_of=error_of)
 
     async def signed(self, request: Request) -> Request:
-        """The request with a token that is good now."""
+        """Return the request with a valid token."""
         return self._exchange.authorized(request, (await self._current()).text)
 
     def refused(self, request: Request, signed: Request) -> None:
-        """Note that ``signed``, which was made of ``request``, was unauthorized: its token is not used again."""
-        # Another may have come since, to those who were refused before.
+        """Discard the token of ``signed``, made from ``request``, because it was unauthorized."""
+        # A concurrent request may have renewed it already.
         if self._token is not None and self._exchange.authorized(request, self._token.text) == signed:
             self._token = None
 
@@ -128,21 +128,21 @@ class Account:
             return self._token
 
     def _refusal(self, response: Response) -> ChandleryError | None:
-        """Nothing of the body: it is the answer to secrets."""
+        """Convert a refusal without quoting the body, which answers a request with secrets."""
         if response.status < 300:
             return None
         names, status = ", ".join(self._credentials), response.status
         return RequestRejected(
-            f"{self._exchange.id} gave no access token (status {status}); check {names}", status=status
+            f"{self._exchange.id} returned no access token (status {status}); check {names}", status=status
         )
 
 
 class Accounts:
     """
-    The clients of all exchanges over one HTTP client: accounts where credentials are needed.
+    The clients of all exchanges over one HTTP client, with accounts for those that require authentication.
 
     Raises:
-        InvalidInput: An account of an exchange is asked for whose credentials are missing or wrong.
+        InvalidInput: The credentials of a requested exchange are missing or wrong.
     """
 
     def __init__(self, http: HttpClient, credentials: Credentials | None = None) -> None:
@@ -151,7 +151,7 @@ class Accounts:
         self._known: dict[str, Account] = {}
 
     def client(self, exchange: TokenIssuer) -> HttpClient | Account:
-        """What requests to the exchange are sent with, the same for all who ask."""
+        """Return the HTTP client for an exchange, with its account if it has one; shared by all callers."""
         if not exchange.credentials:
             return self._http
         if exchange.id not in self._known:
@@ -160,7 +160,7 @@ class Accounts:
 
 
 def _checked(exchange: TokenIssuer, given: Mapping[str, str]) -> dict[str, str]:
-    """The credentials, if they are what the exchange takes; values are never shown."""
+    """Check the credentials against those of the exchange; values are never shown."""
     wanted = (*exchange.credentials, *exchange.more_credentials)
     missing = [name for name in exchange.credentials if not given.get(name)]
     unknown = [name for name in given if name not in wanted]
@@ -173,7 +173,7 @@ def _checked(exchange: TokenIssuer, given: Mapping[str, str]) -> dict[str, str]:
     if problems:
         form = ", ".join(f'"{name}": "…"' for name in wanted)
         raise InvalidInput(
-            f"{exchange.id} answers only to who has signed in ({'; '.join(problems)}); "
+            f"{exchange.id} requires authentication ({'; '.join(problems)}); "
             f'pass credentials={{"{exchange.id}": {{{form}}}}}'
         )
     return {name: given[name] for name in wanted if given.get(name)}

@@ -35,7 +35,7 @@ class Transport:
     """
     The connections of one client in one event loop.
 
-    They are closed by ``close``, or by the end of whoever holds it.
+    They are closed by ``close``, or when the object is garbage-collected.
     """
 
     def __init__(
@@ -53,18 +53,18 @@ class Transport:
         weakref.finalize(self, _drop, self._sessions, self.loop, self.generation)
 
     async def close(self) -> None:
-        """Close the connections; requests under way fail with ``Closed``."""
+        """Close the connections; requests in progress fail with ``Closed``."""
         self._closed = True
         for session in self._sessions.values():
             await session.close()
 
     def named(self, request: Request) -> tuple[str, URL]:
-        """What messages call a request, and its address."""
+        """Return the name of a request in messages, and its URL."""
         url = url_of(request)
         return name_of(request, url), url
 
     async def exchange(self, request: Request, url: URL, proxy: Proxy | None) -> Response:
-        """Send and receive, with the errors of aiohttp turned into ours."""
+        """Send a request and receive the answer; errors of aiohttp become ours."""
         name = name_of(request, url)
         session = self._session(proxy)
         try:
@@ -91,7 +91,7 @@ class Transport:
         raise failure  # without the error, which holds the address of the proxy with its credentials
 
     async def _body(self, answer: aiohttp.ClientResponse, name: str) -> bytes:
-        """Read in as large pieces as come; the declared length may be that of compressed data, so both count."""
+        """Read the body in pieces as received. The declared length may be that of compressed data, so both are checked."""
         if (answer.content_length or 0) > self._max_bytes:
             raise ResponseTooLarge(f"{name}: {answer.content_length} bytes; the cap is {self._max_bytes}")
         pieces = []
@@ -104,7 +104,7 @@ class Transport:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _session(self, proxy: Proxy | None) -> aiohttp.ClientSession:
-        """The connections through a SOCKS proxy are a pool of their own; an HTTP proxy is named with each request."""
+        """Return the session of a proxy: a SOCKS proxy has its own pool, an HTTP proxy is named with each request."""
         if self._closed:
             raise Closed("the HTTP client is closed")
         pool = proxy if proxy is not None and proxy.is_socks else None
@@ -121,37 +121,37 @@ class Transport:
 
 
 def connector(proxy: Proxy | None, limit: int = 1) -> aiohttp.BaseConnector:
-    """What connects, through a proxy where that speaks SOCKS."""
+    """Return the connector, through the proxy if it speaks SOCKS."""
     if proxy is None or not proxy.is_socks:
-        # Else aiohttp takes aiodns where somebody has installed that, which leaks and asks other sources than the system.
+        # Otherwise aiohttp uses aiodns if installed, which leaks and queries other sources than the system.
         resolver = aiohttp.ThreadedResolver()
         return aiohttp.TCPConnector(limit=limit, keepalive_timeout=_KEEP_S, ttl_dns_cache=_DNS_S, resolver=resolver)
-    from aiohttp_socks import ProxyConnector  # noqa: PLC0415  # an extra, of which ``Proxy`` has made sure
+    from aiohttp_socks import ProxyConnector  # noqa: PLC0415  # an extra; ``Proxy`` has checked for it
 
     made: aiohttp.BaseConnector = ProxyConnector.from_url(proxy.url, rdns=True, limit=limit, keepalive_timeout=_KEEP_S)
     return made
 
 
 def failures(proxy: Proxy | None, *more: type[Exception]) -> tuple[type[Exception], ...]:
-    """What a request may raise, and ``more``; what is raised for SOCKS is no error of aiohttp's."""
+    """Return the exceptions of a request, and ``more``; those for SOCKS are not aiohttp's."""
     return aiohttp.ClientError, OSError, *_of_socks(proxy), *more
 
 
 def _of_socks(proxy: Proxy | None) -> tuple[type[Exception], ...]:
     if proxy is None or not proxy.is_socks:
         return ()
-    import aiohttp_socks  # noqa: PLC0415  # an extra, of which ``Proxy`` has made sure
+    import aiohttp_socks  # noqa: PLC0415  # an extra; ``Proxy`` has checked for it
 
     return aiohttp_socks.ProxyError, aiohttp_socks.ProxyConnectionError, aiohttp_socks.ProxyTimeoutError
 
 
 def in_front(proxy: Proxy | None) -> str | None:
-    """The proxy that a request is sent to; one that speaks SOCKS is part of the connections."""
+    """Return the URL of an HTTP proxy to send a request to; SOCKS proxies belong to the connector."""
     return None if proxy is None or proxy.is_socks else proxy.url
 
 
 def _drop(sessions: dict[Proxy | None, aiohttp.ClientSession], loop: asyncio.AbstractEventLoop, made_in: int) -> None:
-    """Close what nobody has closed."""
+    """Close sessions that were not closed."""
     for session in sessions.values():
         if session.closed:
             continue
@@ -177,7 +177,7 @@ _left_to_parent: list[aiohttp.ClientSession] = []
 
 
 def url_of(request: Request) -> URL:
-    """The address with its query."""
+    """Return the URL with its query."""
     try:
         url = URL(request.url).extend_query(request.params)
     except (ValueError, TypeError) as error:
@@ -188,27 +188,27 @@ def url_of(request: Request) -> URL:
 
 
 def name_of(request: Request, url: URL) -> str:
-    """What messages call a request; its query may hold secrets."""
+    """Return the name of a request in messages, without the query, which may hold secrets."""
     return f"{request.method} {url.host}{url.path}"
 
 
 def failure_of(name: str, error: Exception, proxy: Proxy | None = None) -> ChandleryError:
-    """Our error for one of ``failures``."""
+    """Return our error for one of ``failures``."""
     if proxy is not None:
         name = f"{name} through {proxy}"
-    said = str(error) or type(error).__name__
+    text = str(error) or type(error).__name__
     if _is_certificates(error):
-        return CertificateRejected(f"{name}: {said}")
+        return CertificateRejected(f"{name}: {text}")
     if isinstance(error, _of_socks(proxy)):
         return socks_failure(name, error)
     if isinstance(error, TimeoutError):
-        return RequestTimeout(f"{name}: timed out ({said})")
+        return RequestTimeout(f"{name}: timed out ({text})")
     if isinstance(error, aiohttp.InvalidURL | aiohttp.RedirectClientError):
         return RequestRejected(f"{name}: redirected to something that is not an HTTP URL")
     return (
         _of_response(name, error)
         if isinstance(error, aiohttp.ClientResponseError)
-        else ExchangeUnavailable(f"{name}: {said}")
+        else ExchangeUnavailable(f"{name}: {text}")
     )
 
 
@@ -221,7 +221,7 @@ def _of_response(name: str, error: aiohttp.ClientResponseError) -> ChandleryErro
 
 
 def _is_certificates(error: BaseException | None) -> bool:
-    """Whether a certificate is why, however deep below the error."""
+    """Return whether a certificate is the cause, at any depth."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__
     return error is not None

@@ -1,4 +1,4 @@
-"""Opens WebSocket connections; only this and ``connection`` know picows."""
+"""Open WebSocket connections; only this and ``connection`` use picows."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ async def connect(
     proxy: Proxy | None = None,
 ) -> Socket:
     """
-    Open a connection; without compression, and with a verified certificate where it is ``wss``.
+    Open a connection, without compression, and with a verified certificate for ``wss``.
 
-    ``on_message`` is called with the payload of each message, text or binary, in the moment in which
-    it is read, which may be before this returns; what it raises closes the connection. It must not
+    ``on_message`` is called with the payload of each message, text or binary, as soon as
+    it is read, which may be before this returns; an exception closes the connection. It must not
     block. Pings of the peer are answered. With ``ping_every_s`` it is pinged too, and the connection
-    ends without a pong within ``pong_timeout_s``; with ``idle_timeout_s`` it ends without any frame
-    for so long. ``error_of`` words a refusal of the handshake, as for ``HttpClient``. Redirects are not followed.
+    ends without a pong within ``pong_timeout_s``; with ``idle_timeout_s`` it ends after that long without any
+    frame. ``error_of`` converts a refusal of the handshake, as for ``HttpClient``. Redirects are not followed.
 
     Raises:
         InvalidInput: Not the URL of a WebSocket, or not headers.
@@ -69,7 +69,7 @@ async def connect(
         RequestRejected: It is any other below 500; ``NotFound`` for 404.
         ExchangeUnavailable: It is 5xx; no such host, refused, cut off.
         CertificateRejected: There is no valid certificate.
-        ProxyRefused: The proxy wants other credentials, or does not connect to that host.
+        ProxyRefused: The proxy requires other credentials, or refuses to connect to that host.
         MalformedResponse: It is not that of a WebSocket server.
     """
     name = _name(url)
@@ -109,14 +109,14 @@ async def _open(
     proxy: Proxy | None,
 ) -> tuple[picows.WSTransport, picows.WSListener | None]:
     async def dial(to: picows.WSParsedURL) -> socket.socket:
-        """The TCP connection, in hand: of an opening that is given up, nothing else tells its transport."""
+        """Open the TCP connection and store it, since an abandoned handshake does not expose its transport."""
         found = await asyncio.get_running_loop().getaddrinfo(to.host, to.port, type=socket.SOCK_STREAM)
         held.append(await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_HAPPY_EYEBALLS_S))
         return held[0]
 
     def accept(_: picows.WSUpgradeRequest, answer: picows.WSUpgradeResponse) -> Socket:
         if "Sec-WebSocket-Extensions" in answer.headers:
-            raise MalformedResponse(f"{made.name}: an extension that was not asked for")
+            raise MalformedResponse(f"{made.name}: an extension that was not requested")
         return made
 
     return await picows.ws_connect(
@@ -134,7 +134,7 @@ async def _open(
 
 
 async def _abandon(opening: _Opening, held: list[socket.socket]) -> None:
-    """Leave nothing behind of an opening that nobody waits for any more."""
+    """Clean up a handshake that is given up."""
     if held:
         with suppress(OSError):  # closed already
             held[0].shutdown(socket.SHUT_RDWR)
@@ -173,24 +173,24 @@ def _checked(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _failure(name: str, error: Exception, error_of: ErrorOf | None, proxy: Proxy | None) -> ChandleryError:
-    """Our error for one of picows, of the way through a proxy, or of the system."""
+    """Return our error for one of picows, of a proxy, or of the system."""
     if proxy is not None:
         name = f"{name} through {proxy}"
     if isinstance(error, python_socks.ProxyError):
         status = re.search(r"with status (\d+)", str(error))  # picows has it only in its words
         return proxy_failure(name, int(status[1])) if status else socks_failure(name, error)
-    said = f"{name}: {error or type(error).__name__}"
+    text = f"{name}: {error or type(error).__name__}"
     if isinstance(error, picows.WSHandshakeError):
         return _refusal(name, error, error_of)
     if isinstance(error, UnicodeError | picows.WSError):
-        return InvalidInput(said)
+        return InvalidInput(text)
     if isinstance(error, SSLCertVerificationError):
-        return CertificateRejected(said)
-    return RequestTimeout(said) if isinstance(error, TimeoutError) else ExchangeUnavailable(said)
+        return CertificateRejected(text)
+    return RequestTimeout(text) if isinstance(error, TimeoutError) else ExchangeUnavailable(text)
 
 
 def _refusal(name: str, error: picows.WSHandshakeError, error_of: ErrorOf | None) -> ChandleryError:
-    """What an answer other than 101 means; picows knows fewer statuses than there are."""
+    """Return the error for an answer other than 101; picows knows only some statuses."""
     first, *lines = (error.raw_header or b"").decode("latin-1").split("\r\n")
     found = re.match(r"HTTP/\d\.\d (\d{3})\b", first)
     if found is None or found[1] == "101":
