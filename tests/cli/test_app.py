@@ -129,7 +129,7 @@ def test_what_is_no_folder_is_refused(chandlery, tmp_path, monkeypatch, args, op
     code, out, err = chandlery(*args, wrong)
 
     assert (2, "") == (code, out)
-    assert f"{option} is {wrong!r}, which is no folder" in one_line(err)
+    assert f"{option} is {wrong!r}, which is not a folder" in one_line(err)
     assert [] == list(tmp_path.iterdir())
 
 

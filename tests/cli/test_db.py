@@ -131,7 +131,7 @@ def test_an_impossible_version(chandlery, data):
     connection.close()
     for command in (("db", "check"), ("db", "migrate"), ("auth", "list")):
         code, _, err = chandlery(*command, "--data-dir", data)
-        assert (1, True) == (code, f"{FILE_NAME} says that it is of version -3" in err), err
+        assert (1, True) == (code, f"{FILE_NAME} claims version -3" in err), err
 
 
 def test_a_backup(chandlery, data):

@@ -153,7 +153,7 @@ def test_an_impossible_version_is_refused(tmp_path, version):
     connection.close()
     before = (tmp_path / "d").read_bytes()
     for work in (opened, opened_to_read):
-        with pytest.raises(UnknownSchema, match=rf"d says that it is of version {version}, which there is not"):
+        with pytest.raises(UnknownSchema, match=rf"d claims version {version}, which does not exist"):
             work(tmp_path / "d")
 
     assert before == (tmp_path / "d").read_bytes()
@@ -176,7 +176,7 @@ def test_a_version_that_its_tables_are_not_of_is_refused(tmp_path, version):
     connection.execute(f"PRAGMA user_version = {version}")
     before = content(connection)
     connection.close()
-    with pytest.raises(UnknownSchema, match=f"says that it is of version {version}"):
+    with pytest.raises(UnknownSchema, match=f"claims version {version}"):
         opened(tmp_path / "d")
 
     connection = apsw.Connection(str(tmp_path / "d"))
@@ -242,7 +242,7 @@ def test_a_backup(tmp_path):
     writer.close()
 
     before = (tmp_path / "copy").read_bytes()
-    with pytest.raises(StorageUnavailable, match="cannot be made"):
+    with pytest.raises(StorageUnavailable, match="cannot be created"):
         backed_up(tmp_path / "d", tmp_path / "copy")
     assert before == (tmp_path / "copy").read_bytes()
     (tmp_path / "noise").write_bytes(b"noise" * 1000)

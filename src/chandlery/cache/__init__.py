@@ -1,1 +1,1 @@
-"""The cache of past rows: day files, shared by threads and processes."""
+"""Cache of past rows in day files, shared by threads and processes."""

@@ -1,4 +1,4 @@
-"""The cache of past rows: Arrow files of a day each, shared by threads and processes."""
+"""Cache of past rows: one Arrow file per day, shared by threads and processes."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class UnifiedCacheManager:
     """
     The cache in one folder: ``PROVIDER/MARKET/CHART_TYPE/SYMBOL/INTERVAL/YYYY-MM-DD.arrow``.
 
-    Any number of threads and processes may use one folder at once. Each file is the truth about
-    itself; ``cache_metadata.json`` is only an index, made anew from the files where it is wrong.
+    Any number of threads and processes may use one folder concurrently. The files are authoritative;
+    ``cache_metadata.json`` is only an index, which is rebuilt from the files if it is wrong.
     """
 
     def __init__(self, cache_dir: Path | str | None = None) -> None:
         """
-        Use ``cache_dir``, by default the user's cache folder; it is made at the first ``store``. ``~`` is the home folder.
+        Use ``cache_dir``, by default the user's cache folder; it is created by the first ``store``. ``~`` is the home folder.
 
         Raises:
-            InvalidInput: It is no path of a folder.
+            InvalidInput: It is not a path of a folder.
         """
         self.root = (
             platformdirs.user_cache_path("chandlery") if cache_dir is None else files.folder(cache_dir, "cache_dir")
@@ -50,14 +50,14 @@ class UnifiedCacheManager:
 
     def load(self, key: SeriesKey, span: Span) -> Cached:
         """
-        All that the cache holds of ``span``.
+        Return all that the cache holds of ``span``.
 
-        A damaged file is set aside under the name ``….damaged`` and told of in ``events``; its
-        moments are then not covered.
+        A damaged file is renamed to ``….damaged`` and reported in ``events``; its
+        time is then not covered.
 
         Raises:
-            InvalidSymbol: Where the symbol cannot be a folder's name.
-            CacheError: Where the folder is there and cannot be read.
+            InvalidSymbol: The symbol cannot be a folder's name.
+            CacheError: The folder exists and cannot be read.
         """
         folder = self._folder(key)
         with _told(folder, "read"):
@@ -65,24 +65,24 @@ class UnifiedCacheManager:
 
     def store(self, key: SeriesKey, table: pa.Table, spans: Sequence[SourceSpan], gaps: Sequence[Gap] = ()) -> None:
         """
-        Keep the rows of ``table`` that lie in ``spans``: these are now known completely.
+        Store the rows of ``table`` that lie in ``spans``, which are then completely known.
 
-        What is kept already of other moments stays; of these moments the new rows, gaps and origins
-        take its place. Where ``spans`` overlap, the later one counts. A gap that is a failure is not
-        kept, and its moments do not count as known. ``table`` is oldest first, no moment twice.
+        Stored data for other times stay; for these times the new rows, gaps and origins
+        replace them. If ``spans`` overlap, the later one wins. Gaps that are failures are not
+        stored, and their time does not count as known. ``table`` is oldest first, without duplicate times.
 
         Raises:
-            InvalidInput: Where the table is not of the chart type, or not in order.
-            InvalidSymbol: Where the symbol cannot be a folder's name.
-            CacheError: Where it cannot be written; the files are then as they were, each of them
-                old or new and none by halves.
+            InvalidInput: The table is not of the chart type, or not in order.
+            InvalidSymbol: The symbol cannot be a folder's name.
+            CacheError: A file cannot be written. Each file is then either old or new, never
+                half-written.
         """
         _check(key, table)
         failures = [gap.span for gap in gaps if gap.kind.is_failure]
         known = disjoint(fresh(spans), failures)
         if not known:
             return
-        # One piece of memory: to cut a table of many anew for each file would copy all of it each time.
+        # Combine the chunks once: slicing a table of many chunks for each file would copy all of it each time.
         new = Content(table.combine_chunks(), tuple(known), tuple(gap for gap in gaps if not gap.kind.is_failure))
         folder = self._folder(key)
         changes: list[Change] = []
@@ -90,18 +90,18 @@ class UnifiedCacheManager:
             with _told(folder, "written to"), files.locked(folder):
                 days = _file_spans(key, known)
                 for span, each in zip(days, parts(new, days), strict=True):
-                    changes.append(self._store_file(folder, key, span, each))  # kept where a later one fails
+                    changes.append(self._store_file(folder, key, span, each))  # recorded even if a later one fails
         finally:
-            with suppress(OSError, CacheError):  # an index that is behind is made anew when it is asked
+            with suppress(OSError, CacheError):  # an outdated index is rebuilt when it is read
                 self._index.add(key.folder.as_posix(), changes)
 
     def prove(
         self, key: SeriesKey, files: Iterable[UnknownFile], proved: Container[tuple[str | None, str | None]]
     ) -> None:
         """
-        Take over, from files that do not say whose data they hold, what came from archive files that were ``proved``.
+        Adopt the verified part of files without a recorded origin: rows from archive files in ``proved``.
 
-        These are given by name and SHA-256. Gaps are left behind: nothing proves them.
+        ``proved`` has names with SHA-256. Gaps are not adopted, since nothing verifies them.
         """
         for file in files:
             with suppress(FileNotFoundError, CorruptCacheFile):  # another process was faster
@@ -110,10 +110,10 @@ class UnifiedCacheManager:
 
     def adopt(self) -> Adopted:
         """
-        Take everything for the exchanges' own data that does not say whose it is.
+        Adopt everything without a recorded origin as the exchanges' own data.
 
-        What is known to be theirs stays where both have a moment. Gaps, and candles of three days,
-        which older releases placed on another grid, are not taken.
+        Data known to be theirs take precedence. Gaps, and three-day candles,
+        which older releases placed on another grid, are not adopted.
         """
         count = rows = 0
         for entry in self.entries():
@@ -134,11 +134,11 @@ class UnifiedCacheManager:
         return Adopted(count, rows)
 
     def files(self, key: SeriesKey) -> list[tuple[Micros, Path]]:
-        """The day and the path of each file of a series, oldest first."""
+        """Return the day and the path of each file of a series, oldest first."""
         return [(day, Path(entry.path)) for day, entry in day_files(self._folder(key))]
 
     def has_gaps(self, key: SeriesKey) -> bool:
-        """Whether any file of a series holds a gap; only labels are read, and damaged files are passed over."""
+        """Return whether any file of a series holds a gap; only labels are read, and damaged files are skipped."""
         folder = self._folder(key)
         with _told(folder, "read"):
             for _, entry in day_files(folder):
@@ -148,30 +148,30 @@ class UnifiedCacheManager:
         return False
 
     def note_restatement(self, line: bytes) -> None:
-        """Add a line of JSON to the ledger of what changed after it was kept."""
+        """Append a JSON line to the ledger of restatements."""
         with _told(self.root, "written to"):
             ledger.append(self.root, line)
 
     def restatements(self) -> list[bytes]:
-        """The lines of the ledger, oldest first."""
+        """Return the lines of the ledger, oldest first."""
         with _told(self.root, "read"):
             return ledger.lines(self.root)
 
     def entries(self) -> list[CacheEntry]:
-        """What there is of each series, by name; the index is put right where it is wrong."""
+        """Return an entry for each series, by name; a wrong index is corrected."""
         with _told(self.root, "read"):
             return self._index.entries()
 
     def info(self) -> CacheInfo:
-        """How much there is in all."""
+        """Return the totals of the cache."""
         with _told(self.root, "read"):
             return housekeeping.info(self.root, self._index.entries())
 
     def verify(self) -> Verification:
         """
-        Every file, read and checked to the last byte.
+        Read every file and verify all of its bytes.
 
-        Nothing is changed, save that what processes left half-written when they were killed is
+        Nothing is changed, except that half-written files of killed processes are
         removed.
         """
         with _told(self.root, "read"):
@@ -179,9 +179,9 @@ class UnifiedCacheManager:
 
     def clean(self, entries: Iterable[CacheEntry] = (), *, before: Micros | None = None) -> Cleaned:
         """
-        Remove what was set aside or left half-written, and the files of ``entries``.
+        Remove damaged and half-written files, and the files of ``entries``.
 
-        Where ``before`` is given, of ``entries`` only the files that end at or before it.
+        With ``before``, only those files of ``entries`` that end at or before it.
         """
         with _told(self.root, "written to"):
             cleaned = housekeeping.clean(self.root, entries, before)
@@ -214,7 +214,7 @@ class UnifiedCacheManager:
         return Change(int(not old_size), rows, written.st_size - old_size, span.start, written.st_mtime_ns, unknown)
 
     def _leave_apart(self, path: Path, key: SeriesKey, left: Sequence[SourceSpan]) -> None:
-        """Move a file that does not say whose data it holds to a place of its own, where it holds more than its successor."""
+        """Move a file without a recorded origin to a folder of its own, if it has more than its replacement."""
         if left:
             apart = self._folder(structs.replace(key, origin=UNKNOWN_ORIGIN))
             apart.mkdir(parents=True, exist_ok=True)
@@ -233,7 +233,7 @@ class UnifiedCacheManager:
 
 @contextmanager
 def _told(folder: Path, verb: str) -> Iterator[None]:
-    """Errors of the operating system as ours."""
+    """Convert errors of the operating system to ``CacheError``."""
     try:
         yield
     except OSError as error:
@@ -241,7 +241,7 @@ def _told(folder: Path, verb: str) -> Iterator[None]:
 
 
 def _rows_only(label: Label) -> list[SourceSpan]:
-    """What a file covers with rows, without the gaps among them."""
+    """Return the spans of a file that have rows, without its gaps."""
     return without(label.spans, [gap.span for gap in label.gaps])
 
 
@@ -250,7 +250,7 @@ def _check(key: SeriesKey, table: pa.Table) -> None:
     if not table.schema.equals(expected):
         raise InvalidInput(f"the table is not of {key.chart_type.name}: {table.schema.names}, not {expected.names}")
     if np.any(np.diff(open_times(table)) <= 0):
-        raise InvalidInput(f"the rows of {key.symbol} are not oldest first, or hold a moment twice")
+        raise InvalidInput(f"the rows of {key.symbol} are not oldest first, or have duplicate times")
 
 
 def _file_spans(key: SeriesKey, spans: Iterable[SourceSpan]) -> list[Span]:

@@ -1,12 +1,13 @@
-"""The format of one cache file, and the two ways of reading it.
+"""
+The format of one cache file, and two ways of reading it.
 
 An uncompressed Arrow IPC file of one record batch, which any Arrow reader opens. Its schema
-metadata holds one key, ``chandlery``, whose value is a *label*: JSON, padded with blanks to a
+metadata has one key, ``chandlery``, whose value is a *label*: JSON, padded with blanks to a
 multiple of 1024 bytes, so that files of equal schema and row count have the same byte layout. Arrow
-writes the schema twice, in front of the rows and in the footer, so the label is there twice as well.
+writes the schema twice, before the rows and in the footer, so the label occurs twice as well.
 
-The label begins with a checksum of itself and its length, and holds the checksum of all other bytes
-of the file. Nothing is parsed before both are right, so a damaged file never reaches a parser.
+The label begins with its own checksum and length, and holds the checksum of all other bytes
+of the file. Nothing is parsed before both are verified, so a damaged file never reaches a parser.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from chandlery.core.provenance import SourceSpan
 from chandlery.tables.frame import unwrap
 
 VERSION = 2
-"""Files of version 1 do not say whose data they hold, and have gaps that nothing proves."""
+"""Files of version 1 record no origin, and have gaps that are not proved."""
 _KEY = "chandlery"
 _STEP = 1024
 _MARK = b'{"check":"'
@@ -39,19 +40,19 @@ class NewerVersion(CorruptCacheFile):
 
 
 class Label(Struct, frozen=True):
-    """What a file says of itself."""
+    """Description of a file."""
 
     version: int
     series: str
     rows: int
     crc32: int
     spans: tuple[SourceSpan, ...]
-    """What it covers and whence, oldest first, disjoint."""
+    """Covered spans with their sources, oldest first, disjoint."""
     gaps: tuple[Gap, ...] = ()
 
     @property
     def has_origin(self) -> bool:
-        """Whether it is known whose data the file holds."""
+        """True if the origin of the data is recorded."""
         return self.version >= VERSION
 
 
@@ -64,7 +65,7 @@ _version_decoder = msgspec.json.Decoder(_Version)
 
 
 def render(table: pa.Table, series: str, spans: Sequence[SourceSpan], gaps: Sequence[Gap]) -> bytearray:
-    """The bytes of the file of ``table``."""
+    """Return the content of the file for ``table``."""
     label = Label(VERSION, series, table.num_rows, 0xFFFFFFFF, tuple(spans), tuple(gaps))
     size = -(-(_OPENING + len(msgspec.json.encode(label))) // _STEP) * _STEP
     blank = _MARK + b" " * (size - len(_MARK))
@@ -88,7 +89,7 @@ def _label_text(label: Label, size: int) -> bytes:
 
 
 def _crc_around(content: Any, head: int, tail: int, size: int) -> int:
-    """The checksum of all but the two labels."""
+    """Return the checksum of all but the two labels."""
     view = memoryview(content)
     crc = isal_zlib.crc32(view[:head])
     crc = isal_zlib.crc32(view[head + size : tail], crc)
@@ -102,10 +103,10 @@ def _label_size(content: bytes, head: int) -> int:
 
 def _label_of(text: bytes, series: str) -> Label:
     """
-    The label of that text.
+    Parse a label.
 
     Raises:
-        CorruptCacheFile: Where the text is damaged, or of another series.
+        CorruptCacheFile: The text is damaged, or of another series.
     """
     try:
         intact = text.startswith(_MARK) and int(text[len(_MARK) : len(_MARK) + 8], 16) == isal_zlib.crc32(
@@ -139,11 +140,11 @@ def _version_of(body: bytes) -> int:
 
 def parse(content: bytes, series: str, schema: pa.Schema | None) -> tuple[Label, pa.Table]:
     """
-    The label and the rows of a file; the rows share the memory of ``content``.
+    Return the label and the rows of a file; the rows share the memory of ``content``.
 
     Raises:
-        CorruptCacheFile: Where anything is not as it was written.
-        NewerVersion: Where it is intact, and not for this release.
+        CorruptCacheFile: The content is damaged.
+        NewerVersion: It is intact, but written by a newer release.
     """
     head, tail = content.find(_MARK), content.rfind(_MARK)
     size = _label_size(content, head)
@@ -158,12 +159,12 @@ def parse(content: bytes, series: str, schema: pa.Schema | None) -> tuple[Label,
     except pa.ArrowException as error:
         raise CorruptCacheFile(f"not readable as Arrow: {error}") from error
     if schema is not None and not table.schema.equals(schema):
-        raise CorruptCacheFile("its columns are others")
+        raise CorruptCacheFile("its columns differ")
     return label, table.replace_schema_metadata(None)
 
 
 def read_label(path: str, series: str) -> Label:
-    """The label of the file at ``path``; its rows are neither read nor checked."""
+    """Return the label of the file at ``path``; its rows are neither read nor checked."""
     with open(path, "rb") as file:  # noqa: PTH123  # a path object costs more than the read
         content = file.read(4 * _STEP)
         head = content.find(_MARK)
@@ -174,25 +175,25 @@ def read_label(path: str, series: str) -> Label:
 
 class Layout(Struct, frozen=True):
     """
-    Where everything is in files of one schema, row count and label size.
+    Byte layout of files with one schema, row count and label size.
 
-    It is learnt from one intact file; then any other is read with one system call, straight into
+    It is learnt from one intact file; any other is then read with one system call, directly into
     the columns of the result.
     """
 
     rows: int
     size: int
     around: bytes
-    """All that is neither column nor label, with zeros for the labels."""
+    """All bytes outside columns and labels, with zeros for the labels."""
     pieces: tuple[tuple[int, int], ...]
     """The parts of ``around`` before, between and after the columns."""
     labels: tuple[int, int]
-    """Where the labels are in ``around``: in the first piece and in the last."""
+    """Offsets of the labels in ``around``: in the first piece and in the last."""
     label_size: int
 
     @classmethod
     def learn(cls, content: bytes) -> Layout:
-        """The layout of an intact file whose columns are all numbers of 8 bytes."""
+        """Derive the layout from an intact file whose columns are all numbers of 8 bytes."""
         head, tail = content.find(_MARK), content.rfind(_MARK)
         size = _label_size(content, head)
         buffer = pa.py_buffer(content)
@@ -211,9 +212,9 @@ class Layout(Struct, frozen=True):
 
     def read(self, path: str, series: str, into: np.ndarray[Any, Any], at: int) -> Label | None:
         """
-        The label of the file at ``path``, whose rows are then in ``into[:, at : at + rows]``.
+        Read the file at ``path`` into ``into[:, at : at + rows]``, and return its label.
 
-        ``None`` where the file is not of this layout or not intact; ``parse`` finds out which.
+        Return ``None`` if the file is not of this layout or not intact; ``parse`` tells which.
         """
         around = bytearray(len(self.around))
         view = memoryview(around)

@@ -1,4 +1,4 @@
-"""Locks between threads and processes, and files that are either whole or not there."""
+"""Locks between threads and processes, and atomic replacement of files."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ _numbers = itertools.count()
 
 def folder(given: Path | str, name: str) -> Path:
     """
-    The folder that was given under a name, absolute; ``~`` is the home folder. It need not be there.
+    Return a folder as an absolute path; ``~`` is the home folder. It need not exist.
+
+    ``name`` is the name of the parameter in errors.
 
     Raises:
-        InvalidInput: It is no path of a folder.
+        InvalidInput: It is not a path of a folder.
     """
     if not isinstance(given, Path | str):
         raise InvalidInput(f"{name} is a Path or text, not {given!r}")
     if not str(given).strip() or "\0" in str(given):
-        raise InvalidInput(f"{name} is {str(given)!r}, which is no folder; '.' is the current one")
+        raise InvalidInput(f"{name} is {str(given)!r}, which is not a folder; '.' is the current one")
     try:
         return Path(given).expanduser().absolute()
     except RuntimeError as error:
@@ -38,10 +40,10 @@ def folder(given: Path | str, name: str) -> Path:
 
 def private_folder(path: Path) -> None:
     """
-    Make a folder that nobody else may look into; one that is there stays as it is.
+    Create a folder that only this user may read; an existing one is not changed.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: It cannot be created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
@@ -56,11 +58,11 @@ def locked(
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Iterator[None]:
     """
-    Nobody else holds ``folder``, which is made where it is missing.
+    Hold the exclusive lock of ``folder``, which is created if missing.
 
     Raises:
-        CacheError: Where somebody else still holds it after ``timeout_s``.
-        OSError: Where the folder cannot be written to.
+        CacheError: Another holder keeps it longer than ``timeout_s``.
+        OSError: The folder cannot be written to.
     """
     path = folder / LOCK
     deadline = monotonic() + timeout_s
@@ -68,7 +70,7 @@ def locked(
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = -1
-        with suppress(FileNotFoundError):  # the folder was removed since
+        with suppress(FileNotFoundError):  # the folder was removed meanwhile
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             if descriptor >= 0 and _acquired(descriptor, path):
@@ -86,10 +88,10 @@ def locked(
 @contextmanager
 def alone_in(folder: Path, name: str) -> Iterator[None]:
     """
-    Nobody else is in here with the same ``folder`` and ``name``; the lock ends with the process at the latest.
+    Hold an exclusive lock for ``name`` in ``folder``, until the process ends at the latest.
 
     Raises:
-        StorageBusy: Somebody is.
+        StorageBusy: Another process holds it.
     """
     path = folder / f".{name}{LOCK}"
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -104,27 +106,27 @@ def alone_in(folder: Path, name: str) -> Iterator[None]:
 def _acquired(descriptor: int, path: Path) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return os.path.samestat(os.fstat(descriptor), path.stat())  # else it was removed while we waited
+        return os.path.samestat(os.fstat(descriptor), path.stat())  # otherwise it was removed while we waited
     except (BlockingIOError, FileNotFoundError):
         return False
 
 
 def remove_lock(folder: Path) -> None:
-    """Forget the lock of a folder; only while holding it, and only to remove the folder."""
+    """Remove the lock file of a folder; only while holding it, and only to remove the folder."""
     (folder / LOCK).unlink(missing_ok=True)
 
 
 def set_aside(path: Path) -> None:
-    """Take a damaged file out of use; it is kept for who wants to look at it."""
+    """Rename a damaged file, which stays available for inspection."""
     path.replace(path.with_name(path.name + DAMAGED))
 
 
 def replace(path: Path, content: bytes | bytearray) -> os.stat_result:
     """
-    Make ``content`` the file at ``path``, at once: a reader sees the old file or the new one.
+    Replace the file at ``path`` by ``content`` atomically: a reader sees the old file or the new one.
 
-    It is not forced to the disk: a process that is killed loses nothing that was written, and what
-    a power failure can do to a file, its checksum reveals.
+    It is not synced to disk: a killed process loses nothing that was written, and
+    the checksum reveals damage by a power failure.
     """
     temporary = f"{path.parent}/.{path.name}.{os.getpid()}.{next(_numbers)}{TEMPORARY}"
     try:

@@ -1,4 +1,4 @@
-"""Checking, measuring and emptying the cache."""
+"""Verify, measure and clean the cache."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from chandlery.tables.frame import open_times, schema_of, slice_span
 
 
 class CacheInfo(Struct, frozen=True):
-    """How much there is in all. ``set_aside`` are damaged files that are no longer used."""
+    """Totals of the cache. ``set_aside`` is the number of damaged files that are no longer used."""
 
     folder: str
     series: int
@@ -32,7 +32,7 @@ class CacheInfo(Struct, frozen=True):
 
 
 class DamagedFile(Struct, frozen=True, order=True):
-    """A file that is not as it was written; ``path`` is relative to the cache."""
+    """A damaged file; ``path`` is relative to the cache."""
 
     path: str
     reason: str
@@ -40,10 +40,10 @@ class DamagedFile(Struct, frozen=True, order=True):
 
 class Verification(Struct, frozen=True):
     """
-    What checking found: ``files`` were read, of which those in ``damaged`` are not in order.
+    Result of a verification: ``files`` were read, of which those in ``damaged`` are not intact.
 
     ``set_aside`` were found damaged before; ``removed`` are left-overs of killed processes;
-    ``unknown`` are in order and not used, since they do not say whose data they hold.
+    ``unknown`` are intact but not used, since they record no origin.
     """
 
     files: int
@@ -56,26 +56,26 @@ class Verification(Struct, frozen=True):
 
     @property
     def ok(self) -> bool:
-        """Whether every file that is in use is in order."""
+        """True if every file in use is intact."""
         return not self.damaged
 
 
 class Adopted(Struct, frozen=True):
-    """What was taken for the exchanges' own data."""
+    """Number of files and rows adopted as the exchanges' own data."""
 
     files: int
     rows: int
 
 
 class Cleaned(Struct, frozen=True):
-    """What was removed."""
+    """Number of files and bytes removed."""
 
     files: int
     bytes: int
 
 
 def info(root: Path, entries: Sequence[CacheEntry]) -> CacheInfo:
-    """The sums over ``entries``, and what was set aside."""
+    """Return the totals of ``entries``, and the number of damaged files."""
     return CacheInfo(
         str(root),
         len(entries),
@@ -87,7 +87,7 @@ def info(root: Path, entries: Sequence[CacheEntry]) -> CacheInfo:
 
 
 def verify(root: Path) -> Verification:
-    """Every file, read and checked."""
+    """Read and verify every file."""
     count, rows, size, set_aside, removed, unknown = 0, 0, 0, 0, 0, 0
     damaged: list[DamagedFile] = []
     with suppress(OSError):  # a cache that is only readable is verified too
@@ -98,7 +98,7 @@ def verify(root: Path) -> Verification:
         set_aside += len(_set_aside(folder))
         series = folder.relative_to(root).as_posix()
         for day, entry in day_files(folder):
-            with suppress(FileNotFoundError):  # removed since it was listed
+            with suppress(FileNotFoundError):  # removed after it was listed
                 content = Path(entry.path).read_bytes()
                 count += 1
                 size += len(content)
@@ -112,7 +112,7 @@ def verify(root: Path) -> Verification:
 
 
 def clean(root: Path, entries: Iterable[CacheEntry], before: Micros | None) -> Cleaned:
-    """Remove what is of no use, and the files of ``entries`` that end at or before ``before``."""
+    """Remove damaged and half-written files, and the files of ``entries`` that end at or before ``before``."""
     unwanted = {entry.series for entry in entries}
     removed = _remove_leftovers(root)
     for folder in series_folders(root):
@@ -137,7 +137,7 @@ def _end(series: str, day: Micros) -> Micros:
 
 
 def _checked(content: bytes, series: str, day: Micros) -> Label:
-    """The label of a file that is in order."""
+    """Return the label of an intact file."""
     key = SeriesKey.of_folder(series)
     label, table = day_file.parse(content, series, schema_of(key.chart_type) if key else None)
     reason = _disorder(label, table, key.file_span(day) if key else None)
@@ -149,7 +149,7 @@ def _checked(content: bytes, series: str, day: Micros) -> Label:
 def _disorder(label: Label, table: pa.Table, span: Span | None) -> str | None:
     covered = merge(each.span for each in label.spans)
     if span is not None and any(each.clip(span) != each for each in covered):
-        return f"it holds moments outside of {span}"
+        return f"it holds times outside of {span}"
     if label.rows != table.num_rows or sum(slice_span(table, each).num_rows for each in covered) != table.num_rows:
         return "it has rows that it does not say it covers"
     if np.any(np.diff(open_times(table)) <= 0):
@@ -162,7 +162,7 @@ def _set_aside(folder: Path) -> list[Path]:
 
 
 def _remove_leftovers(folder: Path) -> list[int]:
-    """Who writes holds the lock of the folder, so what is half-written while we hold it, nobody writes."""
+    """Remove half-written files. Writers hold the lock of the folder, so no process is writing them while we hold it."""
     if not any(folder.glob(f".*{files.TEMPORARY}")):
         return []
     with files.locked(folder):

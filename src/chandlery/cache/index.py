@@ -1,4 +1,4 @@
-"""``cache_metadata.json``: what the cache holds, at a glance. The files are the truth, this is made from them."""
+"""``cache_metadata.json``, the index of the cache; built from the files, which are authoritative."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from chandlery.core.time import Micros
 NAME = "cache_metadata.json"
 _VERSION = 2
 _DEPTH = 5
-"""Folders from the cache, or from the folder of an origin, to the files of a series."""
+"""Number of folders from the cache, or from the folder of an origin, to the files of a series."""
 
 
 class CacheEntry(Struct, frozen=True, order=True):
     """
-    What there is of one series.
+    The totals of one series.
 
     ``series`` is its folder, relative to the cache: provider, market, chart type, symbol and
-    interval, below a folder of its origin where they are not the exchange's own data. ``first`` and ``last`` are the days of the oldest and the newest of its ``days`` files.
+    interval, below a folder of the origin if the data are not the exchange's own. ``first`` and ``last`` are the days of the oldest and the newest of its ``days`` files.
     """
 
     series: str
@@ -36,23 +36,23 @@ class CacheEntry(Struct, frozen=True, order=True):
     first: Micros
     last: Micros
     newest: int
-    """When a file of it was last written, in nanoseconds of the file system's clock."""
+    """Time of the last write of one of its files, in nanoseconds of the file system's clock."""
     unknown: int = 0
-    """How many files do not say whose data they hold: these are not used."""
+    """Number of files without a recorded origin, which are not used."""
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Provider, market, chart type, symbol and interval, as the folders spell them."""
+        """Provider, market, chart type, symbol and interval, as in the folder names."""
         return tuple(split_origin(self.series)[1].split("/"))
 
     @property
     def origin(self) -> str | None:
-        """Whose data they are; ``None`` for the exchange's own."""
+        """The origin of the data; ``None`` for the exchange's own."""
         return split_origin(self.series)[0]
 
 
 class Change(Struct, frozen=True):
-    """How one written file differs from what was there."""
+    """The difference between a written file and the one it replaced."""
 
     days: int
     rows: int
@@ -71,13 +71,13 @@ _decoder = msgspec.json.Decoder(_Index)
 
 
 class CacheIndex:
-    """The index of the cache in ``root``; any number of processes may use it at once."""
+    """The index of the cache in ``root``; any number of processes may use it concurrently."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def add(self, series: str, changes: Sequence[Change]) -> None:
-        """Take note of files that were written."""
+        """Record written files."""
         if not changes:
             return
         with files.locked(self._root):
@@ -98,9 +98,9 @@ class CacheIndex:
 
     def entries(self) -> list[CacheEntry]:
         """
-        What there is of each series, by name.
+        Return an entry for each series, by name.
 
-        Series of which the files are not as the index says are counted again.
+        Series whose files differ from the index are counted again.
         """
         if not self._root.is_dir():
             return []
@@ -113,7 +113,7 @@ class CacheIndex:
         except OSError as error:
             if error.errno not in {errno.EROFS, errno.EACCES, errno.EPERM}:
                 raise
-            series = self._found(self._read())  # of what can only be read, nothing can be noted
+            series = self._found(self._read())  # a read-only cache has its index recomputed on each call
         return sorted(series.values())
 
     def _found(self, index: _Index) -> dict[str, CacheEntry]:
@@ -139,14 +139,14 @@ class CacheIndex:
 
 
 def series_folders(root: Path) -> Iterator[Path]:
-    """The folders of all series, by name."""
+    """Yield the folders of all series, by name."""
     below = ["[!.]*"] * (_DEPTH - 1)
     for pattern in ("[!.@]*", "@*/[!.@]*"):
         yield from (path for path in sorted(root.glob("/".join([pattern, *below]))) if path.is_dir())
 
 
 def day_files(folder: Path) -> list[tuple[Micros, os.DirEntry[str]]]:
-    """The day and the entry of each file of a series, oldest first."""
+    """Return the day and the entry of each file of a series, oldest first."""
     with os.scandir(folder) as entries:
         found = [
             (day, entry) for entry in entries if (day := day_of_name(entry.name)) is not None and not entry.is_dir()
@@ -176,6 +176,6 @@ def _counted(series: str, folder: Path) -> CacheEntry | None:
             label = day_file.read_label(file.path, series)
             rows += label.rows
             unknown += not label.has_origin
-        except CorruptCacheFile:  # counted as a file without rows; loading it tells of the damage
+        except CorruptCacheFile:  # counted as a file without rows; loading it reports the damage
             continue
     return CacheEntry(series, len(found), rows, size, found[0][0], found[-1][0], newest, unknown)

@@ -1,4 +1,4 @@
-"""The record of what changed after it was kept: one JSON line for each restatement."""
+"""Ledger of changes to cached data: one JSON line for each restatement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LEDGER = "restatements.jsonl"
 
 
 def append(root: Path, line: bytes) -> None:
-    """Add a line, whole, below those of other processes; a line that a killed process left half is ended first."""
+    """Append a line atomically; if a killed process left an incomplete line, that is terminated first."""
     with files.locked(root):
         descriptor = os.open(root / LEDGER, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
@@ -23,7 +23,7 @@ def append(root: Path, line: bytes) -> None:
 
 
 def lines(root: Path) -> list[bytes]:
-    """The lines, oldest first; none where nothing was ever restated."""
+    """Return the lines, oldest first; empty if nothing was ever restated."""
     try:
         return (root / LEDGER).read_bytes().splitlines()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What a cache file holds after more of its rows have come: pure."""
+"""Merge new rows into the content of a cache file; pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Piece = TypeVar("_Piece", SourceSpan, Gap)
 
 
 class Content(Struct, frozen=True):
-    """The rows of a stretch of a series, what they cover and whence, and its gaps; all oldest first."""
+    """The rows of a part of a series, their sources, and the gaps; all oldest first."""
 
     table: pa.Table
     spans: tuple[SourceSpan, ...] = ()
@@ -31,14 +31,14 @@ class Content(Struct, frozen=True):
 
 
 def parts(content: Content, spans: Sequence[Span]) -> Iterator[Content]:
-    """What of ``content`` lies in each of ``spans``, which are in order and disjoint; only rows that a source covers."""
+    """Yield the part of ``content`` in each of ``spans``, which are in order and disjoint; only rows that a source covers."""
     sources, gaps = clipped_each(content.spans, spans), clipped_each(content.gaps, spans)
     for covered, missing in zip(sources, gaps, strict=True):
         yield Content(_covered_rows(content.table, covered), tuple(covered), tuple(missing))
 
 
 def overlay(old: Content, new: Content) -> Content:
-    """Both; where both cover a moment, ``new`` alone counts, its gaps and missing rows included."""
+    """Combine both; where both cover a time, ``new`` wins, including its gaps and missing rows."""
     taken = [each.span for each in new.spans]
     kept_spans = without(old.spans, taken)
     kept_rows = _covered_rows(old.table, kept_spans)
@@ -54,7 +54,7 @@ def overlay(old: Content, new: Content) -> Content:
 
 
 def joined(pieces: Iterable[_Piece]) -> list[_Piece]:
-    """The same spans or gaps, neighbours that differ in nothing else made one; oldest first."""
+    """Merge adjacent spans or gaps that differ in nothing else; oldest first."""
     result: list[_Piece] = []
     for piece in sorted(pieces):
         if result and result[-1].end == piece.start and _at(result[-1], piece.span) == piece:
@@ -66,10 +66,10 @@ def joined(pieces: Iterable[_Piece]) -> list[_Piece]:
 
 def settled(content: Content, whole: Span) -> Content:
     """
-    The same, with neighbours of one source made one where all of ``whole`` is known.
+    Merge adjacent spans of one source if all of ``whole`` is known.
 
-    ``fetched_at`` of what was made one is the latest of its parts: by then all of it had come. While a day is being
-    filled, each part keeps its own; a day that was topped up every minute would otherwise tell of 1,440 sources.
+    ``fetched_at`` of a merged span is the latest of its parts. While a day is being
+    filled, its parts are not merged. Without merging, a day that was filled every minute would have 1,440 sources.
     """
     if merge(each.span for each in content.spans) != [whole]:
         return content
@@ -87,12 +87,12 @@ def settled(content: Content, whole: Span) -> Content:
 
 
 def clipped(pieces: Iterable[_Piece], span: Span) -> list[_Piece]:
-    """What of the spans or gaps lies in ``span``."""
+    """Clip spans or gaps to ``span``."""
     return [_at(piece, piece.span.clip(span)) for piece in pieces if piece.start < span.end and piece.end > span.start]
 
 
 def clipped_each(pieces: Iterable[_Piece], spans: Iterable[Span]) -> Iterator[list[_Piece]]:
-    """What of the spans or gaps lies in each of ``spans``, which are in order and disjoint; each piece is looked at once."""
+    """Yield the spans or gaps clipped to each of ``spans``, which are in order and disjoint, in a single pass."""
     waiting = sorted(pieces)
     at = 0
     begun: list[_Piece] = []
@@ -104,12 +104,12 @@ def clipped_each(pieces: Iterable[_Piece], spans: Iterable[Span]) -> Iterator[li
 
 
 def fresh(spans: Iterable[SourceSpan]) -> list[SourceSpan]:
-    """The same spans without the mark that they came from the cache."""
+    """Clear the flag that spans came from the cache."""
     return [msgspec.structs.replace(span, cached=False) if span.cached else span for span in spans]
 
 
 def disjoint(spans: Sequence[SourceSpan], never: Sequence[Span]) -> list[SourceSpan]:
-    """The same moments, oldest first, without those in ``never``; where spans overlap, the later one in order counts."""
+    """Make spans disjoint, oldest first, without ``never``; of overlapping spans, the later one in the sequence wins."""
     known = sorted((each for each in spans if each.span), key=_start)
     if any(each.end > later.start for each, later in pairwise(known)):
         known = _latest(spans)
@@ -117,11 +117,11 @@ def disjoint(spans: Sequence[SourceSpan], never: Sequence[Span]) -> list[SourceS
 
 
 def _latest(spans: Sequence[SourceSpan]) -> list[SourceSpan]:
-    """The last in order of those that hold a moment, for each moment; oldest first."""
+    """Return for each time the last span in the sequence that contains it; oldest first."""
     waiting = deque(sorted(range(len(spans)), key=lambda index: spans[index].start))
     begun: list[int] = []  # negative, so that the last in order comes first from the heap
     found: list[tuple[int, Span]] = []
-    # Both lists are a few ascending runs, which are merged in one pass; a set of them would have to be sorted.
+    # Both lists consist of a few ascending runs, which sorting merges in one pass; a set would lose their order.
     for start, end in pairwise(sorted([each.start for each in spans] + [each.end for each in spans])):
         if start == end:
             continue
@@ -132,7 +132,7 @@ def _latest(spans: Sequence[SourceSpan]) -> list[SourceSpan]:
         if not begun:
             continue
         if found and found[-1][0] == -begun[0] and found[-1][1].end == start:
-            start = found.pop()[1].start  # noqa: PLW2901  # the stretch goes on
+            start = found.pop()[1].start  # noqa: PLW2901  # extend the previous span
         found.append((-begun[0], Span(start, end)))
     return [_at(spans[index], span) for index, span in found]
 
@@ -148,7 +148,7 @@ def _at(piece: _Piece, span: Span) -> _Piece:
 
 
 def without(pieces: Sequence[_Piece], taken: Iterable[Span]) -> list[_Piece]:
-    """What of the spans or gaps, which are in order, lies in none of ``taken``."""
+    """Return the parts of spans or gaps, which are in order, that lie in none of ``taken``."""
     left = subtract_each((piece.span for piece in pieces), taken)
     return [_at(piece, span) for piece, spans in zip(pieces, left, strict=True) for span in spans]
 

@@ -1,4 +1,4 @@
-"""Reading the files of a series into one table."""
+"""Read the files of a series into one table."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _MOST_LAYOUTS = 64
 
 
 class UnknownFile(Struct, frozen=True):
-    """A file that does not say whose data it holds: its place, and where its rows are said to come from."""
+    """A file without a recorded origin: its time, and the sources that its label states."""
 
     span: Span
     spans: tuple[SourceSpan, ...]
@@ -33,11 +33,11 @@ class UnknownFile(Struct, frozen=True):
 
 class Cached(Struct, frozen=True):
     """
-    What the cache holds of a span.
+    The cached data of a span.
 
-    ``covered`` are the moments of which every row is known, ``spans`` where each of them came from,
-    ``gaps`` the holes among them; all oldest first. ``events`` tell of damaged files. ``unknown``
-    are files of which nothing else is here, since they do not say whose data they hold.
+    ``covered`` is the time of which every row is known, ``spans`` are its sources,
+    ``gaps`` the holes in it; all oldest first. ``events`` report damaged files. ``unknown``
+    are files that are otherwise ignored, since they record no origin.
     """
 
     table: pa.Table
@@ -55,7 +55,7 @@ class _File(Struct, frozen=True, order=True):
 
 
 class _Found(Struct):
-    """What has been read so far."""
+    """The results read so far."""
 
     labels: list[Label]
     tables: list[pa.Table]
@@ -65,10 +65,10 @@ class _Found(Struct):
 
 def read_file(path: Path, key: SeriesKey, span: Span) -> tuple[Label, pa.Table]:
     """
-    The label and the rows of one file of a series, which is to hold moments of ``span`` only.
+    Return the label and the rows of one file of a series, which must only hold rows of ``span``.
 
     Raises:
-        CorruptCacheFile: Where it is damaged or is another file.
+        CorruptCacheFile: It is damaged or another file.
     """
     return _parse(path.read_bytes(), key, span)
 
@@ -76,12 +76,12 @@ def read_file(path: Path, key: SeriesKey, span: Span) -> tuple[Label, pa.Table]:
 def _parse(content: bytes, key: SeriesKey, span: Span) -> tuple[Label, pa.Table]:
     label, table = day_file.parse(content, key.folder.as_posix(), schema_of(key.chart_type))
     if not _fits(label, span):
-        raise CorruptCacheFile(f"it holds moments outside of {span}")
+        raise CorruptCacheFile(f"it holds times outside of {span}")
     return label, table
 
 
 def _is_usable(label: Label, file: _File, found: _Found) -> bool:
-    """Whether it is known whose data the file holds; where not, it is noted."""
+    """Return whether the file records its origin; if not, add it to ``found.unknown``."""
     if not label.has_origin:
         found.unknown.append(UnknownFile(file.span, label.spans))
     return label.has_origin
@@ -93,9 +93,9 @@ def _fits(label: Label, span: Span) -> bool:
 
 class Reader:
     """
-    Reads series, and remembers the byte layouts that it has met.
+    Reads series, and caches byte layouts.
 
-    Columns of numbers go straight from the files into the memory of the result.
+    Columns of numbers are read directly from the files into the memory of the result.
     """
 
     def __init__(self, root: Path) -> None:
@@ -103,7 +103,7 @@ class Reader:
         self._layouts: dict[tuple[ChartType, int], Layout] = {}
 
     def read(self, folder: Path, key: SeriesKey, span: Span) -> Cached:
-        """What the folder holds of ``span``; damaged files are set aside."""
+        """Read the data of ``span`` in the folder; damaged files are set aside."""
         found = _Found([], [], [], [])
         listed = _listed(folder, key, span)
         read = self._wide if is_wide(schema_of(key.chart_type)) else self._any
@@ -126,14 +126,14 @@ class Reader:
         schema = schema_of(key.chart_type)
         series = key.folder.as_posix()
         width = len(schema)
-        # No file holds more rows than its bytes could; memory that is never touched costs nothing.
+        # No file holds more rows than its bytes could; untouched memory costs nothing.
         columns = np.empty((width, sum(file.size // (8 * width) for file in listed)), np.int64)
         at = 0
         for file in listed:
             layout = self._layouts.get((key.chart_type, file.size))
             label = None
             if layout is not None and at + layout.rows <= columns.shape[1]:
-                with suppress(OSError):  # the way that follows tells of it
+                with suppress(OSError):  # the slow path reports it
                     label = layout.read(file.path, series, columns, at)
             if layout is not None and label is not None and _fits(label, file.span):
                 if not _is_usable(label, file, found):
@@ -144,7 +144,7 @@ class Reader:
             table = self._slowly(key, file, found)
             if table is None:
                 continue
-            if at + table.num_rows > columns.shape[1]:  # it has grown since it was listed
+            if at + table.num_rows > columns.shape[1]:  # it has grown after it was listed
                 columns = np.concatenate(
                     (columns[:, :at], np.empty((width, columns.shape[1] + table.num_rows), np.int64)), axis=1
                 )
@@ -155,11 +155,11 @@ class Reader:
         return pa.Table.from_arrays(arrays, schema=schema)
 
     def _slowly(self, key: SeriesKey, file: _File, found: _Found) -> pa.Table | None:
-        """The rows of one file, read without knowing its layout, which is then learnt."""
+        """Read one file without a known layout, and learn its layout."""
         try:
             content = Path(file.path).read_bytes()
             label, table = _parse(content, key, file.span)
-        except FileNotFoundError:  # removed since it was listed
+        except FileNotFoundError:  # removed after it was listed
             return None
         except NewerVersion as error:
             found.events.append(self._event(file, f"{error}; left as it is"))
@@ -176,7 +176,7 @@ class Reader:
         return table
 
     def _damaged(self, key: SeriesKey, file: _File, found: _Found, error: CorruptCacheFile) -> pa.Table | None:
-        """Set the file aside, unless another process has put a good one in its place meanwhile."""
+        """Set the file aside, unless another process has replaced it by a good one meanwhile."""
         path = Path(file.path)
         try:
             with files.locked(path.parent):
@@ -202,7 +202,7 @@ class Reader:
 
 
 def _listed(folder: Path, key: SeriesKey, span: Span) -> list[_File]:
-    """The files that may hold rows of ``span``, oldest first."""
+    """Return the files that may hold rows of ``span``, oldest first."""
     if not span:
         return []
     first, last = date_text(key.file_span(span.start).start), date_text(span.end - 1)

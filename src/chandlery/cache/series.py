@@ -1,4 +1,4 @@
-"""Which series a cache file belongs to, where its folder is, and how it is cut into files."""
+"""Map series to cache folders and files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chandlery.core.query import CandleQuery, ChartType, DataProvider
 from chandlery.core.time import DAY, Micros, date_text
 
 _LONGEST_NAME = 240
-"""In bytes; file systems allow 255, and suffixes need some."""
+"""Limit in bytes; file systems allow 255, and suffixes need some."""
 SUFFIX = ".arrow"
 _ORIGIN_MARK = "@"
 _DAY_FILE = re.compile(r"\d{4}-\d\d-\d\d\.arrow", re.ASCII)
@@ -44,16 +44,16 @@ class SeriesKey(Struct, frozen=True):
     symbol: str
     interval: Interval
     origin: str | None = None
-    """Whose data they are, where not the exchange's own: these have a folder of their own."""
+    """The origin of the data if not the exchange's own; such series have a folder of their own."""
 
     @classmethod
     def of(cls, query: CandleQuery, origin: str | None = None) -> SeriesKey:
-        """The series that a query asks for."""
+        """Return the series of a query."""
         return cls(query.provider, query.market_type, query.chart_type, query.symbol, query.filed_interval, origin)
 
     @classmethod
     def of_folder(cls, folder: str) -> SeriesKey | None:
-        """The series of a relative folder; ``None`` where a name in it is not known here."""
+        """Return the series of a relative folder; ``None`` if it has an unknown name."""
         try:
             origin, series = split_origin(folder)
             provider, market, chart_type, symbol, slug = series.split("/")
@@ -71,18 +71,18 @@ class SeriesKey(Struct, frozen=True):
     @property
     def folder(self) -> Path:
         """
-        Its folder, relative to the cache.
+        The folder, relative to the cache.
 
         Raises:
-            InvalidSymbol: For a symbol that cannot be a folder's name everywhere.
+            InvalidSymbol: The symbol cannot be a folder's name on every system.
         """
         return _folder(self)
 
     def file_span(self, moment: Micros) -> Span:
         """
-        The rows of which moments are in the same file as those of ``moment``.
+        Return the span of the file that contains ``moment``.
 
-        That is one UTC day; where candles are longer than a day, one candle.
+        It is one UTC day; for candles longer than a day, one candle.
         """
         unit = self.interval if self.interval.longest > DAY else Interval.DAY_1
         start = unit.floor(moment)
@@ -90,7 +90,7 @@ class SeriesKey(Struct, frozen=True):
 
     @staticmethod
     def file_name(span: Span) -> str:
-        """The name of the file of that span."""
+        """Return the name of the file of a span."""
         return date_text(span.start) + SUFFIX
 
 
@@ -99,7 +99,7 @@ def _named(kind: Iterable[Any], name: str) -> Any:
 
 
 def day_of_name(name: str) -> Micros | None:
-    """The day of the file of that name; ``None`` where it is not a cache file."""
+    """Return the day of a file name; ``None`` if it is not a cache file."""
     if not _DAY_FILE.fullmatch(name):
         return None
     try:
@@ -110,19 +110,19 @@ def day_of_name(name: str) -> Micros | None:
 
 @lru_cache(maxsize=1024)
 def _folder(key: SeriesKey) -> Path:
-    """Asked for at each file, and costly to make and to check."""
+    """Build and check the folder; cached, since it is costly and needed for each file."""
     above = [] if key.origin is None else [origin_folder(key.origin)]
     parts = (key.provider.name, key.market_type.name, key.chart_type.name, _named_folder(key.symbol), key.interval.slug)
     return Path(*above, *parts)
 
 
 def origin_folder(origin: str) -> str:
-    """The folder of all series of an origin; no provider's name begins like it."""
+    """Return the folder of all series of an origin; its first character occurs in no provider's name."""
     return _ORIGIN_MARK + safe_name(origin.replace("%", "%25").replace(":", "%3A"))
 
 
 def split_origin(folder: str) -> tuple[str | None, str]:
-    """The origin of a relative folder, ``None`` for the exchange itself, and the series in it."""
+    """Split a relative folder into the origin, ``None`` for the exchange itself, and the series."""
     if not folder.startswith(_ORIGIN_MARK):
         return None, folder
     origin, _, series = folder.removeprefix(_ORIGIN_MARK).partition("/")
@@ -131,11 +131,11 @@ def split_origin(folder: str) -> tuple[str | None, str]:
 
 def _named_folder(symbol: str) -> str:
     """
-    The folder of a symbol: the symbol itself where that is a name of its own on every disk, else escaped as in URLs.
+    Return the folder of a symbol: the symbol itself if that is unambiguous on every disk, else escaped as in URLs.
 
     A slash is part of some exchanges' symbols and of no folder's name. Letters beyond ASCII are escaped, since disks
-    differ in how they compose and fold them, and in a symbol of capitals and small letters the small ones, since some
-    disks ignore case. Two forms stay as they are: small letters alone (HTX) and ``k`` before capitals (Hyperliquid's thousands).
+    differ in how they compose and fold them. In mixed-case symbols the small letters are escaped, since some
+    disks ignore case. Two forms are not escaped: small letters alone (HTX) and ``k`` before capitals (Hyperliquid's thousands).
     """
     letters = require_symbol(symbol)
     mixed = any(each in ascii_uppercase for each in letters) and not _THOUSANDS.fullmatch(letters)
@@ -150,22 +150,22 @@ def _escape(letter: str) -> str:
 def _symbol_of(folder: str) -> str:
     symbol = unquote(folder, errors="strict")
     if _named_folder(symbol) != folder:
-        raise InvalidSymbol(f"{folder!r} is not how the folder of {symbol!r} is called")
+        raise InvalidSymbol(f"{folder!r} is not the name of the folder of {symbol!r}")
     return symbol
 
 
 def safe_name(text: str) -> str:
     """
-    ``text`` itself, where it is a harmless name of one folder on every system.
+    Return ``text`` if it is a safe name of a folder on every system.
 
     Raises:
-        InvalidSymbol: Where it is not; the message says why.
+        InvalidSymbol: It is not; the message has the reason.
     """
     reason = None
     if not text or text.startswith("."):
         reason = "it is empty or begins with a dot"
     elif not text.isprintable() or any(letter.isspace() for letter in text):
-        reason = "it has spaces or characters that do not print"
+        reason = "it has spaces or unprintable characters"
     elif _UNSAFE & set(text):
         reason = f"it has one of {' '.join(sorted(_UNSAFE))}"
     elif text.endswith("."):

@@ -1,1 +1,1 @@
-"""The embedded database: its schema, and the repositories of what the service stores."""
+"""The embedded database: schema and repositories."""

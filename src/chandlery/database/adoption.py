@@ -1,4 +1,4 @@
-"""What older releases stored in the database without its origin: ignored until somebody declares it real."""
+"""Database rows of older releases without a recorded origin: ignored until the user adopts them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _PAIRS = """
 
 
 class Unknown(Struct, frozen=True):
-    """How many series, and coins to collect, have no origin."""
+    """Number of series, and of coins to collect, without a recorded origin."""
 
     series: int
     coins: int
 
     def __bool__(self) -> bool:
-        """Whether there are any."""
+        """Return whether there are any."""
         return self.series > 0 or self.coins > 0
 
     def __str__(self) -> str:
-        """As logs and commands say it."""
+        """Format for logs and commands."""
         return (
             f"{self.series:,} series and {self.coins:,} coins of an older release do not say whose data they are, "
             "and are not used; chandlery db adopt takes them for the exchanges' own"
@@ -35,7 +35,7 @@ class Unknown(Struct, frozen=True):
 
 
 async def unknown(database: IDatabaseConnection) -> Unknown:
-    """Count what has no origin."""
+    """Count the rows without an origin."""
     series: list[Any] = await database.read("SELECT count(*) FROM series WHERE origin = ?", (UNKNOWN_ORIGIN,))
     coins: list[Any] = await database.read("SELECT count(*) FROM coins WHERE origin = ?", (UNKNOWN_ORIGIN,))
     return Unknown(series[0][0], coins[0][0])
@@ -43,9 +43,9 @@ async def unknown(database: IDatabaseConnection) -> Unknown:
 
 async def adopt(database: IDatabaseConnection) -> Unknown:
     """
-    Take all of it for the exchanges' own data, in one transaction; what it was.
+    Adopt all of them as the exchanges' own data, in one transaction. Return their number.
 
-    Where there are rows of the exchange's own for the same moments, those are kept. Nobody else may write meanwhile.
+    The exchange's own rows for the same times take precedence. No other process may write meanwhile.
     """
     found = await unknown(database)
     pairs = await database.read(_PAIRS, (UNKNOWN_ORIGIN, EXCHANGE_OWN))

@@ -1,4 +1,4 @@
-"""Which stretches of a history of order books were not collected."""
+"""Find the parts of a history of order books that were not collected."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _EVER: Micros = 2**62
 
 
 class BookHistory:
-    """Where the stored order books of each series begin and end, and what is missing among them."""
+    """The bounds of the stored order books of each series, and the gaps in them."""
 
     def __init__(self, storage: IStorageManager, gaps: GapRepository) -> None:
         self._storage = storage
         self._gaps = gaps
 
     async def bounds(self, series: SeriesName) -> Span | None:
-        """From the first order book to the last that can be read, which lies at the ``end``; ``None`` where none is stored."""
+        """Return the span from the first to the last readable order book, which is at ``end``; ``None`` if none is stored."""
         last = await self._storage.get_latest_raw_entry(series.symbol, exchange=series.exchange)
         if last is None:
             return None
@@ -31,16 +31,16 @@ class BookHistory:
 
     async def gaps(self, series: SeriesName, span: Span, now: Micros, awaited: Micros = 0) -> list[Gap]:
         """
-        Every stretch of ``span``, up to ``now``, that was not collected, oldest first.
+        Return every part of ``span``, up to ``now``, that was not collected, oldest first.
 
-        ``awaited`` is how long after the last order book the next one may be on its way; 0 where nobody collects.
+        ``awaited`` is the time after the last order book within which the next one is not overdue; 0 if nothing is collected.
         """
         recorded = await self._gaps.find(series, span)
         return uncollected(span, await self.bounds(series), recorded, now, awaited)
 
 
 def uncollected(span: Span, stored: Span | None, recorded: Sequence[Gap], now: Micros, awaited: Micros) -> list[Gap]:
-    """See ``BookHistory.gaps``; ``stored`` reaches from the first order book to the last, ``recorded`` are its gaps."""
+    """Compute ``BookHistory.gaps``; ``stored`` is from the first order book to the last, ``recorded`` are its gaps."""
     past = Span(span.start, min(span.end, now))
     if stored is None:
         others = [(past, "no order book is stored")]

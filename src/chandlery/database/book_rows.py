@@ -1,4 +1,4 @@
-"""Raw order books by column: a row a level."""
+"""Raw order books by column, one row per level."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCHEMA = pa.schema(
 
 
 def table_of_books(entries: Sequence[RawOrderBookEntry]) -> pa.Table:
-    """``timestamp``, ``received_at``, ``at`` (the exchange's time), ``sequence``, ``side``, ``level`` (0 is the best), ``price``, ``size``."""
+    """Convert to ``timestamp``, ``received_at``, ``at`` (the exchange's time), ``sequence``, ``side``, ``level`` (0 is the best), ``price``, ``size``."""
     counts = [(len(entry.data.bids), len(entry.data.asks)) for entry in entries]
     rows = np.array([bids + asks for bids, asks in counts], np.int64)
     levels: list[Any] = [level for entry in entries for side in (entry.data.bids, entry.data.asks) for level in side]

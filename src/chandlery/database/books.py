@@ -20,14 +20,14 @@ _PRUNED_AT_ONCE = 5_000
 
 
 class RawDataRepositoryImpl(IRawDataRepository):
-    """In the table ``books``, those of the origins that ``origin_of`` gives."""
+    """The table ``books``, for the origins that ``origin_of`` returns."""
 
     def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
         self._database = database
         self._ids = SeriesIds(database, origin_of)
 
     async def save(self, entries: Sequence[RawOrderBookEntry]) -> None:
-        """Encode the entries and have them committed."""
+        """Encode and commit the entries."""
         rows = [
             (
                 await self._ids.of(SeriesName.of_book(entry.exchange, entry.coin_symbol)),
@@ -42,14 +42,14 @@ class RawDataRepositoryImpl(IRawDataRepository):
     async def find_by_range(
         self, coin: str, start: Micros, end: Micros, limit: int, offset: int = 0, *, exchange: str | None = None
     ) -> list[RawOrderBookEntry]:
-        """Read and decode a page of them."""
+        """Read and decode a page of entries."""
         if limit < 0 or offset < 0:
             raise InvalidInput(f"limit {limit} and offset {offset} count entries; neither can be negative")
         rows = await self._rows(coin, exchange, "at >= ? AND at < ?", (start, end), "ASC", limit, offset)
         return [_entry(row) for row in rows]
 
     async def find_page(self, coin: str, start: Micros, end: Micros, limit: int, *, exchange: str) -> BookPage:
-        """Read and decode them one by one."""
+        """Read a page and decode each entry separately."""
         rows = await self._rows(coin, exchange, "at >= ? AND at < ?", (start, end), "ASC", limit + 1)
         page = BookPage([], [], rows[limit][2] if len(rows) > limit else None)
         for row in rows[:limit]:
@@ -63,7 +63,7 @@ class RawDataRepositoryImpl(IRawDataRepository):
         return page
 
     async def find_latest(self, coin: str, *, exchange: str | None = None) -> RawOrderBookEntry | None:
-        """Read and decode the newest, or the one before where that is damaged."""
+        """Read and decode the newest entry; if it is damaged, the one before."""
         passed = 0
         while rows := await self._rows(coin, exchange, "TRUE", (), "DESC", 1, passed):
             try:
@@ -74,7 +74,7 @@ class RawDataRepositoryImpl(IRawDataRepository):
         return None
 
     async def prune(self, before: Micros) -> int:
-        """Delete some at a time, so that who collects need not wait."""
+        """Delete in batches, so that writers need not wait."""
         removed = 0
         for number in [number for number, channel in await self._ids.of_all() if channel == BOOK]:
             sql = "SELECT rowid FROM books WHERE series = ? AND at < ? ORDER BY at LIMIT ?"
@@ -86,7 +86,7 @@ class RawDataRepositoryImpl(IRawDataRepository):
     async def _rows(
         self, coin: str, exchange: str | None, within: str, bounds: Record, order: str, limit: int, offset: int = 0
     ) -> list[tuple[str, str, Micros, bytes]]:
-        """The rows of each exchange by the index, merged in the order of their moments and then of their exchanges."""
+        """Return the rows of each exchange by the index, merged by time and then by exchange."""
         series = await self._exchanges(coin, exchange)
         if not series:
             return []
@@ -99,7 +99,7 @@ class RawDataRepositoryImpl(IRawDataRepository):
         return [(series[place][1], coin, at, entry) for place, at, entry in rows]
 
     async def _exchanges(self, coin: str, exchange: str | None) -> list[tuple[int, str]]:
-        """The series of the coin's order books, in the order of their exchanges."""
+        """Return the series of the coin's order books, by exchange."""
         if exchange is not None:
             number = await self._ids.find(SeriesName.of_book(exchange, coin))
             return [] if number is None else [(number, exchange)]
@@ -115,25 +115,25 @@ def _entry(row: tuple[str, str, Micros, bytes]) -> RawOrderBookEntry:
 
 
 class StorageManagerImpl(IStorageManager):
-    """Over a repository."""
+    """A storage manager over a repository."""
 
     def __init__(self, repository: IRawDataRepository) -> None:
         self._repository = repository
 
     async def store_raw_data(self, coin: str, data: BookSnapshot, *, exchange: str, timestamp: Micros) -> None:
-        """Keep a snapshot."""
+        """Store a snapshot."""
         await self._repository.save([RawOrderBookEntry(exchange, coin, timestamp, data)])
 
     async def get_raw_data_range(
         self, coin: str, start: Micros, end: Micros, limit: int = 100, offset: int = 0, *, exchange: str | None = None
     ) -> list[RawOrderBookEntry]:
-        """A page of them."""
+        """Read a page of entries."""
         return await self._repository.find_by_range(coin, start, end, limit, offset, exchange=exchange)
 
     async def get_book_page(self, coin: str, start: Micros, end: Micros, limit: int, *, exchange: str) -> BookPage:
-        """A page of them, whatever is damaged in it."""
+        """Read a page of entries, with damaged ones as gaps."""
         return await self._repository.find_page(coin, start, end, limit, exchange=exchange)
 
     async def get_latest_raw_entry(self, coin: str, *, exchange: str | None = None) -> RawOrderBookEntry | None:
-        """The newest."""
+        """Read the newest entry."""
         return await self._repository.find_latest(coin, exchange=exchange)

@@ -1,4 +1,4 @@
-"""Live candles in the database: each once, as last told."""
+"""Live candles in the database, each in its latest state."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _COLUMNS = (
 )
 _TIMED = (*_COLUMNS, *TIMES)
 _NAMES = ", ".join(_TIMED)
-# What is running never takes the place of what is closed.
+# A running candle never replaces a closed one.
 _UPSERT = f"""
     INSERT INTO candles (series, {_NAMES}, closed) VALUES ({", ".join("?" * (len(_TIMED) + 2))})
     ON CONFLICT (series, open_time) DO UPDATE
@@ -44,7 +44,7 @@ _PRUNED_AT_ONCE = 5_000
 
 
 class CandleRepository:
-    """The table ``candles``, of the origins that ``origin_of`` gives."""
+    """The table ``candles``, for the origins that ``origin_of`` returns."""
 
     def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
         self._database = database
@@ -52,17 +52,17 @@ class CandleRepository:
 
     async def save(self, series: SeriesName, candles: Sequence[CandleData]) -> None:
         """
-        Keep the candles, all or none, in place of what was told of the same opens before; returns once they are committed.
+        Store candles, all or none, replacing those with the same open times; returns once they are committed.
 
         Raises:
-            StorageError: None of them is kept.
+            StorageError: None of them is stored.
         """
         number = await self._ids.of(series)
         rows = [(number, *(getattr(each, name) for name in _TIMED), int(each.closed)) for each in candles]
         await self._database.write((_UPSERT, rows))
 
     async def save_table(self, series: SeriesName, table: pa.Table) -> None:
-        """The same of closed candles by column; NaN is what was not sent, and they may lack their times."""
+        """Store closed candles by column; NaN for values that were not sent; times of receipt are optional."""
         number = await self._ids.of(series)
         columns: list[list[Any]] = [open_times(table).tolist(), *(_values(table, name) for name in _COLUMNS[1:])]
         columns += [times_of(table, name) for name in TIMES]
@@ -70,7 +70,7 @@ class CandleRepository:
         await self._database.write((_UPSERT, rows))
 
     async def first(self, series: SeriesName, span: Span) -> Micros | None:
-        """The open of the first closed candle that opens in ``span``; ``None`` where there is none."""
+        """Return the open time of the first closed candle that opens in ``span``; ``None`` if there is none."""
         number = await self._ids.find(series)
         if number is None:
             return None
@@ -79,14 +79,14 @@ class CandleRepository:
         return rows[0][0] if rows else None
 
     async def table(self, series: SeriesName, interval: Interval, span: Span, limit: int) -> pa.Table:
-        """The first ``limit`` closed candles that open in ``span``, oldest first, as the library gives them, with their times."""
+        """Return the first ``limit`` closed candles that open in ``span``, oldest first, with their times of receipt."""
         number = await self._ids.find(series)
         sql = f"SELECT {_NAMES} FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed ORDER BY open_time LIMIT ?"
         rows = await self._database.read(sql, (number, span.start, span.end, limit))
         return await asyncio.to_thread(_table, rows, interval) if rows else empty_of(SCHEMA)
 
     async def latest(self, series: SeriesName) -> CandleData | None:
-        """The newest candle, closed or running; ``None`` where there is none."""
+        """Return the newest candle, closed or running; ``None`` if there is none."""
         number = await self._ids.find(series)
         sql = f"SELECT {_NAMES}, closed FROM candles WHERE series = ? ORDER BY open_time DESC LIMIT 1"
         rows: list[Any] = await self._database.read(sql, (number,))
@@ -96,7 +96,7 @@ class CandleRepository:
         return CandleData(**dict(zip(_TIMED, values, strict=True)), closed=bool(closed))
 
     async def last_closed(self, series: SeriesName) -> Micros | None:
-        """The open of the newest closed candle; ``None`` where there is none."""
+        """Return the open time of the newest closed candle; ``None`` if there is none."""
         number = await self._ids.find(series)
         rows: list[Any] = await self._database.read(
             "SELECT open_time FROM candles WHERE series = ? AND closed ORDER BY open_time DESC LIMIT 1", (number,)
@@ -104,7 +104,7 @@ class CandleRepository:
         return rows[0][0] if rows else None
 
     async def prune(self, before: Micros) -> int:
-        """Remove the candles that open earlier; how many they were."""
+        """Remove the candles that open before ``before``. Return their number."""
         removed = 0
         for number, _ in await self._ids.of_all():
             while True:

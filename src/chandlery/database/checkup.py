@@ -1,4 +1,4 @@
-"""Whether a database holds what it should, to the last entry."""
+"""Verify the content of a database."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MOST_PROBLEMS = 100
 
 async def problems(database: IDatabaseConnection) -> list[str]:
     """
-    What is wrong, a line each, at most ``MOST_PROBLEMS``: the file, order books that cannot be read, candles off their grid.
+    Return the problems, one line each, at most ``MOST_PROBLEMS``: file errors, unreadable order books, candles off their grid.
 
     Raises:
         StorageError: It cannot be read at all.
@@ -38,7 +38,7 @@ async def _books(database: IDatabaseConnection) -> list[str]:
         )
         if not rows:
             break
-        for last, exchange, symbol, at, entry in rows:  # noqa: B007  # the last one is where to go on
+        for last, exchange, symbol, at, entry in rows:  # noqa: B007  # the last one is where the next batch begins
             try:
                 decode(entry)
             except CorruptStorage as error:

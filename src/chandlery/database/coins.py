@@ -1,4 +1,4 @@
-"""The table ``coins``: what is collected."""
+"""The table ``coins`` of collected coins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chandlery.database.series_ids import OriginOf, exchange_own
 
 
 class CollectedCoin(Struct, frozen=True):
-    """A coin that is collected from an exchange, since when, and which of its channels."""
+    """A coin that is collected from an exchange, with its channels and start."""
 
     exchange: str
     symbol: str
@@ -22,26 +22,26 @@ class CollectedCoin(Struct, frozen=True):
 
 
 class CoinRepository:
-    """The table ``coins``, of the origins that ``origin_of`` gives."""
+    """The table ``coins``, for the origins that ``origin_of`` returns."""
 
     def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
         self._database = database
         self._origin_of = origin_of
 
     async def save(self, coin: CollectedCoin) -> None:
-        """Keep it, in place of what was known of it."""
+        """Store a coin; the channels of a stored one are replaced."""
         channels = msgspec.json.encode(coin.channels).decode()
         row = (self._origin_of(coin.exchange, coin.symbol), coin.exchange, coin.symbol, channels, coin.since)
         sql = "INSERT INTO coins VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET channels = excluded.channels"
         await self._database.write((sql, [row]))
 
     async def remove(self, exchange: str, symbol: str) -> None:
-        """Forget it; what was collected stays."""
+        """Remove a coin; collected data stay."""
         row = (self._origin_of(exchange, symbol), exchange, symbol)
         await self._database.write(("DELETE FROM coins WHERE origin = ? AND exchange = ? AND symbol = ?", [row]))
 
     async def all(self) -> list[CollectedCoin]:
-        """All of them."""
+        """Return all coins."""
         rows: list[Any] = await self._database.read(
             "SELECT origin, exchange, symbol, channels, since FROM coins ORDER BY since, exchange, symbol"
         )

@@ -1,4 +1,4 @@
-"""The table ``gaps``: where collected series have holes."""
+"""The table ``gaps`` of holes in collected series."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ _FOR_GOOD: Micros = 2**63 - 1
 _ALL = -1
 """No limit."""
 _MANY = 500
-"""From how many gaps on a thread makes them of rows, which takes longer to ask than a few gaps take."""
+"""Number of gaps from which a thread builds them; for fewer, handing over takes longer."""
 
 
 class GapRepository:
-    """The table ``gaps``, of the origins that ``origin_of`` gives."""
+    """The table ``gaps``, for the origins that ``origin_of`` returns."""
 
     def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
         self._database = database
         self._ids = SeriesIds(database, origin_of)
 
     async def record(self, series: SeriesName, gap: Gap) -> None:
-        """Keep a gap; returns once it is committed."""
+        """Store a gap; returns once it is committed."""
         row = (await self._ids.of(series), gap.start, gap.end, gap.kind.value, gap.evidence, 0)
         await self._database.write((_RECORD, [row]))
 
     async def grow(self, series: SeriesName, gap: Gap) -> None:
-        """Keep a gap in place of those within it, as of what it was before it grew; returns once it is committed."""
+        """Store a gap in place of those within it, such as its previous states; returns once it is committed."""
         number = await self._ids.of(series)
         row = (number, gap.start, gap.end, gap.kind.value, gap.evidence, 0)
         await self._database.write((_REPLACE, [(number, gap.start, gap.end, gap.end)]), (_RECORD, [row]))
 
     async def settle(self, series: SeriesName, gaps: Iterable[Gap]) -> None:
-        """Keep proved gaps in place of those within them; each is believed until its ``recheck_at``, or for good."""
+        """Store proved gaps in place of those within them; each is valid until its ``recheck_at``, or for good."""
         number = await self._ids.of(series)
         rows = [
             (number, each.start, each.end, each.kind.value, each.evidence, each.recheck_at or _FOR_GOOD)
@@ -54,11 +54,11 @@ class GapRepository:
             await self._database.write((_REPLACE, [(number, row[1], row[2], row[2]) for row in rows]), (_RECORD, rows))
 
     async def find(self, series: SeriesName, span: Span) -> list[Gap]:
-        """The gaps that touch ``span``, oldest first."""
+        """Return the gaps that overlap ``span``, oldest first."""
         return await self._touching(series, span, 0, _ALL)
 
     async def believed(self, series: SeriesName, span: Span, now: Micros, *, limit: int = _ALL) -> list[Gap]:
-        """The first ``limit`` of them that are proved and need not be requested again by ``now``."""
+        """Return the first ``limit`` gaps that are proved and need not be requested again by ``now``."""
         return await self._touching(series, span, now + 1, limit)
 
     async def _touching(self, series: SeriesName, span: Span, until: Micros, limit: int) -> list[Gap]:
@@ -67,7 +67,7 @@ class GapRepository:
             return []
         parameters = (number, span.start, number, span.end, span.start, until, limit)
         rows: list[Any] = await self._database.read(_TOUCHING, parameters)
-        # A coin that trades seldom has very many.
+        # An illiquid coin has very many.
         return _gaps(rows) if len(rows) < _MANY else await asyncio.to_thread(_gaps, rows)
 
 

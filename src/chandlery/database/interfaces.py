@@ -1,4 +1,4 @@
-"""What the service asks of a database, whichever it is."""
+"""Interfaces of the service's database."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from chandlery.core.time import Micros
 from chandlery.database.raw import BookPage, BookSnapshot, RawOrderBookEntry
 
 Value: TypeAlias = str | int | float | bytes | None
-"""What a column holds."""
+"""The value of a column."""
 
 Record: TypeAlias = Sequence[Value]
 """One row, or the parameters of one statement."""
 
 Statement: TypeAlias = tuple[str, Sequence[Record]]
-"""SQL with ``?`` for each parameter, and the rows of parameters that it is carried out with, one after the other."""
+"""SQL with ``?`` for each parameter, and the rows of parameters, for each of which it is executed."""
 
 
 class IDatabaseConnection(ABC):
@@ -35,21 +35,21 @@ class IDatabaseConnection(ABC):
     @abstractmethod
     async def open(self) -> None:
         """
-        Open it, made and brought up to the newest schema where it is not.
+        Open the database; create it or migrate it to the newest schema if needed.
 
         Raises:
-            UnknownSchema: It is of a newer program, or of another one.
+            UnknownSchema: It was written by a newer program, or by another one.
             StorageError: It cannot be opened.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Commit what was accepted, then close; again is nothing."""
+        """Commit accepted writes, then close; idempotent."""
 
     @abstractmethod
     async def read(self, sql: str, parameters: Record = ()) -> list[tuple[Value, ...]]:
         """
-        The rows of a query, as of the last commit.
+        Return the rows of a query, as of the last commit.
 
         Raises:
             StorageError: It cannot be read.
@@ -58,38 +58,38 @@ class IDatabaseConnection(ABC):
     @abstractmethod
     async def write(self, *statements: Statement) -> None:
         """
-        Carry out the statements, all or none; returns once they are committed.
+        Execute the statements, all or none; returns once they are committed.
 
         Raises:
             StorageFull: No space is left. Nothing was written.
-            StorageBusy: Too much waits to be written, or somebody else holds the lock. Nothing was written.
+            StorageBusy: The write queue is full, or another process holds the lock. Nothing was written.
             StorageError: Nothing was written, for another reason.
         """
 
     @property
     @abstractmethod
     def failure(self) -> Exception | None:
-        """Why it cannot be used now, e.g. since the last write failed; ``None`` where it can."""
+        """The reason why it is unusable at present, e.g. a failed write; ``None`` if it is usable."""
 
     @abstractmethod
     async def check(self) -> list[str]:
-        """What is wrong with the file, a line each; nothing where all is in order."""
+        """Return the problems of the file, one line each; empty if there are none."""
 
     @abstractmethod
     async def vacuum(self) -> None:
-        """Give back the space of what was deleted."""
+        """Release the space of deleted rows."""
 
 
 class IRawDataRepository(ABC):
-    """Raw order books: one an exchange, coin and moment."""
+    """Raw order books: one per exchange, coin and time."""
 
     @abstractmethod
     async def save(self, entries: Sequence[RawOrderBookEntry]) -> None:
         """
-        Keep the entries, all or none, in place of any of the same moments; returns once they are committed.
+        Store entries, all or none, replacing those of the same times; returns once they are committed.
 
         Raises:
-            StorageError: None of them is kept.
+            StorageError: None of them is stored.
         """
 
     @abstractmethod
@@ -97,9 +97,9 @@ class IRawDataRepository(ABC):
         self, coin: str, start: Micros, end: Micros, limit: int, offset: int = 0, *, exchange: str | None = None
     ) -> list[RawOrderBookEntry]:
         """
-        Entries with ``start <= timestamp < end``, oldest first, ``limit`` of them after the first ``offset``.
+        Return entries with ``start <= timestamp < end``, oldest first, ``limit`` of them after the first ``offset``.
 
-        Of the same moment, in the order of their exchanges; of one exchange only, where one is named.
+        Entries of the same time are in the order of their exchanges; ``exchange`` selects a single one.
 
         Raises:
             InvalidInput: A negative ``limit`` or ``offset``.
@@ -108,7 +108,7 @@ class IRawDataRepository(ABC):
 
     async def find_page(self, coin: str, start: Micros, end: Micros, limit: int, *, exchange: str) -> BookPage:
         """
-        The first ``limit`` entries of an exchange with ``start <= timestamp < end``, as far as they can be read.
+        Return the first ``limit`` entries of an exchange with ``start <= timestamp < end``, with damaged ones as gaps.
 
         Raises:
             StorageError: The storage cannot be read.
@@ -118,35 +118,35 @@ class IRawDataRepository(ABC):
 
     @abstractmethod
     async def find_latest(self, coin: str, *, exchange: str | None = None) -> RawOrderBookEntry | None:
-        """The newest entry that can be read; ``None`` where there is none."""
+        """Return the newest readable entry; ``None`` if there is none."""
 
     @abstractmethod
     async def prune(self, before: Micros) -> int:
-        """Remove the entries that are older; how many they were."""
+        """Remove the entries before ``before``. Return their number."""
 
 
 class IStorageManager(ABC):
-    """Raw order books, for those who collect and those who ask."""
+    """Raw order books, for the collector and for queries."""
 
     @abstractmethod
     async def store_raw_data(self, coin: str, data: BookSnapshot, *, exchange: str, timestamp: Micros) -> None:
         """
-        Keep a snapshot; returns once it is committed.
+        Store a snapshot; returns once it is committed.
 
         Raises:
-            StorageError: It is not kept.
+            StorageError: It is not stored.
         """
 
     @abstractmethod
     async def get_raw_data_range(
         self, coin: str, start: Micros, end: Micros, limit: int = 100, offset: int = 0, *, exchange: str | None = None
     ) -> list[RawOrderBookEntry]:
-        """Entries with ``start <= timestamp < end``, oldest first, ``limit`` of them after the first ``offset``."""
+        """Return entries with ``start <= timestamp < end``, oldest first, ``limit`` of them after the first ``offset``."""
 
     @abstractmethod
     async def get_book_page(self, coin: str, start: Micros, end: Micros, limit: int, *, exchange: str) -> BookPage:
-        """The first ``limit`` entries of an exchange with ``start <= timestamp < end``; those that are damaged are gaps."""
+        """Return the first ``limit`` entries of an exchange with ``start <= timestamp < end``, with damaged ones as gaps."""
 
     @abstractmethod
     async def get_latest_raw_entry(self, coin: str, *, exchange: str | None = None) -> RawOrderBookEntry | None:
-        """The newest entry that can be read; ``None`` where there is none."""
+        """Return the newest readable entry; ``None`` if there is none."""

@@ -1,4 +1,4 @@
-"""Who may use the service, the keys that it signs with, and the tokens that are not valid any more."""
+"""Principals of the service, signing keys, and revoked tokens."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from chandlery.core.time import DAY, Micros
 from chandlery.database.interfaces import IDatabaseConnection
 
 OURS = ""
-"""The issuer of this service's own tokens, whatever its URL is."""
+"""The issuer of this service's own tokens, independent of its URL."""
 _FORGOTTEN: Micros = DAY
-"""How long after a token has expired its revocation is forgotten, so that a clock that is set back does not undo it."""
+"""Time after its expiry at which a token's revocation is deleted, so that a clock that is set back does not undo it."""
 _STAMP = """
     SELECT (SELECT count(revoked_at) FROM principals), id, issuer, token FROM revoked_tokens
     WHERE id = (SELECT max(id) FROM revoked_tokens) UNION ALL SELECT count(revoked_at), 0, '', '' FROM principals
@@ -49,7 +49,7 @@ class Principal(Struct, frozen=True):
     revoked_at: Micros | None = None
 
     def __repr__(self) -> str:
-        """Without the hash."""
+        """Omit the hash."""
         return f"Principal({self.kind} {self.id} {self.name!r})"
 
 
@@ -62,7 +62,7 @@ class SigningKey(Struct, frozen=True):
     retires_at: Micros | None = None
 
     def __repr__(self) -> str:
-        """Without the key."""
+        """Omit the key."""
         return f"SigningKey({self.kid})"
 
 
@@ -74,10 +74,10 @@ class PrincipalRepository:
 
     async def add(self, principal: Principal) -> bool:
         """
-        Store a new one, but no second user of a name who is not revoked; whether it was stored.
+        Store a new principal, unless an active user has the same name. Return whether it was stored.
 
         Raises:
-            StorageError: There is one of that id.
+            StorageError: There is one with that id.
         """
         row = (
             principal.id,
@@ -92,23 +92,23 @@ class PrincipalRepository:
         return await self.find(principal.id) is not None
 
     async def find(self, identifier: str) -> Principal | None:
-        """The one of that id."""
+        """Return the principal with that id."""
         rows = await self._database.read(f"SELECT {_PRINCIPAL} FROM principals WHERE id = ?", (identifier,))
         return _principal(rows[0]) if rows else None
 
     async def find_user(self, name: str) -> Principal | None:
-        """The user of that name who is not revoked."""
+        """Return the active user with that name."""
         sql = f"SELECT {_PRINCIPAL} FROM principals WHERE kind = 'user' AND name = ? AND revoked_at IS NULL"
         rows = await self._database.read(sql, (name,))
         return _principal(rows[0]) if rows else None
 
     async def all(self) -> list[Principal]:
-        """All of them, oldest first."""
+        """Return all principals, oldest first."""
         rows = await self._database.read(f"SELECT {_PRINCIPAL} FROM principals ORDER BY created_at, id")
         return [_principal(row) for row in rows]
 
     async def revoke(self, identifier: str, at: Micros) -> bool:
-        """Let it in no more; whether there was one to revoke."""
+        """Revoke a principal. Return whether there was an active one."""
         found = await self.find(identifier)
         if found is None or found.revoked_at is not None:
             return False
@@ -116,7 +116,7 @@ class PrincipalRepository:
         return True
 
     async def revoke_token(self, issuer: str, token: str, expires_at: Micros, now: Micros) -> None:
-        """Trust a token of an issuer no more; those that have expired a day ago are forgotten."""
+        """Revoke a token of an issuer; revocations of tokens that expired a day ago are deleted."""
         sql = "INSERT INTO revoked_tokens (issuer, token, expires_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
         await self._database.write(
             ("DELETE FROM revoked_tokens WHERE expires_at < ?", [(now - _FORGOTTEN,)]),
@@ -124,29 +124,29 @@ class PrincipalRepository:
         )
 
     async def revocations_stamp(self) -> object:
-        """What is another whenever an account or a token was revoked since."""
+        """Return a value that changes whenever an account or a token is revoked."""
         return (await self._database.read(_STAMP))[0]
 
     async def revoked(self) -> frozenset[str]:
-        """The ids of those who are let in no more."""
+        """Return the ids of the revoked principals."""
         rows: list[Any] = await self._database.read("SELECT id FROM principals WHERE revoked_at IS NOT NULL")
         return frozenset(row[0] for row in rows)
 
     async def revoked_tokens(self, since: Micros) -> frozenset[tuple[str, str]]:
-        """The tokens that are trusted no more, by issuer and id, of those that expire at ``since`` or later."""
+        """Return the revoked tokens that expire at ``since`` or later, by issuer and id."""
         sql = "SELECT issuer, token FROM revoked_tokens WHERE expires_at >= ?"
         rows: list[Any] = await self._database.read(sql, (since,))
         return frozenset((issuer, token) for issuer, token in rows)
 
     async def keys(self) -> list[SigningKey]:
-        """All keys, in the order in which they sign."""
+        """Return all keys, in the order in which they sign."""
         rows: list[Any] = await self._database.read(
             "SELECT kid, private_pem, signs_from, retires_at FROM signing_keys ORDER BY signs_from, kid"
         )
         return [SigningKey(*row) for row in rows]
 
     async def save_keys(self, before: Sequence[SigningKey], keys: Sequence[SigningKey]) -> None:
-        """Have ``keys`` and no others where there are those of ``before``; where another process has changed them, nothing."""
+        """Replace the keys ``before`` by ``keys``; no effect if another process has changed them."""
         known = msgspec.json.encode([(each.kid, each.signs_from, each.retires_at) for each in before]).decode()
         rows = [(each.kid, each.private_pem, each.signs_from, each.retires_at) for each in keys]
         gone = [(each.kid,) for each in before if each.kid not in {key.kid for key in keys}]

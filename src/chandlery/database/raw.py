@@ -1,4 +1,4 @@
-"""A raw order book as it is kept: one snapshot, encoded exactly and compactly."""
+"""Raw order books as stored: snapshots in an exact and compact encoding."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ _VERSION = 1
 _HEAD = struct.Struct("<BBIIqqq")
 _CRC = struct.Struct("<I")
 _NUMBERED, _TIMED = 1, 2
-"""Flags: whether there is a sequence, and a time of the exchange."""
+"""Flags: has a sequence, has a time of the exchange."""
 _ID_BITS = 63
 _CODEC = "zstd"
 
 
 class BookSnapshot(Struct, frozen=True):
-    """An order book at one moment; prices and sizes best first."""
+    """An order book at one time; prices and sizes best first."""
 
     bids: Sequence[Level]
     asks: Sequence[Level]
     received_at: Micros
-    """When the last message about it came, by our clock."""
+    """Local time at which the last message for it was received."""
     sequence: int | None = None
-    """The id of the last change in it; ``None`` where the exchange sends none."""
+    """Id of its last change; ``None`` if the exchange sends none."""
     at: Micros | None = None
-    """The exchange's time of the last message about it; ``None`` where it sends none."""
+    """The exchange's time of the last message for it; ``None`` if it sends none."""
 
 
 class RawOrderBookEntry(Struct, frozen=True):
-    """The order book of a coin at an exchange, as of ``timestamp``, a moment of the collector's grid."""
+    """The order book of a coin at an exchange, as of ``timestamp``, a time of the collector's grid."""
 
     exchange: str
     coin_symbol: str
@@ -49,17 +49,17 @@ class RawOrderBookEntry(Struct, frozen=True):
 
 
 class BookPage(Struct, frozen=True):
-    """Stored order books of one exchange in their order, and where the next page begins; ``None`` where nothing follows."""
+    """Stored order books of one exchange in order, and where the next page begins; ``None`` if nothing follows."""
 
     entries: list[RawOrderBookEntry]
     damaged: list[Gap]
-    """A gap for the moment of each that cannot be read."""
+    """A gap for the time of each unreadable one."""
     following: Micros | None = None
 
 
 def encode(snapshot: BookSnapshot) -> bytes:
     """
-    The bytes of a snapshot: a head, the numbers byte-shuffled and compressed, and a checksum.
+    Encode a snapshot: a head, the numbers byte-shuffled and compressed, and a checksum.
 
     Raises:
         InvalidInput: An id or a time does not fit into 64 bits.
@@ -72,7 +72,7 @@ def encode(snapshot: BookSnapshot) -> bytes:
     count = len(snapshot.bids) + len(snapshot.asks)
     flat = chain.from_iterable(chain(snapshot.bids, snapshot.asks))
     numbers = np.fromiter(flat, np.float64, 2 * count).reshape(count, 2)
-    # Neighbouring prices share most of their bytes: column by column and byte by byte they compress to a third.
+    # Neighbouring prices share most of their bytes: shuffled by column and byte they compress to a third.
     shuffled = numbers.T.reshape(-1).view(np.uint8).reshape(-1, 8).T
     packed = head + _compressed(np.ascontiguousarray(shuffled).tobytes())
     return packed + _CRC.pack(zlib.crc32(packed))
@@ -80,17 +80,17 @@ def encode(snapshot: BookSnapshot) -> bytes:
 
 def decode(entry: bytes) -> BookSnapshot:
     """
-    The snapshot of what ``encode`` gave.
+    Decode the output of ``encode``.
 
     Raises:
         CorruptStorage: It is anything else.
     """
     body, checksum = entry[: -_CRC.size], entry[-_CRC.size :]
     if len(entry) < _HEAD.size + _CRC.size or _CRC.pack(zlib.crc32(body)) != checksum:
-        raise CorruptStorage(f"an order book of {len(entry)} bytes is damaged: its checksum is not that of its content")
+        raise CorruptStorage(f"an order book of {len(entry)} bytes is damaged: its checksum does not match its content")
     version, flags, bids, asks, sequence, at, received_at = _HEAD.unpack_from(body)
     if version != _VERSION:
-        raise CorruptStorage(f"an order book is of the encoding {version}; this program reads {_VERSION}")
+        raise CorruptStorage(f"an order book has encoding {version}; this program reads {_VERSION}")
     numbers = _numbers(body[_HEAD.size :], bids + asks)
     levels = [*map(tuple, numbers.tolist())]
     return BookSnapshot(

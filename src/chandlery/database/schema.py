@@ -1,19 +1,19 @@
 """
-The tables, as the steps that led to them.
+The tables, as a sequence of migrations.
 
-A step is never changed once it was published; a change of the tables is a further step. Moments are
-microseconds UTC. A series is what one channel of one exchange says of one symbol: ``book``, or
+A published migration is never changed; a change of the tables is a further migration. Times are
+microseconds UTC. A series is one channel of one exchange and symbol: ``book``,
 ``candles:1m`` and so on. Its origin is the server that answered in place of the exchange, empty for the
-exchange itself, and ``unknown`` for what was stored before origins were.
+exchange itself, and ``unknown`` for rows stored before origins were recorded.
 """
 
 from __future__ import annotations
 
 APPLICATION_ID = 0x43484E44
-"""Marks a file as ours, in its header."""
+"""Identifies a file as ours, in its header."""
 
 TABLES = frozenset({"series", "books", "candles", "coins", "gaps", "principals", "signing_keys", "revoked_tokens"})
-"""Those that there are after all steps."""
+"""The tables after all migrations."""
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -91,7 +91,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX revoked_tokens_expiry ON revoked_tokens (expires_at)",
     ),
     (
-        # Built beside the old ones and renamed, so that what refers to them goes on referring to them.
+        # Created under another name and renamed, so that references to them stay valid.
         """CREATE TABLE series_by_origin (
             id INTEGER PRIMARY KEY,
             origin TEXT NOT NULL,
@@ -116,10 +116,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "DROP TABLE coins",
         "ALTER TABLE coins_by_origin RENAME TO coins",
     ),
-    # Until when a gap is taken as proved, so that nobody requests its moments; no gap that is there already is.
+    # Time until which a gap counts as proved and is not requested again; existing gaps are not proved.
     ("ALTER TABLE gaps ADD COLUMN believed_until INTEGER NOT NULL DEFAULT 0",),
     (
-        # By issuer, where '' is this service, so that the ids of one are never those of another.
+        # By issuer, where '' is this service, so that ids of different issuers do not collide.
         """CREATE TABLE revoked_by_issuer (
             id INTEGER PRIMARY KEY,
             issuer TEXT NOT NULL,
@@ -133,7 +133,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX revoked_tokens_expiry ON revoked_tokens (expires_at)",
     ),
     (
-        # When the last message about a candle came, and the exchange's time of it; null in what is stored already.
+        # Local time of the last message for a candle, and the exchange's time of it; null in existing rows.
         "ALTER TABLE candles ADD COLUMN received_at INTEGER",
         "ALTER TABLE candles ADD COLUMN at INTEGER",
     ),

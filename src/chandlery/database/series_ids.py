@@ -1,4 +1,4 @@
-"""The numbers under which the tables know the series."""
+"""Numeric ids of the series in the tables."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ EXCHANGE_OWN = ""
 """The origin of the exchange's own data in the tables."""
 
 OriginOf: TypeAlias = Callable[[str, str], str]
-"""The origin of the data of an exchange's symbol, as the tables hold it."""
+"""Returns the origin of the data of an exchange's symbol, as stored in the tables."""
 
 
 def always(origin: str) -> OriginOf:
-    """The same origin for every exchange."""
+    """Return a function that gives every exchange the same origin."""
     return lambda *_: origin
 
 
@@ -29,7 +29,7 @@ exchange_own = always(EXCHANGE_OWN)
 
 
 class SeriesName(Struct, frozen=True):
-    """What one channel of an exchange says of one symbol."""
+    """One channel of an exchange for one symbol."""
 
     exchange: str
     symbol: str
@@ -37,26 +37,26 @@ class SeriesName(Struct, frozen=True):
 
     @classmethod
     def of_candles(cls, exchange: str, symbol: str, interval: Interval) -> SeriesName:
-        """The candles of an interval."""
+        """Return the series of an interval's candles."""
         return cls(exchange, symbol, candles_channel(interval))
 
     @classmethod
     def of_book(cls, exchange: str, symbol: str) -> SeriesName:
-        """The order book."""
+        """Return the series of the order book."""
         return cls(exchange, symbol, BOOK)
 
 
 def candles_channel(interval: Interval) -> str:
-    """The channel of an interval's candles, e.g. ``candles:1m``."""
+    """Return the channel of an interval's candles, e.g. ``candles:1m``."""
     return f"{_CANDLES}:{interval.value}"
 
 
 def interval_of(channel: str) -> Interval | None:
     """
-    The interval of a channel of candles; ``None`` for that of the book.
+    Return the interval of a channel of candles; ``None`` for that of the book.
 
     Raises:
-        UnknownInterval: It is no channel.
+        UnknownInterval: It is not a channel.
     """
     if channel == BOOK:
         return None
@@ -66,9 +66,9 @@ def interval_of(channel: str) -> Interval | None:
 
 class SeriesIds:
     """
-    The numbers of series, given at the first question and remembered.
+    The ids of series, assigned on first use and cached.
 
-    Only series of the origin that ``origin_of`` gives are seen: a series of the same name and another origin
+    Only series of the origin that ``origin_of`` returns are visible: a series of the same name and another origin
     is another series.
     """
 
@@ -79,7 +79,7 @@ class SeriesIds:
 
     async def of(self, name: SeriesName) -> int:
         """
-        The number of a series.
+        Return the id of a series; assign one if needed.
 
         Raises:
             StorageError: It has none yet, and none can be written.
@@ -95,7 +95,7 @@ class SeriesIds:
         return found
 
     async def find(self, name: SeriesName) -> int | None:
-        """The number of a series; ``None`` where nothing was ever kept of it."""
+        """Return the id of a series; ``None`` if nothing was ever stored for it."""
         if name in self._known:
             return self._known[name]
         rows: list[Any] = await self._database.read(
@@ -107,14 +107,14 @@ class SeriesIds:
         return self._known[name]
 
     async def of_books(self, symbol: str) -> list[tuple[int, str]]:
-        """The number and exchange of each series of the symbol's order books, in the order of the exchanges."""
+        """Return the id and exchange of each series of the symbol's order books, by exchange."""
         sql = "SELECT id, exchange, origin FROM series WHERE symbol = ? AND channel = ?"
         rows: list[Any] = await self._database.read(sql, (symbol, BOOK))
         found = [(number, exchange) for number, exchange, origin in rows if origin == self._origin_of(exchange, symbol)]
         return sorted(found, key=lambda row: row[1])
 
     async def of_all(self) -> list[tuple[int, str]]:
-        """The number and channel of every series."""
+        """Return the id and channel of every series."""
         rows: list[Any] = await self._database.read("SELECT id, channel, origin, exchange, symbol FROM series")
         return [
             (number, channel)

@@ -1,8 +1,8 @@
 """
-The embedded database: one SQLite file that one thread writes and several threads, and other processes, read.
+The embedded database: one SQLite file with one writer thread; several threads, and other processes, read it.
 
-Whatever waits to be written when the writer is free becomes one transaction, so that many small writes cost
-one commit. A write is acknowledged after the commit that holds it.
+All writes that wait when the writer is free are combined into one transaction, so that many small writes cost
+one commit. A write is acknowledged after its commit.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from chandlery.database.sqlite_file import BUSY_MS, opened, translated, vacuumed
 _T = TypeVar("_T")
 
 FILE_NAME = "chandlery.sqlite3"
-"""The database's name in a data folder."""
+"""Name of the database in a data folder."""
 
 MAX_WAITING = 20_000
-"""How many writes wait before further ones are refused."""
+"""Size of the write queue; further writes are refused."""
 _MOST_AT_ONCE = 5_000
-"""How many writes one transaction takes."""
+"""Number of writes in one transaction."""
 _READERS = 4
 _WATCHED_EVERY_S = 1.0
 
 _Identity: TypeAlias = tuple[int, int]
-"""The device and the inode of a file."""
+"""Device and inode of a file."""
 
 
 class _Job(Struct):
@@ -48,9 +48,9 @@ class _Job(Struct):
 
 class SqliteDatabase(IDatabaseConnection):
     """
-    A database in the file ``path``, made where it is not there.
+    A database in the file ``path``, which is created if missing.
 
-    ``max_waiting`` bounds what waits to be written; ``busy_ms`` is how long another process may hold it locked.
+    ``max_waiting`` bounds the write queue; ``busy_ms`` is how long to wait for another process's lock.
     """
 
     def __init__(self, path: Path, *, max_waiting: int = MAX_WAITING, busy_ms: int = BUSY_MS) -> None:
@@ -69,20 +69,20 @@ class SqliteDatabase(IDatabaseConnection):
         self._local = threading.local()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._identity: tuple[_Identity, ...] | None = None
-        """Which files were opened."""
+        """The files that were opened."""
 
     @property
     def failure(self) -> StorageError | None:
-        """Why it cannot be used now: the last write failed, a thread has ended, or its file is gone; ``None`` where it can."""
+        """The reason why it is unusable: a failed write, a thread that has ended, or a missing file; ``None`` if it is usable."""
         return self._failure or self._dead() or self._gone()
 
     @property
     def waiting(self) -> int:
-        """How many writes wait for their commit."""
+        """Number of writes that wait for their commit."""
         return len(self._jobs)
 
     async def open(self) -> None:
-        """Open it, with the tables of this program; a file of an older one is brought up to date."""
+        """Open it with the tables of this program; an older file is migrated."""
         if self._connection is not None:
             return
         self._loop = asyncio.get_running_loop()
@@ -92,7 +92,7 @@ class SqliteDatabase(IDatabaseConnection):
         self._start_writer()
 
     async def close(self) -> None:
-        """Write what waits, then close the file."""
+        """Write the queue, then close the file."""
         if self._connection is None or self._closing:
             return
         with self._wake:
@@ -101,11 +101,11 @@ class SqliteDatabase(IDatabaseConnection):
         await asyncio.to_thread(self._shut)
 
     async def read(self, sql: str, parameters: Record = ()) -> list[tuple[Value, ...]]:
-        """The rows of a query, read in a thread."""
+        """Return the rows of a query, read in a thread."""
         return await self._in_reader(lambda connection: connection.execute(sql, tuple(parameters)).fetchall())
 
     async def write(self, *statements: Statement) -> None:
-        """Have the writer carry out the statements; returns once they are committed."""
+        """Queue the statements for the writer; returns once they are committed."""
         loop = asyncio.get_running_loop()
         job = _Job(statements, loop.create_future())
         with self._wake:
@@ -121,7 +121,7 @@ class SqliteDatabase(IDatabaseConnection):
         await job.done
 
     async def restore(self) -> None:
-        """Start a thread again that has ended; where the last write failed, find out by a small one whether writing goes on."""
+        """Restart threads that have ended. After a failed write, retry with a small one."""
         if self._connection is None or self._closing:
             return
         if self._writer is None or not self._writer.is_alive():
@@ -129,16 +129,16 @@ class SqliteDatabase(IDatabaseConnection):
         if not all(thread.is_alive() for thread in self._reader_threads):
             self._start_readers()
         if self._failure is not None:
-            with suppress(StorageError):  # ``failure`` says it
+            with suppress(StorageError):  # ``failure`` reports it
                 await self.write((f"PRAGMA user_version = {len(MIGRATIONS)}", [()]))
 
     async def check(self) -> list[str]:
-        """What SQLite finds wrong."""
+        """Return the problems that SQLite finds."""
         found = await self.read("PRAGMA integrity_check(100)")
         return [str(row[0]) for row in found if row[0] != "ok"]
 
     async def vacuum(self) -> None:
-        """Rewrite the file without its holes; nobody writes meanwhile."""
+        """Compact the file; nothing else can write meanwhile."""
         await asyncio.to_thread(vacuumed, self.path, self._busy_ms)
 
     async def _in_reader(self, work: Callable[[apsw.Connection], _T]) -> _T:
@@ -173,7 +173,7 @@ class SqliteDatabase(IDatabaseConnection):
         )
 
     def _files(self) -> tuple[_Identity, ...] | None:
-        """Which files lie where the database and its log belong; ``None`` where one of them is missing."""
+        """Return the identities of the database file and its log; ``None`` if one of them is missing."""
         try:
             found = self.path.stat(), self.path.with_name(f"{self.path.name}-wal").stat()
         except OSError:
@@ -181,19 +181,19 @@ class SqliteDatabase(IDatabaseConnection):
         return tuple((each.st_dev, each.st_ino) for each in found)
 
     def _gone(self) -> StorageUnavailable | None:
-        """The error that others deleted or replaced its files, to which SQLite would go on writing for nobody."""
+        """Return an error if the files were deleted or replaced, since SQLite would go on writing to the old ones."""
         if self._identity is None or self._closing or self._files() == self._identity:
             return None
         return StorageUnavailable(f"{self.path.name}, or its -wal, was deleted or replaced; put it back or restart")
 
     def _dead(self) -> StorageUnavailable | None:
-        """The error that a thread has ended, though it is open; no exception of a job ends one."""
+        """Return an error if a thread has ended while the database is open; exceptions of a job do not end one."""
         threads = [] if self._writer is None or self._closing else [self._writer, *self._reader_threads]
         ended = next((thread.name for thread in threads if not thread.is_alive()), None)
         return None if ended is None else StorageUnavailable(f"{self.path.name}: the thread {ended} has ended")
 
     def _write_on(self) -> None:
-        """The writer's thread: until closing, and until nothing waits."""
+        """Run the writer's thread until closed and the queue is empty."""
         while True:
             with self._wake:
                 while not self._jobs and not self._closing:
@@ -204,7 +204,7 @@ class SqliteDatabase(IDatabaseConnection):
             try:
                 self._commit(batch)
             except BaseException:
-                # Whatever ends this thread, nobody waits for it for ever.
+                # Whatever ends this thread, fail all waiting jobs.
                 with self._wake:
                     batch += self._jobs
                     self._jobs.clear()
@@ -213,11 +213,11 @@ class SqliteDatabase(IDatabaseConnection):
                 raise
             finally:
                 assert self._loop is not None  # noqa: S101  # set before this thread was started
-                with suppress(RuntimeError):  # the loop is closed, so that nobody waits
+                with suppress(RuntimeError):  # the loop is closed, so that nothing waits
                     self._loop.call_soon_threadsafe(_settle, batch)
 
     def _commit(self, batch: list[_Job]) -> None:
-        """One transaction for all; where one of them is at fault itself, each gets its own."""
+        """Commit all jobs in one transaction; if one of them is at fault itself, each in its own."""
         error = self._transaction(batch)
         if error is not None and len(batch) > 1 and not _is_of_the_file(error):
             for job in batch:
@@ -225,7 +225,7 @@ class SqliteDatabase(IDatabaseConnection):
         else:
             for job in batch:
                 job.error = error
-        # A job that is at fault itself says nothing of the file.
+        # An error of the job itself does not concern the file.
         self._failure = next((job.error for job in batch if _is_of_the_file(job.error)), None)
 
     def _transaction(self, batch: list[_Job]) -> StorageError | None:
@@ -235,13 +235,13 @@ class SqliteDatabase(IDatabaseConnection):
             return gone
         try:
             if connection.in_transaction:
-                connection.execute("ROLLBACK")  # that of a transaction before, which could not be undone then
+                connection.execute("ROLLBACK")  # an earlier transaction whose rollback failed
             connection.execute("BEGIN IMMEDIATE")
             for job in batch:
                 for sql, rows in job.statements:
                     connection.executemany(sql, rows)
             connection.execute("COMMIT")
-        except Exception as error:  # noqa: BLE001  # of this job alone, which is told; the thread goes on with the next
+        except Exception as error:  # noqa: BLE001  # reported to this job alone; the thread continues with the next
             with suppress(apsw.Error):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
@@ -261,7 +261,7 @@ class SqliteDatabase(IDatabaseConnection):
 
 
 async def watched(database: SqliteDatabase, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-    """Restore the database whenever it fails; never ends."""
+    """Restore the database whenever it fails; never returns."""
     while True:
         await sleep(_WATCHED_EVERY_S)
         if database.failure is not None:

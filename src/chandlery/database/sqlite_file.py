@@ -1,4 +1,4 @@
-"""The file of the embedded database: opened, brought up to date, and what goes wrong with it."""
+"""The file of the embedded database: open, migrate, and convert its errors."""
 
 from __future__ import annotations
 
@@ -36,32 +36,32 @@ _KINDS: tuple[tuple[type[apsw.Error], type[StorageError]], ...] = (
     (apsw.NoMemError, StorageUnavailable),
 )
 _REASONS: Mapping[type[StorageError], str] = {
-    StorageFull: "there is no space left for it; free some, writing goes on then",
+    StorageFull: "there is no space left for it; free some, then writing resumes",
     StorageBusy: "another process holds it locked",
 }
 
 
 def opened(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
     """
-    A connection that can write, to a file with all tables.
+    Open a writable connection to a file with all tables.
 
     Raises:
-        UnknownSchema: The file is of a newer program, or of another one.
+        UnknownSchema: The file was written by a newer program, or by another one.
         StorageError: It cannot be opened.
     """
     try:
-        # It holds keys and password hashes; SQLite gives what it lays beside it the same rights.
+        # It holds keys and password hashes; SQLite creates its other files with the same permissions.
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         connection = apsw.Connection(str(path))
         make_private(path)
     except OSError as error:
-        raise StorageUnavailable(f"{path.name} cannot be made: {error.strerror}") from error
+        raise StorageUnavailable(f"{path.name} cannot be created: {error.strerror}") from error
     except apsw.Error as error:
         raise translated(error, path) from error
     with _closed_on_failure(connection, path):
         connection.set_busy_timeout(max(busy_ms, _OPEN_RETRIES_MS))
-        _version(connection, path)  # so that a file that is refused is left as it is
+        _version(connection, path)  # before anything is written to a file that is refused
         _write_ahead(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA journal_size_limit = 67108864")
@@ -72,7 +72,7 @@ def opened(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
 
 @contextmanager
 def _closed_on_failure(connection: apsw.Connection, path: Path) -> Iterator[None]:
-    """Close a connection that cannot be set up, and raise why as an error of ours."""
+    """Close a connection that cannot be set up, and raise our error."""
     try:
         yield
     except apsw.Error as error:
@@ -84,16 +84,16 @@ def _closed_on_failure(connection: apsw.Connection, path: Path) -> Iterator[None
 
 
 def make_private(path: Path) -> None:
-    """Take everybody else's rights to a database and what SQLite lays beside it, which older releases gave them."""
+    """Restrict the permissions of a database and its other files to this user; older releases did not."""
     for each in (path, _beside(path, "-wal"), _beside(path, "-shm")):
-        with suppress(FileNotFoundError, PermissionError):  # somebody else's file, whose matter it is
+        with suppress(FileNotFoundError, PermissionError):  # a file of another user
             if each.stat().st_mode & 0o077:
                 each.chmod(0o600)
 
 
 def opened_to_read(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
     """
-    A connection to a file of the present version that can only be read, as can its folder.
+    Open a read-only connection to a file of the current version; its folder may be read-only too.
 
     Raises:
         UnknownSchema: The file is of another version, or of another program.
@@ -108,11 +108,11 @@ def opened_to_read(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
 
 def read_only(path: Path) -> apsw.Connection:
     """
-    A connection that writes nothing to a file or its folder.
+    Open a connection that writes nothing to a file or its folder.
 
-    SQLite lays a shared index beside a file with a write-ahead log. Where there is none and none can be laid, it needs to be
-    told that nobody writes: by ``immutable`` where there is no log, which that would pass over, by an exclusive lock
-    that nobody sees where there is one.
+    SQLite creates a shared index beside a file with a write-ahead log. If there is no index and none can be created, SQLite
+    must be told that no process writes: by ``immutable`` if there is no log, which that would ignore, or by an exclusive
+    lock that other processes do not see if there is one.
 
     Raises:
         StorageError: It cannot be opened.
@@ -133,16 +133,16 @@ def read_only(path: Path) -> apsw.Connection:
 
 def backed_up(path: Path, target: Path, busy_ms: int = BUSY_MS) -> None:
     """
-    Write a whole copy to ``target``, which nobody else may read; others may write meanwhile.
+    Write a complete copy to ``target``, which only this user may read; other processes may write meanwhile.
 
     Raises:
-        StorageUnavailable: There is something of that name, or it cannot be written.
+        StorageUnavailable: ``target`` exists already, or cannot be written.
         StorageError: The database cannot be read.
     """
     try:
         descriptor = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StorageUnavailable(f"{target} cannot be made: {error.strerror}") from error
+        raise StorageUnavailable(f"{target} cannot be created: {error.strerror}") from error
     try:
         connection = (
             read_only(path)
@@ -171,10 +171,10 @@ def _beside(path: Path, suffix: str) -> Path:
 
 def _write_ahead(connection: apsw.Connection) -> None:
     """
-    Use a write-ahead log.
+    Enable the write-ahead log.
 
-    SQLite does not wait for the lock that this takes, but does for a transaction: where somebody
-    else has the file, that is what to wait for. Of those who try at once one succeeds, for all.
+    SQLite does not wait for the lock that this takes, but does for a transaction: if another process
+    has the file, a transaction waits for it. Of concurrent attempts one succeeds, for all.
     """
     for _ in range(_WRITE_AHEAD_TRIES):
         try:
@@ -188,16 +188,16 @@ def _write_ahead(connection: apsw.Connection) -> None:
 
 def migrate(connection: apsw.Connection, path: Path) -> tuple[int, int]:
     """
-    Take the steps that the file lacks, all or none; the version that it had, and the one that it has.
+    Run the missing migrations, all or none. Return the version before and after.
 
     Raises:
-        UnknownSchema: The file is of a newer program, or of another one.
+        UnknownSchema: The file was written by a newer program, or by another one.
     """
     version = _version(connection, path)
     if version == len(MIGRATIONS):
         _require_tables(connection, path)
         return len(MIGRATIONS), len(MIGRATIONS)
-    # Whoever comes second waits here, and then finds nothing to do.
+    # A second process waits here, and then finds nothing to do.
     connection.execute("BEGIN EXCLUSIVE")
     with_rollback = True
     try:
@@ -211,9 +211,7 @@ def migrate(connection: apsw.Connection, path: Path) -> tuple[int, int]:
         connection.execute("COMMIT")
         with_rollback = False
     except apsw.SQLError as error:
-        raise UnknownSchema(
-            f"{path} says that it is of version {version}, and its tables are not those of that: {error}"
-        ) from error
+        raise UnknownSchema(f"{path} claims version {version}, but its tables differ: {error}") from error
     finally:
         if with_rollback and connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -221,7 +219,7 @@ def migrate(connection: apsw.Connection, path: Path) -> tuple[int, int]:
 
 
 def _version(connection: apsw.Connection, path: Path) -> int:
-    # One transaction: what another process commits between two of these would make it look like a stranger's.
+    # One transaction, so that a commit between these reads cannot make the file look like another program's.
     with connection:
         application = connection.pragma("application_id")
         version = int(connection.pragma("user_version"))
@@ -229,10 +227,10 @@ def _version(connection: apsw.Connection, path: Path) -> int:
     if application != APPLICATION_ID and has_tables:
         raise UnknownSchema(f"{path} is a database of another program; name another data folder")
     if version < (1 if application == APPLICATION_ID else 0):
-        raise UnknownSchema(f"{path} says that it is of version {version}, which there is not; use a copy of it")
+        raise UnknownSchema(f"{path} claims version {version}, which does not exist; use a copy of it")
     if version > len(MIGRATIONS):
         raise UnknownSchema(
-            f"{path} is of version {version}, written by a newer chandlery; this one knows {len(MIGRATIONS)}: upgrade chandlery"
+            f"{path} has version {version}, written by a newer chandlery; this one supports {len(MIGRATIONS)}: upgrade chandlery"
         )
     return version
 
@@ -241,7 +239,7 @@ def _require_current(connection: apsw.Connection, path: Path) -> None:
     version = _version(connection, path)
     if version < len(MIGRATIONS):
         raise UnknownSchema(
-            f"{path} is of version {version}, and this chandlery reads {len(MIGRATIONS)}: chandlery db migrate brings it up to date, where it can be written"
+            f"{path} has version {version}, and this chandlery reads {len(MIGRATIONS)}: run chandlery db migrate where the file can be written"
         )
     _require_tables(connection, path)
 
@@ -251,12 +249,12 @@ def _require_tables(connection: apsw.Connection, path: Path) -> None:
     missing = sorted(TABLES - found)
     if missing:
         raise UnknownSchema(
-            f"{path} says that it is of version {len(MIGRATIONS)}, and lacks the tables {', '.join(missing)}; use a copy of it"
+            f"{path} claims version {len(MIGRATIONS)}, but lacks the tables {', '.join(missing)}; use a copy of it"
         )
 
 
 def vacuumed(path: Path, busy_ms: int = BUSY_MS) -> None:
-    """Rewrite the file without its holes."""
+    """Compact the file."""
     connection = opened(path, busy_ms)
     try:
         connection.execute("VACUUM")
@@ -267,7 +265,7 @@ def vacuumed(path: Path, busy_ms: int = BUSY_MS) -> None:
 
 
 def translated(error: Exception, path: Path) -> StorageError:
-    """Our error for one of SQLite's, or of its binding: a number of more than 63 bits, a text that is no Unicode."""
+    """Return our error for one of SQLite's, or of its binding: a number of more than 63 bits, text that is not Unicode."""
     if not isinstance(error, apsw.Error):
         return StorageError(f"{path.name}: a value does not fit in it: {type(error).__name__}: {error}")
     kind = next((ours for theirs, ours in _KINDS if isinstance(error, theirs)), StorageError)

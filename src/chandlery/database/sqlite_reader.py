@@ -1,4 +1,4 @@
-"""The embedded database where it can only be read: on a read-only disk, or as somebody who may not write."""
+"""The embedded database in read-only mode: on a read-only disk, or without write permission."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _T = TypeVar("_T")
 
 
 class ReadOnlyDatabase(IDatabaseConnection):
-    """A database in the file ``path``, of the version of this program, which nothing is written to or beside."""
+    """A database in the file ``path``, of this program's version; nothing is written to it or beside it."""
 
     def __init__(self, path: Path, *, busy_ms: int = BUSY_MS) -> None:
         self.path = path
@@ -32,7 +32,7 @@ class ReadOnlyDatabase(IDatabaseConnection):
 
     async def open(self) -> None:
         """
-        Open it.
+        Open the database.
 
         Raises:
             UnknownSchema: It is of another version, or another program's.
@@ -48,14 +48,14 @@ class ReadOnlyDatabase(IDatabaseConnection):
                 raise
 
     async def close(self) -> None:
-        """Close it; again is nothing."""
+        """Close the database; idempotent."""
         if self._thread is not None and self._connection is not None:
             await self._in_thread(self._connection.close)
             self._thread.shutdown(wait=False)
             self._thread = self._connection = None
 
     async def read(self, sql: str, parameters: Record = ()) -> list[tuple[Value, ...]]:
-        """The rows of a query, read in a thread."""
+        """Return the rows of a query, read in a thread."""
         connection = self._connection
         if connection is None:
             raise Closed(f"{self.path.name} is not open")
@@ -69,17 +69,17 @@ class ReadOnlyDatabase(IDatabaseConnection):
         return await self._in_thread(work)
 
     async def write(self, *statements: Statement) -> None:
-        """Refuse."""
+        """Refuse to write."""
         raise StorageUnavailable(
-            f"{self.path.name} can only be read here: {len(statements)} statements were not carried out"
+            f"{self.path.name} can only be read here: {len(statements)} statements were not executed"
         )
 
     async def check(self) -> list[str]:
-        """What SQLite finds wrong."""
+        """Return the problems that SQLite finds."""
         return [str(row[0]) for row in await self.read("PRAGMA integrity_check(100)") if row[0] != "ok"]
 
     async def vacuum(self) -> None:
-        """Refuse."""
+        """Refuse to write."""
         raise StorageUnavailable(f"{self.path.name} can only be read here")
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:

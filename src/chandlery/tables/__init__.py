@@ -1,1 +1,1 @@
-"""Arrow schemas, and frames in and out."""
+"""Arrow schemas, and conversion of data frames."""

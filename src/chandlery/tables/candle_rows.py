@@ -1,4 +1,4 @@
-"""Stored candles by column: what the library has of each, and when it came."""
+"""Stored candles by column: values, and times of receipt."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from chandlery.core.time import Micros
 from chandlery.tables.frame import schema_of
 
 TIMES = ("received_at", "at")
-"""When its last message came, by the local clock, and the exchange's own time of the one that brought it."""
+"""Local time at which its last message was received, and the exchange's own time of that message."""
 _TIME = pa.timestamp("us", "UTC")
 _FIELDS = tuple(pa.field(name, _TIME) for name in TIMES)
 SCHEMA = pa.schema([*schema_of(ChartType.KLINES), *_FIELDS])
 
 
 def timed(candles: pa.Table, times: Mapping[str, Sequence[Micros | None]] | None = None) -> pa.Table:
-    """The candles with ``times``, microseconds by name; null where they are not given, as of an archive or a cache."""
+    """Add ``times``, microseconds by name, to candles; null if absent, as for an archive or a cache."""
     for field in _FIELDS:
         given: Any = (times or {}).get(field.name)
         column = pa.nulls(candles.num_rows, _TIME) if given is None else pa.array(given, _TIME)
@@ -28,7 +28,7 @@ def timed(candles: pa.Table, times: Mapping[str, Sequence[Micros | None]] | None
 
 
 def times_of(candles: pa.Table, name: str) -> list[Micros | None]:
-    """One of the times of each candle; ``None`` where it is not known, or the table has no times."""
+    """Return one of the times of each candle; ``None`` if unknown, or if the table has no times."""
     if name not in candles.column_names:
         return [None] * candles.num_rows
     moments: list[Micros | None] = candles.column(name).cast(pa.int64()).to_pylist()

@@ -1,7 +1,8 @@
-"""The only place where Arrow schemas and data frames are made.
+"""
+Conversion between columns, Arrow tables and data frames.
 
-Inside, a series is an Arrow table: ``open_time``, then the columns of its chart type, without
-nulls, oldest first. pandas and polars are loaded when a frame of theirs is asked for.
+Internally, a series is an Arrow table: ``open_time``, then the columns of its chart type, without
+nulls, oldest first. pandas and polars are loaded only when their frames are requested.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Output: TypeAlias = Literal["pandas", "polars", "arrow"]
-"""Forms of a result."""
+"""Output forms of a result."""
 
 Int64: TypeAlias = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 OPEN_TIME = "open_time"
 PROVENANCE_KEY = "chandlery"
-"""The key of ``attrs`` and of Arrow schema metadata under which a result carries its provenance."""
+"""Key of the provenance in ``attrs`` and in Arrow schema metadata."""
 
 FORMAT_KEY = "chandlery.format"
-"""The key of Arrow schema metadata under which an exported file carries the version of its columns."""
+"""Key of the version of the columns in the Arrow schema metadata of an exported file."""
 FORMAT_VERSION = 1
-"""That version, as docs/formats.md describes it."""
+"""Version of the columns, as described in docs/formats.md."""
 
 NANOS = 1_000
-"""In a microsecond."""
+"""Nanoseconds in a microsecond."""
 _LAST = np.iinfo(np.int64).max // NANOS
-"""The last moment that a table can hold, in the year 2262."""
+"""The last time that a table can hold, in the year 2262."""
 _TIME = pa.timestamp("ns", "UTC")
 _ARROW: Mapping[str, pa.DataType] = {
     "float64": pa.float64(),
@@ -49,34 +50,34 @@ _ARROW: Mapping[str, pa.DataType] = {
     "datetime64[ns, UTC]": _TIME,
 }
 _NUMPY = {pa.float64(): np.dtype(np.float64), pa.int64(): np.dtype(np.int64), _TIME: np.dtype(np.int64)}
-"""The types whose Arrow buffer is a numpy array as it stands."""
+"""The types whose Arrow buffer can be used as a numpy array."""
 
 
 @lru_cache(maxsize=256)
 def schema_of(chart_type: ChartType) -> pa.Schema:
-    """``open_time``, then the columns of ``chart_type`` in order; none may be null."""
+    """Return the schema: ``open_time``, then the columns of ``chart_type`` in order; none may be null."""
     columns = {OPEN_TIME: _TIME} | {name: _ARROW[dtype] for name, dtype in chart_type.dtypes.items()}
     return pa.schema([pa.field(name, kind, nullable=False) for name, kind in columns.items()])
 
 
 def is_wide(schema: pa.Schema) -> bool:
-    """Check that all columns are numbers of 8 bytes."""
+    """Return whether all columns are numbers of 8 bytes."""
     return all(kind in _NUMPY for kind in schema.types)
 
 
 def as_exported(schema: pa.Schema) -> pa.Schema:
-    """The same columns and metadata, and the version of the export format."""
+    """Add the version of the export format to the metadata."""
     return schema.with_metadata({**(schema.metadata or {}), FORMAT_KEY: str(FORMAT_VERSION)})
 
 
 def table_of(chart_type: ChartType, columns: Mapping[str, Any]) -> pa.Table:
     """
-    A table of ``columns``: numpy arrays, Arrow arrays or sequences, under the names of the schema.
+    Build a table from ``columns``: numpy arrays, Arrow arrays or sequences, under the names of the schema.
 
-    Times are integers in microseconds. Numbers that have their type already are not copied.
+    Times are integers in microseconds. Numbers of the right type are not copied.
 
     Raises:
-        MalformedResponse: Where a column is missing, is not of its type, has nulls or another length.
+        MalformedResponse: A column is missing, is not of its type, has nulls or another length.
     """
     schema = schema_of(chart_type)
     arrays = []
@@ -111,13 +112,13 @@ def _array(kind: pa.DataType, values: Any) -> pa.Array:
 
 
 def wrap(kind: pa.DataType, values: np.ndarray[Any, Any]) -> pa.Array:
-    """An Arrow array over the memory of ``values``, numbers of 8 bytes."""
+    """Wrap the memory of ``values``, numbers of 8 bytes, as an Arrow array."""
     values = np.ascontiguousarray(values)
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
 
 
 def unwrap(array: pa.Array | pa.ChunkedArray) -> np.ndarray[Any, Any]:
-    """The numbers of an Arrow array, as they stand where it is one piece; times as nanoseconds."""
+    """Return the numbers of an Arrow array, without a copy if it is one chunk; times as nanoseconds."""
     dtype = _NUMPY[array.type]
     if not len(array):
         return np.empty(0, dtype)
@@ -127,22 +128,22 @@ def unwrap(array: pa.Array | pa.ChunkedArray) -> np.ndarray[Any, Any]:
 
 
 def empty_table(chart_type: ChartType) -> pa.Table:
-    """A table of no rows."""
+    """Return a table without rows."""
     return empty_of(schema_of(chart_type))
 
 
 def empty_of(schema: pa.Schema) -> pa.Table:
-    """The same of any schema; ``empty_table`` of pyarrow would load pandas, in an event loop at that."""
+    """Return a table without rows; ``empty_table`` of pyarrow would load pandas, even in an event loop."""
     return pa.Table.from_batches([], schema)
 
 
 def open_times(table: pa.Table) -> Int64:
-    """Open time of each row, in microseconds."""
+    """Return the open time of each row, in microseconds."""
     return unwrap(table.column(OPEN_TIME)) // NANOS
 
 
 def slice_span(table: pa.Table, span: Span) -> pa.Table:
-    """The rows that open in ``span``, not copied; ``table`` is oldest first."""
+    """Return the rows that open in ``span``, without a copy; ``table`` is oldest first."""
     if not span or not table.num_rows:
         return table.slice(0, 0)
     nanos = unwrap(table.column(OPEN_TIME))
@@ -152,13 +153,13 @@ def slice_span(table: pa.Table, span: Span) -> pa.Table:
 
 def to_output(table: pa.Table, output: Output, provenance: Provenance) -> Any:
     """
-    The rows as the caller wants them; columns beyond those of the chart type are passed on.
+    Convert rows to the requested form; columns beyond those of the chart type are included.
 
-    - ``"pandas"``: a DataFrame under a UTC ``DatetimeIndex`` named ``open_time``, which carries the
+    - ``"pandas"``: a DataFrame with a UTC ``DatetimeIndex`` named ``open_time``, and the
       provenance in ``attrs["chandlery"]``. It takes over the memory of ``table``, which must not be
       used any more.
-    - ``"arrow"``: a Table, which carries the provenance as JSON in its schema metadata.
-    - ``"polars"``: a DataFrame, which has no place for a provenance.
+    - ``"arrow"``: a Table, with the provenance as JSON in its schema metadata.
+    - ``"polars"``: a DataFrame, without the provenance.
 
     Raises:
         InvalidInput: For another ``output``.
@@ -187,7 +188,7 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
             return pd.array(unwrap(array).view("M8[ns]"), dtype=utc)
         if array.type in _NUMPY:
             values = unwrap(array)
-            # A frame that cannot be written to would fail in the middle of a user's work.
+            # A read-only frame would fail on the first assignment.
             return values if values.flags.writeable else values.copy()
         if array.type == pa.bool_():
             return array.to_numpy()
@@ -201,13 +202,13 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 
 def from_pandas(chart_type: ChartType, frame: Any) -> pa.Table:
     """
-    The table of a third party's DataFrame, in the frame's order of rows.
+    Convert a third party's DataFrame to a table, in the frame's order of rows.
 
-    Its index is a ``DatetimeIndex`` with a time zone, named ``open_time`` or not at all; its columns
-    are those of ``chart_type``, in any order, and others that are left out.
+    Its index is a ``DatetimeIndex`` with a time zone, named ``open_time`` or unnamed; its columns
+    include those of ``chart_type``, in any order; others are left out.
 
     Raises:
-        MalformedResponse: Where it is anything else; the message says what.
+        MalformedResponse: It is anything else; the message has the reason.
     """
     import pandas as pd  # noqa: PLC0415  # loaded where it is used
 
@@ -232,7 +233,7 @@ def _micros(values: Any) -> Int64:
     import pandas as pd  # noqa: PLC0415  # loaded where it is used
 
     if not isinstance(getattr(values, "dtype", None), pd.DatetimeTZDtype):
-        raise MalformedResponse(f"{values.name} is not of moments with a time zone but {values.dtype}")
+        raise MalformedResponse(f"{values.name} does not hold times with a time zone but {values.dtype}")
     if values.hasnans:
-        raise MalformedResponse(f"{values.name} has moments that are missing (NaT)")
+        raise MalformedResponse(f"{values.name} has missing times (NaT)")
     return pd.DatetimeIndex(values).as_unit("us").asi8

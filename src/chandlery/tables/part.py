@@ -1,4 +1,4 @@
-"""Rows of a range, where they came from, what is missing among them, and what was noticed on the way."""
+"""Rows of a range, with their sources, gaps and anomalies."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from chandlery.tables.frame import PROVENANCE_KEY, Output, slice_span, to_output
 
 class Part(Struct, frozen=True):
     """
-    Rows in order, each once, and their provenance: ``spans``, ``gaps`` and ``events``, all oldest first.
+    Rows in order, without duplicates, and their provenance: ``spans``, ``gaps`` and ``events``, all oldest first.
 
-    Without ``spans``, whoever gave the rows does not say where they came from.
+    Without ``spans``, the sources of the rows are unknown.
     """
 
     table: pa.Table
@@ -30,7 +30,7 @@ class Part(Struct, frozen=True):
 
     @classmethod
     def of_output(cls, table: pa.Table, failed: Sequence[Gap] = ()) -> Self:
-        """From what ``output`` gave as Arrow, or a table without provenance of which ``failed`` could not be had."""
+        """Make a part from Arrow ``output``, or from a table without provenance whose fetch left the gaps ``failed``."""
         plain = table.replace_schema_metadata(None)
         text = (table.schema.metadata or {}).get(PROVENANCE_KEY.encode())
         if text is None:
@@ -45,30 +45,30 @@ class Part(Struct, frozen=True):
 
     @property
     def failures(self) -> list[Gap]:
-        """The gaps that leave it incomplete."""
+        """The gaps that make it incomplete."""
         return [gap for gap in self.gaps if gap.kind.is_failure]
 
     def until(self, now: Micros, end: Micros) -> Part:
-        """Note that the range went on to ``end``, later than ``now``."""
+        """Add the event that the range ended at ``end``, later than ``now``."""
         detail = f"the range ends in the future; it is answered up to {iso(now)}"
         return structs.replace(self, events=[*self.events, Event(now, end, EventKind.ENDS_IN_FUTURE, detail)])
 
     def with_running(self, running: pa.Table, opened: Micros) -> Part:
-        """Add a column ``closed``, and the running candle that ``opened``, where there is one."""
+        """Add a column ``closed``, and the running candle that ``opened``, if there is one."""
         table = _with_closed(self.table, running)
         return structs.replace(self, table=table, open_candle=opened if len(running) else None)
 
     def cut(self, span: Span) -> Part:
-        """Leave out the rows that open outside of ``span``; the provenance stays."""
+        """Drop the rows that open outside of ``span``; the provenance stays."""
         return structs.replace(self, table=slice_span(self.table, span))
 
     def output(self, form: Output) -> Any:
-        """The rows as the caller wants them, with their provenance."""
+        """Convert the rows to the requested form, with their provenance."""
         return to_output(self.table, form, self.provenance)
 
 
 def _with_closed(table: pa.Table, running: pa.Table) -> pa.Table:
-    """Both, with a column ``closed`` that is true for the rows of ``table`` alone."""
+    """Concatenate both, with a column ``closed`` that is true for the rows of ``table`` only."""
     marked = [
         part.append_column(pa.field("closed", pa.bool_(), nullable=False), pa.array(np.full(len(part), flag)))
         for part, flag in ((table, True), (running, False))
