@@ -52,7 +52,7 @@ def test_a_subscription_comes_with_heartbeats():
 
 def test_products_in_usdc_go_by_the_name_in_usd():
     """What is sent of BTC-USDC says BTC-USD, so that is what must be asked for; two have books of their own."""
-    with pytest.raises(UnsupportedRequest, match="send BTC-USDC as BTC-USD; ask for that"):
+    with pytest.raises(UnsupportedRequest, match="send BTC-USDC as BTC-USD; use that symbol"):
         SPOT.subscribe_book(["BTC-USDC"], 1000)
     assert 2 == len(SPOT.subscribe_book(["USDT-USDC", "EURC-USDC"], 1000))
 

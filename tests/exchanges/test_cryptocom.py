@@ -167,7 +167,7 @@ def test_the_clock_is_the_moment_of_a_book():
     """Without which there is none."""
     assert {"instrument_name": "BTC_USDT", "depth": 1} == SPOT.server_time_request().params
     assert "BTCUSD-PERP" == PERPETUAL.server_time_request().params["instrument_name"]
-    with pytest.raises(MalformedResponse, match="without its moment"):
+    with pytest.raises(MalformedResponse, match="without its time"):
         SPOT.server_time(b'{"result":{"data":[{"bids":[],"asks":[]}]}}')
 
 

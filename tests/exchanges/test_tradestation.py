@@ -126,7 +126,7 @@ def test_a_bar_of_no_stream_is_refused():
     """Nothing is made up where it is unclear what a bar is of."""
     line = json.dumps(json.loads(body(NOW))["Bars"][0]).encode()
     for head in (b"\n", STREAM % (b"7", b"Minute"), b"close " + STREAM % (b"1", b"Minute")):
-        with pytest.raises(MalformedResponse, match="names no stream"):
+        with pytest.raises(MalformedResponse, match="is not a stream"):
             ADAPTER.live_rows(head + line)
 
 

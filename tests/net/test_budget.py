@@ -116,7 +116,7 @@ def test_a_lock_that_is_never_given_back_is_not_waited_for(tmp_path):
     path.touch()
     with path.open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(RateLimited, match="locked"), BudgetFile(path).open():
+        with pytest.raises(RateLimited, match="holds the lock"), BudgetFile(path).open():
             pass
 
 

@@ -194,7 +194,7 @@ async def test_it_takes_one_request(server, stream_of):
     server.script = [server.stall(HEAD)]
     stream = stream_of()
     stream.send("bars")
-    with pytest.raises(InvalidInput, match="takes one request"):
+    with pytest.raises(InvalidInput, match="takes a single request"):
         stream.send(b"bars")
     await server.arrived(1)
 

@@ -1,4 +1,4 @@
-"""What an exchange must declare and answer, so that everything else works with it."""
+"""The interface of an exchange adapter: declarations, requests, and parsers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from chandlery.core.time import SECOND, Micros, Unit
 
 
 class FundingColumns(NamedTuple):
-    """Funding rates by column, oldest first; times in microseconds. ``last`` says that no numbered page follows."""
+    """Funding rates by column, oldest first; times in microseconds. ``last`` is true if no numbered page follows."""
 
     open_time: list[Micros]
     funding_rate: list[float]
@@ -38,8 +38,8 @@ class ExchangeAdapter(Refusing):
     One market of one exchange, as data and pure functions.
 
     The declared constants are also its row of the capability matrix. Instances hold the base URLs,
-    so that a proxy, a testnet or an offline exchange can take its place, and the ``names`` that the
-    exchange's lists have shown.
+    so that a proxy, a testnet or an offline exchange can replace it, and the ``names`` learnt from
+    the exchange's lists.
     """
 
     provider: ClassVar[DataProvider]
@@ -47,82 +47,82 @@ class ExchangeAdapter(Refusing):
     ws_url: str
     archive_url: str | None = None
     auth_url: str | None = None
-    """Where access tokens are fetched, for exchanges that answer only to those who have one."""
+    """Base URL for access tokens, for exchanges that require them."""
     credentials: ClassVar[tuple[str, ...]] = ()
-    """Which credentials ``token_request`` needs; empty where requests need no token."""
+    """Names of the credentials that ``token_request`` needs; empty if requests need no token."""
     more_credentials: ClassVar[tuple[str, ...]] = ()
-    """Which it takes besides."""
+    """Names of optional credentials."""
     time_path: ClassVar[tuple[str, ...]] = ()
-    """The keys under which the answer to ``server_time_request`` has the clock; none where the whole body is it."""
+    """Keys of the clock in the answer to ``server_time_request``; empty if the whole body is it."""
     time_unit: ClassVar[Unit] = Unit.MILLIS
     """The unit of that clock."""
     dated: ClassVar[bool] = False
-    """True where nothing publishes the time, so that the header ``Date`` of an answer is the clock."""
+    """True if no endpoint serves the time, so that the header ``Date`` of an answer is the clock."""
     standing: ClassVar[Standings] = NOTHING
-    """How well each of the ``DECLARATIONS`` is known."""
+    """Evidence for each of the ``DECLARATIONS``."""
     unverified: ClassVar[tuple[str, ...]] = ()
-    """What of this could not be checked against documentation or a recording."""
+    """Declarations that could not be checked against documentation or a recording."""
 
     intervals: ClassVar[Mapping[Interval, str]]
-    """How the exchange spells each interval that it has, in requests."""
+    """The exchange's spelling of each of its intervals, in requests."""
     anchors: ClassVar[Mapping[Interval, Micros]] = {}
-    """A moment at which a candle opens, for intervals whose candles open elsewhere than usual; rows may show another."""
+    """Open time of any candle, for intervals with an unusual grid; rows may show another."""
     page_size: ClassVar[int]
-    """The most candles that one request returns, as a first guess; answers may show fewer."""
+    """Number of candles of one answer, as an initial estimate; answers may show fewer."""
     longest_request: ClassVar[Micros | None] = None
-    """The longest span of time that one request may name."""
+    """Longest time span of one request."""
     launched: ClassVar[Micros] = 1_262_304_000_000_000
-    """Nothing is older than this: where the first candle must be searched for, the search begins here."""
+    """Earliest time of any data; the search for the first candle begins here."""
     retention: ClassVar[Micros | None] = None
-    """How far back it answers; ``None`` for everything."""
+    """Age of the oldest data that it serves; ``None`` for no limit."""
     retained_candles: ClassVar[int | None] = None
-    """How many of the latest candles of an interval it answers for, the running one included; ``None`` for all."""
+    """Number of latest candles of an interval that it serves, including the running one; ``None`` for no limit."""
     limits: ClassVar[tuple[RateLimit, ...]]
     volume_unit: ClassVar[str] = "base"
-    """What ``volume`` counts: ``base``, ``quote`` or ``contracts``."""
+    """Unit of ``volume``: ``base``, ``quote`` or ``contracts``."""
     sends_empty_candles: ClassVar[bool] = True
-    """Whether it sends a candle where nobody traded; where not, a hole may just be that."""
+    """True if it sends a candle for intervals without trades; if not, a hole may just be such an interval."""
     settle: ClassVar[Micros] = 60 * SECOND
-    """The time after its close in which a candle may be late or change; it is not stored before, and read again after."""
+    """Time after its close during which a candle may be late or change; it is not stored before, and read again after."""
     close_delay: ClassVar[Micros] = SECOND
-    """How long after its close a candle can be had by REST."""
+    """Time after its close at which a candle is available by REST."""
     rest_row: ClassVar[CandleLayout]
     names_ends: ClassVar[bool] = False
-    """Whether ``candle_rows`` gives the moments at which candles end, which ``candles`` makes into their opens."""
+    """True if ``candle_rows`` returns the end times of candles, which ``candles`` converts to open times."""
     archive_row: ClassVar[CandleLayout]
 
     funding_page_size: ClassVar[int] = 0
-    """The most funding rates that one request returns; 0 where there are none."""
+    """Number of funding rates of one answer; 0 if there are none."""
     funding_newest_first: ClassVar[bool] = False
-    """Whether a page that is too short for its span holds the latest of it, and not the oldest."""
+    """True if a page that is too short for its span holds the latest rates, not the oldest."""
     funding_by_page: ClassVar[bool] = False
-    """Whether pages are numbered, 1 being the latest, and no ``span`` bounds them; each says whether it is the last."""
+    """True if pages are numbered, 1 being the latest, regardless of ``span``; each tells whether it is the last."""
 
     live_intervals: ClassVar[Mapping[Interval, str]] = {}
-    """How the exchange spells each interval whose candles its sockets send."""
+    """The exchange's spelling of each interval whose candles its sockets send."""
     live_closes: ClassVar[bool] = False
-    """Whether live candles say that they are closed; where not, the next candle says it."""
+    """True if live candles have a closed flag; if not, the next candle closes one."""
     socket: ClassVar[SocketRules] = SocketRules()
     streams_lines: ClassVar[bool] = False
-    """Whether live candles are the lines of HTTP answers without end, one stream each, and not messages of sockets."""
+    """True if live candles are lines of endless HTTP answers, one stream each, not socket messages."""
 
     book_depths: ClassVar[tuple[int, ...]] = ()
-    """How many levels a side its books can be subscribed to with, ascending; empty where it has no live books."""
+    """Numbers of levels a side for which books can be subscribed, ascending; empty without live books."""
     book_rule: ClassVar[BookRule | None] = None
 
     def __init__(self, endpoints: Endpoint | None = None) -> None:
         """
-        Take base URLs, under ``rest``, ``ws``, ``archive`` and ``auth``, in place of the exchange's own, or of its ``site``.
+        Replace base URLs, under ``rest``, ``ws``, ``archive`` and ``auth``, of the exchange or of its ``site``.
 
         ``origin`` names the market that they lead to, by default their host and port; ``mirror``
-        says that it is the exchange's own. A site is a market of its own.
+        declares that it is the exchange's own. A site is a market of its own.
         """
         super().__init__()
         self._own: dict[str, str | None] = {"rest": self.rest_url, "ws": self.ws_url, "archive": self.archive_url}
         if self.auth_url is not None:
             self._own["auth"] = self.auth_url
         given = dict(endpoints or {})
-        given.pop("proxy", None)  # it concerns those who connect
+        given.pop("proxy", None)  # used when connecting
         site = given.pop("site", None)
         self._given: Endpoint = given if site is None else {**self._site(str(site), given), **given}
         urls = checked(self.id, self._given, self._own)
@@ -132,7 +132,7 @@ class ExchangeAdapter(Refusing):
 
     def origin(self, *roles: str) -> Origin | None:
         """
-        Whose data the URLs of ``roles`` give: of ``rest``, ``ws`` and ``archive``; ``None`` for the exchange itself.
+        Return the origin of the data at the URLs of ``roles``: ``rest``, ``ws`` and ``archive``; ``None`` for the exchange itself.
 
         Raises:
             InvalidInput: They lead to different markets, which one series must not mix.
@@ -149,15 +149,15 @@ class ExchangeAdapter(Refusing):
 
     @classmethod
     def rest_closes(cls) -> bool:
-        """True where candles by REST carry the exchange's word that they are closed; elsewhere a clock decides."""
+        """Return true if candles by REST have a closed flag; otherwise a clock decides."""
         return cls.rest_row.closed is not None
 
     def interval_name(self, interval: Interval) -> str:
         """
-        The exchange's spelling of an interval.
+        Return the exchange's spelling of an interval.
 
         Raises:
-            UnsupportedRequest: Where it has no candles of that length; the message lists what it has.
+            UnsupportedRequest: It has no candles of that length; the message lists those it has.
         """
         try:
             return self.intervals[interval]
@@ -166,16 +166,16 @@ class ExchangeAdapter(Refusing):
             raise UnsupportedRequest(f"{self.id} has no {interval.value} candles; it has {known}") from None
 
     def grid(self, interval: Interval) -> Grid:
-        """The moments at which candles of an interval open, as far as is known before any row has come."""
+        """Return the grid of an interval's open times, as declared, before any rows have been seen."""
         anchor = self.anchors.get(interval)
         return interval if anchor is None else AnchoredGrid(interval, anchor)
 
     def live_interval_name(self, interval: Interval) -> str:
         """
-        The spelling of an interval on the sockets.
+        Return the spelling of an interval on the sockets.
 
         Raises:
-            UnsupportedRequest: Where no candles of that length are sent.
+            UnsupportedRequest: No candles of that length are sent.
         """
         try:
             return self.live_intervals[interval]
@@ -184,170 +184,170 @@ class ExchangeAdapter(Refusing):
             raise UnsupportedRequest(f"{self.id} sends no {interval.value} candles; it sends {known}") from None
 
     def oldest(self, interval: Interval, now: Micros) -> Micros | None:
-        """The open of the oldest candle that the exchange answers for at ``now``; ``None`` for no bound."""
+        """Return the open time of the oldest candle that the exchange serves at ``now``; ``None`` for no limit."""
         bounds = [] if self.retention is None else [interval.ceil(now - self.retention)]
         if self.retained_candles is not None:
             bounds.append(interval.step(interval.floor(now), 1 - self.retained_candles))
         return max(bounds, default=None)
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """The request for the list of instruments, or for its page at ``cursor``."""
+        """Return the request for the list of instruments, or for its page at ``cursor``."""
         raise UnsupportedRequest(f"{self.id} publishes no list of instruments")
 
     def instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """The instruments of an answer and the cursor of the next page; from then on ``symbol`` knows them."""
+        """Parse the instruments of an answer and the cursor of the next page; ``symbol`` knows them from then on."""
         listings, cursor = self.parse_instruments(body)
         self.names.learn(listings)
         return listings, cursor
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """The instruments of an answer, those of this market alone, and the cursor of the next page."""
+        """Parse the instruments of an answer, of this market only, and the cursor of the next page."""
         raise UnsupportedRequest(f"{self.id} publishes no list of instruments")
 
     @abstractmethod
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """The request for the candles that open in ``span``, which holds at most ``page_size``."""
+        """Return the request for the candles that open in ``span``, which holds at most ``page_size``."""
 
     def candle_rows(self, body: bytes) -> CandleColumns:
-        """The candles of an answer, oldest first, ``span`` not yet applied: by ``rest_row`` where nothing else is said."""
+        """Parse the candles of an answer, oldest first, not clipped to the span; by default as declared in ``rest_row``."""
         return self.rest_row.columns_of_json(body)
 
     def candles(self, body: bytes, interval: Interval) -> CandleColumns:
-        """The candles of an answer to a request for that interval, oldest first, ``span`` not yet applied."""
+        """Parse the candles of an answer to a request for that interval, oldest first, not clipped to the span."""
         rows = self.candle_rows(body)
         if not self.names_ends:
             return rows
         return structs.replace(rows, open_time=[self.opened(end, interval) for end in rows.open_time])
 
     def opened(self, end: Micros, interval: Interval) -> Micros:
-        """When the candle opened that ends at ``end``, for exchanges that name the ends."""
+        """Return the open time of the candle that ends at ``end``, for exchanges that send end times."""
         return interval.step(end, -1)
 
     def first_candle_request(self, symbol: str, interval: Interval) -> Request | None:
-        """The request whose oldest row is the oldest that the exchange has; ``None`` where it must be searched for."""
+        """Return the request whose oldest row is the first candle; ``None`` if that must be searched for."""
         return None
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
-        """The request for the funding rates in ``span``, one page of them: that of number ``page`` where ``funding_by_page``."""
+        """Return the request for a page of funding rates in ``span``; that with number ``page`` if ``funding_by_page``."""
         raise UnsupportedRequest(f"{self.id} has no funding rates; they belong to perpetual futures")
 
     def funding_rows(self, body: bytes) -> FundingColumns:
-        """The funding rates of an answer, oldest first."""
+        """Parse the funding rates of an answer, oldest first."""
         raise UnsupportedRequest(f"{self.id} has no funding rates; they belong to perpetual futures")
 
     def archive_request(self, symbol: str, interval: Interval, start: Micros, *, monthly: bool) -> Request:
-        """The request for the archive file of the day, or the month, that begins at ``start``."""
+        """Return the request for the archive file of the day, or the month, that begins at ``start``."""
         raise UnsupportedRequest(f"{self.id} has no archive; use REST")
 
     @abstractmethod
     def server_time_request(self) -> Request:
-        """The request for the exchange's clock."""
+        """Return the request for the exchange's clock."""
 
     def server_time(self, body: bytes) -> Micros:
-        """Read the exchange's clock from that answer: by ``time_path`` and ``time_unit`` where nothing else is declared."""
+        """Parse the exchange's clock from that answer; by default as declared in ``time_path`` and ``time_unit``."""
         if self.dated:
-            raise UnsupportedRequest(f"{self.id} has its time in the header Date alone")
+            raise UnsupportedRequest(f"{self.id} has its time in the header Date only")
         return clock_reader(self.time_path, self.time_unit)(body)
 
     def clock(self, response: Response) -> Micros:
-        """Read the clock from the body, or from the header where it is ``dated``."""
+        """Read the clock from the body, or from the header if it is ``dated``."""
         return header_time(response) if self.dated else self.server_time(response.body)
 
     def token_request(self, credentials: Mapping[str, str]) -> Request:
-        """The request for an access token."""
+        """Return the request for an access token."""
         raise UnsupportedRequest(f"{self.id} needs no access token")
 
     def token(self, body: bytes) -> AccessToken:
         """
-        The access token of an answer.
+        Parse the access token of an answer.
 
         Raises:
-            MalformedResponse: Where there is none; the message holds nothing of the body.
+            MalformedResponse: There is none; the message does not quote the body.
         """
         raise UnsupportedRequest(f"{self.id} needs no access token")
 
     def authorized(self, request: Request, token: str) -> Request:
-        """The request with the access token in it."""
+        """Return the request with the access token added."""
         return structs.replace(request, headers={**request.headers, "Authorization": f"Bearer {token}"})
 
     def handshake_request(self) -> Request | None:
-        """The request whose answer ``socket_url`` needs, to be sent anew before each connect; ``None`` where none is."""
+        """Return the request whose answer ``socket_url`` needs, sent before each connect; ``None`` if none is needed."""
         return None
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """Where sockets for that channel connect; ``answer`` is that to ``handshake_request``."""
+        """Return the URL of sockets for that channel; ``answer`` is that to ``handshake_request``."""
         return self.ws_url
 
     def socket_headers(self) -> Mapping[str, str]:
-        """What is sent along when a socket is opened, besides what the protocol needs."""
+        """Return extra headers of the handshake."""
         return {}
 
     def decode(self, frame: bytes) -> bytes:
-        """A frame as the message that it carries, for exchanges that compress by themselves."""
+        """Return the message in a frame, for exchanges that compress messages themselves."""
         return frame
 
     def ping(self) -> str | None:
-        """The message that keeps a connection alive; ``None`` where the protocol's own pings do."""
+        """Return the message that keeps a connection alive; ``None`` if the protocol's pings do."""
         return None
 
     def reply(self, message: bytes) -> str | None:
-        """The answer that the exchange demands to a message, such as its own ping; ``None`` for most."""
+        """Return the reply that the exchange demands to a message, such as its own ping; ``None`` for most."""
         return None
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """The messages that subscribe to candles, or end that with ``leave``."""
+        """Return the messages that subscribe to candles, or unsubscribe with ``leave``."""
         raise UnsupportedRequest(f"{self.id} sends no candles; poll it")
 
     def stream_request(self, message: str) -> Request:
         """
-        The request for the lines that one of the messages of ``subscribe`` asks for.
+        Return the request for the lines of one of the messages of ``subscribe``.
 
-        ``live_rows`` is given that message, a line end and the line, as a line need not say what it is of.
+        ``live_rows`` gets that message, a line end and the line, since a line need not name its stream.
         """
         raise UnsupportedRequest(f"{self.id} streams no lines")
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
         """
-        The candles in a message, with its time; none for acknowledgements, pongs and the like.
+        Parse the candles of a message, with its time; empty for acknowledgements, pongs and the like.
 
         Raises:
-            RequestRejected: Where the message refuses a subscription.
-            MalformedResponse: Where it is none of the exchange's messages.
+            RequestRejected: The message refuses a subscription.
+            MalformedResponse: It is not a message of the exchange.
         """
         raise UnsupportedRequest(f"{self.id} sends no candles; poll it")
 
     def live_shortcut(self, sinks: Sinks, clock: Callable[[], int]) -> Shortcut | None:
         """
-        What gives the candles of messages straight to their sinks, for speed; ``None`` where nothing does.
+        Return a fast path that passes the candles of messages directly to their sinks; ``None`` if there is none.
 
-        It leaves alone every message but those whose only candle, as ``live_rows`` would find it, has a
-        sink that takes it. ``sinks`` may change at any time. Candles get their ``received_at`` of ``clock``, which gives
+        It skips every message, except those whose only candle, as ``live_rows`` would parse it, has a
+        sink that accepts it. ``sinks`` may change at any time. ``received_at`` of candles is by ``clock``, which returns
         nanoseconds.
         """
         return None
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """The messages that subscribe to order books of one of the ``book_depths``, or end that with ``leave``."""
+        """Return the messages that subscribe to order books of one of the ``book_depths``, or unsubscribe with ``leave``."""
         raise UnsupportedRequest(f"{self.id} has no live order books")
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """What a message says of order books, in order; it raises what ``live_rows`` raises."""
+        """Parse the order book updates of a message, in order; raises what ``live_rows`` raises."""
         raise UnsupportedRequest(f"{self.id} has no live order books")
 
     def book_shortcut(self, sinks: Mapping[str, FollowBook]) -> Shortcut | None:
-        """The same as ``live_shortcut``, for the only update that ``book_updates`` would find in a message."""
+        """Return a fast path like ``live_shortcut``, for messages with a single update as ``book_updates`` would parse it."""
         return None
 
     def book_request(self, symbol: str, depth: int) -> Request:
-        """The request for a book of at least ``depth`` levels a side, or the most that there are."""
+        """Return the request for a book of at least ``depth`` levels a side, or the most that there are."""
         raise UnsupportedRequest(f"{self.id} has no order books by REST")
 
     def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
-        """The book of an answer."""
+        """Parse the book of an answer."""
         raise UnsupportedRequest(f"{self.id} has no order books by REST")
 
     def book_message(self, symbol: str, depth: int) -> str:
-        """The message that asks for a snapshot on the socket, which ``book_updates`` then reads."""
+        """Return the message that requests a snapshot on the socket, which ``book_updates`` parses."""
         raise UnsupportedRequest(f"{self.id} sends no snapshots on demand")
 
 

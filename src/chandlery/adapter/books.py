@@ -1,4 +1,4 @@
-"""How the messages about an order book follow each other: the exchanges' rules as data, and the machine that keeps them."""
+"""Sequence rules of order book messages, declared as data, and the state machine that applies them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chandlery.core.time import Micros
 
 _LARGEST = 1e300
 Price: TypeAlias = Annotated[float, Meta(gt=0, lt=_LARGEST)]
-"""A price for a msgspec decoder: neither NaN nor infinity passes."""
+"""A price for a msgspec decoder: neither NaN nor infinity is accepted."""
 Size: TypeAlias = Annotated[float, Meta(ge=0, lt=_LARGEST)]
 """A size for a msgspec decoder; 0 deletes."""
 WireLevels: TypeAlias = list[tuple[Price, Size]]
@@ -22,10 +22,10 @@ WireLevels: TypeAlias = list[tuple[Price, Size]]
 
 
 class Link(Enum):
-    """By what an update says which one it follows."""
+    """The field by which an update refers to the one before."""
 
     NONE = "none"
-    """By nothing: every message is applied."""
+    """No field: every message is applied."""
     FIRST = "first"
     """``first`` is one more than the ``last`` before; it may overlap what was applied."""
     PREVIOUS = "previous"
@@ -33,24 +33,24 @@ class Link(Enum):
 
 
 class SnapshotSource(Enum):
-    """Where the snapshot comes from that the updates are applied to."""
+    """The source of the snapshot that updates are applied to."""
 
     REST = "rest"
-    """It is fetched; the updates that come meanwhile are kept for it."""
+    """It is fetched; updates received meanwhile are buffered."""
     MESSAGE = "message"
-    """It is asked for on the socket; the updates that come meanwhile are kept for it."""
+    """It is requested on the socket; updates received meanwhile are buffered."""
     STREAM = "stream"
-    """It is the first message after subscribing; what comes before it belongs to an older subscription."""
+    """It is the first message after subscribing; earlier messages belong to an older subscription."""
 
 
 class BookRule(Struct, frozen=True):
     """
-    What an exchange says about its order book messages.
+    The rules of an exchange's order book messages.
 
-    ``checksum`` computes what ``BookUpdate.checksum`` must be equal to. ``truncates`` says that
-    levels beyond the subscribed depth are not deleted by the exchange and must be dropped.
-    ``per_connection`` says that ``last`` counts all messages of the connection, whatever their
-    symbol: then ``link`` is ``NONE``, and a ``ConnectionSequence`` watches each connection.
+    ``checksum`` computes the value that ``BookUpdate.checksum`` must equal. ``truncates`` is true if the
+    exchange does not delete levels beyond the subscribed depth, so that they must be dropped.
+    ``per_connection`` is true if ``last`` counts all messages of the connection, whatever their
+    symbol: then ``link`` is ``NONE``, and a ``ConnectionSequence`` checks each connection.
     """
 
     link: Link
@@ -61,23 +61,23 @@ class BookRule(Struct, frozen=True):
 
 
 class Outcome(Enum):
-    """What became of a message."""
+    """The result of processing a message."""
 
     APPLIED = "applied"
     WAITING = "waiting"
-    """No snapshot yet: kept for it, or dropped where the snapshot comes by the stream."""
+    """There is no snapshot yet: buffered, or dropped if the snapshot is sent by the stream."""
     DUPLICATE = "duplicate"
-    """The same as the last one applied; dropped."""
+    """Equal to the last one applied; dropped."""
     STALE = "stale"
     """Older than the book; dropped."""
     GAP = "gap"
-    """Messages are missing before it, or the snapshot is older than what was kept for it."""
+    """Messages are missing before it, or the snapshot is older than the buffered updates."""
     BAD_CHECKSUM = "bad_checksum"
     CROSSED = "crossed"
 
     @property
     def needs_snapshot(self) -> bool:
-        """Whether there is no valid book any more, until a new snapshot comes."""
+        """True if the book is invalid until a new snapshot is applied."""
         return self in {Outcome.GAP, Outcome.BAD_CHECKSUM, Outcome.CROSSED}
 
 
@@ -86,10 +86,10 @@ _APPLIED = Outcome.APPLIED
 
 class Fault(Struct, frozen=True):
     """
-    Why a book stopped being valid.
+    The reason why a book became invalid.
 
-    Of a gap, ``expected`` is the id that the message should have followed and ``came`` the one
-    that it follows; of a bad checksum, the one of the message and the one of the book.
+    For a gap, ``expected`` is the id that the message should have followed and ``came`` the one
+    that it follows; for a bad checksum, the one of the message and the one of the book.
     """
 
     outcome: Outcome
@@ -98,11 +98,11 @@ class Fault(Struct, frozen=True):
 
 
 def _unheard(book: OrderBook) -> None:
-    """Nothing."""
+    """Do nothing."""
 
 
 def _untimed() -> int:
-    """No time."""
+    """Return 0."""
     return 0
 
 
@@ -112,15 +112,15 @@ def _raised(error: Exception) -> None:
 
 class BookSync:
     """
-    The order book of one symbol, as long as its messages follow each other.
+    The order book of one symbol, valid while its messages are consecutive.
 
-    ``book`` is ``None`` from the start, from a fault or from ``reset`` until a snapshot and the
-    updates kept for it are applied. Of the recorded books none is ever crossed after a whole
-    message, so a crossed one has gone wrong and is given up at once, not waited for.
+    ``book`` is ``None`` from the start, a fault or ``reset`` until a snapshot and the
+    buffered updates are applied. No recorded book is ever crossed after a complete
+    message, so a crossed one is invalidated at once.
     """
 
     MOST_OLDER = 3
-    """So many older updates in a row that have no time and follow each other say that the exchange counts anew."""
+    """Number of consecutive older updates without a time after which the exchange's ids count as restarted."""
 
     def __init__(
         self,
@@ -133,33 +133,33 @@ class BookSync:
         clock: Callable[[], int] = _untimed,
     ) -> None:
         """
-        ``depth`` is the subscribed one; ``keep`` is how many updates wait for a snapshot at most.
+        ``depth`` is the subscribed one; ``keep`` the size of the buffer for updates without a snapshot.
 
-        ``make`` makes the book, as its class does. ``clock`` gives nanoseconds; by it ``received_ns`` of the book is noted
-        with each message that is applied, which is cheaper than microseconds.
+        ``make`` creates the book. ``clock`` returns nanoseconds, which are stored as ``received_ns`` of the book
+        with each applied message; they are cheaper than microseconds.
         """
         self.symbol = symbol
         self.rule = rule
         self.fault: Fault | None = None
-        """Why there is no book; ``None`` while there is one, and before the first."""
+        """The reason why there is no book; ``None`` while there is one, and before the first."""
         self.counts: Counter[Outcome] = Counter()
-        """How often each outcome but ``APPLIED`` has been."""
+        """Number of messages by outcome, except ``APPLIED``."""
         self.applied = 0
-        """How many updates were applied."""
+        """Number of applied updates."""
         self.followed = 0
-        """How many of them by ``follow``."""
+        """Number of updates applied by ``follow``."""
         self.dropped = 0
-        """How many updates were dropped because too many waited for a snapshot."""
+        """Number of updates dropped because the buffer was full."""
         self.on_followed: Callable[[Any], object] = _unheard
-        """Is told of the book whenever ``follow`` has changed it; another may take its place at any time."""
+        """Called with the book whenever ``follow`` has changed it; may be replaced at any time."""
         self.on_failed: Callable[[Exception], object] = _raised
-        """Is told what that raises."""
+        """Called with what that raises."""
         self._book = make(symbol, depth=depth if rule.truncates else None)
         self._clock = clock
         self._valid = False
         self._joined = False
         self._snapshot_at: Micros | None = None
-        """When the last snapshot was, if it said so."""
+        """The time of the last snapshot, if it had one."""
         self._older_run = self._older_since = 0
         self._older_last: int | None = None
         self._kept: deque[BookUpdate] = deque()
@@ -171,11 +171,11 @@ class BookSync:
 
     @property
     def book(self) -> OrderBook | None:
-        """The book, valid now; it changes with the next message."""
+        """The book if it is valid; the next message changes it."""
         return self._book if self._valid else None
 
     def feed(self, update: BookUpdate) -> Outcome:
-        """What becomes of the next message of the stream, a snapshot that came by it included."""
+        """Process the next message of the stream, which may be a snapshot, and return the outcome."""
         if update.is_snapshot:
             return self._replace(update)
         if not self._valid:
@@ -206,9 +206,9 @@ class BookSync:
         at: Micros | None,
     ) -> bool:
         """
-        The same as ``feed`` for an update as nearly all are, without checksum or digits, that is plainly the next, for speed only.
+        Apply an update in the common case, the next one without checksum and digits; a fast path of ``feed``.
 
-        Whether it was applied; where not, ``feed`` is to look at it. One that crosses the book ends it first.
+        Return whether it was applied; if not, the caller must call ``feed``. An update that crosses the book first invalidates it.
         """
         book, after = self._book, previous
         if self._by_first:
@@ -229,10 +229,10 @@ class BookSync:
 
     def snapshot(self, update: BookUpdate) -> Outcome:
         """
-        Begin from a snapshot that was fetched, and catch up with what was kept for it.
+        Start from a fetched snapshot, and apply the buffered updates.
 
-        ``APPLIED`` says that there is a book, ``STALE`` that there was a newer one already;
-        anything else that the next snapshot must be fetched.
+        ``APPLIED`` means that the book is valid, ``STALE`` that it is valid and newer than the snapshot;
+        after any other outcome another snapshot must be fetched.
         """
         last = self._book.last
         if self._valid and last is not None and update.last is not None and update.last < last:
@@ -240,13 +240,13 @@ class BookSync:
         return self._replace(update)
 
     def reset(self) -> None:
-        """Forget everything, as after a lost connection."""
+        """Clear all state, as after a lost connection."""
         self._valid = self._joined = False
         self._kept.clear()
         self.fault = None
 
     def fail(self, fault: Fault) -> Outcome:
-        """Give up the book, for a reason found elsewhere, as in the numbers of the connection."""
+        """Invalidate the book for an external reason, such as the numbers of the connection."""
         self._valid = self._joined = False
         self.fault = fault
         return self._count(fault.outcome)
@@ -269,9 +269,9 @@ class BookSync:
 
     def _first_after(self, kept: Sequence[BookUpdate]) -> int:
         """
-        Return the place of the first update that is newer than the snapshot.
+        Return the index of the first update that is newer than the snapshot.
 
-        That is the last one that joins it, for ids may have begun anew between two of them; where none joins, it is the
+        That is the last one that joins it, since ids may have restarted between two of them. If none joins, it is the
         first, unless the newest is older than the snapshot.
         """
         last = self._book.last
@@ -285,7 +285,7 @@ class BookSync:
         return len(kept) if newest is not None and newest <= last else 0
 
     def _after(self, update: BookUpdate) -> int | None:
-        """Return the id that an update says it follows."""
+        """Return the id of the update that this one follows."""
         if not self._by_first:
             return update.previous
         return None if update.first is None else update.first - 1
@@ -299,7 +299,7 @@ class BookSync:
         return self._count(Outcome.WAITING)
 
     def _place(self, update: BookUpdate, after: int | None) -> Outcome | None:
-        """What becomes of a message that does not plainly follow; ``None`` where it is to be applied."""
+        """Classify a message that does not directly follow the last one; ``None`` if it is to be applied."""
         last = self._book.last
         if after is None or last is None or update.last is None:
             return self._gap(update, after)
@@ -318,11 +318,11 @@ class BookSync:
         return self._count(Outcome.DUPLICATE if self._joined and update.last == last else Outcome.STALE)
 
     def _counts_anew(self, update: BookUpdate, after: int, last: int) -> bool:
-        """True where an update with a lower id is newer all the same, by its time or by the number of such updates."""
+        """Return whether an update with a lower id is newer because ids restarted, by its time or by the number of such updates."""
         if update.at is not None and self._joined:
             return self._book.at is not None and update.at > self._book.at
         if update.at is not None:
-            # What came before the snapshot may still be on its way, with the time of its sending; its ids lie near.
+            # Messages from before the snapshot may arrive late, with the time of their sending; their ids are close.
             is_far = update.last is not None and update.last <= last // 2
             return is_far and (self._snapshot_at is None or update.at > self._snapshot_at)
         follows = self._older_since == self.applied and self._older_last == after
@@ -352,12 +352,12 @@ class BookSync:
 
 
 class ConnectionSequence:
-    """The numbers that an exchange gives to all messages of one connection."""
+    """Check the numbers that an exchange gives to all messages of one connection."""
 
     def __init__(self) -> None:
         self.last: int | None = None
 
     def follows(self, number: int) -> bool:
-        """Whether a message with this number is the next one, or part of the last one; the first always is."""
+        """Return whether this number is the next one, or the last one again; true for the first."""
         last, self.last = self.last, number
         return last is None or number in {last, last + 1}

@@ -1,4 +1,4 @@
-"""What an exchange can do, as values: the capability matrix that people and programs read."""
+"""Capability matrix of the exchanges."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Capabilities(Struct, frozen=True):
     """
     One row of the matrix.
 
-    ``intervals`` can be had by REST, ``live_intervals`` come by socket. ``retention_days`` and
-    ``retained_candles`` bound how far back REST answers, ``None`` for all. ``book_depths`` are the
-    levels a side of live books; ``book_check`` how they are proved: ``sequence``, ``checksum``,
+    ``intervals`` are available by REST, ``live_intervals`` by socket. ``retention_days`` and
+    ``retained_candles`` limit the history by REST, ``None`` for no limit. ``book_depths`` are the
+    levels a side of live books; ``book_check`` is how they are validated: ``sequence``, ``checksum``,
     ``sequence and checksum`` or ``snapshots``.
     """
 
@@ -42,13 +42,13 @@ class Capabilities(Struct, frozen=True):
     unverified: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
+        """Convert to a dict for JSON."""
         return msgspec.structs.asdict(self)
 
 
 def capabilities(exchange_id: str) -> Capabilities:
     """
-    What the exchange of that id can do.
+    Return the capabilities of an exchange.
 
     Raises:
         UnknownName: No such exchange.
@@ -77,7 +77,7 @@ def capabilities(exchange_id: str) -> Capabilities:
 
 
 def all_capabilities() -> list[Capabilities]:
-    """The whole matrix, by id."""
+    """Return the whole matrix, by id."""
     return [capabilities(each) for each in ExchangeRegistry.names()]
 
 

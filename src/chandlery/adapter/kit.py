@@ -1,4 +1,4 @@
-"""What repeats in adapters: spellings of intervals, commands, clocks."""
+"""Helpers of adapters: spellings of intervals, commands, clocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chandlery.core.time import Micros, Unit, micros_of
 
 
 def intervals_of(text: str) -> dict[Interval, str]:
-    """Read intervals with the exchange's spelling of each: ``1m=1 1h=60``, or ``1m 1h`` where it spells them alike."""
+    """Parse intervals with the exchange's spelling of each: ``1m=1 1h=60``, or ``1m 1h`` if it is the same."""
     pairs = (each.partition("=") for each in text.split())
     return {Interval(ours): theirs or ours for ours, _, theirs in pairs}
 
@@ -30,7 +30,7 @@ def command(content: Any) -> str:
 
 @cache
 def clock_reader(path: tuple[str, ...], unit: Unit) -> Callable[[bytes], Micros]:
-    """Make what reads the exchange's clock below the keys of ``path``, in ``unit``; it raises ``MalformedResponse``."""
+    """Return a parser of the exchange's clock below the keys of ``path``, in ``unit``; it raises ``MalformedResponse``."""
     moment: Any = Annotated[int, Meta(ge=0, le=LATEST // unit.value)]
     read = reader(moment, *path, what="a server time")
     return lambda body: unit.micros(read(body))
@@ -38,7 +38,7 @@ def clock_reader(path: tuple[str, ...], unit: Unit) -> Callable[[bytes], Micros]
 
 def header_time(response: Response) -> Micros:
     """
-    Read the header ``Date``, in whole seconds.
+    Parse the header ``Date``, in whole seconds.
 
     Raises:
         MalformedResponse: There is none.

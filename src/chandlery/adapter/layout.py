@@ -1,4 +1,4 @@
-"""The one candle parser: where each field sits in a row of an exchange."""
+"""Candle parser, configured by the position of each field in an exchange's rows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from chandlery.core.candle import CandleData
 from chandlery.core.time import Micros, Unit
 
 Place: TypeAlias = int | str
-"""A place in an array, or a key of an object."""
+"""An index in an array, or a key of an object."""
 
 
 class CandleColumns(Struct, frozen=True):
     """
-    Candles by column, times in microseconds, oldest first where the exchange keeps its own order.
+    Candles by column, times in microseconds, oldest first unless the exchange uses another order.
 
-    ``None`` in place of a column means that the exchange does not send it, or not in each of these candles.
+    ``None`` in place of a column means that the exchange does not send it, or not for all of these candles.
     """
 
     open_time: Sequence[Micros]
@@ -37,22 +37,22 @@ class CandleColumns(Struct, frozen=True):
     taker_buy_volume: Sequence[float] | None = None
     taker_buy_quote_volume: Sequence[float] | None = None
     closed: Sequence[bool] | None = None
-    """The exchange's word on which of them are final."""
+    """The exchange's flag whether each is final."""
 
 
 _TIMES = frozenset({"open_time", "close_time"})
 _NEEDED = ("open_time", "open", "high", "low", "close", "volume")
-"""Without which a row is no candle."""
+"""Fields without which a row is not a candle."""
 
 
 class CandleLayout(Struct, frozen=True):
     """
-    Where each field sits in a row, which is an array or an object with keys.
+    The position of each field in a row, which is an array or an object with keys.
 
-    ``None`` means that rows do not have the field. Those that have may grow: what they hold besides is
-    passed over, and what is not ``_NEEDED`` may be missing, or null, in any of them. ``closed`` is the
-    exchange's word on whether the candle is final. ``unit`` is that of the times, ``path`` the keys
-    under which a body holds the array of rows, which begins with the latest where ``newest_first``.
+    ``None`` means that rows do not have the field. Rows may have further fields, which are
+    ignored, and fields other than ``_NEEDED`` may be missing, or null, in any row. ``closed`` is the
+    exchange's flag whether the candle is final. ``unit`` is that of the times, ``path`` the keys
+    of the array of rows in a body, which begins with the latest if ``newest_first``.
     """
 
     open_time: Place
@@ -72,25 +72,25 @@ class CandleLayout(Struct, frozen=True):
     newest_first: bool = False
 
     def places(self) -> dict[str, Place]:
-        """Field name to place, of the fields that the row has."""
+        """Return the position of each field that the row has."""
         fields = {name: getattr(self, name) for name in CandleColumns.__struct_fields__}
         return {name: place for name, place in fields.items() if place is not None}
 
     def columns_of_json(self, body: bytes) -> CandleColumns:
         """
-        The candles of a JSON body that holds an array of rows, oldest first.
+        Parse the candles of a JSON body that holds an array of rows, oldest first.
 
         Raises:
-            MalformedResponse: Where the body is not such an array.
+            MalformedResponse: The body is not such an array.
         """
         return self.columns(_rows(self)(body))
 
     def candle_of_json(self, body: bytes | Raw, at: Micros | None = None) -> CandleData:
-        """The candle of a JSON body that is one row, which the exchange sent ``at`` its own time."""
+        """Parse the candle of a JSON body that is one row; ``at`` is the exchange's time of sending."""
         return self.candle(_row(self)(bytes(body)), at)
 
     def columns(self, rows: Sequence[Any]) -> CandleColumns:
-        """The candles of decoded rows, oldest first; a row is an object with the fields in order, or a sequence."""
+        """Convert decoded rows to columns, oldest first; a row is an object with the fields in order, or a sequence."""
         index = _index(self)
         tuples = map(astuple, rows) if rows and isinstance(rows[0], Struct) else rows
         by_place = list(zip(*tuples, strict=True)) or [()] * (max(index.values()) + 1)
@@ -108,16 +108,16 @@ class CandleLayout(Struct, frozen=True):
         return CandleColumns(*map(column, CandleColumns.__struct_fields__))
 
     def candle(self, row: Any, at: Micros | None = None) -> CandleData:
-        """The candle of one decoded row, which the exchange sent ``at`` its own time."""
+        """Convert one decoded row to a candle; ``at`` is the exchange's time of sending."""
         values = astuple(row) if isinstance(row, Struct) else row
         open_time, *rest, closed = _picked(self)((*values, None))
         return CandleData(*(open_time * self.unit.value, *rest, bool(closed), at))
 
 
 def _lacks(values: Sequence[float | None]) -> bool:
-    """Whether there is a ``None`` among them, in less time than a search takes."""
+    """Return whether there is a ``None`` among them; faster than a search."""
     try:
-        sum(values)  # type: ignore[arg-type]  # that is the question
+        sum(values)  # type: ignore[arg-type]  # None raises
     except TypeError:
         return True
     return False
@@ -125,13 +125,13 @@ def _lacks(values: Sequence[float | None]) -> bool:
 
 @cache
 def _index(layout: CandleLayout) -> dict[str, int]:
-    """Where each field sits in a decoded row."""
+    """Return the index of each field in a decoded row."""
     return {name: index for index, name in enumerate(_row_type(layout).__struct_fields__) if not name.startswith("_")}
 
 
 @cache
 def _picked(layout: CandleLayout) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """What takes a candle's fields out of a row that ends in None, for those that it lacks."""
+    """Return a getter of a candle's fields from a row with None appended for the fields it lacks."""
     index = _index(layout)
     fields = (name for name in CandleData.__struct_fields__ if name in CandleColumns.__struct_fields__)
     return itemgetter(*(index.get(name, -1) for name in fields))
@@ -139,7 +139,7 @@ def _picked(layout: CandleLayout) -> Callable[[tuple[Any, ...]], tuple[Any, ...]
 
 @cache
 def _row_type(layout: CandleLayout) -> Any:
-    """What turns number strings into numbers in C, with as much of a row as is read."""
+    """Build the type that decodes a row up to its last used field, and converts number strings in C."""
     moment = Annotated[int, Meta(ge=0, le=LATEST // layout.unit.value)]
 
     def kind(name: str) -> Any:

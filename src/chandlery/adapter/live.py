@@ -1,4 +1,4 @@
-"""What an adapter declares and returns about its sockets."""
+"""Declarations and values of an adapter's sockets."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chandlery.core.time import Micros
 
 
 class Channel(Enum):
-    """What a socket is opened for."""
+    """The purpose of a socket."""
 
     CANDLES = "candles"
     BOOK = "book"
@@ -31,7 +31,7 @@ class CandleStream(Struct, frozen=True):
 
 
 class LiveCandle(Struct, frozen=True, gc=False):
-    """A candle as a socket sent it, and the stream that it belongs to."""
+    """A candle as sent by a socket, and its stream."""
 
     symbol: str
     interval: Interval
@@ -39,27 +39,27 @@ class LiveCandle(Struct, frozen=True, gc=False):
 
 
 Sinks: TypeAlias = Mapping[str, tuple[Interval, Callable[[CandleData], bool]]]
-"""By symbol, what takes most of its candles of an interval, and says which."""
+"""By symbol: a fast consumer of its candles of an interval, which returns whether it accepted one."""
 
 FollowBook: TypeAlias = Callable[
     [Sequence[Level], Sequence[Level], int | None, int | None, int | None, Micros | None], bool
 ]
-"""Takes ``bids``, ``asks``, ``first``, ``last``, ``previous`` and ``at`` of a ``BookUpdate``, and says whether it did."""
+"""Takes ``bids``, ``asks``, ``first``, ``last``, ``previous`` and ``at`` of a ``BookUpdate``; returns whether it applied them."""
 
 
 class SocketRules(Struct, frozen=True):
     """
-    What an exchange's sockets allow and demand.
+    Limits and rules of an exchange's sockets.
 
-    ``streams`` is how many may share a connection, ``per_message`` how many one subscription may
-    name. ``messages`` is what a client may send, ``connects`` how often it may connect; ``None``
-    where the exchange names no limit. After opening, ``pause_s`` must pass before the first message.
-    With ``one_interval`` a connection takes one interval of a symbol and no second one. With ``history`` the first
-    message of a candle stream brings candles of the past.
-    ``ping_every_s`` is how often the exchange wants ``ExchangeAdapter.ping``, ``idle_s`` the
-    silence after which a connection is dead, ``lifetime_s`` when the exchange cuts it. Before a
-    message in which ``welcome`` is found, no command is heard; one in which ``closing`` is found, and
-    no data, announces that the exchange is about to cut the connection.
+    ``streams`` is the number of streams per connection, ``per_message`` the number per subscription
+    message. ``messages`` limits the client's messages, ``connects`` its connects; ``None``
+    if the exchange states no limit. After opening, ``pause_s`` must pass before the first message.
+    With ``one_interval`` a connection accepts a single interval of a symbol. With ``history`` the first
+    message of a candle stream contains past candles.
+    ``ping_every_s`` is the interval of ``ExchangeAdapter.ping``, ``idle_s`` the
+    silence after which a connection is dead, ``lifetime_s`` the age at which the exchange cuts it. Commands before a
+    message that matches ``welcome`` are ignored. A message without data that matches ``closing``
+    announces that the exchange is about to cut the connection.
     """
 
     streams: int = 100

@@ -1,4 +1,4 @@
-"""Spellings of instruments: those that an exchange's list has shown, and how contracts write their day of expiry."""
+"""Spellings of instruments: learnt from an exchange's list, and by rules for expiry dates."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ MONTH_CODE = rf"[{_CODES}]\d\d"
 
 
 def day_of(millis: int | None) -> date | None:
-    """The UTC day of a moment in milliseconds; ``None`` for 0 and ``None``, which stand for no moment."""
+    """Return the UTC day of a time in milliseconds; ``None`` for 0 and ``None``."""
     return date(1970, 1, 1) + timedelta(milliseconds=millis) if millis else None
 
 
 def day_month_year(day: date) -> str:
-    """The day as ``27MAR26``; days before the tenth have one digit."""
+    """Format the day as ``27MAR26``; days before the tenth have one digit."""
     return f"{day.day}{_MONTHS[day.month - 1]}{day.year % 100:02}"
 
 
 def month_code(day: date) -> str:
-    """The month as ``H26``."""
+    """Format the month as ``H26``."""
     return f"{_CODES[day.month - 1]}{day.year % 100:02}"
 
 
 class Names:
     """
-    The symbols that an exchange has listed, and the text of the instrument of each.
+    The symbols that an exchange has listed, and the ccxt spelling of each one's instrument.
 
-    It only grows: a symbol stays known after its delisting, since its past can still be requested.
+    Entries are never removed: a symbol stays known after its delisting, since its history can still be requested.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Names:
         self._symbols_of: dict[str, frozenset[str]] = {}
 
     def learn(self, listings: Iterable[Listing]) -> None:
-        """Add a page of a list; a thread may do so while others look names up."""
+        """Add a page of a list; safe in a thread while others look names up."""
         for each in listings:
             text = str(each.instrument)
             former = self._text_of.get(each.symbol, text)
@@ -64,15 +64,15 @@ class Names:
             self._symbols_of[text] = self._symbols_of.get(text, frozenset()) | {each.symbol}
 
     def lists(self, symbol: str) -> bool:
-        """Whether that is the exchange's spelling of a symbol that it has listed."""
+        """Return whether the exchange has listed this symbol, in its own spelling."""
         return symbol in self._text_of
 
     def symbol_of(self, text: str) -> str | None:
         """
-        The symbol of the instrument of that text, as ccxt writes it; ``None`` where none was listed.
+        Return the symbol of an instrument in ccxt's spelling; ``None`` if none was listed.
 
         Raises:
-            InvalidSymbol: Where several symbols have it; the message names them.
+            InvalidSymbol: Several symbols have it; the message names them.
         """
         found = self._symbols_of.get(text)
         if not found:
@@ -85,31 +85,31 @@ class Names:
 
 
 class Spelling(ABC):
-    """How a market of an exchange spells symbols: by rules, and by the lists that it has sent."""
+    """The spelling of a market's symbols: by rules, and by the lists that the exchange has sent."""
 
     id: ClassVar[str]
     """``<exchange>_<market>``, set by the registry."""
     market_type: ClassVar[MarketType]
     native: ClassVar[re.Pattern[str]]
-    """What the exchange's own spelling of a symbol looks like."""
+    """Pattern of the exchange's own spelling of a symbol."""
     cased: ClassVar[bool] = False
-    """Whether its spellings mix capitals and small letters, so that case is taken as meant where there is a capital."""
+    """True if its spellings are mixed-case, so that the case of a text with a capital is significant."""
     small: ClassVar[bool] = False
-    """True where its symbols are in small letters."""
+    """True if its symbols are in small letters."""
     expires: ClassVar[bool] = False
-    """Whether contracts that expire are among its symbols."""
+    """True if its symbols include contracts that expire."""
     example: ClassVar[str]
-    """Symbols that are right, for messages, e.g. ``BTCUSDT, BTC/USDT or BTC-USDT``."""
+    """Valid symbols for messages, e.g. ``BTCUSDT, BTC/USDT or BTC-USDT``."""
 
     def __init__(self) -> None:
         self.names = Names()
 
     def symbol(self, text: str) -> str:
         """
-        The exchange's spelling of a symbol, from that spelling, ``BTC/USDT`` or ``BTC-USDT``.
+        Return the exchange's spelling of a symbol, from that spelling, ``BTC/USDT`` or ``BTC-USDT``.
 
         Raises:
-            InvalidSymbol: Where it is no symbol of this market, or the name of several; the message says what would be.
+            InvalidSymbol: It is not a symbol of this market, or the name of several; the message has valid ones.
         """
         known = text if self.names.lists(require_symbol(text)) else self.names.symbol_of(text)
         if known is not None:
@@ -129,13 +129,13 @@ class Spelling(ABC):
         raise InvalidSymbol(f"{instrument} is not a symbol of {self.id}; it has e.g. {self.example}")
 
     def folded(self, text: str) -> str:
-        """The text in the case in which the exchange writes symbols."""
+        """Convert the text to the case in which the exchange writes symbols."""
         if self.small and not ("/" in text or "-" in text):
             return small_letters(text)
         return spelled_out(text) if self.cased else capitals(text)
 
     def instrument(self, text: str) -> Instrument | None:
-        """The instrument of this market that a text names; ``None`` where it is in the exchange's own spelling."""
+        """Parse an instrument of this market; ``None`` if the text is in the exchange's own spelling."""
         try:
             return Instrument.parse(self.folded(text), self.market_type)
         except InvalidSymbol:
@@ -143,4 +143,4 @@ class Spelling(ABC):
 
     @abstractmethod
     def spelled(self, instrument: Instrument) -> str:
-        """The exchange's spelling of an instrument of this market, by the exchange's rules; checked against ``native`` after."""
+        """Return the exchange's spelling of an instrument of this market, by its rules; checked against ``native`` afterwards."""

@@ -1,4 +1,4 @@
-"""How a span is asked for: in requests that an exchange answers whole."""
+"""Split spans into requests that an exchange answers completely."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chandlery.core.time import Micros
 
 
 def rest_chunks(span: Span, interval: Grid, *, chunk: int | None, longest: Micros | None = None) -> Iterator[Span]:
-    """``span`` in touching parts that each hold at most ``chunk`` candles and last at most ``longest``."""
+    """Split ``span`` into adjacent parts of at most ``chunk`` candles and a length of at most ``longest``."""
     limits = [] if chunk is None else [chunk]
     if longest is not None:
         limits.append(longest // interval.longest)
@@ -30,10 +30,10 @@ def rest_chunks(span: Span, interval: Grid, *, chunk: int | None, longest: Micro
 
 def numbered_page(rates: Sequence[tuple[Micros, float]], number: int, count: int) -> FundingColumns:
     """
-    Page ``number`` of ``count`` of funding rates, given as sent, which is the latest first.
+    Convert page ``number`` of ``count`` of funding rates, given as sent, latest first.
 
     Raises:
-        MalformedResponse: Where they are in another order, since pages then lead away from what is wanted.
+        MalformedResponse: They are in another order, so that further pages would lead away from the wanted rates.
     """
     if any(later < earlier for (later, _), (earlier, _) in pairwise(rates)):
         raise MalformedResponse(f"page {number} of funding rates is not ordered from the latest to the oldest")

@@ -1,4 +1,4 @@
-"""Which requests read a page of candles, and which of its holes their answers prove: pure."""
+"""Choose the requests for a page of candles, and find which of its holes their answers prove; pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chandlery.core.interval import Grid
 from chandlery.core.time import Micros
 
 _PROOFS = 2
-"""As many answers must agree that there is nothing."""
+"""Number of answers that must agree that there is no row."""
 
 
 class _Hole(NamedTuple):
@@ -23,23 +23,23 @@ class _Hole(NamedTuple):
 
 class Paging:
     """
-    One page of candles, read until its rows are there or their absence is proved.
+    One page of candles, read until its rows are present or proved to be absent.
 
-    Ask what ``next`` says, hand the opens of the answer to ``add``, until ``next`` is ``None``. Every request is
-    one candle wider than the page on both sides, where ``page_size`` and ``bounds`` (the moments that may be
-    asked for) allow it. A short answer is a page limit until the opposite is proved: the reading goes on while
-    answers bring rows that were missing.
+    Request the span of ``next``, pass the open times of the answer to ``add``, until ``next`` is ``None``. Every request is
+    one candle wider than the page on both sides, if ``page_size`` and ``bounds`` (the time that may be
+    requested) allow it. A short answer counts as a page limit until the opposite is proved: requests continue while
+    answers bring missing rows.
 
-    A hole is proved when two answers each hold a row before it and a row after it. What lacks such a
-    neighbour is ``open`` at the end. With ``thorough`` that too is asked for twice, each time by a request that holds
-    one known row at most, so that no page limit can cut it.
+    A hole is proved when two answers each hold a row before it and a row after it. A hole without such a
+    neighbour is ``open`` at the end. With ``thorough`` it is also requested twice, each time by a request with
+    at most one known row, so that no page limit can cut it.
     """
 
     def __init__(
         self, grid: Grid, span: Span, page_size: int, bounds: Span | None = None, *, thorough: bool = False
     ) -> None:
         self.page_size = page_size
-        """The rows that one answer holds: as given, or fewer once an answer has shown it."""
+        """Number of rows of one answer: as given, or fewer once an answer has shown it."""
         self.thorough = thorough
         self._grid = grid
         self._start, self._end = grid.place(grid.ceil(span.start)), grid.place(grid.ceil(span.end))
@@ -47,14 +47,14 @@ class Paging:
         self._first, self._last = grid.place(grid.ceil(outer.start)), grid.place(grid.ceil(outer.end))
         self._have: set[int] = set()
         self._answers: list[tuple[int, int]] = []
-        """The first and the last place of the rows of each answer that has any."""
+        """First and last place of the rows of each answer that has any."""
         self._asked: list[tuple[int, int, int, int, int]] = []
-        """Of each request: start, end, and of the rows in it how many, the first and the last."""
+        """For each request: start, end, and of its rows the number, the first and the last."""
         self._vain = 0
         self._holes: list[_Hole] = [_Hole(self._start, self._end)] if self._start < self._end else []
 
     def next(self) -> Span | None:
-        """The span of the next request; ``None`` where nothing more is to be asked."""
+        """Return the span of the next request; ``None`` if no more are needed."""
         if not self._asked:
             return self._wide(self._start, self._end) if self._holes else None
         weak = [hole for hole in self._holes if self._proofs(hole) < _PROOFS]
@@ -72,7 +72,7 @@ class Paging:
         return None
 
     def add(self, asked: Span, opens: Iterable[Micros]) -> bool:
-        """Take the opens of an answer to a request for ``asked``, in any order; whether any of them was missing."""
+        """Add the open times of an answer to a request for ``asked``, in any order. Return whether any was missing."""
         grid = self._grid
         rows = sorted({grid.place(opened) for opened in opens})
         start, end = grid.place(grid.ceil(asked.start)), grid.place(grid.ceil(asked.end))
@@ -97,12 +97,12 @@ class Paging:
 
     @property
     def open(self) -> list[Span]:
-        """The holes that lack a row before or after them in these answers, oldest first."""
+        """Holes without a row before or after them in these answers, oldest first."""
         return [self._span(hole) for hole in self._holes if self._proofs(hole) < _PROOFS]
 
     @property
     def bare(self) -> list[Span]:
-        """Those of ``open`` that two requests of one known row at most have asked for."""
+        """Open holes that two requests with at most one known row have covered."""
         return [self._span(h) for h in self._holes if self._proofs(h) < _PROOFS and self._bare(h) >= _PROOFS]
 
     def _find_holes(self) -> list[_Hole]:
@@ -119,7 +119,7 @@ class Paging:
         return sum(1 for start, end, rows, _, _ in self._asked if rows <= 1 and start <= hole.start and hole.end <= end)
 
     def _around(self, holes: Sequence[_Hole]) -> Span:
-        """A request for holes; where they are more than a page, for the part that begins or ends at a known row."""
+        """Return a request for holes; if they exceed a page, for the part that begins or ends at a known row."""
         first, last = holes[0], holes[-1]
         start = first.start
         if last.end - start > self.page_size and start - 1 not in self._have and first.end in self._have:
@@ -127,7 +127,7 @@ class Paging:
         return self._wide(start, last.end)
 
     def _wide(self, start: int, end: int) -> Span:
-        """Places to ask for, with their neighbours, no more than a page; oldest first where they are more."""
+        """Return a request for places with their neighbours, at most a page; if there are more, the oldest."""
         end = min(end, start + max(self.page_size, 1))
         room = self.page_size - (end - start)
         left = 1 if room >= 1 and start > self._first else 0
@@ -136,9 +136,9 @@ class Paging:
 
     def _learn_page_size(self) -> None:
         """
-        An answer was cut where its request covered rows that a later one brought, beyond its own first or last.
+        Lower the page size if an answer was cut: a later one brought rows of its request beyond its first or last.
 
-        One row may also have been published in between, so there must be more.
+        A single such row may have been published in between, so there must be more.
         """
         have: Sequence[int] | None = None
         for start, end, rows, first, last in self._asked[:-1]:

@@ -1,4 +1,4 @@
-"""How adapters read JSON: typed, by a path, with our error where it is something else."""
+"""Typed parsing of JSON payloads, by path, with our errors."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from chandlery.core.errors import MalformedResponse
 from chandlery.core.time import Micros, Unit
 
 LATEST: Micros = 9_214_646_400_000_000
-"""2262-01-01: frames count nanoseconds in 64 bits, which end in April of that year."""
+"""2262-01-01: frames count nanoseconds in 64 bits, which overflow in April of that year."""
 
 Millis = Annotated[int, Meta(ge=0, le=LATEST // Unit.MILLIS.value)]
-"""A moment in milliseconds."""
+"""A time in milliseconds."""
 Seconds = Annotated[int, Meta(ge=0, le=LATEST // Unit.SECONDS.value)]
-"""A moment in seconds."""
+"""A time in seconds."""
 
 Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-"""A number without a fraction that fits into 64 bits, as the database and frames have them."""
+"""An integer that fits into 64 bits, as in the database and in frames."""
 _LARGEST = 1e300
 Finite = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
 """A number that is neither infinite nor NaN."""
@@ -31,39 +31,39 @@ _T = TypeVar("_T")
 
 def sent_at(value: int | None, nanos: int = 1_000_000) -> Micros | None:
     """
-    When a message was sent, by its optional time in milliseconds, or in units of so many ``nanos``.
+    Convert the optional time of sending of a message from milliseconds, or from units of so many ``nanos``.
 
     Raises:
-        MalformedResponse: It is no moment of trading.
+        MalformedResponse: It is outside of the valid range.
     """
     if value is None:
         return None
     at = value * nanos // 1000
     if not 0 <= at <= LATEST:
-        raise MalformedResponse(f"{value} is not when a message was sent")
+        raise MalformedResponse(f"{value} is not a valid time of sending")
     return at
 
 
 def batches(items: Sequence[_T], size: int) -> list[Sequence[_T]]:
-    """The items in groups of at most ``size``."""
+    """Split items into groups of at most ``size``."""
     return [items[at : at + size] for at in range(0, len(items), size)]
 
 
 def step_of(digits: int | None) -> float | None:
-    """The step of numbers with so many digits behind the point; ``None`` where nothing is said of them."""
+    """Return the step of numbers with so many decimals; ``None`` for ``None``."""
     return None if digits is None else float(f"1e{-digits}")
 
 
 def reader(kind: type[_T], *path: str, what: str) -> Callable[[bytes], _T]:
     """
-    What reads a ``kind`` out of a JSON body, below the keys of ``path``; number strings count as numbers.
+    Return a parser of ``kind`` from a JSON body, below the keys of ``path``; number strings count as numbers.
 
-    Rows may have more places than its tuples, and lack those at their ends that are not read, which are ``Any``.
-    It raises ``MalformedResponse``, which calls it ``what``, where the body holds something else. What an exchange sends can
-    be of any size: each number of ``kind`` must be bounded, as ``Whole`` and ``Finite`` are, which makes the database and frames take it.
+    Rows may have more places than its tuples, and may lack unused ones at their ends, which are ``Any``.
+    The parser raises ``MalformedResponse``, which names ``what``, if the body does not match. Since exchanges can send numbers
+    of any size, each number of ``kind`` must be bounded, like ``Whole`` and ``Finite``, so that it fits the database and frames.
 
     Raises:
-        TypeError: One is not.
+        TypeError: A number is unbounded.
     """
     whole: Any = kind
     if unbounded := [*_unbounded(inspect.type_info(whole), set())]:
@@ -81,13 +81,13 @@ def reader(kind: type[_T], *path: str, what: str) -> Callable[[bytes], _T]:
                 raise MalformedResponse(f"not {what}: {error}; it begins {bytes(body[:80])!r}") from error
         for _ in path:
             value = value.held
-        return value  # type: ignore[no-any-return]  # decoded as what was asked for
+        return value  # type: ignore[no-any-return]  # decoded as the requested type
 
     return read
 
 
 def _unbounded(kind: inspect.Type, seen: set[type], place: str = "it") -> Iterator[str]:
-    """The places of ``kind`` at which a number may be of any size."""
+    """Yield the places of ``kind`` with unbounded numbers."""
     if (isinstance(kind, inspect.IntType) and (_least(kind) is None or _most(kind) is None)) or (
         isinstance(kind, inspect.FloatType) and (_least(kind) is None or _most(kind) is None)
     ):
@@ -115,7 +115,7 @@ def _most(kind: inspect.IntType | inspect.FloatType) -> float | None:
 
 
 def _read_anew(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
-    """The body with its rows cut, or filled, to the places that are read; ``None`` where that is not what was wrong."""
+    """Decode again with rows cut, or padded, to the used places; ``None`` if that does not help."""
     cut = _cut_of(decoder)
     if cut is None:
         return None
@@ -135,7 +135,7 @@ def _cut_of(decoder: msgspec.json.Decoder[Any]) -> _Cut | None:
 
 
 def _cut(kind: inspect.Type) -> _Cut | None:
-    """What makes the rows of a decoded value as long as the tuples of ``kind``; ``None`` where it has none."""
+    """Return a function that fits rows of a decoded value to the tuples of ``kind``; ``None`` if it has none."""
     if isinstance(kind, inspect.TupleType):
         return _cut_row(kind)
     if isinstance(kind, inspect.ListType):
@@ -185,7 +185,7 @@ def _cut_row(kind: inspect.TupleType) -> _Cut:
 
 
 def attempt(kind: type[_T], *path: str) -> Callable[[bytes], _T | None]:
-    """The same for a body that need not hold a ``kind``, as an error need not be: then it gives ``None``."""
+    """Return a parser like ``reader``, which returns ``None`` for a body that does not match, as an error may not."""
     read = reader(kind, *path, what="")
 
     def read_if_there(body: bytes) -> _T | None:

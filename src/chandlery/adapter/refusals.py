@@ -1,4 +1,4 @@
-"""What the answers of an exchange refuse, and the errors that it becomes."""
+"""Parse refusals in an exchange's answers, and convert them to errors."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from chandlery.core.errors import ChandleryError, ExchangeUnavailable, InvalidSy
 from chandlery.core.http import Response
 
 Passing: TypeAlias = Mapping[int | str, type[RateLimited | ExchangeUnavailable]]
-"""What codes mean that may be asked again a moment later."""
+"""Errors by code for refusals that are retryable."""
 _REFUSED_HERE = frozenset({403, 451})
-"""How an address is refused for where it is."""
+"""Statuses that refuse an address because of its region."""
 
 
 class Refusal(NamedTuple):
-    """The exchange's code and words for a request that it refused."""
+    """The exchange's code and message for a request that it refused."""
 
     code: int | str
     words: str
@@ -30,10 +30,10 @@ class Refusal(NamedTuple):
 
 class Refusals(Struct, frozen=True):
     """
-    Where an answer in JSON says that a request was refused.
+    The fields of a JSON answer that refuse a request.
 
-    ``code`` and ``words`` are keys of the body; of several words those that are there are joined. An answer without the
-    code, with one of the ``fine`` codes, or with a status below ``least_status`` refuses nothing.
+    ``code`` and ``words`` are keys of the body; present texts are joined. An answer without the
+    code, with one of the ``fine`` codes, or with a status below ``least_status`` is not a refusal.
     """
 
     code: str
@@ -42,7 +42,7 @@ class Refusals(Struct, frozen=True):
     least_status: int = 0
 
     def find(self, response: Response) -> Refusal | None:
-        """Return the refusal in an answer; ``None`` where there is none."""
+        """Return the refusal in an answer; ``None`` if there is none."""
         if response.status < self.least_status:
             return None
         found = _refusal(self)(response.body)
@@ -59,29 +59,29 @@ def _refusal(places: Refusals) -> Callable[[bytes], Any]:
 
 
 class Refusing(Spelling):
-    """The refusals of a market: in which words it has them, and the error that each becomes."""
+    """The refusals of a market, and the error for each."""
 
     sites: ClassVar[Sites] = {}
     """Regional sites by name: base URLs as ``endpoints`` take them; ``{"site": name}`` there chooses one."""
     unknown: ClassVar[re.Pattern[str] | None] = None
-    """What refusals of an instrument that the exchange does not have look like, as ``<code>: <words>``, by REST and sockets."""
+    """Pattern of refusals of an unknown instrument, as ``<code>: <words>``, by REST and sockets."""
     refusals: ClassVar[Refusals | None] = None
-    """Where answers say that a request was refused, as ``error`` reads them."""
+    """The fields of refusals, which ``error`` reads."""
     passing: ClassVar[Passing] = {}
-    """Codes of refusals that pass by themselves, and what each means."""
+    """Codes of transient refusals, and the error for each."""
 
     def error(self, response: Response) -> ChandleryError | None:
         """
-        Return what an answer refuses, in the exchange's own terms; ``None`` where it has none.
+        Return the error that an answer describes in the exchange's own format; ``None`` if there is none.
 
-        It reads ``refusals`` where nothing else is declared. Asked of every answer to a request of this adapter, whatever
-        its status, 429 and 5xx aside.
+        By default it reads ``refusals``. Called for every answer to a request of this adapter, whatever
+        its status, except 429 and 5xx.
         """
         found = None if self.refusals is None else self.refusals.find(response)
         return None if found is None else self.refused(found.words, status=response.status, code=found.code)
 
     def failure(self, response: Response) -> ChandleryError | None:
-        """``error``; a refusal of this address (403, 451) also names the regional sites that may serve it."""
+        """Return ``error``; a refusal of this address (403, 451) also names the regional sites that may serve it."""
         said = self.error(response)
         if response.status not in _REFUSED_HERE:
             return said
@@ -95,18 +95,18 @@ class Refusing(Spelling):
 
     def refused(self, said: object, *, status: int | None = None, code: int | str | None = None) -> ChandleryError:
         """
-        Make the error for a request that the exchange understood and refused in these words.
+        Return the error for a request that the exchange understood and refused with this message.
 
-        ``InvalidSymbol`` for ``unknown`` ones, and what ``passing`` has for the code.
+        It is ``InvalidSymbol`` if ``unknown`` matches, and that of ``passing`` for its codes.
         """
         passing = None if code is None else self.passing.get(code)
         if passing is not None:
-            return passing(f"{self.id} asks for patience: {said} (code {code})")
+            return passing(f"{self.id} asks for a pause: {said} (code {code})")
         if self.unknown is not None and self.unknown.search(f"{code}: {said}"):
             return self.unknown_symbol(said)
         which = f"code {code}" if status is None or code is not None else f"status {status}"
         return RequestRejected(f"{self.id} refused the request: {said} ({which})", status=status, code=code)
 
     def unknown_symbol(self, said: object) -> InvalidSymbol:
-        """The error for a symbol that the exchange, in these words, does not know."""
+        """Return the error for a symbol that the exchange does not know, with its message."""
         return InvalidSymbol(f"{self.id} does not know the symbol ({said}); it has e.g. {self.example}")

@@ -1,4 +1,4 @@
-"""Which exchanges exist."""
+"""Registry of exchange adapters."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class ExchangeRegistry:
     The adapters by id.
 
     An adapter registers itself with ``@ExchangeRegistry.register("<exchange>_<market>")``. The
-    modules and folders of ``chandlery.exchanges`` are found by being there, those of third parties by the
-    entry point group ``chandlery.exchanges``; both are imported at the first question.
+    modules and folders of ``chandlery.exchanges`` are discovered automatically, those of third parties by the
+    entry point group ``chandlery.exchanges``; both are imported at the first lookup.
     """
 
     _adapters: ClassVar[dict[str, type[ExchangeAdapter]]] = {}
@@ -32,7 +32,7 @@ class ExchangeRegistry:
 
     @classmethod
     def register(cls, exchange_id: str, *, aliases: Sequence[str] = ()) -> Callable[[_Adapter], _Adapter]:
-        """Decorate an adapter with the id under which it is found, and with other spellings of it."""
+        """Register an adapter under an id, and optional other spellings of it."""
 
         def add(adapter: _Adapter) -> _Adapter:
             known = cls._adapters.get(exchange_id)
@@ -47,19 +47,19 @@ class ExchangeRegistry:
 
     @classmethod
     def names(cls) -> list[str]:
-        """The ids, sorted."""
+        """Return the ids, sorted."""
         cls._find()
         return sorted(cls._adapters)
 
     @classmethod
     def aliases(cls, exchange_id: str) -> tuple[str, ...]:
-        """The other spellings of an id, sorted."""
+        """Return the other spellings of an id, sorted."""
         cls._find()
         return tuple(sorted(alias for alias, known in cls._aliases.items() if known == exchange_id))
 
     @classmethod
     def get(cls, exchange_id: str) -> type[ExchangeAdapter]:
-        """The adapter of that id, or of that other spelling of it."""
+        """Return the adapter of that id, or of another spelling of it."""
         cls._find()
         try:
             return cls._adapters[cls._aliases.get(exchange_id, exchange_id)]
@@ -68,7 +68,7 @@ class ExchangeRegistry:
 
     @classmethod
     def of_market(cls, provider: DataProvider, market_type: MarketType) -> type[ExchangeAdapter]:
-        """The adapter of a provider's market."""
+        """Return the adapter of a provider's market."""
         for adapter in cls.adapters():
             if adapter.provider is provider and adapter.market_type is market_type:
                 return adapter
@@ -76,13 +76,13 @@ class ExchangeRegistry:
 
     @classmethod
     def adapters(cls) -> list[type[ExchangeAdapter]]:
-        """All adapters."""
+        """Return all adapters."""
         cls._find()
         return list(cls._adapters.values())
 
     @classmethod
     def create(cls, exchange_id: str, endpoints: Endpoints | None = None) -> ExchangeAdapter:
-        """The adapter of that id with the base URLs that ``endpoints`` overrides under it, or under the spelling given."""
+        """Create the adapter of that id, with the base URLs in ``endpoints`` under it, or under the spelling given."""
         adapter = cls.get(exchange_id)
         given = endpoints or {}
         return adapter(given.get(adapter.id, given.get(exchange_id)))
@@ -99,5 +99,5 @@ class ExchangeRegistry:
         cls._found = True
 
 
-# Exchanges bring their providers along, so a provider that is not known yet may be one of theirs.
+# Exchange modules register their providers, so an unknown provider may be one of theirs.
 DataProvider.finder = ExchangeRegistry.names

@@ -1,4 +1,4 @@
-"""The regional sites of exchanges: by name, base URLs as ``endpoints`` take them."""
+"""Regional sites of exchanges: base URLs by name, in the format of ``endpoints``."""
 
 from __future__ import annotations
 

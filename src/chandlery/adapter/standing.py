@@ -1,7 +1,7 @@
 """
-How well each declaration of an adapter is known; the adapter's module holds what was seen of it, where and when.
+Evidence for each declaration of an adapter; the adapter's module states what was observed, where and when.
 
-A declaration is a first guess: what arrives is believed before it.
+A declaration is an initial estimate: received data take precedence.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from chandlery.core.errors import UnknownName
 
 
 class Standing(Enum):
-    """How a declaration is known, the best first."""
+    """The quality of the evidence, best first."""
 
     RECORDED = "recorded"
-    """It was seen on the wire, or holds in a recording."""
+    """Observed on the wire, or true in a recording."""
     DOCUMENTED = "documented"
-    """The exchange says so."""
+    """Documented by the exchange."""
     CONTRADICTED = "contradicted elsewhere"
-    """Documented, but others saw, or use, something else."""
+    """Documented, but others observed, or use, something else."""
     UNVERIFIED = "unverified"
 
 
 class Seen(Struct, frozen=True):
-    """The standing of a declaration, and by what: a link, a date, a count."""
+    """The standing of a declaration, and its evidence: a link, a date, a count."""
 
     standing: Standing
     note: str = ""
 
 
 Standings: TypeAlias = Mapping[str, Seen]
-"""By the name of the declaration, one of ``DECLARATIONS``."""
+"""Standings by the name of the declaration, one of ``DECLARATIONS``."""
 
 DECLARATIONS = (
     "socket address",

@@ -1,1 +1,1 @@
-"""One pure file per exchange; the registry finds them by being here."""
+"""Pure adapters, one file or folder per exchange; the registry discovers them here."""

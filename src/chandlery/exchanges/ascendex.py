@@ -8,8 +8,8 @@ Sources:
 - https://ascendex.github.io/ascendex-pro-api/#ws-orderbook-snapshot
 - https://ascendex.github.io/ascendex-pro-api/#risk-limit-info-v2
 
-The last ccxt that knew the exchange connected to ``/api/pro/v2/stream`` and took one candle as the
-default of a page; here the documentation is followed, which has ``/0/api/pro/v1/stream`` and ten.
+The last ccxt with this exchange connected to ``/api/pro/v2/stream`` and assumed one candle as the
+default page; this adapter follows the documentation, with ``/0/api/pro/v1/stream`` and ten.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class _Depth(Struct):
 
 
 class _Message(Struct):
-    """What the sockets send; ``m`` says what it is, and a ``code`` that it is a refusal."""
+    """A socket message: ``m`` is its kind, and a ``code`` marks a refusal."""
 
     m: str
     s: str = ""
@@ -103,14 +103,14 @@ _BAR = reader(_Bar, what="a bar")
 _DEPTH = reader(_Depth, what="an order book")
 
 _PING = re.compile(rb'\s*\{\s*"m"\s*:\s*"ping"')
-# 1w is left out, since nothing says on which day it begins.
+# 1w is left out, since the first day of its weeks is not documented.
 _INTERVALS = intervals_of("1m=1 5m=5 15m=15 30m=30 1h=60 2h=120 4h=240 6h=360 12h=720 1d=1d 1M=1m")
 _NAMED = {name: interval for interval, name in _INTERVALS.items()}
 
 
 @ExchangeRegistry.register("ascendex_spot", aliases=("ascend_ex_spot",))
 class AscendexSpot(ExchangeAdapter):
-    """Spot: volume in the base asset; ``1m`` is the month here and ``1`` the minute."""
+    """Spot: volume in the base asset; here ``1m`` is the month and ``1`` the minute."""
 
     provider = _ASCENDEX
     standing = ASCENDEX_KNOWN
@@ -130,7 +130,7 @@ class AscendexSpot(ExchangeAdapter):
     rest_row = CandleLayout("ts", "o", "h", "l", "c", "v", path=("data",))
     socket = SocketRules(per_message=10, messages=RateLimit(150, 60))
     book_depths = (500,)
-    """The stream sends every change; this is the snapshot that it starts from."""
+    """The stream sends every change; this is the size of its snapshot."""
     book_rule = BookRule(Link.FIRST, SnapshotSource.MESSAGE)
     unverified = (
         "whether the exchange still serves any of this: no recording is newer than 2021, none has candles",
@@ -142,33 +142,33 @@ class AscendexSpot(ExchangeAdapter):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """As ccxt writes it."""
+        """Return the symbol as ccxt writes it."""
         return f"{instrument.base}/{instrument.quote}"
 
     def _get(self, path: str, **params: str | int) -> Request:
         return Request(f"{self.rest_url}/api/pro/v1/{path}", params, limits=self.limits)
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """The first and the last open of the span. Without ``n`` ten might be meant; the fewer of the two are sent."""
+        """Send the first and the last open time of the span, and ``n``, since the default may be ten. The smaller number of candles is returned."""
         first = max(interval.ceil(span.start), 0)
         last = max(interval.step(interval.ceil(span.end), -1), first)
         bounds = {"from": Unit.MILLIS.of(first), "to": Unit.MILLIS.of(last), "n": self.page_size}
         return self._get("barhist", symbol=symbol, interval=self.interval_name(interval), **bounds)
 
     def candle_rows(self, body: bytes) -> CandleColumns:
-        """The running candle is among them."""
+        """Parse the rows, which include the running candle."""
         return self.rest_row.columns(sorted((row.data for row in _ROWS(body)), key=lambda bar: bar.ts))
 
     def server_time_request(self) -> Request:
-        """It wants the client's time and only says how far off that is, so any does."""
+        """Send any client time: the answer only states the difference to it."""
         return self._get("exchange-info", requestTime=0)
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All pairs come at once."""
+        """Return the request for all pairs, which are one page."""
         return self._get("cash/products")
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """What is not ``Normal`` does not trade."""
+        """Parse the pairs; a status other than ``Normal`` means that a pair does not trade."""
         return [self._listing(each) for each in _PRODUCTS(body) if self.native.fullmatch(each.symbol)], None
 
     def _listing(self, each: _Product) -> Listing:
@@ -178,11 +178,11 @@ class AscendexSpot(ExchangeAdapter):
         return Listing(each.symbol, instrument, status, tick_size=each.tick_size, lot_size=each.lot_size)
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """One path for all; 0 is the account group of who has none."""
+        """Return the single URL of all sockets; 0 is the account group without an account."""
         return f"{self.ws_url}/0/api/pro/v1/stream"
 
     def reply(self, message: bytes) -> str | None:
-        """A pong for its ping; who misses two is disconnected."""
+        """Reply to a ping by a pong; a client that misses two is disconnected."""
         return '{"op":"pong"}' if _PING.match(message) else None
 
     def _commands(self, name: str, symbols: Sequence[str], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
@@ -198,7 +198,7 @@ class AscendexSpot(ExchangeAdapter):
         return said
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """Up to ten symbols of one interval a message."""
+        """Subscribe to up to ten symbols of one interval per message."""
         symbols: dict[Interval, list[str]] = {}
         for each in streams:
             symbols.setdefault(each.interval, []).append(each.symbol)
@@ -209,29 +209,27 @@ class AscendexSpot(ExchangeAdapter):
         ]
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """One bar a message; nothing says that it is closed."""
+        """Parse one bar per message; there is no closed flag."""
         said = self._read(message)
         if said.m != "bar":
             return ()
         bar = _BAR(bytes(said.data))
         interval = _NAMED.get(bar.i)
         if interval is None or not said.s:
-            raise MalformedResponse(
-                f"{self.id} sent a bar of {said.s!r} and {bar.i!r}, which is no symbol and interval"
-            )
+            raise MalformedResponse(f"{self.id} sent a bar of {said.s!r} and {bar.i!r}, not a symbol and an interval")
         candle = CandleData(bar.ts * 1000, bar.o, bar.h, bar.l, bar.c, bar.v, closed=False)
         return (LiveCandle(said.s, interval, candle),)
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """Every change, gathered over 300 ms; up to ten symbols a message."""
+        """Subscribe to every change, batched over 300 ms; up to ten symbols per message."""
         return self._commands("depth", symbols, leave)
 
     def book_message(self, symbol: str, depth: int) -> str:
-        """The answer takes a second or two, says the documentation; it has up to 500 levels."""
+        """Request a snapshot of up to 500 levels; by the documentation it takes a second or two."""
         return command({"op": "req", "action": "depth-snapshot", "args": {"symbol": symbol}})
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """``seqnum`` is one more with each message of a symbol; a snapshot has that of the last one in it."""
+        """Parse updates: ``seqnum`` increases by one per message of a symbol; that of a snapshot is the last one it includes."""
         said = self._read(message)
         if said.m not in {"depth", "depth-snapshot"}:
             return ()

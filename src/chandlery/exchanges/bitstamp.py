@@ -1,9 +1,9 @@
 """
 Bitstamp spot: REST v2 and WebSocket v2.
 
-The sockets send no candles, so live ones are polled. The channel ``order_book_`` sends the whole book, at most 100 levels a
+The sockets send no candles, so live candles are polled. The channel ``order_book_`` sends the whole book, at most 100 levels a
 side, whenever it changes; ``diff_order_book_`` has no ids and no checksum, so that a lost message would go unnoticed, and is
-not used. A book that rests sends nothing: each begins with a snapshot by REST.
+not used. An unchanged book sends nothing: each begins with a snapshot by REST.
 
 | channel | variants | what is done | proof |
 |---|---|---|---|
@@ -62,7 +62,7 @@ _TAG = re.compile(r"<[^>]*>")
 
 
 class _Refusal(Struct):
-    """Answers differ in what they call the code and the words."""
+    """A refusal; the names of code and message vary."""
 
     response_code: str | None = None
     code: str | None = None
@@ -72,7 +72,7 @@ class _Refusal(Struct):
 
 
 class _Market(Struct):
-    """Perpetuals stand in the same list."""
+    """A market; perpetuals are in the same list."""
 
     market_symbol: str
     base_currency: str
@@ -84,7 +84,7 @@ class _Market(Struct):
 
 
 class _Book(Struct):
-    """Rows of price and size, best first."""
+    """A book as rows of price and size, best first."""
 
     bids: list[tuple[Price, Size]]
     asks: list[tuple[Price, Size]]
@@ -126,7 +126,7 @@ class BitstampSpot(ExchangeAdapter):
     )
     page_size = 1000
     launched: ClassVar[Micros] = 1_313_625_600_000_000
-    """2011-08-18, the first day of BTC/USD that other clients have."""
+    """2011-08-18, the first day of BTC/USD in other clients."""
     limits = (RateLimit(400, 1), RateLimit(8000, 600))
     unknown = re.compile(r"^404\S*: (?:$|.*not found)", re.IGNORECASE | re.DOTALL)
     passing: ClassVar[Passing] = {
@@ -156,14 +156,14 @@ class BitstampSpot(ExchangeAdapter):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote, in small letters."""
+        """Return base and quote, in small letters."""
         return small_letters(f"{instrument.base}{instrument.quote}")
 
     def _request(self, path: str, **params: str | int) -> Request:
         return Request(f"{self.rest_url}/api/v2/{path}/", params, limits=self.limits)
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """As many candles as the span has, the last of which opens before the end: a second after it, in case that is exclusive."""
+        """Request as many candles as the span has, up to an end a second after the last open time, in case it is exclusive."""
         return self._request(
             f"ohlc/{symbol}",
             step=self.interval_name(interval),
@@ -173,11 +173,11 @@ class BitstampSpot(ExchangeAdapter):
         )
 
     def server_time_request(self) -> Request:
-        """Nothing publishes the time; a shorter answer that is not from a cache is not known."""
+        """Return a short request whose header has the time: no endpoint serves it, and this is the shortest known answer that is not cached."""
         return self._request("ticker/btcusd")
 
     def error(self, response: Response) -> ChandleryError | None:
-        """A code and words under names that differ, a page in HTML, or nothing at all."""
+        """Parse a code and a message under varying names; the answer may also be HTML or empty."""
         if response.status < 400:
             return None
         found = _REFUSAL(response.body)
@@ -188,11 +188,11 @@ class BitstampSpot(ExchangeAdapter):
         return self.refused(words, status=response.status, code=found.response_code or found.code or response.status)
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All markets come at once."""
+        """Return the request for all markets, which are one page."""
         return self._request("markets")
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """What does not trade is halted; steps are given as numbers of digits."""
+        """Parse markets: one that does not trade is halted; steps are numbers of digits."""
         return [
             Listing(
                 each.market_symbol,
@@ -206,11 +206,11 @@ class BitstampSpot(ExchangeAdapter):
         ], None
 
     def ping(self) -> str:
-        """It is answered in kind."""
+        """Return a ping, which is answered in kind."""
         return command({"event": "bts:heartbeat"})
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """None; refusals are errors."""
+        """Return no candles; refusals are errors."""
         self._event(message)
         return ()
 
@@ -222,23 +222,23 @@ class BitstampSpot(ExchangeAdapter):
         return event
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """One message each."""
+        """Subscribe by one message per symbol."""
         event = "bts:unsubscribe" if leave else "bts:subscribe"
         return [command({"event": event, "data": {"channel": f"{_BOOK_CHANNEL}{symbol}"}}) for symbol in symbols]
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """Each holds the whole book, whose symbol is part of the channel."""
+        """Parse a message, which has the whole book; the symbol is in the channel."""
         event = self._event(message)
         if event.event != "data" or not event.channel.startswith(_BOOK_CHANNEL):
             return ()
         return (self.book_snapshot(event.channel.removeprefix(_BOOK_CHANNEL), bytes(event.data)),)
 
     def book_request(self, symbol: str, depth: int) -> Request:
-        """All levels, however many are wanted."""
+        """Request all levels; the depth cannot be chosen."""
         return self._request(f"order_book/{symbol}", group=1)
 
     def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
-        """The microsecond of its last change is its time and its id."""
+        """Parse a snapshot; the microsecond of its last change is its time and its id."""
         book = _BOOK(body)
         at = book.microtimestamp
         return BookUpdate(symbol, book.bids, book.asks, is_snapshot=True, last=at, at=at)

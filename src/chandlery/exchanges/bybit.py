@@ -13,8 +13,8 @@ Sources:
 - https://bybit-exchange.github.io/docs/v5/websocket/public/kline
 - https://bybit-exchange.github.io/docs/v5/websocket/public/orderbook
 
-Of inverse candles ccxt gives the turnover, which is in the base asset, as their volume; the
-documentation calls ``volume`` what is in USD, and so do we.
+For inverse candles ccxt returns the turnover, which is in the base asset, as volume; the
+documentation defines ``volume`` in USD, and so does this adapter.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class _Kline(Struct):
 
 
 class _Klines(Struct):
-    """A message of candles, or the answer to a command."""
+    """A candle message, or the answer to a command."""
 
     topic: str = ""
     ts: Millis | None = None
@@ -132,7 +132,7 @@ class _Levels(Struct):
 
 
 class _Book(Struct):
-    """A message of a book, or the answer to a command."""
+    """A book message, or the answer to a command."""
 
     type: str = ""
     ts: Millis | None = None
@@ -148,9 +148,9 @@ _KLINES = reader(_Klines, what="a message of candles")
 _BOOK = reader(_Book, what="a message of an order book")
 
 _BANNED, _BAN_S = 403, 600.0
-"""An address that asks too often is answered 403 for at least ten minutes."""
+"""An address that exceeds the rate limit gets status 403 for at least ten minutes."""
 _PRE_LAUNCH = "PreLaunch"
-"""In place of a cursor: the page of what does not trade yet, for which the exchange has to be asked by name."""
+"""Pseudo-cursor of the page of instruments that do not trade yet, which must be requested by this status."""
 _STATUS = {
     "Trading": ListingStatus.LISTED,
     _PRE_LAUNCH: ListingStatus.UPCOMING,
@@ -162,7 +162,7 @@ _TOPIC = re.compile(r"kline\.(\w+)\.([^.]+)")
 
 @lru_cache(maxsize=4096)
 def _stream(topic: str) -> tuple[str, Interval]:
-    """The symbol and the interval that a topic names."""
+    """Parse symbol and interval from a topic."""
     found = _TOPIC.fullmatch(topic)
     interval = _INTERVAL_OF.get(found[1]) if found else None
     if found is None or interval is None:
@@ -171,7 +171,7 @@ def _stream(topic: str) -> tuple[str, Interval]:
 
 
 class _Bybit(ExchangeAdapter):
-    """What the three markets share; they differ in ``category``."""
+    """Common base of the three markets, which differ in ``category``."""
 
     provider = BYBIT
     standing = BYBIT_KNOWN
@@ -187,7 +187,7 @@ class _Bybit(ExchangeAdapter):
     unknown = re.compile(r"^10001: .*symbol|^None: .*(invalid symbol|handler not found,topic)", re.IGNORECASE)
     category: ClassVar[str]
     book_most: ClassVar[int]
-    """How many levels a side a book has by REST."""
+    """Number of levels a side of a book by REST."""
     intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
     live_intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
     live_closes = True
@@ -208,14 +208,14 @@ class _Bybit(ExchangeAdapter):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote; ``BTCUSDH26`` is what expires in March 2026."""
+        """Return base and quote; ``BTCUSDH26`` expires in March 2026."""
         return f"{instrument.base}{instrument.quote}{month_code(instrument.expiry) if instrument.expiry else ''}"
 
     def _request(self, path: str, **params: str | int) -> Request:
         return Request(f"{self.rest_url}/v5/market/{path}", {"category": self.category, **params}, limits=self.limits)
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """Both bounds are inclusive open times; the limit counts back from the end."""
+        """Send both bounds as inclusive open times; the limit counts back from the end."""
         start = Unit.MILLIS.of(interval.ceil(span.start))
         return self._request(
             "kline",
@@ -227,11 +227,11 @@ class _Bybit(ExchangeAdapter):
         )
 
     def server_time_request(self) -> Request:
-        """The clock."""
+        """Return the request for the clock."""
         return self._request("time")
 
     def error(self, response: Response) -> ChandleryError | None:
-        """A ``retCode`` other than 0, mostly with status 200; 403 is a ban of the address, or of its country."""
+        """Parse a ``retCode`` other than 0, mostly with status 200; 403 is a ban of the address, or of its country."""
         if response.status == _BANNED and b"country" in response.body:
             return self.refused("this country is blocked", status=response.status)
         if response.status == _BANNED:
@@ -239,13 +239,13 @@ class _Bybit(ExchangeAdapter):
         return super().error(response)
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """First what trades, in pages, whose cursors come with characters quoted, then what does not yet."""
+        """Request pages of trading instruments, whose cursors are percent-encoded, then those that do not trade yet."""
         if cursor == _PRE_LAUNCH:
             return self._request("instruments-info", limit=1000, status=_PRE_LAUNCH)
         return self._request("instruments-info", limit=1000, **({"cursor": unquote(cursor)} if cursor else {}))
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Contracts of all types: what is delivered one day is no perpetual."""
+        """Parse contracts of all types; one with a delivery date is not a perpetual."""
         page = _SYMBOLS(body)
         trading = any(each.status == "Trading" for each in page.rows)
         ahead = _PRE_LAUNCH if trading and self.market_type is not MarketType.SPOT else None
@@ -262,11 +262,11 @@ class _Bybit(ExchangeAdapter):
         )
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """One path a market, for candles and books."""
+        """Return one URL per market, for candles and books."""
         return f"{self.ws_url}/v5/public/{self.category}"
 
     def ping(self) -> str | None:
-        """Without it a connection is cut after ten minutes at the latest."""
+        """Return the ping; without it a connection is cut after ten minutes at the latest."""
         return '{"op":"ping"}'
 
     def _commands(self, topics: Sequence[str], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
@@ -274,13 +274,13 @@ class _Bybit(ExchangeAdapter):
         return [command({"op": operation, "args": part}) for part in batches(topics, self.socket.per_message)]
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """Topics are ``kline.<interval>.<symbol>``."""
+        """Subscribe to topics ``kline.<interval>.<symbol>``."""
         return self._commands(
             [f"kline.{self.live_interval_name(each.interval)}.{each.symbol}" for each in streams], leave
         )
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """A candle that closes may come together with the next."""
+        """Parse candles; one that closes may be sent together with the next."""
         event = _KLINES(message)
         if not event.topic:
             return self._nothing(event)
@@ -299,11 +299,11 @@ class _Bybit(ExchangeAdapter):
         return ()
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """Topics are ``orderbook.<depth>.<symbol>``; the deeper, the more rarely they speak."""
+        """Subscribe to topics ``orderbook.<depth>.<symbol>``; deeper books are updated less often."""
         return self._commands([f"orderbook.{depth}.{symbol}" for symbol in symbols], leave)
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """``u`` grows by one with each message; a 1 says that the service began anew, with a whole book."""
+        """Parse updates: ``u`` increases by one per message; a 1 marks a restart of the service, with a whole book."""
         event = _BOOK(message)
         book = event.data
         if book is None:
@@ -325,18 +325,18 @@ class _Bybit(ExchangeAdapter):
         )
 
     def book_request(self, symbol: str, depth: int) -> Request:
-        """At most 200 levels of spot, 500 of contracts."""
+        """Request at most 200 levels of spot, 500 of contracts."""
         return self._request("orderbook", symbol=symbol, limit=min(depth, self.book_most))
 
     def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
-        """Its ``u`` is that of the stream of 1000 levels."""
+        """Parse a snapshot; its ``u`` is that of the stream of 1000 levels."""
         book = _SNAPSHOT(body)
         at = None if book.ts is None else book.ts * 1000
         return BookUpdate(symbol, book.b, book.a, is_snapshot=True, first=book.u, last=book.u, at=at)
 
 
 class _Contracts(_Bybit):
-    """The funding rates of the two markets of contracts: both bounds inclusive, the latest first, 200 a page."""
+    """Funding rates of the two contract markets: both bounds inclusive, latest first, 200 per page."""
 
     book_most = 500
     expires = True
@@ -344,7 +344,7 @@ class _Contracts(_Bybit):
     funding_newest_first = True
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
-        """The latest of the span, should it hold more than a page; a start alone would be refused."""
+        """Request the rates in the span; a page has the latest of them. A start without an end would be refused."""
         return self._request(
             "funding/history",
             symbol=symbol,
@@ -354,7 +354,7 @@ class _Contracts(_Bybit):
         )
 
     def funding_rows(self, body: bytes) -> FundingColumns:
-        """The latest come first."""
+        """Parse the rates, which are sent latest first."""
         rows = _FUNDINGS(body)[::-1]
         return FundingColumns(
             [Unit.MILLIS.micros(row.funding_rate_timestamp) for row in rows], [row.funding_rate for row in rows]
@@ -363,7 +363,7 @@ class _Contracts(_Bybit):
 
 @ExchangeRegistry.register("bybit_spot")
 class BybitSpot(_Bybit):
-    """Spot: at most ten topics a message."""
+    """Spot: at most ten topics per message."""
 
     market_type = MarketType.SPOT
     category = "spot"
@@ -383,7 +383,7 @@ class BybitPerpetual(_Contracts):
     native = re.compile(rf"{CAPITAL}{{1,28}}(USDT|PERP|USDT-{DAY_MONTH_YEAR}|(?<!USD)-{DAY_MONTH_YEAR})", re.ASCII)
 
     def spelled(self, instrument: Instrument) -> str:
-        """``BTCUSDT`` and ``BTCUSDT-27MAR26``, but ``BTCPERP`` and ``BTC-27MAR26`` for what settles in USDC."""
+        """Return ``BTCUSDT`` and ``BTCUSDT-27MAR26``, but ``BTCPERP`` and ``BTC-27MAR26`` for contracts that settle in USDC."""
         day = f"-{day_month_year(instrument.expiry)}" if instrument.expiry else ""
         quote = instrument.quote if instrument.quote != "USDC" else "" if day else "PERP"
         return f"{instrument.base}{quote}{day}"

@@ -9,8 +9,8 @@ Sources:
 - https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-channels
 - https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-rate-limits
 
-A request for candles may name up to 350; ccxt asks for 300 at most, and so do we, since the
-exchange refuses the whole request where it counts one too many.
+A request may ask for up to 350 candles; ccxt asks for at most 300, and so does this adapter, since the
+exchange refuses the whole request if it counts one too many.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class _Change(Struct):
 
 
 class _Event(Struct):
-    """What happened, whatever the channel: those that bring neither candles nor changes are empty here."""
+    """An event of any channel; those without candles or changes are empty here."""
 
     type: str = ""
     product_id: str = ""
@@ -100,7 +100,7 @@ class _Event(Struct):
 
 
 class _Message(Struct):
-    """Refusals have a type and no channel."""
+    """A message; a refusal has a type and no channel."""
 
     channel: str = ""
     type: str = ""
@@ -116,17 +116,17 @@ _BOOK = reader(_Book, "pricebook", what="an order book")
 _MESSAGE = reader(_Message, what="a message")
 
 _OWN_BOOKS = frozenset({"USDT-USDC", "EURC-USDC"})
-"""The products in USDC that are none in USD by another name."""
+"""Products in USDC that are not aliases of products in USD."""
 _STATUS = {"online": ListingStatus.LISTED, "delisted": ListingStatus.DELISTED}
-"""What the exchange calls otherwise, e.g. offline, is a halt."""
+"""Any other status, e.g. offline, is a halt."""
 
 
 @ExchangeRegistry.register("coinbase_spot", aliases=("coinbase_advanced_trade",))
 class CoinbaseSpot(ExchangeAdapter):
     """
-    Spot: candles of five minutes alone are sent, and messages are numbered by connection.
+    Spot: only candles of five minutes are streamed, and messages are numbered per connection.
 
-    Products in USDC are those in USD by another name, which is the one that the sockets say.
+    Products in USDC are aliases of those in USD, whose name the sockets use.
     """
 
     provider = COINBASE
@@ -150,7 +150,7 @@ class CoinbaseSpot(ExchangeAdapter):
         "start", "open", "high", "low", "close", "volume", unit=Unit.SECONDS, path=("candles",), newest_first=True
     )
     live_intervals: ClassVar[Mapping[Interval, str]] = intervals_of("5m=FIVE_MINUTE")
-    # Whoever has sent nothing within 5 seconds is disconnected, so there is no pause; heartbeats come every second.
+    # A client that sends nothing within 5 seconds is disconnected, so there is no pause; heartbeats are sent every second.
     socket = SocketRules(messages=RateLimit(8, 1), connects=RateLimit(8, 1), idle_s=30)
     book_depths = (1000,)
     """The stream begins with the whole book."""
@@ -164,7 +164,7 @@ class CoinbaseSpot(ExchangeAdapter):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote with a dash."""
+        """Return base and quote, joined by a dash."""
         return f"{instrument.base}-{instrument.quote}"
 
     def _request(self, path: str, **params: str | int) -> Request:
@@ -173,7 +173,7 @@ class CoinbaseSpot(ExchangeAdapter):
         return Request(f"{self.rest_url}/api/v3/brokerage/{path}", params, headers, limits=self.limits)
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """The end lies a second after the last open, so that it does not matter whether it is inclusive."""
+        """Set the end a second after the last open time, so that it does not matter whether it is inclusive."""
         return self._request(
             f"market/products/{symbol}/candles",
             start=Unit.SECONDS.of(interval.ceil(span.start)),
@@ -182,15 +182,15 @@ class CoinbaseSpot(ExchangeAdapter):
         )
 
     def server_time_request(self) -> Request:
-        """The clock."""
+        """Return the request for the clock."""
         return self._request("time")
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All products come at once."""
+        """Return the request for all products, which are one page."""
         return self._request("market/products", product_type="SPOT")
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Those of futures are left out, should there be any."""
+        """Parse the products, without any futures."""
         return [
             self._listing(each)
             for each in _PRODUCTS(body)
@@ -205,10 +205,10 @@ class CoinbaseSpot(ExchangeAdapter):
         return Listing(each.product_id, instrument, status, None, each.price_increment, each.base_increment)
 
     def _commands(self, channel: str, symbols: Sequence[str], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
-        """Channels close after a minute of silence, unless there are heartbeats, which are never left."""
+        """Build the commands; channels close after a minute of silence, so heartbeats stay subscribed."""
         for symbol in symbols:
             if symbol.endswith("-USDC") and symbol not in _OWN_BOOKS:
-                raise UnsupportedRequest(f"the sockets of {self.id} send {symbol} as {symbol[:-1]}; ask for that")
+                raise UnsupportedRequest(f"the sockets of {self.id} send {symbol} as {symbol[:-1]}; use that symbol")
         said: list[dict[str, Any]] = [] if leave else [{"type": "subscribe", "channel": "heartbeats"}]
         kind = "unsubscribe" if leave else "subscribe"
         said += [
@@ -218,7 +218,7 @@ class CoinbaseSpot(ExchangeAdapter):
         return [command(each) for each in said]
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """By product: there is one interval."""
+        """Subscribe by product, since there is a single interval."""
         for each in streams:
             self.live_interval_name(each.interval)
         return self._commands("candles", [each.symbol for each in streams], leave)
@@ -230,7 +230,7 @@ class CoinbaseSpot(ExchangeAdapter):
         return said
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """Of any number of products; a subscription begins with candles of the past, which come in no known order."""
+        """Parse candles of any number of products; a subscription begins with past candles in no known order."""
         said = self._read(message)
         at = None if said.timestamp is None else micros_of(said.timestamp)
         candles = [each for event in said.events for each in event.candles]
@@ -244,11 +244,11 @@ class CoinbaseSpot(ExchangeAdapter):
         ]
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """The whole book, and every change."""
+        """Subscribe to the whole book and every change."""
         return self._commands("level2", symbols, leave)
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """A message of another channel is counted too, so it comes as an update of no symbol."""
+        """Parse updates; a message of another channel is counted too, so it becomes an update without a symbol."""
         said = self._read(message)
         number = said.sequence_num
         if said.channel != "l2_data":
@@ -269,11 +269,11 @@ class CoinbaseSpot(ExchangeAdapter):
         return BookUpdate(event.product_id, bids, asks, is_snapshot=event.type == "snapshot", last=number, at=at)
 
     def book_request(self, symbol: str, depth: int) -> Request:
-        """At most 1000 levels a side."""
+        """Request at most 1000 levels a side."""
         return self._request("market/product_book", product_id=symbol, limit=min(depth, 1000))
 
     def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
-        """It has no number."""
+        """Parse a snapshot, which has no number."""
         book = _BOOK(body)
         bids, asks = ([(each.price, each.size) for each in side] for side in (book.bids, book.asks))
         return BookUpdate(symbol, bids, asks, is_snapshot=True, at=None if book.time is None else micros_of(book.time))

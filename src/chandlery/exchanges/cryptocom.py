@@ -11,9 +11,9 @@ Sources:
 - https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#websocket-heartbeats
 - https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#rate-limits
 
-Where ccxt differs, the documentation is followed: it has no candles of 6h, and spells the type of
+Where ccxt differs, this adapter follows the documentation: it has no candles of 6h, and spells the type of
 a book's subscription ``book_subscription_type``. Whether bounds are inclusive is not documented, and
-ccxt takes both as exclusive: neither of those sent here is an open, so that it makes no difference.
+ccxt assumes exclusive bounds. No bound sent here is an open time, so that it makes no difference.
 """
 
 from __future__ import annotations
@@ -56,13 +56,13 @@ CRYPTOCOM_KNOWN = standings("""
 
 CRYPTOCOM = DataProvider.register("CRYPTOCOM")
 
-# Weeks begin on Monday and months with the calendar; 14D has no interval of ours.
+# Weeks begin on Monday and months with the calendar; 14D has no equivalent.
 _INTERVALS = intervals_of("1m 5m 15m 30m 1h 2h 4h 12h 1d=1D 1w=7D 1M")
 _INTERVAL_OF = {theirs: interval for interval, theirs in _INTERVALS.items()}
 _MOST_RATES = 100
 
 _Rows: TypeAlias = list[tuple[Price, Size, Any]]
-"""Price, size and how many orders there are."""
+"""Rows of price, size and number of orders."""
 
 
 class _Sides(Struct):
@@ -71,7 +71,7 @@ class _Sides(Struct):
 
 
 class _Book(Struct):
-    """A snapshot has its sides itself, a change has them in ``update``."""
+    """A book; a snapshot has its sides itself, a change has them in ``update``."""
 
     t: Millis | None = None
     u: Whole | None = None
@@ -104,7 +104,7 @@ class _Books(Struct):
 
 
 class _Message(Struct):
-    """What all messages of a socket have; besides data there are acknowledgements, refusals and heartbeats."""
+    """The common fields of socket messages: data, acknowledgements, refusals and heartbeats."""
 
     code: Whole = 0
     message: str = ""
@@ -148,7 +148,7 @@ _INSTRUMENTS = reader(list[_Instrument], "result", "data", what="a list of instr
 
 
 class _Cryptocom(ExchangeAdapter):
-    """What both markets share: all but the spelling of symbols, and funding rates."""
+    """Common base of both markets: all but the spelling of symbols, and funding rates."""
 
     provider = CRYPTOCOM
     standing = CRYPTOCOM_KNOWN
@@ -161,11 +161,11 @@ class _Cryptocom(ExchangeAdapter):
     ws_url = "wss://stream.crypto.com/exchange/v1"
     inst_types: ClassVar[frozenset[str]]
     liquid: ClassVar[str]
-    """A symbol whose book is always new."""
+    """A symbol whose book changes constantly."""
 
     intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
     page_size = 300
-    # REST and sockets were seen to say so on 2026-09-22; of 209 and 30003 the documentation speaks.
+    # Observed by REST and sockets on 2026-09-22; 209 and 30003 are only documented.
     unknown = re.compile(r"^(209|30003):|^4000[34]: .*(symbol|instrument)", re.IGNORECASE)
     limits = (RateLimit(100, 1),)
     rest_row = CandleLayout("t", "o", "h", "l", "c", "v", path=("result", "data"))
@@ -181,18 +181,18 @@ class _Cryptocom(ExchangeAdapter):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """``BTC_USDT``."""
+        """Return e.g. ``BTC_USDT``."""
         return f"{instrument.base}_{instrument.quote}"
 
     def _request(self, method: str, **params: str | int) -> Request:
         return Request(f"{self.rest_url}/exchange/v1/public/{method}", params, limits=self.limits)
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """One socket for all market data."""
+        """Return the single URL of all market data."""
         return f"{self.ws_url}/market"
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """From a millisecond ahead of the first open to one ahead of the first that is not wanted."""
+        """Send a millisecond before the first open time as start, and a millisecond before the first unwanted one as end."""
         start_ms, end_ms = _millis(Span(interval.ceil(span.start), interval.ceil(span.end)))
         return self._request(
             "get-candlestick",
@@ -204,22 +204,22 @@ class _Cryptocom(ExchangeAdapter):
         )
 
     def server_time_request(self) -> Request:
-        """A book, whose moment is now."""
+        """Request a liquid book, whose time is the present."""
         return self.book_request(self.liquid, 1)
 
     def server_time(self, body: bytes) -> Micros:
-        """When the book was sent."""
+        """Parse the time at which the book was sent."""
         at = self.book_snapshot(self.liquid, body).at
         if at is None:
-            raise MalformedResponse(f"{self.id} sent a book without its moment")
+            raise MalformedResponse(f"{self.id} sent a book without its time")
         return at
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All of them come at once."""
+        """Return the request for all instruments, which are one page."""
         return self._request("get-instruments")
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Those of this market, by their type and their spelling."""
+        """Parse the instruments of this market, by type and spelling."""
         return [
             self._listing(each)
             for each in _INSTRUMENTS(body)
@@ -239,7 +239,7 @@ class _Cryptocom(ExchangeAdapter):
         )
 
     def reply(self, message: bytes) -> str | None:
-        """A heartbeat must be answered, with its own id, within five seconds."""
+        """Reply to a heartbeat with its own id, which is required within five seconds."""
         if b"public/heartbeat" not in message:
             return None
         beat = _HEARTBEAT(message)
@@ -248,12 +248,12 @@ class _Cryptocom(ExchangeAdapter):
         return command({"id": beat.id, "method": "public/respond-heartbeat"})
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """The first push brings up to 300 candles that have been."""
+        """Subscribe; the first push has up to 300 past candles."""
         names = [f"candlestick.{self.live_interval_name(each.interval)}.{each.symbol}" for each in streams]
         return self._commands(names, leave=leave)
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """A snapshot, then what changed every 10 ms; subscribing anew brings a new snapshot."""
+        """Subscribe to a snapshot and changes every 10 ms; a new subscription brings a new snapshot."""
         names = [f"book.{symbol}.{depth}" for symbol in symbols]
         return self._commands(names, leave=leave, book_subscription_type="SNAPSHOT_AND_UPDATE")
 
@@ -265,7 +265,7 @@ class _Cryptocom(ExchangeAdapter):
         ]
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """None says that it is closed."""
+        """Parse candles, which have no closed flag."""
         push = _CANDLES(message)
         held = push.result
         if held is None:
@@ -289,7 +289,7 @@ class _Cryptocom(ExchangeAdapter):
         return ()
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """``pu`` of a change is the ``u`` of the message before; empty ones keep the numbers going."""
+        """Parse updates: ``pu`` of a change is the ``u`` of the previous message; empty ones continue the numbers."""
         push = _BOOKS(message)
         held = push.result
         if held is None:
@@ -298,17 +298,17 @@ class _Cryptocom(ExchangeAdapter):
         return [_update(held.instrument_name, each, is_snapshot=is_snapshot) for each in held.data]
 
     def book_request(self, symbol: str, depth: int) -> Request:
-        """At most 50 levels."""
+        """Request at most 50 levels."""
         return self._request("get-book", instrument_name=symbol, depth=min(depth, 50))
 
     def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
-        """It has no number, so that changes cannot be joined to it."""
+        """Parse a snapshot, which has no number, so that changes cannot be joined to it."""
         (book,) = _SNAPSHOT(body)
         return _update(symbol, book, is_snapshot=True)
 
 
 def _millis(span: Span) -> tuple[int, int]:
-    """The first whole milliseconds at or after start and end."""
+    """Return the first whole milliseconds at or after start and end."""
     return -(-span.start // Unit.MILLIS.value), -(-span.end // Unit.MILLIS.value)
 
 
@@ -340,7 +340,7 @@ class CryptocomSpot(_Cryptocom):
 
 @ExchangeRegistry.register("cryptocom_perpetual")
 class CryptocomPerpetual(_Cryptocom):
-    """Linear, all of them in dollars; volume and book sizes are in the base asset."""
+    """Linear, all quoted in USD; volume and book sizes are in the base asset."""
 
     market_type = MarketType.FUTURES_USDT
     inst_types = frozenset({"PERPETUAL_SWAP", "FUTURE"})
@@ -349,7 +349,7 @@ class CryptocomPerpetual(_Cryptocom):
     expires = True
     example = "BTCUSD-PERP, BTC/USD:USD or BTC-USD"
     funding_page_size = _MOST_RATES - 2
-    """So many at least lie within the bounds of a page that is full."""
+    """At least as many rates lie within the bounds of a full page."""
     funding_newest_first = True
     unverified = (
         *_Cryptocom.unverified,
@@ -357,13 +357,13 @@ class CryptocomPerpetual(_Cryptocom):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """``BTCUSD-PERP``, or with the day of expiry, ``BTCUSD-260327``."""
+        """Return ``BTCUSD-PERP``, or with the day of expiry, ``BTCUSD-260327``."""
         if instrument.quote != "USD":
             raise InvalidSymbol(f"{instrument}: the perpetuals of {self.id} are in USD; it has e.g. {self.example}")
         return f"{instrument.base}USD-{day_text(instrument.expiry) if instrument.expiry else 'PERP'}"
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
-        """The rates that were settled, one an hour. They may stand at any millisecond, so one may come beyond each bound."""
+        """Request the settled rates, one per hour. They may be at any millisecond, so one may lie beyond each bound."""
         start_ms, end_ms = _millis(span)
         return self._request(
             "get-valuations",
@@ -375,6 +375,6 @@ class CryptocomPerpetual(_Cryptocom):
         )
 
     def funding_rows(self, body: bytes) -> FundingColumns:
-        """In which order they come is not documented."""
+        """Parse the rates, whose order is not documented."""
         rows = sorted(_RATES(body), key=lambda row: row.t)
         return FundingColumns([Unit.MILLIS.micros(row.t) for row in rows], [row.v for row in rows])

@@ -10,7 +10,7 @@ Sources:
 - https://www.gate.com/docs/developers/futures/ws/en/#candlesticks-api
 - https://www.gate.com/docs/developers/futures/ws/en/#order-book-v2-api
 
-ccxt reads the contracts' books from ``futures.order_book_update`` and a snapshot by REST; here all
+ccxt reads the contracts' books from ``futures.order_book_update`` and a snapshot by REST. Here all
 markets use version 2 of the channel, which begins with the snapshot, so that nothing is fetched.
 """
 
@@ -66,7 +66,7 @@ class _Refusal(Struct):
 
 
 class _Event(Struct):
-    """What the sockets send: data, and the answers to commands. The documentation shows data without an event."""
+    """A socket message: data, or the answer to a command. In the documentation data have no event."""
 
     time_ms: Millis | None = None
     event: str = "update"
@@ -77,7 +77,7 @@ class _Event(Struct):
 
 
 class _Candle(Struct):
-    """``n`` is interval and symbol. ``v`` counts contracts; spot's is in the quote currency."""
+    """A candle: ``n`` is interval and symbol. ``v`` counts contracts; on spot it is in the quote currency."""
 
     t: Seconds
     o: Finite
@@ -89,7 +89,7 @@ class _Candle(Struct):
 
 
 class _SpotCandle(_Candle, kw_only=True):
-    """``a`` is in the base currency; contracts have it too, and nobody says what it counts there."""
+    """A candle of spot: ``a`` is in the base currency. Contracts have it too, but its meaning is not documented."""
 
     a: Finite
     w: bool = False
@@ -100,7 +100,7 @@ class _ContractCandle(_Candle, kw_only=True):
 
 
 class _Book(Struct):
-    """``s`` names the subscription, e.g. ``ob.BTC_USDT.50``; a full book has no ``U``."""
+    """A book: ``s`` names the subscription, e.g. ``ob.BTC_USDT.50``; a full book has no ``U``."""
 
     s: str
     u: Whole
@@ -145,15 +145,15 @@ _RATES = reader(list[_Rate], what="an array of funding rates")
 
 _STATUS = {"trading": ListingStatus.LISTED, "prelaunch": ListingStatus.UPCOMING}
 _STATUS |= dict.fromkeys(("delisting", "delisted"), ListingStatus.DELISTED)
-"""What the exchange calls otherwise, e.g. suspend or circuit_breaker, is a halt."""
+"""Any other status, e.g. suspend or circuit_breaker, is a halt."""
 
-# 7d is counted from 1970-01-01, a Thursday, so it is not our week.
+# 7d is counted from 1970-01-01, a Thursday, so it is left out.
 _NAMED = {name: Interval(name) for name in ("1m", "5m", "15m", "30m", "1h", "4h", "8h", "1d")}
 _STREAMED = {interval: name for name, interval in _NAMED.items()}
 
 
 class _Gate(ExchangeAdapter):
-    """What the markets share: REST below ``path``, channels that begin with ``market``, and the envelopes."""
+    """Common base of the markets: REST below ``path``, channels that begin with ``market``, and the envelopes."""
 
     provider = _GATE
     standing = GATE_KNOWN
@@ -182,14 +182,14 @@ class _Gate(ExchangeAdapter):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote, joined by an underscore."""
+        """Return base and quote, joined by an underscore."""
         return f"{instrument.base}_{instrument.quote}"
 
     def _get(self, path: str, **params: str | int) -> Request:
         return Request(f"{self.rest_url}{path}", params, self.headers, limits=self.limits)
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """The first and the last open of the span; a limit beside them would be refused."""
+        """Send the first and the last open time of the span; a limit besides would be refused."""
         first = max(interval.ceil(span.start), 0)
         last = max(interval.step(interval.ceil(span.end), -1), first)
         bounds = {"from": Unit.SECONDS.of(first), "to": Unit.SECONDS.of(last)}
@@ -197,11 +197,11 @@ class _Gate(ExchangeAdapter):
         return self._get(f"{self.path}/candlesticks", **{self.symbol_key: symbol}, interval=name, **bounds)
 
     def server_time_request(self) -> Request:
-        """The clock, which all markets share."""
+        """Return the request for the clock, which all markets share."""
         return self._get("/spot/time")
 
     def ping(self) -> str | None:
-        """It is answered on the channel ``pong``."""
+        """Return the ping, which is answered on the channel ``pong``."""
         return f'{{"channel":"{self.market}.ping"}}'
 
     def _command(self, channel: str, payload: list[str], leave: bool) -> str:  # noqa: FBT001  # passed through
@@ -209,7 +209,7 @@ class _Gate(ExchangeAdapter):
         return command({"channel": f"{self.market}.{channel}", "event": event, "payload": payload})
 
     def _update(self, message: bytes) -> _Event | None:
-        """A message with data; ``None`` where it is an answer to a command, or announces an upgrade of the service."""
+        """Parse a message with data; ``None`` for the answer to a command, and for the notice of a service upgrade."""
         event = _EVENT(message)
         if event.error is not None:
             raise self.refused(event.error.message, code=event.error.code)
@@ -217,24 +217,24 @@ class _Gate(ExchangeAdapter):
         return None if says_nothing else event
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """One message for each."""
+        """Subscribe by one message per stream."""
         name = self.live_interval_name
         return [self._command("candlesticks", [name(each.interval), each.symbol], leave) for each in streams]
 
     def _named(self, name: str) -> tuple[str, Interval]:
-        """Symbol and interval of ``1m_BTC_USDT``."""
+        """Parse symbol and interval from e.g. ``1m_BTC_USDT``."""
         text, _, symbol = name.partition("_")
         interval = _NAMED.get(text)
         if interval is None or not symbol:
-            raise MalformedResponse(f"{self.id} sent a candle of {name!r}, which is no interval and symbol")
+            raise MalformedResponse(f"{self.id} sent a candle of {name!r}, not an interval and a symbol")
         return symbol, interval
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """One message for each; the whole book comes first."""
+        """Subscribe by one message per book; the first update is the whole book."""
         return [self._command("obu", [f"ob.{symbol}.{depth}"], leave) for symbol in symbols]
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """``U`` and ``u`` are the ids of the first and the last change; a full book replaces what is there."""
+        """Parse updates: ``U`` and ``u`` are the ids of the first and the last change; a full book replaces the old one."""
         event = self._update(message)
         if event is None:
             return ()
@@ -242,14 +242,14 @@ class _Gate(ExchangeAdapter):
         kind, _, rest = book.s.partition(".")
         symbol, _, _ = rest.rpartition(".")
         if kind != "ob" or not symbol:
-            raise MalformedResponse(f"{self.id} sent a book of {book.s!r}, which is no symbol and depth")
+            raise MalformedResponse(f"{self.id} sent a book of {book.s!r}, not a symbol and a depth")
         at = sent_at(book.t)
         return (BookUpdate(symbol, book.b, book.a, is_snapshot=book.full, first=book.U, last=book.u, at=at),)
 
 
 @ExchangeRegistry.register("gate_spot", aliases=("gate_io_spot",))
 class GateSpot(_Gate):
-    """Spot. The message whose ``w`` closes a candle may be missing: then the next candle closes it."""
+    """Spot. The message with the closed flag ``w`` may be missing: then the next candle closes the candle."""
 
     market_type = MarketType.SPOT
     ws_url = "wss://api.gateio.ws/ws/v4"
@@ -264,15 +264,15 @@ class GateSpot(_Gate):
     rest_row = CandleLayout(0, 5, 3, 4, 2, 6, quote_asset_volume=1, closed=7, unit=Unit.SECONDS)
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """One address for all, with a slash at its end."""
+        """Return the single URL of all sockets, which ends with a slash."""
         return f"{self.ws_url}/"
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All pairs come at once."""
+        """Return the request for all pairs, which are one page."""
         return self._get("/spot/currency_pairs")
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """A pair that can only be bought, or only be sold, trades."""
+        """Parse pairs; one that can only be bought, or only be sold, counts as trading."""
         return [
             Listing(
                 each.id,
@@ -285,7 +285,7 @@ class GateSpot(_Gate):
         ], None
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """One candle a message, every two seconds."""
+        """Parse one candle per message, sent every two seconds."""
         event = self._update(message)
         if event is None:
             return ()
@@ -298,8 +298,8 @@ class _GateContracts(_Gate):
     """
     Perpetual contracts.
 
-    Without the header, the sizes of contracts that trade in fractions are cut to whole numbers.
-    ccxt asks for 1999 candles at most where the documentation allows 2000: so do we.
+    Without the header, sizes of contracts that trade in fractions are truncated to integers.
+    The documentation allows 2000 candles; ccxt asks for at most 1999, and so does this adapter.
     """
 
     ws_url = "wss://fx-ws.gateio.ws/v4/ws"
@@ -318,19 +318,19 @@ class _GateContracts(_Gate):
     )
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """One address for each currency of settlement."""
+        """Return one URL per settlement currency."""
         return f"{self.ws_url}/{self.path.removeprefix('/futures/')}"
 
     def socket_headers(self) -> Mapping[str, str]:
-        """Sizes are to be decimals."""
+        """Return the header that requests decimal sizes."""
         return self.headers
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All contracts come at once."""
+        """Return the request for all contracts, which are one page."""
         return self._get(f"{self.path}/contracts")
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """The inverse contract is worth 1 USD, which is written as 0."""
+        """Parse contracts; the inverse one has a value of 1 USD, which is sent as 0."""
         return [self._listing(each) for each in _CONTRACTS(body) if self.native.fullmatch(each.name)], None
 
     def _listing(self, each: _Contract) -> Listing:
@@ -345,7 +345,7 @@ class _GateContracts(_Gate):
         )
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """A message may hold several, and nothing says which are closed."""
+        """Parse candles; a message may hold several, and there is no closed flag."""
         event = self._update(message)
         if event is None:
             return ()
@@ -356,19 +356,19 @@ class _GateContracts(_Gate):
         ]
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
-        """Both bounds are inclusive."""
+        """Send both bounds, which are inclusive."""
         bounds = {"from": -(-span.start // SECOND), "to": Unit.SECONDS.of(span.end - 1)}
         return self._get(f"{self.path}/funding_rate", contract=symbol, limit=self.funding_page_size, **bounds)
 
     def funding_rows(self, body: bytes) -> FundingColumns:
-        """The latest comes first; moments are whole seconds."""
+        """Parse the rates, which are sent latest first; times are in seconds."""
         rows = sorted((row.t, row.r) for row in _RATES(body))
         return FundingColumns([moment * SECOND for moment, _ in rows], [rate for _, rate in rows])
 
 
 @ExchangeRegistry.register("gate_perpetual", aliases=("gate_io_perpetual",))
 class GatePerpetual(_GateContracts):
-    """Settled in USDT: volume and sizes count contracts, each worth a part of the base asset."""
+    """Settled in USDT: volume and sizes count contracts, each worth a fraction of the base asset."""
 
     market_type = MarketType.FUTURES_USDT
     path = "/futures/usdt"
@@ -381,9 +381,9 @@ class GatePerpetual(_GateContracts):
 @ExchangeRegistry.register("gate_inverse", aliases=("gate_io_inverse",))
 class GateInverse(_GateContracts):
     """
-    Settled in BTC, of which BTC_USD alone is inverse: a contract is 1 USD, so that volume and sizes are in USD.
+    Settled in BTC. Only BTC_USD is inverse: a contract is 1 USD, so that volume and sizes are in USD.
 
-    What else settles in BTC is quanto: neither its base nor its quote.
+    Other contracts settled in BTC are quanto: BTC is neither their base nor their quote.
     """
 
     market_type = MarketType.FUTURES_COIN

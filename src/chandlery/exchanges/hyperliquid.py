@@ -9,12 +9,12 @@ Sources:
 - https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/timeouts-and-heartbeats
 - https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/rate-limits-and-user-limits
 
-The documentation says that a message of candles holds an array of them, ccxt reads a single one;
-both are understood.
+In the documentation a candle message holds an array of candles, ccxt reads a single one;
+both are accepted.
 
-Spot pairs are called ``@`` and an index, but for PURR/USDC. Those whose index is known here have a
+Spot pairs are named ``@`` and an index, except PURR/USDC. Those whose index is known here have a
 symbol such as ``BTC-USDC``, which ccxt writes likewise ``BTC/USDC`` though the coin is UBTC; the
-others keep the index, which the list of instruments tells.
+others have the index as symbol, which the list of instruments states.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class _Candle(Struct):
 
 
 class _Message(Struct, tag_field="channel"):
-    """Whatever a socket sends."""
+    """Any socket message."""
 
 
 class _CandleMessage(_Message, tag="candle"):
@@ -147,7 +147,7 @@ _QUOTE = "USDC"
 
 
 class _Hyperliquid(ExchangeAdapter):
-    """What both markets share: one path for all questions, which differ in their ``type``."""
+    """Common base of both markets: one path for all requests, which differ in their ``type``."""
 
     provider = HYPERLIQUID
     standing = HYPERLIQUID_KNOWN
@@ -155,7 +155,7 @@ class _Hyperliquid(ExchangeAdapter):
     cased = True
     rest_url = "https://api.hyperliquid.xyz"
     ws_url = "wss://api.hyperliquid.xyz"
-    # Weeks open on Thursday there, as multiples of seven days since 1970, and are left out therefore.
+    # Weeks begin on Thursday, as multiples of seven days since 1970, and are therefore left out.
     intervals: ClassVar[Mapping[Interval, str]] = {
         each: each.value for each in Interval if each.value not in {"1s", "6h", "1w"}
     }
@@ -169,7 +169,7 @@ class _Hyperliquid(ExchangeAdapter):
     rest_row = CandleLayout("t", "o", "h", "l", "c", "v", close_time="T", count="n")
     socket = SocketRules(streams=1000, per_message=1, messages=RateLimit(2000, 60), ping_every_s=30)
     book_depths = (5, 20)
-    """The five best come twice a second; all twenty only every five, since June 2026."""
+    """The five best levels are sent twice a second; all twenty only every five seconds, since June 2026."""
     book_rule = BookRule(Link.NONE, SnapshotSource.STREAM)
     unverified = (
         "that the running candle counts among the 5000 that there are",
@@ -179,11 +179,11 @@ class _Hyperliquid(ExchangeAdapter):
     )
 
     def coin(self, symbol: str) -> str:
-        """What the exchange calls a symbol in questions."""
+        """Return the exchange's name of a symbol in requests."""
         return symbol
 
     def symbol_of(self, coin: str) -> str:
-        """The symbol of a coin in an answer."""
+        """Return the symbol of a coin in an answer."""
         return coin
 
     def _ask(self, weight: int, **question: Any) -> Request:
@@ -197,7 +197,7 @@ class _Hyperliquid(ExchangeAdapter):
         )
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """The bounds are inclusive open times; sixty candles more weigh one more."""
+        """Send both bounds as inclusive open times; each sixty candles add one to the weight."""
         asked = {
             "coin": self.coin(symbol),
             "interval": self.interval_name(interval),
@@ -207,11 +207,11 @@ class _Hyperliquid(ExchangeAdapter):
         return self._ask(20 + self.grid(interval).count(span.start, span.end) // 60, type="candleSnapshot", req=asked)
 
     def server_time_request(self) -> Request:
-        """The clock stands in the exchange's status."""
+        """Request the exchange's status, which has the clock."""
         return self._ask(2, type="exchangeStatus")
 
     def error(self, response: Response) -> ChandleryError | None:
-        """``null`` in place of what was asked for, or a status that says why in plain text."""
+        """Parse ``null`` in place of data, or a status with a message in plain text."""
         if response.body == b"null":
             return self.unknown_symbol("null")
         if response.status < 400:
@@ -219,11 +219,11 @@ class _Hyperliquid(ExchangeAdapter):
         return self.refused(response.body[:200].decode(errors="replace"), status=response.status)
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """One path for all."""
+        """Return the single URL of all sockets."""
         return f"{self.ws_url}/ws"
 
     def ping(self) -> str | None:
-        """Within a minute each connection must be spoken on."""
+        """Return the ping; a connection is cut after a minute without a message."""
         return '{"method":"ping"}'
 
     def _command(self, leave: bool, **subscription: str | bool) -> str:  # noqa: FBT001  # passed through
@@ -231,7 +231,7 @@ class _Hyperliquid(ExchangeAdapter):
         return command({"method": method, "subscription": subscription})
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """A message for each."""
+        """Subscribe by one message per stream."""
         return [
             self._command(
                 leave, type="candle", coin=self.coin(each.symbol), interval=self.live_interval_name(each.interval)
@@ -240,7 +240,7 @@ class _Hyperliquid(ExchangeAdapter):
         ]
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """The running candle; that it has closed, the next one says."""
+        """Parse the running candle; it has no closed flag, the next candle closes it."""
         said = self._read(message)
         if not isinstance(said, _CandleMessage):
             return self._nothing(said)
@@ -262,12 +262,12 @@ class _Hyperliquid(ExchangeAdapter):
         return ()
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """A message for each; ``fast`` is the book of five levels."""
+        """Subscribe by one message per book; ``fast`` is the book of five levels."""
         fast = {"fast": True} if depth <= self.book_depths[0] else {}
         return [self._command(leave, type="l2Book", coin=self.coin(symbol), **fast) for symbol in symbols]
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """Each message is the whole book of five or twenty levels a side, which may be empty."""
+        """Parse a message, which is the whole book of five or twenty levels a side; it may be empty."""
         said = self._read(message)
         if not isinstance(said, _BookMessage):
             return self._nothing(said)
@@ -279,11 +279,11 @@ class _Hyperliquid(ExchangeAdapter):
         return BookUpdate(symbol, _levels(bids), _levels(asks), is_snapshot=True, at=at)
 
     def book_request(self, symbol: str, depth: int) -> Request:
-        """Twenty levels a side, always."""
+        """Request a book, always of twenty levels a side."""
         return self._ask(2, type="l2Book", coin=self.coin(symbol))
 
     def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
-        """The same as on the socket."""
+        """Parse the book, which has the format of the socket."""
         return self._whole(symbol, _BOOK(body))
 
 
@@ -295,7 +295,7 @@ _INDEXED = {"HYPE-USDC": "@107", "BTC-USDC": "@142", "ETH-USDC": "@151"}
 _NAMES = {coin: symbol for symbol, coin in _INDEXED.items()}
 _CANONICAL = "PURR-USDC"
 _BRIDGED = {"UBTC": "BTC", "UETH": "ETH"}
-"""Tokens that stand for a coin of another chain."""
+"""Tokens that represent a coin of another chain."""
 
 
 @ExchangeRegistry.register("hyperliquid_spot")
@@ -307,13 +307,13 @@ class HyperliquidSpot(_Hyperliquid):
     example = "BTC-USDC, BTC/USDC or @107"
 
     def symbol(self, text: str) -> str:
-        """A pair that has a name is never called by its index."""
+        """Return the symbol; a pair with a name is never spelled by its index."""
         found = super().symbol(text)
         return _NAMES.get(found, found)
 
     def spelled(self, instrument: Instrument) -> str:
         """
-        The name, with a dash.
+        Return the name, with a dash.
 
         Raises:
             InvalidSymbol: For pairs whose index is not known here.
@@ -322,23 +322,23 @@ class HyperliquidSpot(_Hyperliquid):
         if name in _INDEXED or name == _CANONICAL:
             return name
         raise InvalidSymbol(
-            f"{self.id} calls {instrument} by an index; give that, e.g. @107, as the list of its instruments has it"
+            f"{self.id} names {instrument} by an index; use that, e.g. @107, from its list of instruments"
         )
 
     def coin(self, symbol: str) -> str:
-        """The index, or the name with a slash."""
+        """Return the index, or the name with a slash."""
         return _INDEXED.get(symbol) or symbol.replace("-", "/")
 
     def symbol_of(self, coin: str) -> str:
-        """The other way round."""
+        """Return the symbol of an index or name."""
         return _NAMES.get(coin) or coin.replace("/", "-")
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All come at once."""
+        """Return the request for all pairs, which are one page."""
         return self._ask(20, type="spotMeta")
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Prices have five significant figures, so that there is no step of theirs."""
+        """Parse pairs; prices have five significant figures, so there is no price step."""
         meta = _SPOT_META(body)
         tokens = {token.index: token for token in meta.tokens}
         try:
@@ -356,13 +356,13 @@ _KILO = frozenset({"KBONK", "KDOGS", "KFLOKI", "KLUNC", "KNEIRO", "KPEPE", "KSHI
 
 
 def _cased(coin: str) -> str:
-    """The exchange writes the k of thousands small."""
+    """Return the coin with the k of thousands in lower case."""
     return f"k{coin[1:]}" if coin in _KILO else coin
 
 
 @ExchangeRegistry.register("hyperliquid_perpetual")
 class HyperliquidPerpetual(_Hyperliquid):
-    """Perpetuals of the exchange's own, which settle in USDC; those of third parties' exchanges on it are left out."""
+    """Perpetuals of the exchange itself, settled in USDC; those of third-party exchanges on it are left out."""
 
     market_type = MarketType.FUTURES_USDT
     native = re.compile(rf"{LETTER}{{1,24}}(?<!USD)(?<!USD[CT])", re.ASCII)
@@ -370,21 +370,21 @@ class HyperliquidPerpetual(_Hyperliquid):
     funding_page_size = 500
 
     def folded(self, text: str) -> str:
-        """``kPEPE`` and the like, however they are written."""
+        """Convert ``kPEPE`` and similar coins to the exchange's case, from any case."""
         return _cased(super().folded(text))
 
     def spelled(self, instrument: Instrument) -> str:
-        """The base alone; all are quoted in USDC."""
+        """Return the base only; all are quoted in USDC."""
         if instrument.quote != _QUOTE:
             raise InvalidSymbol(f"{self.id} settles in {_QUOTE}, so it has no {instrument}; it has e.g. {self.example}")
         return _cased(instrument.base)
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All come at once."""
+        """Return the request for all perpetuals, which are one page."""
         return self._ask(20, type="meta")
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Prices have five significant figures, so that there is no step of theirs."""
+        """Parse perpetuals; prices have five significant figures, so there is no price step."""
         return [
             Listing(
                 each.name,
@@ -397,12 +397,12 @@ class HyperliquidPerpetual(_Hyperliquid):
         ], None
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
-        """Both bounds inclusive, oldest first; there is a rate every hour, and twenty more weigh one more."""
+        """Send both bounds, which are inclusive, oldest first; there is a rate per hour, and each twenty add one to the weight."""
         count = min((span.end - span.start) // HOUR + 1, self.funding_page_size)
         start, end = -(-span.start // Unit.MILLIS.value), Unit.MILLIS.of(span.end - 1)
         return self._ask(20 + count // 20, type="fundingHistory", coin=symbol, startTime=start, endTime=end)
 
     def funding_rows(self, body: bytes) -> FundingColumns:
-        """``time`` may lie a few milliseconds past the hour."""
+        """Parse the rates; ``time`` may be a few milliseconds past the hour."""
         rows = _FUNDINGS(body)
         return FundingColumns([Unit.MILLIS.micros(row.time) for row in rows], [row.fundingRate for row in rows])

@@ -1,8 +1,8 @@
 """
 Kraken spot: REST v0 and WebSocket v2.
 
-A symbol is spelled as WebSocket v2 spells it, ``BTC/USD``; REST calls the same ``XBTUSD``. ccxt and
-the documentation agree on everything that is used here.
+Symbols are those of WebSocket v2, ``BTC/USD``; in REST the same pair is ``XBTUSD``. ccxt and
+the documentation agree on everything used here.
 
 Sources:
 - https://docs.kraken.com/api-reference/market-data/get-ohlc-data
@@ -54,14 +54,14 @@ KRAKEN_KNOWN = standings("""
 _KRAKEN = DataProvider.register("KRAKEN")
 _T = TypeVar("_T")
 
-# Weeks are left out, since nothing says on which day they begin; 15 days are nobody else's interval.
+# Weeks are left out, since their first day is not documented; no other exchange has an interval of 15 days.
 _SPELLED = intervals_of("1m=1 5m=5 15m=15 30m=30 1h=60 4h=240 1d=1440")
 _INTERVALS = {int(minutes): interval for interval, minutes in _SPELLED.items()}
 _OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
-"""Coins that REST calls otherwise."""
+"""Coins with another name in REST."""
 _NEW_NAMES = {old: new for new, old in _OLD_NAMES.items()}
 _STATUS = dict.fromkeys(("online", "limit_only", "reduce_only"), ListingStatus.LISTED)
-"""In the other states, such as post_only and cancel_only, nothing trades."""
+"""In all other states, such as post_only and cancel_only, there are no trades."""
 _TOO_MANY = ("EAPI:Rate limit exceeded", "EGeneral:Too many requests", "EGeneral:Temporary lockout")
 _DOWN = ("EService:", "EGeneral:Internal error")
 _LARGEST = 1e300
@@ -74,7 +74,7 @@ class _Errors(Struct):
 
 
 class _Depth(Struct):
-    """Each level ends with the time at which it was last changed."""
+    """Levels of a snapshot; each ends with the time at which it was last changed."""
 
     bids: list[tuple[Price, Size, Any]]
     asks: list[tuple[Price, Size, Any]]
@@ -112,7 +112,7 @@ class _Candle(Struct):
 
 
 class _Level(Struct):
-    """As on the wire: the checksum is made of the digits."""
+    """A level exactly as sent: the checksum is computed from the digits."""
 
     price: Raw
     qty: Raw
@@ -150,10 +150,10 @@ def kraken_checksum(book: OrderBook) -> int:
 @ExchangeRegistry.register("kraken_spot")
 class KrakenSpot(ExchangeAdapter):
     """
-    The latest 720 candles of each interval, the running one always among them, and no history beyond.
+    The latest 720 candles of each interval, always including the running one, and no history beyond.
 
-    On one connection a symbol has the candles of a single interval: the exchange refuses a second.
-    The checksum covers ten levels a side, so of deeper books what lies below is not proved by it.
+    On one connection a symbol has the candles of a single interval: the exchange refuses a second one.
+    The checksum covers ten levels a side; deeper levels are not validated.
     """
 
     provider = _KRAKEN
@@ -193,32 +193,32 @@ class KrakenSpot(ExchangeAdapter):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """XBT and XDG, as REST and the former sockets say, are BTC and DOGE here."""
+        """Return the symbol; XBT and XDG, as in REST and the former sockets, become BTC and DOGE."""
         return "/".join(_NEW_NAMES.get(name, name) for name in (instrument.base, instrument.quote))
 
     def _request(self, name: str, **params: str | int) -> Request:
         return Request(f"{self.rest_url}/0/public/{name}", params, limits=self.limits)
 
     def _pair(self, symbol: str) -> str:
-        """What REST calls a symbol."""
+        """Return the name of a symbol in REST."""
         return "".join(_OLD_NAMES.get(name, name) for name in symbol.split("/"))
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """The candles that open after ``since``, to the running one: there is no other bound."""
+        """Request the candles that open after ``since``, up to the running one: there is no end."""
         since = max(-(-span.start // Unit.SECONDS.value) - 1, 0)
         return self._request("OHLC", pair=self._pair(symbol), interval=self.interval_name(interval), since=since)
 
     def candle_rows(self, body: bytes) -> CandleColumns:
-        """Rows of eight, oldest first, under a name of the exchange's own; what stands beside them is no array."""
+        """Parse rows of eight, oldest first, under the exchange's own name of the pair; other values are not arrays."""
         rows = {name: held for name, raw in _CANDLES_BY_PAIR(body).items() if (held := bytes(raw)).startswith(b"[")}
         return self.rest_row.columns_of_json(_only(rows))
 
     def server_time_request(self) -> Request:
-        """The clock."""
+        """Return the request for the clock."""
         return self._request("Time")
 
     def error(self, response: Response) -> ChandleryError | None:
-        """``{"error": ["EQuery:Unknown asset pair"]}``, with the status 200."""
+        """Parse ``{"error": ["EQuery:Unknown asset pair"]}``, which has status 200."""
         answer = _ERRORS(response.body)
         errors = [] if answer is None else answer.error
         if not errors:
@@ -231,11 +231,11 @@ class KrakenSpot(ExchangeAdapter):
         return self.refused(said, status=response.status, code=errors[0])
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All pairs come at once."""
+        """Return the request for all pairs, which are one page."""
         return self._request("AssetPairs")
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Pairs without a name on the sockets are dark pools, which have no public data."""
+        """Parse pairs; those without a socket name are dark pools, which have no public data."""
         return [self._listing(each) for each in _PAIRS(body).values() if "/" in each.wsname], None
 
     def _listing(self, each: _Pair) -> Listing:
@@ -250,15 +250,15 @@ class KrakenSpot(ExchangeAdapter):
         )
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """One path for all."""
+        """Return the single URL of all sockets."""
         return f"{self.ws_url}/v2"
 
     def ping(self) -> str | None:
-        """Answered by a pong; heartbeats come by themselves, once a second at least."""
+        """Return the ping, which is answered by a pong; heartbeats are sent at least once a second."""
         return '{"method":"ping"}'
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """Symbols of the same interval share a message; each begins with a snapshot of past candles."""
+        """Subscribe to symbols of the same interval by one message; each begins with a snapshot of past candles."""
         by_interval: dict[int, list[str]] = {}
         for each in streams:
             by_interval.setdefault(int(self.live_interval_name(each.interval)), []).append(each.symbol)
@@ -277,14 +277,14 @@ class KrakenSpot(ExchangeAdapter):
         ]
 
     def _data(self, message: bytes, channel: str) -> _Message | None:
-        """The message, where it has data of that channel."""
+        """Parse a message with data of that channel; ``None`` for others."""
         event = _MESSAGE(message)
         if not event.success and event.error not in _HARMLESS:
             raise self.refused(event.error, code=event.error)
         return event if event.channel == channel else None
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """Several candles a message; that one is closed, the next one says."""
+        """Parse several candles per message; there is no closed flag, the next candle closes one."""
         event = self._data(message, "ohlc")
         if event is None:
             return ()
@@ -309,11 +309,11 @@ class KrakenSpot(ExchangeAdapter):
         ]
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """The snapshot comes first."""
+        """Subscribe; the first update is the snapshot."""
         return self._commands("book", symbols, leave, depth=depth)
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """Each with the checksum of the book after it."""
+        """Parse updates, each with the checksum of the book after it."""
         event = self._data(message, "book")
         if event is None:
             return ()
@@ -334,18 +334,18 @@ class KrakenSpot(ExchangeAdapter):
         )
 
     def book_request(self, symbol: str, depth: int) -> Request:
-        """At most 500 levels."""
+        """Request at most 500 levels."""
         return self._request("Depth", pair=self._pair(symbol), count=min(depth, 500))
 
     def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
-        """It has no id and no time, so that no stream can go on from it."""
+        """Parse a snapshot, which has no id and no time, so that no stream can continue it."""
         book = _only(_BOOK_BY_PAIR(body))
         bids, asks = ([(price, size) for price, size, _ in side] for side in (book.bids, book.asks))
         return BookUpdate(symbol, bids, asks, is_snapshot=True)
 
 
 def _only(held: Mapping[str, _T]) -> _T:
-    """What there is of one pair."""
+    """Return the value of the single pair."""
     if len(held) != 1:
         raise MalformedResponse(f"not the answer for one pair: it names {', '.join(held) or 'none'}")
     return next(iter(held.values()))
@@ -354,12 +354,12 @@ def _only(held: Mapping[str, _T]) -> _T:
 def _micros(moment: datetime) -> Micros:
     at = micros_of(moment)
     if not 0 <= at <= LATEST:
-        raise MalformedResponse(f"not a moment of trading: {moment}")
+        raise MalformedResponse(f"not a valid time: {moment}")
     return at
 
 
 def _levels(sent: Sequence[_Level]) -> tuple[list[Level], list[Digits]]:
-    """The levels as numbers and as they were written."""
+    """Return the levels as numbers and as text."""
     try:
         digits = [(str(each.price, "ascii"), str(each.qty, "ascii")) for each in sent]
         levels = [(float(price), float(size)) for price, size in digits]

@@ -9,9 +9,9 @@ Sources:
 - https://www.kucoin.com/docs-new/3470071w0 and 3470086w0 (candles), 3470070w0 and 3470097w0 (books)
 - https://www.kucoin.com/docs-new/rate-limit
 
-Of futures a request asks for 200 candles, as three clients do; the documentation says 500. Books are the
-50 best levels, sent whole. ccxt keeps them from changes, but of spot only 100 levels can be fetched without
-a key, and a book that begins with these lacks, once the price has moved, what rests beyond them.
+A request for futures asks for 200 candles, as three clients do; the documentation has 500. Books are the
+50 best levels, sent whole. ccxt builds them from changes, but on spot only 100 levels can be fetched without
+a key, and a book that starts from these lacks the levels beyond them once the price has moved.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class _Candle(Struct):
 
 
 class _Book(Struct):
-    """Messages say ``timestamp``, snapshots of spot ``time``, in milliseconds; those of futures ``ts``, in nanoseconds."""
+    """A book: messages have ``timestamp``, snapshots of spot ``time``, in milliseconds; those of futures ``ts``, in nanoseconds."""
 
     bids: WireLevels
     asks: WireLevels
@@ -115,13 +115,13 @@ class _Book(Struct):
     ts: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
 
     def update(self, symbol: str) -> BookUpdate:
-        """All of them are whole books."""
+        """Convert to an update, which is always a whole book."""
         at = sent_at(self.timestamp) or sent_at(self.time) or sent_at(self.ts, 1)
         return BookUpdate(symbol, self.bids, self.asks, is_snapshot=True, last=self.sequence, at=at)
 
 
 class _Event(Struct, Generic[_Data]):
-    """A message: data, or the answer to a command, which is text where it says what is wrong."""
+    """A message: data, or the answer to a command, which is text if it is an error."""
 
     type: str
     topic: str = ""
@@ -137,7 +137,7 @@ _SNAPSHOT = reader(_Book, "data", what="an order book")
 _CANDLE = reader(_Event[_Candle], what="a message of candles")
 _BOOK = reader(_Event[_Book], what="a message of an order book")
 
-# Weeks of spot begin on Thursdays, as counted from 1970; where its months begin is not known.
+# Weeks of spot begin on Thursdays, as counted from 1970; the beginning of its months is not known.
 _NAMES = intervals_of(
     "1m=1min 3m=3min 5m=5min 15m=15min 30m=30min 1h=1hour 2h=2hour 4h=4hour 6h=6hour 8h=8hour 12h=12hour 1d=1day"
 )
@@ -145,12 +145,12 @@ _CONTRACT_NAMES = intervals_of("1m=1 5m=5 15m=15 30m=30 1h=60 2h=120 4h=240 8h=4
 _INTERVAL_OF = {name: interval for interval, name in _NAMES.items()} | {"1week": Interval.WEEK_1}
 _CONTRACT_LIVE_NAMES = {interval: name for name, interval in _INTERVAL_OF.items() if interval in _CONTRACT_NAMES}
 _STATUS = {"Open": ListingStatus.LISTED, "BeingSettled": ListingStatus.DELISTED}
-"""What the exchange calls otherwise, e.g. Paused or CancelOnly, is a halt."""
+"""Any other status, e.g. Paused or CancelOnly, is a halt."""
 
 
 @lru_cache(maxsize=4096)
 def _stream(topic: str) -> tuple[str, Interval]:
-    """The symbol and the interval that a topic of candles names."""
+    """Parse symbol and interval from a topic of candles."""
     symbol, _, name = topic.partition(":")[2].rpartition("_")
     interval = _INTERVAL_OF.get(name)
     if not symbol or interval is None:
@@ -159,7 +159,7 @@ def _stream(topic: str) -> tuple[str, Interval]:
 
 
 class _KuCoin(ExchangeAdapter):
-    """What the three markets share: envelopes, tokens, commands."""
+    """Common base of the three markets: envelopes, tokens, commands."""
 
     provider = KUCOIN
     standing = KUCOIN_KNOWN
@@ -192,29 +192,29 @@ class _KuCoin(ExchangeAdapter):
         return Request(f"{self.rest_url}/api{path}", params, method=method, weight=weight, limits=self.limits)
 
     def server_time_request(self) -> Request:
-        """The clock."""
+        """Return the request for the clock."""
         return self._request("/v1/timestamp", 3)
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """The end lies a unit of time after the last open, so that it does not matter whether it is inclusive."""
+        """Set the end a unit of time after the last open time, so that it does not matter whether it is inclusive."""
         unit = self.rest_row.unit
         path, name, start, end = self.candle_query
         bounds = {start: unit.of(interval.ceil(span.start)), end: unit.of(interval.floor(span.end - 1)) + 1}
         return self._request(path, 3, symbol=symbol, **{name: self.interval_name(interval)}, **bounds)
 
     def handshake_request(self) -> Request | None:
-        """A token lives for a day, so each connection begins with a new one."""
+        """Request a token, which lasts for a day; each connection begins with a new one."""
         return self._request("/v1/bullet-public", 10, "POST")
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """Where the answer says, unless another address was given in its place."""
+        """Return the address in the answer, unless another one was configured."""
         granted = _TOKEN(answer or b"")
         moved = self.ws_url != type(self).ws_url
         address = self.ws_url if moved else granted.instance_servers[0].endpoint.rstrip("/")
         return f"{address}/?{urlencode({'token': granted.token})}"
 
     def ping(self) -> str | None:
-        """Wanted every 18 seconds, whether data flow or not."""
+        """Return the ping, required every 18 seconds even while data flow."""
         return '{"id":"0","type":"ping"}'
 
     def _commands(self, topics: Sequence[str], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
@@ -225,12 +225,12 @@ class _KuCoin(ExchangeAdapter):
         ]
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """One message a topic, ``<channel>:<symbol>_<interval>``: lists are documented for symbols alone."""
+        """Subscribe by one message per topic, ``<channel>:<symbol>_<interval>``: lists are documented for symbols only."""
         topic, name = self.candle_topic, self.live_interval_name
         return self._commands([f"{topic}:{each.symbol}_{name(each.interval)}" for each in streams], leave)
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """Nothing says that a candle is closed: ``trade.candles.add`` comes before as well as after that."""
+        """Parse candles, which have no closed flag: ``trade.candles.add`` may be sent before or after the close."""
         event = _CANDLE(message)
         if not isinstance(event.data, _Candle):
             return self._nothing(event)
@@ -244,19 +244,19 @@ class _KuCoin(ExchangeAdapter):
         return ()
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """``<channel><depth>:<symbols>``: every 100 ms, changed or not."""
+        """Subscribe to ``<channel><depth>:<symbols>``, sent every 100 ms, changed or not."""
         parts = batches(symbols, self.socket.per_message)
         return self._commands([f"{self.book_topic}{depth}:{','.join(part)}" for part in parts], leave)
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """Every message is a whole book; the topic alone says of what."""
+        """Parse a message, which is a whole book; the symbol is in the topic only."""
         event = _BOOK(message)
         if not isinstance(event.data, _Book):
             return self._nothing(event)
         return (event.data.update(event.topic.partition(":")[2]),)
 
     def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
-        """Numbered like the messages, where these are."""
+        """Parse a snapshot, numbered like the messages if these are."""
         return _SNAPSHOT(body).update(symbol)
 
 
@@ -283,15 +283,15 @@ class KuCoinSpot(_KuCoin):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote with a dash."""
+        """Return base and quote, joined by a dash."""
         return f"{instrument.base}-{instrument.quote}"
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All symbols come at once."""
+        """Return the request for all symbols, which are one page."""
         return self._request("/v2/symbols", 4)
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """A coin that was renamed keeps its symbols, so these say which coins are meant."""
+        """Parse symbols; that of a renamed coin is unchanged, so the symbol determines the coins."""
         return [self._listing(each) for each in _SYMBOLS(body) if self.native.fullmatch(each.symbol)], None
 
     def _listing(self, each: _Symbol) -> Listing:
@@ -300,13 +300,13 @@ class KuCoinSpot(_KuCoin):
         return Listing(each.symbol, instrument, status, None, each.price_increment, each.base_increment)
 
     def book_request(self, symbol: str, depth: int) -> Request:
-        """20 or 100 levels; all of them need a key."""
+        """Request 20 or 100 levels; more need a key."""
         few = depth <= 20
         return self._request(f"/v1/market/orderbook/level2_{20 if few else 100}", 2 if few else 4, symbol=symbol)
 
 
 class _Perpetuals(_KuCoin):
-    """Futures: volume and sizes in contracts, the oldest candle first, bitcoin called XBT."""
+    """Futures: volume and sizes in contracts, the oldest candle first, XBT for bitcoin."""
 
     standing = KUCOIN_CONTRACTS_KNOWN
     rest_url = "https://api-futures.kucoin.com"
@@ -315,11 +315,11 @@ class _Perpetuals(_KuCoin):
     live_intervals = _CONTRACT_LIVE_NAMES
     page_size = 200
     volume_unit = "contracts"
-    # The sixth place holds a wrong volume, as the documentation itself says.
+    # The sixth place has a wrong volume, as documented.
     live_row = CandleLayout(0, 1, 3, 4, 2, 6, unit=Unit.SECONDS)
     candle_query = ("/v1/kline/query", "granularity", "from", "to")
     candle_topic = "/contractMarket/limitCandle"
-    # The documentation names no number; its example has 69 rates and is whole.
+    # The documentation states no number; its example of 69 rates is complete.
     funding_page_size = 100
     funding_newest_first = True
     book_topic = "/contractMarket/level2Depth"
@@ -332,18 +332,18 @@ class _Perpetuals(_KuCoin):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote with an M, or base, M and the month of expiry, which contracts in dollars alone have."""
+        """Return base and quote with an M, or base, M and the month of expiry, which only contracts in dollars have."""
         base = "XBT" if instrument.base == "BTC" else instrument.base
         if instrument.expiry and instrument.quote == "USD":
             return f"{base}M{month_code(instrument.expiry)}"
         return f"{base}{instrument.quote}M"
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All contracts come at once, linear and inverse, perpetual or not."""
+        """Return the request for all contracts, linear and inverse, perpetual or not, which are one page."""
         return self._request("/v1/contracts/active", 3)
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Those that are linear, or inverse, of whatever type; what has a day of expiry is no perpetual."""
+        """Parse linear, or inverse, contracts of any type; one with an expiry is not a perpetual."""
         inverse = self.market_type is MarketType.FUTURES_COIN
         return [
             self._listing(each)
@@ -359,17 +359,17 @@ class _Perpetuals(_KuCoin):
         return Listing(each.symbol, instrument, status, abs(each.multiplier), each.tick_size, each.lot_size)
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
-        """Both bounds are inclusive."""
+        """Send both bounds, which are inclusive."""
         bounds = {"from": -(-span.start // Unit.MILLIS.value), "to": Unit.MILLIS.of(span.end - 1)}
         return self._request("/v1/contract/funding-rates", 5, symbol=symbol, **bounds)
 
     def funding_rows(self, body: bytes) -> FundingColumns:
-        """The latest come first."""
+        """Parse the rates, which are sent latest first."""
         rows = _FUNDINGS(body)[::-1]
         return FundingColumns([Unit.MILLIS.micros(row.timepoint) for row in rows], [row.funding_rate for row in rows])
 
     def book_request(self, symbol: str, depth: int) -> Request:
-        """The whole book."""
+        """Request the whole book."""
         return self._request("/v1/level2/snapshot", 3, symbol=symbol)
 
 
@@ -385,7 +385,7 @@ class KuCoinPerpetual(_Perpetuals):
 
 @ExchangeRegistry.register("kucoin_inverse")
 class KuCoinInverse(_Perpetuals):
-    """Inverse: a contract is worth one dollar. Their turnover is left out, since nothing says what it is in."""
+    """Inverse: a contract is worth one dollar. Turnover is left out, since its unit is not documented."""
 
     market_type = MarketType.FUTURES_COIN
     native = re.compile(rf"{CAPITAL}+(USDM|M{MONTH_CODE})", re.ASCII)

@@ -11,7 +11,7 @@ Sources:
 - https://www.okx.com/docs-v5/en/#overview-websocket
 - https://www.okx.com/docs-v5/log_en/
 
-Where ccxt differs: it gives the candles of contracts with their volume in the base currency, here
+Where ccxt differs: it returns the volume of contracts in the base currency; here
 it counts contracts, as books and trades do.
 """
 
@@ -64,18 +64,18 @@ OKX_KNOWN = standings("""
 
 OKX = DataProvider.register("OKX")
 
-# Candles of six hours and more begin in Hong Kong, but for these; where 2D, 3D and 3M begin is not said.
+# Other candles of six hours and more begin in Hong Kong time; the beginning of 2D, 3D and 3M is not documented.
 _INTERVALS = intervals_of("1s 1m 3m 5m 15m 30m 1h=1H 2h=2H 4h=4H 6h=6Hutc 12h=12Hutc 1d=1Dutc 1w=1Wutc 1M=1Mutc")
 _CHANNELS = {f"candle{name}": interval for interval, name in _INTERVALS.items()}
 _BOOKS = {1: "bbo-tbt", 5: "books5", 400: "books"}
 _ACTIONS = frozenset({"snapshot", "update"})
 _WHOLE = frozenset({"bbo-tbt", "books5"})
-"""Whose messages are whole books."""
+"""Channels whose messages are whole books."""
 _SECONDS_KEPT: Micros = 89 * DAY
-"""Candles of a second are kept for three months, which may be as short as this."""
+"""Candles of a second are available for three months, which may be as short as this."""
 
 _Rows: TypeAlias = list[tuple[Price, Size, Any, Any]]
-"""Price, size, a number that is always 0, and how many orders there are."""
+"""Rows of price, size, a number that is always 0, and number of orders."""
 _Texts: TypeAlias = list[tuple[str, str, Any, Any]]
 
 
@@ -99,7 +99,7 @@ class _Arg(Struct, rename={"symbol": "instId"}):
 
 
 class _Event(Struct):
-    """What comes besides data: answers to commands, and notices."""
+    """Messages other than data: answers to commands, and notices."""
 
     event: str = ""
     code: str = ""
@@ -122,7 +122,7 @@ class _Funding(Struct, rename="camel"):
 
 
 class _Instrument(Struct, rename="camel"):
-    """Of one that is announced, all numbers may be empty text."""
+    """An instrument; if it is only announced, all numbers may be empty text."""
 
     inst_id: str
     state: str
@@ -146,9 +146,9 @@ _FUNDING = reader(list[_Funding], "data", what="an array of funding rates")
 _INSTRUMENTS = reader(list[_Instrument], "data", what="a list of instruments")
 _SERVER_TIME = reader(tuple[_Time], "data", what="a server time")
 _STATUS = {"live": ListingStatus.LISTED, "preopen": ListingStatus.UPCOMING}
-"""What is called otherwise, e.g. suspend, is a halt; what is delisted is not in the list any more."""
+"""Any other status, e.g. suspend, is a halt; delisted instruments are not in the list any more."""
 _NEXT = {"SWAP": "FUTURES"}
-"""Which kind of instruments is listed after another."""
+"""The kind of instruments that is listed after another."""
 
 
 def _update(symbol: str, book: _Book, texts: _BookTexts | None, *, is_snapshot: bool) -> BookUpdate:
@@ -186,7 +186,7 @@ def okx_checksum(book: OrderBook) -> int:
 
 
 class _Okx(ExchangeAdapter):
-    """What the three markets share: nearly all."""
+    """Common base of the three markets."""
 
     provider = OKX
     standing = OKX_KNOWN
@@ -206,7 +206,7 @@ class _Okx(ExchangeAdapter):
     limits = (RateLimit(20, 2),)
     book_limits: ClassVar[tuple[RateLimit, ...]] = (RateLimit(40, 2),)
     slow_limits: ClassVar[tuple[RateLimit, ...]] = (RateLimit(10, 2),)
-    """Of the clock and of funding rates."""
+    """Limits of the clock and of funding rates."""
     rest_row = CandleLayout(0, 1, 2, 3, 4, 5, None, 7, closed=8, path=("data",), newest_first=True)
     live_intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
     live_closes = True
@@ -223,41 +223,41 @@ class _Okx(ExchangeAdapter):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base, quote and ``SWAP`` or the day of expiry: ``BTC-USDT-SWAP`` is linear, ``BTC-USD-SWAP`` inverse."""
+        """Return base, quote and ``SWAP`` or the day of expiry: ``BTC-USDT-SWAP`` is linear, ``BTC-USD-SWAP`` inverse."""
         suffix = f"-{day_text(instrument.expiry)}" if instrument.expiry else self.suffix
         return f"{instrument.base}-{instrument.quote}{suffix}"
 
     def oldest(self, interval: Interval, now: Micros) -> Micros | None:
-        """Candles of a second are kept for three months, all others for ever."""
+        """Return the limit of three months for candles of a second; there is none for others."""
         return interval.ceil(now - _SECONDS_KEPT) if interval is Interval.SECOND_1 else super().oldest(interval, now)
 
     def _request(self, path: str, limits: tuple[RateLimit, ...], **params: str | int) -> Request:
         return Request(f"{self.rest_url}/api/v5{path}", params, limits=limits)
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """Candles left the public socket in June 2023."""
+        """Return the URL; candles left the public socket in June 2023."""
         return f"{self.ws_url}/{'business' if channel is Channel.CANDLES else 'public'}"
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """``after`` is the end and ``before`` the start: pages go back in time, and both bounds are exclusive."""
+        """Send ``after`` as the end and ``before`` as the start: pages go back in time, and both bounds are exclusive."""
         path, bar = "/market/history-candles", self.interval_name(interval)
         return self._request(path, self.limits, instId=symbol, bar=bar, limit=self.page_size, **_bounds(span))
 
     def server_time_request(self) -> Request:
-        """The clock."""
+        """Return the request for the clock."""
         return self._request("/public/time", self.slow_limits)
 
     def server_time(self, body: bytes) -> Micros:
-        """In milliseconds, as text."""
+        """Parse the clock, which is milliseconds as text."""
         (clock,) = _SERVER_TIME(body)
         return Unit.MILLIS.micros(clock.ts)
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All of a kind come at once; the cursor is the next kind: contracts that expire have a list of their own."""
+        """Request all instruments of a kind in one page; the cursor is the next kind: contracts that expire have a separate list."""
         return self._request("/public/instruments", self.limits, instType=cursor or self.inst_type)
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Linear and inverse contracts come together; pairs for tests are left out."""
+        """Parse linear and inverse contracts, which are in one list; test pairs are left out."""
         listed = _INSTRUMENTS(body)
         ours = [each for each in listed if each.state != "test" and self.native.fullmatch(each.inst_id)]
         return [self._listing(each) for each in ours], _NEXT.get(listed[0].inst_type) if listed else None
@@ -276,16 +276,16 @@ class _Okx(ExchangeAdapter):
         )
 
     def ping(self) -> str | None:
-        """Text; without it a silent connection is closed after 30 seconds."""
+        """Return the ping as text; without it a silent connection is closed after 30 seconds."""
         return "ping"
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """A channel for each interval."""
+        """Subscribe to one channel per interval."""
         names = [(f"candle{self.live_interval_name(each.interval)}", each.symbol) for each in streams]
         return self._commands(names, leave)
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """Every change of 400 levels over 100 ms; of 5 levels and of 1, the whole each time."""
+        """Subscribe to changes of 400 levels over 100 ms; 5 levels and 1 level are sent whole each time."""
         return self._commands([(_BOOKS[depth], symbol) for symbol in symbols], leave)
 
     def _commands(self, names: Sequence[tuple[str, str]], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
@@ -294,7 +294,7 @@ class _Okx(ExchangeAdapter):
         return [command({"op": operation, "args": part}) for part in batches(args, self.socket.per_message)]
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """Rows as those of REST."""
+        """Parse rows in the format of REST."""
         if message == b"pong":
             return ()
         push = _CANDLES(message)
@@ -302,7 +302,7 @@ class _Okx(ExchangeAdapter):
             return self._nothing(push)
         interval = _CHANNELS.get(push.arg.channel)
         if interval is None:
-            raise MalformedResponse(f"{self.id} sent {push.arg.channel[:40]!r}, which is no channel of candles")
+            raise MalformedResponse(f"{self.id} sent {push.arg.channel[:40]!r}, not a channel of candles")
         symbol = push.arg.symbol
         return [LiveCandle(symbol, interval, self.rest_row.candle_of_json(row)) for row in push.data]
 
@@ -312,7 +312,7 @@ class _Okx(ExchangeAdapter):
         return ()
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """``prevSeqId`` names the message before; where nothing changed, an empty message has its number again."""
+        """Parse updates: ``prevSeqId`` is the previous message; without changes, an empty message repeats its number."""
         if message == b"pong":
             return ()
         push = _BOOK_PUSH(message)
@@ -327,37 +327,37 @@ class _Okx(ExchangeAdapter):
         return [_update(symbol, book, texts, is_snapshot=is_snapshot) for book, texts in pairs]
 
     def book_request(self, symbol: str, depth: int) -> Request:
-        """At most 400 levels. ``source`` is what the guide to begin a book from REST gives."""
+        """Request at most 400 levels. ``source`` is the value in the guide on starting a book from REST."""
         return self._request("/market/books", self.book_limits, instId=symbol, sz=min(depth, 400), source=0)
 
     def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
-        """With its digits, since the updates that follow may have checksums."""
+        """Parse a snapshot with its digits, since updates that follow may have checksums."""
         (book,), (texts,) = _SNAPSHOT(body), _SNAPSHOT_TEXTS(body)
         return _update(symbol, book, texts, is_snapshot=True)
 
 
 def _bounds(span: Span) -> dict[str, int]:
-    """Both exclusive, in milliseconds; the end is where pages begin, which go back in time."""
+    """Return the exclusive bounds in milliseconds; pages begin at the end and go back in time."""
     start_ms, end_ms = (-(-moment // Unit.MILLIS.value) for moment in (span.start, span.end))
     return {"after": end_ms, "before": max(start_ms - 1, 0)}
 
 
 class _Perpetuals(_Okx):
-    """The two perpetuals' funding rates."""
+    """Funding rates of the two perpetuals."""
 
     volume_unit = "contracts"
     expires = True
     funding_page_size = 100
-    """The documentation of 2025 allows 400, earlier ones and other clients 100."""
+    """The documentation of 2025 allows 400; earlier versions and other clients have 100."""
     funding_newest_first = True
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
-        """Bounds as those of candles; the exchange keeps three months."""
+        """Send bounds like those of candles; the exchange serves three months."""
         path, limit = "/public/funding-rate-history", self.funding_page_size
         return self._request(path, self.slow_limits, instId=symbol, limit=limit, **_bounds(span))
 
     def funding_rows(self, body: bytes) -> FundingColumns:
-        """The rates that were paid, not those that had been predicted."""
+        """Parse the rates that were paid, not the predicted ones."""
         rows = _FUNDING(body)[::-1]
         times = [Unit.MILLIS.micros(row.funding_time) for row in rows]
         return FundingColumns(times, [row.realized_rate for row in rows])
@@ -385,7 +385,7 @@ class OkxPerpetual(_Perpetuals):
     unverified = (*_Okx.unverified, "how perpetuals that settle in dollars are spelled: taken as BTC-USD_UM-SWAP")
 
     def spelled(self, instrument: Instrument) -> str:
-        """``USD`` alone would be the inverse perpetual."""
+        """Return the symbol; ``USD`` alone would be the inverse perpetual."""
         quote = "USD_UM" if instrument.quote == "USD" else instrument.quote
         return super().spelled(structs.replace(instrument, quote=quote))
 

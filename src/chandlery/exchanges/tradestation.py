@@ -9,10 +9,10 @@ Sources:
 - https://api.tradestation.com/docs/fundamentals/authentication/refresh-tokens
 - https://api.tradestation.com/docs/fundamentals/rate-limiting
 
-A bar names the moment at which it ends, and nothing else of when it was. Bars of minutes are given
-the open that lies their length before it. Those of days and longer end with the session and
-are given the day, week or month in UTC that this end lies in, which is that of the session for
-everything that trades in America; they hold the session's trades alone.
+The only time of a bar is its end. Bars of minutes get an
+open time that is their length before it. Bars of days and longer end with the session and
+get the UTC day, week or month that contains this end, which is that of the session for
+everything that trades in America; they only include trades of the session.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ TRADESTATION_KNOWN = standings("""
     closed flag: documented, https://api.tradestation.com/docs/specification#tag/MarketData/operation/StreamBars
 """)
 
-# Bars of two hours and more are counted from the session's beginning, which no clock in UTC agrees with.
+# Bars of two hours and more are counted from the session's beginning, which is on no UTC grid.
 _INTERVALS = {
     Interval.MINUTE_1: "1 Minute",
     Interval.MINUTE_3: "3 Minute",
@@ -68,7 +68,7 @@ _PAIR = re.compile(r"([A-Z0-9]+)(USD)", re.ASCII)
 
 
 class _Line(Struct):
-    """A bar, a heartbeat, a status or an error: each has some of these, and what is blank may be null."""
+    """A bar, a heartbeat, a status or an error; each has some of these fields, and blank ones may be null."""
 
     Epoch: Millis | None = None
     Open: Finite | None = None
@@ -104,9 +104,9 @@ _TOKEN = msgspec.json.Decoder(_Token, strict=False)
 @ExchangeRegistry.register("tradestation")
 class TradeStation(ExchangeAdapter):
     """
-    Everything that has a bar chart: ``MSFT``, ``ESZ24``, ``@ES``, ``BTCUSD``; of equities the regular session.
+    Everything with a bar chart: ``MSFT``, ``ESZ24``, ``@ES``, ``BTCUSD``; for equities the regular session.
 
-    Requests need the API key ``client_id``, its ``client_secret`` where it has one, and a ``refresh_token``
+    Requests need the API key ``client_id``, its ``client_secret`` if it has one, and a ``refresh_token``
     of a user who has signed in with the scopes ``MarketData`` and ``offline_access``.
     """
 
@@ -123,7 +123,7 @@ class TradeStation(ExchangeAdapter):
     example = "BTCUSD, BTC/USD, MSFT, @ES or ESZ24"
     intervals: ClassVar[Mapping[Interval, str]] = _INTERVALS
     page_size = 5000
-    """It would send 57,600 bars, which are 20 megabytes."""
+    """The exchange would send 57,600 bars, which are 20 megabytes."""
     limits = (RateLimit(500, 300),)
     sends_empty_candles = False
     names_ends = True
@@ -143,28 +143,28 @@ class TradeStation(ExchangeAdapter):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Pairs are written as one word."""
+        """Return the pair as one word."""
         return f"{instrument.base}{instrument.quote}"
 
     def _get(self, path: str, **params: str | int) -> Request:
         return Request(f"{self.rest_url}{path}", params, limits=self.limits)
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """The ends that are wanted lie after the first open, up to the last close; bounds are a second later than both."""
+        """Send bounds on end times: after the first open time, up to the last close, both shifted by a second."""
         count, unit = self.interval_name(interval).split()
         first, last = (iso(interval.ceil(at) // SECOND * SECOND + SECOND) for at in (span.start, span.end))
         return self._get(f"{_BARS}{symbol}", interval=count, unit=unit, firstdate=first, lastdate=last)
 
     def opened(self, end: Micros, interval: Interval) -> Micros:
-        """A session's end lies within its day, week or month; minutes are never moved to the clock."""
+        """Return the open time. The end of a session is within its day, week or month; minutes are never aligned to the clock."""
         return interval.step(end, -1) if interval.longest < DAY else interval.floor(end - 1)
 
     def candles(self, body: bytes, interval: Interval) -> CandleColumns:
         """
-        Oldest first.
+        Parse the bars, oldest first.
 
         Raises:
-            UnsupportedRequest: They follow each other off the clock, since their session begins in between.
+            UnsupportedRequest: They are not on the clock's grid, since their session begins at another time.
         """
         rows = super().candles(body, interval)
         off = any(interval.floor(at) != at and interval.step(at) == after for at, after in pairwise(rows.open_time))
@@ -175,28 +175,28 @@ class TradeStation(ExchangeAdapter):
         return rows
 
     def server_time_request(self) -> Request:
-        """Nothing publishes the time, so the headers of the shortest answer say it."""
+        """Return the request with the shortest answer, whose headers have the time: no endpoint serves it."""
         return self.instruments_request()
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """The pairs; of all else nothing lists what there is."""
+        """Return the request for the pairs; there is no list of other symbols."""
         return self._get("/v3/marketdata/symbollists/cryptopairs/symbolnames")
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """The pairs, all of them in US dollars."""
+        """Parse the pairs, all of them in US dollars."""
         found = [pair for name in _NAMES(body) if (pair := _PAIR.fullmatch(name))]
         return [
             Listing(pair[0], Instrument.of(pair[1], pair[2], self.market_type), ListingStatus.LISTED) for pair in found
         ], None
 
     def token_request(self, credentials: Mapping[str, str]) -> Request:
-        """An access token for the refresh token, which lasts for twenty minutes."""
+        """Request an access token, which lasts for twenty minutes, by the refresh token."""
         form = {"grant_type": "refresh_token", **credentials}
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return Request(f"{self.auth_url}/oauth/token", headers=headers, method="POST", body=urlencode(form).encode())
 
     def token(self, body: bytes) -> AccessToken:
-        """With keys whose refresh tokens rotate, a new one of these comes along."""
+        """Parse the token; keys with rotating refresh tokens also get a new one of these."""
         try:
             said = _TOKEN.decode(body)
         except msgspec.MsgspecError:
@@ -205,7 +205,7 @@ class TradeStation(ExchangeAdapter):
         return AccessToken(said.access_token, said.expires_in, renewed)
 
     def error(self, response: Response) -> ChandleryError | None:
-        """``{"Error": "BadRequest", "Message": "..."}``; what went well has status 200."""
+        """Parse ``{"Error": "BadRequest", "Message": "..."}``; successful answers have status 200."""
         if response.status == 200:
             return None
         try:
@@ -223,7 +223,7 @@ class TradeStation(ExchangeAdapter):
         return self.refused(text, status=status, code=error or None)
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """The path and query of each stream, from its latest bar on; it ends by being closed."""
+        """Return path and query of each stream, from its latest bar on; a stream ends when it is closed."""
         targets = []
         for each in streams:
             count, unit = self.live_interval_name(each.interval).split()
@@ -231,14 +231,14 @@ class TradeStation(ExchangeAdapter):
         return [f"close {target}" for target in targets] if leave else targets
 
     def stream_request(self, message: str) -> Request:
-        """A stream of bars, one JSON object a line."""
+        """Request a stream of bars, one JSON object per line."""
         path, _, query = message.partition("?")
         params = dict(each.split("=", 1) for each in query.split("&"))
         headers = {"Accept": "application/vnd.tradestation.streams.v2+json"}
         return Request(f"{self.rest_url}{path}", params, headers, limits=self.limits)
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """One bar a line, whole each time; heartbeats come when nothing else does."""
+        """Parse one complete bar per line; heartbeats are sent while there is no data."""
         target, _, line = message.partition(b"\n")
         said = _LINE(line)
         if said.Error is not None:
@@ -258,9 +258,9 @@ class TradeStation(ExchangeAdapter):
 
 @lru_cache(maxsize=1024)
 def _stream_of(target: bytes) -> tuple[str, Interval]:
-    """Which stream a message of ``subscribe`` asked for."""
+    """Parse symbol and interval from a message of ``subscribe``."""
     found = _TARGET.fullmatch(target)
     interval = _NAMED.get(found[2] + b" " + found[3]) if found else None
     if found is None or interval is None:
-        raise MalformedResponse(f"{bytes(target[:80])!r} names no stream of bars")
+        raise MalformedResponse(f"{bytes(target[:80])!r} is not a stream of bars")
     return found[1].decode(errors="replace"), interval

@@ -49,7 +49,7 @@ from chandlery.exchanges.binance.messages import (
 )
 
 # https://docs.binance.us/, https://www.binance.tr/apidocs/; ccxt 4.5.90: binanceus.
-# Exchanges of their own, without the archive: its rows are those of binance.com.
+# Separate exchanges without an archive: the archive's rows are those of binance.com.
 BINANCE_SITES: Sites = {
     "us": {"rest": "https://api.binance.us", "ws": "wss://stream.binance.us:9443", "archive": ""},
     "tr": {"rest": "https://api.binance.me", "ws": "wss://stream-cloud.binance.tr", "archive": ""},
@@ -72,7 +72,7 @@ BINANCE_INVERSE_KNOWN = standings(
 )
 
 SPOT_MICROS_SINCE: Micros = 1_735_689_600_000_000
-"""2025-01-01: from here on the spot archive writes microseconds, so a close_time ends in ...999999."""
+"""2025-01-01: since then the spot archive uses microseconds, so that a close_time ends in ...999999."""
 
 
 class _Funding(Struct):
@@ -116,13 +116,13 @@ _STATUS = {
     "DELIVERING": ListingStatus.DELISTED,
     "CLOSE": ListingStatus.DELISTED,
 }
-"""What the exchange calls otherwise, e.g. BREAK or HALT, is a halt."""
+"""Any other status, e.g. BREAK or HALT, is a halt."""
 _DATED = re.compile(r"_(\d{6})$", re.ASCII)
 _CLOSING = re.compile(rb'"e":\s*"serverShutdown"')
 
 
 class _Binance(ExchangeAdapter):
-    """What the three markets share: the row, its times, the paths below a prefix."""
+    """Common base of the three markets: rows, times, and paths below a prefix."""
 
     provider = DataProvider.BINANCE
     standing = BINANCE_KNOWN
@@ -133,9 +133,9 @@ class _Binance(ExchangeAdapter):
     rest_row = archive_row = CandleLayout(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
     prefix: ClassVar[str]
     archive_path: ClassVar[str]
-    """Where the market lies in the archive, below ``data/``."""
+    """Path of the market in the archive, below ``data/``."""
     never_expires: ClassVar[str] = ""
-    """What follows base and quote of a perpetual."""
+    """Suffix of a perpetual's symbol after base and quote."""
     example = "BTCUSDT, BTC/USDT or BTC-USDT"
     unknown = re.compile(r"^-(1121|1126|4144):")
     refusals = Refusals("code", ("msg",), least_status=400)
@@ -143,15 +143,15 @@ class _Binance(ExchangeAdapter):
     live_closes = True
     live_intervals: ClassVar[Mapping[Interval, str]] = intervals
     anchors: ClassVar[Mapping[Interval, Micros]] = {Interval.DAY_3: DAY}
-    """Three days are counted from 1970-01-02, as 2024-01-01 shows, which begins one."""
+    """Three-day candles are counted from 1970-01-02: one begins on 2024-01-01."""
     book_depths = (1000,)
-    """The streams send every change; this is the snapshot that they start from."""
+    """The streams send every change; this is the size of the snapshot."""
     socket = SocketRules(
         streams=1024, per_message=200, messages=RateLimit(10, 1), idle_s=900, lifetime_s=86_400, closing=_CLOSING
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote, and the day on which a contract expires; on COIN-M with ``_PERP`` where it does not."""
+        """Return base and quote, and the day on which a contract expires; on COIN-M ``_PERP`` if it does not."""
         suffix = f"_{day_text(instrument.expiry)}" if instrument.expiry else self.never_expires
         return f"{instrument.base}{instrument.quote}{suffix}"
 
@@ -159,15 +159,15 @@ class _Binance(ExchangeAdapter):
         return Request(f"{self.rest_url}{self.prefix}{path}", params, weight=weight, limits=self.limits)
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """One path for all."""
+        """Return the single URL of all sockets."""
         return f"{self.ws_url}/ws"
 
     def candles_weight(self, limit: int) -> int:
-        """What a page of ``limit`` candles costs; of the futures' steps."""
+        """Return the weight of a page of ``limit`` candles; by default that of the futures."""
         return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """Both bounds are inclusive open times. The end is always sent: COIN-M pages count back from it."""
+        """Send both bounds as inclusive open times. The end is always sent: COIN-M pages count back from it."""
         limit = min(max(self.grid(interval).count(span.start, span.end), 1), self.page_size)
         return self._request(
             "/klines",
@@ -180,27 +180,27 @@ class _Binance(ExchangeAdapter):
         )
 
     def first_candle_request(self, symbol: str, interval: Interval) -> Request | None:
-        """With a start and no end, the oldest candles from there."""
+        """Send a start without an end, which returns the oldest candles."""
         name = self.interval_name(interval)
         return self._request("/klines", self.candles_weight(1), symbol=symbol, interval=name, startTime=0, limit=1)
 
     def archive_request(self, symbol: str, interval: Interval, start: Micros, *, monthly: bool) -> Request:
-        """``SYMBOL-INTERVAL-YYYY-MM[-DD].zip``; the month is spelled ``1mo`` there."""
+        """Return the request for ``SYMBOL-INTERVAL-YYYY-MM[-DD].zip``; the interval of a month is spelled ``1mo``."""
         self.interval_name(interval)
         date, period = (date_text(start)[:7], "monthly") if monthly else (date_text(start), "daily")
         folder = f"/data/{self.archive_path}/{period}/klines/{symbol}/{interval.slug}"
         return Request(f"{self.archive_url}{folder}/{symbol}-{interval.slug}-{date}.zip")
 
     def server_time_request(self) -> Request:
-        """The clock."""
+        """Return the request for the clock."""
         return self._request("/time", 1)
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All symbols come at once."""
+        """Return the request for all symbols, which are one page."""
         return self._request("/exchangeInfo", 20)
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Contracts of all types: a symbol that ends with a day expires, whatever its type is called."""
+        """Parse contracts of all types: a symbol that ends with a day expires, whatever its type."""
         return [self._listing(each) for each in _SYMBOLS(body)], None
 
     def _listing(self, each: _Symbol) -> Listing:
@@ -217,7 +217,7 @@ class _Binance(ExchangeAdapter):
         )
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """Streams are spelled in lower case."""
+        """Subscribe; streams are spelled in lower case."""
         return self._commands(
             [f"{each.symbol.lower()}@kline_{self.live_interval_name(each.interval)}" for each in streams], leave
         )
@@ -230,7 +230,7 @@ class _Binance(ExchangeAdapter):
         ]
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """One kline a message."""
+        """Parse one kline per message."""
         event = kline_event(message)
         k = event.k
         if k is None:
@@ -238,7 +238,7 @@ class _Binance(ExchangeAdapter):
         return (LiveCandle(event.s, k.i, candle(k, event.E)),)
 
     def live_shortcut(self, sinks: Sinks, clock: Callable[[], int]) -> Shortcut:
-        """Of klines."""
+        """Return the fast path of klines."""
         return kline_shortcut(sinks, clock)
 
     def _nothing(self, event: KlineEvent | BookEvent) -> tuple[()]:
@@ -247,40 +247,42 @@ class _Binance(ExchangeAdapter):
         return ()
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """Every change, gathered over 100 ms."""
+        """Subscribe to every change, batched over 100 ms."""
         return self._commands([f"{symbol.lower()}@depth@100ms" for symbol in symbols], leave)
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """``U`` and ``u`` are the first and the last change; futures name in ``pu`` the one before."""
+        """Parse updates: ``U`` and ``u`` are the first and the last change; futures have the previous one in ``pu``."""
         event = book_event(message)
         if event.u is None:
             return self._nothing(event)
         at_ms = event.T or event.E
         at = None if at_ms is None else at_ms * 1000
-        return (BookUpdate(event.s, event.b, event.a, False, event.U, event.u, event.pu, at),)  # names cost
+        return (
+            BookUpdate(event.s, event.b, event.a, False, event.U, event.u, event.pu, at),
+        )  # keyword arguments cost time
 
     def book_shortcut(self, sinks: Mapping[str, FollowBook]) -> Shortcut:
-        """Of every update."""
+        """Return the fast path of updates."""
         return book_shortcut(sinks)
 
     def book_request(self, symbol: str, depth: int) -> Request:
-        """A thousand levels, the most that all three markets have."""
+        """Request a thousand levels, the maximum of all three markets."""
         limit = min(depth, 1000)
         return self._request("/depth", self.book_weight(limit), symbol=symbol, limit=limit)
 
     def book_weight(self, limit: int) -> int:
-        """What a snapshot of ``limit`` levels costs; of the futures' steps."""
+        """Return the weight of a snapshot of ``limit`` levels; by default that of the futures."""
         return 2 if limit <= 50 else 5 if limit <= 100 else 10 if limit <= 500 else 20
 
     def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
-        """Spot says no time."""
+        """Parse a snapshot; on spot it has no time."""
         book = _SNAPSHOT(body)
         at = None if book.time is None else book.time * 1000
         return BookUpdate(symbol, book.bids, book.asks, is_snapshot=True, last=book.last_update_id, at=at)
 
 
 class _Perpetuals(_Binance):
-    """The futures' funding rates: both bounds inclusive, oldest first, 1000 a page."""
+    """Funding rates of the futures: both bounds inclusive, oldest first, 1000 per page."""
 
     page_size = 1500
     expires = True
@@ -289,7 +291,7 @@ class _Perpetuals(_Binance):
     funding_limits = (RateLimit(500, 300),)
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
-        """The oldest of the span, should it hold more than a page."""
+        """Request the rates in the span; a page has the oldest of them."""
         params: dict[str, str | int] = {
             "symbol": symbol,
             "startTime": -(-span.start // Unit.MILLIS.value),
@@ -299,14 +301,14 @@ class _Perpetuals(_Binance):
         return Request(f"{self.rest_url}{self.prefix}/fundingRate", params, limits=self.funding_limits)
 
     def funding_rows(self, body: bytes) -> FundingColumns:
-        """``fundingTime`` is in milliseconds and may lie a few of them past the hour."""
+        """Parse the rates; ``fundingTime`` is in milliseconds and may be a few of them past the hour."""
         rows = _FUNDING(body)
         return FundingColumns([Unit.MILLIS.micros(row.fundingTime) for row in rows], [row.fundingRate for row in rows])
 
 
 @ExchangeRegistry.register("binance_spot")
 class BinanceSpot(_Binance):
-    """Spot: the only one with seconds; every page weighs the same."""
+    """Spot: the only market with candles of seconds; every page has the same weight."""
 
     market_type = MarketType.SPOT
     rest_url = "https://api.binance.com"
@@ -324,19 +326,19 @@ class BinanceSpot(_Binance):
     native = re.compile(rf"{CAPITAL}{{4,32}}", re.ASCII)
 
     def candles_weight(self, limit: int) -> int:
-        """Two, whatever the limit."""
+        """Return 2 for any limit."""
         return 2
 
     def book_weight(self, limit: int) -> int:
-        """By steps of its own."""
+        """Return the weight by spot's own steps."""
         return 5 if limit <= 100 else 25 if limit <= 500 else 50 if limit <= 1000 else 250
 
     def candle_rows(self, body: bytes) -> CandleColumns:
         """
-        REST writes milliseconds for ever, the archive microseconds since 2025.
+        Parse candles, and extend close times to microseconds.
 
-        So that a candle is the same whichever of the two served it, a close_time that REST cut
-        to the millisecond is the end of that millisecond, as in the archive.
+        REST uses milliseconds, the archive microseconds since 2025. So that a candle is the same from
+        either, a close_time that REST truncated is the end of that millisecond, as in the archive.
         """
         columns = super().candle_rows(body)
         if columns.close_time is None:
@@ -352,8 +354,8 @@ class BinancePerpetual(_Perpetuals):
     """
     USD-M, linear: volume in the base asset.
 
-    Since 2026-04-23 candles and books have sockets of their own; the former path still acknowledges
-    a subscription and then sends nothing (binance-public-data#472).
+    Since 2026-04-23 candles and books have separate sockets; the former path still acknowledges
+    a subscription but sends nothing (binance-public-data#472).
     """
 
     market_type = MarketType.FUTURES_USDT
@@ -366,7 +368,7 @@ class BinancePerpetual(_Perpetuals):
     """Dated contracts quoted in USD are COIN-M."""
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """Candles under ``/market``, books under ``/public``."""
+        """Return ``/market`` for candles, ``/public`` for books."""
         return f"{self.ws_url}/{'market' if channel is Channel.CANDLES else 'public'}/ws"
 
 
@@ -391,5 +393,5 @@ class BinanceInverse(_Perpetuals):
     unverified = ("whether 3d candles open on the days on which those of spot and USD-M do, as is taken here",)
 
     def first_candle_request(self, symbol: str, interval: Interval) -> Request | None:
-        """None: a request without an end is answered for 200 days from its start."""
+        """Return ``None``: a request without an end returns at most 200 days from its start."""
         return None

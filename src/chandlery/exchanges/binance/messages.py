@@ -1,4 +1,4 @@
-"""What Binance's sockets send, and the fast way through it."""
+"""Messages of Binance's sockets, and their fast path."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from chandlery.core.interval import Interval
 
 
 class BinanceError(Struct):
-    """Why a request was refused."""
+    """The reason why a request was refused."""
 
     code: Whole
     msg: str = ""
 
 
 class Kline(Struct, gc=False):
-    """``x`` says whether the candle is closed. In the order of the wire, in which they are read fastest."""
+    """A kline; ``x`` is the closed flag. Fields are in the order of the wire, which is read fastest."""
 
     t: Millis
     i: Interval
@@ -40,7 +40,7 @@ class Kline(Struct, gc=False):
 
 
 class KlineEvent(Struct, gc=False):
-    """What the candle streams send: klines, and the answers to commands."""
+    """A message of a candle stream: a kline, or the answer to a command."""
 
     E: Millis | None = None
     s: str = ""
@@ -49,7 +49,7 @@ class KlineEvent(Struct, gc=False):
 
 
 class BookEvent(Struct, gc=False):
-    """What the book streams send: updates, and the answers to commands."""
+    """A message of a book stream: an update, or the answer to a command."""
 
     s: str = ""
     E: Millis | None = None
@@ -69,13 +69,13 @@ book_event = reader(BookEvent, what="a stream's message")
 
 
 def candle(k: Kline, sent: int | None) -> CandleData:
-    """The candle of a kline that was ``sent`` then, in milliseconds."""
+    """Convert a kline that was ``sent`` at that time in milliseconds."""
     at = None if sent is None else sent * 1000
     return CandleData(k.t * 1000, k.o, k.h, k.l, k.c, k.v, k.q, k.n, k.V, k.Q, k.x, at)
 
 
 def kline_shortcut(sinks: Sinks, clock: Callable[[], int]) -> Shortcut:
-    """``ExchangeAdapter.live_shortcut`` of klines; ``candle`` is written out in it, as a call would cost."""
+    """Build ``ExchangeAdapter.live_shortcut`` for klines; ``candle`` is inlined, since a call costs time."""
     decode = msgspec.json.Decoder(list[KlineEvent], strict=False).decode
 
     def take(messages: Sequence[bytes]) -> Iterator[int]:
@@ -83,10 +83,10 @@ def kline_shortcut(sinks: Sinks, clock: Callable[[], int]) -> Shortcut:
             events: Sequence[KlineEvent] = decode(b"[" + b",".join(messages) + b"]")
         except (msgspec.MsgspecError, UnicodeDecodeError):
             events = ()
-        if len(events) != len(messages):  # pieces that are no message alone may be one together
+        if len(events) != len(messages):  # fragments that are not messages alone may form one together
             events = [_NOTHING] * len(messages)
-        received_at = clock() // 1000  # they were read at once
-        opens_ms = opened = -1  # nearly all open at once, so that this is hardly ever counted anew
+        received_at = clock() // 1000  # they were read together
+        opens_ms = opened = -1  # nearly all have the same open time, so that this is rarely computed again
         for place, event in enumerate(events):
             if (k := event.k) is not None:
                 found = sinks.get(event.s)
@@ -103,7 +103,7 @@ def kline_shortcut(sinks: Sinks, clock: Callable[[], int]) -> Shortcut:
 
 
 def book_shortcut(sinks: Mapping[str, FollowBook]) -> Shortcut:
-    """``ExchangeAdapter.book_shortcut``; to read many updates at once takes longer, since they are large."""
+    """Build ``ExchangeAdapter.book_shortcut``; decoding many updates at once would be slower, since they are large."""
     decode = msgspec.json.Decoder(BookEvent, strict=False).decode
 
     def take(messages: Sequence[bytes]) -> Iterator[int]:

@@ -1,13 +1,13 @@
 """
-HTX (formerly Huobi) spot, and what it has in common with the swaps: candles and order books.
+HTX (formerly Huobi) spot, and the common base of its markets: candles and order books.
 
 Sources:
 - https://www.htx.com/en-us/opend/newApiPages/?id=7ec4a4da-7773-11ed-9966-0242ac110003 (candles)
 - https://www.htx.com/en-us/opend/newApiPages/?id=7ec53241-7773-11ed-9966-0242ac110003 (live candles)
 - https://www.htx.com/en-us/opend/newApiPages/?id=7ec5362b-7773-11ed-9966-0242ac110003 (order books)
 
-The documented candles cannot be asked for by time, so the undocumented ``/market/history/candles``
-is asked, as ccxt does.
+The documented endpoint for candles has no time range, so the undocumented ``/market/history/candles``
+is used, as in ccxt.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _OF_NAME = {name: interval for interval, name in _INTERVALS.items()}
 
 
 class _Error(Struct, rename="kebab"):
-    """Three spellings: spot and the swaps' market data, the swaps' reference data, and v5."""
+    """An error in three spellings: spot and the swaps' market data, the swaps' reference data, and v5."""
 
     status: str | None = None
     err_code: str | Whole | None = None
@@ -69,7 +69,7 @@ class _Error(Struct, rename="kebab"):
 
 
 class CandleTick(Struct):
-    """A live candle, whose ``id`` is its open in seconds."""
+    """A live candle, whose ``id`` is its open time in seconds."""
 
     id: Seconds
     open: Finite
@@ -83,7 +83,7 @@ class CandleTick(Struct):
 
 
 class _Levels(Struct, rename={"sequence": "seqNum", "previous": "prevSeqNum"}):
-    """A book, or what changed in it: spot numbers them by ``seqNum``, the swaps by ``version``. An empty side may be null."""
+    """A book, or its changes: numbered by ``seqNum`` on spot, by ``version`` on swaps. An empty side may be null."""
 
     bids: WireLevels | None = None
     asks: WireLevels | None = None
@@ -94,7 +94,7 @@ class _Levels(Struct, rename={"sequence": "seqNum", "previous": "prevSeqNum"}):
 
 
 class _Event(Struct):
-    """What the sockets send: data, acknowledgements, pings and refusals."""
+    """A socket message: data, acknowledgement, ping or refusal."""
 
     ch: str | None = None
     status: str | None = None
@@ -107,7 +107,7 @@ class _CandleEvent(_Event):
 
 
 class _BookEvent(_Event):
-    """``rep`` and ``data`` are a snapshot that was asked for."""
+    """A book message; ``rep`` and ``data`` are a requested snapshot."""
 
     tick: _Levels | None = None
     rep: str | None = None
@@ -132,12 +132,12 @@ _PING = msgspec.json.Decoder(_Event)
 _STATES = {"online": ListingStatus.LISTED, "offline": ListingStatus.DELISTED} | dict.fromkeys(
     ("not-online", "pre-online"), ListingStatus.UPCOMING
 )
-"""What spot calls otherwise, e.g. suspend or fuse, is a halt."""
+"""Any other status of spot, e.g. suspend or fuse, is a halt."""
 
 
 @lru_cache(maxsize=4096)
 def _topic(text: str) -> tuple[str, str, str]:
-    """``market.btcusdt.kline.1min`` as symbol, kind, and what follows."""
+    """Split ``market.btcusdt.kline.1min`` into symbol, kind, and the rest."""
     parts = text.split(".", 3)
     if len(parts) < 4 or parts[0] != "market":
         raise MalformedResponse(f"not a topic of HTX: {text[:80]!r}")
@@ -149,7 +149,7 @@ def _micros(moment: int | None) -> Micros | None:
 
 
 def candle_row(volume: str, worth: str, *, newest_first: bool = False) -> CandleLayout:
-    """Where a candle's fields are; the markets differ in what counts as volume, and what it is worth."""
+    """Return the layout of a candle; the markets differ in the fields of volume and turnover."""
     return CandleLayout(
         "id", "open", "high", "low", "close", volume, quote_asset_volume=worth, count="count",
         unit=Unit.SECONDS, path=("data",), newest_first=newest_first,
@@ -157,7 +157,7 @@ def candle_row(volume: str, worth: str, *, newest_first: bool = False) -> Candle
 
 
 class Htx(ExchangeAdapter):
-    """What the three markets share: the row, the intervals, the frames, and the words of the sockets."""
+    """Common base of the three markets: rows, intervals, frames, and socket messages."""
 
     provider = HTX
     standing = HTX_KNOWN
@@ -176,12 +176,12 @@ class Htx(ExchangeAdapter):
     depth_path: ClassVar[str]
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base, quote and, where it has one, the day of expiry, with dashes."""
+        """Return base, quote and, if it has one, the day of expiry, joined by dashes."""
         day = f"-{day_text(instrument.expiry)}" if instrument.expiry else ""
         return f"{instrument.base}-{instrument.quote}{day}"
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """Both bounds are inclusive open times in seconds."""
+        """Send both bounds as inclusive open times in seconds."""
         params: dict[str, str | int] = {
             self.symbol_key: symbol,
             "period": self.interval_name(interval),
@@ -191,7 +191,7 @@ class Htx(ExchangeAdapter):
         return Request(f"{self.rest_url}{self.candles_path}", params, limits=self.limits)
 
     def candle_rows(self, body: bytes) -> CandleColumns:
-        """Objects with ``id`` as the open in seconds, put in order should they come in the other one."""
+        """Parse objects with ``id`` as the open time in seconds; sorted if sent in reverse order."""
         columns = self.rest_row.columns_of_json(body)
         opens = columns.open_time
         if len(opens) > 1 and opens[0] > opens[-1]:
@@ -199,15 +199,15 @@ class Htx(ExchangeAdapter):
         return columns
 
     def server_time_request(self) -> Request:
-        """The clock."""
+        """Return the request for the clock."""
         return Request(f"{self.rest_url}{self.clock_path}", limits=self.reference_limits)
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All come at once."""
+        """Return the request for all instruments, which are one page."""
         return Request(f"{self.rest_url}{self.info_path}", limits=self.reference_limits)
 
     def error(self, response: Response) -> ChandleryError | None:
-        """``{"status": "error", "err-code": ..., "err-msg": ...}`` with status 200; v5 has ``code`` and ``message``."""
+        """Parse ``{"status": "error", "err-code": ..., "err-msg": ...}`` with status 200; v5 has ``code`` and ``message``."""
         said = _ERROR(response.body)
         if said is None:
             return None
@@ -222,11 +222,11 @@ class Htx(ExchangeAdapter):
         return self.refused(words, status=response.status, code=code)
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """Spot's books have a path of their own."""
+        """Return the URL; books of spot have a path of their own."""
         return f"{self.ws_url}{self.live_path if channel is Channel.CANDLES else self.depth_path}"
 
     def decode(self, frame: bytes) -> bytes:
-        """Every frame is compressed with gzip; what is not, is left as it is."""
+        """Decompress a gzip frame; other frames are returned unchanged."""
         if frame[:2] != _GZIP:
             return frame
         stream = zlib.decompressobj(31)
@@ -239,7 +239,7 @@ class Htx(ExchangeAdapter):
         return message
 
     def reply(self, message: bytes) -> str | None:
-        """``{"ping": n}`` every five seconds wants ``{"pong": n}``; after two without, the connection is cut."""
+        """Reply to ``{"ping": n}``, sent every five seconds, with ``{"pong": n}``; after two without a reply the connection is cut."""
         if len(message) > 64 or b'"ping"' not in message:
             return None
         try:
@@ -253,12 +253,12 @@ class Htx(ExchangeAdapter):
         return [command({verb: topic, "id": topic, **more}) for topic in topics]
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """One message each."""
+        """Subscribe by one message per stream."""
         topics = [f"market.{each.symbol}.kline.{self.live_interval_name(each.interval)}" for each in streams]
         return self._commands(topics, leave=leave)
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """One candle a message; the exchange never says that it is closed."""
+        """Parse one candle per message; there is no closed flag."""
         event = _CANDLE(message)
         tick = event.tick
         if tick is None or event.ch is None:
@@ -280,7 +280,7 @@ class Htx(ExchangeAdapter):
         raise NotImplementedError
 
     def _nothing(self, event: _Event, message: bytes) -> tuple[()]:
-        """Acknowledgements and pings hold nothing; refusals are errors."""
+        """Return nothing for acknowledgements and pings; refusals are errors."""
         error = self.error(Response(200, {}, message)) if event.status == "error" else None
         if error is not None:
             raise error
@@ -290,7 +290,7 @@ class Htx(ExchangeAdapter):
         raise NotImplementedError
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """Spot: ``prevSeqNum`` is the ``seqNum`` of the message before; swaps: ``version`` is one more than its."""
+        """Parse updates: on spot, ``prevSeqNum`` is the previous ``seqNum``; on swaps, ``version`` increases by one."""
         event = _DEPTH(message)
         topic, tick = (event.rep, event.data) if event.rep else (event.ch, event.tick)
         if topic is None or tick is None:
@@ -328,10 +328,10 @@ class HtxSpot(Htx):
     depth_path = "/feed"
     page_size = 1000
     launched = 1_483_228_800_000_000
-    """2017-01-01, some months before it opened."""
+    """2017-01-01, some months before the exchange opened."""
     limits = reference_limits = (RateLimit(4500, 300),)
     rest_row = candle_row("amount", "vol", newest_first=True)
-    # Of 20 levels only some symbols have a feed, of 400 there is no snapshot.
+    # Only some symbols have a feed of 20 levels, and there is no snapshot of 400 levels.
     book_depths = (5, 150)
     book_rule = BookRule(Link.PREVIOUS, SnapshotSource.MESSAGE, truncates=True)
     unverified = (
@@ -339,11 +339,11 @@ class HtxSpot(Htx):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote, in small letters."""
+        """Return base and quote, in small letters."""
         return small_letters(f"{instrument.base}{instrument.quote}")
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """The oldest ``size`` candles from ``from``; more than a thousand would be answered with none."""
+        """Request the oldest ``size`` candles from ``from``; a size over a thousand returns none."""
         request = super().candles_request(symbol, interval, span)
         size = min(max(self.grid(interval).count(span.start, span.end), 1), self.page_size)
         return structs.replace(request, params={**request.params, "size": size})
@@ -352,7 +352,7 @@ class HtxSpot(Htx):
         return tick.amount, tick.vol
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Steps are given as numbers of digits."""
+        """Parse pairs; steps are numbers of digits."""
         return [
             Listing(
                 each.symbol,
@@ -369,10 +369,10 @@ class HtxSpot(Htx):
         return f"market.{symbol}.mbp.{depth}"
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """One message each."""
+        """Subscribe by one message per symbol."""
         return self._commands([self._book_topic(symbol, depth) for symbol in symbols], leave=leave)
 
     def book_message(self, symbol: str, depth: int) -> str:
-        """On the same socket."""
+        """Request a snapshot on the same socket."""
         topic = self._book_topic(symbol, depth)
         return command({"req": topic, "id": topic})

@@ -10,7 +10,7 @@ Sources:
 - https://www.htx.com/en-us/opend/newApiPages/?id=5d516d2f-77b6-11ed-9966-0242ac110003 (coin-margined funding rates)
 
 The exchange counts each trade twice in ``vol``, ``amount`` and ``trade_turnover``, once for each of
-its sides; half of that is given here, so that volume means what it means elsewhere. ccxt gives the
+its sides. This adapter returns half of that, so that volume is comparable to other exchanges. ccxt returns the
 doubled ``amount``.
 """
 
@@ -68,16 +68,16 @@ _FUNDING = reader(list[_Funding], "data", what="funding rates")
 _FUNDING_PAGE = reader(_FundingPage, "data", what="a page of funding rates")
 _CONTRACTS = reader(list[_Contract], "data", what="a list of contracts")
 _STATUSES = {1: ListingStatus.LISTED, 2: ListingStatus.UPCOMING} | dict.fromkeys((0, 6, 8), ListingStatus.DELISTED)
-"""What a contract's status is otherwise, e.g. 3 for suspension, is a halt."""
+"""Any other status of a contract, e.g. 3 for suspension, is a halt."""
 
 
 def half(summed: float | None) -> float | None:
-    """Of what both sides of each trade sum up to, that of one."""
+    """Return half of a sum over both sides of each trade."""
     return None if summed is None else summed / 2
 
 
 class _Swaps(Htx):
-    """What both kinds of swaps share: two years of candles, contracts, numbered books that begin with a snapshot."""
+    """Common base of both kinds of swaps: two years of candles, contracts, numbered books that begin with a snapshot."""
 
     standing = HTX_SWAPS_KNOWN
     rest_url = "https://api.hbdm.com"
@@ -91,7 +91,7 @@ class _Swaps(Htx):
     unverified: ClassVar[tuple[str, ...]] = ("Whether both bounds of a span of candles are inclusive.",)
 
     def candle_rows(self, body: bytes) -> CandleColumns:
-        """Both sides of each trade are summed up in them."""
+        """Parse candles, whose volumes sum both sides of each trade."""
         columns = super().candle_rows(body)
         volume = [each / 2 for each in columns.volume]
         summed = columns.quote_asset_volume
@@ -99,7 +99,7 @@ class _Swaps(Htx):
         return structs.replace(columns, volume=volume, quote_asset_volume=worth)
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Swaps, and linear contracts that expire, whose code ends with the day; sizes are in whole contracts."""
+        """Parse swaps, and linear contracts that expire, whose code ends with the day; sizes are in whole contracts."""
         return [self._listing(each) for each in _CONTRACTS(body) if self.native.fullmatch(each.contract_code)], None
 
     def _listing(self, each: _Contract) -> Listing:
@@ -117,7 +117,7 @@ class _Swaps(Htx):
         return f"market.{symbol}.depth.size_{depth}.high_freq"
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """Incremental, which begins with a snapshot."""
+        """Subscribe to the incremental book, which begins with a snapshot."""
         topics = [self._book_topic(symbol, depth) for symbol in symbols]
         return self._commands(topics, leave=leave, data_type="incremental")
 
@@ -141,14 +141,14 @@ class HtxPerpetual(_Swaps):
     )
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All come at once: swaps and, since ``business_type`` asks for them, contracts that expire."""
+        """Request all swaps and, by ``business_type``, contracts that expire, in one page."""
         return structs.replace(super().instruments_request(cursor), params={"business_type": "all"})
 
     def _volumes(self, tick: CandleTick) -> tuple[float | None, float | None]:
         return half(tick.vol), half(tick.trade_turnover)
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
-        """The oldest of the span, both bounds inclusive; the documented v1 endpoint cannot be asked by time."""
+        """Request the oldest rates of the span, both bounds inclusive; the documented v1 endpoint has no time range."""
         params: dict[str, str | int] = {
             "contract_code": symbol,
             "start_time": -(-span.start // Unit.MILLIS.value),
@@ -160,10 +160,10 @@ class HtxPerpetual(_Swaps):
 
     def funding_rows(self, body: bytes) -> FundingColumns:
         """
-        Oldest first.
+        Parse the rates, oldest first.
 
         Raises:
-            MalformedResponse: Also for a full page that begins with the latest, since then older ones may be missing.
+            MalformedResponse: Also for a full page that begins with the latest, since older rates may then be missing.
         """
         rows = _FUNDING(body)
         if len(rows) >= self.funding_page_size and rows[0].funding_time > rows[-1].funding_time:
@@ -196,7 +196,7 @@ class HtxInverse(_Swaps):
         return half(tick.vol), half(tick.amount)
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
-        """By the number of the page alone."""
+        """Request a page by number only."""
         params: dict[str, str | int] = {
             "contract_code": symbol,
             "page_index": page,
@@ -207,7 +207,7 @@ class HtxInverse(_Swaps):
         )
 
     def funding_rows(self, body: bytes) -> FundingColumns:
-        """Sent latest first; each page says how many there are."""
+        """Parse a page, sent latest first, which states the number of pages."""
         page = _FUNDING_PAGE(body)
         rates = [(Unit.MILLIS.micros(each.funding_time), each.funding_rate) for each in page.data]
         return numbered_page(rates, page.current_page, page.total_page)

@@ -1,8 +1,8 @@
 """
 MEXC's linear and inverse perpetuals: candles, order books, funding rates.
 
-Where ccxt and the documentation differ: REST is taken to be at ``api.mexc.com``, as in ccxt, whose
-sources are the younger ones, a snapshot of the book lies below ``data``, as in recordings, and a
+Where ccxt and the documentation differ: REST is at ``api.mexc.com``, as in ccxt, whose
+sources are newer, a snapshot of the book is below ``data``, as in recordings, and a
 page has 100 funding rates, as in ccxt, and not the 1000 of the documentation.
 
 Sources:
@@ -50,10 +50,10 @@ MEXC_CONTRACTS_KNOWN = standings("""
 """)
 
 _CONTRACT_STATUS = {0: ListingStatus.LISTED, 4: ListingStatus.HALTED}
-"""The others are being delivered, delivered, or offline."""
+"""All other contracts are being delivered, delivered, or offline."""
 _LARGEST = 1e300
 _Levels = list[tuple[Annotated[float, Meta(gt=0, lt=_LARGEST)], Annotated[float, Meta(ge=0, lt=_LARGEST)], Any]]
-"""Price, contracts, and how many orders they are."""
+"""Rows of price, contracts, and number of orders."""
 
 
 class _Contract(Struct, rename="camel"):
@@ -107,7 +107,7 @@ class _Kline(Struct):
 
 
 class _Book(Struct):
-    """``begin`` is there where several changes were merged into one."""
+    """A book; it has ``begin`` if several changes were merged into one."""
 
     asks: _Levels
     bids: _Levels
@@ -126,7 +126,7 @@ _BOOK = reader(_Book, what="changes of an order book")
 
 
 class _MexcContracts(Mexc):
-    """Volume and book sizes in contracts; candles come by column; whatever is refused has the status 200."""
+    """Volume and book sizes in contracts; candles are sent by column; refusals have status 200."""
 
     standing = MEXC_CONTRACTS_KNOWN
     time_path = ("data",)
@@ -151,11 +151,11 @@ class _MexcContracts(Mexc):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote with a line between."""
+        """Return base and quote, joined by an underscore."""
         return f"{instrument.base}_{instrument.quote}"
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """From the first open to a second before the one after the last."""
+        """Send the first open time, and a second before the one after the last."""
         return self._request(
             f"/api/v1/contract/kline/{symbol}",
             interval=self.interval_name(interval),
@@ -164,11 +164,11 @@ class _MexcContracts(Mexc):
         )
 
     def candle_rows(self, body: bytes) -> CandleColumns:
-        """Columns of one length, oldest first."""
+        """Parse columns of equal length, oldest first."""
         data = _COLUMNS(body)
         columns = (data.open, data.high, data.low, data.close, data.vol)
         if any(len(column) != len(data.time) for column in (*columns, data.amount or data.time)):
-            raise MalformedResponse(f"{self.id} sent columns of candles that are not equally long")
+            raise MalformedResponse(f"{self.id} sent columns of candles of different lengths")
         return CandleColumns(
             [Unit.SECONDS.micros(opened) for opened in data.time],
             *columns,
@@ -176,27 +176,27 @@ class _MexcContracts(Mexc):
         )
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
-        """By the number of the page alone."""
+        """Request a page by number only."""
         return self._request(
             "/api/v1/contract/funding_rate/history", symbol=symbol, page_num=page, page_size=self.funding_page_size
         )
 
     def funding_rows(self, body: bytes) -> FundingColumns:
-        """Sent latest first; each page says how many there are."""
+        """Parse a page, sent latest first, which states the number of pages."""
         page = _FUNDING(body)
         rates = [(Unit.MILLIS.micros(each.settle_time), each.funding_rate) for each in page.result_list]
         return numbered_page(rates, page.current_page, page.total_page)
 
     def server_time_request(self) -> Request:
-        """The clock."""
+        """Return the request for the clock."""
         return self._request("/api/v1/contract/ping")
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All contracts come at once, which may be asked for once in five seconds."""
+        """Return the request for all contracts, which are one page; allowed once in five seconds."""
         return Request(f"{self.rest_url}/api/v1/contract/detail", limits=(RateLimit(1, 5),))
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Those that are settled as this market is. The symbol of one whose coin was renamed says which is meant."""
+        """Parse contracts settled as in this market. The symbol of a renamed coin determines the coin."""
         return [
             self._listing(each)
             for each in _CONTRACTS(body)
@@ -210,32 +210,32 @@ class _MexcContracts(Mexc):
         return Listing(each.symbol, instrument, status, each.contract_size, each.price_unit, each.vol_unit)
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """One path for all."""
+        """Return the single URL of all sockets."""
         return f"{self.ws_url}/edge"
 
     def ping(self) -> str | None:
-        """Without it a connection is cut after a minute."""
+        """Return the ping; without it a connection is cut after a minute."""
         return '{"method":"ping"}'
 
     def _command(self, method: str, *, leave: bool, **param: str | bool) -> str:
         return command({"method": f"{'unsub' if leave else 'sub'}.{method}", "param": param})
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """Each stream has a message of its own."""
+        """Subscribe by one message per stream."""
         return [
             self._command("kline", leave=leave, symbol=each.symbol, interval=self.live_interval_name(each.interval))
             for each in streams
         ]
 
     def _data(self, message: bytes, channel: str) -> _Message | None:
-        """The message, where it has data of that channel."""
+        """Parse a message with data of that channel; ``None`` for others."""
         event = _MESSAGE(message)
         if event.channel == "rs.error":
             raise self.refused(bytes(event.data).decode(errors="replace"))
         return event if event.channel == channel else None
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """One candle a message; that one is closed, the next one says."""
+        """Parse one candle per message; there is no closed flag, the next candle closes it."""
         event = self._data(message, "push.kline")
         if event is None:
             return ()
@@ -245,12 +245,12 @@ class _MexcContracts(Mexc):
         return (LiveCandle(event.symbol, interval_of(k.interval), candle),)
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """Every change by itself, and not several merged into one."""
+        """Subscribe to single changes, not merged ones."""
         extra = {} if leave else {"compress": False}
         return [self._command("depth", leave=leave, symbol=symbol, **extra) for symbol in symbols]
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """Each has a version that is one more than that of the one before."""
+        """Parse updates, whose version increases by one."""
         event = self._data(message, "push.depth")
         if event is None:
             return ()
@@ -262,11 +262,11 @@ class _MexcContracts(Mexc):
         )
 
     def book_request(self, symbol: str, depth: int) -> Request:
-        """As many levels as asked for, as far as there are."""
+        """Request as many levels as wanted, up to what exists."""
         return self._request(f"/api/v1/contract/depth/{symbol}", limit=depth)
 
     def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
-        """``version`` is that of the last change in it."""
+        """Parse a snapshot; ``version`` is that of its last change."""
         book = _CONTRACT_SNAPSHOT(body)
         at = None if book.timestamp is None else Unit.MILLIS.micros(book.timestamp)
         return BookUpdate(symbol, _levels(book.bids), _levels(book.asks), is_snapshot=True, last=book.version, at=at)
@@ -283,7 +283,7 @@ class MexcPerpetual(_MexcContracts):
 
 @ExchangeRegistry.register("mexc_inverse")
 class MexcInverse(_MexcContracts):
-    """Inverse: quoted in USD and settled in the coin, in which ``quote_asset_volume`` is."""
+    """Inverse: quoted in USD and settled in the coin, which is the unit of ``quote_asset_volume``."""
 
     market_type = MarketType.FUTURES_COIN
     native = re.compile(rf"{CAPITAL}+_USD", re.ASCII)

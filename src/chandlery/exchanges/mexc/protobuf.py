@@ -1,5 +1,5 @@
 """
-What MEXC's spot sockets push, as protobuf: the fields that are used, by their published numbers.
+Protobuf messages of MEXC's spot sockets: the fields in use, by their published numbers.
 
 https://github.com/mexcdevelop/websocket-proto
 """
@@ -23,12 +23,12 @@ _FIELDS = {
         "308 Kline publicSpotKline, 313 Depths publicAggreDepths"
     ),
 }
-"""Number, type and name; a star marks what may come several times."""
+"""Number, type and name of each field; a star marks a repeated one."""
 
 
 @cache
 def push_class() -> Any:
-    """The class of a whole message, ``Push``, which holds a kline or the changes of a book."""
+    """Return the class of a whole message, ``Push``, which holds a kline or the changes of a book."""
     # Protobuf takes longer to import than all the rest, and most programs never need it.
     from google.protobuf import (  # noqa: PLC0415  # see above
         descriptor_pb2,
@@ -49,7 +49,7 @@ def push_class() -> Any:
                 type={"string": kinds.TYPE_STRING, "int64": kinds.TYPE_INT64}.get(kind, kinds.TYPE_MESSAGE),
                 type_name=f".mexc.{kind.rstrip('*')}" if kind[0].isupper() else None,
             )
-    # A pool of its own: the names may be taken in the common one.
+    # A separate pool, since the names may be used in the default one.
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("mexc.Push"))
@@ -57,10 +57,10 @@ def push_class() -> Any:
 
 def read_push(frame: bytes) -> Any:
     """
-    The message in a frame; fields that are not used here are left out.
+    Parse the message in a frame; fields not used here are left out.
 
     Raises:
-        MalformedResponse: Where it is no protobuf of that kind.
+        MalformedResponse: It is not a protobuf message of that kind.
     """
     message = push_class()()
     try:

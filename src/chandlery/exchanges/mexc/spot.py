@@ -1,7 +1,7 @@
 """
-MEXC spot, and what all markets of MEXC share.
+MEXC spot, and the common base of all markets of MEXC.
 
-Where ccxt and the documentation differ: a page has 500 candles, as ccxt found, and not 1000.
+Where ccxt and the documentation differ: a page has 500 candles, as in ccxt, not 1000.
 
 Sources:
 - https://www.mexc.com/api-docs/spot-v3/market-data-endpoints/klinecandlestick-data
@@ -51,17 +51,17 @@ MEXC_KNOWN = standings("""
 _MEXC = DataProvider.register("MEXC")
 _T = TypeVar("_T")
 
-# Weeks and months are left out, since nothing says when they begin.
+# Weeks and months are left out, since their beginning is not documented.
 SOCKET_NAMES: Mapping[Interval, str] = intervals_of(
     "1m=Min1 5m=Min5 15m=Min15 30m=Min30 1h=Min60 4h=Hour4 8h=Hour8 1d=Day1"
 )
-"""How the sockets, and REST of the contracts, spell the intervals."""
+"""The spelling of the intervals on the sockets, and in REST of the contracts."""
 _INTERVALS = {name: interval for interval, name in SOCKET_NAMES.items()}
 _SPOT_STATUS = {"1": ListingStatus.LISTED, "2": ListingStatus.HALTED, "3": ListingStatus.DELISTED}
 
 
 class _Said(Struct):
-    """What went wrong, of spot in ``msg``, of contracts in ``message``."""
+    """An error, in ``msg`` on spot, in ``message`` on contracts."""
 
     code: Whole = 0
     msg: str | None = None
@@ -87,11 +87,11 @@ _SYMBOLS = reader(list[_Symbol], "symbols", what="a list of symbols")
 _SNAPSHOT = reader(_Snapshot, what="an order book")
 _ACK = reader(_Said, what="an answer to a command")
 _ACCEPTED = ("spot@", "PONG")
-"""How the answers to commands begin that were taken."""
+"""Prefixes of answers to commands that were accepted."""
 
 
 class Mexc(ExchangeAdapter):
-    """What the three markets share: the host, the sequence of the books, and the errors."""
+    """Common base of the three markets: host, sequence of the books, and errors."""
 
     provider = _MEXC
     standing = MEXC_KNOWN
@@ -104,7 +104,7 @@ class Mexc(ExchangeAdapter):
     rest_url = "https://api.mexc.com"
     unknown = re.compile(r"^(-1121|10007|30014|30021|1001):|Contract \[.*\] not exists")
     book_depths = (1000,)
-    """The streams send every change; this is the snapshot that they start from."""
+    """The streams send every change; this is the size of the snapshot."""
     book_rule = BookRule(Link.FIRST, SnapshotSource.REST)
 
     def _request(self, path: str, weight: int = 1, **params: str | int) -> Request:
@@ -142,11 +142,11 @@ class MexcSpot(Mexc):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote."""
+        """Return base and quote."""
         return f"{instrument.base}{instrument.quote}"
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """From ``startTime`` to before ``endTime``, which is a millisecond before the next open."""
+        """Send ``startTime``, and an exclusive ``endTime`` a millisecond before the next open time."""
         return self._request(
             "/api/v3/klines",
             symbol=symbol,
@@ -157,15 +157,15 @@ class MexcSpot(Mexc):
         )
 
     def server_time_request(self) -> Request:
-        """The clock."""
+        """Return the request for the clock."""
         return self._request("/api/v3/time")
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All symbols come at once."""
+        """Return the request for all symbols, which are one page."""
         return self._request("/api/v3/exchangeInfo", 10)
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Whether trading by API is allowed is another matter, and not asked."""
+        """Parse symbols, whether or not trading by API is allowed."""
         return [
             Listing(
                 each.symbol,
@@ -178,11 +178,11 @@ class MexcSpot(Mexc):
         ], None
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
-        """One path for all."""
+        """Return the single URL of all sockets."""
         return f"{self.ws_url}/ws"
 
     def ping(self) -> str | None:
-        """Answered by ``PONG``; without data a connection is cut after a minute."""
+        """Return the ping, answered by ``PONG``; without data a connection is cut after a minute."""
         return '{"method":"PING"}'
 
     def _commands(self, names: Sequence[str], leave: bool) -> list[str]:  # noqa: FBT001  # passed through
@@ -190,14 +190,14 @@ class MexcSpot(Mexc):
         return [command({"method": method, "params": part}) for part in batches(names, self.socket.per_message)]
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """The current candle comes once a second."""
+        """Subscribe; the current candle is sent once a second."""
         return self._commands(
             [f"spot@public.kline.v3.api.pb@{each.symbol}@{self.live_interval_name(each.interval)}" for each in streams],
             leave,
         )
 
     def _push(self, message: bytes) -> Any:
-        """A push; ``None`` for the answer to a command, which is JSON and refuses in words."""
+        """Parse a push; ``None`` for the answer to a command, which is JSON and contains refusals."""
         if not message.startswith(b"{"):
             return read_push(message)
         said = _ACK(message)
@@ -207,7 +207,7 @@ class MexcSpot(Mexc):
         return None
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """One candle a message; that one is closed, the next one says."""
+        """Parse one candle per message; there is no closed flag, the next candle closes it."""
         push = self._push(message)
         if push is None or not push.HasField("publicSpotKline"):
             return ()
@@ -230,11 +230,11 @@ class MexcSpot(Mexc):
         return (LiveCandle(push.symbol, interval_of(k.interval), candle),)
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """Every change, gathered over 100 ms."""
+        """Subscribe to every change, batched over 100 ms."""
         return self._commands([f"spot@public.aggre.depth.v3.api.pb@100ms@{symbol}" for symbol in symbols], leave)
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """The version that it begins with is one more than the last before."""
+        """Parse updates, whose first version is the previous last one plus one."""
         push = self._push(message)
         if push is None or not push.HasField("publicAggreDepths"):
             return ()
@@ -253,17 +253,17 @@ class MexcSpot(Mexc):
         return (BookUpdate(push.symbol, bids, asks, first=first, last=last, at=at),)
 
     def book_request(self, symbol: str, depth: int) -> Request:
-        """At most 5000 levels."""
+        """Request at most 5000 levels."""
         return self._request("/api/v3/depth", symbol=symbol, limit=min(depth, 5000))
 
     def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
-        """It says no time."""
+        """Parse a snapshot, which has no time."""
         book = _SNAPSHOT(body)
         return BookUpdate(symbol, book.bids, book.asks, is_snapshot=True, last=book.last_update_id)
 
 
 def _converted(values: tuple[Any, ...], kind: type[_T]) -> _T:
-    """The texts of a push as numbers."""
+    """Convert the texts of a push to numbers."""
     try:
         return msgspec.convert(values, kind, strict=False)
     except msgspec.ValidationError as error:
@@ -271,8 +271,8 @@ def _converted(values: tuple[Any, ...], kind: type[_T]) -> _T:
 
 
 def interval_of(name: str) -> Interval:
-    """The interval that the sockets call so."""
+    """Return the interval with this name on the sockets."""
     try:
         return _INTERVALS[name]
     except KeyError:
-        raise MalformedResponse(f"not a candle of MEXC: an interval {name!r} was not asked for") from None
+        raise MalformedResponse(f"not a candle of MEXC: an interval {name!r} was not requested") from None
