@@ -102,7 +102,7 @@ def test_refusals_on_the_sockets():
         with pytest.raises(MalformedResponse, match="no symbol and depth"):
             SPOT.book_updates(b'{"event":"update","result":%b}' % body)
     candle = b'{"event":"update","result":[{"t":1,"o":1,"h":1,"l":1,"c":1,"v":1,"n":"7d_BTC_USDT"}]}'
-    with pytest.raises(MalformedResponse, match="no interval and symbol"):
+    with pytest.raises(MalformedResponse, match="not an interval and a symbol"):
         PERPETUAL.live_rows(candle)
 
 

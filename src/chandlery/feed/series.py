@@ -94,7 +94,7 @@ class DataProcessor:
         self.interval = interval
         self.max_records = max_records
         self.history = max_records if history is None else min(history, max_records)
-        """How many candles are requested where none is there."""
+        """Number of candles to request if none is stored."""
         self.next_closes = next_closes
         self.provisional = Provisional(interval) if provisional is None else provisional
         """Closed candles that are not final."""
