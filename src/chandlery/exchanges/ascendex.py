@@ -134,11 +134,11 @@ class AscendexSpot(ExchangeAdapter):
     book_rule = BookRule(Link.FIRST, SnapshotSource.MESSAGE)
     unverified = (
         "whether the exchange still serves any of this: no recording is newer than 2021, none has candles",
-        "in which order it sends a page of candles: they are sorted here",
-        "whether it sends a candle where nobody traded",
+        "the order of a page of candles: the rows are sorted here",
+        "whether it sends candles without trades",
         "that candles of 6 hours and longer open on the UTC clock",
-        "how many requests it allows: ccxt kept to two a second",
-        "with which HTTP status it refuses: the code in the body is read whatever the status",
+        "the limit of requests: ccxt used two a second",
+        "the HTTP status of refusals: the code in the body is read for any status",
     )
 
     def spelled(self, instrument: Instrument) -> str:

@@ -149,10 +149,10 @@ class BitstampSpot(ExchangeAdapter):
     book_rule = BookRule(Link.NONE, SnapshotSource.REST, truncates=True)
     unverified = (
         "that 8000 requests in ten minutes are never refused: 10,000 are documented, ccxt 4.5.90 notes 8000",
-        "whether the end of a span of candles is inclusive; what is sent means the same either way",
-        "that a candle is sent where nobody traded",
-        "how candles of an unknown symbol are refused: status 404 is, as seen of order books",
-        "that an order book by REST, which may be a second old, is the one that the channel goes on from: what is newer wins",
+        "whether the end of a span of candles is inclusive; requests are built so that either works",
+        "that candles without trades are sent",
+        "the refusal of candles of an unknown symbol: assumed to be status 404, as observed for order books",
+        "that the channel continues from an order book by REST, which may be a second old: the newer one wins",
     )
 
     def spelled(self, instrument: Instrument) -> str:

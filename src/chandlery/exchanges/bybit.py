@@ -201,10 +201,10 @@ class _Bybit(ExchangeAdapter):
     book_rule = BookRule(Link.FIRST, SnapshotSource.STREAM)
     unverified = (
         "that days open at 00:00 UTC, weeks on Monday and months on their first day",
-        "that start is taken down to the open of its candle, as ccxt reports; it is sent on the grid, where that makes no difference",
-        "that a candle without trades is sent, and not left out",
-        "how many topics a connection takes: documented are 21,000 characters, for which 500 is a safe number",
-        "what the exchange lists when asked for neither trading nor pre-launch instruments, so that halted and delisted ones are not listed",
+        "that start is rounded down to an open time, as ccxt reports; requests use open times, where that makes no difference",
+        "that candles without trades are sent",
+        "the number of topics per connection: 21,000 characters are documented, for which 500 is a safe number",
+        "the list of instruments that are neither trading nor pre-launch, so that halted and delisted ones are not listed",
     )
 
     def spelled(self, instrument: Instrument) -> str:

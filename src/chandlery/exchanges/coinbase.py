@@ -157,10 +157,10 @@ class CoinbaseSpot(ExchangeAdapter):
     book_rule = BookRule(Link.NONE, SnapshotSource.STREAM, per_connection=True)
     unverified = (
         "that days open at 00:00 UTC",
-        "that there are candles of four hours, which ccxt does not know",
-        "whether the bounds of a span of candles are inclusive; what is sent means the same either way",
-        "that an address may ask ten times a second without a key",
-        "how many products one subscription may name, and a connection take: taken as 100",
+        "that there are candles of four hours, which ccxt does not have",
+        "whether the bounds of a span of candles are inclusive; requests are built so that either works",
+        "that an address may send ten requests a second without a key",
+        "the number of products per subscription and per connection: assumed to be 100",
     )
 
     def spelled(self, instrument: Instrument) -> str:

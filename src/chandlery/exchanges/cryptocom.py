@@ -174,10 +174,10 @@ class _Cryptocom(ExchangeAdapter):
     book_depths = (10, 50)
     book_rule = BookRule(Link.PREVIOUS, SnapshotSource.STREAM, truncates=True)
     unverified: ClassVar[tuple[str, ...]] = (
-        "whether the bounds of candles are inclusive, and that the latest come where there are too many",
-        "how far back candles are kept, and whether there is one where nobody traded",
+        "whether the bounds of candles are inclusive, and that the latest are sent if there are too many",
+        "how far back candles are served, and whether there are candles without trades",
         "how the checksum of books is made, which is therefore not checked",
-        "the clock: the exchange publishes none, so that the moment of its BTC book stands for it",
+        "the clock: the exchange publishes none, so the time of its BTC book is used",
     )
 
     def spelled(self, instrument: Instrument) -> str:
@@ -353,7 +353,7 @@ class CryptocomPerpetual(_Cryptocom):
     funding_newest_first = True
     unverified = (
         *_Cryptocom.unverified,
-        "how many funding rates come at once: 100 are asked for; and that they are the latest of the span",
+        "the number of funding rates per answer: 100 are requested; and that they are the latest of the span",
     )
 
     def spelled(self, instrument: Instrument) -> str:

@@ -312,9 +312,9 @@ class _GateContracts(_Gate):
     funding_newest_first = True
     unverified = (
         *_Gate.unverified,
-        "that 1w and 30d candles are served, which the text has and the list of values has not",
-        "that a page of funding rates which is too short for its span holds the latest of it",
-        "contracts that expire, which have paths and sockets of their own (/delivery): none is listed or served here",
+        "that 1w and 30d candles are served, which are in the text but not in the list of values",
+        "that a page of funding rates that is too short for its span holds the latest",
+        "contracts that expire, which have separate paths and sockets (/delivery): they are not supported",
     )
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:

@@ -172,9 +172,9 @@ class _Hyperliquid(ExchangeAdapter):
     """The five best levels are sent twice a second; all twenty only every five seconds, since June 2026."""
     book_rule = BookRule(Link.NONE, SnapshotSource.STREAM)
     unverified = (
-        "that the running candle counts among the 5000 that there are",
-        "that a candle without trades is left out",
-        "where 3d candles are anchored: taken as every third day from 1970-01-01, since weeks are counted from there too",
+        "that the 5000 available candles include the running one",
+        "that candles without trades are left out",
+        "the anchor of 3d candles: assumed to be 1970-01-01, since weeks are counted from there too",
         "that months open on their first day",
     )
 

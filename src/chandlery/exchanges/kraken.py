@@ -185,11 +185,11 @@ class KrakenSpot(ExchangeAdapter):
     book_depths = (10, 25, 100, 500, 1000)
     book_rule = BookRule(Link.NONE, SnapshotSource.STREAM, checksum=kraken_checksum, truncates=True)
     unverified = (
-        "The 720 candles that are kept are taken to include the running one.",
-        "That one public request a second is never refused is taken from experience of others, not from a stated limit.",
-        "How many symbols one connection and one subscription may name is not stated: 300 and 50 are guesses.",
-        "How many past candles the snapshot of a candle stream has is not stated; those that it lacks are fetched.",
-        "Where nobody traded REST is taken to send a candle without volume, as one in an example shows.",
+        "The 720 available candles are assumed to include the running one.",
+        "The rate of one public request a second is from the experience of other clients, not from a stated limit.",
+        "The number of symbols per connection and per subscription is not stated: 300 and 50 are guesses.",
+        "The number of past candles in the snapshot of a candle stream is not stated; missing ones are fetched.",
+        "REST is assumed to send candles without trades, as in an example.",
     )
 
     def spelled(self, instrument: Instrument) -> str:

@@ -184,8 +184,8 @@ class _KuCoin(ExchangeAdapter):
     )  # fmt: skip
     unverified: ClassVar[tuple[str, ...]] = (
         "that days open at 00:00 UTC",
-        "whether the end of a span of candles is inclusive; what is sent means the same either way",
-        "that 2000 units within 30 seconds are what an address without a key may use",
+        "whether the end of a span of candles is inclusive; requests are built so that either works",
+        "that an address without a key may use 2000 units within 30 seconds",
     )
 
     def _request(self, path: str, weight: int, method: str = "GET", /, **params: str | int) -> Request:
@@ -279,7 +279,7 @@ class KuCoinSpot(_KuCoin):
     book_topic = "/spotMarket/level2Depth"
     unverified = (
         *_KuCoin.unverified,
-        "where months begin, so that there are no candles of them; weeks were seen to begin on Thursdays",
+        "the beginning of months, so that their candles are left out; weeks were observed to begin on Thursdays",
     )
 
     def spelled(self, instrument: Instrument) -> str:
@@ -327,7 +327,7 @@ class _Perpetuals(_KuCoin):
         *_KuCoin.unverified,
         "that weeks by REST open on Monday, as they do on the sockets",
         "that live candles count contracts in their seventh place, as ccxt reads them",
-        "that a request returns at least 100 funding rates where there are more, the latest of its span",
+        "that a request returns at least 100 funding rates if there are more, the latest of its span",
         "that a contract that is being settled will not trade again",
     )
 

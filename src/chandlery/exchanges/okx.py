@@ -218,8 +218,8 @@ class _Okx(ExchangeAdapter):
         "whether history-candles has the newest candles as soon as candles has them",
         "whether 1Wutc candles begin on Monday",
         "whether the books channel still begins with a snapshot, which was announced to end in August 2026: a book begins with the one of REST, or with that of the channel where it comes",
-        "whether 300 candles come at once: so the documentation of 2025, earlier ones say 100 of history-candles",
-        "whether a connection takes 100 subscriptions: no limit is documented but that of 64 KB a message",
+        "whether a page has 300 candles, as in the documentation of 2025; earlier versions have 100 for history-candles",
+        "whether a connection accepts 100 subscriptions: only a limit of 64 KB per message is documented",
     )
 
     def spelled(self, instrument: Instrument) -> str:
@@ -382,7 +382,7 @@ class OkxPerpetual(_Perpetuals):
     market_type = MarketType.FUTURES_USDT
     native = re.compile(rf"{CAPITAL}+-(?!USD-)(?:{CAPITAL}|_)+-(SWAP|\d{{6}})", re.ASCII)
     example = "BTC-USDT-SWAP, BTC/USDT:USDT or BTC-USDT"
-    unverified = (*_Okx.unverified, "how perpetuals that settle in dollars are spelled: taken as BTC-USD_UM-SWAP")
+    unverified = (*_Okx.unverified, "the spelling of perpetuals that settle in dollars: assumed to be BTC-USD_UM-SWAP")
 
     def spelled(self, instrument: Instrument) -> str:
         """Return the symbol; ``USD`` alone would be the inverse perpetual."""

@@ -133,13 +133,13 @@ class TradeStation(ExchangeAdapter):
     streams_lines = True
     socket = SocketRules(streams=1, per_message=1, connects=RateLimit(500, 300), idle_s=30)
     unverified = (
-        "that a bar names the moment of its end: of bars of minutes the documentation does not say it",
-        "which moments of a bar firstdate and lastdate are compared with, and whether they are inclusive: no end of a bar is sent",
-        "that the bars of a stream begin with the running one when one bar back is asked for",
-        "how an unknown symbol is refused: status 404, and any message that says INVALID SYMBOL, are taken for it",
-        "that hours of futures and pairs open on the hour; where bars do not, as those of equities, they are refused",
+        "that the time of a bar is its end: not documented for bars of minutes",
+        "the time of a bar that firstdate and lastdate are compared with, and whether they are inclusive: no end of a bar is sent",
+        "that a stream with one bar back begins with the running bar",
+        "the refusal of an unknown symbol: assumed to be status 404, or any message with INVALID SYMBOL",
+        "that hours of futures and pairs open on the hour; bars that do not, such as those of equities, are refused",
         "how far back it answers, and how many streams may be open at once",
-        "whether the limit for bar charts is that which is published for their streams",
+        "whether the limit for bar charts is the one published for their streams",
     )
 
     def spelled(self, instrument: Instrument) -> str:

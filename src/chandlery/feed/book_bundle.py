@@ -229,7 +229,7 @@ class BookBundle:
         was_outdated = stream.outdated
         try:
             needs_snapshot = stream.take(update)
-        except Exception as error:  # noqa: BLE001  # other books go on
+        except Exception as error:  # noqa: BLE001  # other books continue
             self._restart(stream, error)
         else:
             if needs_snapshot:
@@ -279,7 +279,7 @@ class BookBundle:
         """Await a job of a book; restart the book if it fails."""
         try:
             await job()
-        except Exception as error:  # noqa: BLE001  # other books go on
+        except Exception as error:  # noqa: BLE001  # other books continue
             self._broke(stream, error)
             await self._recovered(stream)
 
@@ -303,7 +303,7 @@ class BookBundle:
             self._take_again(stream)
             try:
                 await self._mended(stream, subscribed=False)
-            except Exception as error:  # noqa: BLE001  # other books go on
+            except Exception as error:  # noqa: BLE001  # other books continue
                 self._broke(stream, error)
             else:
                 return

@@ -101,7 +101,7 @@ class BookWatch:
                 stream = self._streams[symbol]
                 try:
                     self._look_at(stream, watchdog, now, beat)
-                except Exception as error:  # noqa: BLE001  # other books are watched all the same
+                except Exception as error:  # noqa: BLE001  # other books are still watched
                     self._looks.on_look_failed(stream, error)
 
     async def ages(self) -> None:

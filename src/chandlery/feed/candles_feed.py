@@ -195,7 +195,7 @@ class CandlesFeed:
         """
         span = Span(_moment(start, "start"), _moment(end, "end"))
         if not span:
-            raise InvalidRange(f"{span} holds no moment; give an end after start")
+            raise InvalidRange(f"{span} is empty; give an end after start")
         return await self.group.network.candles(self.symbol, self.interval, span)
 
     def __aiter__(self) -> AsyncIterator[CandleUpdate]:

@@ -363,7 +363,7 @@ class PersistentConnection(Generic[Item]):
         """Replace a connection. The old one stays open until the new one delivers data, or if it cannot be made."""
         try:
             await self._open()
-        except Exception as error:  # noqa: BLE001  # the old one goes on, whatever it was
+        except Exception as error:  # noqa: BLE001  # the old one continues in any case
             log.warning("%s: could not replace a connection: %s", self._adapter.id, described(error))
             self._connection = old
             return False

@@ -246,7 +246,7 @@ class DataProcessor:
         return found
 
     def resume(self, now: Micros, *, anew: bool = False) -> Span:
-        """Return the span from the first missing or unclosed candle to the running one; with ``anew``, of all ``max_records``."""
+        """Return the span from the first missing or unclosed candle to the running one; with ``anew``, of ``history`` candles."""
         running = self.interval.floor(now)
         end = self.interval.step(running)
         if anew or not self._order:

@@ -176,7 +176,7 @@ class Bundle:
                             stream.take(row.candle)
                         else:
                             stream.take_past(row.candle)
-                    except Exception as error:  # noqa: BLE001  # other series go on
+                    except Exception as error:  # noqa: BLE001  # other series continue
                         self._filler.restart(stream, error)
         return bool(rows)
 

@@ -135,7 +135,7 @@ class NetworkStrategy(ABC):
         """Await a job of a series; restart the series if it fails."""
         try:
             await job()
-        except Exception as error:  # noqa: BLE001  # other series go on
+        except Exception as error:  # noqa: BLE001  # other series continue
             self._broke(stream, error)
             await self._recovered(stream)
 
@@ -145,7 +145,7 @@ class NetworkStrategy(ABC):
             await self._sleep(waits.next_s(asyncio.get_running_loop().time()))
             try:
                 await self._feed(stream)
-            except Exception as error:  # noqa: BLE001  # other series go on
+            except Exception as error:  # noqa: BLE001  # other series continue
                 self._broke(stream, error)
             else:
                 return
@@ -331,7 +331,7 @@ class WebSocketStrategy(NetworkStrategy):
                     self._spawn(stream, partial(self._look_into, bundle, stream))
                 elif self._is_late(bundle, stream, now):
                     self._spawn(stream, partial(self.refresh, stream))
-            except Exception as error:  # noqa: BLE001  # other series are watched all the same
+            except Exception as error:  # noqa: BLE001  # other series are still watched
                 self.restart(stream, error)
 
     async def _look_into(self, bundle: Bundle, stream: LiveStream) -> None:

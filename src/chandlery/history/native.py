@@ -99,7 +99,7 @@ class NativeClient(DataClientInterface):
         del kwargs
         span = Span(to_micros(start_time, name="start_time"), to_micros(end_time, name="end_time"))
         if not span:
-            raise InvalidRange(f"{span} holds no moment; give an end_time after start_time")
+            raise InvalidRange(f"{span} is empty; give an end_time after start_time")
         got = shared_portal().run(self.fetch_span(span))
         frame: pd.DataFrame = to_output(got.table, "pandas", Provenance.of(got.spans, got.gaps, got.events))
         missing = [gap for gap in got.gaps if gap.kind.is_failure]

@@ -390,7 +390,7 @@ class BinanceInverse(_Perpetuals):
     example = "BTCUSD_PERP, BTC/USD:BTC or BTC-USD"
     native = re.compile(rf"{CAPITAL}{{1,29}}USD_(PERP|\d{{6}})", re.ASCII)
     never_expires = "_PERP"
-    unverified = ("whether 3d candles open on the days on which those of spot and USD-M do, as is taken here",)
+    unverified = ("whether 3d candles open on the same days as those of spot and USD-M, as assumed here",)
 
     def first_candle_request(self, symbol: str, interval: Interval) -> Request | None:
         """Return ``None``: a request without an end returns at most 200 days from its start."""

@@ -335,7 +335,7 @@ class HtxSpot(Htx):
     book_depths = (5, 150)
     book_rule = BookRule(Link.PREVIOUS, SnapshotSource.MESSAGE, truncates=True)
     unverified = (
-        "GET /market/history/candles is not documented: its bounds are taken as inclusive, its limit as that of /market/history/kline; how far back it goes is not known.",
+        "GET /market/history/candles is not documented: its bounds are assumed to be inclusive, its limit as that of /market/history/kline; how far back it goes is not known.",
     )
 
     def spelled(self, instrument: Instrument) -> str:

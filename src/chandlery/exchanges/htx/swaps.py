@@ -137,7 +137,7 @@ class HtxPerpetual(_Swaps):
     funding_page_size = 100
     unverified = (
         *_Swaps.unverified,
-        "What direct=next of /v5/market/funding_rate_history means: taken as oldest first, as elsewhere in the documentation.",
+        "The meaning of direct=next of /v5/market/funding_rate_history: assumed to be oldest first, as elsewhere in the documentation.",
     )
 
     def instruments_request(self, cursor: str | None = None) -> Request:
@@ -189,7 +189,7 @@ class HtxInverse(_Swaps):
     funding_by_page = True
     unverified = (
         *_Swaps.unverified,
-        "Contracts that expire, which have endpoints and names of their own (contract_contract_info): none is listed or served here.",
+        "Contracts that expire, which have separate endpoints and names (contract_contract_info): they are not supported.",
     )
 
     def _volumes(self, tick: CandleTick) -> tuple[float | None, float | None]:

@@ -143,11 +143,11 @@ class _MexcContracts(Mexc):
     funding_by_page = True
     socket = SocketRules(ping_every_s=15, idle_s=60)
     unverified = (
-        "Days are taken to begin at midnight UTC.",
-        "Whether the bounds of candles are inclusive is not stated; requests are so made that either would do.",
-        "How far back candles go, and whether there are any where nobody traded, is not stated.",
-        "How many levels a snapshot of the book has at most, and how many streams a connection, is not stated.",
-        "How far back funding rates go is not stated; a page that was shown in 2025 counted 540 days of them.",
+        "Days are assumed to begin at midnight UTC.",
+        "Whether the bounds of candles are inclusive is not stated; requests are built so that either works.",
+        "How far back candles go, and whether candles without trades are sent, is not stated.",
+        "The maximum levels of a book snapshot, and of streams per connection, are not stated.",
+        "How far back funding rates go is not stated; a page of 2025 covered 540 days.",
     )
 
     def spelled(self, instrument: Instrument) -> str:

@@ -136,9 +136,9 @@ class MexcSpot(Mexc):
         streams=30, per_message=30, messages=RateLimit(100, 1), ping_every_s=20, idle_s=60, lifetime_s=86_400
     )
     unverified = (
-        "Days are taken to begin at midnight UTC.",
-        "The bound endTime is taken to be exclusive, as others found; requests are so made that either would do.",
-        "How far back candles go, and whether there are any where nobody traded, is not stated.",
+        "Days are assumed to begin at midnight UTC.",
+        "The bound endTime is assumed to be exclusive, as others found; requests are built so that either works.",
+        "How far back candles go, and whether candles without trades are sent, is not stated.",
     )
 
     def spelled(self, instrument: Instrument) -> str:
