@@ -72,7 +72,7 @@ def test_refusals_on_the_sockets():
     refused = b'{"m":"depth-snapshot","code":100008,"reason":"SYMBOL_ERROR","info":"Unable to handle symbol"}'
     with pytest.raises(InvalidSymbol, match="SYMBOL_ERROR Unable to handle"):
         SPOT.book_updates(refused)
-    with pytest.raises(MalformedResponse, match="no symbol and interval"):
+    with pytest.raises(MalformedResponse, match="not a symbol and an interval"):
         SPOT.live_rows(b'{"m":"bar","data":{"i":"1","ts":1,"o":1,"h":1,"l":1,"c":1,"v":1}}')
     with pytest.raises(MalformedResponse, match="without a symbol"):
         SPOT.book_updates(b'{"m":"depth","data":{"ts":1,"seqnum":1,"asks":[],"bids":[]}}')

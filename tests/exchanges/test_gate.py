@@ -99,7 +99,7 @@ def test_refusals_on_the_sockets():
     with pytest.raises(RequestRejected, match="Alert sub"):
         SPOT.book_updates(message)
     for body in (b'{"t":1,"s":"BTC_USDT","u":1}', b'{"t":1,"s":"ob.50","u":1}'):
-        with pytest.raises(MalformedResponse, match="no symbol and depth"):
+        with pytest.raises(MalformedResponse, match="not a symbol and a depth"):
             SPOT.book_updates(b'{"event":"update","result":%b}' % body)
     candle = b'{"event":"update","result":[{"t":1,"o":1,"h":1,"l":1,"c":1,"v":1,"n":"7d_BTC_USDT"}]}'
     with pytest.raises(MalformedResponse, match="not an interval and a symbol"):
