@@ -271,7 +271,7 @@ def test_a_file_under_another_name_or_of_another_series_is_set_aside(filled, mak
     (filled.root / other.folder).mkdir(parents=True)
     (folder / "2024-01-02.arrow").replace(filled.root / other.folder / "2024-01-02.arrow")
     span = Span(make.start, make.start + 9 * DAY)
-    assert "moments outside" in filled.load(make.series(), span).events[0].detail
+    assert "times outside" in filled.load(make.series(), span).events[0].detail
     assert "belongs to" in filled.load(other, span).events[0].detail
     assert [path.name for path in sorted(filled.root.rglob("*.damaged"))] == [
         "2024-01-05.arrow.damaged",

@@ -45,7 +45,7 @@ def test_verify_looks_at_what_the_rows_are_too(filled, make):
     reasons = [damaged.reason for damaged in filled.verify().damaged]
     assert "order" in reasons[0] or "cover" in reasons[0]
     assert reasons[1] == "it has rows that it does not say it covers"
-    assert "moments outside" in reasons[2]
+    assert "times outside" in reasons[2]
 
 
 def test_verify_removes_what_killed_processes_left(filled, make):

@@ -226,7 +226,7 @@ def test_a_read_only_folder(tmp_path, left):
 def test_an_older_file_is_not_read_as_a_new_one(tmp_path):
     """It says how it is brought up to date."""
     of_version(tmp_path / "d", 3)
-    with pytest.raises(UnknownSchema, match=r"of version 3.*migrate"):
+    with pytest.raises(UnknownSchema, match=r"has version 3.*migrate"):
         opened_to_read(tmp_path / "d")
 
 

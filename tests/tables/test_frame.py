@@ -205,7 +205,7 @@ def test_a_frame_of_pandas_comes_back_as_the_table(make, chart_type):
         (lambda frame: frame.drop(columns="open"), "without the column open"),
         (lambda frame: frame.assign(open="x"), "open is not double"),
         (lambda frame: frame.assign(count=None), "count"),
-        (lambda frame: frame.assign(close_time=1), "close_time is not of moments"),
+        (lambda frame: frame.assign(close_time=1), "close_time does not hold times"),
         (lambda frame: frame.assign(close_time=pd.Series(pd.NaT, frame.index, "datetime64[ns, UTC]")), "missing"),
         (lambda frame: frame.set_axis([pd.NaT] * len(frame)).tz_localize("UTC"), "missing"),
     ],
