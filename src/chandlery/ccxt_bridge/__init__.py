@@ -1,1 +1,1 @@
-"""ccxt: as a client, and as the synchronous exchange manager."""
+"""Bridge to ccxt: an async client, and the synchronous exchange manager."""

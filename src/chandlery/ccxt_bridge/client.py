@@ -1,4 +1,4 @@
-"""Any exchange of ccxt as a client."""
+"""Client for any exchange of ccxt."""
 
 from __future__ import annotations
 
@@ -48,26 +48,26 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PAGE_SIZE = 500
-"""How many candles are asked for at once where ccxt does not know how many an exchange gives."""
+"""Page size in candles if ccxt does not know the exchange's limit."""
 RETRIES = 5
 LONGEST_PAUSE_S = 120.0
-"""How long a pause may be that an exchange asks for, so that it is waited for."""
+"""Maximum time in seconds to wait when an exchange asks for a pause."""
 CLOCK_MARGIN: Micros = 2 * SECOND
-"""By how much this machine's clock may be fast, where the exchange does not tell the time."""
+"""Assumed maximum error of the local clock, if the exchange does not send its time."""
 
 _T = TypeVar("_T")
 
-# What ccxt's own code stumbles over in an answer that is not as documented.
+# Exceptions of ccxt's own code on an undocumented response.
 _UNREADABLE = (TypeError, ValueError, KeyError, IndexError, AttributeError)
 
 
 class CCXTExchangeClient(IExchangeAPIClient):
     """
-    An exchange that ccxt reaches, past and live.
+    Client of an exchange through ccxt, for historical and live data.
 
-    ``exchange_id`` is ccxt's, or another spelling of it; without it, ``config.default_exchange``.
-    Streams come through ccxt.pro where it has them, and by polling where it has not. ``proxies`` are those of the environment where nothing is given. It belongs to
-    one event loop; ccxt is loaded when the exchange is first used.
+    ``exchange_id`` is ccxt's id, or another spelling of it; it defaults to ``config.default_exchange``. Streams use
+    ccxt.pro if it supports them, else polling. ``proxies`` default to those of the environment. The client belongs to
+    one event loop; ccxt is imported on first use.
 
     Raises:
         UnknownName: ccxt has no such exchange.
@@ -108,13 +108,13 @@ class CCXTExchangeClient(IExchangeAPIClient):
         self._streams: set[RealtimeStream] = set()
 
     def get_exchange_name(self) -> str:
-        """Ccxt's id of the exchange."""
+        """Return ccxt's id of the exchange."""
         return self._name
 
     async def fetch_historical_data(
         self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
     ) -> list[Row]:
-        """The closed candles, page by page."""
+        """Return the closed candles, fetched page by page."""
         try:
             table = await self.fetch_candles(coin, start, end, interval)
         except IncompleteData as error:
@@ -125,7 +125,10 @@ class CCXTExchangeClient(IExchangeAPIClient):
     async def fetch_candles(
         self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
     ) -> pa.Table:
-        """The same by column; NaN for all that ccxt does not give, which is open to volume alone."""
+        """
+        Return the same candles as a table; NaN in all columns that ccxt does not provide, which has only open to
+        volume.
+        """
         span = range_of(start, end, self.clock())
         length = interval if isinstance(interval, Interval) else Interval(interval)
         self._require(length)
@@ -140,7 +143,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         return table
 
     async def check_coin_availability(self, coin: str) -> bool:
-        """Whether ccxt's list of markets has it, and it is not said to be inactive."""
+        """Return whether ccxt's list of markets has the coin and does not mark it inactive."""
         try:
             market = await self._market(coin)
         except WrongMarket:
@@ -151,11 +154,11 @@ class CCXTExchangeClient(IExchangeAPIClient):
         return market.get("active") is not False
 
     def require_interval(self, coin: str, interval: Interval) -> None:
-        """As ccxt declares."""
+        """Check the interval against ccxt's declaration."""
         self._require(interval)
 
     def origin(self, coin: str) -> Origin | None:
-        """The test network, or the host of what stands for the exchange's addresses."""
+        """Return the testnet, or the host that replaces the exchange's addresses."""
         if self._config.testnet:
             return Origin("testnet")
         moved = self._config.endpoints.get(self._class.__name__, {})
@@ -171,7 +174,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         depth: int | None = None,
         on_event: EventCallback | None = None,
     ) -> RealtimeStream:
-        """Call back with what ccxt.pro watches, or with what is asked for again and again."""
+        """Start a stream of what ccxt.pro watches, or by polling."""
         if channel not in {"candles", "book"}:
             raise InvalidInput(f"channel is candles or book, not {channel!r}")
         if depth is not None and depth < 1:
@@ -193,7 +196,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         return stream
 
     async def close(self) -> None:
-        """End the streams, and close ccxt's connections."""
+        """Stop the streams, and close ccxt's connections."""
         self._closed = True
         await asyncio.gather(*(stream.end() for stream in self._streams))
         exchange, self._exchange = self._exchange, None
@@ -202,7 +205,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
 
     @property
     def exchange(self) -> Any:
-        """Ccxt's own object."""
+        """Exchange object of ccxt."""
         if self._closed:
             raise Closed(f"the client of {self._name} is closed; make a new one")
         if self._exchange is None:
@@ -219,7 +222,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         return self._exchange
 
     async def call(self, method: str, *args: Any, retries: int = RETRIES, **kwargs: Any) -> Any:
-        """What a method of ccxt's gives; errors are ours, and what may pass is tried again."""
+        """Call a method of ccxt; translate its errors, and retry temporary ones."""
         exchange = self.exchange
 
         async def once() -> Any:
@@ -230,7 +233,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
     async def past_candles(
         self, symbol: str, interval: Interval, span: Span
     ) -> tuple[FetchResult, ChandleryError | None]:
-        """The closed candles of a symbol of ``markets``, why others are absent, and the first failure."""
+        """Return the closed candles of a market's symbol, gaps with evidence, and the first error."""
 
         async def ask(length: Interval, part: Span, counts: bool) -> Rows:  # noqa: FBT001  # ``Ask`` has three parameters
             limit = length.count(part.start, part.end) if counts else None
@@ -248,11 +251,11 @@ class CCXTExchangeClient(IExchangeAPIClient):
         return await fetch(market, f"{self._name} {symbol}", interval, span)
 
     async def now(self) -> Micros:
-        """The exchange's time; where it does not tell, safely before the local clock's."""
+        """Return the exchange's time; if it sends none, a time safely before the local clock's."""
         return await self._time.now()
 
     def guess(self) -> Micros:
-        """The exchange's time by its last answer."""
+        """Return the exchange's time, estimated from its last response."""
         return self._time.guess()
 
     async def _ask_time(self) -> Micros:
@@ -270,7 +273,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         return True
 
     async def _markets(self) -> dict[str, dict[str, Any]]:
-        """Ccxt's list of markets by its symbols, at most ten minutes old."""
+        """Return ccxt's list of markets by symbol, at most ten minutes old."""
         async with self._listing:
             known = self._listed_at is not None
             if self._listed_at is None or abs(self.clock() - self._listed_at) >= LIST_AGE:
@@ -280,7 +283,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         return markets
 
     async def _market(self, coin: str) -> dict[str, Any]:
-        """The market of a coin."""
+        """Return the market of a coin."""
         if "/" not in require_symbol(coin) and "-" not in coin:
             raise _no_symbol(coin)
         markets = await self._markets()
@@ -296,7 +299,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         raise InvalidSymbol(f"{self._name} does not list {symbol}{hint}")
 
     def _require(self, interval: Interval) -> None:
-        """Refuse what the exchange has no candles of; ccxt spells intervals as we do."""
+        """Check that the exchange has candles of an interval, whose names ccxt shares."""
         timeframes = self.exchange.timeframes or {}
         if not self.exchange.has.get("fetchOHLCV"):
             raise UnsupportedRequest(f"{self._name} has no candles in ccxt")
@@ -314,7 +317,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
 
 
 async def _ours(method: Callable[..., Awaitable[_T]], exchange: Any, *args: Any, **kwargs: Any) -> _T:
-    """Call ccxt; its errors come out as ours, and nothing that holds secrets is their context."""
+    """Call ccxt and translate its errors, without a context that holds secrets."""
     try:
         return await method(*args, **kwargs)
     except ChandleryError:

@@ -1,4 +1,4 @@
-"""Connecting by the names of exchanges."""
+"""Connect methods named after exchanges."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 
 class Connects(Protocol):
-    """What connects to an exchange with keys."""
+    """Object that connects to an exchange with keys."""
 
     def connect_to_exchange_with_credentials(self, exchange_id: str, *args: Any, **options: Any) -> Any:
-        """The exchange, with one user more."""
+        """Return the exchange, and count one more user."""
         ...
 
 
@@ -31,7 +31,7 @@ def _own(exchange_id: str) -> Callable[..., Any]:
 
 
 class ExchangeConnectionFactory:
-    """Connects a manager to the exchanges whose connecting is documented by name."""
+    """Connects a manager to the exchanges that have a documented connect method."""
 
     connect_to_binance_with_credentials = _by("binance")
     connect_to_kraken_with_credentials = _by("kraken")
@@ -44,7 +44,7 @@ class ExchangeConnectionFactory:
 
 
 class NamedConnects:
-    """The same as methods of a manager's own."""
+    """Mix-in with the same methods for a manager."""
 
     connect_to_binance_with_credentials = _own("binance")
     connect_to_kraken_with_credentials = _own("kraken")

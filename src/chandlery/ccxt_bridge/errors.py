@@ -1,4 +1,4 @@
-"""The errors of ccxt as errors of the one tree, which remain ccxt's as well."""
+"""Translation of ccxt's errors to our error tree; the results are still ccxt's errors, too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from chandlery.core.errors import (
 _QUERY = re.compile(r"(https?|wss?)://([^\s?]*)\?\S*")
 _MOST_TEXT = 500
 
-# By ccxt's own name of the error; of those that an error is, the first in its method resolution order counts.
+# By ccxt's name of the error; for subclasses, the first match in the method resolution order.
 _OURS: Mapping[str, tuple[type[ChandleryError], str]] = {
     "AuthenticationError": (AuthenticationFailed, "check the key, its secret and its password"),
     "PermissionDenied": (AuthenticationFailed, "check what the key is allowed to do, and from which addresses"),
@@ -49,18 +49,17 @@ _OURS: Mapping[str, tuple[type[ChandleryError], str]] = {
 
 
 def is_ccxt_error(error: BaseException) -> bool:
-    """Whether it is an error of ccxt's, and none that was translated already."""
+    """Return whether an error is ccxt's, and not translated yet."""
     return not isinstance(error, ChandleryError) and any(each.__name__ == "BaseError" for each in type(error).__mro__)
 
 
 def translated(error: BaseException, exchange: Any) -> ChandleryError:
     """
-    The error of the one tree for one that ccxt has raised; ``except ccxt.…`` catches it as before.
+    Translate an error of ccxt; ``except ccxt.…`` still catches the result.
 
-    Its message is ccxt's with what to do next, without the queries of addresses and without the keys
-    of ``exchange``, both of which ccxt's may hold. What is no error of ccxt's stems from an answer
-    that ccxt could not read. It is to be raised after the ``except`` block, so that what holds
-    secrets is no context of it.
+    The message is ccxt's with advice, but without the query strings of URLs and the keys of ``exchange``, which ccxt's
+    may contain. An error that is not ccxt's own comes from a response that ccxt could not parse. Raise the result after
+    the ``except`` block, so that its context holds no secrets.
     """
     name = type(error).__name__
     text = without_secrets(str(error), _secrets(exchange))
@@ -73,7 +72,7 @@ def translated(error: BaseException, exchange: Any) -> ChandleryError:
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """A text without the queries of the addresses in it, nor any of ``secrets``; long ones are cut."""
+    """Remove the query strings of URLs and all ``secrets`` from a text, and truncate it."""
     text = _QUERY.sub(r"\1://\2", text)
     for secret in secrets:
         text = text.replace(secret, "***")
@@ -87,7 +86,7 @@ def _secrets(exchange: Any) -> list[str]:
 
 @cache
 def _both(ours: Any, theirs: Any) -> type[ChandleryError]:
-    """A class that is both, named as ours; pickled it is ours alone, for the other side need not have ccxt."""
+    """Return a class that is both errors, named as ours; pickled it is only ours, since the reader may lack ccxt."""
 
     def reduce(self: ChandleryError) -> tuple[type[ChandleryError], tuple[Any, ...]]:
         return ours, self.args

@@ -1,4 +1,4 @@
-"""How an exchange of ccxt is made: its addresses, its keys, and the one limiter under its requests."""
+"""Construction of ccxt exchanges: addresses, keys, and the rate limiter of their requests."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from chandlery.net.proxy import Proxies, Proxy
 
 INSTALL = "ccxt is not installed; run: pip install 'chandlery[ccxt]'"
 
-# ccxt writes requests with their keys, and answers, to its logger at the level DEBUG.
+# ccxt logs requests, including their keys, and responses at level DEBUG.
 _quiet = logging.getLogger("chandlery.ccxt")
 _quiet.setLevel(logging.INFO)
 _quiet.addHandler(logging.NullHandler())
 
-# Exchanges whose perpetuals ccxt has in a class of their own, or under another word.
+# Exchanges whose perpetuals are a separate class in ccxt, or have another name.
 _FUTURES_CLASS: Mapping[str, str] = {"kraken": "krakenfutures", "kucoin": "kucoinfutures"}
 _FUTURES_WORD: Mapping[str, str] = {"binance": "future"}
-# What ccxt's ``has`` calls them, and what the names of their addresses hold.
+# Names in ccxt's ``has``, and parts of the names of their addresses.
 _HAS: Mapping[str, str] = {"future": "swap", "delivery": "future"}
 _HOSTS_OF: Mapping[str, tuple[str, ...]] = {
     "future": ("fapi", "swap", "future", "contract"),
@@ -40,7 +40,7 @@ _HOSTS_OF: Mapping[str, tuple[str, ...]] = {
 
 @cache
 def ccxt_names() -> frozenset[str] | None:
-    """What ccxt calls its exchanges, read off its folder, since to load it takes seconds; ``None`` where it is not installed."""
+    """Return ccxt's exchange ids, read from its folder, since importing it takes seconds; ``None`` if it is not installed."""
     found = find_spec("ccxt")
     if found is None or not found.submodule_search_locations:
         return None
@@ -50,10 +50,10 @@ def ccxt_names() -> frozenset[str] | None:
 
 def require_exchange(exchange: str) -> None:
     """
-    Pass where ccxt may have such an exchange.
+    Check that ccxt may have an exchange.
 
     Raises:
-        UnknownName: It has none.
+        UnknownName: It has none of that id.
     """
     names = ccxt_names()
     if names is not None and canonical(exchange) not in names:
@@ -62,7 +62,7 @@ def require_exchange(exchange: str) -> None:
 
 def exchange_class(ccxt: Any, exchange: str, contract_type: ContractType | None = None) -> type[Any]:
     """
-    The class of an exchange in one of ccxt's modules.
+    Return the class of an exchange in one of ccxt's modules.
 
     Raises:
         UnknownName: ccxt has no such exchange.
@@ -93,14 +93,14 @@ def made(
     contract_type: ContractType | None = None,
 ) -> Any:
     """
-    An exchange of ccxt; nothing is sent.
+    Construct an exchange of ccxt, without sending anything.
 
-    Every request of it waits while its host has asked to be left alone, whoever was told so, and
-    what its answers say of limits is known to everybody who uses ``limiter``. It goes through the ``proxies``,
-    by default those of the environment, unless the options of ``config`` name its own.
+    Each request waits while its host has asked for a pause, whichever user of ``limiter`` received it, and the limits
+    in responses are shared through ``limiter``. Requests use ``proxies``, by default those of the environment, unless
+    the options of ``config`` set their own.
 
     Raises:
-        UnsupportedRequest: It has no testnet, or does not trade that kind of contract.
+        UnsupportedRequest: The exchange has no testnet, or does not trade that kind of contract.
     """
     name = of_class.__name__
     given = {**config.options.get(name, {})}
@@ -127,12 +127,12 @@ def made(
 
 
 def missing_ccxt() -> MissingDependency:
-    """The error where ccxt is not installed."""
+    """Return the error for a missing ccxt."""
     return MissingDependency(INSTALL)
 
 
 def host_of(exchange: Any, contract_type: ContractType | None = None) -> str:
-    """The host that stands for an exchange: of its REST addresses the first for that kind of contract, or the first."""
+    """Return the host that represents an exchange: its first REST address for that kind of contract, or its first."""
     wanted = _HOSTS_OF.get(contract_type or "spot", ())
     addresses = [(name, url) for name, url in _leaves(exchange.urls["api"]) if url.startswith("http")]
     fitting = [url for name, url in addresses if any(word in name.lower() for word in wanted)]
@@ -157,7 +157,7 @@ def _require_contracts(exchange: Any, contract_type: ContractType | None) -> Non
 
 
 def _to_testnet(exchange: Any, contract_type: ContractType | None) -> None:
-    """Move to the exchange's testnet, which Binance calls demo trading where futures are concerned."""
+    """Switch to the exchange's testnet, which Binance calls demo trading for futures."""
     if exchange.id == "binance" and contract_type in {"future", "swap", "delivery"} and exchange.urls.get("demo"):
         exchange.enable_demo_trading(True)
     elif exchange.urls.get("test"):
@@ -167,7 +167,7 @@ def _to_testnet(exchange: Any, contract_type: ContractType | None) -> None:
 
 
 def _moved(urls: Any, pairs: Mapping[str, str]) -> Any:
-    """The addresses, those that begin as one of ``pairs`` with what stands there instead; the longest beginning counts."""
+    """Replace URL prefixes by ``pairs``; the longest matching prefix wins."""
     if isinstance(urls, dict):
         return {key: _moved(value, pairs) for key, value in urls.items()}
     if isinstance(urls, list):
@@ -180,26 +180,26 @@ def _moved(urls: Any, pairs: Mapping[str, str]) -> Any:
 
 
 def _leaves(urls: Any, name: str = "") -> list[tuple[str, str]]:
-    """The addresses and their names."""
+    """Return the addresses and their names."""
     if isinstance(urls, dict):
         return [leaf for key, value in urls.items() for leaf in _leaves(value, f"{name}.{key}")]
     return [(name, urls)] if isinstance(urls, str) else []
 
 
 class _Observed:
-    """An exchange of ccxt whose answers the limiter sees, and whose connections go through our proxies."""
+    """Mix-in for ccxt exchanges that reports responses to the limiter, and uses our proxies."""
 
     chandlery_limiter: RateLimiter
     chandlery_proxies: Proxies
     chandlery_host: str
 
     def check_proxy_settings(self, url: str, *rest: Any) -> list[str | None]:
-        """Name the proxy of a request, for http, https and SOCKS; ccxt calls it."""
+        """Return the proxy of a request for http, https and SOCKS; called by ccxt."""
         own: list[str | None] = super().check_proxy_settings(url, *rest)  # type: ignore[misc]  # of the class beside it
         return own if any(own) else _for_ccxt(self.chandlery_proxies.of(url), encrypted=url.startswith("https"))
 
     def check_ws_proxy_settings(self) -> list[str | None]:
-        """Name the proxy of all sockets likewise; ccxt does not say of which, so the first of its addresses decides."""
+        """Return the proxy of all WebSockets; ccxt does not pass the URL, so that of the first address is used."""
         own: list[str | None] = super().check_ws_proxy_settings()  # type: ignore[misc]  # of the class beside it
         sockets = [url for _, url in _leaves(self.urls["api"]) if url.startswith("ws")]  # type: ignore[attr-defined]  # the same
         if any(own) or not sockets:
@@ -208,14 +208,14 @@ class _Observed:
         return _for_ccxt(self.chandlery_proxies.of(url), encrypted=url.startswith("wss"))
 
     def on_rest_response(self, code: int, reason: str, url: str, method: str, response_headers: Any, *rest: Any) -> Any:
-        """See an answer before ccxt reads it; ccxt calls it."""
+        """Report a response before ccxt parses it; called by ccxt."""
         headers = {name.lower(): value for name, value in response_headers.items()}
         self.chandlery_limiter.observe(urlsplit(url).netloc, (), headers, code)
         return super().on_rest_response(code, reason, url, method, response_headers, *rest)  # type: ignore[misc]  # of the class beside it
 
 
 def _for_ccxt(proxy: Proxy | None, *, encrypted: bool) -> list[str | None]:
-    """A proxy in the place where ccxt looks for it: http, https, SOCKS."""
+    """Return a proxy in ccxt's order: http, https, SOCKS."""
     if proxy is None:
         return [None, None, None]
     if proxy.is_socks:
@@ -225,7 +225,7 @@ def _for_ccxt(proxy: Proxy | None, *, encrypted: bool) -> list[str | None]:
 
 class _Sync(_Observed):
     def fetch(self, url: str, *args: Any, **kwargs: Any) -> Any:
-        """Send a request once its host may be asked."""
+        """Send a request once the limiter allows its host."""
         host = urlsplit(url).netloc
         if self.chandlery_limiter.is_paused(host):
             shared_portal().run(self.chandlery_limiter.acquire(host, ()))
@@ -234,7 +234,7 @@ class _Sync(_Observed):
 
 class _Async(_Observed):
     async def fetch(self, url: str, *args: Any, **kwargs: Any) -> Any:
-        """Send a request once its host may be asked."""
+        """Send a request once the limiter allows its host."""
         await self.chandlery_limiter.acquire(urlsplit(url).netloc, ())
         return await super().fetch(url, *args, **kwargs)  # type: ignore[misc]  # of the class beside it
 

@@ -1,4 +1,4 @@
-"""Both managers in one."""
+"""Facade of both managers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _T = TypeVar("_T")
 
 class ExchangeManager(NamedConnects):
     """
-    Both managers in one: ``authenticated`` with keys, ``public`` without. A context manager that closes both.
+    Both managers in one: ``authenticated`` with keys, ``public`` without; a context manager that closes both.
 
-    The arguments are those of ``AuthenticatedExchangeManager``. Every method of the two is also one of
-    it; ``exchange_context`` and ``throttled_call`` are those of ``authenticated``.
+    The arguments are those of ``AuthenticatedExchangeManager``. All methods of both are available; ``exchange_context``
+    and ``throttled_call`` are those of ``authenticated``.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ExchangeManager(NamedConnects):
 
     @property
     def exchange_priority_for_fallback(self) -> list[str]:
-        """In which order ``connect_with_fallback`` tries exchanges."""
+        """Order in which ``connect_with_fallback`` tries exchanges."""
         return self.public.exchange_priority_for_fallback
 
     @exchange_priority_for_fallback.setter
@@ -86,7 +86,7 @@ class ExchangeManager(NamedConnects):
         self.authenticated.set_exchange_credentials(exchange_id, api_key, api_secret, password)
 
     def release_exchange(self, exchange: Any, **options: Any) -> None:
-        """One user less, of whichever manager it was connected by."""
+        """Release one use of an exchange, by the manager that connected it."""
         manager = self.authenticated if self.authenticated.holds(exchange) else self.public
         manager.release_exchange(exchange, **options)
 
@@ -95,14 +95,14 @@ class ExchangeManager(NamedConnects):
         return self.authenticated.throttled_call(fn, *args, **kwargs)
 
     def cleanup_unused_exchanges(self, max_age_hours: float = 1.0) -> list[str]:
-        """The same of both managers."""
+        """Close unused connections of both managers."""
         return sorted(
             self.authenticated.cleanup_unused_exchanges(max_age_hours)
             + self.public.cleanup_unused_exchanges(max_age_hours)
         )
 
     def close_exchange(self, exchange_id: str) -> int:
-        """The same of both managers."""
+        """Close all connections of both managers to an exchange."""
         return self.authenticated.close_exchange(exchange_id) + self.public.close_exchange(exchange_id)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Past candles through ccxt, read as those of our own adapters are."""
+"""Historical candles through ccxt, read by the same code as those of our own adapters."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from chandlery.net.clock import ExchangeClock
 Rows: TypeAlias = Sequence[Sequence[Any]]
 
 Ask: TypeAlias = Callable[[Interval, Span, bool], Awaitable[Rows]]
-"""Requests the candles of a span that one answer should hold, and, or not, says how many."""
+"""Request for the candles of a span that fits one response, with or without a count."""
 
 ROW = CandleLayout(0, 1, 2, 3, 4, 5)
-"""How ccxt writes a candle of any exchange."""
+"""Layout of ccxt's candles for any exchange."""
 
 SOURCE = "ccxt"
 
 
 class _Row(Struct, array_like=True, gc=False):
-    """A row of ccxt's; longer ones are read as far as this."""
+    """Row of ccxt; further fields are ignored."""
 
     open_time: Annotated[int, Meta(ge=0)]
     open: float | None
@@ -48,7 +48,7 @@ _LAUNCHED: Micros = 1_262_304_000_000_000
 
 
 class MarketFacts(Struct, frozen=True):
-    """The declarations of ccxt on the candles of one market."""
+    """Declarations of ccxt about the candles of one market."""
 
     intervals: frozenset[Interval]
     page_size: int
@@ -58,11 +58,11 @@ class MarketFacts(Struct, frozen=True):
     sends_empty_candles: bool = False
 
     def grid(self, interval: Interval) -> Interval:
-        """As usual; rows may show another."""
+        """Return the default grid; the rows may show another."""
         return interval
 
     def oldest(self, interval: Interval, now: Micros) -> None:
-        """Ccxt does not declare how far back an exchange answers."""
+        """Return ``None``, since ccxt does not declare how far back an exchange answers."""
         return
 
 
@@ -70,8 +70,7 @@ class Market(CandleExchange):
     """
     One market of an exchange of ccxt.
 
-    ``ask`` sends one request. ``is_listed`` is whether ccxt's list calls the market active, ``None`` where it does not
-    tell.
+    ``ask`` sends one request. ``is_listed`` is true if ccxt's list marks the market active, ``None`` if unknown.
     """
 
     def __init__(
@@ -82,19 +81,19 @@ class Market(CandleExchange):
         self._ask = ask
         self._is_listed = is_listed
         self._counts = True
-        """Whether to say how many: there are exchanges that then answer with the latest, whatever was requested."""
+        """True while requests carry a count; some exchanges answer such a request with the latest candles."""
 
     @property
     def facts(self) -> MarketFacts:
-        """What ccxt declares."""
+        """Declarations of ccxt."""
         return self._facts
 
     async def candles(self, symbol: str, interval: Interval, span: Span) -> CandleColumns:
         """
-        The rows of one answer; where none of them lies in ``span``, of a second one to a request without a count.
+        Return the rows of one response; if none lies in ``span``, those of a second request without a count.
 
         Raises:
-            MalformedResponse: A row is no candle.
+            MalformedResponse: A row is not a candle.
         """
         columns = await self._answer(symbol, interval, span, counts=self._counts)
         if self._counts and not any(map(span.holds, columns.open_time)):
@@ -104,10 +103,10 @@ class Market(CandleExchange):
         return columns
 
     async def first_candles(self, symbol: str, interval: Interval) -> None:
-        """Ccxt has no such request."""
+        """Return ``None``, since ccxt has no such request."""
 
     async def is_delisted(self, symbol: str) -> bool | None:
-        """Whether ccxt's list calls the market inactive; ``None`` where it does not tell."""
+        """Return whether ccxt's list marks the market inactive; ``None`` if unknown."""
         listed = await self._is_listed()
         return None if listed is None else not listed
 
@@ -123,9 +122,9 @@ async def fetch(
     market: Market, symbol: str, interval: Interval, span: Span
 ) -> tuple[FetchResult, ChandleryError | None]:
     """
-    The closed candles that open in ``span``, a gap with its evidence for each that is absent, and the first failure.
+    Return the closed candles that open in ``span``, a gap with evidence for each missing one, and the first error.
 
-    A request that fails loses no row of the others: what it was for is a gap.
+    After a failed request, the rows of the others are still returned; its span is a gap.
 
     Raises:
         MalformedResponse: The candles open on several grids.
@@ -147,6 +146,6 @@ async def fetch(
         try:
             return await read_all(series, [closed] if closed else [])
         except GridDiffers as found:
-            # What the rows show counts; everything is judged anew by it.
+            # The grid that the rows show is used; everything is evaluated again with it.
             facts.grid = found.grid
     raise MalformedResponse(f"{symbol} {interval.value} by ccxt: candles open on several grids")

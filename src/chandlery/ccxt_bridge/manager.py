@@ -1,4 +1,4 @@
-"""Ccxt's exchanges for synchronous code in several threads: shared, counted, with keys or without."""
+"""Synchronous, thread-safe managers of ccxt exchanges: shared, reference-counted, with or without keys."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ from chandlery.net.limiter import RateLimiter
 
 HOUR_S = 3600.0
 _SALT = secrets.token_bytes(16)
-"""Accounts are told apart by hashes that mean nothing outside of this process."""
+"""Salt of the hashes that distinguish accounts, which are meaningless outside this process."""
 
 
 class CountedExchanges(Throttle):
     """
-    What both managers are: connections that are shared and counted, and calls with a pause between them.
+    Base of both managers: shared, reference-counted connections, and throttled calls.
 
-    ``settings`` are the environment's where nothing is said, ``limiter`` the one that all processes of
-    this user share; ``request_pause`` is the throttle's; ``clock`` counts the seconds of a connection's age.
+    ``settings`` default to the environment's, ``limiter`` to the one that all processes of this user share.
+    ``request_pause`` is that of the throttle. ``clock`` measures the age of connections in seconds.
     """
 
     def __init__(
@@ -63,10 +63,10 @@ class CountedExchanges(Throttle):
         self, exchange: Any, *, testnet: bool | None = None, contract_type: ContractType | None = None
     ) -> None:
         """
-        One user of a connection less. ``exchange`` is what was connected to, or its id.
+        Release one use of a connection. ``exchange`` is the connected object, or its id.
 
         Raises:
-            InvalidInput: It is not in use here; or it is given by its id, and several are.
+            InvalidInput: It is not in use here, or its id matches several connections.
         """
         if isinstance(exchange, str):
             self._connections.release_by_name(canonical(exchange), testnet=testnet, contract_type=contract_type)
@@ -74,19 +74,19 @@ class CountedExchanges(Throttle):
             self._connections.release(exchange)
 
     def holds(self, exchange: Any) -> bool:
-        """Whether an exchange, or one of that id, was connected to here and is in use."""
+        """Return whether an exchange, given as object or id, is connected here and in use."""
         return self._connections.holds(canonical(exchange) if isinstance(exchange, str) else exchange)
 
     def refcounts(self) -> dict[ConnectionKey, int]:
-        """The open connections, and how many use each."""
+        """Return the open connections, with the number of users of each."""
         return self._connections.refcounts()
 
     def cleanup_unused_exchanges(self, max_age_hours: float = 1.0) -> list[str]:
         """
-        Close the connections that nobody uses and nobody has used for so long; their ids, sorted.
+        Close connections unused for ``max_age_hours``; return their ids, sorted.
 
         Raises:
-            InvalidInput: An age that is none.
+            InvalidInput: The age is invalid.
             CloseFailed: Some did not close; all others did.
         """
         if not 0 <= max_age_hours < math.inf:
@@ -94,7 +94,7 @@ class CountedExchanges(Throttle):
         return _close(self._connections.retire(max_age_s=max_age_hours * HOUR_S))
 
     def close_exchange(self, exchange_id: str) -> int:
-        """Close all connections to an exchange at once, also those in use; how many there were."""
+        """Close all connections to an exchange at once, even those in use; return their number."""
         return len(_close(self._connections.retire(exchange=canonical(exchange_id))))
 
     def close(self) -> None:
@@ -145,9 +145,9 @@ class AuthenticatedExchangeManager(NamedConnects, CountedExchanges):
     """
     Connections with keys.
 
-    ``api_key`` and ``api_secret`` are those of the default exchange, Binance unless the settings say
-    otherwise, and of no other. Further keys come from ``set_exchange_credentials`` and from the settings.
-    Where an exchange has several, connects take turns. ``testnet`` is that of all connections which do not say.
+    ``api_key`` and ``api_secret`` belong to the default exchange only, Binance unless the settings name another.
+    Further keys come from ``set_exchange_credentials`` and from the settings. Several accounts of an exchange are used
+    in turn. ``testnet`` is the default of all connections.
     """
 
     def __init__(
@@ -167,13 +167,13 @@ class AuthenticatedExchangeManager(NamedConnects, CountedExchanges):
     def set_exchange_credentials(
         self, exchange_id: str, api_key: str, api_secret: str, password: str | None = None
     ) -> None:
-        """The keys of an exchange from now on, in place of all others."""
+        """Set the keys of an exchange, replacing all others."""
         self._accounts[canonical(exchange_id)] = [Credentials.of(api_key, api_secret, password)]
 
     def add_exchange_credentials(
         self, exchange_id: str, api_key: str, api_secret: str, password: str | None = None
     ) -> None:
-        """One more account at an exchange; connects take turns."""
+        """Add an account at an exchange; connections use accounts in turn."""
         account = Credentials.of(api_key, api_secret, password)
         self._accounts[canonical(exchange_id)] = [*self._known(exchange_id), account]
 
@@ -188,13 +188,13 @@ class AuthenticatedExchangeManager(NamedConnects, CountedExchanges):
         contract_type: ContractType | None = None,
     ) -> Any:
         """
-        The exchange with the keys given, or with those known of it; nothing is sent yet.
+        Connect to an exchange with the given or the stored keys, without sending anything yet.
 
-        It is shared with all who connect alike, until each has released it.
+        Equal connections are shared until each user has released them.
 
         Raises:
             UnknownName: ccxt has no such exchange.
-            MissingCredentials: No keys are known of it.
+            MissingCredentials: There are no keys for it.
             UnsupportedRequest: It has no such contracts, or no testnet.
             MissingDependency: ccxt is not installed.
         """
@@ -214,7 +214,7 @@ class AuthenticatedExchangeManager(NamedConnects, CountedExchanges):
 
     @contextmanager
     def exchange_context(self, exchange_id: str, *args: Any, **options: Any) -> Iterator[Any]:
-        """The exchange within the block; it is released after it, whatever happens."""
+        """Connect to an exchange for the block, and release it afterwards."""
         exchange = self.connect_to_exchange_with_credentials(exchange_id, *args, **options)
         try:
             yield exchange
@@ -243,11 +243,11 @@ class PublicExchangeManager(CountedExchanges):
         super().__init__(testnet, **options)
         self._priority = list(PRIORITY)
         self._plain: dict[str, ExchangeWrapper] = {}
-        """Those that were asked for by their id alone, by that spelling of it."""
+        """Exchanges connected by id alone, by the spelling used."""
 
     @property
     def exchange_priority_for_fallback(self) -> list[str]:
-        """In which order ``connect_with_fallback`` tries exchanges."""
+        """Order in which ``connect_with_fallback`` tries exchanges."""
         return list(self._priority)
 
     @exchange_priority_for_fallback.setter
@@ -260,7 +260,8 @@ class PublicExchangeManager(CountedExchanges):
         self, exchange_id: str, *, testnet: bool | None = None, contract_type: ContractType | None = None
     ) -> Any:
         """
-        The exchange; nothing is sent yet. It is shared with all who connect alike, until each has released it.
+        Connect to an exchange, without sending anything yet. Equal connections are shared until each user has released
+        them.
 
         Raises:
             UnknownName: ccxt has no such exchange.
@@ -279,7 +280,7 @@ class PublicExchangeManager(CountedExchanges):
         self, exchange: Any, *, testnet: bool | None = None, contract_type: ContractType | None = None
     ) -> None:
         """
-        One user of a connection less. An id alone means what was connected to by the id alone.
+        Release one use of a connection. An id alone means the connection made by the id alone.
 
         Raises:
             InvalidInput: It is not in use here.
@@ -292,7 +293,7 @@ class PublicExchangeManager(CountedExchanges):
 
     @contextmanager
     def exchange_context(self, exchange_id: str, **options: Any) -> Iterator[Any]:
-        """The exchange within the block; it is released after it, whatever happens."""
+        """Connect to an exchange for the block, and release it afterwards."""
         exchange = self.connect_to_exchange_with_no_credentials(exchange_id, **options)
         try:
             yield exchange
@@ -301,11 +302,11 @@ class PublicExchangeManager(CountedExchanges):
 
     def connect_with_fallback(self, symbol: str, *, contract_type: ContractType | None = None) -> Any:
         """
-        The first exchange, by priority, that answers and lists the symbol.
+        Return the first exchange, by priority, that answers and lists the symbol.
 
         Raises:
-            InvalidSymbol: All that answered do not list it.
-            ExchangeUnavailable: None answered that does; the message says why, one by one.
+            InvalidSymbol: No exchange that answered lists it.
+            ExchangeUnavailable: No exchange that lists it answered; the message gives the reason of each.
         """
         failures: dict[str, ChandleryError] = {}
         for name in self._priority:
@@ -336,7 +337,7 @@ def _hashed(credentials: Credentials | None) -> str:
 
 
 def _close(exchanges: Sequence[Any]) -> list[str]:
-    """Close them all, whatever fails; their ids."""
+    """Close all exchanges, whatever fails; return their ids."""
     failures: dict[str, BaseException] = {}
     for exchange in exchanges:
         try:
@@ -350,7 +351,7 @@ def _close(exchanges: Sequence[Any]) -> list[str]:
 
 
 def _why_not(exchange: Any, symbol: str) -> ChandleryError | None:
-    """Why a symbol cannot be had of an exchange; ``None`` where it can."""
+    """Return the error that a symbol causes at an exchange; ``None`` if it is available."""
     try:
         markets = exchange.load_markets()
     except Exception as error:

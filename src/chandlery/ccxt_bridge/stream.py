@@ -1,4 +1,4 @@
-"""Streams through ccxt: what it watches, or asks for again and again, and every closed candle by REST."""
+"""Streams through ccxt: watched or polled, with closed candles from REST."""
 
 from __future__ import annotations
 
@@ -25,52 +25,52 @@ from chandlery.feed.events import Backfilled, Connected, Event, Missing, Reconne
 from chandlery.history.interfaces import FetchResult
 
 POLL_S = 2.0
-"""How often is asked for what ccxt cannot watch."""
+"""Polling interval in seconds for what ccxt cannot watch."""
 CLOSE_DELAY: Micros = SECOND
-"""How long after its close a candle is fetched."""
+"""Delay after its close before a candle is fetched."""
 SETTLE: Micros = MINUTE
-"""How long after its close a candle may be late; one that is not there then is taken to be none."""
+"""Maximum delay of a closed candle; later, a missing one counts as a period without trades."""
 _SHOWN = 200
 
 
 class Exchange(Protocol):
-    """What a loop needs of the client."""
+    """Interface of the client as used by a loop."""
 
     @property
     def exchange(self) -> Any:
-        """Ccxt's own object."""
+        """Exchange object of ccxt."""
         ...
 
     def get_exchange_name(self) -> str:
-        """Ccxt's id of the exchange."""
+        """Return ccxt's id of the exchange."""
         ...
 
     async def call(self, method: str, *args: Any, retries: int = 0, **kwargs: Any) -> Any:
-        """What a method of ccxt's gives."""
+        """Call a method of ccxt."""
         ...
 
     async def now(self) -> Micros:
-        """What time it is at the exchange."""
+        """Return the exchange's time."""
         ...
 
     def guess(self) -> Micros:
-        """The exchange's time by its last answer."""
+        """Return the exchange's time, estimated from its last response."""
         ...
 
     @property
     def clock(self) -> Clock:
-        """The local clock."""
+        """Local clock."""
         ...
 
     async def past_candles(
         self, symbol: str, interval: Interval, span: Span
     ) -> tuple[FetchResult, ChandleryError | None]:
-        """The closed candles of a symbol, why others are absent, and the first failure."""
+        """Return the closed candles of a symbol, gaps with evidence, and the first error."""
         ...
 
 
 class _Loop(ABC):
-    """Waits for news, tells them, and waits longer after each failure that may pass; any other ends it."""
+    """Loop that publishes updates, with exponential backoff after temporary failures; any other error ends it."""
 
     def __init__(
         self, client: Exchange, symbol: str, coin: str, callback: Callback, on_event: EventCallback | None, pace: Pace
@@ -82,24 +82,24 @@ class _Loop(ABC):
         self._on_event = on_event
         self._pace = pace
         self.begun = asyncio.Event()
-        """Set with the first news."""
+        """Set with the first update."""
         self._attempt = 0
         self._up = False
 
     @abstractmethod
     async def _news(self) -> Any:
-        """The next that there is."""
+        """Return the next update."""
 
     @abstractmethod
     async def _notify(self, news: Any) -> None:
-        """Tell it; ``None`` when nothing came until something else was due."""
+        """Publish an update; ``None`` if a deadline passed without one."""
 
     def _due_in_s(self) -> float | None:
-        """After how many seconds there is something to do without news."""
+        """Return the seconds until work is due without an update."""
         return None
 
     async def run(self) -> None:
-        """Tell news until it is cancelled."""
+        """Publish updates until cancelled."""
         delays: Iterator[float] = self._pace.delays(dice.random)
         waiting: asyncio.Task[Any] | None = None
         try:
@@ -136,10 +136,10 @@ class _Loop(ABC):
 
 class CandleLoop(_Loop):
     """
-    The candles of one symbol.
+    Candles of one symbol.
 
-    Closed ones are fetched after their close, from the last that was told on: what was missed
-    meanwhile comes the same way, and no update that was the last to be seen is taken for final.
+    Closed candles are fetched after their close, starting after the last published one. Missed ones are therefore
+    backfilled the same way, and the last seen update is never taken for the final one.
     """
 
     def __init__(
@@ -155,9 +155,9 @@ class CandleLoop(_Loop):
         super().__init__(client, symbol, coin, callback, on_event, pace)
         self._interval = interval
         self._next: Micros | None = None
-        """The open of the next closed candle to tell."""
+        """Open time of the next closed candle to publish."""
         self._not_before: Micros = 0
-        """Until when the exchange is not asked again for a candle that it did not have."""
+        """Time before which the exchange is not asked again for a candle that it did not have."""
 
     async def _news(self) -> Any:
         if self._client.exchange.has.get("watchOHLCV"):
@@ -184,7 +184,7 @@ class CandleLoop(_Loop):
                 await self._deliver(running)
 
     async def _notify_closed(self) -> None:
-        """Fetch and tell what has closed; stop before one that may only be late."""
+        """Fetch and publish closed candles; stop before one that may only be late."""
         assert self._next is not None  # noqa: S101  # the caller has set it
         now = await self._client.now() - CLOSE_DELAY
         span = Span(self._next, self._interval.floor(now))
@@ -221,7 +221,7 @@ class CandleLoop(_Loop):
 
 
 class BookLoop(_Loop):
-    """The order book of one symbol, whole each time; a crossed one is refused."""
+    """Order book of one symbol, complete in each update; a crossed one is refused."""
 
     def __init__(
         self,
@@ -236,7 +236,7 @@ class BookLoop(_Loop):
         super().__init__(client, symbol, coin, callback, on_event, pace)
         self._depth = depth
         self._latest: Any = None
-        """The book as ccxt has it."""
+        """Book as ccxt holds it."""
         self._received_at: Micros = 0
 
     async def _news(self) -> Any:
@@ -247,14 +247,14 @@ class BookLoop(_Loop):
         return await self._client.call("fetch_order_book", self._symbol)
 
     def book(self, levels: int | None) -> Row | None:
-        """The latest book, so many levels a side or all; ``None`` while there is no connection, or where it is crossed."""
+        """Return the latest book, with ``levels`` per side or all; ``None`` while disconnected, or if it is crossed."""
         if self._latest is None or not self._up:
             return None
         entry = self._entry(self._latest, levels)
         return None if _is_crossed(entry) else entry
 
     def ages(self) -> BookAges | None:
-        """The age of the latest book; ccxt reports no heartbeats."""
+        """Return the age of the latest book; ccxt reports no heartbeats."""
         if self._latest is None or not self._up:
             return None
         age = self._client.clock() - self._received_at
@@ -269,7 +269,7 @@ class BookLoop(_Loop):
         await deliver(self._callback, self._coin, entry)
 
     def _entry(self, news: Any, depth: int | None) -> Row:
-        """A copy: ccxt changes its book in place."""
+        """Copy the book, since ccxt changes it in place."""
         bids, asks = ([tuple(level[:2]) for level in news[side][:depth]] for side in ("bids", "asks"))
         return {
             "exchange": self._client.get_exchange_name(),

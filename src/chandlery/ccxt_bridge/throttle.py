@@ -1,4 +1,4 @@
-"""Calls to an exchange one after the other, with a pause between their starts."""
+"""Throttle of calls to an exchange, with a pause between their starts."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from chandlery.net.limiter import RateLimiter
 from chandlery.net.portal import shared_portal
 
 LONGEST_WAIT_S = 3600.0
-"""How long a call waits for those before it."""
+"""Maximum time in seconds that a call waits for earlier ones."""
 
 _T = TypeVar("_T")
 
 
 class Throttle:
     """
-    Lets calls to the same exchange and host begin at least ``request_pause`` seconds apart.
+    Starts calls to the same exchange and host at least ``request_pause`` seconds apart, in order.
 
-    That holds for every process that uses the same ``limiter``. Calls begin in the order in which they
-    were made. ``None`` stands for the pause that ccxt knows of each exchange, 0 for none.
+    This holds across all processes that use the same ``limiter``. ``None`` means the pause that ccxt declares for each
+    exchange, 0 means none.
 
     Raises:
-        InvalidInput: A pause that is no number of seconds.
+        InvalidInput: The pause is not a number of seconds.
     """
 
     def __init__(self, limiter: RateLimiter, request_pause: float | None) -> None:
         self._limiter = limiter
         self._pause: float | None = None
         self._lanes: defaultdict[tuple[int, str], asyncio.Lock] = defaultdict(asyncio.Lock)
-        """One for each exchange and host, and process, for a fork's child has an event loop of its own."""
+        """Locks by exchange, host and process, since a forked child has an event loop of its own."""
         self.request_pause = request_pause
 
     @property
@@ -53,9 +53,9 @@ class Throttle:
 
     def throttled_call(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> _T:
         """
-        What ``fn`` gives, called when it is its turn.
+        Call ``fn`` in its turn, and return its result.
 
-        Errors of ccxt come out as ours, which remain ccxt's as well; all others as they are.
+        Errors of ccxt are translated to ours, and are still ccxt's; other errors are unchanged.
 
         Raises:
             RateLimited: The turn would not come within an hour.
@@ -82,7 +82,7 @@ class Throttle:
             shared_portal().run(self._turn(lane, pause))
 
     async def _turn(self, lane: str, pause: float) -> None:
-        """Wait in line, whose first alone asks the limiter: who oversleeps there would have to queue again."""
+        """Wait in a queue whose head alone asks the limiter, since a late waiter there would have to queue again."""
         try:
             async with asyncio.timeout(LONGEST_WAIT_S), self._lanes[os.getpid(), lane]:
                 await self._limiter.acquire(lane, (RateLimit(1, pause),), max_wait_s=LONGEST_WAIT_S)
@@ -91,7 +91,7 @@ class Throttle:
 
 
 def exchange_of(fn: Callable[..., Any]) -> Any:
-    """The exchange of ccxt that a method belongs to; ``None`` for any other function."""
+    """Return the ccxt exchange that a method belongs to; ``None`` for any other function."""
     while isinstance(fn, partial):
         fn = fn.func
     owner = getattr(fn, "__self__", None)

@@ -1,4 +1,4 @@
-"""Connections that are handed out, and how many use each."""
+"""Reference-counted connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chandlery.core.errors import InvalidInput
 
 
 class ConnectionKey(NamedTuple):
-    """What must be the same for two to share a connection; ``account`` is a hash, empty without keys."""
+    """Key of a shareable connection; ``account`` is a hash, empty without keys."""
 
     exchange: str
     account: str
@@ -23,9 +23,9 @@ class ConnectionKey(NamedTuple):
 
 class ExchangeWrapper:
     """
-    A connection and how many use it. All of it may be used from several threads.
+    Connection with a reference count; thread-safe.
 
-    ``last_used`` is when the last user left, by ``clock``, in seconds; before anybody has, when it was made.
+    ``last_used`` is the time when the last user released it, by ``clock`` in seconds; initially the creation time.
     """
 
     __slots__ = ("_clock", "_closed", "_count", "_lock", "exchange", "last_used")
@@ -40,16 +40,16 @@ class ExchangeWrapper:
 
     @property
     def refcount(self) -> int:
-        """How many use it."""
+        """Number of users."""
         return self._count
 
     @property
     def in_use(self) -> bool:
-        """Whether anybody does."""
+        """True while there are users."""
         return self._count > 0
 
     def increment_refcount(self) -> bool:
-        """One user more; ``False`` where it was closed, and nobody may use it any more."""
+        """Add a user; ``False`` if the connection is retired."""
         with self._lock:
             if self._closed:
                 return False
@@ -57,7 +57,7 @@ class ExchangeWrapper:
         return True
 
     def decrement_refcount(self) -> bool:
-        """One user less; ``False`` where there was none."""
+        """Remove a user; ``False`` if there was none."""
         with self._lock:
             if not self._count:
                 return False
@@ -68,9 +68,9 @@ class ExchangeWrapper:
 
     def retire(self, max_age_s: float | None = None) -> bool:
         """
-        Let nobody use it from now on; whether that was done.
+        Refuse further users; return whether that was done.
 
-        With ``max_age_s`` only where nobody uses it and nobody has for so long.
+        With ``max_age_s``, only if it has been unused for that long.
         """
         with self._lock:
             if max_age_s is not None and (self._count > 0 or self._clock() - self.last_used < max_age_s):
@@ -80,7 +80,7 @@ class ExchangeWrapper:
 
 
 class Connections:
-    """The open connections by key. All of it may be used from several threads."""
+    """Open connections by key; thread-safe."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -88,12 +88,12 @@ class Connections:
         self._open: dict[ConnectionKey, ExchangeWrapper] = {}
         self._by_exchange: dict[Any, ExchangeWrapper] = {}
         self._gone: WeakSet[Any] = WeakSet()
-        """Closed ones that somebody may still release."""
+        """Closed connections that users may still release."""
         self._owed: Counter[str] = Counter()
-        """How many users closed ones had, by exchange."""
+        """Number of users of closed connections, by exchange."""
 
     def acquire(self, key: ConnectionKey, make: Callable[[], Any]) -> ExchangeWrapper:
-        """The connection of a key, made where there is none, with one user more."""
+        """Return the connection of a key with one more user, created if needed."""
         with self._lock:
             wrapper = self._open.get(key)
             if wrapper is None or not wrapper.increment_refcount():
@@ -104,10 +104,10 @@ class Connections:
 
     def release(self, exchange: Any) -> None:
         """
-        One user of a connection less; one that was closed meanwhile is nothing.
+        Remove a user of a connection; ignored if it was closed meanwhile.
 
         Raises:
-            InvalidInput: It is none of these, or nobody uses it.
+            InvalidInput: The connection is unknown, or has no users.
         """
         wrapper = self._by_exchange.get(exchange)
         if wrapper is not None:
@@ -117,7 +117,7 @@ class Connections:
 
     def release_by_name(self, exchange: str, *, testnet: bool | None, contract_type: str | None) -> None:
         """
-        The same for the one connection of an exchange that is in use.
+        Remove a user of the only connection to an exchange that is in use.
 
         Raises:
             InvalidInput: There is none, or there are several.
@@ -141,14 +141,14 @@ class Connections:
         _leave(found[0])
 
     def holds(self, exchange: Any) -> bool:
-        """Whether an exchange, or one of that name, was connected to here and is in use."""
+        """Return whether an exchange, given as object or name, is connected here and in use."""
         with self._lock:
             if isinstance(exchange, str):
                 return any(key.exchange == exchange and each.in_use for key, each in self._open.items())
             return exchange in self._by_exchange or exchange in self._gone
 
     def retire(self, *, exchange: str | None = None, max_age_s: float | None = None) -> list[Any]:
-        """The connections that are to be closed: those of an exchange, or those unused for so long. Nobody gets them any more."""
+        """Retire and return the connections of an exchange, or those unused for ``max_age_s``, for the caller to close."""
         retired = []
         with self._lock:
             for key, wrapper in list(self._open.items()):
@@ -160,7 +160,7 @@ class Connections:
         return retired
 
     def refcounts(self) -> dict[ConnectionKey, int]:
-        """How many use each."""
+        """Return the number of users of each connection."""
         with self._lock:
             return {key: wrapper.refcount for key, wrapper in self._open.items()}
 

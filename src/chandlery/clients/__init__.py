@@ -1,1 +1,1 @@
-"""Clients of exchanges: their interfaces, those of our adapters, plugins, fallback."""
+"""Exchange clients: interfaces, native clients, plugins, and fallback."""

@@ -1,4 +1,4 @@
-"""Clients of third parties that have the documented methods, and perhaps not all of our arguments."""
+"""Adapters for third-party clients that have the documented methods, but possibly not all of our arguments."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from chandlery.core.time import Clock, Unit
 from chandlery.net.clock import system_clock
 
 MOST_WAITING = 10_000
-"""How many entries may wait for the callback; a stream that is further behind ends."""
+"""Maximum number of entries queued for the callback; a stream that is further behind ends."""
 _SHOWN = 200
 
 
 def accepted(method: Callable[..., Any], **options: Any) -> dict[str, Any]:
     """
-    Those of ``options`` that a method takes.
+    Return those of ``options`` that a method accepts.
 
     Raises:
-        UnsupportedRequest: It has no ``interval``, and candles of another than a minute are requested.
+        UnsupportedRequest: It has no ``interval``, and an interval other than a minute is requested.
     """
     parameters = inspect.signature(method).parameters.values()
     if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
@@ -42,10 +42,10 @@ async def fetch_rows(
     fetch: Callable[..., Awaitable[list[Row]]], coin: str, start: datetime, end: datetime, interval: Interval | str
 ) -> list[Row]:
     """
-    The rows of a client's ``fetch_historical_data``, whether it takes an interval or not.
+    Return the rows of a client's ``fetch_historical_data``, with or without an interval parameter.
 
     Raises:
-        UnsupportedRequest: It takes none, and candles of another than a minute are requested.
+        UnsupportedRequest: It has no ``interval``, and an interval other than a minute is requested.
     """
     options = accepted(fetch, interval=interval)
     rows = await fetch(coin, start, end, **options)
@@ -62,14 +62,15 @@ async def start_stream(
     **options: Any,
 ) -> RealtimeStream:
     """
-    Start a stream by a client's ``start_realtime_stream``, whichever of ``options`` it takes and whatever it returns.
+    Start a stream with a client's ``start_realtime_stream``, whichever of ``options`` it accepts and whatever it
+    returns.
 
-    Where it returns no ``RealtimeStream``, entries queue for the callback, and those of another channel are left out:
-    it may call back in the background after it has returned, or until it is cancelled. An entry without
-    ``received_at`` gets that of ``clock``.
+    If it returns no ``RealtimeStream``, entries are queued for the callback, and those of another channel are dropped.
+    The client may call back in the background after it returns, or run until it is cancelled. An entry without
+    ``received_at`` gets the time of ``clock``.
 
     Raises:
-        UnsupportedRequest: It takes no interval, and candles of another than a minute are requested.
+        UnsupportedRequest: It has no ``interval``, and an interval other than a minute is requested.
     """
     given = accepted(begin, **options)
     if given == options:
@@ -96,11 +97,11 @@ async def _begin(begin: Callable[..., Awaitable[object]], coin: str, queue: _Ent
 
 
 class _Entries:
-    """What a client calls back with, in order; a book gives way to the next one."""
+    """Queue of a client's entries, in order; a book is conflated with the next one."""
 
     def __init__(self, name: str, coin: str, callback: Callback, options: dict[str, Any], clock: Clock) -> None:
         self.begun = asyncio.Event()
-        """Set when the client has returned or called back."""
+        """Set once the client has returned or called back."""
         self._name = name
         self._coin = coin
         self._callback = callback
@@ -112,7 +113,7 @@ class _Entries:
         self._failure: Exception | None = None
 
     def take(self, _: str, entry: Row) -> Awaitable[None]:
-        """Queue an entry; to await the answer lets others run, and is not necessary."""
+        """Queue an entry; awaiting the result yields to other tasks, and is optional."""
         self.begun.set()
         if ("bids" in entry) == self._is_book:
             if self._is_book:
@@ -126,7 +127,7 @@ class _Entries:
         return _Taken()
 
     async def run(self, client: asyncio.Task[None]) -> None:
-        """Call back until it is cancelled, or the client fails."""
+        """Call back until cancelled, or until the client fails."""
         waking: asyncio.Task[bool] | None = None
         try:
             while True:
@@ -148,10 +149,10 @@ class _Entries:
 
     def _whole(self, entry: Row) -> Row:
         """
-        An entry with all its fields.
+        Return an entry with all fields.
 
         Raises:
-            MalformedResponse: It lacks one that only the client can know.
+            MalformedResponse: A field is missing that only the client can know.
         """
         head = {"symbol": self._coin}
         if self._is_book:
@@ -163,14 +164,14 @@ class _Entries:
 
 
 class _Taken(Awaitable[None]):
-    """Unlike a coroutine, it may be left without being awaited."""
+    """Awaitable that, unlike a coroutine, need not be awaited."""
 
     def __await__(self) -> Generator[Any, None, None]:
         return asyncio.sleep(0).__await__()
 
 
 def _ended_well(client: asyncio.Task[None]) -> bool:
-    """Whether it has returned and calls back in the background; raises what has ended it otherwise."""
+    """Return true if the client has returned and calls back in the background; otherwise raise the error that ended it."""
     if not client.done():
         return False
     client.result()

@@ -1,4 +1,4 @@
-"""The same series from the first of several exchanges that can give it."""
+"""Series from the first of several exchanges that has it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def first_of(
     *,
     allow_mixed: bool,
 ) -> FallbackResult:
-    """See ``IDataSourceConnector.fetch_with_fallback``; ``clients`` are in order of priority."""
+    """Implement ``IDataSourceConnector.fetch_with_fallback``; ``clients`` are in order of priority."""
     if not clients:
         raise InvalidInput("no exchanges are given; name at least one")
     wanted = Span(to_micros(start, name="start_time"), to_micros(end, name="end_time"))
@@ -47,7 +47,7 @@ async def first_of(
 
 
 class _Search:
-    """What was found so far."""
+    """State of the search."""
 
     def __init__(
         self,
@@ -69,11 +69,11 @@ class _Search:
 
     @property
     def missing(self) -> list[Span]:
-        """What no exchange has given."""
+        """Spans that no exchange has delivered yet."""
         return subtract(self._wanted, (each.span for each in self._spans))
 
     async def ask(self, name: str) -> None:
-        """Ask an exchange for all that is missing."""
+        """Request the missing spans from an exchange."""
         for span in self.missing:
             try:
                 self._require_unit(name)
@@ -91,7 +91,7 @@ class _Search:
                 self._spans += [ExchangeSpan(each.start, each.end, name) for each in had]
 
     def answer(self) -> FallbackResult:
-        """The result, or the error where something is still missing."""
+        """Return the result, or raise if something is still missing."""
         self._rows.sort(key=lambda row: int(row["timestamp"]))
         missing = self.missing
         if not missing:
@@ -105,7 +105,7 @@ class _Search:
         raise ExchangeUnavailable(message) from cause
 
     def _require_unit(self, name: str) -> None:
-        """Refuse to mix volumes that count different things."""
+        """Refuse to mix different units of volume."""
         unit = self._clients[name].volume_unit(self._symbol)
         for other in {each.exchange for each in self._spans}:
             theirs = self._clients[other].volume_unit(self._symbol)
@@ -118,7 +118,7 @@ class _Search:
 async def _asked(
     client: IExchangeAPIClient, symbol: str, span: Span, interval: Interval | str
 ) -> tuple[list[Row], IncompleteData | None]:
-    """The rows of a span; where some could not be had for a reason that may pass, the rest and the error."""
+    """Return the rows of a span; if some are missing for a temporary reason, the others and the error."""
     try:
         start, end = to_datetime(span.start), to_datetime(span.end)
         return await fetch_rows(client.fetch_historical_data, symbol, start, end, interval), None

@@ -1,4 +1,4 @@
-"""What whoever talks to an exchange can rely on, whichever way it is reached."""
+"""Client interfaces, independent of how an exchange is reached."""
 
 from __future__ import annotations
 
@@ -26,78 +26,77 @@ if TYPE_CHECKING:
     from chandlery.clients.sources import FallbackResult
 
 StreamChannel: TypeAlias = Literal["candles", "book"]
-"""What can be streamed."""
+"""Channels of streams."""
 
 EventCallback: TypeAlias = Callable[[str, Event], object]
-"""Called with the coin and what happened to its stream; for ``Restated``, awaited where it returns something to await."""
+"""Callback for stream events, with the coin and the event; for ``Restated``, an awaitable result is awaited."""
 
 
 class IExchangeAPIClient(ABC):
     """
-    One exchange, whichever way it is reached: an async context manager.
+    Client of one exchange; an async context manager.
 
     A third party implements the abstract methods, and offers the class under the entry point group
-    ``chandlery.plugins``; it is made with the ``Settings``. A client without ``interval``, ``channel``, ``depth`` or
-    ``on_event`` in its methods is called without them: it has candles of a minute, and its stream may mix candles and
-    order books.
+    ``chandlery.plugins``; it is constructed with the ``Settings``. A client without ``interval``, ``channel``,
+    ``depth`` or ``on_event`` in its methods is called without them: it has candles of a minute, and its stream may mix
+    candles and order books.
 
     Coins are written ``BTC/USDT`` (spot), ``BTC/USDT:USDT`` (linear) or ``BTC/USD:BTC`` (inverse).
     """
 
     family: ClassVar[str]
     """
-    What tells it from others for the same exchange, e.g. ``ccxt`` in ``ccxt.binance``.
+    Family of the client, e.g. ``ccxt`` in ``ccxt.binance``, which distinguishes clients of the same exchange.
 
-    The name of the package that defines the class, where the class gives none.
+    Defaults to the name of the package that defines the class.
     """
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Name the family."""
+        """Set the default family."""
         super().__init_subclass__(**options)
         if not hasattr(cls, "family"):
             cls.family = cls.__module__.partition(".")[0].lower()
 
     async def __aenter__(self) -> Self:
-        """Nothing to open; connections are made when they are needed."""
+        """Return the client; connections are opened on demand."""
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Close it."""
+        """Close the client."""
         await self.close()
 
     @abstractmethod
     def get_exchange_name(self) -> str:
-        """The exchange's name, e.g. ``binance``."""
+        """Return the exchange's name, e.g. ``binance``."""
 
     @abstractmethod
     async def fetch_historical_data(
         self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
     ) -> list[Row]:
         """
-        The closed candles with ``start <= open < end``, oldest first.
+        Return the closed candles with ``start <= open < end``, oldest first.
 
-        Both are aware datetimes. Each row holds ``exchange``, ``symbol``, ``interval``, ``timestamp``
-        (the open, in milliseconds), ``open``, ``high``, ``low``, ``close``, ``volume``; and
-        ``quote_asset_volume``, ``count``, ``taker_buy_volume``, ``taker_buy_quote_volume``, which are
-        ``None`` where the exchange does not send them; and ``closed``. ``received_at`` (milliseconds, when the last message
-        about it came, by the local clock) and ``at`` (milliseconds, the exchange's own time of the message that brought it)
-        are ``None`` here, and in entries of streams where they are not known.
+        Both are aware datetimes. Each row holds ``exchange``, ``symbol``, ``interval``, ``timestamp`` (open time in
+        milliseconds), ``open``, ``high``, ``low``, ``close``, ``volume`` and ``closed``. ``quote_asset_volume``,
+        ``count``, ``taker_buy_volume`` and ``taker_buy_quote_volume`` are ``None`` if the exchange does not send them.
+        ``received_at`` (receive time of the last message by the local clock, in milliseconds) and ``at`` (exchange time
+        of that message, in milliseconds) are ``None`` here, and in entries of streams if unknown.
 
         Raises:
-            InvalidSymbol: Not a symbol of the exchange; ``WrongMarket`` where it is one of another market.
-            IncompleteData: Part of the range could not be had; ``data`` is the rest.
-            ExchangeError: The exchange, or the way to it, failed.
+            InvalidSymbol: The coin is not a symbol of the exchange; ``WrongMarket`` if it is one of another market.
+            IncompleteData: Part of the range is unavailable; ``data`` holds the rest.
+            ExchangeError: The exchange, or the connection to it, failed.
         """
 
     async def fetch_candles(
         self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
     ) -> pa.Table:
         """
-        The same by column: ``open_time`` and the columns of ``OUTPUT_DTYPES``, NaN for what is not sent.
+        Return the same candles as a table: ``open_time`` and the columns of ``OUTPUT_DTYPES``, NaN for missing values.
 
-        The schema's metadata carry the ``Provenance``, where the client has one.
+        The schema's metadata holds the ``Provenance``, if the client has one.
         """
         return table_of_rows(await fetch_rows(self.fetch_historical_data, coin, start, end, interval))
 
@@ -116,11 +115,11 @@ class IExchangeAPIClient(ABC):
     @abstractmethod
     async def check_coin_availability(self, coin: str) -> bool:
         """
-        Whether the exchange lists the coin and it trades now.
+        Return whether the exchange lists the coin and trades it now.
 
         Raises:
-            InvalidSymbol: It cannot be a symbol of this exchange.
-            ExchangeError: The exchange, or the way to it, failed.
+            InvalidSymbol: The coin is not a symbol of this exchange.
+            ExchangeError: The exchange, or the connection to it, failed.
         """
 
     async def start_realtime_stream(
@@ -134,86 +133,85 @@ class IExchangeAPIClient(ABC):
         on_event: EventCallback | None = None,
     ) -> RealtimeStream:
         """
-        Call back with every entry from now on; returns as soon as the stream runs.
+        Start a stream that calls back with every new entry; returns once the stream runs.
 
-        Entries of ``candles`` are rows as ``fetch_historical_data`` gives them: each closed candle
-        once, in order, without a hole, and between them the running one. Those of ``book`` are whole
-        books as often as the callback takes them: ``exchange``, ``symbol``, ``timestamp`` (milliseconds,
-        ``None`` where the exchange names no time), ``received_at`` (milliseconds, when the last message about it came, by
-        the local clock), ``sequence`` (as ``timestamp``), ``bids`` and ``asks``, lists
-        of price and size, best first, ``depth`` of them or all that there are. What the callback raises ends the stream, and ``wait`` and
-        ``stop`` raise it.
+        Entries of ``candles`` are rows of ``fetch_historical_data``: each closed candle once, in order and without
+        gaps, and updates of the running one in between. Entries of ``book`` are full books, as often as the callback
+        keeps up: ``exchange``, ``symbol``, ``timestamp`` (milliseconds, ``None`` if the exchange sends none),
+        ``received_at`` (receive time of the last message by the local clock, in milliseconds), ``sequence`` (as
+        ``timestamp``), ``bids`` and ``asks``, lists of price and size, best first, ``depth`` of them or all. An
+        exception of the callback ends the stream; ``wait`` and ``stop`` raise it.
 
-        A third party's may also return nothing, and call back in the background or until it is cancelled; candles then
-        need ``timestamp``, ``open``, ``high``, ``low``, ``close``, ``volume`` and ``closed``.
+        The stream of a third party may also return nothing, and call back in the background or until it is cancelled;
+        its candles need ``timestamp``, ``open``, ``high``, ``low``, ``close``, ``volume`` and ``closed``.
 
         Raises:
-            UnsupportedRequest: This client has no streams, or none of that channel or interval.
+            UnsupportedRequest: The client has no streams, or none of that channel or interval.
         """
         raise UnsupportedRequest(f"{self.family}.{self.get_exchange_name()} has no streams")
 
     async def fetch_funding(self, coin: str, start: datetime, end: datetime) -> pa.Table:
         """
-        The funding rates of a perpetual with ``start <= moment < end``: ``open_time`` and the columns of ``FUNDING_RATE_DTYPES``.
+        Return the funding rates of a perpetual with ``start <= time < end``, as a table.
 
-        The schema's metadata carry the ``Provenance``.
+        Columns are ``open_time`` and those of ``FUNDING_RATE_DTYPES``. The schema's metadata holds the ``Provenance``.
 
         Raises:
-            UnsupportedRequest: This client has none.
-            IncompleteData: Part of the range could not be had; ``data`` is the rest.
+            UnsupportedRequest: The client has no funding rates.
+            IncompleteData: Part of the range is unavailable; ``data`` holds the rest.
         """
         raise UnsupportedRequest(f"{self.family}.{self.get_exchange_name()} has no funding rates of {coin}")
 
     async def exchange_time(self, coin: str) -> Micros | None:
-        """The time of the exchange where ``coin`` trades, by its own clock; ``None`` where that is not known."""
+        """Return the time of the exchange's clock in the market of ``coin``; ``None`` if unknown."""
         return None
 
     @property
     def keeps_candles(self) -> bool:
-        """Whether it keeps what it fetches, so that nobody is asked for the same candles twice."""
+        """True if the client caches candles, so that the same candles are not requested twice."""
         return False
 
     def require_interval(self, coin: str, interval: Interval) -> None:
         """
-        Pass where there are candles of ``interval``, as far as can be told without asking.
+        Check that candles of ``interval`` exist, as far as is known without a request.
 
         Raises:
-            UnsupportedRequest: There are none; the message names those that there are.
-            InvalidSymbol: It cannot be a symbol of this exchange.
+            UnsupportedRequest: They do not; the message names the available intervals.
+            InvalidSymbol: The coin is not a symbol of this exchange.
         """
         accepted(self.start_realtime_stream, interval=interval)
 
     def spelled(self, coin: str) -> str:
         """
-        The coin as entries name it: as ccxt writes it, where that can be told of any spelling of it.
+        Return the coin as entries name it: in ccxt's notation, if any spelling can be converted to it.
 
         Raises:
-            InvalidSymbol: It cannot be a symbol of this exchange.
+            InvalidSymbol: The coin is not a symbol of this exchange.
         """
         return str(Instrument.parse(coin))
 
     def origin(self, coin: str) -> Origin | None:
         """
-        The server whose data of the coin it gives in place of the exchange's own; ``None`` for the exchange itself.
+        Return the origin that serves the coin in place of the exchange; ``None`` for the exchange itself.
 
         Raises:
-            InvalidInput: Several servers are set for it, whose data must not be mixed.
+            InvalidInput: Several origins are configured for it, whose data must not be mixed.
         """
         return None
 
     def volume_unit(self, coin: str) -> str | None:
-        """What ``volume`` counts: ``base``, ``quote`` or ``contracts``; ``None`` where that is not known."""
+        """Return the unit of ``volume``: ``base``, ``quote`` or ``contracts``; ``None`` if unknown."""
         return None
 
     async def close(self) -> None:  # noqa: B027  # a client may have nothing to close
-        """End the streams and close the connections; again is nothing."""
+        """Stop the streams and close the connections; idempotent."""
 
 
 class IDataSourceConnector(ABC):
-    """All exchanges by name; an async context manager. Names and errors are those of ``IExchangeAPIClient``."""
+    """Clients of all exchanges by name; an async context manager. Names and errors are those of ``IExchangeAPIClient``."""
 
     async def __aenter__(self) -> Self:
-        """Nothing to open; clients are made when they are needed."""
+        """Return the connector; clients are created on demand."""
         return self
 
     async def __aexit__(
@@ -225,24 +223,23 @@ class IDataSourceConnector(ABC):
     @abstractmethod
     def get_client(self, exchange_name: str) -> IExchangeAPIClient:
         """
-        The one client of an exchange, made at the first question.
+        Return the client of an exchange, created on first use.
 
-        ``exchange_name`` is an exchange, e.g. ``binance``, or an exchange and the family that is to
-        reach it, e.g. ``ccxt.binance``.
+        ``exchange_name`` is an exchange, e.g. ``binance``, or a family and an exchange, e.g. ``ccxt.binance``.
 
         Raises:
-            UnknownName: Nobody reaches such an exchange.
-            InvalidInput: Several do; the message names them.
-            MissingDependency: It takes ccxt, which is not installed.
+            UnknownName: There is no client for the exchange.
+            InvalidInput: There are several; the message names them.
+            MissingDependency: The client needs ccxt, which is not installed.
         """
 
     def origin(self, exchange_name: str, coin_symbol: str) -> Origin | None:
-        """The server whose data of the coin its client gives; ``None`` for the exchange itself."""
+        """Return the origin that serves the coin in place of the exchange; ``None`` for the exchange itself."""
         return self.get_client(exchange_name).origin(coin_symbol)
 
     @abstractmethod
     async def check_coin_availability(self, exchange_name: str, coin_symbol: str) -> bool:
-        """Whether the exchange lists the coin and it trades now."""
+        """Return whether the exchange lists the coin and trades it now."""
 
     @abstractmethod
     async def fetch_historical_data(
@@ -253,7 +250,7 @@ class IDataSourceConnector(ABC):
         end_time: datetime,
         interval: Interval | str = "1m",
     ) -> list[Row]:
-        """The closed candles with ``start_time <= open < end_time``, oldest first."""
+        """Return the closed candles with ``start_time <= open < end_time``, oldest first."""
 
     @abstractmethod
     async def start_realtime_stream(
@@ -267,7 +264,7 @@ class IDataSourceConnector(ABC):
         depth: int | None = None,
         on_event: EventCallback | None = None,
     ) -> RealtimeStream:
-        """Call back with every entry of the coin from now on."""
+        """Start a stream that calls back with every new entry of the coin."""
 
     @abstractmethod
     async def fetch_with_fallback(
@@ -281,17 +278,17 @@ class IDataSourceConnector(ABC):
         allow_mixed: bool = False,
     ) -> FallbackResult:
         """
-        The candles of the first exchange, in this order, that can give them.
+        Return the candles of the first exchange, in this order, that has them.
 
-        An exchange that fails in a way that may pass is followed by the next; any other error is raised at
-        once. All candles are of one exchange, unless ``allow_mixed``: then each gives what those before it
-        could not, and ``spans`` says which gave what.
+        After a temporary failure of an exchange the next one is tried; any other error is raised at once. All candles
+        come from one exchange, unless ``allow_mixed``: then each exchange fills what the previous ones lack, and
+        ``spans`` names the exchange of each part.
 
         Raises:
-            IncompleteData: Mixing was allowed, and none has the rest; ``data`` are the rows that were had.
-            ExchangeUnavailable: None could give all of it; the message says why, one by one.
+            IncompleteData: Mixing was allowed, and no exchange has the rest; ``data`` holds the available rows.
+            ExchangeUnavailable: No exchange has the whole range; the message gives the reason of each.
         """
 
     @abstractmethod
     async def close_all_plugins(self) -> None:
-        """Close every client, whatever fails, and raise what did."""
+        """Close every client, whatever fails, and raise the errors."""

@@ -1,4 +1,4 @@
-"""Streams of an exchange's feeds, which share the connections and, for one coin, the feed."""
+"""Streams of an exchange's feeds, which share connections and, for one coin, the feed."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from chandlery.feed.candles_feed import CandlesFeed, FeedGroup
 from chandlery.net.http import HttpClient
 
 KEPT_CANDLES = 1000
-"""How many closed candles a feed keeps, which bounds how long a hole it refills after a lost connection."""
+"""Maximum number of closed candles that a feed buffers, which limits the gap it can backfill after a reconnect."""
 _HISTORY = 100
-"""How many candles a feed requests at its start, of which a stream takes the latest; some, since a coin may not trade for an hour."""
+"""Number of candles that a feed requests at its start; streams use the latest, since a coin may not trade for an hour."""
 
 
 class LiveFeeds:
     """
-    The running feeds of one client.
+    Running feeds of one client.
 
-    Each market has one group of candle feeds and one of book feeds; one that has ended, for whatever
-    reason, is replaced when the next stream begins. A feed lives as long as streams read it.
+    Each market has one group of candle feeds and one of book feeds. A group that has ended, for whatever reason, is
+    replaced when the next stream starts. A feed runs as long as streams read it.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class LiveFeeds:
         depth: int | None,
         on_event: EventCallback | None,
     ) -> RealtimeStream:
-        """A stream of entries named ``name``, once its feed has its history or its book."""
+        """Start a stream named ``name``, and return it once its feed has its history or its book."""
         if channel not in {"candles", "book"}:
             raise InvalidInput(f"channel is candles or book, not {channel!r}")
         if depth is not None and depth < 1:
@@ -114,7 +114,7 @@ class LiveFeeds:
         return stream
 
     async def close(self) -> None:
-        """End all streams, then the groups."""
+        """Stop all streams, then the groups."""
         await asyncio.gather(*(stream.end() for stream in self._streams))
         for candles in self._candles.values():
             await candles.stop()
@@ -132,7 +132,7 @@ class LiveFeeds:
                 http=self._http,
                 clock=self._clock,
             )
-            # Begun empty, so that a coin that cannot be had ends its own feed and not the group.
+            # Started empty, so that an unavailable coin ends its own feed and not the group.
             await group.start()
             self._candles[adapter.id] = group
         known = (each for each in group.feeds if each.symbol == symbol and each.interval is interval)
@@ -148,23 +148,23 @@ class LiveFeeds:
         return next(known, None) or group.add(symbol)
 
     def _leave(self, feed: CandlesFeed | OrderBookFeed) -> None:
-        """Note that there is one reader less; a feed that nobody reads ends."""
+        """Remove a reader; a feed without readers ends."""
         self._readers[feed] -= 1
         if not self._readers[feed]:
             del self._readers[feed]
-            # Of its own group: a group that has ended was replaced by another meanwhile.
+            # In its own group: a group that has ended was replaced by another meanwhile.
             if isinstance(feed, CandlesFeed):
                 feed.group.remove(feed)
             else:
                 feed.group.remove(feed)
 
     def _whole(self, feed: CandlesFeed | OrderBookFeed, name: str, levels: int | None) -> Row | None:
-        """The book as it is now."""
+        """Return the current book as an entry."""
         held = feed.book if isinstance(feed, OrderBookFeed) else None
         return None if held is None else self._entry(held, name, feed, levels or max(len(held), 1))
 
     def _entry(self, update: object, name: str, feed: CandlesFeed | OrderBookFeed, depth: int | None) -> Row | None:
-        """What an update is as an entry; ``None`` for events."""
+        """Convert an update to an entry; ``None`` for events."""
         if isinstance(update, CandleData) and isinstance(feed, CandlesFeed):
             return row_of_candle(update, self._exchange, name, feed.interval)
         if isinstance(update, LiveBook) and isinstance(feed, OrderBookFeed):
@@ -182,7 +182,7 @@ class LiveFeeds:
 
 
 def _ages(feed: CandlesFeed | OrderBookFeed) -> Callable[[], BookAges | None]:
-    """Return what gives the age of a feed's book; candles have none."""
+    """Return a function that gives the age of a feed's book; candles have none."""
     if not isinstance(feed, OrderBookFeed):
         return lambda: None
     stream = feed.stream
@@ -194,7 +194,7 @@ def _ages(feed: CandlesFeed | OrderBookFeed) -> Callable[[], BookAges | None]:
 
 
 def _in_order(feed: CandlesFeed | OrderBookFeed) -> Callable[[Any], Sequence[Any]]:
-    """What an update of a feed means for those who want closed candles in order; books are in order."""
+    """Return a function that orders the closed candles of a feed's updates; books are in order already."""
     if isinstance(feed, OrderBookFeed):
         return lambda update: (update,)
     closed = [each.open_time for each in feed.get_candles() if each.closed]

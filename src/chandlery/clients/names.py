@@ -1,11 +1,11 @@
-"""What exchanges are called: one name each, and the other spellings of it."""
+"""Canonical names of exchanges, and their other spellings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 PRIORITY = ("binance", "kraken", "kucoin", "gate", "okx", "bybit", "mexc", "htx")
-"""In which order exchanges are tried where nothing is said."""
+"""Default order in which exchanges are tried."""
 
 _OTHERS: Mapping[str, tuple[str, ...]] = {
     "htx": ("huobi",),
@@ -19,11 +19,11 @@ _CANONICAL = {other: name for name, others in _OTHERS.items() for other in other
 
 
 def canonical(exchange: str) -> str:
-    """The one name of an exchange, e.g. ``htx`` for ``Huobi``."""
+    """Return the canonical name of an exchange, e.g. ``htx`` for ``Huobi``."""
     name = exchange.strip().lower()
     return _CANONICAL.get(name, name)
 
 
 def other_names(exchange: str) -> tuple[str, ...]:
-    """The other spellings of a canonical name."""
+    """Return the other spellings of a canonical name."""
     return _OTHERS.get(exchange, ())

@@ -1,4 +1,4 @@
-"""Exchanges by adapters of our own: the past by ``history``, live by ``feed``."""
+"""Exchanges with adapters of our own: historical data by ``history``, live data by ``feed``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 def native_markets(exchange: str) -> list[type[ExchangeAdapter]]:
-    """The adapters of an exchange, e.g. ``binance``, or the one of a market, e.g. ``binance_spot``; none where there are none."""
+    """Return the adapters of an exchange, e.g. ``binance``, or of one market, e.g. ``binance_spot``; empty if unknown."""
     name = canonical(exchange)
     of_exchange = [each for each in ExchangeRegistry.adapters() if each.provider.value.lower() == name]
     if of_exchange:
@@ -57,13 +57,13 @@ def native_markets(exchange: str) -> list[type[ExchangeAdapter]]:
 
 class NativeExchangeClient(IExchangeAPIClient):
     """
-    An exchange that we have adapters for: all its markets, ``binance``, or one of them, ``binance_spot``.
+    Client of an exchange with adapters of our own: all its markets, ``binance``, or one of them, ``binance_spot``.
 
-    Of all markets the coin says which one is meant. It belongs to one event loop. The addresses,
-    the cache folder and what some exchanges sign in with come from ``settings``.
+    With several markets, the coin selects the market. The client belongs to one event loop. Endpoints, the cache
+    folder, and the sign-in of some exchanges come from ``settings``.
 
     Raises:
-        UnknownName: There is no adapter for such an exchange.
+        UnknownName: There is no adapter for the exchange.
     """
 
     family = "native"
@@ -100,13 +100,13 @@ class NativeExchangeClient(IExchangeAPIClient):
         self._closed = False
 
     def get_exchange_name(self) -> str:
-        """The exchange, or the id of its market."""
+        """Return the exchange, or the id of its market."""
         return self._name
 
     async def fetch_historical_data(
         self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
     ) -> list[Row]:
-        """The closed candles, from cache, archive or REST, whichever has them."""
+        """Return the closed candles, from cache, archive or REST."""
         try:
             table = await self.fetch_candles(coin, start, end, interval)
         except IncompleteData as error:
@@ -117,7 +117,7 @@ class NativeExchangeClient(IExchangeAPIClient):
     async def fetch_candles(
         self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
     ) -> pa.Table:
-        """The same by column, with the provenance of each part."""
+        """Return the same candles as a table, with the provenance of each part."""
         adapter, symbol = await self._listed(coin)
         table: pa.Table = await self._manager(adapter).get_data(symbol, start, end, interval, output="arrow")
         return table
@@ -128,7 +128,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         return await self._manager(adapter).fetch_part(symbol, span, interval)
 
     async def fetch_funding(self, coin: str, start: datetime, end: datetime) -> pa.Table:
-        """From cache or REST."""
+        """Return funding rates from cache or REST."""
         adapter, symbol = await self._listed(coin)
         if not adapter.funding_page_size:
             raise UnsupportedRequest(f"{adapter.id} has no funding rates; perpetuals have, e.g. BTC/USDT:USDT")
@@ -139,7 +139,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         return table
 
     async def exchange_time(self, coin: str) -> Micros | None:
-        """As the exchange has told it within the hour."""
+        """Return the exchange's time, from its clock as read within the last hour."""
         adapter, _ = await self._listed(coin)
         try:
             return await self._exchanges[adapter.id].now()
@@ -148,23 +148,23 @@ class NativeExchangeClient(IExchangeAPIClient):
 
     @property
     def keeps_candles(self) -> bool:
-        """In the cache, unless it is switched off."""
+        """True unless the cache is disabled."""
         return self._settings.storage.use_cache
 
     def require_interval(self, coin: str, interval: Interval) -> None:
-        """As the market declares."""
+        """Check the interval against the market's declaration."""
         self._market_of(coin)[0].interval_name(interval)
 
     def spelled(self, coin: str) -> str:
-        """With the market that it belongs to; in the exchange's own spelling where there is no other."""
+        """Return the coin with its market; in the exchange's own spelling if there is no other."""
         return self._spelled(coin, self._market_of(coin)[0])
 
     async def check_coin_availability(self, coin: str) -> bool:
         """
-        Whether it is in the exchange's list of instruments and trades; where there is no list, whether it has candles.
+        Return whether the exchange lists the coin as trading; without a list, whether it has candles.
 
         Raises:
-            InvalidSymbol: Also where the list gives the coin's name to several symbols.
+            InvalidSymbol: Also if the list gives the coin's name to several symbols.
         """
         adapter, symbol = await self._listed(coin)
         trades = await self._exchanges[adapter.id].trades(symbol)
@@ -181,7 +181,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         depth: int | None = None,
         on_event: EventCallback | None = None,
     ) -> RealtimeStream:
-        """Call back from the feed of the coin; coins of a market share connections."""
+        """Start a stream from the feed of the coin; coins of a market share connections."""
         adapter, symbol = await self._listed(coin)
         instrument = self._spelled(coin, adapter)
         return await self._live.start(
@@ -197,7 +197,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         )
 
     def origin(self, coin: str) -> Origin | None:
-        """By the addresses of its market, all of which must lead to the same origin."""
+        """Return the origin of its market's endpoints, which must all have the same one."""
         if len(set(self._origins.values())) == 1:
             return next(iter(self._origins.values()))
         instrument = _parsed(coin)
@@ -210,11 +210,11 @@ class NativeExchangeClient(IExchangeAPIClient):
         return {market: adapter.origin(*ROLES) for market, adapter in self._adapters.items()}
 
     def volume_unit(self, coin: str) -> str | None:
-        """What the market declares."""
+        """Return the unit that the market declares."""
         return self._market_of(coin)[0].volume_unit
 
     async def close(self) -> None:
-        """End the streams and close the connections."""
+        """Stop the streams and close the connections."""
         self._closed = True
         managers, self._managers = self._managers, {}
         try:
@@ -224,7 +224,7 @@ class NativeExchangeClient(IExchangeAPIClient):
             await self._http.close()
 
     def _market_of(self, coin: str) -> tuple[ExchangeAdapter, str]:
-        """The adapter that a coin belongs to, and the coin in its spelling."""
+        """Return the adapter of a coin, and the coin in its spelling."""
         if self._closed:
             raise Closed(f"the client of {self._name} is closed; make a new one")
         require_symbol(coin)
@@ -246,7 +246,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         raise InvalidSymbol(f"{coin!r} is not a symbol of {self._name}; write e.g. BTC/USDT or BTC/USDT:USDT")
 
     async def _listed(self, coin: str) -> tuple[ExchangeAdapter, str]:
-        """The same; for an instrument whose spelling follows no rule, the exchange's list is read."""
+        """Return the adapter and the coin; for irregular spellings, look them up in the exchange's list."""
         try:
             return self._market_of(coin)
         except WrongMarket:
@@ -269,7 +269,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         return adapter
 
     def _spelled(self, coin: str, adapter: ExchangeAdapter) -> str:
-        """The coin as entries name it: as ccxt writes it, or as it was given where it is in the exchange's own spelling."""
+        """Return the coin as entries name it: in ccxt's notation, or unchanged if it is the exchange's own spelling."""
         instrument = adapter.instrument(coin)
         return coin if instrument is None else str(instrument)
 
@@ -298,7 +298,7 @@ class NativeExchangeClient(IExchangeAPIClient):
 
 
 def _parsed(coin: str) -> Instrument | None:
-    """The instrument of a text with a separator; ``None`` for other text."""
+    """Parse the instrument of a text with a separator; ``None`` for other text."""
     try:
         return Instrument.parse(coin)
     except InvalidSymbol:

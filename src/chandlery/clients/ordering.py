@@ -1,4 +1,4 @@
-"""Closed candles in order, whatever order they come in."""
+"""Ordering of closed candles."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from chandlery.feed.events import Backfilled, CandleUpdate, Missing, Restated
 
 class ClosedInOrder:
     """
-    Puts the updates of a candles feed into an order in which each closed candle follows the one before it.
+    Orders the updates of a candles feed, so that each closed candle follows the one before it.
 
-    A feed tells a candle that had to be fetched later than those that came meanwhile; these wait here,
-    ``most`` of them, until the hole is filled or said to be none. A hole that can never be filled is
-    told as ``Missing``. One that is restated while it waits is told once, as it is then. ``expected`` is the open of the first closed candle to tell; ``None`` for
-    whichever comes first.
+    A feed publishes a backfilled candle later than those that arrived meanwhile. These are queued here, up to ``most``,
+    until the gap is filled or resolved. A gap that cannot be filled is published as ``Missing``. A candle restated
+    while queued is published once, in its latest state. ``expected`` is the open time of the first closed candle to
+    publish; ``None`` for the first that arrives.
     """
 
     def __init__(self, interval: Interval, expected: Micros | None, most: int) -> None:
@@ -27,7 +27,7 @@ class ClosedInOrder:
         self._absent: list[Span] = []
 
     def take(self, update: CandleUpdate) -> list[CandleUpdate]:
-        """What is to be told now."""
+        """Return the updates to publish now."""
         if isinstance(update, CandleData):
             return self._closed(update) if update.closed else self._running(update)
         if isinstance(update, Restated) and update.after.open_time in self._waiting:
@@ -56,7 +56,7 @@ class ClosedInOrder:
         return published
 
     def _ready(self) -> list[CandleUpdate]:
-        """The candles that wait for none before them any more."""
+        """Return the queued candles that no longer wait for earlier ones."""
         published: list[CandleUpdate] = []
         while self._expected is not None:
             candle = self._waiting.pop(self._expected, None)
@@ -69,7 +69,7 @@ class ClosedInOrder:
         return published
 
     def _lost(self, until: Micros) -> Missing:
-        """Give up what should open before ``until``."""
+        """Give up the candles that should open before ``until``."""
         start = self._expected if self._expected is not None else until
         self._expected = until
         return Missing(Gap(start, until, GapKind.FETCH_FAILED, "further back than the feed keeps candles"))

@@ -1,4 +1,4 @@
-"""The clients that are open, by name."""
+"""Registry of open clients by name."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ from chandlery.core.errors import CloseFailed, InvalidInput, RequestTimeout, Unk
 
 GROUP = "chandlery.plugins"
 """
-The entry point group of third parties' clients.
+Entry point group of third-party clients.
 
-An entry's name is the exchange, its value a subclass of ``IExchangeAPIClient`` that is made with the
-``Settings``.
+An entry's name is the exchange; its value is a subclass of ``IExchangeAPIClient``, constructed with the ``Settings``.
 """
 
 CLOSE_TIMEOUT_S = 10.0
-"""How long one client may take to close."""
+"""Maximum time in seconds for a client to close."""
 
 
 class PluginRegistry:
     """
-    Open clients by the exchange that they reach, and by family and exchange: ``binance``, ``ccxt.binance``.
+    Open clients by exchange, and by family and exchange: ``binance``, ``ccxt.binance``.
 
-    It belongs to one event loop.
+    A registry belongs to one event loop.
     """
 
     def __init__(self) -> None:
@@ -37,10 +36,10 @@ class PluginRegistry:
 
     def add_plugin(self, plugin: IExchangeAPIClient) -> None:
         """
-        Take an open client in; from now on ``close_all`` closes it.
+        Add an open client, which ``close_all`` will close.
 
         Raises:
-            InvalidInput: Another of that family for that exchange is open.
+            InvalidInput: Another client of that family for that exchange is open.
         """
         name = qualified(plugin.family, plugin.get_exchange_name())
         known = self._plugins.setdefault(name, plugin)
@@ -49,11 +48,11 @@ class PluginRegistry:
 
     def get_plugin(self, name: str) -> IExchangeAPIClient:
         """
-        The client of that name.
+        Return the client of a name.
 
         Raises:
             UnknownName: None is open.
-            InvalidInput: The exchange is reached by several; the message names them.
+            InvalidInput: The exchange has several clients; the message names them.
         """
         found = self.names_of(name)
         if len(found) == 1:
@@ -63,14 +62,14 @@ class PluginRegistry:
         raise UnknownName(f"no plugin for {name!r} is open; there is {', '.join(self.list_plugins()) or 'none'}")
 
     def names_of(self, name: str) -> list[str]:
-        """The full names of the open clients that a name, with or without a family, may mean."""
+        """Return the full names of the open clients that match a name, with or without a family."""
         family, exchange = split(name)
-        # A full name is a family and a canonical exchange, which has no dot.
+        # A full name is a family and a canonical exchange, which contains no dot.
         wanted = f"{family}.{exchange}"
         return [each for each in self._plugins if each == wanted or (not family and each.endswith(wanted))]
 
     def list_plugins(self) -> list[str]:
-        """The open clients, sorted: by exchange, or by family and exchange where there are several."""
+        """Return the sorted names of open clients: the exchange, or family and exchange if there are several."""
         exchanges = [split(each)[1] for each in self._plugins]
         return sorted(
             name if exchanges.count(exchange) > 1 else exchange
@@ -93,33 +92,33 @@ class PluginRegistry:
 
 
 def qualified(family: str, exchange: str) -> str:
-    """The full name of a client."""
+    """Return the full name of a client."""
     return f"{family}.{canonical(exchange)}"
 
 
 def split(name: str) -> tuple[str, str]:
-    """Family, empty where none is named, and exchange."""
+    """Split a name into family, empty if absent, and exchange."""
     family, _, exchange = name.strip().lower().rpartition(".")
     return family, canonical(exchange)
 
 
 def ambiguous(name: str, found: list[str]) -> InvalidInput:
-    """The error for a name that may mean several."""
+    """Return the error for an ambiguous name."""
     return InvalidInput(f"{name!r} is reached by {' and '.join(sorted(found))}; name the one that you mean")
 
 
 @cache
 def offered() -> tuple[EntryPoint, ...]:
-    """The clients of third parties, not loaded yet; found once, which takes milliseconds."""
+    """Return the entry points of third-party clients, not loaded; cached, since the search takes milliseconds."""
     return tuple(entry_points(group=GROUP))
 
 
 def third_parties(exchange: str) -> dict[str, Callable[[Settings], IExchangeAPIClient]]:
     """
-    What makes the clients of third parties for an exchange, by their full names.
+    Return factories of third-party clients for an exchange, by full name.
 
     Raises:
-        InvalidInput: What an entry point offers is no such class.
+        InvalidInput: An entry point is not a subclass of ``IExchangeAPIClient``.
     """
     found = [_class_of(each) for each in offered() if canonical(each.name) == exchange]
     return {qualified(each.family, exchange): each for each in found}
@@ -135,7 +134,7 @@ def _class_of(entry: EntryPoint) -> Any:
 
 
 async def _closed(plugin: IExchangeAPIClient, timeout_s: float) -> Exception | None:
-    """Close a client; what went wrong, which whoever closes several reports together."""
+    """Close a client; return its error, which the caller reports with others."""
     try:
         async with asyncio.timeout(timeout_s):
             await plugin.close()

@@ -1,4 +1,4 @@
-"""Candles as plain rows, and as columns: the two forms in which a client gives them."""
+"""Candles as plain rows and as tables, the two output forms of clients."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from chandlery.tables.candle_rows import TIMES, times_of
 from chandlery.tables.frame import open_times, table_of
 
 Row: TypeAlias = dict[str, Any]
-"""One candle, or one order book, as plain values."""
+"""One candle or order book as plain values."""
 
 PRICES = ("open", "high", "low", "close", "volume")
 MORE = ("quote_asset_volume", "taker_buy_volume", "taker_buy_quote_volume")
-"""What not every exchange sends."""
+"""Columns that not every exchange sends."""
 
 
 def rows_of_table(table: pa.Table, exchange: str, symbol: str, interval: Interval, *, counts: bool) -> list[Row]:
     """
-    The rows of a table of closed candles; ``counts`` says whether the exchange tells the number of trades.
+    Convert a table of closed candles to rows; ``counts`` is true if the exchange sends the number of trades.
 
-    Where the table has no times of them, they are ``None``.
+    Receive and exchange times are ``None`` if the table lacks them.
     """
     opened = [Unit.MILLIS.of(each) for each in open_times(table).tolist()]
     prices = [table.column(name).to_pylist() for name in PRICES]
@@ -60,7 +60,7 @@ def rows_of_table(table: pa.Table, exchange: str, symbol: str, interval: Interva
 
 
 def row_of_candle(candle: CandleData, exchange: str, symbol: str, interval: Interval) -> Row:
-    """The row of one candle."""
+    """Convert one candle to a row."""
     return {
         "exchange": exchange,
         "symbol": symbol,
@@ -87,10 +87,10 @@ def _millis(moment: Micros | None) -> int | None:
 
 def table_of_rows(rows: Sequence[Row]) -> pa.Table:
     """
-    The table of a client's rows.
+    Convert a client's rows to a table.
 
     Raises:
-        MalformedResponse: A row lacks a field that every candle has, or has it as something else.
+        MalformedResponse: A row lacks a required field, or has it in another type.
     """
     try:
         opened = [Unit.MILLIS.micros(row["timestamp"]) for row in rows]

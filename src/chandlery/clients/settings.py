@@ -1,4 +1,4 @@
-"""The only place of the library that reads the environment and ``.env``; ``HTTPS_PROXY`` and so on are read in ``net``."""
+"""Settings: the only place that reads the environment and ``.env``, except ``HTTPS_PROXY`` and related ones in ``net``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from chandlery.core.errors import InvalidInput
 from chandlery.net.proxy import Proxies
 
 ContractType: TypeAlias = Literal["spot", "margin", "future", "swap", "delivery", "option"]
-"""What is traded by default: ``future`` is the perpetual that settles in its quote currency, as ``swap`` is."""
+"""Default kind of contract: ``future`` is the perpetual that settles in its quote currency, as is ``swap``."""
 
 ENV_FILE = ".env"
 _MOST_KEYS = 100
@@ -28,13 +28,13 @@ _CONFIG = SettingsConfigDict(
     frozen=True,
     hide_input_in_errors=True,
     populate_by_name=True,
-    # A default is a value already; to validate it would read it as if a user had written it, in another unit.
+    # A default is already converted; validating it would parse it like user input, in another unit.
     validate_default=False,
 )
 
 
 class FromEnvironment(BaseSettings):
-    """Settings whose mistakes are ours to report, without the values, which may be secret."""
+    """Settings whose validation errors are reported without the values, which may be secret."""
 
     model_config = _CONFIG
 
@@ -46,18 +46,18 @@ class FromEnvironment(BaseSettings):
 
 
 class Credentials(BaseModel):
-    """The keys of one account. None of them is ever printed."""
+    """Keys of one account, which are never printed."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     api_key: SecretStr
     api_secret: SecretStr
     password: SecretStr | None = None
-    """The passphrase, which some exchanges ask for besides."""
+    """Passphrase that some exchanges require in addition."""
 
     @classmethod
     def of(cls, api_key: str | SecretStr, api_secret: str | SecretStr, password: str | SecretStr | None = None) -> Self:
-        """From text, neither key empty."""
+        """Build credentials from text; neither key may be empty."""
         if not _text(api_key) or not _text(api_secret):
             raise InvalidInput("an account needs both, an api_key and an api_secret; one of them is empty")
         return cls(
@@ -68,7 +68,7 @@ class Credentials(BaseModel):
 
 
 def as_folder(given: Path | str | None) -> Path | None:
-    """What a setting names as a folder, absolute; ``~`` is the home folder."""
+    """Parse a folder setting as an absolute path; ``~`` is the home folder."""
     try:
         return None if given is None else folder(given, "the folder")
     except InvalidInput as error:
@@ -76,34 +76,33 @@ def as_folder(given: Path | str | None) -> Path | None:
 
 
 class StorageConfig(FromEnvironment):
-    """Where data are kept: ``CHANDLERY_CACHE_DIR``, ``CHANDLERY_USE_CACHE``."""
+    """Storage settings: ``CHANDLERY_CACHE_DIR``, ``CHANDLERY_USE_CACHE``."""
 
     model_config = SettingsConfigDict({**_CONFIG, "env_prefix": "CHANDLERY_"})
 
     cache_dir: Annotated[Path | None, BeforeValidator(as_folder)] = None
-    """The folder of past candles; the user's cache folder where nothing is said."""
+    """Folder of cached candles; defaults to the user's cache folder."""
     use_cache: bool = True
 
 
 class CCXTConfig(FromEnvironment):
     """
-    How exchanges are reached through ccxt: ``CCXT_DEFAULT_EXCHANGE``, ``CCXT_TIMEOUT_S`` and so on, and ``DEFAULT_CONTRACT_TYPE``.
+    Settings of ccxt: ``CCXT_DEFAULT_EXCHANGE``, ``CCXT_TIMEOUT_S`` and so on, and ``DEFAULT_CONTRACT_TYPE``.
 
-    ``endpoints`` are, by exchange, what its addresses begin with and what stands there instead, e.g.
-    ``{"binance": {"https://api.binance.com": "http://127.0.0.1:8080"}}``; ``options`` are, by
-    exchange, what ccxt's constructor takes. Both are JSON in the environment. The keys, where
-    there are any, are those of ``default_exchange`` and of no other.
+    ``endpoints`` maps, per exchange, URL prefixes to their replacements, e.g.
+    ``{"binance": {"https://api.binance.com": "http://127.0.0.1:8080"}}``; ``options`` are, per exchange, arguments of
+    ccxt's constructor. Both are JSON in the environment. The keys, if any, belong to ``default_exchange`` only.
     """
 
     model_config = SettingsConfigDict({**_CONFIG, "env_prefix": "CCXT_"})
 
     default_exchange: str = "binance"
     default_contract_type: ContractType | None = Field(None, validation_alias=AliasChoices("DEFAULT_CONTRACT_TYPE"))
-    """Each exchange's own where nothing is said."""
+    """Default contract type; each exchange's own default if unset."""
     testnet: bool = False
     timeout_s: float = Field(10.0, gt=0)
     enable_rate_limit: bool = True
-    """Whether ccxt keeps its own pause between requests, too."""
+    """True if ccxt applies its own pause between requests, too."""
     endpoints: dict[str, dict[str, str]] = Field(default_factory=dict)
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     api_key: SecretStr | None = None
@@ -113,12 +112,11 @@ class CCXTConfig(FromEnvironment):
 
 class Settings(FromEnvironment):
     """
-    All of the library's settings.
+    All settings of the library.
 
-    ``endpoints`` are base URLs by exchange id, as everything takes them (``CHANDLERY_ENDPOINTS``, JSON),
-    with ``origin`` or ``mirror`` where host and port are not to be the origin.
-    ``proxy`` is the proxy of all connections (``CHANDLERY_PROXY``); without it ``HTTPS_PROXY`` and so on decide.
-    Without ``env_file``, ``.env`` in the working directory is read where there is one.
+    ``endpoints`` maps exchange ids to base URLs (``CHANDLERY_ENDPOINTS``, JSON), with ``origin`` or ``mirror`` if the
+    origin is not host and port. ``proxy`` is the proxy of all connections (``CHANDLERY_PROXY``); it defaults to
+    ``HTTPS_PROXY`` and related variables. Without ``env_file``, ``.env`` in the working directory is read if it exists.
     """
 
     model_config = SettingsConfigDict({**_CONFIG, "env_prefix": "CHANDLERY_"})
@@ -131,7 +129,7 @@ class Settings(FromEnvironment):
 
     @classmethod
     def of(cls, env_file: Path | str | None) -> Self:
-        """The settings of the environment and of another file; ``None`` for none."""
+        """Return the settings of the environment and of another file; ``None`` for no file."""
         return cls(
             _env_file=env_file,
             env_file=env_file,
@@ -142,30 +140,30 @@ class Settings(FromEnvironment):
     @property
     def proxies(self) -> Proxies:
         """
-        The proxy of each address.
+        Proxy of each address.
 
         Raises:
-            InvalidInput: One of them is not the address of a proxy.
+            InvalidInput: A value is not the address of a proxy.
             MissingDependency: SOCKS needs an extra that is not installed.
         """
         return Proxies(self.proxy_url, endpoints=self.endpoints)
 
     @property
     def proxy_url(self) -> str | None:
-        """``proxy`` as text, with its credentials."""
+        """Value of ``proxy`` as text, with its credentials."""
         return None if self.proxy is None else self.proxy.get_secret_value()
 
     def credentials(self, exchange: str) -> list[Credentials]:
         """
-        The accounts at an exchange, in the order of their numbers.
+        Return the accounts at an exchange, in the order of their numbers.
 
-        ``<EXCHANGE>_API_KEY``, ``<EXCHANGE>_API_SECRET`` (or ``_SECRET``) and, where it has one,
+        ``<EXCHANGE>_API_KEY``, ``<EXCHANGE>_API_SECRET`` (or ``_SECRET``) and, if the exchange has one,
         ``<EXCHANGE>_PASSWORD`` (or ``_API_PASSWORD``); further accounts are numbered from 2, as
-        ``<EXCHANGE>_API_KEY_2``. ``HUOBI_…`` are those of ``htx``. Without any, those of ``CCXTConfig``
-        where it is the default exchange.
+        ``<EXCHANGE>_API_KEY_2``. ``HUOBI_…`` are those of ``htx``. Without any, those of ``CCXTConfig`` if it is the
+        default exchange.
 
         Raises:
-            InvalidInput: There is a key without a secret, or the other way round.
+            InvalidInput: A key is set without its secret, or the other way round.
         """
         name = canonical(exchange)
         found = []
@@ -180,7 +178,7 @@ class Settings(FromEnvironment):
         return found
 
     def sign_in(self, adapters: Sequence[type[ExchangeAdapter]]) -> dict[str, Mapping[str, str]]:
-        """What those sign in with that need it, by their ids, of what is set, e.g. ``TRADESTATION_REFRESH_TOKEN``."""
+        """Return the configured sign-in values of adapters that need them, by id, e.g. ``TRADESTATION_REFRESH_TOKEN``."""
         return {
             each.id: self._secrets(
                 {name: (f"{each.id}_{name}",) for name in (*each.credentials, *each.more_credentials)}
@@ -209,7 +207,7 @@ class Settings(FromEnvironment):
         return Credentials.of(**found)
 
     def _secrets(self, wanted: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-        """What stands in the environment, or else in the file, under the first of each name's spellings."""
+        """Return the values of the environment, else of the file, under the first spelling of each name that is set."""
         fields: dict[str, Any] = {
             name: (SecretStr | None, Field(None, validation_alias=AliasChoices(*spellings)))
             for name, spellings in wanted.items()

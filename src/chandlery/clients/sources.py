@@ -1,4 +1,4 @@
-"""Which exchange gave which part of a series."""
+"""Source exchanges of a series."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chandlery.core.time import Micros
 
 
 class ExchangeSpan(Struct, frozen=True, order=True):
-    """One stretch of a result, and the exchange that it came from."""
+    """Span of a result, and its exchange."""
 
     start: Micros
     end: Micros
@@ -19,17 +19,17 @@ class ExchangeSpan(Struct, frozen=True, order=True):
 
     @property
     def span(self) -> Span:
-        """The stretch."""
+        """Span without the exchange."""
         return Span(self.start, self.end)
 
 
 class FallbackResult(Struct, frozen=True):
     """
-    Candles, and which exchange gave which.
+    Candles, and the exchange of each part.
 
-    ``rows`` are as ``fetch_historical_data`` gives them; ``spans`` cover the range without overlap,
-    oldest first: one, unless mixing was allowed. ``failures`` are the exchanges that did not give all
-    that they were asked for, in order, and why.
+    ``rows`` are those of ``fetch_historical_data``. ``spans`` cover the range without overlap, oldest first; there is
+    one, unless mixing was allowed. ``failures`` are the exchanges that did not deliver all requested data, in order,
+    with reasons.
     """
 
     rows: list[Row]

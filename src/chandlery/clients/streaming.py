@@ -1,4 +1,4 @@
-"""A stream that runs in the background and calls back."""
+"""Background streams with callbacks."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from msgspec import Struct
 from chandlery.clients.rows import Row
 from chandlery.core.errors import RequestTimeout
 
-log = logging.getLogger("chandlery.connect")  # its documented name
+log = logging.getLogger("chandlery.connect")  # the documented name
 log.addHandler(logging.NullHandler())
 
 
 _T = TypeVar("_T")
 
 Callback: TypeAlias = Callable[[str, Row], Awaitable[object] | object]
-"""Called with the coin as it was asked for and one entry; awaited where it returns something to await."""
+"""Callback with the coin as requested and one entry; an awaitable result is awaited."""
 
 START_TIMEOUT_S = 60.0
-"""How long the first entry may take."""
+"""Maximum time in seconds until the first entry."""
 
 
 class BookAges(Struct, frozen=True):
-    """The age of an order book; infinite where it is unknown, as after the local clock was set back."""
+    """Age of an order book; infinite if unknown, as after the local clock was set back."""
 
     message_s: float
-    """Seconds since its last message came."""
+    """Seconds since its last message."""
     proof_s: float | None = None
-    """Seconds since an update or a heartbeat last proved it; ``None`` where no heartbeats are noticed."""
+    """Seconds since the last update or heartbeat; ``None`` if heartbeats are not reported."""
 
 
 class RealtimeStream:
     """
-    One stream of one coin: ``wait`` for its end, or ``stop`` it.
+    Stream of one coin: ``wait`` for its end, or ``stop`` it.
 
-    ``run`` calls back until it is cancelled. ``dropped`` counts entries that a callback was too slow for. ``book``
-    gives the order book of now, for streams that hold it whole, and ``ages`` how old it is.
+    ``run`` calls back until it is cancelled. ``dropped`` counts entries dropped because the callback was too slow.
+    ``book`` returns the current order book, for streams that hold it, and ``ages`` its age.
     """
 
     def __init__(
@@ -61,45 +61,45 @@ class RealtimeStream:
 
     @property
     def running(self) -> bool:
-        """Whether it still calls back."""
+        """True while it calls back."""
         return not self._task.done()
 
     @property
     def failure(self) -> BaseException | None:
-        """What ended it; ``None`` while it runs and where it was stopped."""
+        """Error that ended the stream; ``None`` while it runs and after ``stop``."""
         if self.running or self._task.cancelled():
             return None
         return self._task.exception()
 
     @property
     def dropped(self) -> int:
-        """How many entries the callback was too slow for."""
+        """Number of entries dropped because the callback was too slow."""
         return self._dropped()
 
     @property
     def holds_book(self) -> bool:
-        """Whether ``book`` gives the order book of now; where not, the latest entry is all that is known of it."""
+        """True if ``book`` returns the current order book; otherwise only the latest entry is known."""
         return self._book is not None
 
     def book(self, levels: int | None = None) -> Row | None:
         """
-        The order book as it is now, so many levels a side or all that there are, as an entry.
+        Return the current order book as an entry, with ``levels`` per side, or all.
 
-        ``None`` where there is no valid one, and where the stream does not hold it; see ``holds_book``.
+        ``None`` if there is no valid one, or if the stream does not hold it; see ``holds_book``.
         """
         return None if self._book is None else self._book(levels)
 
     @property
     def ages(self) -> BookAges | None:
-        """The age of the book that ``book`` gives; ``None`` where there is none."""
+        """Age of the book that ``book`` returns; ``None`` without one."""
         return self._ages()
 
     async def started(self, begun: asyncio.Event, timeout_s: float = START_TIMEOUT_S) -> None:
         """
-        Until ``begun`` is set; raises what has ended it before.
+        Wait until ``begun`` is set; raise the error that ended the stream before.
 
         Raises:
-            RequestTimeout: It was not within ``timeout_s``; the stream is ended.
+            RequestTimeout: It was not set within ``timeout_s``; the stream is stopped.
         """
         waiting = asyncio.create_task(begun.wait())
         try:
@@ -116,19 +116,19 @@ class RealtimeStream:
             raise RequestTimeout(f"{self.name}: nothing came within {timeout_s:g} s")
 
     async def wait(self) -> None:
-        """Until it ends; raises what ended it, nothing where it was stopped."""
+        """Wait until the stream ends; raise the error that ended it, unless it was stopped."""
         await asyncio.wait({self._task})
         if self.failure is not None:
             raise self.failure
 
     async def stop(self) -> None:
-        """End it, and raise what had ended it before; again is nothing."""
+        """Stop the stream, and raise an error that ended it before; idempotent."""
         await self.end()
         if self.failure is not None:
             raise self.failure
 
     async def end(self) -> None:
-        """End it; what had ended it before is still its ``failure``."""
+        """Stop the stream; an error that ended it before remains in ``failure``."""
         self._task.cancel()
         await asyncio.wait({self._task})
 
@@ -138,7 +138,7 @@ class RealtimeStream:
 
 
 async def deliver(callback: Callable[[str, _T], object], coin: str, entry: _T) -> None:
-    """Call back, and await where there is something to await."""
+    """Call back, and await an awaitable result."""
     answer = callback(coin, entry)
     if inspect.isawaitable(answer):
         await answer

@@ -1,8 +1,7 @@
 """
-The data service: it collects, stores and serves market data over HTTP, WebSocket and MCP.
+Data service that collects, stores and serves market data over HTTP, WebSocket and MCP.
 
-Its public names import from here and are loaded at their first use; ``__init__.pyi`` lists them, ``docs/names.md``
-describes them.
+Public names import from here and load on first use. ``__init__.pyi`` lists them, ``docs/names.md`` describes them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who sent a request: the address of the connection, or the one that a trusted proxy names."""
+"""Client addresses: the peer of the connection, or the address that a trusted proxy forwards."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ _Address: TypeAlias = IPv4Address | IPv6Address
 
 _MOST_HOPS = 32
 _SHARED_BITS = 64
-"""The bits of an IPv6 address that one subscriber has in common; the rest is free to choose for each request."""
+"""Prefix length in bits that identifies one IPv6 subscriber; the subscriber chooses the remaining bits freely."""
 
 
 def networks(text: str) -> tuple[Network, ...]:
     """
-    The networks of a text such as ``10.0.0.0/8, 127.0.0.1``; a single address is a network of one.
+    Parse a comma-separated list of networks such as ``10.0.0.0/8, 127.0.0.1``; a single address is a network of one.
 
     Raises:
-        ValueError: One of them is no network.
+        ValueError: An entry is not a network.
     """
     return tuple(ip_network(each.strip()) for each in text.split(",") if each.strip())
 
 
 def client_address(peer: str, forwarded: Iterable[str], trusted: Sequence[Network]) -> str:
     """
-    The address that a request is counted under.
+    Return the address under which a request is counted.
 
-    ``peer`` is the other end of the connection, ``forwarded`` the values of ``X-Forwarded-For`` in order. They are
-    read from the last one backwards, and only as far as trusted proxies have written them: each proxy appends who
-    it was called by, and whatever stands before that the client may have made up. Of an IPv6 address it is the network of
-    64 bits, which is what one subscriber has. A peer that is no address, such as that of a Unix socket, is its own name.
+    ``peer`` is the other end of the connection, ``forwarded`` the values of ``X-Forwarded-For`` in order. The values
+    are read backwards from the last one, and only as far as trusted proxies wrote them: each proxy appends its own
+    peer, and the client may have forged everything before that. IPv6 addresses are reduced to their /64 network, which
+    belongs to one subscriber. A peer that is not an IP address, such as a Unix socket, is returned unchanged.
     """
     found = _parsed(peer)
     if found is None:
@@ -51,13 +51,13 @@ def client_address(peer: str, forwarded: Iterable[str], trusted: Sequence[Networ
 
 
 def address_of(scope: Scope, trusted: Sequence[Network]) -> str:
-    """The address that the request or connection of an ASGI scope is counted under."""
+    """Return the address under which the request or connection of an ASGI scope is counted."""
     client = scope.get("client")
     return client_address(client[0] if client else "", Headers(scope=scope).getlist("X-Forwarded-For"), trusted)
 
 
 def is_proxy(peer: str, trusted: Sequence[Network]) -> bool:
-    """Whether the other end of a connection is a proxy, which many callers share."""
+    """Return true if the peer is a trusted proxy, which many clients share."""
     found = _parsed(peer)
     return found is not None and _is_in(found, trusted)
 
@@ -67,7 +67,7 @@ def _is_in(address: _Address, trusted: Sequence[Network]) -> bool:
 
 
 def _parsed(text: str) -> _Address | None:
-    """An address as proxies write it, with or without a port; one of IPv4 that is written as IPv6 is IPv4."""
+    """Parse an address as proxies write it, with or without a port; IPv4-mapped IPv6 becomes IPv4."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

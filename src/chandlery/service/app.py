@@ -1,4 +1,4 @@
-"""The composition root: the only place where the parts of the service are made."""
+"""Composition root: the only place where the parts of the service are created."""
 
 from __future__ import annotations
 
@@ -58,11 +58,10 @@ _CACHE_FOLDER = "cache"
 
 class Service:
     """
-    All parts, open between ``async with`` and its end.
+    All parts of the service, open inside ``async with``.
 
-    ``url`` is what callers know it by. ``library`` are the library's settings; their cache lies in
-    the data folder where they name none. ``endpoints`` are base URLs by exchange id, in place of those of ``library``.
-    ``sleep`` waits on ``clock``.
+    ``url`` is the public URL. ``library`` holds the library's settings; its cache defaults to the data folder.
+    ``endpoints`` maps exchange ids to base URLs and replaces those of ``library``. ``sleep`` waits on ``clock``.
     """
 
     def __init__(
@@ -84,14 +83,14 @@ class Service:
         self.limiter = limiter = limiter or RateLimiter()
         self.library = _library(library or Settings(), settings, endpoints)
         self.origins = _origins(self.library.endpoints)
-        """Whose data are served in place of an exchange's own, by exchange id."""
+        """Origin of the data per exchange id, where a replacement endpoint serves it."""
         self.database = SqliteDatabase(settings.data_dir / FILE_NAME)
         self.http = HttpClient(limiter=limiter, proxies=self.library.proxies)
         self.connector: IDataSourceConnector = DataSourceConnectorImpl(
             PluginRegistry(),
             self.library,
             limiter=limiter,
-            # The offline exchange speaks for our own adapters; what others reach would be real.
+            # The offline exchange simulates only our own adapters; any other client would reach the real exchange.
             families=(NativeExchangeClient.family,) if settings.offline else None,
         )
         self.broadcaster = Broadcaster()
@@ -102,7 +101,7 @@ class Service:
         self.candles = CandleRepository(self.database, self._origin_of)
         self.gaps = GapRepository(self.database, self._origin_of)
         self.token_clock = SteadyClock(clock)
-        """What tokens are judged by."""
+        """Clock for the validity of tokens."""
         self._issuers_http = key_client(limiter, self.library.proxies)
         self.accounts: AuthenticationModuleImpl = authentication(self.database, self.token_clock, issuer=url, issuers=settings.issuers, http=self._issuers_http, hashes=hashes)  # fmt: skip
         self.authentication: IAuthenticationModule = EverybodyMay() if settings.no_auth else self.accounts
@@ -127,16 +126,16 @@ class Service:
 
     async def __aenter__(self) -> Self:
         """
-        Open the database and go on collecting.
+        Open the database and resume collecting.
 
         Raises:
-            StorageBusy: Another service runs on the same folder.
-            StorageError: It cannot be opened.
+            StorageBusy: Another service uses the same folder.
+            StorageError: The database cannot be opened.
         """
         try:
             private_folder(self.settings.data_dir)
         except OSError as error:
-            raise StorageUnavailable(f"the folder {self.settings.data_dir} cannot be made: {error.strerror}") from error
+            raise StorageUnavailable(f"cannot create the folder {self.settings.data_dir}: {error.strerror}") from error
         async with AsyncExitStack() as stack:
             stack.enter_context(alone_in(self.settings.data_dir, "service"))
             await stack.enter_async_context(self.database)
@@ -159,7 +158,7 @@ class Service:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End the streams, commit what waits, close all."""
+        """Stop the streams, commit queued writes and close everything."""
         await self._open.aclose()
 
     def _history(self) -> HistoricalDataManagerImpl:
@@ -171,7 +170,7 @@ class Service:
         )
 
     def _origin_of(self, exchange: str, symbol: str) -> str:
-        """The key of what is stored; of an exchange that is not reached here, that of all others when offline."""
+        """Return the origin used in storage keys; offline, exchanges without an adapter share the default origin."""
         try:
             return key_of(self.connector.origin(exchange, symbol)) or EXCHANGE_OWN
         except (InvalidInput, MissingDependency):
@@ -197,9 +196,9 @@ def _library(library: Settings, settings: ServiceSettings, endpoints: Endpoints 
 
 def _load() -> None:
     """
-    Load what the first requests would load otherwise, in 0.3 s that hold up all others.
+    Import what the first requests would otherwise import, blocking all others for 0.3 s.
 
-    Most functions of pyarrow load pandas where it is installed, also those that have nothing to do with it.
+    Most functions of pyarrow import pandas if it is installed, even those that do not need it.
     """
     import pandas as pd  # noqa: F401, PLC0415  # not as early as this module, which has much else
     import polars as pl  # noqa: F401, PLC0415  # the same

@@ -1,4 +1,4 @@
-"""Who waits for the answer to a request, and what is held for them."""
+"""Caller of a request, and the resources held until the request ends."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _KEY = "chandlery.caller"
 
 class Caller:
     """
-    The client of one request. Once it has left, what is ``served`` to it is cancelled.
+    Client of one request; work inside ``served`` is cancelled when the client disconnects.
 
-    ``held`` is closed when the request is over, however it ends.
+    ``held`` is closed when the request ends, however it ends.
     """
 
     def __init__(self, scope: Scope) -> None:
@@ -28,16 +28,16 @@ class Caller:
 
     @property
     def left(self) -> bool:
-        """Whether it has left."""
+        """True once the client has disconnected."""
         return self._gone.is_set()
 
     @asynccontextmanager
     async def served(self) -> AsyncIterator[None]:
         """
-        Work for the caller.
+        Run a block for the caller, and cancel it if the caller disconnects.
 
         Raises:
-            Closed: It has left, and the block was cancelled.
+            Closed: The client disconnected, and the block was cancelled.
         """
         if self.left:
             raise Closed("the client has left")
@@ -54,7 +54,7 @@ class Caller:
             self._serving.remove(task)
 
     def leave(self) -> None:
-        """It has left; again is nothing."""
+        """Record the disconnect and cancel the running blocks; idempotent."""
         if not self.left:
             self._gone.set()
             for task in set(self._serving):
@@ -62,6 +62,6 @@ class Caller:
 
 
 def caller_of(scope: Scope) -> Caller:
-    """The caller of a request."""
+    """Return the caller of a request."""
     caller: Caller = scope[_KEY]
     return caller

@@ -1,4 +1,4 @@
-"""What each error is to a caller: a status, and a problem document (RFC 9457)."""
+"""HTTP status and problem document (RFC 9457) of each error."""
 
 from __future__ import annotations
 
@@ -51,63 +51,63 @@ _STATUS: tuple[tuple[type[ChandleryError], int], ...] = (
     (Overloaded, 503),
     (Closed, 503),
 )
-"""The first that fits; any other of ours is 500."""
+"""First matching class wins; any other error of ours is 500."""
 
 _MEANINGS = {
-    400: "The request cannot be read.",
-    401: "There is no token, or it is not to be trusted.",
-    403: "The token does not allow that.",
-    404: "There is nothing of that name.",
-    422: "The request cannot be meant so.",
-    429: "The caller has too much under way, or has tried too often; Retry-After says when to try again.",
+    400: "The request is malformed.",
+    401: "The token is missing or invalid.",
+    403: "The token lacks the required scope.",
+    404: "The name is unknown.",
+    422: "The request is invalid.",
+    429: "Too many requests of the caller are running, or it has tried too often; see Retry-After.",
     502: "The exchange failed.",
-    503: "It cannot be done now; the same may succeed a moment later.",
+    503: "Temporarily unavailable; a retry may succeed.",
     504: "The exchange did not answer in time.",
 }
 
 
 class ParameterError(BaseModel):
-    """An invalid parameter of a request."""
+    """Invalid parameter of a request."""
 
-    location: str = Field(examples=["query.limit"], description="Its place in the request.")
+    location: str = Field(examples=["query.limit"], description="Location in the request.")
     detail: str = Field(examples=["Input should be greater than or equal to 1"])
 
 
 class Problem(BaseModel):
-    """What went wrong (RFC 9457)."""
+    """Problem document (RFC 9457)."""
 
     type: str = Field(examples=["urn:chandlery:invalid_symbol"])
     title: str = Field(examples=["Unprocessable Entity"])
     status: int = Field(examples=[422])
     detail: str = Field(examples=["'?' is not a symbol of binance; write e.g. BTC/USDT"])
-    code: str = Field(examples=["invalid_symbol"], description="Its name to a program.")
-    retryable: bool = Field(default=False, description="Whether the same may succeed a moment later.")
+    code: str = Field(examples=["invalid_symbol"], description="Machine-readable code.")
+    retryable: bool = Field(default=False, description="True if a retry may succeed.")
     errors: list[ParameterError] = Field(default=[], description="Each invalid parameter.")
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """How endpoints declare which problems they answer."""
+    """Return the OpenAPI declaration of the problems that an endpoint may answer."""
     content = {PROBLEM: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}}}
     return {status: {"description": _MEANINGS[status], "content": content} for status in statuses}
 
 
 def status_of(error: ChandleryError) -> int:
-    """The HTTP status of an error."""
+    """Return the HTTP status of an error."""
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
 def code_of(error: ChandleryError) -> str:
-    """Its name to a program, e.g. ``rate_limited``."""
+    """Return the machine-readable code of an error, e.g. ``rate_limited``."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(error).__name__).lower()
 
 
 def problem(status: int, code: str, detail: str, **more: Any) -> dict[str, Any]:
-    """The document of a problem."""
+    """Build a problem document."""
     return {"type": f"urn:chandlery:{code}", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, "code": code, **more}  # fmt: skip
 
 
 def challenge(error: ChandleryError, metadata_url: str) -> str:
-    """What ``WWW-Authenticate`` says: where tokens for this service are to be had (RFC 9728)."""
+    """Return the ``WWW-Authenticate`` value, which links to the metadata on where to get tokens (RFC 9728)."""
     parts = [f'resource_metadata="{metadata_url}"']
     if isinstance(error, InsufficientScope):
         parts = ['error="insufficient_scope"', f'scope="{error.scope}"', *parts]
@@ -121,7 +121,7 @@ def _quotable(text: str) -> str:
 
 
 def headers_of(error: ChandleryError, metadata_url: str) -> dict[str, str]:
-    """What besides the document tells the caller how to go on."""
+    """Return the headers that tell the caller how to proceed."""
     if isinstance(error, InvalidToken | InsufficientScope):
         return {"WWW-Authenticate": challenge(error, metadata_url)}
     wait_s = getattr(error, "retry_after_s", None)
@@ -129,12 +129,12 @@ def headers_of(error: ChandleryError, metadata_url: str) -> dict[str, str]:
 
 
 def problem_response(status: int, content: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Response:
-    """A problem document as an answer."""
+    """Return a problem document as a response."""
     return JSONResponse(dict(content), status, headers=dict(headers or {}), media_type=PROBLEM)
 
 
 def answer_to(error: ChandleryError, metadata_url: str) -> Response:
-    """What an error of ours is answered with."""
+    """Return the response to one of our errors."""
     status = status_of(error)
     retryable = {"retryable": True} if error.retryable else {}
     content = problem(status, code_of(error), str(error), **retryable)
@@ -142,13 +142,13 @@ def answer_to(error: ChandleryError, metadata_url: str) -> Response:
 
 
 def _methods(app: FastAPI, request: Request) -> list[str]:
-    """All methods of a documented path; each route by itself would name only its own."""
+    """Return all methods of a documented path, which several routes may share."""
     path = getattr(request.scope.get("route"), "path", request.url.path)
     return [method.upper() for method in app.openapi()["paths"].get(path, ())]
 
 
 def install(app: FastAPI, metadata_url: str) -> None:
-    """Have every error of the application answered by a problem document."""
+    """Install handlers that answer every error of the application with a problem document."""
 
     async def ours(_: Request, error: Exception) -> Response:
         assert isinstance(error, ChandleryError)  # noqa: S101  # registered for these
@@ -186,4 +186,4 @@ def install(app: FastAPI, metadata_url: str) -> None:
     app.add_exception_handler(HTTPException, plain)
     app.add_exception_handler(
         ClientDisconnect, gone
-    )  # the server knows, and writes nothing; else it would be logged as a fault
+    )  # the server detects this and sends nothing; otherwise it would be logged as a fault

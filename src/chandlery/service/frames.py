@@ -1,4 +1,4 @@
-"""Frames as a server sends them over a WebSocket (RFC 6455, 5.2): not masked, so that one is good for all clients."""
+"""Server frames of a WebSocket (RFC 6455, 5.2), unmasked, so that one frame can be sent to all clients."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 _TEXT, _BINARY = 0x81, 0x82
-"""The first byte of a whole message."""
+"""First byte of an unfragmented message."""
 
 Part: TypeAlias = bytes | memoryview
-"""A stretch of bytes, which need not be copied to be sent."""
+"""Bytes that can be sent without a copy."""
 
 
 def text_frame(content: bytes) -> bytes:
-    """A message of UTF-8 text."""
+    """Frame a UTF-8 text message."""
     return _head(_TEXT, len(content)) + content
 
 
 def binary_frame(parts: Sequence[Part]) -> list[Part]:
-    """A message of bytes that lie apart."""
+    """Frame a binary message given as several buffers."""
     return [_head(_BINARY, sum(map(len, parts))), *parts]
 
 

@@ -1,4 +1,4 @@
-"""Requests are refused that name a parameter or a field which is not known: it is mostly misspelt, and would be lost."""
+"""Rejection of unknown parameters and fields, which are mostly typos and would otherwise be ignored."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from chandlery.core.errors import InvalidInput
 from chandlery.core.instrument import require_symbol
 
 SymbolText: TypeAlias = Annotated[str, BeforeValidator(require_symbol)]
-"""A symbol, refused as the library refuses what can be none: with ``InvalidSymbol``, which is no mistake of a field."""
+"""Symbol validated as in the library: an invalid one raises ``InvalidSymbol``, not a field error."""
 
 
 class KnownFields(BaseModel):
-    """The body of a request, which has no other fields than these."""
+    """Request body that allows no other fields than those declared."""
 
     model_config = ConfigDict(extra="forbid")
 
     @field_validator("*", mode="before")
     @classmethod
     def _no_truths(cls, value: Any) -> Any:
-        """A truth would be taken for the number 1 or 0; no field is one."""
+        """Reject booleans, which would be taken for the numbers 1 and 0; no field is a boolean."""
         if isinstance(value, bool):
-            raise PydanticCustomError("no_truth", "true and false are no values for this")
+            raise PydanticCustomError("no_truth", "true and false are not valid here")
         return value
 
     @model_validator(mode="before")
@@ -44,10 +44,10 @@ class KnownFields(BaseModel):
 
 async def known_parameters(request: Request) -> None:
     """
-    A dependency of routes that take no other parameters of the query than those that they document.
+    Reject undocumented query parameters; a dependency of routes.
 
     Raises:
-        InvalidInput: There is another; the message names the known ones.
+        InvalidInput: A parameter is unknown; the message names the known ones.
     """
     if not request.query_params:
         return
@@ -58,7 +58,7 @@ async def known_parameters(request: Request) -> None:
 
 
 def shown(mistake: Mapping[str, Any]) -> str:
-    """One of pydantic's errors: where, and what is wrong there."""
+    """Format one of pydantic's errors: the location and the message."""
     where = ".".join(map(str, mistake["loc"]))
     return f"{where}: {mistake['msg']}" if where else str(mistake["msg"])
 

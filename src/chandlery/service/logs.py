@@ -1,4 +1,4 @@
-"""What the service says of itself, on stderr: for people, or a JSON object a line."""
+"""Log output of the service on stderr: readable text, or one JSON object per line."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Literal
 import structlog
 
 _QUIET = ("uvicorn", "websockets", "httpx", "httpx2", "mcp", "picows")
-"""They repeat what the metrics count."""
+"""Loggers that repeat what the metrics count."""
 
 
 def configure(form: Literal["console", "json"], level: int = logging.INFO) -> None:
-    """Have everything that is logged in this process come out in one form."""
+    """Configure all logging of the process in one format."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -26,7 +26,7 @@ def configure(form: Literal["console", "json"], level: int = logging.INFO) -> No
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if form == "json"
         else [
-            # With rich installed structlog's default prints every local variable: tokens, passwords, megabytes.
+            # With rich installed, structlog's default prints all local variables, including tokens and passwords.
             structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
         ]
     )

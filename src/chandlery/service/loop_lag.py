@@ -1,4 +1,4 @@
-"""How long the event loop keeps its callbacks waiting."""
+"""Event loop lag: the delay of callbacks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable
 
 EVERY_S = 0.1
-"""How often it is measured."""
+"""Interval between measurements."""
 
 
 async def measured(observe: Callable[[float], object], every_s: float = EVERY_S) -> None:
-    """Tell ``observe``, every so often, how many seconds later than it was due the event loop has called back; never ends."""
+    """Report the event loop lag in seconds to ``observe`` at regular intervals; never returns."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + every_s

@@ -1,4 +1,4 @@
-"""What Prometheus is told."""
+"""Prometheus metrics of the service."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _STREAM = ("exchange", "symbol", "channel")
 
 
 class Metrics(Collector):
-    """Counts what passes the doors, and reads the rest from the parts when it is asked for."""
+    """Collector that counts requests and reads the other metrics from the parts on each scrape."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.requests = Histogram(
             "chandlery_request_seconds",
-            "How long requests took",
+            "Duration of requests",
             ("method", "path", "status"),
             buckets=_SECONDS,
             registry=self.registry,
         )
         self.loop_lag = Histogram(
             "chandlery_loop_lag_seconds",
-            "How late the event loop calls back, measured ten times a second",
+            "Delay of event loop callbacks, measured ten times a second",
             buckets=_SECONDS,
             registry=self.registry,
         )
-        # Plain numbers: these are counted thousands of times a second, in one thread.
+        # Plain numbers: they are incremented thousands of times a second, in one thread.
         self.messages_sent = 0
         self.messages_replaced = 0
         self.slow_clients = 0
@@ -49,42 +49,46 @@ class Metrics(Collector):
         self.registry.register(self)
 
     def describe(self) -> list[Metric]:
-        """Nothing before it is asked for."""
+        """Return no descriptions; all metrics are collected on scrape."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """The state of the parts."""
-        yield GaugeMetricFamily("chandlery_clients", "Clients of sockets", value=self.clients)
-        yield GaugeMetricFamily("chandlery_queued_messages", "Messages that wait for clients", value=self.queued)
+        """Collect the state of the parts."""
+        yield GaugeMetricFamily("chandlery_clients", "Connected WebSocket clients", value=self.clients)
+        yield GaugeMetricFamily("chandlery_queued_messages", "Messages queued for clients", value=self.queued)
         for name, text, count in (
-            ("messages_sent", "Messages sent to the clients of sockets", self.messages_sent),
-            ("messages_replaced", "Books and running candles that a later one replaced unsent", self.messages_replaced),
-            ("slow_clients_closed", "Clients that were closed because they were too slow", self.slow_clients),
+            ("messages_sent", "Messages sent to WebSocket clients", self.messages_sent),
+            (
+                "messages_replaced",
+                "Books and running candles replaced by a later one before they were sent",
+                self.messages_replaced,
+            ),
+            ("slow_clients_closed", "Clients disconnected because they were too slow", self.slow_clients),
         ):
             yield CounterMetricFamily(f"chandlery_{name}", text, value=count)
-        refused = CounterMetricFamily("chandlery_refused", "What exceeded a limit", labels=("limit",))
+        refused = CounterMetricFamily("chandlery_refused", "Refusals by limit", labels=("limit",))
         for limit, count in self.refusals.counts.items():
             refused.add_metric((limit,), count)
         yield refused
         if self.service is None:
             return
         readiness = self.service.readiness
-        yield GaugeMetricFamily("chandlery_ready", "Whether it is ready", value=float(not readiness.faults()))
-        restarts = CounterMetricFamily(
-            "chandlery_task_restarts", "Tasks started again after they ended", labels=("task",)
-        )
+        yield GaugeMetricFamily("chandlery_ready", "1 if the service is ready", value=float(not readiness.faults()))
+        restarts = CounterMetricFamily("chandlery_task_restarts", "Restarts of tasks", labels=("task",))
         for task, count in self.service.supervisor.restarts.items():
             restarts.add_metric((task,), count)
         yield restarts
         workload = self.service.workload
-        yield GaugeMetricFamily("chandlery_heavy_requests", "Heavy requests under way", value=workload.under_way)
-        yield CounterMetricFamily("chandlery_heavy_requests_refused", "That were refused", value=workload.refused)
-        yield GaugeMetricFamily("chandlery_writes_waiting", "Writes that wait", value=self.service.database.waiting)
+        yield GaugeMetricFamily("chandlery_heavy_requests", "Heavy requests running", value=workload.under_way)
+        yield CounterMetricFamily("chandlery_heavy_requests_refused", "Heavy requests refused", value=workload.refused)
+        yield GaugeMetricFamily("chandlery_writes_waiting", "Queued writes", value=self.service.database.waiting)
         yield GaugeMetricFamily("chandlery_subscriptions", "Subscriptions", value=self.service.broadcaster.count())
         limiter = self.service.limiter
-        yield CounterMetricFamily("chandlery_limiter_waits", "Requests that waited for a limit", value=limiter.waits)
-        yield CounterMetricFamily("chandlery_limiter_wait_seconds", "For how long, together", value=limiter.waited_s)
-        rows = CounterMetricFamily("chandlery_history_rows", "Rows of the past by their source", labels=("source",))
+        yield CounterMetricFamily("chandlery_limiter_waits", "Requests delayed by a rate limit", value=limiter.waits)
+        yield CounterMetricFamily(
+            "chandlery_limiter_wait_seconds", "Total delay by rate limits", value=limiter.waited_s
+        )
+        rows = CounterMetricFamily("chandlery_history_rows", "Historical rows by source", labels=("source",))
         for source, count in self.service.historical.rows.items():
             rows.add_metric((source,), count)
         yield rows
@@ -94,23 +98,21 @@ class Metrics(Collector):
         counters = {
             name: CounterMetricFamily(f"chandlery_stream_{name}", text, labels=_STREAM)
             for name, text in {
-                "messages": "Messages of streams",
-                "gaps": "Gaps of streams",
-                "resyncs": "Order books that were founded anew",
-                "restated": "Stored candles that were replaced by better ones",
+                "messages": "Messages received by streams",
+                "gaps": "Gaps detected in streams",
+                "resyncs": "Order book resyncs",
+                "restated": "Stored candles replaced by corrected ones",
             }.items()
         }
-        lag = GaugeMetricFamily("chandlery_stream_lag_seconds", "How old the last message was", labels=_STREAM)
-        failures = GaugeMetricFamily(
-            "chandlery_stream_failures", "How often in a row a stream has failed", labels=_STREAM
-        )
+        lag = GaugeMetricFamily("chandlery_stream_lag_seconds", "Delay of the last message", labels=_STREAM)
+        failures = GaugeMetricFamily("chandlery_stream_failures", "Consecutive failures of a stream", labels=_STREAM)
         age = GaugeMetricFamily(
-            "chandlery_snapshot_age_seconds", "Age of the last order book that is stored", labels=_STREAM[:2]
+            "chandlery_snapshot_age_seconds", "Age of the last stored order book", labels=_STREAM[:2]
         )
         unsettled = GaugeMetricFamily(
-            "chandlery_stream_unsettled_seconds", "For how long a candle waits for its second read", labels=_STREAM
+            "chandlery_stream_unsettled_seconds", "Time that a candle has been due for its second read", labels=_STREAM
         )
-        running = GaugeMetricFamily("chandlery_stream_running", "Whether it runs", labels=_STREAM)
+        running = GaugeMetricFamily("chandlery_stream_running", "1 if the stream runs", labels=_STREAM)
         for stream_supervisor in service.collection.stream_supervisors():
             labels = (
                 stream_supervisor.series.exchange,
@@ -130,5 +132,5 @@ class Metrics(Collector):
         yield from (*counters.values(), lag, running, failures, age, unsettled)
 
     def text(self) -> bytes:
-        """All of it in Prometheus' own format."""
+        """Return all metrics in the Prometheus text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""Moments and ranges as callers write them, and the series that they name."""
+"""Times, ranges and series as callers write them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _MILLIS = re.compile(r"\d{1,14}", re.ASCII)
 
 
 _LAST: Micros = micros_of(datetime(9999, 12, 1, tzinfo=UTC))
-"""Beyond it, the candle that holds a moment may end where nothing can be told again as text."""
+"""Latest time accepted; a candle that contains a later one may end beyond the last formattable date."""
 
 
 def moment_of(value: str | int, name: str) -> Micros:
     """
-    The moment that a text, UTC where it names no zone, or a number of milliseconds means.
+    Parse a time: a text, UTC if it names no time zone, or a number of milliseconds.
 
     Raises:
-        InvalidRange: It means none.
+        InvalidRange: The value is not a time.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
@@ -35,7 +35,7 @@ def moment_of(value: str | int, name: str) -> Micros:
         if not isinstance(value, str) or not _ISO.fullmatch(value):
             raise ValueError  # noqa: TRY301  # the same complaint as for what only looks like a moment
         at = datetime.fromisoformat(value)
-        # Beyond the years 1 to 9999 of UTC, where another zone's moments may lie, nothing can be told again as text.
+        # Years outside 1 to 9999 UTC, possible with another time zone, cannot be formatted.
         return micros_of(at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         raise InvalidRange(f"{name} {value!r} is not a moment; write {MOMENT_HELP}") from None
@@ -43,10 +43,10 @@ def moment_of(value: str | int, name: str) -> Micros:
 
 def span_of(start: str | int, end: str | int | None, now: Micros) -> Span:
     """
-    The range between two moments, the second of which is now where there is none; the last moment is that of December 9999.
+    Return the range from ``start`` to ``end``, which defaults to now; the latest time is in December 9999.
 
     Raises:
-        InvalidRange: One is no moment, or it ends before it starts, or starts before 1970 or in the future.
+        InvalidRange: A value is not a time, or the range is not ascending, or starts before 1970 or in the future.
     """
     span = Span(moment_of(start, "start"), now if end is None else min(moment_of(end, "end"), _LAST))
     if not span:
@@ -58,10 +58,10 @@ def span_of(start: str | int, end: str | int | None, now: Micros) -> Span:
 
 def series_of(exchange: str, symbol: str, channel: str, interval: str | None = None) -> SeriesName:
     """
-    The series of a ``channel``, ``book`` or ``candles``; of candles, of an interval, a minute where none is named.
+    Return the series of a ``channel``, ``book`` or ``candles``; the interval of candles defaults to a minute.
 
     Raises:
-        UnknownInterval: Not an interval, or no channel.
+        UnknownInterval: The interval or the channel is unknown.
     """
     if channel == BOOK:
         return SeriesName(exchange, symbol, BOOK)

@@ -1,4 +1,4 @@
-"""Gaps that a client's answer proves, and how long each is believed."""
+"""Gaps proved by a client's response, and how long each is trusted."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from chandlery.tables.part import Part
 
 async def proved_gaps(client: IExchangeAPIClient, series: SeriesName, interval: Interval, part: Part) -> list[Gap]:
     """
-    The gaps of an answer that may be stored, oldest first, each with the time of its next request.
+    Return the gaps of a response that may be stored, oldest first, each with the time of its next request.
 
-    Their age is judged by the exchange's clock: there are none where it is not known, or where the client does not
-    say when it got what.
+    Their age is computed with the exchange's clock. Without that clock, or if the client does not report when it
+    received which part, there are none.
     """
     if not part.spans or not part.gaps:
         return []
@@ -32,7 +32,7 @@ def _storable(part: Part, interval: Interval, now: Micros) -> list[Gap]:
     ends = [each.end for each in spans]
     found: list[Gap] = []
     for gap in part.gaps:
-        # The provenance holds each moment once; what lies in several answers is as old as the first of them.
+        # The provenance lists each time once; data from several responses is as old as the first of them.
         fetched: list[Micros] = []
         for index in range(bisect_right(ends, gap.start), len(spans)):
             if spans[index].start >= gap.end:

@@ -1,4 +1,4 @@
-"""Whether the service can work, and what of the exchanges' data it lacks."""
+"""Readiness of the service, and missing data of the exchanges."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.supervision import Supervisor
 
 LEAST_FREE = 1 << 20
-"""With fewer bytes left on its disk the service can store nothing for long."""
+"""Minimum free disk space in bytes."""
 
 
 class Readiness:
-    """Looks at the parts of a service whenever it is asked."""
+    """Readiness check, evaluated on each request."""
 
     def __init__(
         self,
@@ -29,13 +29,13 @@ class Readiness:
         self._data_dir = data_dir
 
     def faults(self) -> list[str]:
-        """Faults of the service itself, for which it is not ready: of its database, its disk, its threads and tasks."""
+        """Return faults that make the service unready: database, disk, threads and tasks."""
         failure = self._database.failure
         database = [] if failure is None else [str(failure)]
         return [*database, *self._full(), *self._supervisor.faults]
 
     def reasons(self) -> list[str]:
-        """Faults of an exchange or a coin: what is collected, and does not come."""
+        """Return faults of exchanges and coins: data that should be collected but does not arrive."""
         return [
             f"{coin.exchange} {coin.symbol} {channel.channel} is {channel.state}: {channel.error}"
             for coin in self._collection.list_coins()

@@ -1,4 +1,4 @@
-"""What exceeded a limit."""
+"""Counts of exceeded limits."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOG_EVERY_S = 60.0
 
 
 class Refusals:
-    """How often each limit was exceeded; the log has at most one line a minute for each of them."""
+    """Counter per limit; logs at most one line a minute for each limit."""
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.counts: Counter[str] = Counter()
@@ -22,7 +22,7 @@ class Refusals:
         self._logged: dict[str, tuple[float, int]] = {}
 
     def count(self, limit: str) -> None:
-        """Count one."""
+        """Count one refusal."""
         self.counts[limit] += 1
         now = self._clock()
         when, before = self._logged.get(limit, (-_LOG_EVERY_S, 0))

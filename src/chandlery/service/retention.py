@@ -1,4 +1,4 @@
-"""What is too old to be kept is removed, now and then."""
+"""Periodic removal of expired data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _EVERY_S = 3600.0
 
 
 class Retention:
-    """Removes what is older than ``kept`` says, by ``books`` and ``candles``."""
+    """Remover of data older than ``kept`` allows, by ``books`` and ``candles``."""
 
     def __init__(
         self, books: IRawDataRepository, candles: CandleRepository, kept: Mapping[str, Micros], clock: Clock
@@ -28,18 +28,18 @@ class Retention:
         self._clock = clock
 
     async def apply(self) -> dict[str, int]:
-        """Remove it now; how many of each."""
+        """Remove expired data now; return the number of rows removed per kind."""
         return {
             name: await self._repositories[name].prune(self._clock() - length) for name, length in self._kept.items()
         }
 
     async def run(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-        """Once an hour; where the database cannot be written to, an hour later."""
+        """Remove expired data every hour; retry an hour later if the database cannot be written."""
         while True:
             try:
                 removed = await self.apply()
             except StorageError as error:
-                log.error("what is too old cannot be removed: %s", error)  # noqa: TRY400  # what matters is which
+                log.error("cannot remove expired data: %s", error)  # noqa: TRY400  # what matters is which
             else:
                 log.info("removed %s", removed)
             await sleep(_EVERY_S)

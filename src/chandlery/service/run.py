@@ -1,4 +1,4 @@
-"""The service as a process: until it is told to stop."""
+"""The service as a process that runs until it is stopped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OFFLINE_SEED = 7
 
 
 def offline_exchange() -> SimServer:
-    """The exchange of ``--offline``, which runs as long as it is entered."""
+    """Run the exchange of ``--offline`` while the context is entered."""
     from chandlery.sim.market import SyntheticMarket  # noqa: PLC0415  # takes 25 MB that only --offline needs
     from chandlery.sim.server import SimServer  # noqa: PLC0415  # the same
 
@@ -41,11 +41,11 @@ async def running(
     limiter: RateLimiter | None = None,
 ) -> AsyncIterator[Service]:
     """
-    A service that is served until the end of the block; ``service.url`` is where.
+    Serve until the end of the block; ``service.url`` is the address.
 
     Raises:
-        InvalidInput: The settings cannot be, offline comes with other endpoints, or somebody else listens there.
-        StorageError: Its database cannot be opened.
+        InvalidInput: The settings conflict, offline is combined with endpoints, or the port is in use.
+        StorageError: The database cannot be opened.
     """
     settings.check()
     if settings.offline and endpoints:
@@ -70,7 +70,11 @@ async def until_stopped(
     library: Settings | None = None,
     endpoints: Endpoints | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then ``on_stop`` is called, answers end, queues are written, and clients are told."""
+    """
+    Serve until SIGTERM or SIGINT.
+
+    On the signal, ``on_stop`` is called, open responses end, queued writes are committed and clients are notified.
+    """
     over = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

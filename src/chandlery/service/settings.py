@@ -1,4 +1,4 @@
-"""The service's own settings: arguments, or the environment under ``CHANDLERY_``."""
+"""Settings of the service: arguments, or environment variables that begin with ``CHANDLERY_``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DEFAULT_PORT = 8700
 
 
 def _length(value: Any) -> Any:
-    """Micros of ``5m``, or of a number of seconds."""
+    """Parse a duration such as ``5m``, or a number of seconds, to microseconds."""
     if isinstance(value, str) and not value.isdigit():
         try:
             length = Interval(value).micros
@@ -46,17 +46,17 @@ def _networks(given: Any) -> Any:
 
 
 def _listed(given: Any) -> Any:
-    """The parts of a text that has commas between them."""
+    """Split a comma-separated text."""
     return tuple(filter(None, map(str.strip, given.split(",")))) if isinstance(given, str) else given
 
 
 class ServiceSettings(FromEnvironment):
     """
-    How the service runs; each field is ``CHANDLERY_<NAME>`` in the environment.
+    Settings of the service; each field is ``CHANDLERY_<NAME>`` in the environment.
 
-    ``public_url`` is what callers know it by, which its tokens are for; without it, the address that
-    it listens on. ``retain_books_days`` and ``retain_candles_days`` are how long what was collected is kept,
-    for ever where nothing is said.
+    ``public_url`` is the URL that callers use and the audience of the service's tokens; it defaults to the listen
+    address. ``retain_books_days`` and ``retain_candles_days`` limit the age of collected data; without them it is
+    stored forever.
     """
 
     model_config = SettingsConfigDict({**FromEnvironment.model_config, "env_prefix": "CHANDLERY_"})
@@ -70,52 +70,52 @@ class ServiceSettings(FromEnvironment):
     no_auth: bool = False
     offline: bool = False
     issuers: Annotated[tuple[Any, ...], AfterValidator(_issuers)] = ()
-    """As JSON in the environment, each with the fields of ``Issuer``."""
+    """Trusted token issuers; in the environment a JSON list with the fields of ``Issuer``."""
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
-    """Whose ``X-Forwarded-For`` is believed: addresses and networks with commas between."""
+    """Proxies whose ``X-Forwarded-For`` is trusted: comma-separated addresses and networks."""
     snapshot_interval: Annotated[Micros, BeforeValidator(_length)] = 300 * SECOND
-    """How often whole order books are stored, in microseconds; given as ``5m``, or in seconds."""
+    """Interval between stored order book snapshots, in microseconds; given as ``5m``, or in seconds."""
     book_levels: int = Field(25, ge=1, le=1000)
-    """How many levels a side each live update of a book tells."""
+    """Number of levels per side in each live update of a book."""
     proxy: SecretStr | None = None
-    """The proxy of all connections to exchanges; without it ``HTTPS_PROXY`` and so on decide."""
+    """Proxy of all connections to exchanges; defaults to ``HTTPS_PROXY`` and related variables."""
     retain_books_days: int | None = Field(None, ge=1)
     retain_candles_days: int | None = Field(None, ge=1)
     log_format: Literal["console", "json"] = "console"
     coalesce_ms: float = Field(10.0, ge=0, le=1000)
-    """For how long what is for one client is gathered before it is sent."""
+    """Time in milliseconds that messages of a client are batched before they are sent."""
     slow_client_s: float = Field(5.0, gt=0)
-    """How long a client may be too slow for closed candles before it is closed."""
+    """Time in seconds that a client may fall behind on closed candles before it is disconnected."""
     allowed_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
-    """By which names, besides that of ``public_url``, IP addresses and ``localhost``, the service may be called; with commas between."""
+    """Comma-separated host names accepted besides that of ``public_url``, IP addresses and ``localhost``."""
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
-    """Whose pages may call, besides the service's own: origins as ``https://example.com``, with commas between."""
+    """Comma-separated origins, such as ``https://example.com``, whose pages may call besides the service's own."""
     max_connections: int | None = Field(None, ge=4)
-    """How many connections there may be; without it, what the descriptors of the process allow."""
+    """Maximum number of connections; defaults to what the file descriptor limit of the process allows."""
     unread_s: float = Field(60.0, gt=0)
-    """For how long a client may leave an answer untaken before its connection is cut."""
+    """Time in seconds that a client may leave a response unread before its connection is closed."""
 
     heavy_requests: int = Field(8, ge=1, le=1000)
-    """How many heavy requests of one account are done at once: pages of history, downloads, summaries; further ones wait, or are refused with 429."""
+    """Heavy requests of one account that run at once: pages of history, downloads, summaries; more wait or get 429."""
 
     def check(self) -> None:
         """
-        Refuse what would be dangerous.
+        Reject dangerous settings.
 
         Raises:
-            InvalidInput: Without tokens it may only listen where nobody else can reach it; and where it listens
-                on every address, it must be said what callers know it by.
+            InvalidInput: The service listens beyond this machine without authentication, or listens on every address
+                without ``public_url``.
         """
         if self.no_auth and not _is_loopback(self.host):
-            raise InvalidInput(f"--no-auth lets everybody in, so it needs --host 127.0.0.1, not {self.host}")
+            raise InvalidInput(f"--no-auth disables authentication, so it needs --host 127.0.0.1, not {self.host}")
         if self.host in {"0.0.0.0", "::"} and self.public_url is None:  # noqa: S104  # what is asked for, not what is done
             raise InvalidInput(
-                f"--host {self.host} is every address of this machine; say by which one callers know it, since tokens are for that: --public-url https://..."
+                f"--host {self.host} listens on every address of this machine; set the URL that callers use, which is the audience of tokens: --public-url https://..."
             )
 
     @property
     def retention(self) -> dict[str, Micros]:
-        """How old each kind of what was collected may become."""
+        """Maximum age of each kind of collected data."""
         kept = {"books": self.retain_books_days, "candles": self.retain_candles_days}
         return {name: days * DAY for name, days in kept.items() if days is not None}
 

@@ -1,4 +1,4 @@
-"""The owner of the tasks that a service runs for as long as it is open."""
+"""Supervisor of the tasks that run while the service is open."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ log.addHandler(logging.NullHandler())
 
 class Supervised:
     """
-    One task, started again after a pause whenever it ends, whatever ends it: an error, a cancellation, or a return.
+    One task, restarted after a backoff whenever it ends: by an error, a cancellation, or a return.
 
-    ``fault`` is why it does not run now; ``None`` while it runs.
+    ``fault`` says why it is not running; ``None`` while it runs.
     """
 
     def __init__(self, name: str, run: Job, supervisor: Supervisor) -> None:
@@ -33,7 +33,7 @@ class Supervised:
         self._task = self._started()
 
     async def end(self) -> None:
-        """End it for good; returns when it does not run any more."""
+        """Stop the task for good, and wait until it has ended."""
         self._ending = True
         self._supervisor.forget(self)
         if self._again is not None:
@@ -65,9 +65,9 @@ class Supervised:
 
 class Supervisor:
     """
-    Starts tasks, notices when one ends, and starts it again after growing pauses.
+    Starts tasks, detects when one ends, and restarts it with exponential backoff.
 
-    ``restarts`` counts them by the name of the task. ``random`` gives numbers from 0 to 1.
+    ``restarts`` counts restarts by task name. ``random`` returns numbers from 0 to 1.
     """
 
     def __init__(self, pace: Pace = PACE, random: Callable[[], float] = dice.random) -> None:
@@ -78,24 +78,24 @@ class Supervisor:
 
     @property
     def faults(self) -> list[str]:
-        """Of each task that should run and does not, why."""
+        """Reasons of each task that should run and does not."""
         return [each.fault for each in self._supervised if each.fault is not None]
 
     def waits(self) -> Waits:
-        """The pauses before a task is started again."""
+        """Backoff delays before restarts."""
         return Waits(self._pace, self._random)
 
     def start(self, name: str, run: Job) -> Supervised:
-        """Start ``run`` as a task of that name, now and whenever it has ended, until ``Supervised.end``."""
+        """Start ``run`` as a named task, and restart it whenever it ends, until ``Supervised.end``."""
         supervised = Supervised(name, run, self)
         self._supervised.append(supervised)
         return supervised
 
     def forget(self, supervised: Supervised) -> None:
-        """Report it no more."""
+        """Stop reporting a task."""
         if supervised in self._supervised:
             self._supervised.remove(supervised)
 
     async def end(self) -> None:
-        """End all that still run."""
+        """Stop all running tasks."""
         await asyncio.gather(*(each.end() for each in tuple(self._supervised)))

@@ -1,4 +1,4 @@
-"""How much heavy work is done at once, for one account and for all."""
+"""Limits on concurrent heavy work, per account and in total."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from chandlery.core.errors import TooMuchAtOnce
 from chandlery.service.auth.interfaces import Subject
 
 WAIT_S = 10.0
-"""How long work waits for its turn before it is refused."""
+"""Maximum wait for a slot in seconds before the request is refused."""
 _ACCOUNTS = 4
-"""How many accounts can have all of theirs at once."""
+"""Number of accounts that can use their full limit at once."""
 _WAITING = 8
-"""How many times as much may wait as is done."""
+"""Maximum queue length, as a multiple of the concurrency limit."""
 
 
 class Workload:
     """
-    Lets so much heavy work be done at once ``for_account``, and four times as much for all: whole ranges, pages, summaries.
+    Limiter of heavy work (whole ranges, pages, summaries): ``for_account`` at once, and four times as much in total.
 
-    What comes besides waits, for ``wait_s`` at most.
+    Further requests wait for at most ``wait_s``.
     """
 
     def __init__(self, for_account: int, *, wait_s: float = WAIT_S) -> None:
         self.under_way = 0
-        """How much is done now."""
+        """Requests running now."""
         self.waiting = 0
-        """How much waits for its turn."""
+        """Requests waiting for a slot."""
         self.refused = 0
-        """How much was refused."""
+        """Requests refused."""
         self._for_account = for_account
         self._wait_s = wait_s
         self._all = asyncio.Semaphore(for_account * _ACCOUNTS)
-        # One is there as long as somebody holds it or waits for it.
+        # An entry exists while a request holds it or waits for it.
         self._accounts: WeakValueDictionary[tuple[str, str], _Turns] = WeakValueDictionary()
 
     @asynccontextmanager
     async def turn(self, subject: Subject) -> AsyncIterator[None]:
         """
-        Do something heavy for a caller, when it is its turn.
+        Run a block of heavy work for a caller once a slot is free.
 
         Raises:
-            TooMuchAtOnce: That is not soon.
+            TooMuchAtOnce: No slot is free in time, or too many requests wait already.
         """
         turns = self._accounts.setdefault((subject.issuer, subject.id), _Turns(self._for_account))
         if turns.waiting >= self._for_account * _WAITING:
-            raise self._refusal(f"{turns.waiting} wait already")
+            raise self._refusal(f"{turns.waiting} are queued already")
         try:
             async with asyncio.timeout(self._wait_s):
                 await self._wait(turns)
         except TimeoutError:
-            raise self._refusal(f"none was over within {self._wait_s:g} s") from None
+            raise self._refusal(f"no slot was free within {self._wait_s:g} s") from None
         self.under_way += 1
         try:
             yield
@@ -80,12 +80,12 @@ class Workload:
         self.refused += 1
         most = self._for_account
         return TooMuchAtOnce(
-            f"an account may have {most} heavy requests under way: {reason}; wait for some, or leave them",
+            f"an account may run {most} heavy requests at once: {reason}; wait for some to finish, or cancel them",
             retry_after_s=self._wait_s,
         )
 
 
 class _Turns(asyncio.Semaphore):
-    """Those of one account."""
+    """Slots of one account."""
 
     waiting = 0

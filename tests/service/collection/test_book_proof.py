@@ -39,11 +39,11 @@ def found(ages, *, book=BOOK, holds=True, last_message_s=None):
         (BookAges(0.25, 0.25), 0.25),
         (BookAges(PROVED_WITHIN_S, PROVED_WITHIN_S), PROVED_WITHIN_S),
         (BookAges(40.0, 3.0), 40.0),
-        (BookAges(40.0, 12.0), "nothing was heard of the order book for more than 10 s"),
-        (BookAges(inf, inf), "nothing was heard of the order book since the clock was set back"),
-        (BookAges(inf, 3.0), "nothing was heard of the order book since the clock was set back"),
+        (BookAges(40.0, 12.0), "no update of the order book for more than 10 s"),
+        (BookAges(inf, inf), "no update of the order book since the clock was set back"),
+        (BookAges(inf, 3.0), "no update of the order book since the clock was set back"),
         (BookAges(UNHEARD_S), UNHEARD_S),
-        (BookAges(UNHEARD_S + 1), "nothing was heard of the order book for more than 60 s"),
+        (BookAges(UNHEARD_S + 1), "no update of the order book for more than 60 s"),
         (None, NO_BOOK),
     ],
 )
@@ -56,10 +56,8 @@ def test_a_stream_that_holds_no_book_is_judged_by_what_came():
     """The last that came is a minute old at most; after the clock was set back it may be of any age."""
     assert 30.0 == found(None, holds=False, last_message_s=30)
     assert NO_BOOK == found(None, holds=False)
-    assert "nothing was heard of the order book for more than 60 s" == found(None, holds=False, last_message_s=70)
-    assert "nothing was heard of the order book since the clock was set back" == found(
-        None, holds=False, last_message_s=-5
-    )
+    assert "no update of the order book for more than 60 s" == found(None, holds=False, last_message_s=70)
+    assert "no update of the order book since the clock was set back" == found(None, holds=False, last_message_s=-5)
 
 
 def test_no_stream_and_no_valid_book():

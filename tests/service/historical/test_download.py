@@ -80,7 +80,7 @@ async def test_a_client_that_takes_nothing_is_cut(caplog):
         await download(client.scope, client.receive, client.send)
 
     assert [1] == ends
-    assert "the download of /v1/candles is cut: the client has taken nothing for 0.05 s" in caplog.text
+    assert "download of /v1/candles aborted: the client has read nothing for 0.05 s" in caplog.text
 
 
 async def test_an_exchange_that_fails_in_the_midst_cuts_a_download(caplog):
@@ -98,5 +98,5 @@ async def test_an_exchange_that_fails_in_the_midst_cuts_a_download(caplog):
     await Download(parts(), media_type="text/csv", headers={})(client.scope, client.receive, send)
 
     assert sent[-1]["more_body"]
-    assert "is cut: the exchange is away" in caplog.text
+    assert "aborted: the exchange is away" in caplog.text
     assert not any(record.exc_info for record in caplog.records)

@@ -138,7 +138,7 @@ async def test_scopes_of_each_tool(start, connected):
 @pytest.mark.parametrize(
     ("tool", "arguments", "code", "says"),
     [
-        ("summarize_candles", {**COIN, "start": True}, "invalid_input", "start: true and false are no values for this"),
+        ("summarize_candles", {**COIN, "start": True}, "invalid_input", "start: true and false are not valid here"),
         ("summarize_candles", {**DAYS, "end": False}, "invalid_input", "end: true and false"),
         ("summarize_candles", {**DAYS, "buckets": True}, "invalid_input", "buckets: true and false"),
         ("get_most_current_data", {**COIN, "levels": True}, "invalid_input", "levels: true and false"),

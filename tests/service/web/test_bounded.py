@@ -215,7 +215,7 @@ async def test_an_answer_that_nobody_takes():
 
         assert ["ended"] == seen
         assert 0.9 < time.monotonic() - began < 5
-        assert {"answers left untaken": 1} == edge.refusals.counts
+        assert {"responses left unread": 1} == edge.refusals.counts
         await slow.readexactly(1 << 24)
 
 

@@ -171,7 +171,7 @@ async def test_a_server_that_ends_by_itself_ends_its_block(how):
             await asyncio.Event().wait()
 
     bound = listening("127.0.0.1", 0)
-    with bound, pytest.raises(Closed, match="the server has ended by itself"):
+    with bound, pytest.raises(Closed, match="the server stopped unexpectedly"):
         await serve()
     assert 0 == asyncio.current_task().cancelling()
 

@@ -1,1 +1,1 @@
-"""Who may do what: tokens, given and judged."""
+"""Authentication and authorization: tokens, issued and validated."""

@@ -1,4 +1,4 @@
-"""Where tokens are had, and what tells clients so."""
+"""Token endpoints, and the metadata by which clients discover them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from chandlery.service.errors import refusals
 _NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 RESOURCE_METADATA = "/.well-known/oauth-protected-resource"
 FORMS = ("/token", "/revoke")
-"""The endpoints that take forms."""
+"""Endpoints that take form bodies."""
 
 
 routes = APIRouter(tags=["login"])
-"""None of these asks for a token."""
+"""Routes that need no token."""
 
 
 async def _accounts(request: Request) -> AuthenticationModuleImpl:
@@ -44,7 +44,7 @@ Accounts: TypeAlias = Annotated[AuthenticationModuleImpl, Depends(_accounts)]
     summary="Get a token",
 )
 async def token(request: Request, module: Accounts, login: Annotated[Login, Form()]) -> Response:
-    """A token for a client (its id and secret here, or by HTTP Basic) or for a user (name and password)."""
+    """Issue a token to a client (id and secret here, or by HTTP Basic) or a user (name and password)."""
     try:
         kind, name, secret = _credentials(request, login)
         if not name or not secret:
@@ -69,9 +69,9 @@ async def token(request: Request, module: Accounts, login: Annotated[Login, Form
     return JSONResponse(answer, headers=_NO_STORE)
 
 
-@routes.post("/revoke", summary="Give a token back", responses=refusals(400, 422, 503))
+@routes.post("/revoke", summary="Revoke a token", responses=refusals(400, 422, 503))
 async def revoke(module: Accounts, token: Annotated[str, Form(min_length=1)]) -> None:
-    """Trust a token no more (RFC 7009); one that is not trusted anyhow is no mistake."""
+    """Revoke a token (RFC 7009); idempotent, and an invalid token is not an error."""
     try:
         subject = await module.validate_token(token)
     except InvalidToken:
@@ -81,13 +81,13 @@ async def revoke(module: Accounts, token: Annotated[str, Form(min_length=1)]) ->
 
 @routes.get("/authorize", include_in_schema=False)
 async def authorize() -> Response:
-    """What clients are told that would send somebody's browser here."""
-    return _refused(400, "unsupported_response_type", "nobody logs in by browser here; tokens are had at /token")
+    """Answer clients that expect a browser login with an OAuth error."""
+    return _refused(400, "unsupported_response_type", "browser login is not supported; get tokens from /token")
 
 
 @routes.get("/.well-known/oauth-authorization-server")
 async def server_metadata(module: Accounts) -> ServerMetadata:
-    """Where tokens are had (RFC 8414)."""
+    """Return the metadata of the authorization server (RFC 8414)."""
     base = module.validator.issuer
     return ServerMetadata(
         issuer=base,
@@ -105,19 +105,19 @@ async def server_metadata(module: Accounts) -> ServerMetadata:
 
 @routes.get(RESOURCE_METADATA)
 async def resource_metadata(module: Accounts) -> ResourceMetadata:
-    """Whose tokens this service trusts (RFC 9728)."""
+    """Return the metadata of the protected resource: the issuers that it trusts (RFC 9728)."""
     return _metadata(module.validator.issuer, "")
 
 
 @routes.get(f"{RESOURCE_METADATA}{MCP_PATH}")
 async def mcp_metadata(module: Accounts) -> ResourceMetadata:
-    """The same of its MCP endpoint."""
+    """Return the metadata of the MCP endpoint (RFC 9728)."""
     return _metadata(module.validator.issuer, MCP_PATH)
 
 
 @routes.get("/.well-known/jwks.json", response_model=KeySet)
 async def key_set(module: Accounts) -> Response:
-    """The public keys of tokens: the one that signs, the next, and former ones that are still trusted."""
+    """Return the public keys of tokens: the signing key, the next one, and former ones that are still trusted."""
     return JSONResponse(await module.keys.published(), headers={"Cache-Control": "public, max-age=300"})
 
 
@@ -133,7 +133,7 @@ def _metadata(base: str, path: str) -> ResourceMetadata:
 
 
 def _credentials(request: Request, login: Login) -> tuple[str, str, str]:
-    """Of what kind, and name and secret, which for a client are given here or by HTTP Basic (RFC 6749 2.3.1)."""
+    """Return the kind, name and secret of a login; a client may send them by HTTP Basic (RFC 6749 2.3.1)."""
     if login.grant_type == "password":
         return "user", login.username, login.password
     if login.grant_type != "client_credentials":

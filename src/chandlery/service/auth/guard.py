@@ -1,4 +1,4 @@
-"""Who calls an endpoint: a parameter of its signature says which scope it takes."""
+"""Authentication of endpoints: a parameter of the signature declares the required scopes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from starlette.types import Scope
 from chandlery.service.auth.interfaces import ADMIN, COLLECT, READ, SCOPES, IAuthenticationModule, Subject
 
 PLACE = "chandlery.place"
-"""Where the server puts the place of a connection into the scope of its requests; ``trust`` is what it does for clients that are known."""
+"""Key of the ASGI scope under which the server stores the connection's slot; ``trust`` marks it as authenticated."""
 _BEARER = OAuth2PasswordBearer(tokenUrl="token", scopes=SCOPES, auto_error=False, description="A token of POST /token.")
 
 
 def module_of(connection: HTTPConnection) -> IAuthenticationModule:
-    """The application's judge of tokens."""
+    """Return the authentication module of the application."""
     module: IAuthenticationModule = connection.app.state.authentication
     return module
 
 
 def vouch(scope: Scope) -> None:
-    """Tell the server that the client of a request has shown a token that is to be trusted."""
+    """Mark the connection of a request as authenticated."""
     place = scope.get("extensions", {}).get(PLACE)
     if place is not None:
         place.trust()
@@ -33,11 +33,11 @@ async def get_current_user(
     request: Request, needed: SecurityScopes, token: Annotated[str | None, Depends(_BEARER)]
 ) -> Subject:
     """
-    Who calls, where the token allows all scopes that are needed.
+    Return the caller, after checking that the token allows all required scopes.
 
     Raises:
-        InvalidToken: There is no token that is to be trusted.
-        InsufficientScope: It does not allow that.
+        InvalidToken: The token is missing or invalid.
+        InsufficientScope: The token lacks a scope.
     """
     subject = await module_of(request).validate_token(token)
     vouch(request.scope)

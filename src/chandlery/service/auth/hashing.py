@@ -1,4 +1,4 @@
-"""Secrets and their hashes, which cost much on purpose."""
+"""Secrets and their deliberately expensive hashes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from chandlery.core.errors import Overloaded
 _T = TypeVar("_T")
 
 _AT_ONCE = 2
-"""Each takes some 64 MB, so that many at once would take all memory."""
+"""Hashes computed at once; each takes about 64 MB of memory."""
 _MOST_WAITING = 32
 _TIMEOUT_S = 10.0
 
 
 class Secrets:
     """
-    Secrets and their argon2 hashes, computed by two threads of their own.
+    Secrets and their argon2 hashes, computed on two dedicated threads.
 
-    ``most_waiting`` strangers wait for that, and as many of those who are known, whose turn comes first: so strangers keep
-    none of them out.
+    At most ``most_waiting`` requests of unknown callers wait, and as many of known ones. Known callers go first, so
+    that unknown ones cannot lock them out.
     """
 
     def __init__(self, hasher: Argon2Hasher | None = None, *, most_waiting: int = _MOST_WAITING) -> None:
@@ -37,24 +37,24 @@ class Secrets:
         self._most_waiting = most_waiting
         self._known: deque[asyncio.Future[None]] = deque()
         self._strangers: deque[asyncio.Future[None]] = deque()
-        # Whoever names nobody must wait as long as whoever names somebody.
+        # An unknown name must take as long as a known one.
         self._nobody = self._hash.hash(secrets.token_urlsafe())
 
     async def hash(self, secret: str) -> str:
         """
-        What is stored in its place.
+        Return the hash to store for a secret.
 
         Raises:
-            Overloaded: Too many are being hashed.
+            Overloaded: The queue is full.
         """
         return await self._in_turn(lambda: self._hash.hash(secret), known=True)
 
     async def match(self, secret: str, hashed: str | None, *, known: bool = False) -> bool:
         """
-        Whether it is the one that was hashed; takes as long where there is none.
+        Return whether a secret matches a hash; takes as long without a hash.
 
         Raises:
-            Overloaded: Too many are being hashed.
+            Overloaded: The queue is full.
         """
         verified = await self._in_turn(lambda: self._hash.verify(secret, hashed or self._nobody), known=known)
         return verified and hashed is not None
@@ -66,10 +66,11 @@ class Secrets:
         def ended(_: Future[_T]) -> None:
             try:
                 loop.call_soon_threadsafe(self._release)
-            except RuntimeError:  # the loop is closed, so that nobody waits
+            except RuntimeError:  # the loop is closed, so nothing waits
                 self._free += 1
 
-        # The turn ends with the work, not with the wait for it: whoever goes away leaves a thread that computes.
+        # The slot is released when the thread finishes, not when the caller stops waiting: a cancelled caller leaves it
+        # running.
         job = self._threads.submit(work)
         job.add_done_callback(ended)
         return await asyncio.wrap_future(job)
@@ -89,13 +90,13 @@ class Secrets:
             if mine in lane:
                 lane.remove(mine)
             elif not mine.cancelled():
-                self._release()  # it was this one's turn, just now
+                self._release()  # the slot was assigned to this waiter just now
             if isinstance(error, TimeoutError):
                 raise _too_many() from None
             raise
 
     def _release(self) -> None:
-        """Give the turn to whoever is next."""
+        """Pass the slot to the next waiter."""
         for lane in (self._known, self._strangers):
             while lane:
                 following = lane.popleft()

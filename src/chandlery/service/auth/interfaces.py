@@ -1,4 +1,4 @@
-"""What the doors of the service ask of whoever lets callers in."""
+"""Authentication interface of the HTTP, WebSocket and MCP endpoints."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from chandlery.core.errors import InsufficientScope, TokenExpired
 from chandlery.core.time import Micros
 
 READ, COLLECT, ADMIN = "read", "collect", "admin"
-"""What a token may allow: to read data; to have data collected; everything."""
+"""Scopes of a token: read data; start and stop collecting data; everything."""
 
 LOOK_AGAIN_S = 0.3
-"""How often what stays open asks if its token is still trusted."""
+"""Interval in seconds at which open connections check that their token is still trusted."""
 
 SCOPES = {
-    READ: "Read candles, funding rates, order books and what is collected",
-    COLLECT: "Begin and end to collect coins",
+    READ: "Read candles, funding rates, order books and the list of collected coins",
+    COLLECT: "Start and stop collecting coins",
     ADMIN: "Everything",
 }
 
 
 class Subject(Struct, frozen=True):
-    """Who a token was given to, and what it allows; ``expires_at`` is ``None`` where it never ends."""
+    """Owner and scopes of a token; ``expires_at`` is ``None`` if it never expires."""
 
     id: str
     client_id: str
@@ -34,10 +34,10 @@ class Subject(Struct, frozen=True):
 
     def require(self, scope: str) -> None:
         """
-        Pass where the token allows ``scope``.
+        Check that the token allows ``scope``.
 
         Raises:
-            InsufficientScope: It does not.
+            InsufficientScope: The token lacks it.
         """
         if scope not in self.scopes and ADMIN not in self.scopes:
             has = " ".join(sorted(self.scopes)) or "nothing"
@@ -45,43 +45,43 @@ class Subject(Struct, frozen=True):
 
     def still_valid(self, now: Micros) -> None:
         """
-        Pass while the token is valid.
+        Check that the token has not expired.
 
         Raises:
-            TokenExpired: It is not any more.
+            TokenExpired: The token has expired.
         """
         if self.expires_at is not None and now >= self.expires_at:
             raise TokenExpired("the token has expired; get a new one")
 
 
 class IAuthenticationModule(ABC):
-    """Judges tokens."""
+    """Validator of tokens."""
 
     @abstractmethod
     async def validate_token(self, token: str | None) -> Subject:
         """
-        Who the token was given to, and what it allows.
+        Return the owner and scopes of a token.
 
         Raises:
-            InvalidToken: There is none, or it is not to be trusted; ``TokenExpired`` where it is too old.
+            InvalidToken: The token is missing or invalid; ``TokenExpired`` if it has expired.
         """
 
     @abstractmethod
     async def still_trusted(self, subject: Subject) -> None:
         """
-        Pass while a token that was judged before is trusted; for what stays open. It costs next to nothing.
+        Check that a validated token is still trusted; for open connections. Costs next to nothing.
 
         Raises:
-            InvalidToken: It was revoked since; ``TokenExpired`` where it has ended.
+            InvalidToken: The token was revoked; ``TokenExpired`` if it has expired.
         """
 
 
 class EverybodyMay(IAuthenticationModule):
-    """Lets everybody do everything, which only a service that nobody else can reach may use."""
+    """Module without authentication, only for a service that listens on the loopback address."""
 
     async def validate_token(self, token: str | None) -> Subject:
-        """Anybody, whatever the token is."""
+        """Return a subject with all scopes, whatever the token is."""
         return Subject("anonymous", "anonymous", frozenset(SCOPES), "nobody")
 
     async def still_trusted(self, subject: Subject) -> None:
-        """Everybody is."""
+        """Accept every subject."""

@@ -1,4 +1,4 @@
-"""Other issuers whose tokens are trusted, and their keys."""
+"""External token issuers, and their keys."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey 
 _CURVES = {"ES256": "secp256r1", "ES384": "secp384r1"}
 _RSA_BITS = range(2048, 8193)
 ASYMMETRIC = frozenset({*_CURVES, "RS256", "RS384", "RS512", "PS256", "EdDSA"})
-"""What a foreign token may be signed with; never with a secret that both sides share, never with nothing."""
+"""Signature algorithms accepted from external issuers; never a shared secret, never none."""
 _FRESH: Micros = 10 * MINUTE
 _PAUSE: Micros = 30 * SECOND
-"""How soon after asking an issuer for its keys it is asked again, whatever tokens come."""
+"""Minimum time between requests for the keys of an issuer, whatever tokens arrive."""
 _TRUSTED: Micros = DAY
-"""How long keys are trusted without their issuer naming them again."""
+"""Maximum time that keys are trusted without being fetched again."""
 _TIMEOUT_S = 5.0
 _MOST_BYTES = 256 << 10
 _MOST_KEYS = 100
@@ -45,7 +45,7 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 def key_client(limiter: RateLimiter | None = None, proxies: Proxies | None = None) -> HttpClient:
-    """What keys are fetched with: bounded in time and size, and following no redirect."""
+    """Return the HTTP client for keys: bounded in time and size, without redirects."""
     return HttpClient(
         limiter=limiter,
         proxies=proxies,
@@ -62,10 +62,10 @@ def key_client(limiter: RateLimiter | None = None, proxies: Proxies | None = Non
 
 class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
     """
-    An OpenID Connect provider whose tokens are trusted.
+    OpenID Connect provider whose tokens are trusted.
 
-    ``scopes`` says which of ours each of its scopes means. Its keys are at ``jwks_url``, by https, or on this machine.
-    ``audience`` is what its tokens for us are for.
+    ``scopes`` maps the provider's scopes to ours. ``jwks_url`` is the URL of its keys, https or on this machine.
+    ``audience`` is the audience of its tokens for this service.
     """
 
     issuer: str
@@ -75,7 +75,7 @@ class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
     algorithms: tuple[str, ...] = ("RS256", "ES256")
 
     def __post_init__(self) -> None:
-        """Refuse what would let the wrong ones in."""
+        """Reject insecure settings."""
         if not self.issuer or not _is_safe(self.jwks_url):
             raise InvalidInput(f"{self.issuer!r}: keys are fetched by https, or from this machine, not {self.jwks_url}")
         weak = set(self.algorithms) - ASYMMETRIC
@@ -88,12 +88,12 @@ class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
             raise InvalidInput(f"{self.issuer}: {', '.join(sorted(unknown))} is no scope; one of {', '.join(SCOPES)}")
 
     def ours(self, theirs: str) -> frozenset[str]:
-        """Our scopes for a text of theirs."""
+        """Map a text of the issuer's scopes to ours."""
         return frozenset(scope for each in theirs.split() for scope in self.scopes.get(each, ()))
 
 
 class IssuerKeys:
-    """The keys of one issuer, fetched when they are needed, one time after the other, and good for a while."""
+    """Keys of one issuer, fetched on demand by one request at a time, and cached."""
 
     def __init__(self, issuer: Issuer, http: HttpClient, clock: Clock) -> None:
         self.issuer = issuer
@@ -107,13 +107,12 @@ class IssuerKeys:
 
     async def key(self, kid: str, algorithm: str) -> PublicKey:
         """
-        The public key of an id, which fits ``algorithm``.
+        Return the public key of an id, which fits ``algorithm``.
 
-        Whoever names one that is known waits for no answer that another waits for already, and nobody waits longer than
-        five seconds.
+        A known key is returned without waiting for a running fetch. No call waits longer than five seconds.
 
         Raises:
-            InvalidToken: There is none, or the issuer cannot be asked.
+            InvalidToken: There is no such key, or the issuer cannot be reached.
         """
         if self._is_due(kid):
             self._asked_at = self._clock()
@@ -154,17 +153,17 @@ class IssuerKeys:
                 self._keys = {}
 
     def _fail(self, error: ChandleryError) -> None:
-        """For the log alone: what an issuer answers is not for whoever sends a token."""
+        """Record a failed fetch in the log only; the sender of a token must not see the issuer's response."""
         self._failure = error
         log.warning("the keys of %s cannot be fetched now: %s", self.issuer.issuer, error)
 
 
 def public_keys(body: bytes) -> dict[str, PublicKey]:
     """
-    The usable public keys of a JSON Web Key Set, by id.
+    Return the usable public keys of a JSON Web Key Set, by id.
 
     Raises:
-        MalformedResponse: It is none, or one of very many keys.
+        MalformedResponse: The document is not a key set, or has too many keys.
     """
     try:
         listed = msgspec.json.decode(body, type=dict[str, Any]).get("keys")
@@ -181,7 +180,7 @@ def public_keys(body: bytes) -> dict[str, PublicKey]:
 
 
 def _public_key(given: Any) -> PublicKey | None:
-    """The key, where it is one that signatures can be judged by; sets hold others, too."""
+    """Return the key if it can verify signatures, else ``None``; sets hold other keys, too."""
     if not isinstance(given, dict) or not isinstance(given.get("kid"), str) or given.get("use", "sig") != "sig":
         return None
     try:

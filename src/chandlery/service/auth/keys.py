@@ -1,9 +1,9 @@
 """
-The keys that the service signs with.
+Signing keys of the service.
 
-There are always two or more: the one that signs, the next one, which is published long before it signs, and
-former ones for as long as tokens signed with them are valid. So whoever keeps a copy of the published keys
-can judge every token at any time.
+There are always at least two: the signing key, and the next one, which is published long before it signs. Former keys
+stay as long as tokens signed with them are valid. A client with a cached copy of the published keys can therefore
+verify every token at any time.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from chandlery.database.principals import PrincipalRepository, SigningKey
 ALGORITHM = "ES256"
 TOKEN_LIFETIME: Micros = 15 * MINUTE
 ROTATION: Micros = 30 * DAY
-"""How long a key signs."""
+"""Time that a key signs before rotation."""
 LEEWAY: Micros = 30 * SECOND
-"""By how much the clocks of two machines may differ."""
+"""Tolerated clock difference between two machines."""
 _READ_AGAIN: Micros = 30 * SECOND
-"""How old the copy of the keys may be; another process may have rotated them."""
+"""Maximum age of the cached keys; another process may have rotated them."""
 _READ_AGAIN_FOR: Micros = SECOND
-"""How old it may be for a key that it does not hold, whatever tokens strangers send."""
+"""Minimum time between reloads for unknown key ids, whatever tokens arrive."""
 _TRIES = 5
 
 
 def new_key(kid: str, signs_from: Micros) -> SigningKey:
-    """A new private key."""
+    """Create a private key."""
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     return SigningKey(kid, pem.decode(), signs_from)
@@ -45,9 +45,9 @@ def new_key(kid: str, signs_from: Micros) -> SigningKey:
 
 def advanced(keys: Sequence[SigningKey], now: Micros, make: Callable[[Micros], SigningKey]) -> list[SigningKey]:
     """
-    What the keys should be now: one that signs, one that will, and former ones that are still trusted.
+    Return the keys due now: one that signs, one that will sign, and former ones that are still trusted.
 
-    ``make`` gives a new key that signs from a moment on.
+    ``make`` creates a key that signs from a given time on.
     """
     kept = [key for key in keys if key.retires_at is None or key.retires_at > now]
     begun = [key for key in kept if key.signs_from <= now]
@@ -66,7 +66,7 @@ def advanced(keys: Sequence[SigningKey], now: Micros, make: Callable[[Micros], S
 
 
 def rotated(keys: Sequence[SigningKey], now: Micros, make: Callable[[Micros], SigningKey]) -> list[SigningKey]:
-    """The keys where the next one signs from now on."""
+    """Return the keys after the next one starts signing now."""
     current = advanced(keys, now, make)
     at = next(index for index, key in enumerate(current) if key.signs_from > now)
     signing = structs.replace(current[at], signs_from=now)
@@ -75,9 +75,9 @@ def rotated(keys: Sequence[SigningKey], now: Micros, make: Callable[[Micros], Si
 
 class KeyRing:
     """
-    The keys of the database, brought up to date as time goes by. ``kids`` gives names to new ones.
+    Keys in the database, rotated on schedule. ``kids`` generates ids of new keys.
 
-    All processes and tasks on one database have the same keys: who comes second takes those of who was first.
+    All processes and tasks on one database share the same keys: the first writer wins, the others read its keys.
     """
 
     def __init__(self, accounts: PrincipalRepository, clock: Clock, kids: Callable[[], str]) -> None:
@@ -90,13 +90,13 @@ class KeyRing:
         self._turn = asyncio.Lock()
 
     async def signing(self) -> tuple[str, ec.EllipticCurvePrivateKey]:
-        """The id and the private key to sign with now."""
+        """Return the id and private key of the current signing key."""
         await self._refresh()
         key = self._signing()
         return key.kid, _loaded(key)
 
     async def public(self, kid: str) -> ec.EllipticCurvePublicKey | None:
-        """The public key of an id; ``None`` where there is none that is trusted now."""
+        """Return the public key of an id; ``None`` if none is trusted now."""
         await self._refresh()
         if kid not in self._public:
             await self._refresh(_READ_AGAIN_FOR)
@@ -105,7 +105,7 @@ class KeyRing:
         return self._public.get(kid) if trusted else None
 
     async def published(self) -> dict[str, Any]:
-        """The public keys as a JSON Web Key Set."""
+        """Return the public keys as a JSON Web Key Set."""
         await self._refresh()
         return {
             "keys": [
@@ -120,10 +120,10 @@ class KeyRing:
         }
 
     async def rotate(self) -> str:
-        """Sign with the next key from now on; its id."""
+        """Start signing with the next key now; return its id."""
         async with self._turn:
             await self._read()
-            await self._bring(advanced)  # so that no two keys sign from the same moment on
+            await self._bring(advanced)  # so that no two keys start signing at the same time
             await self._bring(rotated)
             return self._signing().kid
 
@@ -132,7 +132,7 @@ class KeyRing:
         return [each for each in self._keys if each.signs_from <= now][-1]
 
     async def _refresh(self, older_than: Micros = _READ_AGAIN) -> None:
-        if self._is_current(older_than):  # nearly always; then nobody waits for a turn
+        if self._is_current(older_than):  # the usual case, without waiting for the lock
             return
         async with self._turn:
             if self._is_current(older_than):
@@ -147,10 +147,10 @@ class KeyRing:
 
     async def _bring(self, change: Callable[..., list[SigningKey]]) -> None:
         """
-        Have the keys that ``change`` makes of those that there are; of those of another process where it was first.
+        Store the keys that ``change`` returns for the current ones; apply it again if another process wrote first.
 
         Raises:
-            StorageBusy: Others change them all the time.
+            StorageBusy: Other processes keep changing the keys.
         """
         for _ in range(_TRIES):
             due = change(self._keys, self._clock(), self._make)
@@ -160,7 +160,7 @@ class KeyRing:
             await self._read()
             if {*self._keys} == {*due}:
                 return
-        raise StorageBusy("other processes change the keys all the time; try again later")
+        raise StorageBusy("other processes keep changing the keys; try again later")
 
     async def _read(self) -> None:
         self._take(await self._accounts.keys())
@@ -175,7 +175,7 @@ class KeyRing:
 
     @staticmethod
     def _make_none(signs_from: Micros) -> SigningKey:
-        """In the place of a key that is not needed yet; to make one takes time."""
+        """Return a placeholder for a key that is not needed yet, since generating one takes time."""
         return SigningKey("", "", signs_from)
 
 

@@ -1,9 +1,9 @@
 """
-Guesses at secrets: each is counted before it is judged.
+Protection against guessing of secrets: each try is counted before it is checked.
 
-Failures count by the pair of account and address, so that nobody shuts others out of their account by guessing at it.
-They also count by address alone; its pause refuses names that nobody has at once, and wrong secrets once they are
-judged, so that the answers do not tell which names there are. The right secret is let in through such a pause.
+Failures are counted per account and address, so that guessing cannot lock others out of their account. They are also
+counted per address. During the pause of an address, unknown names are refused at once and wrong secrets after the
+check, so that responses do not reveal which names exist. The correct secret is accepted despite that pause.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from chandlery.core.errors import LoginFailed, Overloaded, TooManyLogins
 from chandlery.core.time import MINUTE, SECOND, Clock, Micros
 
 FREE_FAILURES = 5
-"""So many may fail in a row before there are pauses."""
+"""Failures in a row allowed before pauses begin."""
 _FIRST_PAUSE: Micros = 2 * SECOND
 _LONGEST_PAUSE: Micros = 15 * MINUTE
 _MOST_DOUBLINGS = 10
 _LONGEST_REFUSAL_S = 0.9
-"""A refusal takes as long as to judge a secret took the last time, and that at most: both look the same."""
+"""Maximum delay of a refusal. It takes as long as the last check of a secret, so that both look the same."""
 _ADMISSION_TIMEOUT_S = 10.0
 _REMEMBERED = 20_000
 _PROVEN = 10_000
@@ -41,22 +41,22 @@ _Key: TypeAlias = tuple[str, str]
 
 
 class _Counter(Struct):
-    """Failures in a row of one key, and the tries that are under way."""
+    """Failures in a row of one key, and its running tries."""
 
     count: int = 0
     until: Micros = 0
-    """When the next try is let through."""
+    """Time from which the next try is accepted."""
     pending: int = 0
     users: int = 0
     settled: asyncio.Event | None = None
 
     @property
     def is_full(self) -> bool:
-        """Whether those under way are all that may fail before the next pause."""
+        """True while the running tries use up the failures allowed before the next pause."""
         return self.pending >= max(FREE_FAILURES - self.count, 1)
 
     def failed(self, now: Micros) -> None:
-        """Count a failure; after a quarter of an hour without one it is the first."""
+        """Count a failure; the count restarts after 15 minutes without one."""
         if now - self.until > _LONGEST_PAUSE:
             self.count = 0
         self.count += 1
@@ -68,25 +68,25 @@ class _Counter(Struct):
         self.pending += 1
 
     def release(self) -> None:
-        """End it, and wake whoever waits for that."""
+        """End a try, and wake a waiter."""
         self.pending -= 1
         if self.settled is not None:
             self.settled.set()
             self.settled = None
 
     async def wait(self) -> None:
-        """Until one of the tries under way has ended."""
+        """Wait until a running try ends."""
         self.settled = self.settled or asyncio.Event()
         await self.settled.wait()
 
 
 class LoginGuard:
     """
-    Makes those wait who fail again and again, each pause twice as long as the one before.
+    Limiter of logins: repeated failures cause pauses, each twice as long as the one before.
 
-    Of the counters the latest ``remembered`` are known; one in its pause is dropped last. Each of them has cost a secret that was
-    judged, so that nobody fills the table with pauses faster than they end. ``sleep`` waits for seconds,
-    ``timeout_s`` is how long a try waits for others at most.
+    The ``remembered`` most recent counters are stored; one in its pause is evicted last. A pause costs an attacker one
+    checked secret, so that the table cannot be filled with pauses faster than they end. ``sleep`` waits for seconds.
+    ``timeout_s`` is the maximum wait for other tries.
     """
 
     def __init__(
@@ -102,22 +102,23 @@ class LoginGuard:
         self._sleep = sleep
         self._judged_s = 0.0
         self._counters: OrderedDict[_Key, _Counter] = OrderedDict()
-        # Where an account has logged in from; whoever adds to it has an account.
+        # Addresses from which an account has logged in; only account owners can add to it.
         self._proven: OrderedDict[_Key, None] = OrderedDict()
-        # By a hash of the name: a table of the names themselves could be filled by strangers.
+        # Keyed by a hash of the name: unknown callers could fill a table of the names themselves.
         self._heats: list[tuple[float, Micros]] = [(0.0, 0)] * _HEATS
 
     @asynccontextmanager
     async def one_try(self, account: str | None, name: str, address: str) -> AsyncIterator[bool]:
         """
-        One try to log in by ``name``, which is that of ``account``, or of nobody; whether the account has logged in from there before.
+        Admit one try to log in as ``name`` of ``account``, or ``None`` if unknown; yield whether it has used this
+        address before.
 
-        It has succeeded where the block ends. Where it raises it has failed, also by a cancellation; only what raises
-        ``Overloaded`` was not judged, and does not count.
+        The try succeeds if the block ends, and fails if it raises, also by a cancellation. Only ``Overloaded`` is not
+        counted, since the secret was not checked.
 
         Raises:
-            TooManyLogins: It is not let through, or has failed while its address has a pause; says for how long.
-            Overloaded: Too many tries are under way.
+            TooManyLogins: The try is refused, or failed while its address has a pause; the error holds the delay.
+            Overloaded: Too many tries are running.
         """
         with self._used((account or "", address)) as own, self._used(("", address)) as all_of_address:
             async with self._admitted(None if account is None else own, all_of_address) as pause:
@@ -137,7 +138,7 @@ class LoginGuard:
 
     @asynccontextmanager
     async def _admitted(self, own: _Counter | None, all_of_address: _Counter) -> AsyncIterator[Micros]:
-        """Hold a place in the counters; how long the address has to wait for what is wrong."""
+        """Hold a slot in the counters; yield the remaining pause of the address for wrong secrets."""
         held, pause = await self._places(own, all_of_address)
         try:
             yield pause
@@ -176,7 +177,7 @@ class LoginGuard:
 
     @contextmanager
     def _used(self, key: _Key) -> Iterator[_Counter]:
-        """The counter of a key, which nobody drops meanwhile."""
+        """Return the counter of a key, protected from eviction while in use."""
         counter = self._counters.setdefault(key, _Counter())
         self._counters.move_to_end(key)
         counter.users += 1
@@ -190,7 +191,7 @@ class LoginGuard:
                 pass
 
     def _drop(self) -> bool:
-        """Forget one that is not in use, of those that were used longest ago the one whose pause ends first."""
+        """Evict one unused counter: among the least recently used, the one whose pause ends first."""
         unused = ((counter.until, key) for key, counter in self._counters.items() if counter.users == 0)
         found = min(islice(unused, _LOOKED_AT), default=None)
         if found is None:
@@ -205,7 +206,7 @@ class LoginGuard:
             self._proven.popitem(last=False)
 
     async def _slow_down(self, name: str) -> None:
-        """Wait a little where many have failed by that name lately, from wherever."""
+        """Delay a little if many logins by that name have failed lately, from any address."""
         heat = self._heat(hash(name) % _HEATS)
         if heat > _FREE_HEAT:
             await self._sleep(min((heat - _FREE_HEAT) * _SLOWED_S, _MOST_SLOWED_S))

@@ -1,4 +1,4 @@
-"""What the endpoints of authentication answer."""
+"""Requests and responses of the authentication endpoints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 
 class Login(BaseModel):
-    """What is posted for a token."""
+    """Form posted for a token."""
 
     grant_type: str = Field(description="client_credentials or password", examples=["client_credentials"])
     client_id: str = ""
@@ -16,11 +16,11 @@ class Login(BaseModel):
     username: str = ""
     password: str = ""
     scope: str = Field("", examples=["read"])
-    resource: str | None = Field(None, description="Which of this service's resources it is for.")
+    resource: str | None = Field(None, description="URL of the resource that the token is for.")
 
 
 class TokenResponse(BaseModel):
-    """RFC 6749, 5.1."""
+    """Token response (RFC 6749, 5.1)."""
 
     access_token: str = Field(examples=["eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFUzI1NiJ9.e30.c2ln"])
     token_type: str = Field("Bearer", examples=["Bearer"])
@@ -29,17 +29,19 @@ class TokenResponse(BaseModel):
 
 
 class TokenError(BaseModel):
-    """RFC 6749, 5.2."""
+    """Token error (RFC 6749, 5.2)."""
 
     error: str = Field(examples=["invalid_client"])
     error_description: str = Field(examples=["no client of that name has that secret"])
 
 
 class ServerMetadata(BaseModel):
-    """RFC 8414."""
+    """Metadata of the authorization server (RFC 8414)."""
 
     issuer: str
-    authorization_endpoint: str = Field(description="Refuses: no grant here needs it, but there are clients that do.")
+    authorization_endpoint: str = Field(
+        description="Answers with an error: no grant here uses it, but some clients require the field."
+    )
     token_endpoint: str
     jwks_uri: str
     revocation_endpoint: str
@@ -51,7 +53,7 @@ class ServerMetadata(BaseModel):
 
 
 class ResourceMetadata(BaseModel):
-    """RFC 9728."""
+    """Metadata of the protected resource (RFC 9728)."""
 
     resource: str
     authorization_servers: list[str]
@@ -62,6 +64,6 @@ class ResourceMetadata(BaseModel):
 
 
 class KeySet(BaseModel):
-    """RFC 7517."""
+    """JSON Web Key Set (RFC 7517)."""
 
     keys: list[dict[str, Any]]

@@ -1,4 +1,4 @@
-"""Clients and users, made, logged in and revoked."""
+"""Clients and users: creation, login and revocation."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _LONGEST_NAME = 256
 
 
 class Token(Struct, frozen=True):
-    """A token, and what it allows."""
+    """Access token, and its scopes."""
 
     text: str
     scopes: tuple[str, ...]
     lifetime: Micros
 
     def __repr__(self) -> str:
-        """Nothing of the token itself."""
+        """Return a text without the token itself."""
         return f"Token({' '.join(self.scopes)})"
 
 
 class AuthenticationModuleImpl(IAuthenticationModule):
     """
-    The service's own accounts: who they are, what they may, and the tokens that they get.
+    The service's own accounts: identities, scopes, and tokens.
 
-    ``audiences`` are the names of this service; the first is that of a token for which none is asked.
-    ``ids`` gives new ids, ``make_secret`` new secrets; ``sleep`` waits for seconds.
+    ``audiences`` are the URLs of this service; the first is the default audience of tokens. ``ids`` generates ids,
+    ``make_secret`` secrets. ``sleep`` waits for seconds.
     """
 
     def __init__(
@@ -67,29 +67,29 @@ class AuthenticationModuleImpl(IAuthenticationModule):
         self._make_secret = make_secret
 
     async def validate_token(self, token: str | None) -> Subject:
-        """Ask the validator."""
+        """Validate a token."""
         return await self.validator.validate_token(token)
 
     async def still_trusted(self, subject: Subject) -> None:
-        """Ask the validator."""
+        """Check that a validated token is still trusted."""
         await self.validator.still_trusted(subject)
 
     async def create_client(self, name: str, scopes: Sequence[str]) -> tuple[Principal, str]:
         """
-        A new client and its secret, which is shown this once.
+        Create a client and return it with its secret, which cannot be read again.
 
         Raises:
-            InvalidInput: No name, or no such scope.
+            InvalidInput: The name is empty, or a scope is unknown.
         """
         secret = self._make_secret()
         return await self._create("client", f"client-{self._ids()}", name, secret, scopes), secret
 
     async def create_user(self, name: str, password: str, scopes: Sequence[str]) -> Principal:
         """
-        A new user.
+        Create a user.
 
         Raises:
-            InvalidInput: No name or one that is taken, too short a password, or no such scope.
+            InvalidInput: The name is empty or taken, the password too short, or a scope unknown.
         """
         if not _SHORTEST_PASSWORD <= len(password) <= _LONGEST_SECRET:
             raise InvalidInput(f"a password has {_SHORTEST_PASSWORD} to {_LONGEST_SECRET} characters")
@@ -97,19 +97,17 @@ class AuthenticationModuleImpl(IAuthenticationModule):
 
     async def revoke(self, identifier: str) -> None:
         """
-        Let a client or user in no more, and trust none of the tokens that they have.
+        Revoke a client or user and all of its tokens.
 
         Raises:
-            InvalidInput: There is none of that id.
+            InvalidInput: The id is unknown.
         """
         if not await self._accounts.revoke(identifier, self._clock()):
-            raise InvalidInput(
-                f"there is no client or user {identifier!r} that is not revoked; chandlery auth list shows them"
-            )
+            raise InvalidInput(f"unknown or revoked client or user {identifier!r}; chandlery auth list shows them")
         self._revoked.forget()
 
     async def revoke_token(self, subject: Subject) -> None:
-        """Trust a token no more."""
+        """Revoke a validated token."""
         if subject.token_id is not None and subject.expires_at is not None:
             issuer = self.validator.issuer_key(subject)
             await self._accounts.revoke_token(issuer, subject.token_id, subject.expires_at, self._clock())
@@ -117,16 +115,16 @@ class AuthenticationModuleImpl(IAuthenticationModule):
 
     async def revoke_unjudged(self, token: str) -> str:
         """
-        Trust a token no more, whoever has signed it, and return its id; for who knows neither URL nor other issuers' keys.
+        Revoke a token without validating it, whoever signed it, and return its id; needs neither URL nor issuer keys.
 
         Raises:
-            InvalidToken: It is none.
+            InvalidToken: The text is not a token.
         """
         head, content = parsed(token)
         ours = isinstance(head.get("kid"), str) and await self.keys.public(head["kid"]) is not None
         issuer = OURS if ours else content.get("iss")
         if not isinstance(issuer, str):
-            raise InvalidToken("the token does not say whose it is")
+            raise InvalidToken("the token has no subject")
         name = id_of(token, content)
         await self._accounts.revoke_token(issuer, name, end_of(content), self._clock())
         self._revoked.forget()
@@ -136,15 +134,15 @@ class AuthenticationModuleImpl(IAuthenticationModule):
         self, kind: str, name: str, secret: str, *, scope: str = "", resource: str | None = None, address: str = ""
     ) -> Token:
         """
-        A token for a client by its id, or a user by the name, with all that they may or what of it is asked for.
+        Return a token for a client by id, or a user by name, with all its scopes or the requested subset.
 
-        ``address`` is where from, as failures are counted.
+        ``address`` is the caller's address, by which failures are counted.
 
         Raises:
-            TooManyLogins: Too many have failed; says when to try again.
-            LoginFailed: Name and secret do not belong together.
-            Overloaded: Too many log in at once.
-            InvalidInput: No scope that they have, one that there is not, or a ``resource`` that this service is not.
+            TooManyLogins: Too many logins failed; the error holds the delay.
+            LoginFailed: The name or the secret is wrong.
+            Overloaded: Too many logins are running.
+            InvalidInput: A scope is unknown or not granted, or ``resource`` is not this service.
         """
         if len(name) > _LONGEST_NAME or len(secret) > _LONGEST_SECRET:
             raise LoginFailed(f"no {kind} of that name has that secret")
@@ -163,7 +161,7 @@ class AuthenticationModuleImpl(IAuthenticationModule):
         if resource is not None and resource.rstrip("/") not in audiences:
             raise InvalidInput(f"invalid_target: {resource!r} is not this service; it is {', '.join(audiences)}")
         asked = tuple(dict.fromkeys(scope.split())) or principal.scopes
-        # Clients ask for all scopes that the metadata name; as RFC 6749 (3.3) allows, they get those that they have.
+        # Clients request all scopes of the metadata; as RFC 6749 (3.3) allows, they get those that they have.
         given = tuple(each for each in asked if each in principal.scopes)
         if not given or not set(asked) <= SCOPES.keys():
             more = " ".join(sorted(set(asked) - set(principal.scopes)))

@@ -1,4 +1,4 @@
-"""A clock that never goes back."""
+"""Clock that never goes back."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _TOLD: Micros = 5 * SECOND
 
 class SteadyClock:
     """
-    The wall clock, as long as that is not set back; then the time that has really passed since, until the wall clock is there, too.
+    Wall clock that never goes back; after the wall clock is set back, it follows the monotonic clock until both agree.
 
-    So whatever has expired stays expired as long as the process lives, and no pause takes longer. ``ticks`` is a monotonic
-    clock in seconds.
+    Expired tokens therefore stay expired as long as the process lives, and no pause takes longer. ``ticks`` is a
+    monotonic clock in seconds.
     """
 
     def __init__(self, clock: Clock, ticks: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +30,7 @@ class SteadyClock:
         self._told = False
 
     def __call__(self) -> Micros:
-        """The time."""
+        """Return the time."""
         now, ticks = self._clock(), self._ticks()
         steady = self._base + int((ticks - self._base_ticks) * SECOND)
         if now >= steady:
@@ -40,5 +40,5 @@ class SteadyClock:
         if steady - now > _TOLD and not self._told:
             self._told = True
             behind_s = (steady - now) / SECOND
-            log.warning("the clock was set back by %.0f s; tokens end by the time that has passed, as long as this process lives", behind_s)  # fmt: skip
+            log.warning("the clock was set back by %.0f s; tokens expire by elapsed time while this process runs", behind_s)  # fmt: skip
         return steady

@@ -1,4 +1,4 @@
-"""The one judge of tokens, behind HTTP, WebSocket and MCP alike."""
+"""Token validator shared by HTTP, WebSocket and MCP."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TOKEN_TYPE = "at+jwt"  # noqa: S105  # the type's name
 _LONGEST_TOKEN = 8_192
 _REQUIRED = ("exp", "iat", "iss", "aud", "sub")
 _LATEST_S = 253_402_300_800
-"""The year 10000; a later moment is a mistake."""
+"""The year 10000 in Unix seconds; a later time is an error."""
 _REVOKED_FRESH: Micros = 3 * SECOND // 10
-"""How long it takes at most until a token that was revoked elsewhere is refused, but for the time of reading that."""
+"""Maximum delay until a token revoked by another process is refused, plus the time of one read."""
 
 
 class Revoked:
-    """Who, and which tokens, are let in no more: a copy of the database that follows it within a third of a second."""
+    """Revoked accounts and tokens: a copy of the database table, at most a third of a second old."""
 
     def __init__(self, accounts: PrincipalRepository, clock: Clock) -> None:
         self._accounts = accounts
@@ -39,21 +39,21 @@ class Revoked:
         self._reading = asyncio.Lock()
 
     async def holds_token(self, issuer: str, token: str) -> bool:
-        """Whether that token of an issuer was revoked; ``OURS`` is this service."""
+        """Return whether a token of an issuer was revoked; ``OURS`` is this service."""
         await self._follow()
         return (issuer, token) in self._tokens
 
     async def holds(self, *names: str) -> bool:
-        """Whether one of our accounts with those ids was revoked."""
+        """Return whether one of our accounts with those ids was revoked."""
         await self._follow()
         return not self._names.isdisjoint(names)
 
     def forget(self) -> None:
-        """Read anew at the next question."""
+        """Discard the copy, so that the next check reads the database."""
         self._read_at = None
 
     async def _follow(self) -> None:
-        """Ask what has changed, at most every 0.3 s, whatever the number of requests is."""
+        """Refresh the copy at most every 0.3 s, whatever the number of requests."""
         if self._is_fresh():
             return
         async with self._reading:
@@ -72,10 +72,10 @@ class Revoked:
 
 class TokenValidator:
     """
-    Judges tokens: ours, and those of the issuers that are trusted.
+    Validator of our tokens, and those of trusted issuers.
 
-    ``audiences`` are the names of this service; a token is for one of them. Ours are JSON Web Tokens of the
-    type ``at+jwt`` (RFC 9068), signed with ES256.
+    ``audiences`` are the URLs of this service; a token is for one of them. Our tokens are JSON Web Tokens of the type
+    ``at+jwt`` (RFC 9068), signed with ES256.
     """
 
     def __init__(
@@ -99,10 +99,10 @@ class TokenValidator:
 
     async def validate_token(self, token: str | None) -> Subject:
         """
-        Who the token was given to, and what it allows.
+        Return the owner and scopes of a token.
 
         Raises:
-            InvalidToken: There is none, or it is not to be trusted; ``TokenExpired`` where it is too old.
+            InvalidToken: The token is missing or invalid; ``TokenExpired`` if it has expired.
         """
         if not token:
             raise InvalidToken("a token is needed: Authorization: Bearer ...")
@@ -130,24 +130,24 @@ class TokenValidator:
 
     async def still_trusted(self, subject: Subject) -> None:
         """
-        Pass while a token that was judged before is trusted.
+        Check that a validated token is still trusted.
 
         Raises:
-            InvalidToken: It was revoked since; ``TokenExpired`` where it has ended.
+            InvalidToken: The token was revoked; ``TokenExpired`` if it has expired.
         """
         subject.still_valid(self._clock())
-        with suppress(StorageError):  # it is asked again soon; to end everything that is open would help nobody
+        with suppress(StorageError):  # it is checked again soon; closing every open connection would not help
             await self._refuse_revoked(subject)
 
     def issuer_key(self, subject: Subject) -> str:
-        """What the issuer of a token is stored as, which outlives a change of this service's URL."""
+        """Return the storage key of a token's issuer, which survives a change of this service's URL."""
         return OURS if subject.issuer == self.issuer else subject.issuer
 
     async def _refuse_revoked(self, subject: Subject) -> None:
         issuer = self.issuer_key(subject)
         revoked = await self._revoked.holds_token(issuer, subject.token_id or "")
         if revoked or (issuer == OURS and await self._revoked.holds(subject.id, subject.client_id)):
-            raise InvalidToken("the token, or whom it was given to, was revoked")
+            raise InvalidToken("the token, or its owner, was revoked")
 
     async def _ours(self, token: str, head: dict[str, Any]) -> dict[str, Any]:
         if str(head.get("typ", "")).lower().removeprefix("application/") != TOKEN_TYPE:
@@ -162,10 +162,10 @@ class TokenValidator:
 
 def parsed(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """
-    Head and content of a token, which nobody has judged.
+    Return the header and claims of a token, without verifying it.
 
     Raises:
-        InvalidToken: It is none.
+        InvalidToken: The text is not a token.
     """
     if len(token) > _LONGEST_TOKEN:
         raise InvalidToken("the token is too long to be one")
@@ -176,10 +176,10 @@ def parsed(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def id_of(token: str, content: dict[str, Any]) -> str:
     """
-    What a token is revoked by: its ``jti``, or where it has none what is signed, since there can be other signatures of the same.
+    Return the id by which a token is revoked: its ``jti``, else its signed part, since signatures of it can differ.
 
     Raises:
-        InvalidToken: The id is no text.
+        InvalidToken: The id is not a text.
     """
     if "jti" in content:
         return _text(content["jti"])
@@ -188,10 +188,10 @@ def id_of(token: str, content: dict[str, Any]) -> str:
 
 def end_of(content: dict[str, Any]) -> Micros:
     """
-    When a token ends.
+    Return the expiry time of a token.
 
     Raises:
-        InvalidToken: It does not say so.
+        InvalidToken: The token has none.
     """
     return int(_moment(content, "exp")) * SECOND
 
@@ -205,7 +205,7 @@ async def _theirs(token: str, head: dict[str, Any], keys: IssuerKeys) -> dict[st
 
 
 def _decoded(token: str, key: Any, algorithms: list[str], issuer: str, audiences: list[str]) -> dict[str, Any]:
-    # The times are judged by our clock, afterwards.
+    # The times are checked afterwards, with our clock.
     options: Any = {"require": list(_REQUIRED), "verify_exp": False, "verify_nbf": False, "verify_iat": False}
     with _judging():
         content: dict[str, Any] = jwt.decode(
@@ -216,11 +216,11 @@ def _decoded(token: str, key: Any, algorithms: list[str], issuer: str, audiences
 
 @contextmanager
 def _judging() -> Iterator[None]:
-    """What a parser raises at what a stranger has written is the mistake of that, whichever it is."""
+    """Convert any parser error on untrusted input to ``InvalidToken``."""
     try:
         yield
     except (jwt.PyJWTError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
-        said = str(error).encode("ascii", "backslashreplace").decode()  # it may hold what the stranger wrote
+        said = str(error).encode("ascii", "backslashreplace").decode()  # it may contain untrusted input
         raise InvalidToken(f"the token is not to be trusted: {said[:200]}") from None
 
 

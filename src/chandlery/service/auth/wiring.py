@@ -1,4 +1,4 @@
-"""The parts of authentication, put together over a database."""
+"""Construction of the authentication module."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ def authentication(
     hashes: Secrets | None = None,
 ) -> AuthenticationModuleImpl:
     """
-    ``issuer`` is the service's public URL; its tokens are for that, or for its MCP endpoint alone.
+    Build the authentication module; ``issuer`` is the service's public URL and the audience of its tokens.
 
-    ``http`` is what the keys of ``issuers`` are fetched with, as ``key_client`` makes it.
+    A token may also be for the MCP endpoint alone. ``http`` fetches the keys of ``issuers``, as ``key_client`` creates
+    it.
 
     Raises:
-        InvalidInput: One of the ``issuers`` is this service itself, or named twice.
+        InvalidInput: An issuer is this service itself, or occurs twice.
     """
     accounts = PrincipalRepository(database)
     keys = KeyRing(accounts, clock, lambda: secrets.token_hex(8))

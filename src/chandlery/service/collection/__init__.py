@@ -1,1 +1,1 @@
-"""Which coins are collected, and what comes of them live."""
+"""Collected coins, and their live data."""

@@ -1,4 +1,4 @@
-"""Whether an exchange has a coin."""
+"""Availability of coins on exchanges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log.addHandler(logging.NullHandler())
 
 
 class AvailabilityChecker:
-    """Asks the exchange."""
+    """Availability check that asks the exchange."""
 
     def __init__(self, connector: IDataSourceConnector, clock: Clock) -> None:
         self._connector = connector
@@ -24,20 +24,20 @@ class AvailabilityChecker:
 
     def named(self, coin: str, exchange: str) -> tuple[str, str]:
         """
-        Exchange and coin in the one spelling under which they are kept.
+        Return exchange and coin in their canonical spelling, under which they are stored.
 
         Raises:
-            InvalidInput: No such exchange, or it cannot be a symbol of it.
+            InvalidInput: The exchange is unknown, or the coin is not one of its symbols.
         """
         return canonical(exchange), self._connector.get_client(exchange).spelled(coin)
 
     def require_channel(self, coin: str, exchange: str, channel: str) -> None:
         """
-        Pass where the exchange has such a channel of the coin, as far as can be told without asking.
+        Check that the exchange offers a channel of the coin, as far as is known without a request.
 
         Raises:
-            UnknownName: It is no channel.
-            UnsupportedRequest: It has none; the message names those that it has.
+            UnknownName: The channel is unknown.
+            UnsupportedRequest: The exchange does not offer it; the message names the channels that it offers.
         """
         try:
             interval = interval_of(channel)
@@ -47,15 +47,15 @@ class AvailabilityChecker:
             self._connector.get_client(exchange).require_interval(coin, interval)
 
     async def check(self, coin: str, exchange: str) -> bool:
-        """Whether the exchange trades the coin now."""
+        """Return whether the exchange trades the coin now."""
         return await self._connector.check_coin_availability(exchange, coin)
 
     async def require(self, coin: str, exchange: str) -> None:
         """
-        Pass where the exchange trades the coin now.
+        Check that the exchange trades the coin now.
 
         Raises:
-            InvalidSymbol: It does not, in the words in which it refuses candles where it knows no such coin.
+            InvalidSymbol: It does not; the message is that of a request for candles of an unknown coin.
         """
         if await self.check(coin, exchange):
             return
@@ -67,5 +67,5 @@ class AvailabilityChecker:
         except InvalidSymbol:
             raise
         except ChandleryError as error:
-            log.debug("whether %s knows %s cannot be told: %s", exchange, coin, error)
-        raise InvalidSymbol(f"{exchange} does not trade {coin} now; check_availability tells of any other")
+            log.debug("cannot determine whether %s trades %s: %s", exchange, coin, error)
+        raise InvalidSymbol(f"{exchange} does not trade {coin} now; use check_availability for others")

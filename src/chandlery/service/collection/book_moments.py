@@ -1,4 +1,4 @@
-"""Which moments of a grid have their order book, and which lie in a gap: pure."""
+"""Grid times with a stored order book, and those within a gap: pure."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from chandlery.core.time import SECOND, Micros
 from chandlery.service.collection.book_proof import NO_BOOK
 from chandlery.service.collection.gap_queue import GapQueue
 
-_HELD_UP = "the service was held up, or its clock was set"
+_HELD_UP = "the service was delayed, or its clock was changed"
 _ON_ITS_WAY: Micros = SECOND
-"""How long an order book may take to be stored."""
+"""Maximum time to store an order book."""
 
 
 class BookMoments:
     """
-    The account of one order book, of which one is to be stored ``every`` so often since ``begun``.
+    Coverage of one order book that is stored at an interval of ``every``, from ``begun`` on.
 
-    What it lacks goes to ``gaps``, where all of one outage is one gap. ``last`` is the moment of the last one that is stored.
+    Grid times without a book go to ``gaps``, where each outage is one gap. ``last`` is the time of the last stored
+    book.
     """
 
     def __init__(self, gaps: GapQueue, every: Micros, begun: Micros) -> None:
@@ -25,59 +26,62 @@ class BookMoments:
         self._every = every
         self._begun = begun
         self._accounted: Micros | None = None
-        """The last moment that has its order book, or lies in a gap."""
+        """Last grid time that has its order book, or lies in a gap."""
         self._invalid_since: Micros | None = None
 
     @property
     def is_invalid(self) -> bool:
-        """Whether there is no valid order book now, as far as the stream has said."""
+        """True while the stream reports no valid order book."""
         return self._invalid_since is not None
 
     def pass_over(self, at: Micros) -> None:
-        """Moments before ``at`` that were passed over are a gap."""
+        """Record a gap for the grid times skipped before ``at``."""
         if (since := self._since(at)) < at - self._every:
             self._lack(since, at, _HELD_UP)
 
     def skip(self, at: Micros, now: Micros) -> None:
-        """It is too late for the moment ``at``: a gap until now."""
+        """Record a gap until now, since it is too late for the grid time ``at``."""
         self._lack(self._since(at), now, _HELD_UP)
         self._accounted = at
 
     def stored(self, at: Micros) -> None:
-        """The moment has its order book."""
+        """Record that the order book of a grid time is stored."""
         self.last = self._accounted = at
         self._gaps.over()
 
     def lack(self, at: Micros, evidence: str) -> None:
-        """The moment has none."""
+        """Record that a grid time has no order book."""
         self._lack(at - self._every, at, evidence)
         self._accounted = at
 
     def resume(self, last: Micros, now: Micros) -> None:
-        """Nothing was collected since the ``last`` one that is stored, which may be by a run before this one."""
+        """Record a gap since the ``last`` stored book, possibly of an earlier run, until now."""
         self._invalid_since = None
         self._accounted = now
         self._lack(last, now, "the service did not collect it")
 
     def lose(self, now: Micros) -> None:
-        """There is no valid order book from now on; again is nothing."""
+        """Record that there is no valid order book from now on; idempotent."""
         if self._invalid_since is None:
             self._invalid_since = now
 
     def find(self, now: Micros) -> None:
-        """There is a valid one again."""
+        """Record that there is a valid order book again."""
         if self._invalid_since is not None:
             self._lack(self._invalid_since, now, NO_BOOK)
             self._gaps.tell()
             self._invalid_since = None
 
     def overdue(self, now: Micros) -> Micros | None:
-        """Since when none was stored, where two could have been; ``None`` where it is in order."""
+        """Return the time since which no book was stored, if two are missing; ``None`` if none is overdue."""
         since = max(self._begun, self.last or 0)
         return since if now - since > 2 * self._every + _ON_ITS_WAY else None
 
     def _since(self, at: Micros) -> Micros:
-        """From when on it is to be accounted for until ``at``; a clock that was set back passes the same moments again."""
+        """
+        Return the start of the unrecorded time before ``at``; after a clock is set back, the same grid times come
+        again.
+        """
         return at - self._every if self._accounted is None or self._accounted > at else self._accounted
 
     def _lack(self, start: Micros, end: Micros, evidence: str) -> None:

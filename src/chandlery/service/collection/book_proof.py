@@ -1,4 +1,4 @@
-"""Whether an order book that a stream gives is that of now."""
+"""Check that a stream's order book is current."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from chandlery.clients.streaming import BookAges, RealtimeStream
 from chandlery.core.time import SECOND, Micros, Unit
 
 PROVED_WITHIN_S = 10.0
-"""How old the last update or heartbeat may be that proves an order book to be that of now."""
+"""Maximum age in seconds of the last update or heartbeat for an order book to count as current."""
 UNHEARD_S = 60.0
-"""How old the last update may be where no heartbeats are noticed, as those of ccxt's exchanges and of third parties."""
+"""Maximum age in seconds of the last update where heartbeats are not reported, as with ccxt and third parties."""
 NO_BOOK = "there was no valid order book"
 
 
@@ -19,9 +19,9 @@ def proved_book(
     stream: RealtimeStream | None, latest: Row | None, last_message: Micros | None, now: Micros
 ) -> tuple[Row | None, str]:
     """
-    The order book of ``now``, with ``received_at`` by the same clock; ``None``, and why, where none is proved.
+    Return the current order book, with ``received_at`` by the same clock as ``now``; else ``None`` and the reason.
 
-    Of streams that hold no book, ``latest`` is the last that came, and ``last_message`` when.
+    For streams without a book of their own, ``latest`` is the last book received, at ``last_message``.
     """
     if stream is None or not stream.running:
         return None, NO_BOOK
@@ -33,9 +33,9 @@ def proved_book(
         return None, NO_BOOK
     silent_s, bound_s = (ages.message_s, UNHEARD_S) if ages.proof_s is None else (ages.proof_s, PROVED_WITHIN_S)
     if ages.message_s == inf:
-        return None, "nothing was heard of the order book since the clock was set back"
+        return None, "no update of the order book since the clock was set back"
     if silent_s > bound_s:
-        return None, f"nothing was heard of the order book for more than {bound_s:.0f} s"
+        return None, f"no update of the order book for more than {bound_s:.0f} s"
     book = stream.book() if stream.holds_book else latest
     if book is None:
         return None, NO_BOOK

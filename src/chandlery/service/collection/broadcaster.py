@@ -1,4 +1,4 @@
-"""Where what comes live is handed to all who want it, encoded once."""
+"""Broadcast of live data to all subscribers, encoded once."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _json = msgspec.json.Encoder()
 
 class Update:
     """
-    Something new of a series: an order book, a running or a closed candle, one that was closed before, or a gap.
+    Update of a series: an order book, a running or closed candle, a corrected candle, or a gap.
 
-    Books and running candles are replaced by the next one; who is slow misses nothing by that.
+    Books and running candles are conflated: the next one replaces them, so a slow client loses nothing by it.
     """
 
     def __init__(self, series: SeriesName, kind: Kind, content: Row) -> None:
@@ -39,11 +39,11 @@ class Update:
         self.kind = kind
         self.content = content
         self.conflates = kind in {"book", "running"}
-        """Whether a later one takes its place."""
+        """True if a later update replaces this one."""
 
     @cached_property
     def message(self) -> bytes:
-        """The message of the socket, encoded at the first question."""
+        """Message for the socket, encoded on first use."""
         channel, _, interval = self.series.channel.partition(":")
         head: dict[str, Any] = {
             "type": self.kind if self.kind in {"gap", "restated"} else "realtime_data",
@@ -57,47 +57,47 @@ class Update:
 
     @cached_property
     def frame(self) -> bytes:
-        """The same as a frame of the socket."""
+        """WebSocket frame of the message."""
         return text_frame(self.message)
 
 
 def gap_content(gap: Gap) -> Row:
-    """A gap as plain values."""
+    """Return a gap as plain values."""
     return {"start": iso(gap.start), "end": iso(gap.end), "kind": gap.kind.value, "evidence": gap.evidence}
 
 
 class Subscriber(Protocol):
-    """Somebody who wants updates."""
+    """Subscriber to updates."""
 
     def take(self, update: Update) -> None:
-        """Take an update, at once. An error that it raises is logged and counted."""
+        """Receive an update without blocking; an exception is logged and counted."""
         ...
 
 
 class Broadcaster:
-    """The subscribers of each series, and its latest book or candle."""
+    """Subscribers of each series, and its latest book or candle."""
 
     def __init__(self) -> None:
         self._subscribers: defaultdict[SeriesName, dict[Subscriber, None]] = defaultdict(dict)
         self._latest: dict[SeriesName, Update] = {}
         self.published = 0
         self.failures = 0
-        """How often a subscriber has raised an error."""
+        """Number of exceptions raised by subscribers."""
         self._reports = Waits(PACE, random.random)
 
     def subscribe(self, series: SeriesName, subscriber: Subscriber) -> None:
-        """Tell it of every update from now on; again is nothing."""
+        """Subscribe to updates of a series; idempotent."""
         self._subscribers[series][subscriber] = None
 
     def unsubscribe(self, series: SeriesName, subscriber: Subscriber) -> None:
-        """Tell it no more; again is nothing."""
+        """Unsubscribe from a series; idempotent."""
         found = self._subscribers.get(series, {})
         found.pop(subscriber, None)
         if not found:
             self._subscribers.pop(series, None)
 
     def publish(self, update: Update) -> None:
-        """Hand it to all."""
+        """Send an update to all subscribers of its series."""
         self.published += 1
         if update.kind != "gap" and not (update.kind == "restated" and self._is_older(update)):
             self._latest[update.series] = update
@@ -110,26 +110,26 @@ class Broadcaster:
                     self._failed(update.series, error)
 
     def _is_older(self, update: Update) -> bool:
-        """Whether there is a later candle."""
+        """Return whether a later candle is known."""
         latest = self._latest.get(update.series)
         return latest is not None and latest.content["timestamp"] > update.content["timestamp"]
 
     def _failed(self, series: SeriesName, error: Exception) -> None:
-        """Count a subscriber's error, and log it where it is not one of many."""
+        """Count a subscriber's exception, and log it at a limited rate."""
         self.failures += 1
         if self._reports.is_over(time.monotonic()):
             log.error("%s: a subscriber failed; %d failures so far", series, self.failures, exc_info=error)
 
     def latest(self, series: SeriesName) -> Update | None:
-        """The latest book or candle; ``None`` before there is one."""
+        """Return the latest book or candle; ``None`` if there is none."""
         return self._latest.get(series)
 
     def forget(self, series: SeriesName) -> None:
-        """The latest is not that any more."""
+        """Discard the latest update."""
         self._latest.pop(series, None)
 
     def count(self, series: SeriesName | None = None) -> int:
-        """How many subscriptions there are, of a series or of all."""
+        """Return the number of subscriptions, of one series or of all."""
         if series is not None:
             return len(self._subscribers.get(series, ()))
         return sum(map(len, self._subscribers.values()))

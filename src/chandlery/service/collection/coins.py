@@ -1,4 +1,4 @@
-"""The list of coins that are collected, which outlives the service."""
+"""List of collected coins, which persists across restarts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chandlery.database.coins import CoinRepository, CollectedCoin
 
 
 class CoinCollectionList:
-    """The coins, kept in the database."""
+    """Collected coins in the database."""
 
     def __init__(self, repository: CoinRepository, clock: Clock) -> None:
         self._repository = repository
@@ -18,16 +18,16 @@ class CoinCollectionList:
         self._coins: dict[tuple[str, str], CollectedCoin] = {}
 
     async def load(self) -> list[CollectedCoin]:
-        """Read them from the database."""
+        """Load the coins from the database."""
         self._coins = {(each.exchange, each.symbol): each for each in await self._repository.all()}
         return self.all()
 
     async def add_coin(self, coin: str, exchange: str, channels: tuple[str, ...]) -> CollectedCoin:
         """
-        Note a coin, or further channels of one.
+        Add a coin, or further channels of one.
 
         Raises:
-            StorageError: It is not noted.
+            StorageError: The coin could not be stored.
         """
         known = self._coins.get((exchange, coin))
         if known is None:
@@ -40,12 +40,12 @@ class CoinCollectionList:
 
     async def remove_coin(self, coin: str, exchange: str, channel: str | None = None) -> tuple[str, ...]:
         """
-        Strike out a coin, or one channel of it; the channels that are removed.
+        Remove a coin, or one channel of it; return the removed channels.
 
-        A coin without channels is not on the list.
+        A coin without channels is removed.
 
         Raises:
-            UnknownName: It is not on the list.
+            UnknownName: The coin or channel is not collected.
         """
         found = self._coins.get((exchange, coin))
         if found is None:
@@ -65,11 +65,11 @@ class CoinCollectionList:
 
     def get_exchange(self, coin: str) -> str:
         """
-        The exchange that a coin is collected from.
+        Return the exchange from which a coin is collected.
 
         Raises:
-            UnknownName: It is not collected.
-            InvalidInput: It is from several.
+            UnknownName: The coin is not collected.
+            InvalidInput: The coin is collected from several exchanges.
         """
         found = [exchange for exchange, symbol in self._coins if symbol == coin]
         if len(found) > 1:
@@ -79,11 +79,11 @@ class CoinCollectionList:
         return found[0]
 
     def find(self, coin: str, exchange: str) -> CollectedCoin | None:
-        """A coin on the list."""
+        """Return a collected coin; ``None`` if it is not collected."""
         return self._coins.get((exchange, coin))
 
     def all(self) -> list[CollectedCoin]:
-        """All of them, oldest first."""
+        """Return all coins, oldest first."""
         return sorted(self._coins.values(), key=lambda each: (each.since, each.exchange, each.symbol))
 
     def _told(self) -> str:

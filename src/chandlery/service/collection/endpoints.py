@@ -1,4 +1,4 @@
-"""The coins that are collected, over HTTP."""
+"""HTTP endpoints of collected coins."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ Symbol: TypeAlias = Annotated[SymbolText, Query(examples=["BTC/USDT"])]
 
 @routes.get("/coins")
 async def list_coins(subject: Reader, collection: Collection) -> Coins:
-    """The coins that are collected, and how each stream is doing."""
+    """List the collected coins, and the state of each stream."""
     return Coins(coins=[Coin.of(each) for each in collection.list_coins()])
 
 
 @routes.post("/coins", status_code=201, responses=refusals(400, 404, 502, 504))
 async def add_coin(subject: Collector, collection: Collection, coin: CoinRequest) -> Coin:
-    """Collect a coin from now on, or further channels of one; what it answers says whether the streams run."""
+    """Start collecting a coin, or further channels of one; the response shows whether the streams run."""
     return Coin.of(await collection.add_coin(coin.symbol, coin.exchange, coin.channels))
 
 
@@ -49,15 +49,17 @@ async def remove_coin(
     collection: Collection,
     exchange: Exchange,
     symbol: Symbol,
-    channel: Annotated[str | None, Query(examples=["book"], max_length=64, description="Without one, all.")] = None,
+    channel: Annotated[
+        str | None, Query(examples=["book"], max_length=64, description="All channels if omitted.")
+    ] = None,
 ) -> None:
-    """Collect a coin no more, or one channel of it; what was collected stays."""
+    """Stop collecting a coin, or one channel of it; collected data stays stored."""
     await collection.remove_coin(symbol, exchange, channel)
 
 
 @routes.get("/availability", responses=refusals(404, 502, 504))
 async def availability(subject: Reader, collection: Collection, exchange: Exchange, symbol: Symbol) -> Availability:
-    """Whether an exchange trades a coin now."""
+    """Check whether an exchange trades a coin now."""
     available = await collection.check_availability(symbol, exchange)
     origin = collection.origin(SeriesName(exchange, symbol, BOOK))
     return Availability(exchange=exchange, symbol=symbol, available=available, origin=origin)

@@ -1,4 +1,4 @@
-"""The gaps of one stream, from when they are found until they are stored."""
+"""Queue of one stream's gaps, from detection until they are stored."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from chandlery.core.gaps import Gap
 from chandlery.core.time import Micros
 
 _GROWN = 2
-"""How many times as long an outage must be to be published again while it lasts."""
+"""Growth factor of an outage after which it is published again while it lasts."""
 
 Store: TypeAlias = Callable[[Gap, Micros | None], Awaitable[None]]
-"""Stores a gap, with the exchange's time when it was proved, in place of those within it."""
+"""Callback that stores a gap, with the exchange's time of its proof, and replaces the gaps within it."""
 
 
 class _Waiting(Struct):
@@ -25,10 +25,10 @@ class _Waiting(Struct):
 
 class GapQueue:
     """
-    Publishes gaps at once, and has them stored in order.
+    Queue that publishes gaps at once, and stores them in order.
 
-    Those that touch each other of one outage are one gap that grows, with the evidence of its beginning. It is published
-    when it begins, whenever it has become twice as long, and when it is over. ``count`` is how many there were.
+    Adjacent gaps of one outage merge into one growing gap, with the evidence of its first part. It is published when it
+    begins, whenever its length has doubled, and when it ends. ``count`` is the number of gaps.
     """
 
     def __init__(self, publish: Callable[[Gap], object]) -> None:
@@ -37,21 +37,21 @@ class GapQueue:
         self._waiting: deque[_Waiting] = deque()
         self._outage: _Waiting | None = None
         self._published: Gap | None = None
-        """What was published last of the outage."""
+        """Gap of the outage as last published."""
 
     def __bool__(self) -> bool:
-        """Whether any waits to be stored."""
+        """Return whether any gap waits to be stored."""
         return bool(self._waiting)
 
     def add(self, gap: Gap, proved_at: Micros | None = None) -> None:
-        """Take a gap that is whole; one without any moment, as where the clock was set back meanwhile, is none."""
+        """Add a complete gap; ignore an empty one, as after the clock was set back."""
         if gap.span:
             self.count += 1
             self._waiting.append(_Waiting(gap, proved_at))
             self._publish(gap)
 
     def extend(self, gap: Gap) -> None:
-        """Take a part of an outage, which goes on where it touches what was taken before."""
+        """Add a part of an outage; it extends the current gap if it is adjacent."""
         if not gap.span:
             return
         outage = self._outage
@@ -68,23 +68,23 @@ class GapQueue:
             self.tell()
 
     def tell(self) -> None:
-        """Publish the outage where it has changed since it was published."""
+        """Publish the outage if it has changed since it was last published."""
         if self._outage is not None and self._outage.gap != self._published:
             self._published = self._outage.gap
             self._publish(self._outage.gap)
 
     def over(self) -> None:
-        """The outage has ended: publish what it was in all; what comes next is another one."""
+        """End the outage and publish its full extent; the next part starts another gap."""
         self.tell()
         self._outage = self._published = None
 
     async def store(self, store: Store) -> None:
-        """Have those that wait stored; what cannot be stays, and is tried again with the next call."""
+        """Store the queued gaps; those that cannot be stored stay queued for the next call."""
         while self._waiting:
             waiting = self._waiting[0]
             gap = waiting.gap
             await store(gap, waiting.proved_at)
-            if waiting.gap == gap:  # it has not grown meanwhile
+            if waiting.gap == gap:  # it has not grown in the meantime
                 self._waiting.popleft()
 
 

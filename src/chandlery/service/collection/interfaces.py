@@ -1,4 +1,4 @@
-"""What the doors of the service ask of whoever collects."""
+"""Collection interface of the HTTP, WebSocket and MCP endpoints."""
 
 from __future__ import annotations
 
@@ -13,90 +13,93 @@ from chandlery.service.collection.broadcaster import Subscriber
 
 
 class ChannelStatus(Struct, frozen=True):
-    """How one stream of a coin is doing. Counts are since the service was started."""
+    """State of one stream of a coin. Counts are since the start of the service."""
 
     channel: str
     state: str
-    """``starting``, ``running``, ``reconnecting`` after its connection was lost, ``stale`` where no order book was stored for two intervals, or ``failed``, which is tried again and again."""
+    """
+    State: ``starting``, ``running``, ``reconnecting`` after a lost connection, ``stale`` if no order book was stored
+    for two intervals, or ``failed``, which is retried.
+    """
     messages: int
     gaps: int
     resyncs: int
     last_message: Micros | None
     lag_ms: float | None
-    """How old the last message was when it came, where the exchange says so."""
+    """Delay of the last message, in milliseconds, if the exchange sends timestamps."""
     failures: int
-    """How often in a row it has failed."""
+    """Number of consecutive failures."""
     error: str | None
-    """Why it failed last, or lost its connection; ``None`` while it runs."""
+    """Reason of the last failure or lost connection; ``None`` while it runs."""
 
 
 class CoinStatus(Struct, frozen=True):
-    """A coin that is collected."""
+    """State of a collected coin."""
 
     exchange: str
     symbol: str
     since: Micros
     channels: tuple[ChannelStatus, ...]
     origin: str | None = None
-    """The server whose data it is; ``None`` for the exchange itself."""
+    """Origin of its data; ``None`` for the exchange itself."""
 
 
 class IDataCollectionManager(ABC):
-    """Collects coins."""
+    """Collector of coins."""
 
     @abstractmethod
     async def add_coin(self, coin: str, exchange: str, channels: Sequence[str] = ("book", "candles:1m")) -> CoinStatus:
         """
-        Collect a coin from now on, after restarts too; further channels of one that is collected already.
+        Start collecting a coin, also after restarts; adds channels if it is collected already.
 
-        ``channels`` are ``book`` and ``candles:1m`` and so on.
+        ``channels`` are ``book``, ``candles:1m`` and so on.
 
         Raises:
-            InvalidInput: No such exchange, symbol or channel, or the exchange does not trade the coin now.
-            ExchangeError: The exchange could not be asked.
-            StorageError: It could not be noted; nothing is collected.
+            InvalidInput: The exchange, symbol or channel is unknown, or the exchange does not trade the coin now.
+            ExchangeError: The request to the exchange failed.
+            StorageError: The coin could not be stored; nothing is collected.
         """
 
     @abstractmethod
     async def remove_coin(self, coin: str, exchange: str, channel: str | None = None) -> None:
         """
-        Collect a coin no more, or one ``channel`` of it; what was collected stays.
+        Stop collecting a coin, or one ``channel`` of it; collected data stays stored.
 
         Raises:
-            UnknownName: It is not collected.
+            UnknownName: The coin or channel is not collected.
         """
 
     @abstractmethod
     def list_coins(self) -> list[CoinStatus]:
-        """The coins that are collected, oldest first."""
+        """Return the collected coins, oldest first."""
 
     @abstractmethod
     async def check_availability(self, coin: str, exchange: str) -> bool:
         """
-        Whether the exchange trades the coin now.
+        Return whether the exchange trades the coin now.
 
         Raises:
-            InvalidInput: No such exchange, or it cannot be a symbol of it.
-            ExchangeError: The exchange could not be asked.
+            InvalidInput: The exchange is unknown, or the coin is not one of its symbols.
+            ExchangeError: The request to the exchange failed.
         """
 
     @abstractmethod
     def named(self, series: SeriesName) -> SeriesName:
         """
-        A series in the one spelling under which it is kept.
+        Return a series in its canonical spelling, under which it is stored.
 
         Raises:
-            InvalidInput: No such exchange, symbol or channel.
+            InvalidInput: The exchange, symbol or channel is unknown.
         """
 
     @abstractmethod
     def origin(self, series: SeriesName) -> str | None:
-        """The server whose data of the series are served in place of the exchange's own; ``None`` for the exchange itself."""
+        """Return the origin that serves the series in place of the exchange; ``None`` for the exchange itself."""
 
     @abstractmethod
     async def stream_realtime_data(self, series: SeriesName, subscriber: Subscriber) -> None:
         """
-        Tell a subscriber of a series from now on; it is collected from now on where it is not yet.
+        Subscribe to a series, and start collecting it unless it is collected already.
 
-        Raises what ``add_coin`` raises.
+        Raises the errors of ``add_coin``.
         """

@@ -1,4 +1,4 @@
-"""What is done with everything that comes live: kept, then told."""
+"""Processing of live data: store, then publish."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from chandlery.database.series_ids import SeriesName, interval_of
 from chandlery.service.collection.broadcaster import Broadcaster, Update, gap_content
 
 _RUNNING_KEPT_EVERY: Micros = 5 * SECOND
-"""How often the running candle is kept, which the next start shows until it is heard of again."""
+"""Interval between stores of the running candle, which is shown after a restart until the first update."""
 
 
 class RealTimeProcessor:
     """
-    Keeps and publishes.
+    Stores and publishes live data.
 
-    A closed candle is committed before anybody is told of it, so that who asks the database after
-    subscribing misses none. Order books are told as they come, and kept as snapshots when ``snapshot`` is called.
+    A closed candle is committed before it is published, so that a client that subscribes and then queries the database
+    misses none. Order books are published immediately, and stored as snapshots by ``snapshot``.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class RealTimeProcessor:
 
     async def process_realtime_entry(self, series: SeriesName, entry: Row) -> None:
         """
-        Take an entry of a stream.
+        Process an entry of a stream.
 
         Raises:
-            StorageError: A candle could not be kept, and nobody was told of it.
+            StorageError: A candle could not be stored, and was not published.
         """
         if "bids" in entry:
             self._broadcaster.publish(Update(series, "book", entry))
@@ -64,25 +64,25 @@ class RealTimeProcessor:
         self._broadcaster.publish(Update(series, "closed" if candle.closed else "running", entry))
 
     def tell(self, series: SeriesName, entry: Row) -> None:
-        """Tell of a closed candle that is kept already."""
+        """Publish a closed candle that is already stored."""
         self._broadcaster.publish(Update(series, "closed", entry))
 
     async def restate(self, series: SeriesName, entry: Row) -> None:
         """
-        Keep a closed candle in place of the one that was kept, and tell of it.
+        Replace a stored closed candle, and publish it.
 
         Raises:
-            StorageError: It could not be kept, and nobody was told of it.
+            StorageError: The candle could not be stored, and was not published.
         """
         await self._candles.save(series, [candle_of(entry)])
         self._broadcaster.publish(Update(series, "restated", entry))
 
     async def snapshot(self, series: SeriesName, book: Row, at: Micros) -> None:
         """
-        Keep an order book as that of the moment ``at``.
+        Store an order book as the snapshot of the time ``at``.
 
         Raises:
-            StorageError: It is not kept.
+            StorageError: The book could not be stored.
         """
         told, received = book["timestamp"], book.get("received_at")
         snapshot = BookSnapshot(
@@ -95,17 +95,17 @@ class RealTimeProcessor:
         await self._storage.store_raw_data(series.symbol, snapshot, exchange=series.exchange, timestamp=at)
 
     def publish_gap(self, series: SeriesName, gap: Gap) -> None:
-        """Tell of a gap."""
+        """Publish a gap."""
         self._broadcaster.publish(Update(series, "gap", gap_content(gap)))
 
     async def store_gap(self, series: SeriesName, gap: Gap, proved_at: Micros | None = None) -> None:
         """
-        Keep a gap; ``proved_at`` is the exchange's time when it was proved, ``None`` where it was not.
+        Store a gap; ``proved_at`` is the exchange's time of its proof, ``None`` without one.
 
-        One of order books takes the place of those within it.
+        A gap of order books replaces the gaps within it.
 
         Raises:
-            StorageError: It is not kept.
+            StorageError: The gap could not be stored.
         """
         interval = interval_of(series.channel)
         if interval is None:
@@ -121,16 +121,16 @@ class RealTimeProcessor:
 
     async def settle(self, series: SeriesName, gaps: Sequence[Gap]) -> None:
         """
-        Keep gaps that are proved, as long as each may be believed.
+        Store proved gaps, each for as long as it is trusted.
 
         Raises:
-            StorageError: None of them is kept.
+            StorageError: No gap was stored.
         """
         await self._gaps.settle(series, gaps)
 
 
 def candle_of(entry: Row) -> CandleData:
-    """The candle of a client's row, which may lack the times."""
+    """Return the candle of a client's row, which may lack the times."""
     return CandleData(
         Unit.MILLIS.micros(entry["timestamp"]),
         entry["open"],

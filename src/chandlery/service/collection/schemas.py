@@ -1,4 +1,4 @@
-"""What the endpoints of collecting take and answer."""
+"""Requests and responses of the collection endpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from chandlery.service.label import Label
 
 
 class CoinRequest(KnownFields):
-    """A coin to collect."""
+    """Coin to collect."""
 
     exchange: str = Field(examples=["binance"], max_length=64)
     symbol: SymbolText = Field(examples=["BTC/USDT"])
@@ -25,24 +25,24 @@ class CoinRequest(KnownFields):
 
 
 class Channel(BaseModel):
-    """How one stream of a coin is doing; counts are since the service was started."""
+    """State of one stream of a coin; counts are since the start of the service."""
 
     channel: str = Field(examples=["candles:1m"])
     state: str = Field(
         examples=["running"],
-        description="starting, running, reconnecting, stale (no order book was stored for two intervals), or failed, which is tried again and again.",
+        description="starting, running, reconnecting, stale (no order book was stored for two intervals), or failed, which is retried.",
     )
     messages: int
     gaps: int
     resyncs: int
     last_message: str | None = Field(examples=["2026-01-01T00:00:00.123456Z"])
-    lag_ms: float | None = Field(description="How old the last message was when it came.")
-    failures: int = Field(description="How often in a row it has failed.")
+    lag_ms: float | None = Field(description="Delay of the last message in milliseconds.")
+    failures: int = Field(description="Number of consecutive failures.")
     error: str | None
 
 
 class Coin(BaseModel):
-    """A coin that is collected."""
+    """Collected coin."""
 
     exchange: str = Field(examples=["binance"])
     symbol: str = Field(examples=["BTC/USDT"])
@@ -52,7 +52,7 @@ class Coin(BaseModel):
 
     @classmethod
     def of(cls, status: CoinStatus) -> Coin:
-        """From what the collection tells."""
+        """Build the response of a coin's state."""
         return cls(
             exchange=status.exchange,
             symbol=status.symbol,
@@ -76,13 +76,13 @@ class Coin(BaseModel):
 
 
 class Coins(BaseModel):
-    """The coins that are collected."""
+    """Collected coins."""
 
     coins: list[Coin]
 
 
 class Availability(BaseModel):
-    """Whether an exchange trades a coin now."""
+    """Availability of a coin on an exchange."""
 
     exchange: str = Field(examples=["binance"])
     symbol: str = Field(examples=["BTC/USDT"])

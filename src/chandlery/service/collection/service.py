@@ -1,4 +1,4 @@
-"""The coins that are collected: begun, watched over, ended."""
+"""Collection of coins: start, supervision and stop."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ from chandlery.service.collection.stream_supervisor import StreamSupervisor
 from chandlery.service.supervision import Supervised, Supervisor
 
 START_TIMEOUT_S = 15.0
-"""How long ``add_coin`` waits for the first of a stream; afterwards it goes on by itself."""
+"""Maximum time in seconds that ``add_coin`` waits for a stream's first data; the stream continues independently."""
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
 _NOTICED_S = 1.0
-"""How long is waited for the next snapshot until the clock is looked at, which may have been set."""
+"""Interval in seconds at which the wait for the next snapshot checks for changes of the clock."""
 _LATE_PART = 10
 _LEAST_LATE, _MOST_LATE = SECOND // 2, 5 * SECOND
 
 
 def latest(every: Micros) -> Micros:
-    """How long after its moment an order book may be taken: a tenth of the interval, from half a second to five."""
+    """Return the maximum delay of a snapshot: a tenth of the interval, between 0.5 and 5 s."""
     return min(max(every // _LATE_PART, _LEAST_LATE), _MOST_LATE)
 
 
 class DataCollectionManagerImpl(IDataCollectionManager):
     """
-    Keeps a stream for each channel of each coin on the list.
+    Runs a stream for each channel of each listed coin.
 
-    At every full ``snapshot_every`` of the clock, the whole order book of each coin is stored; where it could only be
-    taken too late for that moment, the time since the last one is a gap. ``book_levels`` is the number of levels a side in each live update of a book.
+    At each multiple of ``snapshot_every``, the order book of each coin is stored. If that is not possible in time, the
+    interval since the last stored book is a gap. ``book_levels`` is the number of levels per side in each live update
+    of a book.
     """
 
     def __init__(
@@ -77,26 +78,26 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         self._book_levels = book_levels
         self._sleep = sleep
         self._stream_supervisors: dict[SeriesName, StreamSupervisor] = {}
-        # A lock is there as long as somebody holds it or waits for it.
+        # A lock exists while a caller holds it or waits for it.
         self._changing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._snapshots: Supervised | None = None
 
     async def start(self) -> None:
-        """Go on with the coins on the list; returns at once."""
+        """Resume collecting the listed coins; returns at once."""
         for coin in await self.coins.load():
             self._begin(coin)
         log.info("order books are stored every %g s, at full multiples of the clock", self._every / SECOND)
         self._snapshots = self._supervisor.start("clock of the snapshots", self._keep_books)
 
     async def stop(self) -> None:
-        """End every stream; the list stays."""
+        """Stop every stream; the list is unchanged."""
         if self._snapshots is not None:
             await self._snapshots.end()
         stream_supervisors, self._stream_supervisors = self._stream_supervisors, {}
         await asyncio.gather(*(stream_supervisor.end() for stream_supervisor in stream_supervisors.values()))
 
     async def add_coin(self, coin: str, exchange: str, channels: Sequence[str] = (BOOK, "candles:1m")) -> CoinStatus:
-        """Check, note, begin; returns when each stream runs, or has failed for the first time."""
+        """Check, store and start a coin; returns when each stream runs, or has failed for the first time."""
         if not channels:
             raise InvalidInput("name at least one channel: book, or candles:1m and so on")
         exchange, symbol = self._checker.named(coin, exchange)
@@ -119,7 +120,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         return self._status(known)
 
     async def remove_coin(self, coin: str, exchange: str, channel: str | None = None) -> None:
-        """Strike it, or one channel of it, from the list and end its streams."""
+        """Remove a coin, or one channel of it, from the list, and stop its streams."""
         exchange, symbol = self._checker.named(coin, exchange)
         async with self._changing.setdefault((exchange, symbol), asyncio.Lock()):
             for removed in await self.coins.remove_coin(symbol, exchange, channel):
@@ -130,15 +131,15 @@ class DataCollectionManagerImpl(IDataCollectionManager):
                 self.broadcaster.forget(series)
 
     def list_coins(self) -> list[CoinStatus]:
-        """With how each stream is doing."""
+        """Return the coins with the state of each stream."""
         return [self._status(coin) for coin in self.coins.all()]
 
     async def check_availability(self, coin: str, exchange: str) -> bool:
-        """Ask the exchange."""
+        """Ask the exchange whether it trades the coin now."""
         return await self._checker.check(coin, exchange)
 
     async def stream_realtime_data(self, series: SeriesName, subscriber: Subscriber) -> None:
-        """Subscribe it, then see to it that the series is collected."""
+        """Subscribe, then make sure that the series is collected."""
         named = self.named(series)
         self.broadcaster.subscribe(named, subscriber)
         try:
@@ -148,29 +149,29 @@ class DataCollectionManagerImpl(IDataCollectionManager):
             raise
 
     def named(self, series: SeriesName) -> SeriesName:
-        """As the exchange's client spells it."""
+        """Return the series in the spelling of the exchange's client."""
         exchange, symbol = self._checker.named(series.symbol, series.exchange)
         self._checker.require_channel(symbol, exchange, series.channel)
         return SeriesName(exchange, symbol, series.channel)
 
     def origin(self, series: SeriesName) -> str | None:
-        """As the exchange's client has it."""
+        """Return the origin that the exchange's client reports."""
         origin = self._connector.origin(series.exchange, series.symbol)
         return None if origin is None else str(origin)
 
     def book_awaited(self, series: SeriesName) -> Micros | None:
-        """How long after an order book the next may be on its way; ``None`` where the series is not collected."""
+        """Return the maximum delay of the next stored order book; ``None`` if the series is not collected."""
         stream_supervisor = self._stream_supervisors.get(series)
         if stream_supervisor is None:
             return None
         return 2 * self._every if stream_supervisor.running else 0
 
     def stream_supervisors(self) -> list[StreamSupervisor]:
-        """All streams."""
+        """Return all streams."""
         return list(self._stream_supervisors.values())
 
     def _begin(self, coin: CollectedCoin) -> list[StreamSupervisor]:
-        """The streams of a coin, each begun where it is not yet."""
+        """Return the streams of a coin; start those that are missing."""
         for series in _series(coin):
             if series not in self._stream_supervisors:
                 self._stream_supervisors[series] = StreamSupervisor(
@@ -194,7 +195,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         return None if entry is None else entry.timestamp
 
     async def _keep_books(self) -> None:
-        """At every full ``snapshot_every`` of the clock, which may be set both ways meanwhile."""
+        """Store order books at each multiple of ``snapshot_every``; the clock may change in either direction."""
         passed = self._clock() // self._every * self._every
         while True:
             left = max(passed + self._every - self._clock(), 0)
@@ -209,7 +210,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
                 await asyncio.gather(*(self._keep_book(stream_supervisor, passed) for stream_supervisor in books))
 
     async def _keep_book(self, stream_supervisor: StreamSupervisor, at: Micros) -> None:
-        """Store an order book as that of the moment ``at``, where it is not too late to be."""
+        """Store an order book as the snapshot of ``at``, unless it is too late."""
         if self._clock() - at <= latest(self._every):
             await stream_supervisor.snapshot(at)
         else:
@@ -221,7 +222,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         ]
         try:
             origin = self.origin(SeriesName(coin.exchange, coin.symbol, BOOK))
-        except (InvalidInput, MissingDependency):  # its exchange is not reached here any more, as its streams say
+        except (InvalidInput, MissingDependency):  # the exchange is no longer supported here, which its streams report
             origin = None
         channels = tuple(stream_supervisor.status() for stream_supervisor in stream_supervisors)
         return CoinStatus(coin.exchange, coin.symbol, coin.since, channels, origin)

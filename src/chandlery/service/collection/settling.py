@@ -1,4 +1,4 @@
-"""Stored candles that were read too early, compared with what the exchange has now."""
+"""Correction of candles that were stored before they were final."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
 _SETTLED_S = 120.0
-"""After how long a candle of any exchange counts as settled."""
+"""Time in seconds after which any exchange's candle counts as final."""
 _UNSETTLED: Micros = 10 * MINUTE
-"""How long before the end of a stream the candles closed that it may not have read again."""
+"""Time before the end of a stream in which closed candles may not have been read a second time."""
 
 
 def unsettled(interval: Interval, last: Micros, now: Micros) -> list[Span]:
     """
-    Where candles may be stored that were not final, after a stream has begun again at ``now``.
+    Return the ranges whose stored candles may not be final, after a stream restarts at ``now``.
 
-    Those are the latest ones of the stream before, up to ``last``, and the latest ones that were fetched since.
+    These are the latest candles of the previous stream, up to ``last``, and the latest backfilled ones.
     """
     before = Span(interval.floor(last - _UNSETTLED), interval.step(last))
     return merge([before, Span(interval.floor(now - _UNSETTLED), interval.floor(now))])
@@ -40,7 +40,7 @@ async def settle(
     sleep: Callable[[float], Awaitable[None]],
     delays: Iterator[float],
 ) -> None:
-    """Restate what has changed, once the latest candles have settled; what cannot be fetched is tried again."""
+    """Restate changed candles once the latest ones are final; failed requests are retried."""
     while spans:
         await sleep(_SETTLED_S + next(delays))
         try:
@@ -48,16 +48,16 @@ async def settle(
                 await restate(await fetch(spans[0]))
                 del spans[0]
         except ExchangeError as error:
-            log.warning("the last candles are not read again: %s", error)
+            log.warning("cannot re-read the latest candles: %s", error)
 
 
 async def changed(
     connector: IDataSourceConnector, candles: CandleRepository, series: SeriesName, interval: Interval, span: Span
 ) -> list[Row]:
     """
-    The rows of the exchange that are stored otherwise.
+    Return the exchange's rows that differ from the stored ones.
 
-    Raises what the client raises, but for what the exchange lacks.
+    Raises the errors of the client, except for missing data.
     """
     client = connector.get_client(series.exchange)
     try:

@@ -1,4 +1,4 @@
-"""One stream of one coin, kept up whatever happens to it."""
+"""Supervisor of one stream of one coin."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
 MOST_HELD = 10_000
-"""How many closed candles wait while those before them are fetched."""
+"""Maximum number of closed candles queued during a backfill."""
 _SETTLED_S = 60.0
-"""A stream that has run for so long has not failed in a row."""
+"""Running time in seconds after which the count of consecutive failures restarts."""
 
 
 class StreamSupervisor:
     """
-    Starts a stream, backfills what was missed, and starts it again, after longer and longer pauses, whenever it ends.
+    Starts a stream, backfills missed candles, and restarts the stream with exponential backoff whenever it ends.
 
-    ``book_levels`` is how many levels of a book each update tells.
+    ``book_levels`` is the number of levels in each update of a book.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class StreamSupervisor:
         self.messages = 0
         self.resyncs = 0
         self.restated = 0
-        """How many stored candles were replaced by better ones."""
+        """Number of stored candles that were replaced by corrected ones."""
         self.unsettled_s = 0.0
-        """For how long the oldest candle has been due for its second read, as far as that was published."""
+        """Time in seconds that the oldest candle has been due for its second read, as last reported."""
         self.failures = 0
         self.started = asyncio.Event()
-        """Whether it runs, or has failed for the first time."""
+        """Set once the stream runs, or has failed for the first time."""
         self._connector = connector
         self._processor = processor
         self._candles = candles
@@ -98,43 +98,43 @@ class StreamSupervisor:
         self._lag: Micros | None = None
         self._stream: RealtimeStream | None = None
         self._lost: str | None = None
-        """Why its connection was lost; ``None`` where there is one."""
+        """Reason of the lost connection; ``None`` while connected."""
         self._latest_book: Row | None = None
-        """The last order book that came; ``None`` where it is no longer valid."""
-        self._resumed = False  # whether it has run before
+        """Last order book received; ``None`` once it is invalid."""
+        self._resumed = False  # whether the stream has run before
         self._gaps = GapQueue(partial(processor.publish_gap, series))
         self._moments = BookMoments(self._gaps, snapshot_every, clock())
         self._to_restate: list[Row] = []
-        """Closed candles that have changed since they were stored."""
+        """Corrected closed candles that are not stored yet."""
         self._recording = asyncio.Lock()
         self._held: deque[Row] | None = None
-        """What comes while what was missed is fetched, which comes first."""
+        """Entries queued during a backfill; ``None`` afterwards."""
         self._told: Micros | None = None
-        """The open of the last closed candle that was told."""
+        """Open time of the last published closed candle."""
         self._supervised = supervisor.start(f"keeper of {series.exchange} {series.symbol} {series.channel}", self._keep)
 
     @property
     def gaps(self) -> int:
-        """How many gaps were found; one outage is one."""
+        """Number of gaps found; each outage counts once."""
         return self._gaps.count
 
     @property
     def error(self) -> Exception | None:
-        """Why it failed last; ``None`` while it runs."""
+        """Last error; ``None`` while the stream runs."""
         return self._error
 
     @property
     def running(self) -> bool:
-        """Whether its stream runs."""
+        """True while the stream runs."""
         return self._stream is not None and self._stream.running
 
     @property
     def last_snapshot(self) -> Micros | None:
-        """The moment of the last order book that is stored; ``None`` where there is none."""
+        """Time of the last stored order book; ``None`` without one."""
         return self._moments.last
 
     def status(self) -> ChannelStatus:
-        """How it is doing."""
+        """Return the state of the stream."""
         error = None if self._error is None else f"{type(self._error).__name__}: {self._error}"
         if self._lost is not None:
             state, error = "reconnecting", self._lost
@@ -158,9 +158,9 @@ class StreamSupervisor:
 
     async def snapshot(self, at: Micros) -> None:
         """
-        Store the book of now as that of the moment ``at``; a gap where there is no valid one, or it cannot be stored.
+        Store the current book as the snapshot of ``at``; without a valid book, or if it cannot be stored, record a gap.
 
-        Where moments before it were passed over, the time since the last one that is accounted for is a gap.
+        Earlier grid times that were skipped are a gap since the last recorded one.
         """
         book = None
         try:
@@ -171,7 +171,7 @@ class StreamSupervisor:
                 self._error = None
                 self._moments.stored(at)
             elif not self._resumed and await self._last_kept() is not None:
-                return  # all since that one is recorded as a single gap as soon as the stream runs
+                return  # the time since then becomes a single gap once the stream runs
             else:
                 self._moments.lack(at, lack)
             await self._record()
@@ -181,18 +181,18 @@ class StreamSupervisor:
                 self._moments.lack(at, f"it could not be stored: {error}")
 
     def skip(self, at: Micros) -> None:
-        """Account for the moment ``at``, for which it is too late, and those before it: a gap until now, stored with the next snapshot."""
+        """Record a gap until now, since the grid time ``at`` can no longer be met; stored with the next snapshot."""
         if self._resumed:
             self._moments.skip(at, self._clock())
 
     def _not_stored(self, error: Exception) -> None:
-        """Show in the state, and log once, that something could not be stored."""
+        """Set the error state, and log it once."""
         if repr(error) != repr(self._error):
-            log.error("%s: it cannot be stored: %r", self.series, error)
+            log.error("%s: cannot store: %r", self.series, error)
         self._error = error
 
     async def end(self) -> None:
-        """Stop it."""
+        """Stop the stream."""
         await self._supervised.end()
         if self._stream is not None:
             await self._stream.end()
@@ -206,7 +206,7 @@ class StreamSupervisor:
             except asyncio.CancelledError:
                 if (task := asyncio.current_task()) is None or task.cancelling():
                     raise
-                self._failed(Closed("something that it runs on was cancelled"))
+                self._failed(Closed("a task of the stream was cancelled"))
             except Exception as error:  # noqa: BLE001  # whatever ends one coin's stream must not touch the others, and shows in its state
                 self._failed(error)
             if self._clock() - began > _SETTLED_S * Unit.SECONDS.value:
@@ -242,10 +242,10 @@ class StreamSupervisor:
         )
         try:
             if self.interval is not None:
-                # One that was stored when the stream ended may not have been published.
+                # A candle that was stored when the stream ended may not have been published.
                 await self._backfill(self.interval, resumed_from if self._told is None else self._told)
             elif resumed_from is not None and not (self._resumed and self._moments.is_invalid):
-                # All since then, also where it ran and the exchange could not be reached at first.
+                # A gap since the last book, also if the service ran but could not reach the exchange at first.
                 self._moments.resume(resumed_from, self._clock())
             self._resumed = True
             self._moments.find(self._clock())
@@ -286,7 +286,7 @@ class StreamSupervisor:
             self._told = Unit.MILLIS.micros(row["timestamp"])
 
     async def _let_go(self) -> None:
-        """Take what was held back, then everything as it comes."""
+        """Process the queued entries, then later ones immediately."""
         while self._held:
             await self._process(self._held.popleft())
         self._held = None
@@ -313,14 +313,14 @@ class StreamSupervisor:
             await self._process(entry)
 
     def _hold(self, entry: Row, held: deque[Row]) -> None:
-        """Keep it for later; an order book or a running candle gives way to what comes after it."""
+        """Queue an entry; a later entry replaces a queued order book or running candle."""
         if held and not held[-1].get("closed"):
             held.pop()
         if self.interval is not None and len(held) >= MOST_HELD:
             if not entry["closed"]:
-                return  # what comes after it says more
+                return  # a later entry supersedes it
             opened = Unit.MILLIS.micros(held.popleft()["timestamp"])
-            evidence = "too many came while those before were fetched"
+            evidence = "too many candles arrived during the backfill"
             self._gaps.add(Gap(opened, self.interval.step(opened), GapKind.NOT_COLLECTED, evidence))
         held.append(entry)
 
@@ -362,7 +362,7 @@ class StreamSupervisor:
             log.warning("%s: %d updates were dropped", self.series, event.count)
 
     async def _restate(self, rows: Sequence[Row]) -> None:
-        """Store closed candles again that have changed; those that wait to be stored change where they wait."""
+        """Store corrected closed candles; those still queued are corrected in the queue."""
         changed = {row["timestamp"]: row for row in rows}
         if self._held is not None:
             for place, held in enumerate(self._held):
@@ -378,15 +378,15 @@ class StreamSupervisor:
             self._moments.lose(self._clock())
 
     async def _record_gaps(self) -> None:
-        """The same of an order book, which goes on where they cannot be stored; the next snapshot stores them then."""
+        """Store gaps of an order book; on failure the stream goes on, and the next snapshot retries."""
         try:
             await self._record()
         except StorageError as error:
             self._not_stored(error)
 
     async def _record(self) -> None:
-        """Keep the gaps and the changed candles that are not kept yet; one that cannot be is tried again."""
-        # The stream and the clock of the snapshots both do this, at any time.
+        """Store pending gaps and corrected candles; those that cannot be stored stay pending."""
+        # Called concurrently by the stream and the snapshot clock.
         async with self._recording:
             await self._gaps.store(partial(self._processor.store_gap, self.series))
             while self._to_restate:

@@ -1,1 +1,1 @@
-"""What was: from storage, and from the exchange where that has none."""
+"""Historical data from storage, completed from the exchange."""

@@ -1,4 +1,4 @@
-"""The latest that is known."""
+"""Latest data of a series."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from chandlery.database.series_ids import SeriesName, interval_of
 from chandlery.service.collection.broadcaster import Broadcaster
 
 _LOOKED_BACK = 3
-"""How many candles are asked for where none is known."""
+"""Number of candles requested from the exchange if none is known."""
 
 
 class CurrentDataFetcher:
-    """Asks the streams, then the database, and of candles last the exchange."""
+    """Source of the latest data: the streams, then the database, then for candles the exchange."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class CurrentDataFetcher:
         self._clock = clock
 
     async def latest(self, series: SeriesName) -> Row | None:
-        """The latest order book or candle; ``None`` where there is none."""
+        """Return the latest order book or candle; ``None`` if there is none."""
         update = self._broadcaster.latest(series)
         if update is not None:
             return update.content

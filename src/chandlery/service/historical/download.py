@@ -1,4 +1,4 @@
-"""An answer in parts that ends with its client."""
+"""Streaming response that ends with its client."""
 
 from __future__ import annotations
 
@@ -17,14 +17,15 @@ log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
 STALLED_S = 60.0
-"""How long a client may take nothing of what is sent to it."""
+"""Maximum time in seconds that a client may read nothing."""
 
 
 class Download(StreamingResponse):
     """
-    Sends ``parts``, and closes them however that ends: a client that takes nothing for a minute, or an exchange that fails, cuts it.
+    Response that sends ``parts`` and always closes them; it aborts if the client reads nothing for a minute or an
+    exchange fails.
 
-    Starlette leaves them as they are where a client has gone, with all that they hold, until the garbage collector comes by.
+    Starlette would leave the generator, and all it holds, to the garbage collector after a disconnect.
     """
 
     def __init__(
@@ -40,18 +41,18 @@ class Download(StreamingResponse):
         self._stalled_s = stalled_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
+        """Send the response."""
 
         async def sent(message: Message) -> None:
             try:
                 async with asyncio.timeout(self._stalled_s):
                     await send(message)
             except TimeoutError:
-                raise Closed(f"the client has taken nothing for {self._stalled_s:g} s") from None
+                raise Closed(f"the client has read nothing for {self._stalled_s:g} s") from None
 
         try:
             async with aclosing(self._parts):
                 await super().__call__(scope, receive, sent)
         except ChandleryError as error:
-            # Nothing can be said in an answer that has begun: the server closes the connection of one that is not whole.
-            log.warning("the download of %s is cut: %s", scope["path"], error)
+            # A response that has begun cannot report an error: the server closes the connection of an incomplete one.
+            log.warning("download of %s aborted: %s", scope["path"], error)

@@ -1,4 +1,4 @@
-"""Tables as what is sent: JSON, CSV, Arrow, Parquet."""
+"""Encoding of tables as JSON, CSV, Arrow and Parquet."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ FORMATS = {
     "arrow": "application/vnd.apache.arrow.stream",
     "parquet": "application/vnd.apache.parquet",
 }
-"""The formats, and what HTTP calls them."""
+"""Formats and their media types."""
 
 _NANOS_A_MILLI = 1_000_000
 _LARGE = 1 << 16
-"""From how many bytes on a part is sent by itself rather than copied to its neighbours."""
+"""Size in bytes from which a part is sent separately instead of being copied."""
 _WRITTEN_AT_ONCE = 1 << 20
 FEW_ROWS = 2_000
-"""Up to how many rows are encoded faster without polars, and as fast as a thread is asked."""
+"""Maximum number of rows that are encoded faster without polars, and without a thread."""
 
 
 def require_format(name: str, known: Sequence[str]) -> None:
     """
-    Pass where it is one of the formats.
+    Check that a format is supported.
 
     Raises:
         InvalidInput: It is not.
@@ -51,7 +51,7 @@ def require_format(name: str, known: Sequence[str]) -> None:
 
 
 def rows_of(table: pa.Table) -> list[Any]:
-    """The rows as JSON values, in the order of the columns: moments in milliseconds, what is not there as ``null``."""
+    """Return the rows as JSON values, in column order: times in milliseconds, missing values as ``null``."""
     return [*zip(*(_values(column) for column in table.columns), strict=True)]
 
 
@@ -65,7 +65,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
         return plain
     numbers = column.to_numpy()
     listed: list[Any] = numbers.tolist()
-    # Only some exchanges leave a column out, and then all of it.
+    # Only some exchanges lack a column, and then entirely.
     if pa.types.is_floating(column.type) and np.isnan(numbers).any():
         return [None if each != each else each for each in listed]  # noqa: PLR0124  # NaN alone differs from itself
     return listed
@@ -82,16 +82,16 @@ def _millis(column: pa.ChunkedArray) -> list[Any]:
 
 
 def json_rows(table: pa.Table) -> msgspec.Raw:
-    """The rows, encoded."""
+    """Encode the rows as JSON."""
     return msgspec.Raw(json_blocks(table, table.num_rows)[0] if table.num_rows else b"[]")
 
 
 def json_blocks(table: pa.Table, rows: int) -> list[bytes]:
     """
-    The rows, so many at a time, each block an encoded array of them.
+    Encode the rows in blocks of ``rows``, each a JSON array of rows.
 
-    Where all columns are numbers and moments, the CSV writer of polars makes the text of many rows, which is the
-    fastest way; of few rows it takes longer to start than to encode them.
+    If all columns are numbers and times, the CSV writer of polars formats many rows, which is fastest; for few rows its
+    start-up takes longer than encoding them.
     """
     if table.num_rows <= FEW_ROWS or any(
         pa.types.is_string(kind) or pa.types.is_boolean(kind) for kind in table.schema.types
@@ -103,12 +103,12 @@ def json_blocks(table: pa.Table, rows: int) -> list[bytes]:
     lines = buffer.getvalue()
     ends = np.flatnonzero(np.frombuffer(lines, np.uint8) == ord("\n"))
     cuts = [-1, *ends[rows - 1 : -1 : rows].tolist(), len(lines) - 1]
-    # A line of numbers without quotes is a JSON array but for its brackets.
+    # A CSV line of unquoted numbers is a JSON array without brackets.
     return [b"[[%b]]" % lines[at + 1 : end].replace(b"\n", b"],[") for at, end in pairwise(cuts)]
 
 
 def _numbers(table: pa.Table) -> pl.DataFrame:
-    """Moments as milliseconds, NaN as null."""
+    """Return times as milliseconds, and NaN as null."""
     import polars as pl  # noqa: PLC0415  # loaded where it is used
 
     frame = pl.DataFrame(_plain_moments(table))
@@ -116,7 +116,7 @@ def _numbers(table: pa.Table) -> pl.DataFrame:
 
 
 def arrow_batches(table: pa.Table) -> list[Part]:
-    """The table as one whole Arrow IPC stream, whose larger parts are the memory of the table."""
+    """Encode the table as one complete Arrow IPC stream; larger parts share the table's memory."""
     sink = _Parts()
     with pa.ipc.new_stream(pa.PythonFile(sink, mode="w"), table.schema) as writer:
         writer.write_table(table)
@@ -125,9 +125,9 @@ def arrow_batches(table: pa.Table) -> list[Part]:
 
 class _Parts:
     """
-    What was written since it was last taken, as it is: the memory of the table, which is not copied.
+    Writer that collects its parts without copying the memory of the table.
 
-    Only for Arrow streams; those who write other formats use their memory again.
+    Only for Arrow streams; writers of other formats reuse their memory.
     """
 
     closed = False
@@ -139,7 +139,7 @@ class _Parts:
         self._parts.append(memoryview(content).cast("B"))
 
     def take(self) -> list[Part]:
-        """Small neighbours as one."""
+        """Return the parts since the last call, small adjacent ones joined."""
         taken: list[Part] = []
         for large, group in groupby(self._parts, lambda part: len(part) >= _LARGE):
             parts = list(group)
@@ -149,7 +149,7 @@ class _Parts:
 
 
 class _Buffer(io.BytesIO):
-    """What was written since it was last taken, copied."""
+    """Writer that collects a copy of the output since the last call."""
 
     def take(self) -> list[Part]:
         content = self.getvalue()
@@ -160,9 +160,10 @@ class _Buffer(io.BytesIO):
 
 async def encoded(pieces: AsyncGenerator[Piece, None], schema: pa.Schema, form: str) -> AsyncGenerator[Part, None]:
     """
-    All pieces as one file of a format, a piece at a time, so that any range takes the memory of one piece.
+    Encode pieces as one file, one piece at a time, so that memory is bounded by one piece for any range.
 
-    Closes the pieces. ``schema`` is that of an answer without rows; Arrow and Parquet carry the version of the format in its metadata. A thread encodes; the event loop passes parts on that are small enough to be written at once.
+    Closes the pieces. ``schema`` is used if there are no rows; Arrow and Parquet store the format version in its
+    metadata. A thread encodes; the event loop passes on parts small enough to be written at once.
     """
     writer, buffer = _writer(schema, form), _Parts() if form == "arrow" else _Buffer()
     out = writer(buffer)
@@ -188,7 +189,7 @@ async def encoded(pieces: AsyncGenerator[Piece, None], schema: pa.Schema, form: 
 
 
 def slices(content: Part) -> Iterator[Part]:
-    """The content, so many bytes at a time as are written without keeping others waiting; not copied."""
+    """Split the content, without copying, into slices that the event loop can write without delaying others."""
     if len(content) <= _WRITTEN_AT_ONCE:
         yield content
         return
@@ -198,7 +199,7 @@ def slices(content: Part) -> Iterator[Part]:
 
 
 def out_schema(schema: pa.Schema, form: str) -> pa.Schema:
-    """The schema of a format: in CSV moments are milliseconds."""
+    """Return the output schema of a format: CSV has times in milliseconds."""
     if form != "csv":
         return schema
     return pa.schema([pa.field(each.name, pa.int64()) if pa.types.is_timestamp(each.type) else each for each in schema])
@@ -208,7 +209,7 @@ def _writer(schema: pa.Schema, form: str) -> Any:
     def make(buffer: _Parts | _Buffer) -> Any:
         sink = pa.PythonFile(buffer, mode="w")
         if form == "csv":
-            # The writer would put quotes around the names.
+            # The writer would quote the names.
             buffer.write((",".join(schema.names) + "\n").encode())
             options = csv.WriteOptions(include_header=False, quoting_style="none")
             return csv.CSVWriter(sink, out_schema(schema, form), write_options=options)
@@ -220,7 +221,7 @@ def _writer(schema: pa.Schema, form: str) -> Any:
 
 
 def _plain_moments(table: pa.Table) -> pa.Table:
-    """Moments as milliseconds."""
+    """Convert times to milliseconds."""
     columns = [
         each.cast(pa.timestamp("ms", "UTC"), safe=False).cast(pa.int64()) if pa.types.is_timestamp(each.type) else each
         for each in table.columns

@@ -1,4 +1,4 @@
-"""What the doors of the service ask of whoever knows the past."""
+"""Historical data interface of the HTTP, WebSocket and MCP endpoints."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
 
 
 class Source(Struct, frozen=True):
-    """A stretch that has one source: ``database``, ``rest``, ``cache (vision)`` and so on."""
+    """Span that comes from one source: ``database``, ``rest``, ``cache (vision)`` and so on."""
 
     source: str
     start: Micros
     end: Micros
     rows: int
     origin: str | None = None
-    """The server that answered in place of the exchange."""
+    """Origin that served the data in place of the exchange."""
 
     def plain(self) -> dict[str, Any]:
-        """As JSON values."""
+        """Return the source as JSON values."""
         content = {"source": self.source, "start": iso(self.start), "end": iso(self.end), "rows": self.rows}
         return content | labelled(self.origin)
 
 
 def merge(known: list[Source], more: Iterable[Source]) -> list[Source]:
-    """``known`` with ``more`` after them; neighbours of the same source become one."""
+    """Append ``more`` to ``known``; merge adjacent spans of the same source."""
     for each in more:
         last = known[-1] if known else None
         if last is not None and (last.source, last.origin, last.end) == (each.source, each.origin, each.start):
@@ -47,7 +47,7 @@ def merge(known: list[Source], more: Iterable[Source]) -> list[Source]:
 
 
 class Piece(Struct, frozen=True):
-    """Rows that follow each other, where they came from, and what is missing among them."""
+    """Consecutive rows, their sources, and the gaps among them."""
 
     table: pa.Table
     sources: Sequence[Source] = ()
@@ -55,50 +55,53 @@ class Piece(Struct, frozen=True):
 
 
 class IHistoricalDataManager(ABC):
-    """Knows the past."""
+    """Provider of historical data."""
 
     @abstractmethod
     def stream_historical_data(
         self, series: SeriesName, span: Span, *, rows: int, snapshots: int = 50
     ) -> AsyncGenerator[Piece, None]:
         """
-        What there is of ``span``, oldest first, in pieces of at most ``rows`` rows; of order books, of so many ``snapshots``.
+        Yield the data of ``span``, oldest first, in pieces of at most ``rows`` rows, or ``snapshots`` order books.
 
-        First from storage; what that lacks is fetched from the exchange, and kept. Closed candles only.
+        Data comes from storage; what is missing is fetched from the exchange and stored. Closed candles only.
 
         Raises:
-            InvalidInput: No such exchange, symbol or channel, or not a range.
+            InvalidInput: The exchange, symbol or channel is unknown, or the range is invalid.
             StorageError: The storage cannot be read.
         """
 
     @abstractmethod
     def stream_funding(self, series: SeriesName, span: Span, *, rows: int) -> AsyncGenerator[Piece, None]:
         """
-        The funding rates of a perpetual, in pieces of at most ``rows``.
+        Yield the funding rates of a perpetual, in pieces of at most ``rows`` rows.
 
         Raises:
-            UnsupportedRequest: The exchange, or the coin, has none.
+            UnsupportedRequest: The exchange or the coin has no funding rates.
         """
 
     @abstractmethod
     async def get_books(self, series: SeriesName, span: Span, limit: int) -> BookPage:
         """
-        The first ``limit`` order books that are stored of ``span``, oldest first; each that is damaged is a gap of its moment.
+        Return the first ``limit`` stored order books of ``span``, oldest first; each corrupt one is a gap at its time.
 
         Raises:
-            InvalidSymbol: None is stored of the series, and the exchange does not trade it.
+            InvalidSymbol: No book is stored of the series, and the exchange does not trade it.
         """
 
     @abstractmethod
     async def get_gaps(self, series: SeriesName, span: Span) -> list[Gap]:
-        """The gaps of what was collected that touch ``span``, oldest first; of order books every stretch without."""
+        """
+        Return the gaps of collected data that overlap ``span``, oldest first; for order books every interval without
+        books.
+        """
 
     @abstractmethod
     async def get_most_current_data(self, series: SeriesName) -> Row | None:
         """
-        The latest order book or candle, ``closed`` or not, as clients give them; ``None`` where there is none.
+        Return the latest order book or candle, ``closed`` or not, as clients return them; ``None`` if there is none.
 
         Raises:
-            InvalidInput: No such exchange, symbol or channel.
-            ExchangeError: The exchange was asked and failed.
+            InvalidInput: The exchange, symbol or channel is unknown.
+            ExchangeError: The request to the exchange failed.
         """

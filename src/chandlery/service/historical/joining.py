@@ -1,4 +1,4 @@
-"""Puts together what the database holds of a stretch and what a client has answered for the rest: pure."""
+"""Merge of stored data with a client's answers for the rest: pure."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from chandlery.tables.candle_rows import SCHEMA
 from chandlery.tables.frame import empty_of, open_times
 
 _NEAR = 500
-"""Holes with fewer candles between them are requested together: a request for few candles costs as much as one for many."""
+"""Holes with fewer candles between them are requested together, since small requests cost as much as large ones."""
 
 _Stretch = TypeVar("_Stretch", Gap, Source)
 
 
 def hulls(holes: Iterable[Span], interval: Interval) -> list[Span]:
-    """The stretches that are requested for ``holes``, which are in order and apart."""
+    """Return the spans to request for ``holes``, which are in order and disjoint."""
     found: list[Span] = []
     for hole in holes:
         if found and interval.count(found[-1].end, hole.start) < _NEAR:
@@ -37,10 +37,10 @@ def hulls(holes: Iterable[Span], interval: Interval) -> list[Span]:
 
 def joined(stored: Piece, left: Sequence[Span], answers: Sequence[Piece]) -> Piece:
     """
-    The whole of a stretch, with its account.
+    Merge a span, with its sources and gaps.
 
-    ``left`` is what neither the rows nor the gaps of ``stored`` account for; its sources lie around that.
-    ``answers`` may hold more; the part of them that lies there is taken.
+    ``left`` is what neither the rows nor the gaps of ``stored`` cover; the sources of ``stored`` lie around it. Of
+    ``answers``, only the parts within ``left`` are used.
     """
     tables = [each for each in (stored.table, *(rows_within(each.table, left) for each in answers)) if each.num_rows]
     table = in_order(tables, ChartType.KLINES) if tables else empty_of(SCHEMA)
@@ -55,7 +55,7 @@ def joined(stored: Piece, left: Sequence[Span], answers: Sequence[Piece]) -> Pie
 
 
 def within(stretches: Iterable[_Stretch], spans: Sequence[Span]) -> list[_Stretch]:
-    """The parts of ``stretches`` that lie in ``spans``, which are in order and apart."""
+    """Return the parts of ``stretches`` within ``spans``, which are in order and disjoint."""
     ends = [each.end for each in spans]
     found = []
     for each in stretches:
@@ -68,7 +68,7 @@ def within(stretches: Iterable[_Stretch], spans: Sequence[Span]) -> list[_Stretc
 
 
 def rows_within(table: pa.Table, spans: Sequence[Span]) -> pa.Table:
-    """The rows that open in ``spans``, which are in order and apart."""
+    """Return the rows that open within ``spans``, which are in order and disjoint."""
     times = open_times(table)
     if len(spans) == 1:
         inside = (times >= spans[0].start) & (times < spans[0].end)

@@ -1,4 +1,4 @@
-"""Reading while what was read before is sent."""
+"""Prefetch of the next item while the current one is sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Item = TypeVar("_Item")
 
 
 async def prefetch(items: AsyncGenerator[_Item, None]) -> AsyncGenerator[_Item, None]:
-    """The same items, the next one of which is fetched while the caller works on the one before; closes them."""
+    """Yield the same items, fetching the next one while the caller processes the current one; closes them."""
     async with aclosing(items):
         coming = asyncio.create_task(_next(items))
         try:
@@ -22,11 +22,11 @@ async def prefetch(items: AsyncGenerator[_Item, None]) -> AsyncGenerator[_Item, 
                 yield found[0]
         finally:
             coming.cancel()
-            # A scope that is cancelled cancels each wait anew; items that are still read cannot be closed.
+            # A cancelled scope cancels each wait again; a generator that is still running cannot be closed.
             with CancelScope(shield=True):
                 await asyncio.wait({coming})
             if not coming.cancelled():
-                coming.exception()  # has been raised, or concerns nobody who went before it
+                coming.exception()  # already raised, or irrelevant after a disconnect
 
 
 async def _next(items: AsyncIterator[_Item]) -> tuple[_Item] | None:

@@ -1,4 +1,4 @@
-"""What is said of an answer: how many rows, from where, and what is missing."""
+"""Metadata of an answer: number of rows, sources and gaps."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from chandlery.service.collection.broadcaster import gap_content
 from chandlery.service.historical.interfaces import Piece, Source, merge
 
 _MOST_TOLD = 200
-"""How many sources and gaps are named one by one."""
+"""Maximum number of sources and gaps that are listed."""
 
 
 class AnswerReport:
-    """The sum of the pieces of an answer."""
+    """Totals over the pieces of an answer."""
 
     def __init__(self) -> None:
         self.rows = 0
@@ -24,9 +24,9 @@ class AnswerReport:
 
     def add(self, piece: Piece) -> None:
         """
-        Count a piece in; its first source and gap continue the last ones where they are of the same kind.
+        Add a piece; its first source and gap extend the last ones if they are of the same kind.
 
-        A piece joins its own neighbours, so that thousands of gaps are not compared again in the event loop.
+        A piece has already merged its own neighbours, so that the event loop does not compare thousands of gaps again.
         """
         self.rows += piece.table.num_rows
         gaps = piece.gaps
@@ -40,7 +40,7 @@ class AnswerReport:
         self.sources += piece.sources[1:]
 
     def plain(self) -> dict[str, Any]:
-        """As JSON values; where there are too many gaps or sources to name, how many are omitted."""
+        """Return the report as JSON values; if there are too many gaps or sources, with the number omitted."""
         content: dict[str, Any] = {
             "rows": self.rows,
             "sources": [each.plain() for each in self.sources[:_MOST_TOLD]],

@@ -1,4 +1,4 @@
-"""Answers that do not change, kept for who asks next."""
+"""Cache of immutable responses."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import aclosing
 from chandlery.service.frames import Part
 
 CACHED_BYTES = 128 << 20
-"""How much memory they may take; those that are being gathered, all together, as much again."""
+"""Maximum cache size in bytes; responses being collected may take as much again in total."""
 
 
 _SENT_AT_ONCE = 1 << 20
-"""The size of the blocks of an answer; each is sent in one turn of the event loop."""
+"""Block size in bytes of a response; each block is sent in one turn of the event loop."""
 
 
 class ResponseCache:
-    """The answers that were asked for last, by their tags, as many as fit into ``most_bytes``."""
+    """Least recently used cache of responses by their tags, within ``most_bytes``."""
 
     def __init__(self, most_bytes: int = CACHED_BYTES) -> None:
         self._most_bytes = most_bytes
@@ -25,7 +25,7 @@ class ResponseCache:
         self._bytes = self._gathering = 0
 
     def get(self, tag: str) -> list[memoryview] | None:
-        """The blocks of a kept answer."""
+        """Return the blocks of a cached response; ``None`` on a miss."""
         found = self._answers.get(tag)
         if found is None:
             return None
@@ -33,7 +33,7 @@ class ResponseCache:
         return [memoryview(block) for block in found.blocks]
 
     async def caching(self, tag: str, parts: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
-        """The same parts; once all of them have come, they are kept, unless there is no room to gather them. Closes them."""
+        """Yield the same parts, and cache them once complete, unless they exceed the available memory. Closes them."""
         gathered: _Blocks | None = _Blocks()
         size = 0
         try:
@@ -64,9 +64,9 @@ class ResponseCache:
 
 class _Blocks:
     """
-    Copies of parts, in blocks of one size: a view of a part would hold all the memory of a larger table.
+    Copies of parts in blocks of one size: a view of a part would hold the memory of a larger table.
 
-    One piece of memory for all of them would be moved as it grows, which takes longer than a turn of the event loop may.
+    A single buffer would be moved as it grows, which takes longer than a turn of the event loop may.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What the endpoints of the past answer."""
+"""Responses of the historical endpoints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from chandlery.service.label import Label
 
 
 class SourceSpan(BaseModel):
-    """A stretch that has one source."""
+    """Span that comes from one source."""
 
     source: str = Field(examples=["cache (vision)"])
     start: str = Field(examples=["2024-01-01T00:00:00Z"])
@@ -20,7 +20,7 @@ class SourceSpan(BaseModel):
 
 
 class GapSpan(BaseModel):
-    """A hole, and what is known of its cause."""
+    """Gap, and its cause as far as it is known."""
 
     start: str
     end: str
@@ -29,7 +29,7 @@ class GapSpan(BaseModel):
 
 
 class Page(BaseModel):
-    """Rows of a range, in the order of ``columns``; moments in milliseconds, ``null`` for what was not sent."""
+    """Rows of a range, in the order of ``columns``; times in milliseconds, ``null`` for missing values."""
 
     exchange: str = Field(examples=["binance"])
     symbol: str = Field(examples=["BTC/USDT"])
@@ -41,32 +41,32 @@ class Page(BaseModel):
     rows: list[list[Any]] = Field(examples=[[[1704067200000, 42000.0, 42010.0, 41990.0, 42005.0, 12.5]]])
     sources: list[SourceSpan]
     gaps: list[GapSpan]
-    omitted_sources: int = Field(0, description="How many more there are, where they are too many to name.")
-    omitted_gaps: int = Field(0, description="How many more there are, where they are too many to name.")
-    next: str | None = Field(description="The cursor of the page after this one; null where there is none.")
+    omitted_sources: int = Field(0, description="Number omitted from the list, if there are too many.")
+    omitted_gaps: int = Field(0, description="Number omitted from the list, if there are too many.")
+    next: str | None = Field(description="Cursor of the next page; null on the last page.")
 
 
-# Not a tuple, whose schema many readers of OpenAPI do not understand.
+# Not a tuple, whose schema many OpenAPI tools do not support.
 Level: TypeAlias = Annotated[list[float], Field(min_length=2, max_length=2)]
 
 
 class Book(BaseModel):
-    """An order book; levels are price and size, best first."""
+    """Order book; levels are price and size, best first."""
 
     exchange: str = Field(examples=["binance"])
     symbol: str = Field(examples=["BTC/USDT"])
     timestamp: str | None = Field(
-        description="Of one that was kept, the moment of the grid; of a live one, the exchange's time, where it sends one.",
+        description="Grid time of a stored book; the exchange's time of a live one, if it sends one.",
         examples=["2026-01-01T00:05:00Z"],
     )
     received_at: str | None = Field(
         None,
-        description="When its last message came, by the clock of the service.",
+        description="Receive time of its last message, by the clock of the service.",
         examples=["2026-01-01T00:04:59.987000Z"],
     )
     at: str | None = Field(
         None,
-        description="The exchange's time of the last message, where it sends one.",
+        description="Exchange time of the last message, if it sends one.",
         examples=["2026-01-01T00:04:59.950000Z"],
     )
     sequence: int | None = Field(None, examples=[123456789])
@@ -81,4 +81,4 @@ class Books(BaseModel):
     books: list[Book]
     origin: Label = None
     gaps: list[GapSpan]
-    next: str | None = Field(description="The cursor of the page after this one; null where there is none.")
+    next: str | None = Field(description="Cursor of the next page; null on the last page.")

@@ -1,4 +1,4 @@
-"""The past of every series, and its latest."""
+"""Historical and latest data of every series."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from chandlery.service.historical.interfaces import IHistoricalDataManager, Piec
 
 
 class HistoricalDataManagerImpl(IHistoricalDataManager):
-    """Over a fetcher of the past and one of the latest. Series are in the spelling under which they are kept."""
+    """Historical data from a fetcher, and the latest data. Series are in their canonical spelling."""
 
     def __init__(self, fetcher: HistoricalFetcher, current: CurrentDataFetcher) -> None:
         self._fetcher = fetcher
         self._current = current
         self.rows: Counter[str] = Counter()
-        """How many rows each source has given."""
+        """Number of rows by source."""
 
     def stream_historical_data(
         self, series: SeriesName, span: Span, *, rows: int, snapshots: int = 50
     ) -> AsyncGenerator[Piece, None]:
-        """Candles or order books, as the channel says."""
+        """Yield candles or order books, depending on the channel."""
         interval = interval_of(series.channel)
         if interval is None:
             return self._counted(self._fetcher.books(series, span, snapshots))
         return self._counted(self._fetcher.candles(series, interval, span, rows))
 
     def stream_funding(self, series: SeriesName, span: Span, *, rows: int) -> AsyncGenerator[Piece, None]:
-        """From the exchange's client, which keeps them."""
+        """Yield funding rates from the exchange's client, which stores them."""
         return self._counted(self._fetcher.funding(series, span, rows))
 
     async def get_books(self, series: SeriesName, span: Span, limit: int) -> BookPage:
-        """From the database."""
+        """Return order books from the database."""
         return await self._fetcher.snapshots(series, span, limit)
 
     async def get_gaps(self, series: SeriesName, span: Span) -> list[Gap]:
-        """From the database."""
+        """Return gaps from the database."""
         return await self._fetcher.gaps(series, span)
 
     async def get_most_current_data(self, series: SeriesName) -> Row | None:
-        """The latest."""
+        """Return the latest order book or candle."""
         return await self._current.latest(series)
 
     async def _counted(self, pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:

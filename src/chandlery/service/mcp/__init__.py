@@ -1,1 +1,1 @@
-"""The door for language models: the Model Context Protocol."""
+"""Model Context Protocol (MCP) server for language models."""

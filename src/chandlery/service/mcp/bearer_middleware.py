@@ -1,4 +1,4 @@
-"""Lets callers of the MCP endpoint in by the same tokens as all other doors."""
+"""Authentication of the MCP endpoint, with the same tokens as HTTP and WebSocket."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from chandlery.service.auth.interfaces import LOOK_AGAIN_S, IAuthenticationModul
 from chandlery.service.errors import answer_to
 
 SUBJECT = "chandlery.subject"
-"""Where the application finds who calls."""
+"""Key of the ASGI scope that holds the caller."""
 
 
 class BearerMiddleware:
     """
-    ASGI middleware: nobody passes without a token that is to be trusted, at every request anew.
+    ASGI middleware that validates a bearer token on every request.
 
-    A session belongs to whom it was opened for: the SDK asks for that in ``user``.
+    A session belongs to the account that opened it: the SDK reads the owner from ``user``.
     """
 
     def __init__(self, app: ASGIApp, authentication: IAuthenticationModule, metadata_url: str) -> None:
@@ -32,11 +32,11 @@ class BearerMiddleware:
         self._ending = asyncio.Event()
 
     def end_streams(self) -> None:
-        """End the streams that would else stay open for as long as the client wants."""
+        """End open streams, which otherwise last as long as the client wants."""
         self._ending.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on who may, and refuse the others as every door does."""
+        """Pass on authenticated requests, and refuse others as the HTTP endpoints do."""
         try:
             subject = await self._authentication.validate_token(_token(scope))
         except ChandleryError as error:
@@ -50,7 +50,7 @@ class BearerMiddleware:
             await self._app(scope, receive, send)
 
     async def _stream(self, subject: Subject, scope: Scope, receive: Receive, send: Send) -> None:
-        """Until the client goes, its token is not trusted any more, or the service ends."""
+        """Serve a stream until the client disconnects, its token expires or is revoked, or the service stops."""
         begun = done = False
 
         async def told(message: Message) -> None:
@@ -74,7 +74,7 @@ class BearerMiddleware:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _distrust(self, subject: Subject) -> None:
-        """Until the token is not trusted any more."""
+        """Wait until the token expires or is revoked."""
         while subject.expires_at is not None:
             await asyncio.sleep(LOOK_AGAIN_S)
             try:
@@ -91,7 +91,7 @@ def _token(scope: Scope) -> str:
 
 def _user(subject: Subject) -> AuthenticatedUser:
     known = AccessToken(
-        token="",  # it has been judged, and nobody needs it any more
+        token="",  # already validated, and not needed any more
         client_id=subject.client_id,
         scopes=sorted(subject.scopes),
         subject=subject.id,

@@ -1,4 +1,4 @@
-"""How long an answer may be: whoever reads it has room for a number of tokens, not for a year of candles."""
+"""Token budget of an answer, since a model's context is limited."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 TOKEN_BUDGET = 8_000
-"""What no answer exceeds, in tokens of four bytes, counted as it is sent: as structure and as text."""
+"""Maximum size of an answer in tokens of four bytes, counted as sent: as structured content and as text."""
 _BYTES_A_TOKEN = 4
 ENVELOPE_TOKENS = 600
-"""For what is sent around an answer: addresses and names among it, in any letters."""
+"""Allowance for the envelope of an answer: addresses and names, in any script."""
 
 _T = TypeVar("_T")
 _AnswerT = TypeVar("_AnswerT", bound=BaseModel)
 
 
 def tokens_of(sent: str | bytes) -> int:
-    """The estimate of how many tokens a text is."""
+    """Estimate the number of tokens of a text."""
     size = len(sent.encode() if isinstance(sent, str) else sent)
     return -(-size // _BYTES_A_TOKEN)
 
 
 def cost_of(answer: BaseModel) -> int:
-    """The tokens of an answer that is sent as structure and, for those who read no structure, as text."""
+    """Return the tokens of an answer, sent as structured content and, for clients without support for it, as text."""
     content: dict[str, Any] = answer.model_dump(mode="json")
     return tokens_of(json.dumps(content)) + tokens_of(json.dumps(json.dumps(content))) + ENVELOPE_TOKENS
 
 
 def longest(most: int, build: Callable[[int], _T], cost: Callable[[_T], int]) -> _T:
-    """What ``build`` makes of the greatest number, from 0 to ``most``, with which it is within the budget."""
+    """Return ``build(n)`` for the greatest ``n`` from 0 to ``most`` that fits the budget."""
     whole = build(most)
     if most == 0 or cost(whole) <= TOKEN_BUDGET:
         return whole
@@ -46,17 +46,17 @@ def longest(most: int, build: Callable[[int], _T], cost: Callable[[_T], int]) ->
 
 
 def longest_answer(most: int, build: Callable[[int], _AnswerT]) -> _AnswerT:
-    """The same of answers."""
+    """Return the answer for the greatest ``n`` from 0 to ``most`` that fits the budget."""
     return longest(most, build, cost_of)
 
 
 def after(rows: Sequence[_T], key: Callable[[_T], str], cursor: str | None) -> list[_T]:
-    """The rows, ordered by their key, that come after the one whose key is the ``cursor``."""
+    """Return the rows, sorted by key, after the one whose key is ``cursor``."""
     return sorted((row for row in rows if cursor is None or key(row) > cursor), key=key)
 
 
 def clipped(text: str, length: int = 200) -> str:
-    """The beginning of a text that may be long: at most so many bytes as it is sent."""
+    """Truncate a text to a maximum number of bytes as sent."""
     if len(json.dumps(text)) <= length:
         return text
     kept = text[:length]

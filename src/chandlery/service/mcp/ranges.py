@@ -1,4 +1,4 @@
-"""Ranges of candles: what was asked for, summed up, and page by page."""
+"""Ranges of candles: validated, summarized and paged."""
 
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ from chandlery.tables.frame import open_times
 
 SCHEME = "chandlery"
 MOST_CANDLES = 5_000_000
-"""How many a range may have, so that a call ends in time."""
+"""Maximum number of candles in a range, so that a call ends in time."""
 _PIECE_ROWS = 20_000
 _MOST_NAMED = 10
-"""How many sources and gaps an answer names one by one."""
+"""Maximum number of sources and gaps that an answer lists."""
 
 Progress: TypeAlias = Callable[[float, float, str], Awaitable[None]]
-"""Told how much of how much is done."""
+"""Callback for progress: done, total, message."""
 PageRow: TypeAlias = tuple[str, float, float, float, float, float]
 
 
 class Sums(Protocol):
-    """Whatever takes candles in."""
+    """Accumulator of candles."""
 
     def add(self, table: pa.Table) -> None:
-        """Take them."""
+        """Add candles."""
 
 
 class Asked(Struct, frozen=True):
-    """A range of closed candles; it starts with the first and ends with the last one."""
+    """Range of closed candles, from the first to the last."""
 
     series: SeriesName
     interval: Interval
     span: Span
     origin: str | None = None
-    """The server that answers in place of the exchange."""
+    """Origin of the data, if not the exchange itself."""
 
     @property
     def uri(self) -> str:
-        """The resource that it can be read as."""
+        """URI of the resource with its candles."""
         parts = (
             self.series.exchange,
             self.series.symbol,
@@ -67,12 +67,12 @@ class Asked(Struct, frozen=True):
 
     @property
     def count(self) -> int:
-        """How many candles it has where none is missing."""
+        """Number of candles if none is missing."""
         return self.interval.count(self.span.start, self.span.end)
 
 
 class Page(Struct):
-    """Candles that follow each other, and where the next page begins."""
+    """Consecutive candles, and the start of the next page."""
 
     at: Micros
     end: Micros
@@ -82,7 +82,7 @@ class Page(Struct):
     gaps: list[Gap]
 
     def first(self, count: int) -> Page:
-        """The part of it with at most so many rows."""
+        """Return the first rows, at most ``count``."""
         if count >= len(self.rows):
             return self
         end = self.times[count]
@@ -95,12 +95,12 @@ class Page(Struct):
         return Page(self.at, end, self.rows[:count], times, sources, [gap for gap in self.gaps if gap.start < end])
 
     def next(self, asked: Asked) -> str | None:
-        """The cursor of what follows; ``None`` where nothing does."""
+        """Return the cursor of the next page; ``None`` on the last page."""
         return cursor_of(self.end) if self.end < asked.span.end else None
 
 
 class CandleRanges:
-    """Reads ranges, which are fetched and kept where they were not yet."""
+    """Reader of ranges; missing candles are fetched and stored."""
 
     def __init__(self, collection: IDataCollectionManager, historical: IHistoricalDataManager, clock: Clock) -> None:
         self._collection = collection
@@ -109,10 +109,10 @@ class CandleRanges:
 
     def asked(self, exchange: str, symbol: str, interval: str, start: str | int, end: str | int | None) -> Asked:
         """
-        The range that is meant.
+        Validate a range.
 
         Raises:
-            InvalidInput: No such exchange, symbol or interval; not a range, none that has candles yet, or too long a one.
+            InvalidInput: The exchange, symbol or interval is unknown, or the range is invalid, empty or too long.
         """
         now = self._clock()
         span = span_of(start, end, now)
@@ -129,7 +129,7 @@ class CandleRanges:
         return asked
 
     async def sum_up(self, asked: Asked, sums: Sums, progress: Progress, rows: int = 0) -> tuple[AnswerReport, Page]:
-        """Have ``sums`` take all candles; what is to be said of them, and a page of the first ``rows`` of them."""
+        """Add all candles to ``sums``; return the report, and a page of the first ``rows`` candles."""
         report = AnswerReport()
         kept: list[pa.Table] = []
         await progress(0, asked.count, f"reading {asked.count:,} candles")
@@ -146,7 +146,7 @@ class CandleRanges:
         return report, _page(asked, asked.span.start, kept, report).first(rows)
 
     async def page(self, asked: Asked, at: Micros, rows: int) -> Page:
-        """The first ``rows`` candles from ``at`` on; no more is read than that takes."""
+        """Return the first ``rows`` candles from ``at`` on; no more than that is read."""
         report = AnswerReport()
         kept: list[pa.Table] = []
         async with aclosing(self._pieces(asked, at, rows + 1)) as pieces:
@@ -173,7 +173,7 @@ def _page(asked: Asked, at: Micros, tables: list[pa.Table], report: AnswerReport
 
 
 def told(sources: Sequence[Source], gaps: Sequence[Gap]) -> dict[str, Any]:
-    """The fields that say where an answer comes from and what is missing in it."""
+    """Return the fields for the sources and gaps of an answer."""
     return {
         "sources": [SourceSpan(**each.plain()) for each in sources[:_MOST_NAMED]],
         "omitted_sources": max(len(sources) - _MOST_NAMED, 0),
@@ -182,7 +182,7 @@ def told(sources: Sequence[Source], gaps: Sequence[Gap]) -> dict[str, Any]:
 
 
 def told_gaps(gaps: Sequence[Gap]) -> dict[str, Any]:
-    """The fields that say what is missing."""
+    """Return the fields for the gaps of an answer."""
     named = [
         GapSpan(start=iso(gap.start), end=iso(gap.end), kind=gap.kind.value, evidence=clipped(gap.evidence))
         for gap in gaps[:_MOST_NAMED]

@@ -1,4 +1,4 @@
-"""What can be read: candles of any range, and what each exchange can do."""
+"""MCP resources: candles of any range, and the capabilities of each exchange."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ _CANDLES = f"{SCHEME}://candles/{{exchange}}/{{symbol}}/{{interval}}/{{start}}/{
 _JSON, _CSV = "application/json", "text/csv"
 _COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
 _SHORTEST_ROW = 30
-"""The bytes that a row has at least."""
+"""Minimum size of a row in bytes."""
 _MOST_ROWS = TOKEN_BUDGET * 4 // _SHORTEST_ROW
 
 
 class Text(Struct, frozen=True):
-    """What a resource holds."""
+    """Content of a resource."""
 
     text: str
     media_type: str
 
 
 class Library:
-    """Finds resources by their address."""
+    """Resources by URI."""
 
     def __init__(self, ranges: CandleRanges) -> None:
         self._ranges = ranges
 
     def listed(self) -> list[types.Resource]:
-        """Those whose address is known beforehand."""
+        """Return the resources with a fixed URI."""
         return [
             types.Resource(
                 uri=MATRIX,
                 name="exchanges",
                 title="Capability matrix",
-                description="What each exchange can do, all of it, in pages.",
+                description="All capabilities of each exchange, in pages.",
                 mime_type=_JSON,
             )
         ]
 
     def templates(self) -> list[types.ResourceTemplate]:
-        """How the addresses of the others are made."""
+        """Return the URI templates of the other resources."""
         return [
             types.ResourceTemplate(
                 uri_template=_CANDLES,
@@ -67,7 +67,7 @@ class Library:
             types.ResourceTemplate(
                 uri_template=f"{MATRIX}/{{exchange}}",
                 name="exchange",
-                title="What an exchange can do",
+                title="Capabilities of an exchange",
                 description="One row of the capability matrix.",
                 mime_type=_JSON,
             ),
@@ -75,10 +75,10 @@ class Library:
 
     async def read(self, uri: str) -> Text:
         """
-        What a resource holds.
+        Return the content of a resource.
 
         Raises:
-            InvalidInput: There is no such resource.
+            InvalidInput: The resource does not exist.
         """
         try:
             address = urlsplit(uri)

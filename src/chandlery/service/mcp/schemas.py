@@ -1,4 +1,4 @@
-"""What the tools take and answer."""
+"""Inputs and outputs of the MCP tools."""
 
 from __future__ import annotations
 
@@ -17,26 +17,28 @@ MOST_BUCKETS, BUCKETS = 50, 24
 MOST_LEVELS, LEVELS = 100, 10
 
 ExchangeName: TypeAlias = Annotated[
-    str, Field(max_length=64, examples=["binance"], description="An id or alias that list_exchanges tells.")
+    str, Field(max_length=64, examples=["binance"], description="An id or alias from list_exchanges.")
 ]
 Symbol: TypeAlias = Annotated[
     SymbolText,
     Field(examples=["BTC/USDT"], description="E.g. BTC/USDT; a perpetual is BTC/USDT:USDT."),
 ]
-CursorText: TypeAlias = Annotated[str | None, Field(max_length=200, description="The next of the answer before.")]
-Next: TypeAlias = Annotated[str | None, Field(description="The cursor with which to ask for more; null: that was all.")]
+CursorText: TypeAlias = Annotated[
+    str | None, Field(max_length=200, description="The cursor under next in the previous answer.")
+]
+Next: TypeAlias = Annotated[str | None, Field(description="Cursor of the next page; null on the last page.")]
 Moment: TypeAlias = Annotated[str, Field(examples=["2024-01-01T00:00:00Z"])]
 
 
 class CoinName(KnownFields):
-    """A coin of an exchange."""
+    """Coin of an exchange."""
 
     exchange: ExchangeName
     symbol: Symbol
 
 
 class CoinToAdd(CoinName):
-    """A coin to collect."""
+    """Coin to collect."""
 
     channels: Annotated[list[str], Field(min_length=1, max_length=20)] = Field(
         ["book", "candles:1m"], description="book, and candles:1m and so on."
@@ -44,74 +46,76 @@ class CoinToAdd(CoinName):
 
 
 class CoinToRemove(CoinName):
-    """A coin, or one channel of it."""
+    """Coin to remove, or one of its channels."""
 
-    channel: str | None = Field(None, max_length=64, description="book, or candles:1m and so on; without one, all.")
+    channel: str | None = Field(None, max_length=64, description="book, or candles:1m and so on; all if omitted.")
 
 
 class CoinsAsked(KnownFields):
-    """Which of the coins that are collected."""
+    """Filter of the collected coins."""
 
     cursor: CursorText = None
 
 
 class ExchangesAsked(KnownFields):
-    """Which exchanges."""
+    """Filter of the exchanges."""
 
     name: str | None = Field(
-        None, max_length=64, examples=["okx"], description="Only those whose id or aliases hold this."
+        None, max_length=64, examples=["okx"], description="Only exchanges whose id or alias contains this text."
     )
     cursor: CursorText = None
 
 
 class CurrentAsked(CoinName):
-    """Of what the latest is wanted."""
+    """Series whose latest data is requested."""
 
     channel: str = Field("candles:1m", max_length=16, description="book, or candles:1m and so on.")
-    levels: int = Field(LEVELS, ge=1, le=MOST_LEVELS, description="Of a book, how many levels a side.")
+    levels: int = Field(LEVELS, ge=1, le=MOST_LEVELS, description="Number of levels per side of a book.")
 
 
 class Range(CoinName):
-    """A range of candles."""
+    """Range of candles."""
 
     interval: str = Field("1m", max_length=8, description="1s 1m 5m 1h 1d 1w and so on; 1m is a minute, 1M a month.")
-    start: str | int = Field(examples=["2024-01-01"], description=f"The first moment: {MOMENT_HELP}")
-    end: str | int | None = Field(None, description="The moment after the last; now where there is none.")
+    start: str | int = Field(examples=["2024-01-01"], description=f"Start of the range: {MOMENT_HELP}")
+    end: str | int | None = Field(None, description="End of the range, exclusive; defaults to now.")
 
 
 class RangeToDownload(Range):
-    """A range to have, and how much of it to show."""
+    """Range to download, and the number of rows to show."""
 
     preview_rows: int = Field(
-        PREVIEWED, ge=1, le=MOST_PREVIEWED, description="How many rows to show at most; the budget may allow fewer."
+        PREVIEWED, ge=1, le=MOST_PREVIEWED, description="Maximum number of rows to show; the budget may allow fewer."
     )
     cursor: CursorText = None
 
 
 class RangeToSum(Range):
-    """A range to sum up."""
+    """Range to summarize."""
 
-    buckets: int = Field(BUCKETS, ge=1, le=MOST_BUCKETS, description="In how many stretches at most.")
+    buckets: int = Field(BUCKETS, ge=1, le=MOST_BUCKETS, description="Maximum number of buckets.")
 
 
 class Sourced(BaseModel):
-    """An answer that says where it comes from, and what is missing in it."""
+    """Answer with its sources and gaps."""
 
     origin: Label = None
-    sources: list[SourceSpan] = Field(description="Where each stretch comes from.")
-    omitted_sources: int = Field(0, description="How many more stretches there are.")
-    gaps: list[GapSpan] = Field(description="Each hole, and what is known of its cause.")
-    omitted_gaps: int = Field(0, description="How many more holes there are; a shorter range tells them.")
+    sources: list[SourceSpan] = Field(description="Sources of the data.")
+    omitted_sources: int = Field(0, description="Number of sources omitted from the list.")
+    gaps: list[GapSpan] = Field(description="Gaps, and their causes as far as known.")
+    omitted_gaps: int = Field(
+        0, description="Number of gaps omitted from the list; request a shorter range to see them."
+    )
 
 
 class CoinAnswer(Coin):
-    """A coin that is collected, from now on where it was not yet; each channel says whether it runs."""
+    """A collected coin; the state of each channel shows whether it runs."""
 
     source: str = "this service's own streams"
 
 
 class Removed(BaseModel):
-    """A coin that is collected no more; what was collected stays."""
+    """A coin that is no longer collected; collected data stays stored."""
 
     exchange: str
     symbol: str
@@ -121,7 +125,7 @@ class Removed(BaseModel):
 
 
 class CoinsAnswer(BaseModel):
-    """The coins that are collected, by exchange and symbol; counts, gaps among them, since the service started."""
+    """Collected coins, by exchange and symbol; counts, including gaps, are since the start of the service."""
 
     coins: list[Coin]
     total: int
@@ -130,31 +134,31 @@ class CoinsAnswer(BaseModel):
 
 
 class AvailabilityAnswer(BaseModel):
-    """Whether an exchange trades a coin now."""
+    """Availability of a coin on an exchange."""
 
     exchange: str
     symbol: str
     available: bool
-    source: str = "the exchange's own list of what it trades"
+    source: str = "the exchange's list of markets"
     origin: Label = None
 
 
 class ExchangeRow(BaseModel):
-    """The main of what an exchange can do; the resource chandlery://exchanges/{id} has all."""
+    """Main capabilities of an exchange; the resource chandlery://exchanges/{id} has all of them."""
 
     id: str
     aliases: list[str]
     market: str
-    shortest_interval: str | None = Field(description="Of past candles.")
-    archive: bool = Field(description="Whether the past comes in files, however long ago.")
-    retained_days: float | None = Field(description="How far back its REST goes; null where nothing is said.")
+    shortest_interval: str | None = Field(description="Intervals of past candles.")
+    archive: bool = Field(description="True if an archive of files covers all history.")
+    retained_days: float | None = Field(description="How far back REST reaches; null if undocumented.")
     funding: bool
     live_candles: bool
     live_books: bool
 
 
 class ExchangesAnswer(BaseModel):
-    """What each exchange can do."""
+    """Capabilities of the exchanges."""
 
     exchanges: list[ExchangeRow]
     total: int
@@ -172,44 +176,42 @@ class CandleNow(BaseModel):
     close: float
     volume: float
     closed: bool
-    received_at: str | None = Field(description="When its last message came, by the clock of the service.")
-    at: str | None = Field(description="The exchange's own time of the message that brought it.")
+    received_at: str | None = Field(description="Receive time of its last message, by the clock of the service.")
+    at: str | None = Field(description="Exchange time of the message.")
 
 
 class BookNow(BaseModel):
     """An order book; levels are price and size, best first."""
 
-    timestamp: str | None = Field(description="The exchange's time of the last message that had one.")
-    received_at: str | None = Field(description="When its last message came, by the clock of the service.")
+    timestamp: str | None = Field(description="Exchange time of the last message that had one.")
+    received_at: str | None = Field(description="Receive time of its last message, by the clock of the service.")
     bids: list[tuple[float, float]]
     asks: list[tuple[float, float]]
-    omitted_levels: int = Field(description="On both sides together.")
+    omitted_levels: int = Field(description="Number of levels on both sides together.")
 
 
 class CurrentAnswer(BaseModel):
-    """The latest that is known of a series."""
+    """Latest known data of a series."""
 
     exchange: str
     symbol: str
     channel: str
     candle: CandleNow | None = None
     book: BookNow | None = None
-    age_s: float | None = Field(
-        description="How long ago its last message came, in seconds; of a candle, since it opened."
-    )
-    source: str = Field(description="The live stream, or what was kept or asked where there is none.")
+    age_s: float | None = Field(description="Age of the last message in seconds; for a candle, time since its open.")
+    source: str = Field(description="The live stream; without one, the database or a request.")
     origin: Label = None
-    gaps: list[GapSpan] = Field(description="The gaps of what was collected in the last hour.")
+    gaps: list[GapSpan] = Field(description="Gaps in the data collected in the last hour.")
     omitted_gaps: int = 0
 
 
 class Summary(BaseModel):
-    """What the candles of a stretch come to; prices are null where there is no candle."""
+    """Statistics of consecutive candles; prices are null without candles."""
 
     start: Moment
     end: Moment
     rows: int
-    expected_rows: int = Field(description="How many there would be without holes.")
+    expected_rows: int = Field(description="Number of candles if none were missing.")
     first: str | None = Field(description="The open time of the first candle.")
     last: str | None
     open: float | None
@@ -236,26 +238,26 @@ class Preview(BaseModel):
 
 
 class DownloadAnswer(Sourced):
-    """Candles that are in the service's storage now: a summary, some rows, and where all can be read."""
+    """Stored candles: a summary, some rows, and the resource with all of them."""
 
     exchange: str
     symbol: str
     interval: str
-    summary: Summary | None = Field(description="Of the whole range; null where a cursor was given.")
+    summary: Summary | None = Field(description="Summary of the whole range; null if a cursor was given.")
     preview: Preview
     next: Next
-    resource: str = Field(description="The resource of the whole range, as CSV in pages.")
+    resource: str = Field(description="Resource of the whole range, as CSV in pages.")
 
 
 class Buckets(BaseModel):
-    """Stretches that follow each other, in the order of the columns; what each means, the whole says."""
+    """Consecutive buckets, in the order of the columns; fields are defined as in the summary of the whole range."""
 
     columns: list[str] = list(BUCKET_COLUMNS)
     rows: list[BucketRow]
 
 
 class SummaryAnswer(Sourced):
-    """Statistics of a range, whole and stretch by stretch."""
+    """Statistics of a range, in total and per bucket."""
 
     exchange: str
     symbol: str
@@ -267,7 +269,7 @@ class SummaryAnswer(Sourced):
 
 
 class ErrorAnswer(BaseModel):
-    """Why a tool could not do it, and what would be right."""
+    """Reason why a tool failed, and how to correct the call."""
 
     code: str
     message: str

@@ -1,4 +1,4 @@
-"""The Model Context Protocol over a service: streamable HTTP, and stdin and stdout."""
+"""Model Context Protocol server of a service: streamable HTTP, and stdio."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ from chandlery.service.workload import Workload
 _log = logging.getLogger(__name__)
 
 _OPENING = 200
-"""How many sessions may be in the middle of being opened, besides those that are open."""
+"""Maximum number of sessions being opened, besides the open ones."""
 _LARGEST_REQUEST = 1 << 20
 _LOCAL = Subject("local", "local", frozenset(SCOPES), "this process")
-"""Whoever started this process may do everything."""
+"""Local caller over stdio, with all scopes."""
 
 _INSTRUCTIONS = f"""Candles and order books of crypto exchanges, past and live.
 Exchanges go by the ids and aliases of list_exchanges, symbols are like BTC/USDT, or BTC/USDT:USDT for a perpetual.
@@ -54,9 +54,9 @@ a cursor under next leads to the rest. To understand a long range use summarize_
 
 class MCPRouter:
     """
-    The tools and resources of a service for language models.
+    MCP tools and resources of a service.
 
-    ``url`` is what callers know the service by.
+    ``url`` is the public URL of the service.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class MCPRouter:
             on_read_resource=self._read_resource,
         )
         self.app = BearerMiddleware(self._serve, authentication, f"{url}{RESOURCE_METADATA}{MCP_PATH}")
-        """The ASGI application, to be mounted at ``/mcp``; it answers while the router is ``running``."""
+        """ASGI application for ``/mcp``; it answers while the router is ``running``."""
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Keep the sessions of ``app`` until the end of the block."""
+        """Run the sessions of ``app`` until the end of the block."""
         manager = StreamableHTTPSessionManager(
             self._server,
             session_idle_timeout=IDLE_TIMEOUT_S,
@@ -107,7 +107,7 @@ class MCPRouter:
                 self._sessions = None
 
     async def run_stdio(self) -> None:
-        """Serve whoever started this process over its stdin and stdout, until stdin ends; all scopes are allowed."""
+        """Serve the parent process over stdin and stdout until stdin ends; all scopes are allowed."""
         lines: Any = lines_of(sys.stdin.fileno())
         async with stdio_server(stdin=lines) as (read, write):
             await self._server.run(read, write, self._server.create_initialization_options())
@@ -132,9 +132,11 @@ class MCPRouter:
         except ChandleryError as error:
             return _result(_told(error), is_error=True)
         except Exception:  # noqa: BLE001  # the caller is told, and the log says what it was
-            # What went wrong is for the log alone: a caller could do nothing with it, and it may hold what is not theirs.
+            # Details go to the log only: they are of no use to the caller, and may hold data of others.
             _log.exception("the tool %s failed", tool.name)
-            failed = ErrorAnswer(code="internal_error", message="the service failed; its log says why", retryable=False)
+            failed = ErrorAnswer(
+                code="internal_error", message="internal error; see the log of the service", retryable=False
+            )
             return _result(failed, is_error=True)
         return _result(answer)
 
@@ -145,7 +147,7 @@ class MCPRouter:
 
     @asynccontextmanager
     async def _served(self, context: ServerRequestContext[Any], *, heavy: bool) -> AsyncIterator[None]:
-        """Work for a caller, as long as it is there, and when it is its turn."""
+        """Run work for a caller while it is connected, waiting for a slot if heavy."""
         async with AsyncExitStack() as stack:
             if context.request is not None:
                 await stack.enter_async_context(caller_of(context.request.scope).served())
@@ -179,7 +181,7 @@ class MCPRouter:
 
 
 def _subject(context: ServerRequestContext[Any]) -> Subject:
-    """Who calls: over HTTP, whom the door let in."""
+    """Return the caller: over HTTP, the one that the middleware authenticated."""
     if context.request is None:
         return _LOCAL
     subject: Subject = context.request.scope[SUBJECT]
@@ -207,7 +209,7 @@ def _result(answer: BaseModel, *, is_error: bool = False) -> types.CallToolResul
 
 
 def _warning(origins: Mapping[str, str]) -> str:
-    """Whose data are served in place of an exchange's own: a model must not take them for real."""
+    """Build the warning for models that data does not come from the real exchanges."""
     if not origins:
         return ""
     said = ", ".join(f"{exchange}: {origin}" for exchange, origin in sorted(origins.items()))

@@ -1,9 +1,9 @@
 """
-How many sessions of the ``initialize`` era an account may have open.
+Limit of open sessions per account, for protocol versions with ``initialize``.
 
-The SDK bounds the sessions of all callers together, so that one of them could take all. Here each account has a bound of
-its own: a further session ends the one that it has left idle for the longest time. Revision 2026-07-28 has no sessions:
-each of its requests ends with its answer, and passes by.
+The SDK limits only the sessions of all callers together, so that one caller could take all of them. Here each account
+has its own limit: a further session ends the one of the account that has been idle for longest. Revision 2026-07-28
+has no sessions, so its requests pass unchanged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _Account: TypeAlias = tuple[str, str]
 class _Session(Struct, eq=False):
     account: _Account
     ending: Scope
-    """That of a request by which its owner would end it."""
+    """ASGI scope of the owner's request that would end the session."""
     used_at: float
     under_way: int = 0
 
@@ -42,9 +42,8 @@ class AccountSessions:
     """
     ASGI middleware before the SDK's session manager ``app``.
 
-    ``of_account`` sessions are open for each account at most, ``in_all`` for all of them; where those are too many, the account
-    with the most gives one up. A session with a request or a stream under way is not idle. ``monotonic`` says when they
-    were used.
+    At most ``of_account`` sessions are open per account, and ``in_all`` in total; beyond that, the account with the
+    most sessions loses one. A session with a running request or stream is not idle. ``monotonic`` times their use.
     """
 
     def __init__(
@@ -64,10 +63,10 @@ class AccountSessions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """
-        Pass on, and follow what becomes of the session.
+        Pass a request on, and track its session.
 
         Raises:
-            Overloaded: All sessions that the account may have are at work.
+            Overloaded: All sessions that the account may have are busy.
         """
         headers = Headers(scope=scope)
         if headers.get(MCP_PROTOCOL_VERSION_HEADER, HANDSHAKE_PROTOCOL_VERSIONS[0]) not in HANDSHAKE_PROTOCOL_VERSIONS:
@@ -95,7 +94,7 @@ class AccountSessions:
             await self._app(scope, receive, noted)
         finally:
             self._opening[account] -= 1
-            self._opening += Counter()  # without those at 0
+            self._opening += Counter()  # removes zero counts
 
     async def _go_on(self, name: str, scope: Scope, receive: Receive, send: Send) -> None:
         session = self._sessions.get(name)
@@ -121,7 +120,7 @@ class AccountSessions:
                     self._sessions.pop(name, None)
 
     async def _trim(self, account: _Account, opened: str) -> None:
-        """End idle sessions until the bounds hold, never the one that was just opened."""
+        """End idle sessions until the limits are met, but never the session just opened."""
         since = self._monotonic() - IDLE_TIMEOUT_S
         for name in [name for name, each in self._sessions.items() if not each.under_way and each.used_at < since]:
             del self._sessions[name]  # the SDK has ended it
@@ -139,7 +138,7 @@ class AccountSessions:
         return False
 
     async def _end_idle(self, account: _Account, opened: str) -> bool:
-        """End the session of an account that has been idle for the longest time; whether there was one."""
+        """End the account's session that has been idle for longest; return whether there was one."""
         idle = [
             (each.used_at, name)
             for name, each in self._sessions.items()
@@ -158,7 +157,7 @@ class AccountSessions:
 
 
 def _opened_by(message: Message) -> str | None:
-    """The session that the beginning of an answer opens."""
+    """Return the id of the session that a response opens."""
     if message["type"] != "http.response.start" or message["status"] >= 400:
         return None
     return Headers(raw=list(message["headers"])).get(MCP_SESSION_ID_HEADER)

@@ -1,4 +1,4 @@
-"""Lines of stdin, for which one can wait and stop to wait."""
+"""Cancellable reading of lines from stdin."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from collections.abc import AsyncIterator
 
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 20
-"""Longer ones are cut, which whoever reads them finds."""
+"""Maximum length of a line; longer ones are truncated, which their parser detects."""
 _MOST_WAITING = 100
 
 
 async def lines_of(descriptor: int) -> AsyncIterator[str]:
     """
-    The lines of a file, a pipe or a terminal, until it ends.
+    Yield the lines of a file, a pipe or a terminal until it ends.
 
-    A thread waits for them, which is left behind where nobody wants more: nothing can wake it. It reads the bare
-    descriptor, since the lock of a buffered file that it held would keep the process from ending.
+    A thread reads them, and stays blocked if the reader is cancelled, since nothing can wake it. It reads the raw
+    descriptor, because the lock of a buffered file would prevent the process from ending.
     """
     queue: asyncio.Queue[bytes | None] = asyncio.Queue()
     room = threading.Semaphore(_MOST_WAITING)
@@ -31,7 +31,7 @@ async def lines_of(descriptor: int) -> AsyncIterator[str]:
 
     def read() -> None:
         rest = b""
-        # The loop may end at any moment.
+        # The loop may close at any moment.
         with contextlib.suppress(RuntimeError):
             while chunk := os.read(descriptor, _CHUNK):
                 *whole, rest = (rest + chunk).split(b"\n")

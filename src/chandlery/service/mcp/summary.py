@@ -1,4 +1,4 @@
-"""What candles that follow each other come to."""
+"""Statistics of consecutive candles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DIGITS = 8
 
 
 class RunningSummary:
-    """Sums candles up piece by piece, so that any range takes the memory of one piece."""
+    """Incremental summary of candles, so that memory is bounded by one piece for any range."""
 
     def __init__(self, span: Span) -> None:
         self.span = span
@@ -31,7 +31,7 @@ class RunningSummary:
         self._mean = self._squares = 0.0
 
     def add(self, table: pa.Table) -> None:
-        """Count in candles that come after those before."""
+        """Add candles that follow the previous ones."""
         if not table.num_rows:
             return
         times = open_times(table)
@@ -56,13 +56,13 @@ class RunningSummary:
         count, mean = len(returns), float(returns.mean())
         together = self._returns + count
         delta = mean - self._mean
-        # Two sets of numbers as one, by Chan, Golub and LeVeque.
+        # Merge of two variances, by Chan, Golub and LeVeque.
         self._squares += float(((returns - mean) ** 2).sum()) + delta**2 * self._returns * count / together
         self._mean += delta * count / together
         self._returns = together
 
     def summary(self, interval: Interval) -> Summary:
-        """The sums."""
+        """Return the summary."""
         known = self.rows > 0
         return Summary(
             start=iso(self.span.start),
@@ -82,7 +82,7 @@ class RunningSummary:
 
 
 class SummaryBuckets:
-    """A range as stretches of the same number of candles, at most so many."""
+    """Summary of a range in a limited number of buckets with equally many candles."""
 
     def __init__(self, span: Span, interval: Interval, most: int) -> None:
         count = interval.count(span.start, span.end)
@@ -93,7 +93,7 @@ class SummaryBuckets:
         self.parts = [RunningSummary(Span(at, end)) for at, end in zip(opens, [*opens[1:], span.end], strict=True)]
 
     def add(self, table: pa.Table) -> None:
-        """Count candles in, each where it belongs."""
+        """Add candles to their buckets."""
         self.whole.add(table)
         bounds = [*np.searchsorted(open_times(table), self._starts).tolist(), table.num_rows]
         for part, first, end in zip(self.parts, bounds[:-1], bounds[1:], strict=True):

@@ -1,4 +1,4 @@
-"""The tools: what each takes, answers and does."""
+"""MCP tools: inputs, outputs and implementation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GAPS_LOOKED_BACK = HOUR
 
 
 class Tool(Struct, frozen=True):
-    """A tool, and what is told of it."""
+    """Tool, and its description."""
 
     name: str
     scope: str
@@ -37,13 +37,13 @@ class Tool(Struct, frozen=True):
     answers: type[BaseModel]
     work: Callable[[Any, Progress], Awaitable[BaseModel]]
     changes: bool = False
-    """Whether it changes what the service does."""
+    """True if the tool changes the state of the service."""
     destroys: bool = False
     heavy: bool = False
-    """Whether it reads whole ranges."""
+    """True if the tool reads whole ranges."""
 
     def declared(self) -> types.Tool:
-        """As callers are told of it."""
+        """Return the declaration for clients."""
         return types.Tool(
             name=self.name,
             title=self.name.replace("_", " ").capitalize(),
@@ -60,10 +60,10 @@ class Tool(Struct, frozen=True):
 
     def arguments(self, given: dict[str, Any]) -> KnownFields:
         """
-        The arguments, checked.
+        Validate the arguments.
 
         Raises:
-            InvalidInput: They are not what it takes.
+            InvalidInput: They do not match the schema.
         """
         try:
             return self.takes.model_validate(given)
@@ -72,7 +72,7 @@ class Tool(Struct, frozen=True):
 
 
 class Toolbox:
-    """All tools, over the parts of a service."""
+    """All tools of a service."""
 
     def __init__(
         self,
@@ -98,17 +98,20 @@ class Toolbox:
         self.tools = {tool.name: tool for tool in tools}
 
     async def _add_coin(self, asked: schemas.CoinToAdd, _: Progress) -> schemas.CoinAnswer:
-        """Collect a coin from now on, after restarts too, or further channels of one; says whether its streams run."""
+        """
+        Start collecting a coin, also after restarts, or further channels of one; the answer shows whether its streams
+        run.
+        """
         status = await self._collection.add_coin(asked.symbol, asked.exchange, asked.channels)
         return schemas.CoinAnswer(**dict(_short(Coin.of(status))))
 
     async def _remove_coin(self, asked: schemas.CoinToRemove, _: Progress) -> schemas.Removed:
-        """Collect a coin no more, or one channel of it; what was collected stays."""
+        """Stop collecting a coin, or one channel of it; collected data stays stored."""
         await self._collection.remove_coin(asked.symbol, asked.exchange, asked.channel)
         return schemas.Removed(exchange=asked.exchange, symbol=asked.symbol, channel=asked.channel)
 
     async def _list_coins(self, asked: schemas.CoinsAsked, _: Progress) -> schemas.CoinsAnswer:
-        """List the coins that are collected, and how each stream is doing."""
+        """List the collected coins, and the state of each stream."""
         coins = [_short(Coin.of(status)) for status in self._collection.list_coins()]
         left = after(coins, _coin_key, asked.cursor)
 
@@ -128,7 +131,7 @@ class Toolbox:
 
     async def _download(self, asked: schemas.RangeToDownload, progress: Progress) -> schemas.DownloadAnswer:
         """
-        Have past candles fetched, checked and kept, and see a summary, some rows, and the resource with all of them.
+        Fetch, check and store past candles; return a summary, some rows, and the resource with all of them.
 
         Closed candles only. With the cursor of an answer, the rows that follow.
         """
@@ -146,12 +149,12 @@ class Toolbox:
         return longest_answer(len(page.rows), lambda count: _download_answer(wanted, page.first(count), None, None))
 
     async def _current(self, asked: schemas.CurrentAsked, _: Progress) -> schemas.CurrentAnswer:
-        """Get the latest order book or candle, which may be running: live where the coin is collected."""
+        """Get the latest order book or candle, which may be running; it is live if the coin is collected."""
         series = self._collection.named(SeriesName(asked.exchange, asked.symbol, asked.channel))
         row = await self._historical.get_most_current_data(series)
         if row is None:
             raise UnknownName(
-                f"there is no {series.channel} of {series.symbol} at {series.exchange}; add_coin has it collected"
+                f"there is no {series.channel} of {series.symbol} at {series.exchange}; add_coin starts collecting it"
             )
         now = self._clock()
         at, received, sent = (
@@ -187,7 +190,7 @@ class Toolbox:
         return answer
 
     async def _summarize(self, asked: schemas.RangeToSum, progress: Progress) -> schemas.SummaryAnswer:
-        """Sum past candles up, whole and stretch by stretch: prices, volume, change and volatility, without the rows."""
+        """Summarize past candles, in total and per bucket: prices, volume, change and volatility, without the rows."""
         wanted = self._asked(asked)
         stretches = SummaryBuckets(wanted.span, wanted.interval, asked.buckets)
         report, _ = await self._ranges.sum_up(wanted, stretches, progress)
@@ -210,7 +213,7 @@ class Toolbox:
         return longest_answer(len(parts), answer)
 
     async def _list_exchanges(self, asked: schemas.ExchangesAsked, _: Progress) -> schemas.ExchangesAnswer:
-        """List the exchanges, and the main of what each can do."""
+        """List the exchanges, and the main capabilities of each."""
         name = (asked.name or "").lower()
         found = [each for each in all_capabilities() if any(name in text.lower() for text in (each.id, *each.aliases))]
         left = after([_exchange_row(each) for each in found], lambda row: row.id, asked.cursor)
@@ -237,7 +240,7 @@ _CANDLE = ("open", "high", "low", "close", "volume", "closed")
 
 
 def _short(coin: Coin) -> Coin:
-    """With long errors clipped."""
+    """Return the coin with long errors truncated."""
     for channel in coin.channels:
         channel.error = None if channel.error is None else clipped(channel.error)
     return coin

@@ -1,4 +1,4 @@
-"""Ends what is done for clients that have left."""
+"""Cancellation of requests whose client has disconnected."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ log.addHandler(logging.NullHandler())
 
 class Abandonment:
     """
-    ASGI middleware that cancels a request whose client has left before its answer was whole.
+    ASGI middleware that cancels a request whose client disconnects before the response is complete.
 
-    A server says that to who asks for it alone, which nobody does who computes. Of ``apart``, paths that have sessions which outlive
-    a request, only what is ``served`` to the caller is cancelled. What a server cancels that stops, once ``stopping``
-    is set, is refused with 503, or its answer is cut; that is no error.
+    A server reports a disconnect only to an application that is receiving. Of the paths in ``apart``, whose sessions
+    outlive a request, only work in ``served`` is cancelled. Once ``stopping`` is set, a request that the server cancels
+    is answered with 503, or its response is aborted; that is not an error.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Abandonment:
         self._metadata_url = metadata_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and watch."""
+        """Pass the request on, and watch for the disconnect."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -51,7 +51,7 @@ class Abandonment:
         except asyncio.CancelledError:
             if not self._stopping.is_set():
                 raise
-            log.warning("%s %s: the service stops before its answer is whole", scope["method"], scope["path"])
+            log.warning("%s %s: the service stops before the response is complete", scope["method"], scope["path"])
             if not answer.begun:
                 await answer_to(Closed("the service stops"), self._metadata_url)(scope, receive, send)
         finally:
@@ -59,7 +59,7 @@ class Abandonment:
 
 
 class _Answer:
-    """Passes an answer on, and knows how far it is."""
+    """Response passed on, with its progress."""
 
     def __init__(self, send: Send) -> None:
         self.begun = self.whole = False
@@ -72,7 +72,7 @@ class _Answer:
 
 
 class _Body:
-    """Passes a body on, and looks beyond it: one message ahead of who reads it, so that what nobody reads stays with the server."""
+    """Request body passed on, with a look-ahead of one message, so that unread data stays with the server."""
 
     def __init__(self, receive: Receive, on_gone: Callable[[], object]) -> None:
         self._receive = receive
@@ -81,7 +81,7 @@ class _Body:
         self._last: Message | Exception | None = None
 
     async def watch(self) -> None:
-        """Until the client has left, the answer is whole, or the body cannot be read."""
+        """Wait until the client disconnects, the response is complete, or the body cannot be read."""
         try:
             while (message := await self._receive())["type"] != "http.disconnect":
                 await self._ahead.put(message)
@@ -94,7 +94,7 @@ class _Body:
             self._on_gone()
 
     async def receive(self) -> Message:
-        """The next message."""
+        """Return the next message."""
         done = self._last is not None and self._ahead.empty()
         message = self._last if done else await self._ahead.get()
         if isinstance(message, Exception):

@@ -1,4 +1,4 @@
-"""Takes new connections, as many as there is room for."""
+"""Acceptor of new connections, within the limits."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
 _AT_ONCE = 32
-"""How many are taken in one turn of the loop, so that those which have to go for them are gone before the next."""
+"""Maximum number of connections accepted per turn of the loop, so that evicted ones are closed before the next turn."""
 _PAUSE_S = 0.1
-"""How long descriptors are waited for: to be asked again at once would take the whole of a processor."""
+"""Pause in seconds when descriptors run out, since an immediate retry would use a full CPU."""
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _BUSY = refusal(503, "busy", "there are too many connections", [], retryable=True)
 
 
 class Acceptor:
     """
-    Accepts the connections of a socket that listens, and gives each a place and a protocol.
+    Acceptor of a listening socket's connections, which assigns each a slot and a protocol.
 
-    The loop's own server takes all that wait before any of them can be refused: 2,048 descriptors at once, where the
-    process may have 256 in all.
+    The server of the event loop accepts its whole backlog before any connection can be refused: 2,048 descriptors at
+    once, where the process may have 256 in total.
     """
 
     def __init__(self, listener: socket.socket, edge: Edge, protocol: Callable[[Place], asyncio.BaseProtocol]) -> None:
@@ -45,7 +45,7 @@ class Acceptor:
         self._go_on()
 
     def close(self) -> None:
-        """Accept no more; the second time, nothing."""
+        """Stop accepting; idempotent."""
         if self._listener.fileno() < 0:
             return
         if self._paused is not None:
@@ -80,7 +80,7 @@ class Acceptor:
             self._begin(connection, address[0])
 
     def _pause(self, seconds: float) -> None:
-        """Let others wait in the queue of the system for a moment."""
+        """Stop accepting for a moment; connections wait in the system's backlog."""
         self._loop.remove_reader(self._listener.fileno())
         self._paused = self._loop.call_later(seconds, self._go_on)
 
@@ -89,7 +89,7 @@ class Acceptor:
         place = self._edge.connections.join(address)
         if place is None:
             self._edge.refusals.count("connections")
-            with connection, suppress(OSError):  # it may have gone
+            with connection, suppress(OSError):  # the client may have disconnected
                 connection.send(_BUSY)
             return
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -104,4 +104,4 @@ class Acceptor:
             place.leave()
             connection.close()
             if not task.cancelled():
-                log.warning("a connection could not be taken: %r", task.exception())
+                log.warning("cannot accept a connection: %r", task.exception())

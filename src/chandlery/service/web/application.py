@@ -1,4 +1,4 @@
-"""The application: every door of a service."""
+"""The ASGI application with all endpoints of a service."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from chandlery.service.web.server import edge_of
 from chandlery.service.web.socket import routes as socket_routes
 
 _LEFT = 499
-"""The status of a request whose client has left before there was any."""
+"""Status recorded for a request whose client disconnects before a response."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-"""Methods with metrics of their own; the parser knows thirty more, and any caller may use them."""
+"""HTTP methods with metrics of their own; the parser accepts thirty more, which any caller may send."""
 _DESCRIPTION = "Candles, funding rates and order books of crypto exchanges, past and live."
 
 
 def application(service: Service) -> FastAPI:
-    """The doors of a service, which is opened when the application starts and closed when it stops."""
+    """Build the application of a service, which opens on startup and closes on shutdown."""
     metrics = Metrics()
     open_to_all = service.settings.no_auth
     stopping = asyncio.Event()
@@ -72,7 +72,7 @@ def application(service: Service) -> FastAPI:
         version=chandlery.__version__,
         description=_DESCRIPTION,
         lifespan=lifespan,
-        docs_url=None,  # it takes its scripts from a public server
+        docs_url=None,  # its scripts come from a public server
         redoc_url=None,
     )
     _share(app, service, metrics)
@@ -89,7 +89,7 @@ def application(service: Service) -> FastAPI:
         docs_routes,
     ):
         app.include_router(routes)
-    # Last, and a route, not a mount: that would answer for all paths that there are not, or redirect this one.
+    # Last, and a route instead of a mount, which would match unknown paths, or redirect this one.
     app.router.routes.append(_Named(MCP_PATH, mcp.app, include_in_schema=False))
     app.add_middleware(Compression)
     app.add_middleware(Abandonment, stopping=stopping, metadata_url=metadata_url, apart={MCP_PATH})
@@ -101,7 +101,7 @@ def application(service: Service) -> FastAPI:
 
 
 def _share(app: FastAPI, service: Service, metrics: Metrics) -> None:
-    """Have the endpoints and the server find what they need."""
+    """Store in the application's state what the endpoints and the server need."""
     app.state.origins = service.origins
     app.state.accounts = service.accounts
     app.state.authentication = service.authentication
@@ -133,14 +133,14 @@ def _before_stop(stopping: asyncio.Event, mcp: MCPRouter) -> None:
 
 
 class Originated:
-    """ASGI middleware that says in a header of every answer whose data are served in place of the exchanges' own."""
+    """ASGI middleware that adds a header naming the exchanges whose data comes from another origin."""
 
     def __init__(self, app: ASGIApp, origins: Mapping[str, str]) -> None:
         self._app = app
         self._header = (b"x-chandlery-origin", ", ".join(sorted(set(origins.values()))).encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, with the header in what begins an answer, that to a WebSocket handshake included."""
+        """Pass on, adding the header to the start of the response, including that of a WebSocket handshake."""
 
         async def told(message: Message) -> None:
             if message["type"] in {"http.response.start", "websocket.accept"}:
@@ -151,7 +151,7 @@ class Originated:
 
 
 class _Named(Route):
-    """A route that says which it is, as FastAPI's own do."""
+    """Route that identifies itself in the scope, as FastAPI's own do."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, found = super().matches(scope)
@@ -159,14 +159,14 @@ class _Named(Route):
 
 
 class Timed:
-    """ASGI middleware that tells the metrics how long requests took."""
+    """ASGI middleware that measures the duration of requests."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and take the time."""
+        """Pass on, and measure the duration."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -185,7 +185,7 @@ class Timed:
             status = 500 if status == _LEFT else status
             raise
         finally:
-            # The pattern, not the path: callers must not be able to make new series.
+            # The route's pattern, not the path: callers must not be able to create new label values.
             route = scope.get("route")
             path = getattr(route, "path", "unknown")
             method = scope["method"] if scope["method"] in _METHODS else "other"

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP, with limits that hold before anything is routed or anybody is known."""
+"""uvicorn's HTTP protocol, with limits that apply before routing and authentication."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from chandlery.service.web.protocol import DirectProtocol
 
 _SLICE = 16_384
 _HIGH_WATER = 1 << 20
-"""So much of an answer waits for its client before its next part is asked for; with less, a fast client waits for each part."""
+"""Write buffer limit in bytes before the next part of a response is requested; less would stall fast clients."""
 _FORM = b"application/x-www-form-urlencoded"
 
 
 class BoundedProtocol(HttpToolsProtocol):
     """
-    Bounds what a client sends, how long it takes for that, and how long it leaves answers untaken.
+    HTTP protocol with limits on request size, on receive time, and on the time that responses stay unread.
 
-    Bytes are parsed in slices, so that no more than a slice is parsed beyond a limit. What exceeds one is answered by a problem
-    document; what still comes then is thrown away for a moment, since a connection that ends with bytes unread is reset, and
-    the answer with it.
+    Bytes are parsed in slices, so that at most one slice is parsed beyond a limit. A request beyond a limit is answered
+    with a problem document. Further input is then discarded for a moment, because closing a connection with unread
+    bytes resets it and loses the answer.
     """
 
     def __init__(
@@ -50,30 +50,30 @@ class BoundedProtocol(HttpToolsProtocol):
         self._begun = False
         self._in_body = False
         self._loose = 0
-        """Bytes since the last part of a request that was whole: of a head, or between the parts of a body."""
+        """Bytes since the last complete part of a request: of a head, or between the parts of a body."""
         self._body = 0
         self._counted = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
-        """Begin; the head of the first request is waited for from now on."""
+        """Start waiting for the head of the first request."""
         super().connection_made(cast("Transport", transport))
         self.transport.set_write_buffer_limits(_HIGH_WATER)
         self._place.begin(self.transport.abort)
         self._deadline = self.loop.call_later(self._edge.head_s, self._late)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Release the connection."""
         self._stop(self._deadline, self._unread)
         self._release()
         self._place.leave()
         super().connection_lost(exc)
 
-    # What comes in.
+    # Input.
 
     def data_received(self, data: bytes) -> None:
-        """Parse, a slice at a time, until a limit is exceeded."""
+        """Parse in slices until a limit is exceeded."""
         self._unset_keepalive_if_required()
         if self._refused:
             self._throw_away(data)
@@ -85,7 +85,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._deadline = self.loop.call_later(self._edge.body_s if self._in_body else self._edge.head_s, self._late)
 
     def _parse(self, part: bytes) -> bool:
-        """Whether more may follow."""
+        """Parse a slice; return whether more may follow."""
         self._loose += len(part)
         try:
             self.parser.feed_data(part)
@@ -93,7 +93,7 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
             else:
-                self.cycle.keep_alive = False  # nothing but WebSocket is known here, and the parser has stopped
+                self.cycle.keep_alive = False  # only WebSocket upgrades are supported, and the parser has stopped
             return False
         except httptools.HttpParserError:
             if not self._refused:
@@ -118,7 +118,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._loose = self._body = 0
 
     def on_headers_complete(self) -> None:
-        """Judge the head, and begin to answer."""
+        """Check the head, and start the response."""
         if self._refused:
             return
         self._begun, self._in_body, self._loose = False, True, 0
@@ -127,12 +127,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > limits.MOST_HEAD:
             self._too_long()
         elif len(self.pipeline) >= limits.MOST_PIPELINED:
-            self._refuse("pipelined requests", 400, "pipelined", "take the answers before you ask for more")
+            self._refuse("pipelined requests", 400, "pipelined", "read the responses before sending more requests")
         else:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of a body."""
+        """Receive a part of a body."""
         if self._refused:
             return
         self._loose = 0
@@ -149,7 +149,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The client has sent a whole request."""
+        """Complete a request."""
         if self._refused:
             return
         self._in_body, self._loose = False, 0
@@ -160,7 +160,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._place.busy()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Answer, unless the body is not to be read."""
+        """Start the application, unless the body is refused."""
         scope: Scope = cycle.scope  # type: ignore[assignment]  # the same
         if self._refused:
             return
@@ -179,7 +179,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _most_body(self, scope: Any) -> int:
         return limits.MOST_FORM if scope.get("path") in self._edge.forms else limits.MOST_BODY
 
-    # What goes out.
+    # Output.
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
@@ -190,13 +190,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._end_unread()
 
     def pause_writing(self) -> None:
-        """The client leaves much untaken."""
+        """Pause output, since the client reads too slowly."""
         super().pause_writing()
         self._place.idle()
         self._unread = self.loop.call_later(self._edge.unread_s, self._left)
 
     def resume_writing(self) -> None:
-        """It has taken most of it."""
+        """Resume output."""
         super().resume_writing()
         self._stop(self._unread)
         self._unread = None
@@ -204,17 +204,17 @@ class BoundedProtocol(HttpToolsProtocol):
             self._place.busy()
 
     def timeout_keep_alive_handler(self) -> None:
-        """No request has followed the last one."""
+        """Close a connection without a further request."""
         super().timeout_keep_alive_handler()
         self._end_unread()
 
     def _end_unread(self) -> None:
-        """Of a connection that is being closed, do not wait for ever until all is taken."""
+        """Bound the time that a closing connection waits for its client to read the rest."""
         if self._unread is None and self.transport.is_closing() and self.transport.get_write_buffer_size():
             self._unread = self.loop.call_later(self._edge.unread_s, self._left)
 
     def _left(self) -> None:
-        self._edge.refusals.count("answers left untaken")
+        self._edge.refusals.count("responses left unread")
         self.transport.abort()
 
     # Refusals.
@@ -225,7 +225,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.flow.read_paused or (self._in_body and answering):
             self._deadline = self.loop.call_later(self._edge.body_s, self._late)
         elif self._in_body or self._begun or self._loose:
-            self._refuse("time for a request", 408, "request_timeout", "the request took too long to come")
+            self._refuse("time for a request", 408, "request_timeout", "the request took too long to arrive")
         else:
             self._edge.refusals.count("time for a request")
             self.transport.close()
@@ -242,7 +242,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse("body", 413, "body_too_large", f"a body has at most {self._most_body(scope):,} bytes here")
 
     def _refuse(self, limit: str, status: int, code: str, detail: str, **more: Any) -> None:
-        """Answer with a problem where that can be told from other answers, and end the connection."""
+        """Send a problem document if no other response has begun, and close the connection."""
         self._refused = True
         self._edge.refusals.count(limit)
         self._release()
@@ -277,7 +277,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
 
 def refusal(status: int, code: str, detail: str, headers: list[tuple[bytes, bytes]], **more: Any) -> bytes:
-    """A whole answer, after which the connection ends."""
+    """Return a complete response, after which the connection closes."""
     body = msgspec.json.encode(problem(status, code, detail, **more))
     lines = [
         *headers,

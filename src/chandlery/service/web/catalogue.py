@@ -1,4 +1,4 @@
-"""What each exchange can do, over HTTP."""
+"""HTTP endpoints of the capability matrix."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ routes = APIRouter(
 
 
 class Exchange(BaseModel):
-    """One row of the capability matrix; what each field means, docs/exchanges.md says."""
+    """One row of the capability matrix; docs/exchanges.md defines each field."""
 
     id: str = Field(examples=["binance_spot"])
     aliases: list[str]
     provider: str
     market: str = Field(examples=["spot"])
-    intervals: list[str] = Field(examples=[["1m", "1h"]], description="Candles that can be had by REST.")
+    intervals: list[str] = Field(examples=[["1m", "1h"]], description="Candles available by REST.")
     page_size: int
     retention_days: float | None
     retained_candles: int | None
@@ -44,7 +44,7 @@ class Exchange(BaseModel):
 
 
 class Exchanges(BaseModel):
-    """The capability matrix."""
+    """Capability matrix."""
 
     exchanges: list[Exchange]
 
@@ -55,11 +55,11 @@ def _plain(row: Any) -> Exchange:
 
 @routes.get("/exchanges")
 async def exchanges(subject: Reader) -> Exchanges:
-    """What each exchange can do: the capability matrix."""
+    """List the capabilities of each exchange."""
     return Exchanges(exchanges=[_plain(each) for each in all_capabilities()])
 
 
 @routes.get("/exchanges/{exchange_id}", responses=refusals(404, 422))
 async def exchange(subject: Reader, exchange_id: str) -> Exchange:
-    """What one exchange can do."""
+    """Return the capabilities of one exchange."""
     return _plain(capabilities(exchange_id))

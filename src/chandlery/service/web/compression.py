@@ -1,4 +1,4 @@
-"""Answers made smaller, for those who take that: zstd where it is taken, else gzip."""
+"""Compression of responses: zstd if the client accepts it, else gzip."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SMALLEST = 1_000
-"""Smaller ones are not worth it."""
+"""Minimum size in bytes; smaller responses are not worth it."""
 _WORTH_IT = ("application/json", "application/problem+json", "text/")
 _EVENTS = "text/event-stream"
-"""Each is a few bytes and wanted at once, and so is the head, after which nothing may come for long."""
+"""
+Event streams are not compressed: each event is small and wanted at once, and so is the head, which may come long
+before.
+"""
 _GZIP_LEVEL = 1
 _LARGE = 1 << 14
 _WITH_GZIP_HEAD = 31
@@ -31,7 +34,7 @@ class _Gzip:
 
 
 class _Zstd:
-    """A frame for each part; frames that follow each other are one content."""
+    """Compressor that makes one frame per part; consecutive frames form one content."""
 
     def __init__(self) -> None:
         self._codec = pa.Codec("zstd")
@@ -44,13 +47,13 @@ _ENCODINGS: dict[str, Callable[[], Any]] = {"zstd": _Zstd, "gzip": _Gzip}
 
 
 class Compression:
-    """ASGI middleware for texts; what is binary is compressed already, or must be fast."""
+    """ASGI middleware that compresses text; binary formats are compressed already, or must be fast."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, with a smaller answer where the caller takes one."""
+        """Pass on, compressing the response if the client accepts it."""
         taken = Headers(scope=scope).get("Accept-Encoding", "") if scope["type"] == "http" else ""
         offers = [_offer(part) for part in taken.lower().split(",")]
         encoding = next((name for name in _ENCODINGS if name in offers), None)
@@ -61,13 +64,13 @@ class Compression:
 
 
 def _offer(part: str) -> str:
-    """The encoding that a part of ``Accept-Encoding`` offers; nothing where it refuses it."""
+    """Return the encoding that a part of ``Accept-Encoding`` accepts; empty if it refuses one."""
     name, _, quality = part.replace(" ", "").partition(";q=")
     return "" if quality and not quality.strip("0.") else name
 
 
 class _Smaller:
-    """Sends an answer, compressed where that is worth it."""
+    """Response sender that compresses if it is worth it."""
 
     def __init__(self, send: Send, encoding: str) -> None:
         self._send = send
@@ -95,7 +98,7 @@ class _Smaller:
         await self._send(message)
 
     async def _compressed(self, content: bytes, *, last: bool) -> bytes:
-        """The content, by a thread where that takes longer than to ask one."""
+        """Compress the content, in a thread if that is faster."""
         if len(content) < _LARGE:
             packed: bytes = self._compress(content, last=last)
         else:

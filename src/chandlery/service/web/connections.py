@@ -1,4 +1,4 @@
-"""Who is connected, and who has to go so that others get in."""
+"""Open connections, and eviction of idle ones when there are too many."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from time import monotonic
 from chandlery.service.addresses import Network, client_address, is_proxy
 
 MOST_IDLE = 1_024
-"""Connections without a token that the service waits for."""
+"""Maximum number of idle unauthenticated connections."""
 MOST_IDLE_OF_ADDRESS = 256
-"""Those of one address, or of one IPv6 network of 64 bits."""
+"""Maximum number of these of one address, or of one IPv6 /64 network."""
 MOST_SOCKETS = 512
-"""Sockets (WebSocket) among them."""
+"""Maximum number of WebSockets among these."""
 
 
 GRACE_S = 0.05
-"""Where one had to go that was idle for less, no more are taken for a moment: who has just come would else go before it has asked."""
+"""Pause in seconds after evicting a connection that was idle for less, so that new clients can send their request."""
 
 
 class Place:
     """
-    A connection's place among all of them.
+    Slot of one connection.
 
-    The service waits for its client while it is ``idle`` (for a request, the rest of one, a token, or until an answer is taken),
-    and the client for the service while it is ``busy``.
+    A connection is ``idle`` while the service waits for the client (for a request, the rest of one, a token, or until a
+    response is read), and ``busy`` while the client waits for the service.
     """
 
     __slots__ = ("_connections", "_drop", "_has_left", "_is_dropped", "address", "is_socket", "is_trusted", "since")
@@ -40,35 +40,35 @@ class Place:
         self.since = 0.0
 
     def begin(self, drop: Callable[[], object]) -> None:
-        """The connection is there, and ``drop`` ends it at once; it is called now where it had to go before it was there."""
+        """Attach the connection, which ``drop`` closes at once; it is called now if the slot was evicted before."""
         self._drop = drop
         if self._is_dropped:
             drop()
 
     def end(self) -> None:
-        """Let the connection go, for others."""
+        """Evict the connection."""
         self._is_dropped = True
         if self._drop is not None:
             self._drop()
 
     def idle(self) -> None:
-        """The service waits for the client."""
+        """Mark as idle: the service waits for the client."""
         if not self.is_trusted:
             self._connections.idle(self)
 
     def busy(self) -> None:
-        """The client waits for the service."""
+        """Mark as busy: the client waits for the service."""
         if not self.is_trusted:
             self._connections.busy(self)
 
     def trust(self) -> None:
-        """The client has shown a token that is to be trusted."""
+        """Mark the client as authenticated."""
         if not self.is_trusted:
             self.is_trusted = True
             self._connections.busy(self)
 
     def leave(self) -> None:
-        """The connection has ended; the second time, nothing."""
+        """Release the slot; idempotent."""
         if not self._has_left:
             self._has_left = True
             self._connections.leave(self)
@@ -76,14 +76,14 @@ class Place:
 
 class Connections:
     """
-    Counts connections, and ends some of those without a token where there are too many.
+    Registry of connections that evicts unauthenticated ones when there are too many.
 
-    ``most`` bounds all of them. Those without a token that the service waits for are bounded besides: in all, by address, and
-    sockets among them. Where one is too many, the one that is idle for longest goes: a flood pushes itself out, while who has just
-    come has the time to say who it is. A connection that has shown a token, or that the service works for, is never ended for others.
+    ``most`` limits all connections. Idle unauthenticated ones have further limits: in total, per address, and for
+    WebSockets. Beyond a limit, the connection that has been idle for longest is evicted, so that a flood evicts itself,
+    and new clients have time to authenticate. Authenticated and busy connections are never evicted.
 
-    ``everybody`` is trusted where nobody needs a token. The connections of ``proxies`` are not counted by
-    address, since many callers share them.
+    With ``everybody``, no token is needed and every client counts as authenticated. Connections of ``proxies`` are not
+    counted per address, since many clients share them.
     """
 
     def __init__(
@@ -105,18 +105,18 @@ class Connections:
         self._on_dropped = on_dropped
         self._clock = clock
         self.hurried = False
-        """Whether one had to go too soon since this was last set."""
-        self._idle: dict[Place, None] = {}  # in the order in which they became so, as those below
+        """True if a connection was evicted too early since the last reset."""
+        self._idle: dict[Place, None] = {}  # in the order in which they became idle, as those below
         self._of_address: dict[str, dict[Place, None]] = {}
         self._sockets: dict[Place, None] = {}
 
     @property
     def strangers(self) -> int:
-        """How many idle connections have shown no token."""
+        """Number of idle unauthenticated connections."""
         return len(self._idle)
 
     def join(self, address: str) -> Place | None:
-        """A place for a new connection, which is idle; ``None`` where there is none for it."""
+        """Return an idle slot for a new connection; ``None`` if there is no room."""
         if self.count >= self.most and not self._drop(self._idle, "connections"):
             return None
         self.count += 1
@@ -126,7 +126,7 @@ class Connections:
         return place
 
     def idle(self, place: Place) -> None:
-        """Count a connection without a token that the service waits for."""
+        """Register an idle unauthenticated connection, and evict beyond the limits."""
         if place in self._idle:
             return
         self._idle[place] = None
@@ -144,7 +144,7 @@ class Connections:
             self._drop(self._idle, "connections without a token")
 
     def busy(self, place: Place) -> None:
-        """Count it no more."""
+        """Unregister a connection that is no longer idle."""
         if self._idle.pop(place, _MISSING) is _MISSING:
             return
         self._sockets.pop(place, None)
@@ -155,18 +155,18 @@ class Connections:
                 del self._of_address[place.address]
 
     def shed(self, count: int) -> None:
-        """End so many of those that may be ended, as there are no descriptors left."""
+        """Evict ``count`` connections, since descriptors have run out."""
         for _ in range(count):
             if not self._drop(self._idle, "descriptors"):
                 return
 
     def leave(self, place: Place) -> None:
-        """Forget a connection."""
+        """Remove a connection."""
         self.busy(place)
         self.count -= 1
 
     def _drop(self, places: dict[Place, None], limit: str) -> bool:
-        """End the one that is idle for longest, if there is one."""
+        """Evict the connection that has been idle for longest; return whether there was one."""
         oldest = next(iter(places), None)
         if oldest is None:
             return False

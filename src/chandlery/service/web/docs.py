@@ -1,4 +1,4 @@
-"""``/docs``: a page that shows the OpenAPI document and tries what it describes, with scripts of our own only."""
+"""``/docs``: a page that shows the OpenAPI document and tries its endpoints, with our own scripts only."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _PAGES = files("chandlery.service.web") / "pages"
 
 @routes.get("/docs")
 async def page() -> Response:
-    """The page."""
+    """Return the page."""
     return _file("docs.html", "text/html")
 
 
 @routes.get("/docs/page.css")
 async def style() -> Response:
-    """How it looks."""
+    """Return the style sheet."""
     return _file("page.css", "text/css")
 
 
 @routes.get("/docs/page.js")
 async def script() -> Response:
-    """What it does."""
+    """Return the script."""
     return _file("page.js", "text/javascript")
 
 

@@ -1,4 +1,4 @@
-"""Whether the service is alive, ready, and how it is doing."""
+"""Endpoints for liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ routes = APIRouter(tags=["health"])
 
 
 class Health(BaseModel):
-    """How it is."""
+    """State of the service."""
 
     status: str = Field(
         examples=["ok"], description="ok, or degraded: the service works, and an exchange or a coin fails."
     )
-    reasons: list[str] = Field([], description="What of the exchanges' data does not come, and why.")
+    reasons: list[str] = Field([], description="Missing data of the exchanges, with reasons.")
     origins: dict[str, str] = Field(
         {},
-        description="Whose data are served in place of an exchange's own, by exchange.",
+        description="Origin of the data by exchange, if not the exchange itself.",
         examples=[{"binance_spot": "offline-7"}],
     )
 
 
 @routes.get("/healthz", response_model_exclude_defaults=True)
 async def healthz(request: Request) -> Health:
-    """Whether the process answers, and whether with data of others than the exchanges."""
+    """Report that the process is alive, and which exchanges are served from another origin."""
     return Health(status="ok", origins=request.app.state.origins)
 
 
 @routes.get("/readyz", response_model=Health, responses=refusals(503))
 async def readyz(request: Request) -> Response:
     """
-    Say if it can work: the database takes what is collected, and its threads and tasks live.
+    Report whether the service can work: the database accepts writes, and its threads and tasks run.
 
-    Where an exchange or a coin fails it can, and is degraded.
+    The service stays ready, but degraded, while an exchange or a coin fails.
     """
     readiness: Readiness = request.app.state.readiness
     faults = readiness.faults()
@@ -49,5 +49,5 @@ async def readyz(request: Request) -> Response:
 
 @routes.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(request: Request) -> Response:
-    """For Prometheus."""
+    """Return the metrics for Prometheus."""
     return Response(request.app.state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")

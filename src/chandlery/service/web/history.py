@@ -1,4 +1,4 @@
-"""The past over the socket: numbered chunks, the account of them, and the seam to what is live."""
+"""Historical data over the WebSocket: numbered chunks, their totals, and the transition to live updates."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from chandlery.service.web.send_queue import SendQueue
 from chandlery.service.web.subscription import Subscription
 
 CHUNK_ROWS = {"json": 500, "arrow": 50_000}
-"""How many rows a chunk has at most, by its format: of JSON few, which stay in the cache of whoever decodes them."""
+"""Maximum number of rows per chunk, by format; JSON chunks are small enough for the decoder's CPU cache."""
 READ_ROWS = {"json": 10_000, "arrow": 50_000}
-"""How many rows are read, and encoded, at once."""
+"""Number of rows read and encoded at once."""
 CHUNK_BOOKS = 10
 _METADATA = "chandlery"
 
 
 class StreamingHandler:
-    """Sends one request's past to one client, as fast as that takes it."""
+    """Sender of one historical request, at the pace of the client."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class StreamingHandler:
         turn: Callable[[], AbstractAsyncContextManager[None]],
         origin: str | None = None,
     ) -> None:
-        """``turn`` is held while the past is sent."""
+        """``turn`` is held while historical data is sent."""
         require_format(form, list(CHUNK_ROWS))
         self._turn = turn
         self._historical = historical
@@ -65,19 +65,20 @@ class StreamingHandler:
         self._chunks = 0
         self._report = AnswerReport()
         self._next: Micros | None = None
-        """The open after the last row that was sent."""
+        """Open time after the last row sent."""
 
     async def send(self, span: Span, *, following: bool = False) -> None:
-        """Send the chunks of ``span``, then what they were in all."""
+        """Send the chunks of ``span``, then their totals."""
         await self._send(span)
         content = self._head | {"chunks": self._chunks, "following": following} | self._report.plain()
         await self._send_queue.send([text_frame(msgspec.json.encode({"type": "historical_data_complete"} | content))])
 
     async def follow(self, subscription: Subscription, span: Span) -> None:
         """
-        Send ``span``, whose end is now, then what is live, without a hole and without a double.
+        Send ``span``, which ends now, then live updates without gaps or duplicates.
 
-        The subscription was begun, held, before the storage was read, so that what closes meanwhile waits there.
+        The subscription was started and held before the storage was read, so that candles that close meanwhile are
+        queued.
         """
         await self.send(span, following=True)
         if self._interval is None:
@@ -102,13 +103,13 @@ class StreamingHandler:
             async for piece in pieces:
                 self._report.add(piece)
                 if piece.table.num_rows:
-                    # In a thread, since numbers become text without the interpreter, and the client takes the chunk before meanwhile.
+                    # In a thread: formatting releases the GIL, and the client reads the previous chunk meanwhile.
                     await self._send_queue.send(await asyncio.to_thread(self._encoded, piece.table))
                     if self._interval is not None:
                         self._next = self._interval.step(piece.table.column("open_time")[-1].value // 1000)
 
     async def _fill(self, span: Span, interval: Interval) -> None:
-        """What closed after the past was read and before anything was told live."""
+        """Send the candles that closed after the history was read and before the first live update."""
         past = self._historical.stream_historical_data(self._series, span, rows=READ_ROWS["json"])
         async with aclosing(past) as pieces:
             async for piece in pieces:
@@ -122,7 +123,7 @@ class StreamingHandler:
             self._send_queue.put(Update(series, "gap", gap_content(gap)).frame)
 
     def _encoded(self, table: pa.Table) -> list[Part]:
-        """The chunks of a table."""
+        """Encode a table as chunks."""
         if self._form == "arrow":
             table = table.replace_schema_metadata({_METADATA: msgspec.json.encode(self._chunk_head())})
             return binary_frame(arrow_batches(table))

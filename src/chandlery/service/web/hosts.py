@@ -1,4 +1,4 @@
-"""By which names the service may be called, and by whose pages."""
+"""Allowed host names and origins."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from chandlery.service.errors import problem, problem_response
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _KNOWN = 1_024
-"""How many names are remembered, good and bad."""
+"""Maximum number of cached names, allowed and refused."""
 
 
 class Hosts:
     """
-    The names of a service: any IP address, ``localhost``, the one of ``url``, and ``allowed``.
+    Names of a service: any IP address, ``localhost``, the host of ``url``, and ``allowed``.
 
-    A name that is none of them was made to point here by somebody else, whose pages a browser would then take for the
-    service's own (DNS rebinding). ``origins`` are the sites, besides the service itself, whose pages may call.
+    Any other name was pointed at this address by somebody else, whose pages a browser would treat as the service's own
+    (DNS rebinding). ``origins`` are further sites whose pages may call.
     """
 
     def __init__(self, url: str, *, allowed: Collection[str] = (), origins: Collection[str] = ()) -> None:
@@ -32,22 +32,22 @@ class Hosts:
         self.is_own = lru_cache(_KNOWN)(self._is_own)
 
     def _is_own(self, host: str) -> bool:
-        """Whether a ``Host`` header names this service."""
+        """Return whether a ``Host`` header names this service."""
         name = _name(host)
         return name is not None and (name in self._names or _is_address(name))
 
     def may_call(self, origin: str, scheme: str, host: str) -> bool:
-        """Whether the pages of an ``Origin`` may call by a ``Host``: those of the same scheme, name and port, or of a site that is named."""
+        """Return whether pages of ``Origin`` may call ``Host``: same scheme, name and port, or an allowed origin."""
         given = _origin(origin)
         return given is not None and (given in self._origins or given == _origin(f"{scheme}://{host}"))
 
 
 class OwnHosts:
     """
-    ASGI middleware that refuses requests by other names, and those of other sites' pages.
+    ASGI middleware that refuses requests for other host names, and requests from pages of other sites.
 
-    Where nobody needs a token (``open_to_all``), browsers are believed, too, that say by ``Sec-Fetch-Site`` that a page of
-    another site asks: such a request bears no ``Origin`` where it is an image's or a link's.
+    Without authentication (``open_to_all``), requests that browsers mark as cross-site in ``Sec-Fetch-Site`` are
+    refused, too, since images and links send no ``Origin``.
     """
 
     def __init__(self, app: ASGIApp, hosts: Hosts, *, open_to_all: bool) -> None:
@@ -56,7 +56,7 @@ class OwnHosts:
         self._open_to_all = open_to_all
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what comes by a name of ours."""
+        """Pass on requests for allowed names."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -69,19 +69,19 @@ class OwnHosts:
 
     def _refused(self, scope: Scope) -> tuple[int, str, str] | None:
         headers = Headers(scope=scope)
-        # A browser always sends one; HTTP/1.0 knew none, and health checks still speak it.
+        # Browsers always send one; HTTP/1.0 has none, and health checks still use it.
         hosts = headers.getlist("host") or (["localhost"] if scope["http_version"] == "1.0" else [])
         if len(hosts) != 1:
             return (400, "bad_request", "a request has one Host header")
         if not self._hosts.is_own(hosts[0]):
-            return (421, "unknown_host", "the service is not known by this name; CHANDLERY_ALLOWED_HOSTS may name it")
+            return (421, "unknown_host", "unknown host name; add it to CHANDLERY_ALLOWED_HOSTS to allow it")
         origins = headers.getlist("origin")
         scheme = "http" if scope["scheme"] in {"http", "ws"} else "https"
         if any(not self._hosts.may_call(origin, scheme, hosts[0]) for origin in origins):
             return (
                 403,
                 "foreign_origin",
-                "pages of other sites may not call here; CHANDLERY_ALLOWED_ORIGINS may name them",
+                "cross-origin requests are refused; add the origin to CHANDLERY_ALLOWED_ORIGINS to allow it",
             )
         if self._open_to_all and not origins and headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
             return (403, "foreign_origin", "pages of other sites may not call here")
@@ -89,7 +89,7 @@ class OwnHosts:
 
 
 def _name(host: str) -> str | None:
-    """The name in a ``Host`` header, in lower case and without its port; ``None`` where that is none."""
+    """Return the lower-case name of a ``Host`` header without its port; ``None`` if it is invalid."""
     if host.startswith("["):
         name, closed, port = host[1:].partition("]")
         if not closed or (port and port[0] != ":"):
@@ -109,7 +109,7 @@ def _is_address(name: str) -> bool:
 
 
 def _origin(text: str) -> tuple[str, str, int] | None:
-    """Scheme, name and port; ``None`` where that is none, as of a page without a site (``null``)."""
+    """Return scheme, name and port; ``None`` if it is invalid, or ``null`` as of a page without an origin."""
     try:
         parts = urlsplit(text)
         port = parts.port

@@ -1,4 +1,4 @@
-"""How much of a client's the server takes before it knows more of it."""
+"""Limits of the server that apply before authentication."""
 
 from __future__ import annotations
 
@@ -9,36 +9,36 @@ from chandlery.service.refusals import Refusals
 from chandlery.service.web.connections import Connections
 
 MOST_HEAD = 16_384
-"""Bytes of a request line and its headers."""
+"""Maximum size in bytes of a request line with headers."""
 MOST_BODY = 1 << 20
-"""Bytes of a body."""
+"""Maximum size in bytes of a body."""
 MOST_FORM = 65_536
-"""Bytes of a form, and the part of every body that ``MOST_BODIES`` leaves out."""
+"""Maximum size in bytes of a form, and of the part of every body that does not count towards ``MOST_BODIES``."""
 MOST_BODIES = 8 << 20
-"""Bytes of all bodies that are being received at once, without the first ``MOST_FORM`` of each."""
+"""Maximum size in bytes of all bodies being received, without the first ``MOST_FORM`` of each."""
 MOST_PIPELINED = 16
-"""Requests of one connection that wait for the answers to earlier ones."""
+"""Maximum number of pipelined requests per connection."""
 HEAD_S = 10.0
-"""How long a head may take, from the first byte on; of a new connection, from its beginning on."""
+"""Maximum time in seconds for a head, from its first byte, or from the start of a new connection."""
 BODY_S = 30.0
-"""How long a body may take."""
+"""Maximum time in seconds for a body."""
 UNREAD_S = 60.0
-"""How long a client may leave an answer untaken."""
+"""Maximum time in seconds that a client may leave a response unread."""
 LINGER_S, LINGER_BYTES = 2.0, 16 << 20
-"""For how long, and for how many bytes, what still comes is thrown away after a refusal, so that the client can read that."""
+"""Time and size limits for discarding input after a refusal, so that the client can read the refusal."""
 
 _RESERVED = 1_024
-"""Descriptors that are left for the database, files and exchanges; no more than half of all."""
+"""Descriptors reserved for the database, files and exchanges; at most half of all."""
 _MOST_DESCRIPTORS = 1 << 16
 
 
 def most_connections(descriptors: int) -> int:
-    """How many connections a process takes that may open so many descriptors."""
+    """Return the maximum number of connections for a number of descriptors."""
     return descriptors - min(descriptors // 2, _RESERVED)
 
 
 def descriptors() -> int:
-    """How many descriptors this process may open, after that was raised as far as it may raise it."""
+    """Raise the descriptor limit of this process as far as allowed, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < most:
@@ -49,10 +49,10 @@ def descriptors() -> int:
 
 class Edge:
     """
-    The limits of a server, and what is counted for them.
+    Limits of a server, and their counters.
 
-    ``forms`` are the paths that take forms, and nothing else. ``unread_s`` is for how long a client may leave an answer
-    untaken, ``head_s`` and ``body_s`` how long the parts of a request may take.
+    ``forms`` are the paths that accept only forms. ``unread_s`` limits how long a client may leave a response unread;
+    ``head_s`` and ``body_s`` limit the receive time of a request.
     """
 
     def __init__(
@@ -72,4 +72,4 @@ class Edge:
         self.head_s = head_s
         self.body_s = body_s
         self.bodies = 0
-        """Bytes of bodies that are being received, as ``MOST_BODIES`` counts them."""
+        """Bytes of bodies being received, as ``MOST_BODIES`` counts them."""

@@ -1,4 +1,4 @@
-"""What clients say over the socket."""
+"""Messages of clients over the WebSocket."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from chandlery.core.errors import InvalidInput
 from chandlery.core.instrument import require_symbol
 
 Id: TypeAlias = str | int | None
-"""Whatever the client wants to find in the answers to its message."""
+"""Correlation id that responses to a message repeat."""
 
 
 class SymbolName(str):
-    """A symbol, of which whatever can be none is refused as the library refuses it."""
+    """Symbol; invalid ones are refused as in the library."""
 
     __slots__ = ()
 
@@ -28,14 +28,14 @@ class _Message(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Auth(_Message, frozen=True, tag="auth"):
-    """A token, the first or a newer one."""
+    """Authenticate with a token, also to renew it."""
 
     token: str
     id: Id = None
 
 
 class Subscribe(_Message, frozen=True, tag="subscribe"):
-    """Tell of a series from now on; ``channel`` is ``book`` or ``candles``."""
+    """Subscribe to a series; ``channel`` is ``book`` or ``candles``."""
 
     channel: str
     exchange: str
@@ -45,7 +45,7 @@ class Subscribe(_Message, frozen=True, tag="subscribe"):
 
 
 class Unsubscribe(_Message, frozen=True, tag="unsubscribe"):
-    """Tell of it no more."""
+    """Unsubscribe from a series."""
 
     channel: str
     exchange: str
@@ -56,9 +56,9 @@ class Unsubscribe(_Message, frozen=True, tag="unsubscribe"):
 
 class RequestHistorical(_Message, frozen=True, tag="request_historical"):
     """
-    Send the past of a series, in chunks; ``follow`` goes on with what is live.
+    Request historical data of a series in chunks; ``follow`` continues with live updates.
 
-    Without ``end``, until now. ``format`` is ``json`` or ``arrow``.
+    ``end`` defaults to now. ``format`` is ``json`` or ``arrow``.
     """
 
     exchange: str
@@ -73,7 +73,7 @@ class RequestHistorical(_Message, frozen=True, tag="request_historical"):
 
 
 class MostCurrent(_Message, frozen=True, tag="most_current"):
-    """Send the latest of a series."""
+    """Request the latest data of a series."""
 
     exchange: str
     symbol: _Symbol
@@ -83,7 +83,7 @@ class MostCurrent(_Message, frozen=True, tag="most_current"):
 
 
 class Ping(_Message, frozen=True, tag="ping"):
-    """Answer with a pong."""
+    """Request a pong."""
 
     id: Id = None
 
@@ -92,7 +92,7 @@ Message: TypeAlias = Auth | Subscribe | Unsubscribe | RequestHistorical | MostCu
 
 
 def _symbol(kind: type, value: Any) -> Any:
-    """The one kind that JSON does not have."""
+    """Decode the one type that JSON does not have."""
     return kind(require_symbol(value))
 
 
@@ -109,10 +109,10 @@ _envelope = msgspec.json.Decoder(_Envelope)
 
 def parsed(text: str) -> Message:
     """
-    The message of a text.
+    Parse a message.
 
     Raises:
-        InvalidInput: It is none; the message says what is wrong.
+        InvalidInput: The text is not a message; the error says why.
     """
     try:
         message: Message = _decoder.decode(text)
@@ -122,7 +122,7 @@ def parsed(text: str) -> Message:
 
 
 def _fields_of(text: str) -> str:
-    """What the kind of message that a text means to be takes; nothing where that cannot be told."""
+    """Return the fields of the intended kind of message; empty if the kind is unknown."""
     try:
         meant = _envelope.decode(text).type
     except (msgspec.MsgspecError, RecursionError):
@@ -132,7 +132,7 @@ def _fields_of(text: str) -> str:
 
 
 def id_of(text: str) -> Id:
-    """The ``id`` of a text that is no message, so that its sender knows which one was meant."""
+    """Return the ``id`` of an invalid message, so that the client can match the error."""
     try:
         return _envelope.decode(text).id
     except (msgspec.MsgspecError, RecursionError):

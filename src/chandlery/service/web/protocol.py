@@ -1,4 +1,4 @@
-"""uvicorn's WebSocket, with a way to send frames that were made once for many."""
+"""uvicorn's WebSocket protocol, extended to send frames that are encoded once for many clients."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ from chandlery.service.web.limits import Edge
 from chandlery.service.web.send_queue import HIGH_WATER
 
 EXTENSION = "chandlery.socket"
-"""Where the application finds the protocol in its scope."""
+"""Key of the ASGI scope that holds the protocol."""
 
 LARGEST_MESSAGE = 1 << 20
-"""Bytes that a client may send in one message."""
+"""Maximum size in bytes of a client's message."""
 LARGEST_BEFORE_AUTH = 4_096
-"""Of one whose client has shown no token yet."""
+"""Maximum size in bytes of a message before authentication."""
 MOST_BEFORE_AUTH = 100
-"""Messages of one whose client has shown no token yet."""
+"""Maximum number of messages before authentication."""
 _MOST_FRAGMENTS = 1_024
 _MOST_AFTER_CLOSE = 1 << 18
-"""Bytes that may come after the service has closed, before the connection is cut."""
+"""Maximum number of bytes received after the close frame, before the connection is aborted."""
 _SLICE = 4_096
-"""Bytes that are parsed in one turn of the loop: six of them are a frame, and parsing that takes as long as any."""
+"""Bytes parsed per turn of the loop: a frame can be as short as six bytes, and each costs as much as a long one."""
 _GOING_AWAY, _INVALID_DATA, _POLICY, _TOO_BIG = 1001, 1007, 1008, 1009
 _END_S = 10.0
-"""How long a client may take what is left for it when a connection ends, before it is cut."""
+"""Maximum time in seconds for a client to read the rest of a closing connection."""
 _ANSWER_S = 3.0
-"""How long a client may take to answer the close frame when the server stops."""
+"""Maximum time in seconds for a client to answer the close frame when the server stops."""
 
 
 class _Handshake(ServerProtocol):
-    """A connection whose handshake is answered with ``headers``, whoever answers it: the application, uvicorn or websockets."""
+    """Handshake that adds ``headers`` to every response, of the application, uvicorn or websockets."""
 
     def __init__(self, headers: Sequence[tuple[bytes, bytes]], plain: ServerProtocol) -> None:
         super().__init__(max_size=plain.max_message_size, logger=plain.logger)
         self._headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
 
     def send_response(self, response: Response) -> None:
-        """Send an answer, with the headers that it does not have."""
+        """Send a response, adding missing headers."""
         for name, value in self._headers:
             if name not in response.headers:
                 response.headers[name] = value
@@ -58,15 +58,15 @@ class _Handshake(ServerProtocol):
 
 class DirectProtocol(WebSocketsSansIOProtocol):
     """
-    Puts itself into the scope, so that the application can write whole frames.
+    WebSocket protocol in the scope, so that the application can write whole frames.
 
-    Compression of messages must be off, since a frame for all cannot depend on what one client has heard.
+    Per-message compression must be off, since a shared frame cannot depend on the compression state of one client.
     """
 
     on_shutdown: Callable[[], object] | None = None
-    """Called before the connection ends because the server stops, so that what waits can still be written."""
+    """Called before the connection closes on shutdown, so that queued frames can be written."""
     on_drained: Callable[[], object] | None = None
-    """Called when the client has taken most of what was too much for it."""
+    """Called when the write buffer has drained."""
 
     def __init__(
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], *, place: Place, edge: Edge
@@ -76,21 +76,21 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         self._place = place
         self._edge = edge
         self._rest = b""
-        """What has come and is not parsed: the application takes one message after the other."""
+        """Received bytes that are not parsed yet: the application takes one message after the other."""
         self._unheard = 0
         self._heard = 0
         self._after_close = 0
         self._turn: Handle | None = None
-        """When the next slice is parsed; ``None`` where nothing waits but for the application or the client."""
+        """Handle of the next parse; ``None`` while waiting for the application or the client."""
         self._end: TimerHandle | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
-        """Begin, with as much room as a send queue fills."""
+        """Start the connection, with a write buffer as large as a send queue's limit."""
         super().connection_made(transport)
         cast("Transport", transport).set_write_buffer_limits(HIGH_WATER)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Release the connection."""
         for handle in (self._end, self._turn):
             if handle is not None:
                 handle.cancel()
@@ -98,22 +98,22 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     def await_token(self) -> None:
-        """The client has come without a token, and is to send one."""
+        """Start waiting for a token."""
         self._place.is_socket = True
         self._place.idle()
 
     def trust(self) -> None:
-        """The client has shown a token that is to be trusted."""
+        """Mark the client as authenticated."""
         self._place.trust()
 
     def resume_writing(self) -> None:
-        """Go on; the transport says when."""
+        """Resume output, on a signal of the transport."""
         super().resume_writing()
         if self.on_drained is not None:
             self.on_drained()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes, which are parsed a slice at a time, so that much from one client holds nobody else up."""
+        """Receive bytes, and parse them in slices, so that one client cannot block others."""
         if self.close_sent:
             self._after_close += len(data)
             if self._after_close > _MOST_AFTER_CLOSE:
@@ -124,7 +124,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self._parse()
 
     def _parse(self) -> None:
-        """Parse a slice, and go on in the next turn of the loop; after a message, when the application asks for another."""
+        """Parse a slice, and continue in the next turn of the loop; after a message, on the next receive."""
         self._turn = None
         if self._rest and not self.transport.is_closing():
             part, self._rest = self._rest[:_SLICE], self._rest[_SLICE:]
@@ -145,11 +145,11 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     @property
     def _most_unheard(self) -> int:
-        """How many bytes may come without a whole message."""
+        """Maximum number of bytes without a complete message."""
         return 2 * (LARGEST_MESSAGE if self._place.is_trusted else LARGEST_BEFORE_AUTH)
 
     async def receive(self) -> ASGIReceiveEvent:
-        """The next message, one in a turn of the loop; nothing is read from the connection before the application asks for it."""
+        """Return the next message, one per turn of the loop; the connection is read only on demand."""
         if not self.queue.empty():
             await asyncio.sleep(0)
         elif self.read_paused:
@@ -158,26 +158,26 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         return await self.queue.get()
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send; a handshake that was answered by a refusal is complete, too."""
+        """Send an event; a handshake answered with a refusal is complete, too."""
         await super().send(message)
         if self.close_sent and message["type"] == "websocket.http.response.body":
             self.handshake_complete = True
 
     def handle_cont(self, event: Frame) -> None:
-        """Take a part of a message."""
+        """Receive a continuation frame."""
         if len(self.frames) < _MOST_FRAGMENTS:
             super().handle_cont(event)
         elif not self.close_sent:
             self._fail("message of a socket", _TOO_BIG, "too many fragments")
 
     def send_receive_event_to_app(self) -> None:
-        """Pass a message on, unless it is too large, or no text where it should be."""
+        """Pass a message on, unless it is too large, or is not text as required."""
         self._unheard = 0
         self._heard += 1
         if self.close_sent:
             self.frames = []
         elif not self._place.is_trusted and self._heard > MOST_BEFORE_AUTH:
-            self._fail("messages before auth", _POLICY, "say who you are")
+            self._fail("messages before auth", _POLICY, "authenticate first")
         elif not self._place.is_trusted and sum(map(len, self.frames)) > LARGEST_BEFORE_AUTH:
             self._fail(
                 "message before auth", _TOO_BIG, f"before auth a message has at most {LARGEST_BEFORE_AUTH} bytes"
@@ -188,25 +188,25 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             super().send_receive_event_to_app()
 
     def handle_ping(self) -> None:
-        """Answer, unless the client does not take what it was answered before."""
+        """Answer a ping, unless the client leaves earlier answers unread."""
         if not self.transport.is_closing():
             super().handle_ping()
         if self.unsent > HIGH_WATER * 2:
-            self._edge.refusals.count("answers left untaken")
+            self._edge.refusals.count("responses left unread")
             self.transport.abort()
 
     def keepalive_timeout(self) -> None:
-        """End the connection of a client that does not answer pings any more, nor takes anything."""
+        """Close the connection of a client that neither answers pings nor reads."""
         super().keepalive_timeout()
         self.end_soon()
 
     def end_soon(self) -> None:
-        """Cut the connection in a moment, whatever the client has not taken by then."""
+        """Abort the connection after a short delay, even if data is unread."""
         if self._end is None and not self.disconnected:
             self._end = self.loop.call_later(_END_S, self.transport.abort)
 
     async def run_asgi(self) -> None:
-        """Run the application; the connection does not outlive it by more than a moment."""
+        """Run the application, and close the connection soon after it ends."""
         try:
             await super().run_asgi()
         finally:
@@ -226,12 +226,12 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         if hasattr(self, "scope"):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[EXTENSION] = self
-            self.read_paused = True  # what follows is no matter before the application has accepted
+            self.read_paused = True  # further input waits until the application has accepted
             self.transport.pause_reading()
 
     @property
     def is_open(self) -> bool:
-        """Whether frames can be sent."""
+        """True while frames can be sent."""
         return (
             self.handshake_complete
             and not self.close_sent
@@ -241,23 +241,23 @@ class DirectProtocol(WebSocketsSansIOProtocol):
 
     @property
     def unsent(self) -> int:
-        """How many bytes the client has not taken yet."""
+        """Number of bytes that the client has not read yet."""
         return int(self.transport.get_write_buffer_size())
 
     def write_frames(self, frames: bytes) -> None:
-        """Send whole frames of one who is there; what a client does not take at once waits in the transport."""
+        """Send whole frames; what the client does not read at once is buffered in the transport."""
         self.transport.write(frames)
 
     def write_parts(self, parts: Sequence[Part]) -> None:
-        """Send a frame, or several, that lie apart, without putting them together."""
+        """Send frames given as several buffers, without joining them."""
         if self.is_open:
             self.transport.writelines(parts)
 
     def shutdown(self) -> None:
-        """End the connection because the server stops: at the close frame of the client, at the latest after 3 s."""
+        """Close the connection on shutdown, on the client's close frame, or after 3 s."""
         if not self.handshake_complete or self.close_sent:
             super().shutdown()
-        elif self.is_open:  # else the client has ended it, and may still take what was written before
+        elif self.is_open:  # otherwise the client has closed, and may still read what was written before
             if self.on_shutdown is not None:
                 self.on_shutdown()
             self.stop_keepalive()
@@ -265,7 +265,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             self.conn.send_close(_GOING_AWAY, "the service stops")
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.close_sent = True
-            # To close now would answer what the client still sends with a reset, which discards what it has not read.
+            # Closing now would answer further input with a reset, which discards unread output.
             if self.read_paused:
                 self.read_paused = False
                 self._parse()

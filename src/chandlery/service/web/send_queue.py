@@ -1,4 +1,4 @@
-"""What waits for each client, and the pump that sends it."""
+"""Send queue of each client, and the pump that flushes it."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
 HIGH_WATER = 1 << 20
-"""How many bytes a client may leave untaken before nothing more is written to it."""
+"""Limit in bytes of unread data, beyond which nothing more is written to a client."""
 MOST_BYTES = 16 << 20
-"""How much may wait for a client."""
+"""Maximum size in bytes of a client's queue."""
 MOST_BEFORE_AUTH = 65_536
-"""How much a client may owe that has shown no token: what waits for it, and what it has not taken."""
+"""Maximum size in bytes of queued and unread data before authentication."""
 _LOOK_AGAIN_S = 0.05
-"""How soon it is looked whether a client that was too slow takes more."""
+"""Interval in seconds between checks of a slow client."""
 
 
 class Socket(Protocol):
-    """Where frames are written."""
+    """Destination of frames."""
 
     @property
     def is_open(self) -> bool:
-        """Whether frames can be sent."""
+        """True while frames can be sent."""
         ...
 
     @property
     def unsent(self) -> int:
-        """How many bytes the client has not taken yet."""
+        """Number of bytes that the client has not read yet."""
         ...
 
     def write_frames(self, frames: bytes) -> None:
@@ -41,21 +41,21 @@ class Socket(Protocol):
         ...
 
     def write_parts(self, parts: Sequence[Part]) -> None:
-        """Send a frame, or several, that lie apart."""
+        """Send frames given as several buffers."""
         ...
 
     def trust(self) -> None:
-        """The client has shown a token that is to be trusted."""
+        """Mark the client as authenticated."""
         ...
 
 
 class SendQueue:
     """
-    Frames for one client, in order.
+    Ordered queue of frames for one client.
 
-    What ``replace`` is given takes the place of what waits under the same key. What ``put`` is given is
-    never dropped: a client that does not take it for ``grace_s``, or lets more than ``MOST_BYTES`` wait, is too slow,
-    and ``on_slow`` is called, once. Before ``trust`` that is so from ``MOST_BEFORE_AUTH`` on.
+    ``replace`` conflates by key. Frames of ``put`` are never dropped: a client that does not read them for ``grace_s``,
+    or lets more than ``MOST_BYTES`` queue up, is too slow, and ``on_slow`` is called once. Before ``trust`` the limit
+    is ``MOST_BEFORE_AUTH``.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class SendQueue:
         self._is_trusted = False
 
     def __len__(self) -> int:
-        """How many frames wait."""
+        """Return the number of queued frames."""
         return len(self._waiting)
 
     def put(self, frame: bytes) -> None:
-        """Send it after all that waits."""
+        """Queue a frame."""
         if self._ended:
             return
         self._number += 1
@@ -94,7 +94,7 @@ class SendQueue:
             self._pump.soon(self)
 
     def replace(self, key: Hashable, frame: bytes) -> None:
-        """Send it where what waits under the same key would be sent, or after all."""
+        """Replace the queued frame with the same key, or queue a new one."""
         if self._ended:
             return
         if key in self._waiting:
@@ -103,15 +103,15 @@ class SendQueue:
         self._pump.soon(self)
 
     def drop(self, key: Hashable) -> None:
-        """Do not send what waits under a key; what comes next says more."""
+        """Discard the queued frame with a key, since a later one supersedes it."""
         if self._waiting.pop(key, None) is not None:
             self._metrics.messages_replaced += 1
 
     async def send(self, parts: Sequence[Part]) -> None:
         """
-        Send a frame that is large and lies in ``parts`` at once after all that waits.
+        Send a large frame in ``parts`` immediately, after the queued ones.
 
-        Where the client has much to take already, this waits until it has; nothing happens where it is gone.
+        Waits while the client has much unread data; does nothing if the client has disconnected.
         """
         while not self._ended and self._socket.unsent > HIGH_WATER:
             self._room.clear()
@@ -123,29 +123,29 @@ class SendQueue:
             self._socket.write_parts(parts)
 
     def trust(self) -> None:
-        """The client has shown a token that is to be trusted."""
+        """Mark the client as authenticated."""
         self._is_trusted = True
         self._socket.trust()
 
     def drained(self) -> None:
-        """The client has taken most of what was written."""
+        """Resume after the write buffer has drained."""
         self._room.set()
 
     def end(self) -> None:
-        """Nothing is sent any more."""
+        """Stop sending."""
         self._ended = True
         self._waiting.clear()
         self._kept_bytes = 0
         self._room.set()
 
     def give_up(self) -> None:
-        """Close the client, as one that is too slow."""
+        """Close the client as too slow."""
         self.end()
         self._metrics.slow_clients += 1
         self._on_slow()
 
     def flush(self, now: float) -> bool:
-        """Write what waits; whether it must be looked at again."""
+        """Write queued frames; return whether another flush is needed."""
         socket = self._socket
         if not socket.is_open:
             self.end()
@@ -162,7 +162,7 @@ class SendQueue:
         return False
 
     def write_all(self) -> None:
-        """Write what waits, however much the client has not taken yet."""
+        """Write all queued frames, whatever the client has left unread."""
         waiting = self._waiting
         if waiting:
             self._metrics.messages_sent += len(waiting)
@@ -181,7 +181,7 @@ class SendQueue:
 
 
 class Pump:
-    """Writes, every so often, what waits for clients, all of it for one client in one go."""
+    """Periodic writer of all send queues, with one write per client."""
 
     def __init__(self, every_s: float, metrics: Metrics) -> None:
         self._every_s = every_s
@@ -190,17 +190,17 @@ class Pump:
         self._timer: asyncio.TimerHandle | None = None
 
     def soon(self, send_queue: SendQueue) -> None:
-        """Write what waits there at the next turn."""
+        """Schedule a flush in the next turn."""
         self._dirty.add(send_queue)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._every_s, self._turn)
 
     def _flushed(self, send_queue: SendQueue, now: float) -> bool:
-        """Flush it; one client's failure ends that client alone."""
+        """Flush a queue; a failure closes that client only."""
         try:
             return send_queue.flush(now)
         except Exception:
-            log.exception("what waits for a client cannot be written; it is closed")
+            log.exception("cannot write to a client; closing its connection")
             send_queue.give_up()
             return False
 

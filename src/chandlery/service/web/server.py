@@ -1,4 +1,4 @@
-"""The server under the application."""
+"""HTTP server of the application."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from chandlery.service.web.protocol import LARGEST_MESSAGE, DirectProtocol
 
 _BACKLOG = 2048
 _STOP_TIMEOUT_S = 14
-"""How long answers under way may take to end; what is closed after that has the rest of 20 seconds."""
+"""Maximum time in seconds for responses to finish on shutdown; closing the rest takes the remainder of 20 seconds."""
 _START_TIMEOUT_S = 10.0
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -34,18 +34,18 @@ _HEADERS = [
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Content-Security-Policy", _POLICY),
 ]
-"""Of every answer: what browsers are not to do with it."""
+"""Security headers of every response."""
 
 
 def listening(host: str, port: int) -> socket.socket:
     """
-    A socket that listens.
+    Return a listening socket.
 
     Raises:
-        InvalidInput: There is no such address here, or somebody else listens there.
+        InvalidInput: The address does not exist here, or is in use.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends small writes at once on sockets that name their protocol only.
+    # asyncio disables Nagle's algorithm only on sockets with an explicit protocol.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -59,9 +59,9 @@ def listening(host: str, port: int) -> socket.socket:
 
 class _Server(uvicorn.Server):
     """
-    Accepts connections where there is room for them.
+    Server that accepts connections within the limits.
 
-    It has the application end what would never end by itself, before it waits for what is in flight.
+    On shutdown, it has the application end endless streams before it waits for running requests.
     """
 
     def __init__(self, config: uvicorn.Config, edge: Edge, before_stop: Callable[[], object]) -> None:
@@ -71,20 +71,20 @@ class _Server(uvicorn.Server):
         self._acceptors: list[Acceptor] = []
 
     async def _serve(self, sockets: list[socket.socket] | None = None) -> None:
-        """Serve; however that ends, nobody is let in after it."""
+        """Serve; afterwards no connection is accepted, however it ends."""
         try:
             await super()._serve(sockets)
         finally:
             self._close()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept."""
+        """Start accepting."""
         self._acceptors = [Acceptor(each, self._edge, self._protocol) for each in sockets or ()]
         self.servers = []
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop."""
+        """Shut down."""
         self._before_stop()
         self._close()
         await super().shutdown(sockets)
@@ -98,7 +98,7 @@ class _Server(uvicorn.Server):
 
 
 def server_of(app: FastAPI) -> uvicorn.Server:
-    """uvicorn, as this application needs it."""
+    """Return uvicorn, configured for this application."""
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -127,7 +127,7 @@ def edge_of(
     unread_s: float = UNREAD_S,
     forms: Collection[str] = (),
 ) -> Edge:
-    """The limits of a server; without ``most``, as many connections as the descriptors of this process allow."""
+    """Return the limits of a server; ``most`` defaults to the number of connections that the descriptors allow."""
     connections = Connections(
         most_connections(descriptors()) if most is None else most,
         everybody=open_to_all,
@@ -140,16 +140,16 @@ def edge_of(
 @asynccontextmanager
 async def serving(app: FastAPI, bound: socket.socket) -> AsyncIterator[uvicorn.Server]:
     """
-    The application, served in this event loop until the end of the block; then in-flight answers end, and clients are told.
+    Serve the application in this event loop until the end of the block; then finish responses and notify clients.
 
-    Raises what the application raises when it starts. A server that ends by itself ends the block, which raises what has
-    ended it, or ``Closed``.
+    Raises the errors of the application's startup. A server that ends by itself ends the block, which raises its error,
+    or ``Closed``.
     """
     server = server_of(app)
     task = asyncio.create_task(_run(app, server, bound), name="chandlery server")
     try:
         async with asyncio.timeout(_START_TIMEOUT_S):
-            while not server.started:  # uvicorn sets a flag and nothing else
+            while not server.started:  # uvicorn only sets a flag
                 if task.done():
                     await task
                 await asyncio.sleep(0.01)
@@ -169,7 +169,7 @@ async def serving(app: FastAPI, bound: socket.socket) -> AsyncIterator[uvicorn.S
 
 @contextmanager
 def _cancelled_by(task: asyncio.Task[None]) -> Iterator[None]:
-    """Cancel the block when the task ends before it does, and raise what has ended it."""
+    """Cancel the block if the task ends first, and raise the task's error."""
     body = asyncio.current_task()
     assert body is not None  # noqa: S101  # this runs in one
     ended = False
@@ -186,7 +186,7 @@ def _cancelled_by(task: asyncio.Task[None]) -> Iterator[None]:
         if not ended or body.uncancel() > 0:
             raise
         cause = None if task.cancelled() else task.exception()
-        raise cause or Closed("the server has ended by itself") from None
+        raise cause or Closed("the server stopped unexpectedly") from None
     finally:
         task.remove_done_callback(end)
 
@@ -194,9 +194,9 @@ def _cancelled_by(task: asyncio.Task[None]) -> Iterator[None]:
 @contextmanager
 def _left_alone() -> Iterator[None]:
     """
-    Collections of garbage pass over what is there already: modules, above all.
+    Exclude existing objects, mostly modules, from garbage collection.
 
-    To walk it holds all threads, the event loop's too, for 0.1 s and more.
+    Traversing them stops all threads, including the event loop's, for 0.1 s and more.
     """
     gc.freeze()
     try:
@@ -206,7 +206,7 @@ def _left_alone() -> Iterator[None]:
 
 
 async def _run(app: FastAPI, server: uvicorn.Server, bound: socket.socket) -> None:
-    """All in one task, as what the application opens may want."""
-    # Not uvicorn's own lifespan, which makes a mistake at the start an exit of the process.
+    """Run in a single task, as resources opened by the application may require."""
+    # Not uvicorn's own lifespan, which exits the process on a startup error.
     async with app.router.lifespan_context(app):
         await server._serve(sockets=[bound])  # noqa: SLF001  # its public form takes the process's signals, which are not ours to take

@@ -1,4 +1,4 @@
-"""One client of the socket: who it is, what it wants, what it is told."""
+"""Session of one WebSocket client: identity, subscriptions and responses."""
 
 from __future__ import annotations
 
@@ -42,14 +42,15 @@ log.addHandler(logging.NullHandler())
 
 MOST_SUBSCRIPTIONS = 1_000
 MOST_TASKS = 16
-"""How many requests of one client are worked on at once."""
+"""Maximum number of concurrent requests per client."""
 
 
 class Session:
     """
-    What one client says, obeyed.
+    Handler of one client's messages.
 
-    An error is told and ends nothing else. ``subject`` is who the client is; ``None`` until it has said so. Tokens end by ``token_clock``.
+    An error is sent to the client and affects no other request. ``subject`` is the client, ``None`` before
+    authentication. Tokens expire by ``token_clock``.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Session:
     ) -> None:
         self.subject: Subject | None = None
         self.renewed = asyncio.Event()
-        """Set whenever the client has said who it is."""
+        """Set on every authentication."""
         self._send_queue = send_queue
         self._authentication = authentication
         self._collection = collection
@@ -78,20 +79,20 @@ class Session:
 
     async def authenticate(self, token: str | None) -> None:
         """
-        Be who the token was given to from now on.
+        Authenticate the client.
 
         Raises:
-            InvalidToken: It is not to be trusted, or was given to somebody else than the one before.
+            InvalidToken: The token is invalid, or belongs to another account than the previous one.
         """
         subject = await self._authentication.validate_token(token)
         if self.subject is not None and (subject.id, subject.issuer) != (self.subject.id, self.subject.issuer):
-            raise InvalidToken("the token was given to somebody else; open another connection for that")
+            raise InvalidToken("the token belongs to another account; open another connection for it")
         self.subject = subject
         self._send_queue.trust()
         self.renewed.set()
 
     async def hear(self, text: str) -> None:
-        """Take a message; what is wrong with it is told, not raised."""
+        """Handle a message; errors are sent to the client, not raised."""
         try:
             message = parsed(text)
         except InvalidInput as error:
@@ -111,7 +112,7 @@ class Session:
             self._begin(message)
 
     async def end(self) -> None:
-        """Forget the client."""
+        """Cancel all requests and subscriptions."""
         for series in list(self._subscriptions):
             self._drop(series)
         tasks = list(self._tasks)
@@ -128,7 +129,7 @@ class Session:
         task.add_done_callback(self._tasks.discard)
 
     async def _guarded(self, work: Coroutine[Any, Any, None], request: Id) -> None:
-        """Do it, and tell what goes wrong."""
+        """Run a request, and send its error to the client."""
         try:
             await work
         except ChandleryError as error:
@@ -140,7 +141,7 @@ class Session:
 
     def _require(self, scope: str) -> Subject:
         if self.subject is None:
-            raise InvalidToken('say who you are first: {"type": "auth", "token": ...}')
+            raise InvalidToken('authenticate first: {"type": "auth", "token": ...}')
         self.subject.still_valid(self._token_clock())
         self.subject.require(scope)
         return self.subject
@@ -216,7 +217,7 @@ class Session:
         self._notify("most_current_data", message.id, **self._named(series), data=data)
 
     async def _collected(self, message: Subscribe | RequestHistorical) -> SeriesName:
-        """The series, which is collected from now on; where it is not yet, the token must allow that."""
+        """Return the series after making sure that it is collected; starting to collect it needs the scope."""
         self._require(READ)
         series = self._series(message)
         known = self._collection.coins.find(series.symbol, series.exchange)

@@ -1,4 +1,4 @@
-"""``/v1/ws``: one connection, many subscriptions."""
+"""``/v1/ws``: one connection with many subscriptions."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ routes = APIRouter()
 
 PATH = "/v1/ws"
 AUTH_TIMEOUT_S = 10.0
-"""How long a client may take to say who it is."""
+"""Maximum time in seconds for a client to authenticate."""
 UNAUTHORIZED, TOO_SLOW, UNSUPPORTED = 4401, 4408, 1003
-"""Why a connection was closed."""
+"""Close codes."""
 
 
 @routes.websocket(PATH)
 async def socket(websocket: WebSocket) -> None:
-    """Until the client goes, its token ends, or it is too slow."""
+    """Serve until the client disconnects, its token expires, or it is too slow."""
     state = websocket.app.state
     direct = websocket.scope["extensions"].get(EXTENSION)
     if not isinstance(direct, DirectProtocol):
-        await websocket.close(UNSUPPORTED, "this needs the server of chandlery serve")
+        await websocket.close(UNSUPPORTED, "this endpoint needs the server of chandlery serve")
         return
     await websocket.accept()
     slow = asyncio.Event()
@@ -47,14 +47,14 @@ async def socket(websocket: WebSocket) -> None:
         direct.end_soon()
         await session.end()
     if code is not None:
-        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it may be gone by now
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):  # it may have disconnected
             await websocket.close(code, reason)
 
 
 async def _serve(
     websocket: WebSocket, direct: DirectProtocol, session: Session, slow: asyncio.Event
 ) -> tuple[int | None, str]:
-    """Hear the client; the code and reason to close with, no code where it has gone itself."""
+    """Handle messages; return the close code and reason, without a code if the client disconnected."""
     given = websocket.headers.get("Authorization", "")
     try:
         if websocket.app.state.open_to_all or given[:7].lower() == "bearer ":
@@ -72,7 +72,7 @@ async def _serve(
             return hearing.result()
         if watching.done():
             return watching.result()
-        return TOO_SLOW, "what was sent waited too long to be taken"
+        return TOO_SLOW, "the client read too slowly"
     finally:
         for task in (hearing, watching, waiting):
             task.cancel()
@@ -91,7 +91,7 @@ async def _hear(websocket: WebSocket, session: Session) -> tuple[int | None, str
 
 
 async def _watch(websocket: WebSocket, session: Session) -> tuple[int, str]:
-    """Until the client is nobody any more: it has not said who it is in time, or its token is not trusted any more."""
+    """Wait until the client fails to authenticate in time, or its token expires or is revoked."""
     authentication: IAuthenticationModule = websocket.app.state.authentication
     while True:
         session.renewed.clear()
@@ -105,7 +105,7 @@ async def _watch(websocket: WebSocket, session: Session) -> tuple[int, str]:
                 await session.renewed.wait()
         except TimeoutError:
             if subject is None:
-                return UNAUTHORIZED, "say who you are"
+                return UNAUTHORIZED, "authenticate first"
             try:
                 await authentication.still_trusted(subject)
             except TokenExpired:
@@ -115,5 +115,5 @@ async def _watch(websocket: WebSocket, session: Session) -> tuple[int, str]:
 
 
 def _short(error: ChandleryError) -> str:
-    """What fits into a closing frame."""
+    """Shorten an error for a close frame."""
     return str(error).encode()[:120].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""One client's wish for one series."""
+"""Subscription of one client to one series."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _MOST_HELD = 100_000
 
 class Subscription:
     """
-    Passes updates on to the client's send queue.
+    Subscriber that queues updates for the client.
 
-    While it is ``held``, closed and restated candles and gaps wait, in order, for what comes before them.
+    While ``held``, closed and restated candles and gaps are queued, in order, behind the historical data.
     """
 
     def __init__(self, series: SeriesName, send_queue: SendQueue, *, held: bool = False) -> None:
         self.series = series
         self.closed = asyncio.Event()
-        """Whether a closed candle waits."""
+        """Set while a closed candle is queued."""
         self._send_queue = send_queue
         self._held: deque[Update] | None = deque() if held else None
         self._from: Micros | None = None
 
     def take(self, update: Update) -> None:
-        """Pass it on, or hold it."""
+        """Forward an update, or queue it while held."""
         if self._held is not None:
             self._hold(update, self._held)
         elif update.conflates:
@@ -40,11 +40,11 @@ class Subscription:
             self._send_queue.put(update.frame)
 
     def expect(self, opened: Micros) -> None:
-        """The first closed candle to tell; running ones of that open may pass already."""
+        """Set the open time of the first closed candle to send; running ones of that time may pass already."""
         self._from = opened
 
     def first_held(self) -> Micros | None:
-        """The open of the first closed candle that waits and has not been told; those before are let go."""
+        """Return the open time of the first queued closed candle that was not sent; discard earlier ones."""
         if self._held and self._from is not None:
             begin = self._from
             self._held = deque(each for each in self._held if each.kind != "closed" or opened(each.content) >= begin)
@@ -52,7 +52,7 @@ class Subscription:
         return next(closed, None)
 
     def release(self) -> None:
-        """Pass on what waits, and from now on everything at once."""
+        """Forward the queued updates, and later ones immediately."""
         held, self._held = self._held or deque(), None
         for update in held:
             self.take(update)
@@ -63,12 +63,12 @@ class Subscription:
                 self._send_queue.replace(self.series, update.frame)
         elif update.kind != "book":
             if len(held) >= _MOST_HELD:
-                held.popleft()  # what is missing then is fetched as any other hole
+                held.popleft()  # the resulting hole is fetched like any other
             held.append(update)
             if update.kind == "closed":
                 self.closed.set()
 
 
 def opened(row: Row) -> Micros:
-    """The open of a candle."""
+    """Return the open time of a candle."""
     return Unit.MILLIS.micros(row["timestamp"])
