@@ -62,6 +62,6 @@ def test_the_service_collects_streams_and_goes_on_from_the_past(shown):
     arrived = re.findall(r"^[A-Z]+/USDT +[\d,.]+ +[\d,.]+ +(\d+) +(\d+)$", text, re.MULTILINE)
     assert 3 == len(arrived)
     assert all(int(books) > 5 and int(candles) > 0 for books, candles in arrived)
-    assert "each second once, no hole and no double" in text
+    assert "each second once, no gap and no duplicate" in text
     assert re.search(r"^in the database: \d+ order books of BTC/USDT, one a second$", text, re.MULTILINE)
     assert "the service has stopped" in text

@@ -178,7 +178,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         if channel not in {"candles", "book"}:
             raise InvalidInput(f"channel is candles or book, not {channel!r}")
         if depth is not None and depth < 1:
-            raise InvalidInput(f"depth is {depth}; at least one level a side can be told")
+            raise InvalidInput(f"depth is {depth}; it must be at least one level per side")
         length = interval if isinstance(interval, Interval) else Interval(interval)
         if channel == "candles":
             self._require(length)

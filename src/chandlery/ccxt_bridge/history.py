@@ -115,7 +115,7 @@ class Market(CandleExchange):
         try:
             return ROW.columns(convert(rows, list[_Row]))
         except ValidationError as error:
-            raise MalformedResponse(f"{symbol} {interval.value} by ccxt: rows that are no candles: {error}") from error
+            raise MalformedResponse(f"{symbol} {interval.value} by ccxt: rows that are not candles: {error}") from error
 
 
 async def fetch(

@@ -90,7 +90,7 @@ class CountedExchanges(Throttle):
             CloseFailed: Some did not close; all others did.
         """
         if not 0 <= max_age_hours < math.inf:
-            raise InvalidInput(f"max_age_hours is {max_age_hours}; give hours, 0 for all that are unused")
+            raise InvalidInput(f"max_age_hours is {max_age_hours}; give hours, 0 for all unused ones")
         return _close(self._connections.retire(max_age_s=max_age_hours * HOUR_S))
 
     def close_exchange(self, exchange_id: str) -> int:
@@ -208,7 +208,7 @@ class AuthenticatedExchangeManager(NamedConnects, CountedExchanges):
             wrapper.decrement_refcount()
             name = canonical(exchange_id)
             raise MissingCredentials(
-                f"{name} asks for a password besides the keys; set {name.upper()}_PASSWORD, or give password="
+                f"{name} requires a password in addition to the keys; set {name.upper()}_PASSWORD, or give password="
             )
         return wrapper.exchange
 

@@ -217,7 +217,7 @@ class CandleLoop(_Loop):
         try:
             return structs.replace(ROW.candle(tuple(row[:6])), received_at=received_at)
         except (TypeError, ValueError, IndexError) as error:
-            raise MalformedResponse(f"{self._symbol}: a row that is no candle: {error}") from error
+            raise MalformedResponse(f"{self._symbol}: a row that is not a candle: {error}") from error
 
 
 class BookLoop(_Loop):

@@ -113,7 +113,7 @@ class Connections:
         if wrapper is not None:
             _leave(wrapper)
         elif exchange not in self._gone:
-            raise InvalidInput("this exchange was not connected to here; release it where it was")
+            raise InvalidInput("this exchange was not connected here; release it where it was connected")
 
     def release_by_name(self, exchange: str, *, testnet: bool | None, contract_type: str | None) -> None:
         """
@@ -167,4 +167,4 @@ class Connections:
 
 def _leave(wrapper: ExchangeWrapper) -> None:
     if not wrapper.decrement_refcount():
-        raise InvalidInput(f"{wrapper.exchange.id} was released more often than it was connected to")
+        raise InvalidInput(f"{wrapper.exchange.id} was released more often than it was connected")

@@ -1,3 +1,3 @@
-"""The command line: ``chandlery fetch``, ``chandlery cache``, ``chandlery sim``."""
+"""Command line: ``chandlery fetch``, ``chandlery cache``, ``chandlery sim``."""
 
 from chandlery.cli.app import main as main

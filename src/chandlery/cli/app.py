@@ -1,4 +1,4 @@
-"""The only place where commands meet the process: what they raise becomes one line and an exit code."""
+"""Entry point of the command line, which turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OK, FAILURE, MISTAKE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 app = typer.Typer(
     add_completion=False,
     help="Candles and funding rates of crypto exchanges: complete, correct and fast.",
-    epilog="Exit codes: 0 done, 1 failed (exchange, disk), 2 asked wrongly, 3 incomplete data, 130 interrupted.",
+    epilog="Exit codes: 0 success, 1 failed (exchange, disk), 2 invalid usage, 3 incomplete data, 130 interrupted.",
     pretty_exceptions_enable=False,
     pretty_exceptions_show_locals=False,
 )
@@ -59,10 +59,9 @@ app.command()(probe)
 
 def run(args: Sequence[str]) -> int:
     """
-    Carry out a command line; its exit code.
+    Run a command line and return its exit code.
 
-    What goes wrong in an expected way is one line on stderr, never a traceback. A reader that
-    stops early, as ``head`` does, is no failure.
+    Expected errors are one line on stderr, never a traceback. A closed pipe, as by ``head``, is not an error.
     """
     code = OK
     try:
@@ -84,14 +83,14 @@ def run(args: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """Carry out the command line of this process, and end it."""
+    """Run the command line of this process, and exit."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a symbol may be of letters that the locale does not have
+        sys.stdout.reconfigure(errors="backslashreplace")  # a symbol may contain letters that the locale cannot encode
     sys.exit(run(sys.argv[1:]))
 
 
 def _dispatch(args: Sequence[str]) -> int:
-    # Not typer's own main, which has its own ideas of exit codes and of broken pipes.
+    # Not typer's own main, which handles exit codes and broken pipes differently.
     command = typer.main.get_command(app)
     try:
         with command.make_context("chandlery", list(args) or ["--help"]) as context:
@@ -109,11 +108,11 @@ def _complain(message: str, code: int) -> int:
 def _advice(error: IncompleteData) -> str:
     first = error.missing[0]
     more = f", and {len(error.missing) - 1} more such spans," if len(error.missing) > 1 else ""
-    return f"incomplete: {first.span}{more} could not be had: {first.evidence}. --on-missing report takes what there is"
+    return f"incomplete: {first.span}{more} unavailable: {first.evidence}. --on-missing report takes the rest"
 
 
 def _silence_stdout() -> None:
-    """What is still in the buffer would fail again at exit."""
+    """Redirect stdout, since flushing its buffer at exit would fail again."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

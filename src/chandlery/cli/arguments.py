@@ -1,4 +1,4 @@
-"""What is written on the command line, as values of the library."""
+"""Conversion of command-line arguments to values of the library."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ SUFFIXES = (".parquet", ".csv", ".arrow", ".feather")
 
 CACHE_DIR = typer.Option(
     None, "--cache-dir", parser=partial(folder, name="--cache-dir"), metavar="DIRECTORY",
-    help="Where day files are kept.", show_default="your cache folder",
+    help="Folder of the cached day files.", show_default="your cache folder",
 )  # fmt: skip
 DATA_DIR = typer.Option(
     None, "--data-dir", parser=partial(folder, name="--data-dir"), metavar="DIRECTORY", envvar="CHANDLERY_DATA_DIR",
-    help="Where the service keeps its data.", show_default="your data folder",
+    help="Data folder of the service.", show_default="your data folder",
 )  # fmt: skip
 PROXY = typer.Option(
     None, "--proxy", envvar="CHANDLERY_PROXY", metavar="URL", show_default=False, show_envvar=False,
-    help="http://user:password@host:port or, with an extra, socks5://; without it HTTPS_PROXY and so on decide.",
+    help="http://user:password@host:port or, with an extra, socks5://; defaults to HTTPS_PROXY and related variables.",
 )  # fmt: skip
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?", re.ASCII)
@@ -58,13 +58,13 @@ _URL = re.compile(r"(https?|wss?)://[^\s/]+\S*", re.ASCII)
 
 def moment(text: str, option: str) -> datetime:
     """
-    The moment that ``2024-01-01`` or ``2024-01-01T12:00`` names; UTC where no zone is given.
+    Parse a time such as ``2024-01-01`` or ``2024-01-01T12:00``; UTC without a time zone.
 
     Raises:
-        InvalidRange: For other text.
+        InvalidRange: The text is not a time.
     """
     try:
-        # The pattern keeps out what Python reads too and few people mean, e.g. week numbers.
+        # The pattern refuses unusual forms that Python parses, such as week numbers.
         at = datetime.fromisoformat(text if _DATE.fullmatch(text) else "")
     except ValueError:
         raise InvalidRange(
@@ -74,17 +74,17 @@ def moment(text: str, option: str) -> datetime:
 
 
 def market(text: str) -> MarketType:
-    """The market of that name."""
+    """Return the market of a name."""
     return _named(text, "--market", MARKETS)
 
 
 def exchange(text: str, market_name: str) -> tuple[DataProvider, MarketType]:
     """
-    Provider and market of an exchange id, or of one of Binance's markets where there is none.
+    Return provider and market of an exchange id; without an id, one of Binance's markets.
 
     Raises:
-        InvalidInput: For both, which might contradict each other.
-        UnknownName: For another id; the message lists those that there are.
+        InvalidInput: Both are given, and might conflict.
+        UnknownName: The id is unknown; the message lists the known ones.
     """
     if not text:
         return DataProvider.BINANCE, market(market_name or "spot")
@@ -95,12 +95,12 @@ def exchange(text: str, market_name: str) -> tuple[DataProvider, MarketType]:
 
 
 def chart_type(text: str) -> ChartType:
-    """The kind of data of that name."""
+    """Return the chart type of a name."""
     return _named(text, "--type", CHART_TYPES)
 
 
 def source(text: str) -> DataSource:
-    """The source of that name."""
+    """Return the data source of a name."""
     return _named(text, "--source", SOURCES)
 
 
@@ -113,10 +113,10 @@ def _named(text: str, option: str, known: Mapping[str, _T]) -> _T:
 
 def unlike(text: str) -> dict[str, dict[str, Any]]:
     """
-    Contradictions of offline exchanges by exchange id, of JSON; none of an empty text.
+    Parse contradictions of offline exchanges, by exchange id, from JSON; empty for an empty text.
 
     Raises:
-        InvalidInput: Where it is not of that form.
+        InvalidInput: The text does not have that form.
     """
     try:
         return msgspec.json.decode(text, type=dict[str, dict[str, Any]]) if text.strip() else {}
@@ -126,11 +126,11 @@ def unlike(text: str) -> dict[str, dict[str, Any]]:
 
 def endpoints(text: str | None) -> dict[str, dict[str, str | bool]]:
     """
-    Base URLs by exchange id, of JSON; none of ``None`` and of an empty text.
+    Parse base URLs by exchange id from JSON; empty for ``None`` and an empty text.
 
     Raises:
-        InvalidInput: Where it is not of that form, or names an exchange that there is not: data
-            would then silently come from elsewhere.
+        InvalidInput: The text does not have that form, or names an unknown exchange, whose data would then silently
+            come from elsewhere.
     """
     if not text or not text.strip():
         return {}
@@ -156,25 +156,25 @@ def endpoints(text: str | None) -> dict[str, dict[str, str | bool]]:
 
 def output_file(path: Path) -> Path:
     """
-    ``path``, where a file of that kind can be written there.
+    Check that a file can be written at ``path``, and return it.
 
     Raises:
-        InvalidInput: Where its suffix says nothing, or its folder is not there.
+        InvalidInput: The suffix is unknown, or the folder does not exist or is not writable.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise InvalidInput(f"-o {path}: the suffix says what to write: {', '.join(SUFFIXES)}")
+        raise InvalidInput(f"-o {path}: the suffix selects the format: {', '.join(SUFFIXES)}")
     if not path.parent.is_dir():
         raise InvalidInput(f"-o {path}: there is no folder {path.parent}")
     if path.is_dir():
         raise InvalidInput(f"-o {path} is a folder")
     if not os.access(path.parent, os.W_OK):
-        raise InvalidInput(f"-o {path}: the folder {path.parent} cannot be written to")
+        raise InvalidInput(f"-o {path}: the folder {path.parent} is not writable")
     return path
 
 
 def fault(text: str) -> Fault:
     """
-    What ``KIND[:path-regex][:times|p=0.1]`` describes.
+    Parse a fault from ``KIND[:path-regex][:times|p=0.1]``.
 
     Without ``times`` it strikes once; with ``p=`` any number of requests, each with that probability.
     """
@@ -184,7 +184,7 @@ def fault(text: str) -> Fault:
     kinds = {kind.value: kind for kind in FaultKind}
     kind = kinds.get(name.lower().replace("-", "_"))
     if kind is None:
-        raise UnknownName(f"--fault {name!r} is no kind of fault; there is {', '.join(kinds)}")
+        raise UnknownName(f"--fault {name!r} is not a kind of fault; there is {', '.join(kinds)}")
     path, _, last = rest.rpartition(":")
     times, probability = _how_often(last)
     if times is None and probability is None:
@@ -197,7 +197,7 @@ def fault(text: str) -> Fault:
 
 
 def _how_often(text: str) -> tuple[int | None, float | None]:
-    """How many times, and with which probability, where the text says either."""
+    """Parse the number of times, or the probability; ``None`` if absent."""
     if text.isascii() and text.isdigit():
         return int(text), None
     if not text.startswith("p="):

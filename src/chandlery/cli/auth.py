@@ -1,4 +1,4 @@
-"""``chandlery auth``: who may use the service."""
+"""``chandlery auth``: accounts of the service."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 commands = typer.Typer(
-    help="Who may use the service: programs (clients) and people (users).", pretty_exceptions_show_locals=False
+    help="Accounts of the service: programs (clients) and people (users).", pretty_exceptions_show_locals=False
 )
 
 _SCOPE = typer.Option(["read"], "--scope", help="read, collect or admin. Repeatable.")
@@ -32,13 +32,13 @@ _TITLES = ("id", "kind", "name", "scopes", "created", "revoked")
 
 @commands.command("create-client")
 def create_client(
-    name: str = typer.Argument(help="What it is, for you."),
+    name: str = typer.Argument(help="A name for your reference."),
     scope: list[str] = _SCOPE,
     data_dir: Path | None = arguments.DATA_DIR,
     *,
     as_json: bool = _JSON,
 ) -> None:
-    """Let a program in. Its secret is shown this once."""
+    """Create a client for a program. Its secret is shown only now."""
 
     async def create(module: AuthenticationModuleImpl) -> tuple[str, str]:
         client, secret = await module.create_client(name, scope)
@@ -51,16 +51,16 @@ def create_client(
     to = output.printer()
     to.print(f"client_id      {identifier}")
     to.print(f"client_secret  {secret}")
-    sys.stderr.write("keep the secret now: it is not shown again\n")
+    sys.stderr.write("store the secret now: it is not shown again\n")
 
 
 @commands.command("create-user")
 def create_user(
-    name: str = typer.Argument(help="With which the person logs in."),
+    name: str = typer.Argument(help="Name for the login."),
     scope: list[str] = _SCOPE,
     data_dir: Path | None = arguments.DATA_DIR,
 ) -> None:
-    """Let a person in. The password is asked for, or read from the first line of stdin."""
+    """Create a user. The password is read from a prompt, or from the first line of stdin."""
     password = _secret_line("Password", twice=True)
     user = _with_accounts(data_dir, lambda module: module.create_user(name, password, scope))
     output.printer().print(f"{user.id} {user.name}: {' '.join(user.scopes)}")
@@ -68,24 +68,24 @@ def create_user(
 
 @commands.command("rotate-keys")
 def rotate_keys(data_dir: Path | None = arguments.DATA_DIR) -> None:
-    """Sign with the next key from now on; tokens that were given stay valid until they expire."""
+    """Start signing with the next key; issued tokens stay valid until they expire."""
     kid = _with_accounts(data_dir, lambda module: module.keys.rotate())
-    output.printer().print(f"tokens are signed with {kid} from now on; a running service knows within half a minute")
+    output.printer().print(f"tokens are signed with {kid} from now on; a running service follows within half a minute")
 
 
 @commands.command()
 def revoke(
-    identifier: str = typer.Argument(metavar="ID", help="Of a client or user, as list shows it."),
+    identifier: str = typer.Argument(metavar="ID", help="Id of a client or user, as shown by list."),
     data_dir: Path | None = arguments.DATA_DIR,
 ) -> None:
-    """Let a client or user in no more; their tokens end within a second."""
+    """Revoke a client or user; their tokens become invalid within a second."""
     _with_accounts(data_dir, lambda module: module.revoke(identifier))
     output.printer().print(f"{identifier} is revoked")
 
 
 @commands.command("revoke-token")
 def revoke_token(data_dir: Path | None = arguments.DATA_DIR) -> None:
-    """Trust one token no more, ours or another issuer's. It is read from the first line of stdin, or asked for."""
+    """Revoke one token, ours or another issuer's, read from the first line of stdin or a prompt."""
     token = _secret_line("Token")
     name = _with_accounts(data_dir, lambda module: module.revoke_unjudged(token.strip()))
     output.printer().print(f"{name} is revoked", soft_wrap=True)
@@ -116,7 +116,7 @@ def list_accounts(data_dir: Path | None = arguments.DATA_DIR, *, as_json: bool =
     elif rows:
         output.printer().print(output.as_table(_TITLES, rows, left=6))
     else:
-        output.printer().print("there are none; chandlery auth create-client makes one")
+        output.printer().print("no accounts; create one with chandlery auth create-client")
 
 
 def _repository(database: object) -> PrincipalRepository:
@@ -126,7 +126,7 @@ def _repository(database: object) -> PrincipalRepository:
 
 
 def _with_accounts(data_dir: Path | None, work: Callable[[AuthenticationModuleImpl], Awaitable[_T]]) -> _T:
-    """Carry out ``work`` on the accounts in a data folder, which is made where there is none."""
+    """Run ``work`` on the accounts in a data folder, which is created if missing."""
     database = database_of(data_dir, made=True)
 
     async def run() -> _T:
@@ -146,5 +146,5 @@ def _secret_line(what: str, *, twice: bool = False) -> str:
         line = typer.prompt(what, hide_input=True, confirmation_prompt=twice, err=True)
     if not line:
         name = what.lower()
-        raise InvalidInput(f"a {name} is needed: on a terminal it is asked for, else it is the first line of stdin")
+        raise InvalidInput(f"a {name} is required: type it on a terminal, or pass it as the first line of stdin")
     return str(line)

@@ -1,4 +1,4 @@
-"""``chandlery cache``: what the cache holds, whether it is in order, and how to empty it."""
+"""``chandlery cache``: list, verify and clean the cache."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from chandlery.cache.arrow_cache import UnifiedCacheManager
     from chandlery.cache.index import CacheEntry
 
-commands = typer.Typer(help="What the cache holds; check it, empty it.", pretty_exceptions_show_locals=False)
+commands = typer.Typer(help="List, verify and clean the cache.", pretty_exceptions_show_locals=False)
 
 _JSON = typer.Option(False, "--json", help="For scripts.")
-_PATTERN_HELP = "Which: a symbol, SYMBOL/INTERVAL, or a pattern such as BINANCE/SPOT/KLINES/*."
+_PATTERN_HELP = "A symbol, SYMBOL/INTERVAL, or a pattern such as BINANCE/SPOT/KLINES/*."
 _TITLES = (
     "provider",
     "market",
@@ -58,7 +58,7 @@ def info(
     *,
     as_json: bool = _JSON,
 ) -> None:
-    """Say how much there is of a series, or of everything."""
+    """Print the size of a series, or of the whole cache."""
     cache = _cache(cache_dir)
     if series:
         _print_entries(_chosen(cache.entries(), series), as_json=as_json)
@@ -84,7 +84,7 @@ def verify(
     gaps: bool = typer.Option(True, "--gaps/--no-gaps", help="Request the gaps of candles again."),
     as_json: bool = _JSON,
 ) -> None:  # fmt: skip
-    """Check every file to the last byte, and request cached gaps again; exit code 1 where a file is damaged."""
+    """Verify every file completely, and request cached gaps again; exit code 1 if a file is damaged."""
     cache = _cache(cache_dir)
     found = cache.verify()
     if as_json:
@@ -111,7 +111,7 @@ def verify(
 
 
 def _gaps_again(cache: UnifiedCacheManager, endpoints: str) -> Iterator[str]:
-    """Request the gaps of each series of candles again; a line for each where some filled, or could not be requested."""
+    """Request the gaps of each candle series again; yield a line for each that was filled or failed."""
     from chandlery.history.manager import DataSourceManager  # noqa: PLC0415  # loaded where it is used
 
     given = arguments.endpoints(endpoints)
@@ -138,11 +138,11 @@ def _gaps_again(cache: UnifiedCacheManager, endpoints: str) -> Iterator[str]:
 def clean(
     cache_dir: Path | None = arguments.CACHE_DIR,
     series: str = typer.Option("", "--series", help=f"Remove series too. {_PATTERN_HELP}", show_default=False),
-    before: str = typer.Option("", "--before", help="Of them, only the files of days before this date.", show_default=False),
+    before: str = typer.Option("", "--before", help="Remove only files of days before this date.", show_default=False),
     *,
-    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Skip the confirmation."),
 ) -> None:  # fmt: skip
-    """Remove damaged and half-written files; with --series or --before, data too."""
+    """Remove damaged and partial files; with --series or --before, data too."""
     cache = _cache(cache_dir)
     limit = to_micros(arguments.moment(before, "--before")) if before else None
     entries = _chosen(cache.entries(), series or "*") if series or before else []
@@ -158,20 +158,20 @@ def clean(
 def adopt(
     cache_dir: Path = typer.Argument(..., metavar="DIR", parser=partial(folder, name="DIR"), help="The cache."),
     *,
-    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Skip the confirmation."),
 ) -> None:
     """
-    Take what chandlery 0.1 stored for the exchanges' own data.
+    Mark what chandlery 0.1 stored as the exchanges' own data.
 
-    Its files do not say which server filled them. Say so only of a cache that was never used with the
-    offline exchange, a testnet or another server than the exchange's.
+    Its files do not record their origin. Use this only for a cache that was never used with the offline exchange, a
+    testnet or another server than the exchange's.
     """
     cache = _cache(cache_dir)
     unknown = sum(entry.unknown for entry in cache.entries())
     if unknown and not yes:
         if not sys.stdin.isatty():
-            raise InvalidInput("this would take data for the exchanges' own; say --yes where nobody can be asked")
-        if not typer.confirm(f"Take {output.counted(unknown, 'file')} for the exchanges' own data?", err=True):
+            raise InvalidInput("this would mark data as the exchanges' own; confirm with --yes without a terminal")
+        if not typer.confirm(f"Mark {output.counted(unknown, 'file')} as the exchanges' own data?", err=True):
             raise typer.Exit(1)
     adopted = cache.adopt()
     output.printer().print(f"adopted {output.counted(adopted.files, 'file')}, {adopted.rows:,} rows")
@@ -179,7 +179,7 @@ def adopt(
 
 def _ask(entries: Sequence[CacheEntry], before: str) -> None:
     if not sys.stdin.isatty():
-        raise InvalidInput("this would remove data; say --yes where nobody can be asked")
+        raise InvalidInput("this would remove data; confirm with --yes without a terminal")
     names = ", ".join(entry.series for entry in entries[:3]) + (", ..." if len(entries) > 3 else "")
     what = f"the days before {before} of {names}" if before else f"{names} ({sum(each.days for each in entries)} files)"
     if not typer.confirm(f"Remove {what}?", err=True):
@@ -188,10 +188,10 @@ def _ask(entries: Sequence[CacheEntry], before: str) -> None:
 
 def _cache(cache_dir: Path | None) -> UnifiedCacheManager:
     """
-    The cache in a folder that is there, or the user's.
+    Return the cache in an existing folder, or the user's.
 
     Raises:
-        InvalidInput: Where the folder that was named is not there.
+        InvalidInput: The given folder does not exist.
     """
     from chandlery.cache.arrow_cache import UnifiedCacheManager  # noqa: PLC0415  # loads pyarrow
 
@@ -203,10 +203,10 @@ def _cache(cache_dir: Path | None) -> UnifiedCacheManager:
 
 def _chosen(entries: Sequence[CacheEntry], pattern: str) -> list[CacheEntry]:
     """
-    The entries that a pattern names.
+    Return the entries that match a pattern.
 
     Raises:
-        UnknownName: Where there is none.
+        UnknownName: None matches.
     """
     chosen = [entry for entry in entries if any(fnmatchcase(name, pattern) for name in _names(entry))]
     if not chosen and entries:
@@ -246,7 +246,7 @@ def _print_entries(entries: Sequence[CacheEntry], *, as_json: bool) -> None:
 
 
 def _origin(entry: CacheEntry) -> str:
-    """Whose data they are: nothing for the exchange's own, and how much of it nobody knows."""
+    """Return the origin of an entry: empty for the exchange's own data, else with the number of files of unknown origin."""
     if not entry.unknown:
         return entry.origin or ""
     return UNKNOWN_ORIGIN if entry.unknown == entry.days else f"{entry.unknown:,} {UNKNOWN_ORIGIN}"

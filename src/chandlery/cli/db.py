@@ -1,4 +1,4 @@
-"""``chandlery db``: the service's database, brought up to date, checked, shrunk, read."""
+"""``chandlery db``: migrate, check, vacuum, back up and export the service's database."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from chandlery.database.sqlite import SqliteDatabase
 
 commands = typer.Typer(
-    help="The service's database: bring it up to date, check it, shrink it, read it.",
+    help="The service's database: migrate, check, vacuum, back up, export.",
     pretty_exceptions_show_locals=False,
 )
 
@@ -34,13 +34,13 @@ _NEEDED = "this needs the service's extra: pip install 'chandlery[server]'"
 _PAGE = 10_000
 _BOOK_PAGE = 200
 _MOST_GAPS = 10
-"""The number of gaps that are printed one by one."""
+"""Maximum number of gaps that are printed."""
 _OFFLINE_MARK = ".offline"
-"""Marks a folder in which 0.1 stored what ``--offline`` made up."""
+"""Marker file of a folder in which 0.1 stored synthetic data of ``--offline``."""
 
 
 def data_folder(given: Path | None) -> Path:
-    """The folder that was named, or the user's."""
+    """Return the given folder, or the user's."""
     import platformdirs  # noqa: PLC0415  # loaded where it is used
 
     return given if given is not None else platformdirs.user_data_path("chandlery")
@@ -48,11 +48,11 @@ def data_folder(given: Path | None) -> Path:
 
 def database_of(data_dir: Path | None, *, made: bool = False) -> SqliteDatabase:
     """
-    The database in a folder, not opened yet.
+    Return the database in a folder, not opened yet.
 
     Raises:
-        InvalidInput: There is none, and none is to be ``made``.
-        StorageUnavailable: The folder cannot be made.
+        InvalidInput: There is none, and it must not be created (``made``).
+        StorageUnavailable: The folder cannot be created.
         MissingDependency: The extra of the service is not installed.
     """
     try:
@@ -64,7 +64,7 @@ def database_of(data_dir: Path | None, *, made: bool = False) -> SqliteDatabase:
 
 def readable_database_of(data_dir: Path | None) -> IDatabaseConnection:
     """
-    The same to be read: brought up to date first where it can be written, and as it is where not.
+    Return the database for reading; it is migrated first if it is writable.
 
     Raises:
         InvalidInput: There is none.
@@ -96,7 +96,7 @@ def _file_of(data_dir: Path | None, *, made: bool) -> Path:
 
 @commands.command()
 def migrate(data_dir: Path | None = arguments.DATA_DIR) -> None:
-    """Bring the database up to date, or make an empty one."""
+    """Migrate the database to the current schema, or create an empty one."""
     from chandlery.database.adoption import unknown  # noqa: PLC0415  # loaded where it is used
 
     async def run() -> tuple[int, Unknown]:
@@ -111,7 +111,7 @@ def migrate(data_dir: Path | None = arguments.DATA_DIR) -> None:
 
 @commands.command()
 def check(data_dir: Path | None = arguments.DATA_DIR) -> None:
-    """Read every entry; exit code 1 where one is damaged."""
+    """Check every entry; exit code 1 if one is damaged."""
     database = readable_database_of(data_dir)
 
     async def run() -> tuple[list[str], Unknown]:
@@ -133,7 +133,7 @@ def check(data_dir: Path | None = arguments.DATA_DIR) -> None:
 
 @commands.command()
 def vacuum(data_dir: Path | None = arguments.DATA_DIR) -> None:
-    """Give back the space of what was deleted."""
+    """Release the space of deleted data."""
     database = database_of(data_dir)
     before = database.path.stat().st_size
 
@@ -148,15 +148,15 @@ def vacuum(data_dir: Path | None = arguments.DATA_DIR) -> None:
 
 @commands.command()
 def backup(
-    target: Path = typer.Argument(help="A file that is not there yet."),
+    target: Path = typer.Argument(help="A file that does not exist yet."),
     data_dir: Path | None = arguments.DATA_DIR,
 ) -> None:
-    """Write a whole copy, which only you can read; the service may run meanwhile."""
+    """Write a complete copy that only you can read; the service may be running."""
     database = database_of(data_dir)
     from chandlery.database.sqlite_file import backed_up  # noqa: PLC0415  # needs an extra
 
     if target.exists():
-        raise InvalidInput(f"{target} is there already; name a file that is not")
+        raise InvalidInput(f"{target} exists already; name a new file")
     backed_up(database.path, target)
     output.printer().print(f"{output.size_text(target.stat().st_size)} to {target}", soft_wrap=True)
 
@@ -165,13 +165,13 @@ def backup(
 def adopt(
     data_dir: Path | None = arguments.DATA_DIR,
     *,
-    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
+    yes: bool = typer.Option(False, "--yes", "-y", help="Skip the confirmation."),
 ) -> None:
     """
-    Take what older releases stored for the exchanges' own data; stop the service first.
+    Mark what older releases stored as the exchanges' own data; stop the service first.
 
-    Their rows do not say which server they came from. Say so only of a folder that was never used with the
-    offline exchange, a testnet or another server than the exchange's.
+    Their rows do not record their origin. Use this only for a folder that was never used with the offline exchange, a
+    testnet or another server than the exchange's.
     """
     from chandlery.cache.files import alone_in  # noqa: PLC0415  # the same
     from chandlery.database.adoption import adopt as adopt_all  # noqa: PLC0415  # loaded where it is used
@@ -179,7 +179,7 @@ def adopt(
 
     database = database_of(data_dir)
     if (database.path.parent / _OFFLINE_MARK).exists():
-        raise InvalidInput(f"{database.path.parent} holds what --offline has made up; that is no exchange's own data")
+        raise InvalidInput(f"{database.path.parent} holds synthetic data of --offline, which is not an exchange's own")
 
     async def run() -> Unknown:
         async with database:
@@ -195,9 +195,9 @@ def adopt(
 
 def _ask(found: Unknown) -> None:
     if not sys.stdin.isatty():
-        raise InvalidInput("this would take data for the exchanges' own; say --yes where nobody can be asked")
+        raise InvalidInput("this would mark data as the exchanges' own; confirm with --yes without a terminal")
     if not typer.confirm(
-        f"Take {found.series:,} series and {found.coins:,} coins for the exchanges' own data?", err=True
+        f"Mark {found.series:,} series and {found.coins:,} coins as the exchanges' own data?", err=True
     ):
         raise typer.Exit(1)
 
@@ -209,16 +209,16 @@ def _print_ignored(found: Unknown) -> None:
 
 @commands.command()
 def export(
-    exchange: str = typer.Argument(help="As it was collected, e.g. binance."),
-    symbol: str = typer.Argument(help="As it was collected, e.g. BTC/USDT."),
+    exchange: str = typer.Argument(help="Exchange as collected, e.g. binance."),
+    symbol: str = typer.Argument(help="Symbol as collected, e.g. BTC/USDT."),
     channel: str = typer.Argument(help="book, or candles:1m and so on."),
-    target: Path = typer.Option(..., "-o", "--output", help="A file; its suffix says what to write.", show_default=False),
-    start: str = typer.Option("1970-01-01", help="The first moment."),
-    end: str = typer.Option("2200-01-01", help="The moment after the last."),
+    target: Path = typer.Option(..., "-o", "--output", help="A file; its suffix selects the format.", show_default=False),
+    start: str = typer.Option("1970-01-01", help="Start of the range."),
+    end: str = typer.Option("2200-01-01", help="End of the range, exclusive."),
     origin: str = typer.Option("", help="The server that answered in place of the exchange, e.g. offline-7.", show_default="the exchange itself"),
     data_dir: Path | None = arguments.DATA_DIR,
 ) -> None:  # fmt: skip
-    """Write what was collected of a series to a file: .parquet, .csv, .arrow or .feather."""
+    """Export a collected series to a file: .parquet, .csv, .arrow or .feather."""
     from chandlery.database.series_ids import SeriesName, always, interval_of  # noqa: PLC0415  # loaded where it is used
 
     interval = interval_of(channel)
@@ -236,7 +236,7 @@ def export(
 
     table, gaps = asyncio.run(run())
     if not table.num_rows:
-        raise InvalidInput(f"there is nothing of {exchange} {symbol} {channel} in {span}")
+        raise InvalidInput(f"there is no data of {exchange} {symbol} {channel} in {span}")
     output.write_file(table, path)
     output.printer().print(f"{output.counted(table.num_rows, 'row')} to {path}")
     for gap in gaps[:_MOST_GAPS]:
@@ -265,7 +265,7 @@ async def _candles(
 async def _books(
     database: IDatabaseConnection, series: SeriesName, span: Span, origin_of: OriginOf
 ) -> tuple[pa.Table, list[Gap]]:
-    """A row a level, bids before asks, best first; and what was not collected."""
+    """Return one row per level, bids before asks, best first; and the gaps."""
     from chandlery.database.book_history import BookHistory  # noqa: PLC0415  # loads pyarrow
     from chandlery.database.book_rows import table_of_books  # noqa: PLC0415  # the same
     from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl  # noqa: PLC0415  # the same

@@ -1,4 +1,4 @@
-"""``python -m chandlery.cli.demo``: a year of candles from an offline exchange, cold and warm, and a fault survived."""
+"""``python -m chandlery.cli.demo``: a year of candles from an offline exchange, cold and warm, and recovery from a fault."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ SEED = 7
 SYMBOL, INTERVAL = "BTCUSDT", "1m"
 START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2025, 1, 1, tzinfo=UTC)
 NOW = datetime(2025, 2, 1, tzinfo=UTC)
-"""What time it is in the demo: all of the year is in the archive then."""
+"""Time of the demo, at which the archive holds the whole year."""
 BROKEN, MENDED = datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 4, 1, tzinfo=UTC)
-"""The month whose checksum is made wrong."""
+"""Month whose checksum is made wrong."""
 
 _SHA256 = re.compile(r"\b([0-9a-f]{8})[0-9a-f]{56}\b")
 
 
 def main() -> int:
-    """Run the demo; 0 where everything came back as it should."""
+    """Run the demo; return 0 if all results are correct."""
     to = output.printer()
     with tempfile.TemporaryDirectory(prefix="chandlery-demo-") as name, _limits_in(Path(name)):
         code = _demo(to, Path(name) / "cache")
-        _title(to, "The data service: coins collected, and what arrives")
+        _title(to, "The data service: coins collected, and data received")
         return code if demonstrate(to, Path(name)) else 1
 
 
@@ -74,7 +74,7 @@ def _demo(to: Console, cache_dir: Path) -> int:
 
 
 def _survive(to: Console, sim: SimServer, manager: DataSourceManager, year: pa.Table) -> bool:
-    """Whether a month that the archive cannot give comes back right all the same."""
+    """Return whether a month with damaged archive files is still fetched correctly."""
     from chandlery.core.gaps import Span  # noqa: PLC0415  # loaded by now
     from chandlery.sim.faults import Fault, FaultKind  # noqa: PLC0415  # the same
     from chandlery.tables.frame import slice_span  # noqa: PLC0415  # the same
@@ -133,7 +133,7 @@ def _report(table: pa.Table) -> Provenance:
 
 
 def _short(detail: str, sim: SimServer) -> str:
-    """Without what differs from run to run, and without what nobody reads."""
+    """Remove details of a message that vary between runs or are irrelevant."""
     return _SHA256.sub(r"\1...", detail.replace(sim.endpoints["binance_spot"]["archive"], "archive"))
 
 
@@ -145,7 +145,7 @@ def _title(to: Console, text: str) -> None:
 
 @contextmanager
 def _limits_in(folder: Path) -> Iterator[None]:
-    """Rate limits are counted in files below the temporary folder, for all processes of a user; here for this one alone."""
+    """Count rate limits in a folder of this process, instead of the one shared by all processes of a user."""
     before = tempfile.tempdir
     tempfile.tempdir = str(folder)
     try:

@@ -1,4 +1,4 @@
-"""The second half of the demo: the service over the offline exchange, used by a model's client and by a socket's."""
+"""Second half of the demo: the service over the offline exchange, used over MCP and WebSocket."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ EXCHANGE = "binance"
 COINS = ("BTC/USDT", "ETH/USDT", "SOL/USDT")
 INTERVAL = "1s"
 STREAMED_S = 4.0
-"""For how long books and candles are listened to."""
+"""Time in seconds of receiving books and candles."""
 BACK_S = 30
-"""How far back the past begins that goes on into live."""
+"""Start of the requested history, in seconds before now."""
 FOLLOWED = 3
-"""How many candles are waited for after the past."""
+"""Number of live candles to wait for after the history."""
 
 
 def demonstrate(to: Console, folder: Path) -> bool:
-    """Start the service, use it, stop it; whether all that was asked for came."""
+    """Start, use and stop the service; return whether all results are correct."""
     from uvloop import run  # noqa: PLC0415  # loaded where it is used
 
     return run(_demonstrate(to, folder))
@@ -49,12 +49,12 @@ async def _demonstrate(to: Console, folder: Path) -> bool:
         whole = await _follow(to, service, token)
         kept = await service.storage.get_raw_data_range(COINS[0], 0, service.clock(), exchange=EXCHANGE)
         to.print(f"in the database: {output.counted(len(kept), 'order book')} of {COINS[0]}, one a second")
-    to.print("the service has stopped: answers ended, queues written, clients told", style="bold")
+    to.print("the service has stopped: responses finished, queues written, clients notified", style="bold")
     return added and heard and whole and bool(kept)
 
 
 async def _add_coins(to: Console, service: Service, client_id: str, secret: str) -> bool:
-    """By MCP, with the official client, which finds out where its token is had."""
+    """Add coins over MCP with the official client, which discovers the token endpoint."""
     import httpx2  # noqa: PLC0415  # loaded where it is used
     from mcp.client import Client  # noqa: PLC0415  # the same
     from mcp.client.auth.extensions.client_credentials import (  # noqa: PLC0415  # the same
@@ -79,7 +79,7 @@ async def _add_coins(to: Console, service: Service, client_id: str, secret: str)
 
 
 class _Tokens:
-    """Where the client keeps its tokens."""
+    """Token storage of the client."""
 
     def __init__(self) -> None:
         self._held: dict[str, Any] = {}
@@ -98,7 +98,7 @@ class _Tokens:
 
 
 async def _listen(to: Console, service: Service, token: str) -> bool:
-    """Books and candles of all coins over one socket, for a few seconds."""
+    """Receive books and candles of all coins over one WebSocket for a few seconds."""
     counts: Counter[tuple[str, str]] = Counter()
     last: dict[str, Any] = {}
     async with _socket(service, token) as socket:
@@ -128,7 +128,7 @@ async def _listen(to: Console, service: Service, token: str) -> bool:
 
 
 async def _follow(to: Console, service: Service, token: str) -> bool:
-    """The past, and what is live after it: every candle once."""
+    """Receive history followed by live updates: every candle once."""
     opens: list[int] = []
     complete: dict[str, Any] | None = None
     live = 0
@@ -149,7 +149,8 @@ async def _follow(to: Console, service: Service, token: str) -> bool:
     sources = ", ".join(f"{each['rows']} from {each['source']}" for each in (complete or {}).get("sources", ()))
     to.print(f"{COINS[1]} {INTERVAL} from {BACK_S} s ago, followed: {sources}; then {live} live")
     to.print(
-        f"{len(opens)} candles, {'each second once, no hole and no double' if seamless else 'NOT WHOLE'}", style="bold"
+        f"{len(opens)} candles, {'each second once, no gap and no duplicate' if seamless else 'NOT WHOLE'}",
+        style="bold",
     )
     return seamless and complete is not None
 

@@ -1,4 +1,4 @@
-"""``chandlery exchanges``: what each exchange can do."""
+"""``chandlery exchanges``: the capability matrix."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def exchanges(
-    exchange: str = typer.Argument("", metavar="[ID]", help="One exchange, with everything that is declared of it.", show_default=False),
-    as_json: bool = typer.Option(False, "--json", help="As JSON, for programs."),  # noqa: FBT001  # an option
+    exchange: str = typer.Argument("", metavar="[ID]", help="Show all declarations of one exchange.", show_default=False),
+    as_json: bool = typer.Option(False, "--json", help="Print JSON."),  # noqa: FBT001  # an option
 ) -> None:  # fmt: skip
-    """Print what each exchange can do: the capability matrix."""
+    """Print the capabilities of each exchange."""
     import msgspec  # noqa: PLC0415  # loaded where it is used
 
     from chandlery.adapter.capabilities import all_capabilities, capabilities  # noqa: PLC0415  # loads the exchanges
@@ -64,7 +64,7 @@ def _print_one(row: Capabilities) -> None:
 
 
 def described(row: Capabilities) -> dict[str, str]:
-    """One exchange in words, by heading."""
+    """Describe one exchange, by heading."""
     from chandlery.adapter.registry import ExchangeRegistry  # noqa: PLC0415  # loads the exchanges
 
     next_one = "by the next one" if row.live_intervals else "-"
@@ -73,11 +73,11 @@ def described(row: Capabilities) -> dict[str, str]:
         "market": row.market,
         "candles by REST": " ".join(row.intervals),
         "candles live": " ".join(row.live_intervals) or "polled by REST",
-        "a live candle is closed": "when the exchange says so" if row.live_closes else next_one,
-        "a candle by REST is closed": "when the exchange says so"
+        "a live candle is closed": "when the exchange marks it" if row.live_closes else next_one,
+        "a candle by REST is closed": "when the exchange marks it"
         if row.rest_closes
         else "by its clock, and read again",
-        "candles where nobody traded": "sent" if row.sends_empty_candles else "left out",
+        "candles without trades": "sent" if row.sends_empty_candles else "left out",
         "candles a request": str(row.page_size),
         "back to": back_to(row),
         "volume counts": row.volume_unit,
@@ -90,7 +90,7 @@ def described(row: Capabilities) -> dict[str, str]:
 
 
 def back_to(row: Capabilities) -> str:
-    """How far back candles can be had by REST."""
+    """Describe how far back REST has candles."""
     bounds = [] if row.retained_candles is None else [f"{row.retained_candles} candles"]
     if row.retention_days is not None:
         bounds.append(f"{row.retention_days:g} days")

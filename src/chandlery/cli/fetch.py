@@ -1,4 +1,4 @@
-"""``chandlery fetch``."""
+"""``chandlery fetch``: download candles and funding rates."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ON_MISSING = ("raise", "report")
 
 
 class _Job(Struct, frozen=True):
-    """A checked command line."""
+    """Validated command line."""
 
     symbol: str
     interval: Interval
@@ -57,24 +57,24 @@ def fetch(
     symbol: str = typer.Argument(help="BTCUSDT, BTC/USDT or BTC-USDT.", show_default=False),
     interval: str = typer.Argument("", help="1s 1m … 1h … 1d 3d 1w 1M; 1m is a minute, 1M a month. Not for funding.", show_default=False),
     *,
-    start: str = typer.Option(help="First moment: 2024-01-01 or 2024-01-01T12:00, UTC unless it ends in Z or an offset.", show_default=False),
-    end: str = typer.Option("", help="Moment after the last, written alike.", show_default="now"),
+    start: str = typer.Option(help="Start: 2024-01-01 or 2024-01-01T12:00, UTC unless it ends in Z or an offset.", show_default=False),
+    end: str = typer.Option("", help="End, exclusive, in the same form.", show_default="now"),
     exchange: str = typer.Option("", "--exchange", "-e", help="An id of chandlery exchanges, e.g. okx_perpetual.", show_default="Binance's market"),
     market: str = typer.Option("", help="Of Binance: spot; um (or usdm, linear); cm (or coinm, inverse).", show_default="spot"),
     chart_type: str = typer.Option("klines", "--type", help="klines or funding."),
-    source: str = typer.Option("auto", help="auto: cache, archive, then REST. rest or vision (the archive): that alone."),
+    source: str = typer.Option("auto", help="auto: cache, archive, then REST. rest or vision (the archive): only that source."),
     file: Path | None = typer.Option(None, "--output", "-o", help="Write .parquet, .csv, .arrow or .feather.", show_default=False),
     cache_dir: Path | None = arguments.CACHE_DIR,
     no_cache: bool = typer.Option(False, "--no-cache", help="Neither read nor write the cache."),
-    on_missing: str = typer.Option("raise", help="raise: fail where data cannot be had (exit code 3). report: take the rest."),
+    on_missing: str = typer.Option("raise", help="raise: fail if data is unavailable (exit code 3). report: take the rest."),
     include_open: bool = typer.Option(False, "--include-open", help="Add the running candle; the column closed marks it."),
     endpoints: str = typer.Option("", envvar="CHANDLERY_ENDPOINTS", help="Base URLs as JSON, e.g. what chandlery sim prints.", show_default=False),
     proxy: str | None = arguments.PROXY,
 ) -> None:  # fmt: skip
     """
-    Get candles or funding rates of [START, END).
+    Fetch candles or funding rates of [START, END).
 
-    Without -o the first and last rows are shown, with where they came from and what is missing.
+    Without -o the first and last rows are shown, with sources and gaps.
     """
     path = None if file is None else arguments.output_file(file)
     if on_missing not in _ON_MISSING:
@@ -117,7 +117,7 @@ def _interval(text: str, kind: ChartType) -> Interval:
 
 
 def _got(job: _Job) -> tuple[pa.Table, int]:
-    """The rows, and how many requests were repeated for them."""
+    """Return the rows, and the number of repeated requests."""
     from chandlery.history.manager import DataSourceManager  # noqa: PLC0415  # loads all that a fetch needs
 
     with (
@@ -149,7 +149,7 @@ def _got(job: _Job) -> tuple[pa.Table, int]:
 
 
 def _credentials(job: _Job) -> Credentials | None:
-    """What an exchange that asks for it is signed in to with, from the environment."""
+    """Return the credentials from the environment for an exchange that needs sign-in."""
     adapter = ExchangeRegistry.of_market(job.provider, job.market)
     if not adapter.credentials:
         return None
@@ -160,7 +160,7 @@ def _credentials(job: _Job) -> Credentials | None:
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[tuple[Callable[[Progress], None] | None, Callable[[str], None] | None]]:
-    """Show progress and waits on stderr while the block runs; two ``None`` where stderr is no terminal."""
+    """Show progress and waits on stderr while the block runs; yield two ``None`` if stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield None, None
         return
@@ -188,7 +188,7 @@ def progress_bar(title: str) -> Iterator[tuple[Callable[[Progress], None] | None
 
 @contextmanager
 def counting_retries(waits_for: Callable[[str], None] | None = None) -> Iterator[list[str]]:
-    """Collect the reasons of repeated requests while the block runs; ``waits_for`` gets these, and longer waits, at once."""
+    """Collect the reasons of repeated requests while the block runs; call ``waits_for`` with these and longer waits."""
     log, reasons = logging.getLogger(LOGGER), _Reasons(waits_for)
     log.addHandler(reasons)
     propagates, log.propagate = log.propagate, False
@@ -200,7 +200,7 @@ def counting_retries(waits_for: Callable[[str], None] | None = None) -> Iterator
 
 
 class _Reasons(logging.Handler):
-    """Collects what the log says of requests that are repeated or wait."""
+    """Log handler that collects messages on repeated or delayed requests."""
 
     def __init__(self, waits_for: Callable[[str], None] | None) -> None:
         super().__init__(logging.WARNING)

@@ -1,4 +1,4 @@
-"""``chandlery mcp``: the tools for language models, over stdin and stdout."""
+"""``chandlery mcp``: the MCP tools over stdio."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _URL = "http://localhost"
 def mcp(
     *,
     data_dir: Path | None = arguments.DATA_DIR,
-    offline: bool = typer.Option(False, "--offline", help="Ask a made-up exchange in this process, and no other."),
+    offline: bool = typer.Option(False, "--offline", help="Use only a synthetic exchange in this process."),
     exchange_endpoints: str | None = typer.Option(None, "--exchange-endpoints", metavar="JSON", help="Other base URLs by exchange id.", show_default=False),
     proxy: str | None = arguments.PROXY,
 ) -> None:  # fmt: skip
     """
-    Speak the Model Context Protocol on stdin and stdout, for the program that starts this.
+    Serve the Model Context Protocol on stdin and stdout, for the program that starts this.
 
-    Whoever starts it may do everything. It ends with its stdin.
+    The parent process has all scopes. The server ends when stdin ends.
     """
     endpoints = arguments.endpoints(exchange_endpoints)
     if offline and endpoints:

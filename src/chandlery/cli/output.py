@@ -1,4 +1,4 @@
-"""What the commands print, and the files that they write."""
+"""Output of the commands, and the files that they write."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _SHOWN = 5
-"""Rows at either end, and lines of a list."""
+"""Number of rows shown at each end, and of lines in a list."""
 _UNBOUNDED = 10_000
 _BETWEEN = 3
-"""Blanks between two columns."""
+"""Number of spaces between two columns."""
 
 
 class _Printer(Console):
     def on_broken_pipe(self) -> NoReturn:
-        """Leave it to who started the command."""
+        """Raise the error for the caller of the command."""
         raise BrokenPipeError
 
 
 def printer() -> Console:
-    """Prints on stdout: as wide as the terminal, or as wide as need be in a pipe."""
+    """Return a console for stdout: as wide as the terminal, or unlimited in a pipe."""
     return _Printer(
         highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else _UNBOUNDED, soft_wrap=False
     )
 
 
 def grid(*titles: str, left: int = 1) -> Table:
-    """An empty table; the first ``left`` columns are text and the others numbers."""
+    """Create an empty table; the first ``left`` columns are text, the others numbers."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for place, title in enumerate(titles):
         table.add_column(title, justify="left" if place < left else "right", no_wrap=True)
@@ -51,7 +51,7 @@ def grid(*titles: str, left: int = 1) -> Table:
 
 
 def print_rows(to: Console, table: pa.Table) -> None:
-    """The first and the last rows, in as many columns as there is room for."""
+    """Print the first and last rows, with as many columns as fit."""
     if not table.num_rows:
         return
     elided = table.num_rows > 2 * _SHOWN + 1
@@ -85,7 +85,7 @@ def _cells(column: pa.ChunkedArray) -> list[str]:
 
 
 def print_report(to: Console, table: pa.Table, provenance: Provenance) -> None:
-    """Where the rows came from, what is missing, and what was noticed."""
+    """Print the sources, gaps and notices of a table."""
     sources = grid("source", "rows", "spans")
     for name, (rows, spans) in by_source(table, provenance).items():
         sources.add_row(name, f"{rows:,}", f"{spans:,}")
@@ -108,7 +108,7 @@ def _because(evidence: str) -> str:
 
 
 def by_source(table: pa.Table, provenance: Provenance) -> dict[str, tuple[int, int]]:
-    """Rows and spans of each source; what came from the cache says whence it had it."""
+    """Return rows and spans by source; the cache is named with the source that filled it."""
     from chandlery.tables.frame import slice_span  # noqa: PLC0415  # loads pyarrow
 
     rows: Counter[str] = Counter()
@@ -121,7 +121,7 @@ def by_source(table: pa.Table, provenance: Provenance) -> dict[str, tuple[int, i
 
 
 def summary(table: pa.Table, provenance: Provenance) -> str:
-    """The account in one line."""
+    """Return a one-line summary of sources and gaps."""
     sources = ", ".join(f"{rows:,} from {name}" for name, (rows, _) in by_source(table, provenance).items() if rows)
     parts = [f"{table.num_rows:,} rows" + (f" ({sources})" if sources else "")]
     for noun, kinds in (
@@ -135,12 +135,12 @@ def summary(table: pa.Table, provenance: Provenance) -> str:
 
 
 def counted(count: int, noun: str) -> str:
-    """``1 gap``, ``2 gaps``."""
+    """Format a count with its noun: ``1 gap``, ``2 gaps``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def size_text(size: int) -> str:
-    """A number of bytes, to be read by people."""
+    """Format a number of bytes for people."""
     if size < 1000:
         return f"{size} B"
     power = min((len(str(size)) - 1) // 3, 4)
@@ -149,9 +149,10 @@ def size_text(size: int) -> str:
 
 def write_file(table: pa.Table, path: Path) -> None:
     """
-    Write the rows in the format of the suffix: the whole file, or none.
+    Write the rows in the format of the suffix, atomically.
 
-    In all but CSV the schema's metadata holds the version of the format, and the provenance under ``chandlery``.
+    In all formats but CSV, the schema's metadata holds the version of the format, and the provenance under
+    ``chandlery``.
     """
     from chandlery.tables.frame import as_exported  # noqa: PLC0415  # loads pyarrow
 
@@ -172,7 +173,7 @@ def write_file(table: pa.Table, path: Path) -> None:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A name to write to, which becomes ``path`` once all is written."""
+    """Yield a temporary path, which replaces ``path`` once it is written."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
@@ -184,14 +185,14 @@ def _replacing(path: Path) -> Iterator[Path]:
 
 
 def _write_csv(table: pa.Table, path: Path) -> None:
-    """Moments in ISO 8601, with as many digits as they have; numbers with every digit that they have."""
+    """Write CSV with times in ISO 8601 at their full precision, and numbers with all digits."""
     import pyarrow as pa  # noqa: PLC0415  # loaded where it is used
     from pyarrow import csv  # noqa: PLC0415  # loaded where it is used
 
     columns = [_moments(each) if pa.types.is_timestamp(each.type) else each for each in table.columns]
     with path.open("wb") as file:
         file.write((",".join(table.column_names) + "\n").encode())
-        # No text in these tables needs quotes; one that did would be an error, not a broken row.
+        # No text in these tables needs quotes; one that does raises an error instead of writing a broken row.
         options = csv.WriteOptions(include_header=False, quoting_style="none")
         csv.write_csv(pa.table(columns, table.column_names), file, options)
 
@@ -202,20 +203,20 @@ def _moments(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
     whole = column
     for unit in ("us", "ms", "s"):
-        with suppress(pa.ArrowInvalid):  # it would lose digits
+        with suppress(pa.ArrowInvalid):  # would lose digits
             whole = column.cast(pa.timestamp(unit))
     return pc.strftime(whole.cast(pa.timestamp(whole.type.unit)), format="%Y-%m-%dT%H:%M:%SZ")
 
 
 def print_json(content: object) -> None:
-    """For scripts."""
+    """Print JSON for scripts."""
     import msgspec  # noqa: PLC0415  # loaded where it is used
 
     sys.stdout.write(msgspec.json.format(msgspec.json.encode(content), indent=2).decode() + "\n")
 
 
 def as_table(titles: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> Table:
-    """A table of ``rows``."""
+    """Build a table of ``rows``."""
     view = grid(*titles, left=left)
     for row in rows:
         view.add_row(*row)

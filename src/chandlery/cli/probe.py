@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 def probe(
     exchange: list[str] = typer.Argument(None, metavar="[ID]...", help="Ids of chandlery exchanges, e.g. okx_perpetual.", show_default=False),  # typer declares arguments as defaults
     *,
-    everything: bool = typer.Option(False, "--all", help="All exchanges, one after the other."),
-    seconds: float = typer.Option(180.0, min=0, max=3600, help="How long to listen to candles; a third of it to a book. 0: REST alone."),
-    bundle: Path | None = typer.Option(None, help="Write what was recorded to this folder; it holds no credentials.", show_default=False),
+    everything: bool = typer.Option(False, "--all", help="All exchanges, in sequence."),
+    seconds: float = typer.Option(180.0, min=0, max=3600, help="Seconds to receive candles, and a third of it a book. 0: REST only."),
+    bundle: Path | None = typer.Option(None, help="Write the recordings to this folder; they hold no credentials.", show_default=False),
     endpoints: str = typer.Option("", envvar="CHANDLERY_ENDPOINTS", help="Base URLs as JSON, e.g. what chandlery sim prints.", show_default=False),
 ) -> None:  # fmt: skip
     """
     Measure exchanges over the network: declared, measured, verdict.
 
-    Page size, order, bounds, grids, memory, width of rows, clock, an unknown symbol, the list of symbols, funding, sockets,
-    how late candles close and change, an order book. Exit code 1 where anything differs.
+    Page size, order, bounds, grids, history limit, row width, clock, an unknown symbol, the list of symbols, funding,
+    WebSockets, delays of closed candles and their corrections, an order book. Exit code 1 if anything differs.
     """
     import asyncio  # noqa: PLC0415  # loaded where it is used
 
@@ -46,7 +46,7 @@ def probe(
         credentials=_credentials(names),
         close_s=seconds,
         book_s=seconds / 3,
-        # ccxt knows the exchange's own addresses alone.
+        # ccxt knows only the exchange's own addresses.
         peers={} if endpoints else {"ccxt": beside},
     )
     if asyncio.run(_each(names, options, bundle)):
@@ -54,7 +54,7 @@ def probe(
 
 
 async def _each(names: list[str], options: Options, folder: Path | None) -> int:
-    """Probe one after the other and print each; how many findings differ."""
+    """Probe exchanges one after the other and print each; return the number of findings that differ."""
     from chandlery.net.http import HttpClient  # noqa: PLC0415  # loads aiohttp
     from chandlery.probe.run import probe as measured  # noqa: PLC0415  # the same
 
@@ -76,7 +76,7 @@ async def _each(names: list[str], options: Options, folder: Path | None) -> int:
 
 
 def _credentials(names: list[str]) -> Credentials | None:
-    """What exchanges that ask for it are signed in to with, from the environment."""
+    """Return the credentials from the environment for exchanges that need sign-in."""
     adapters = [each for each in map(ExchangeRegistry.get, names) if each.credentials]
     if not adapters:
         return None

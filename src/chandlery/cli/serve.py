@@ -15,26 +15,26 @@ from chandlery.cli import arguments
 from chandlery.core.errors import MissingDependency
 
 _ENDS_WITHIN_S = 20.0
-"""The latest end of the process after SIGTERM, whatever runs in it."""
+"""Maximum time in seconds from SIGTERM to the end of the process, whatever is running."""
 
 
 def serve(
     *,
-    host: str | None = typer.Option(None, help="Where to listen.", show_default="127.0.0.1"),
+    host: str | None = typer.Option(None, help="Address to listen on.", show_default="127.0.0.1"),
     port: int | None = typer.Option(None, min=0, max=65535, help="0 for a free one.", show_default="8700"),
-    public_url: str | None = typer.Option(None, "--public-url", help="What callers know it by; tokens are for that.", show_default="where it listens"),
+    public_url: str | None = typer.Option(None, "--public-url", help="URL that callers use, and audience of tokens.", show_default="listen address"),
     data_dir: Path | None = arguments.DATA_DIR,
     exchange_endpoints: str | None = typer.Option(None, "--exchange-endpoints", metavar="JSON", help="Other base URLs by exchange id.", show_default=False),
     proxy: str | None = arguments.PROXY,
-    offline: bool = typer.Option(False, "--offline", help="With the built-in offline exchange in place of the real ones."),
-    no_auth: bool = typer.Option(False, "--no-auth", help="Let everybody in; only where nobody else can connect."),
-    snapshot_interval: str | None = typer.Option(None, "--snapshot-interval", help="How often whole order books are kept.", show_default="5m"),
+    offline: bool = typer.Option(False, "--offline", help="Use the built-in offline exchange instead of the real ones."),
+    no_auth: bool = typer.Option(False, "--no-auth", help="Disable authentication; only on the loopback address."),
+    snapshot_interval: str | None = typer.Option(None, "--snapshot-interval", help="Interval between stored order books.", show_default="5m"),
     log_format: str | None = typer.Option(None, "--log-format", help="console or json.", show_default="console"),
 ) -> None:  # fmt: skip
     """
-    Collect, keep and serve market data over HTTP, WebSocket and MCP until Ctrl-C.
+    Collect, store and serve market data over HTTP, WebSocket and MCP until Ctrl-C.
 
-    Everything can also be set by the environment, as CHANDLERY_PORT and so on.
+    All settings can also come from the environment, as CHANDLERY_PORT and so on.
     """
     try:
         import uvloop  # noqa: PLC0415  # loaded where it is used
@@ -71,7 +71,7 @@ def serve(
             log.info("callers need a token: chandlery auth create-client NAME --data-dir %s", settings.data_dir)
 
     def end_soon() -> None:
-        # What a thread computes nothing can cancel, and Python waits for it. What was acknowledged is committed by then.
+        # A thread cannot be cancelled, and Python waits for it. Acknowledged data is committed by then.
         last = threading.Timer(_ENDS_WITHIN_S, os._exit, (1,))
         last.daemon = True
         last.start()

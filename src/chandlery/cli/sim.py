@@ -1,4 +1,4 @@
-"""``chandlery sim``: the offline exchange, served until it is interrupted."""
+"""``chandlery sim``: the offline exchange, served until interrupted."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _SEED = 7
 
 def sim(
     *,
-    exchange: str = typer.Option("", help="Which, separated by commas: binance_spot,binance_perpetual,binance_inverse.", show_default="all"),
+    exchange: str = typer.Option("", help="Comma-separated ids: binance_spot,binance_perpetual,binance_inverse.", show_default="all"),
     data: list[str] = typer.Option([], metavar="[EXCHANGE=]DIR", help="Serve the archive's CSV files in a folder. Repeatable.", show_default=False),
-    synthetic: int | None = typer.Option(None, metavar="SEED", help="Serve a made-up market.", show_default=f"{_SEED}"),
+    synthetic: int | None = typer.Option(None, metavar="SEED", help="Serve a synthetic market.", show_default=f"{_SEED}"),
     port: int = typer.Option(0, min=0, max=65535, help="On 127.0.0.1.", show_default="a free one"),
-    fault: list[str] = typer.Option([], metavar="KIND[:PATH-REGEX][:TIMES|p=0.1]", help="What is to go wrong, e.g. too_many_requests:klines:3. Repeatable.", show_default=False),
-    unlike: str = typer.Option("", metavar="JSON", help='How exchanges contradict their documentation, e.g. {"okx_spot": {"page_size": 100}}; "*" is all.', show_default=False),
+    fault: list[str] = typer.Option([], metavar="KIND[:PATH-REGEX][:TIMES|p=0.1]", help="A fault, e.g. too_many_requests:klines:3. Repeatable.", show_default=False),
+    unlike: str = typer.Option("", metavar="JSON", help='Contradictions of the documentation, e.g. {"okx_spot": {"page_size": 100}}; "*" is all.', show_default=False),
 ) -> None:  # fmt: skip
     """
     Serve an offline exchange on this machine until Ctrl-C.
 
-    It prints its endpoints as JSON: what CHANDLERY_ENDPOINTS takes.
+    Prints its endpoints as JSON for CHANDLERY_ENDPOINTS.
     """
     import asyncio  # noqa: PLC0415  # loaded where it is used
 
@@ -48,7 +48,7 @@ def sim(
 
 
 async def _serve(server: SimServer) -> None:
-    """Until SIGTERM, or until SIGINT cancels it."""
+    """Serve until SIGTERM, or until SIGINT cancels it."""
     import asyncio  # noqa: PLC0415  # loaded where it is used
     import signal  # noqa: PLC0415  # the same
 
@@ -78,7 +78,7 @@ def _synthetic(seed: int) -> Market:
 
 
 def _recorded(given: list[str]) -> Market:
-    """A folder for each exchange that is named, and one for the others."""
+    """Load recorded markets: a folder for each named exchange, and one for the others."""
     from chandlery.sim.recorded import RecordedMarket  # noqa: PLC0415  # loads numpy
     from chandlery.sim.venues import VENUES  # noqa: PLC0415  # the same
 

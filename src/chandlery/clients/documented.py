@@ -34,7 +34,7 @@ def accepted(method: Callable[..., Any], **options: Any) -> dict[str, Any]:
     names = {each.name for each in parameters if each.kind is not inspect.Parameter.POSITIONAL_ONLY}
     interval = Interval(options["interval"]) if "interval" in options else Interval.MINUTE_1
     if "interval" not in names and interval is not Interval.MINUTE_1:
-        raise UnsupportedRequest(f"this client has candles of 1m alone, not of {interval.value}")
+        raise UnsupportedRequest(f"this client has only candles of 1m, not of {interval.value}")
     return {name: value for name, value in options.items() if name in names}
 
 
@@ -159,7 +159,7 @@ class _Entries:
             return {**head, "timestamp": None, "sequence": None, **entry}
         lacking = [each for each in ("timestamp", *PRICES, "closed") if each not in entry]
         if lacking:
-            raise MalformedResponse(f"{self._name}: an entry is no candle: it lacks {', '.join(lacking)}")
+            raise MalformedResponse(f"{self._name}: an entry is not a candle: it lacks {', '.join(lacking)}")
         return {**head, "interval": self._interval.value, "count": None, **dict.fromkeys(MORE), "at": None, **entry}
 
 

@@ -34,10 +34,10 @@ async def first_of(
 ) -> FallbackResult:
     """Implement ``IDataSourceConnector.fetch_with_fallback``; ``clients`` are in order of priority."""
     if not clients:
-        raise InvalidInput("no exchanges are given; name at least one")
+        raise InvalidInput("no exchange given; name at least one")
     wanted = Span(to_micros(start, name="start_time"), to_micros(end, name="end_time"))
     if not wanted:
-        raise InvalidRange(f"the range {wanted} holds no moment; give an end_time after start_time")
+        raise InvalidRange(f"the range {wanted} is empty; give an end_time after start_time")
     search = _Search(symbol, interval, wanted, clients, allow_mixed=allow_mixed)
     for name in clients:
         await search.ask(name)
@@ -97,7 +97,7 @@ class _Search:
         if not missing:
             return FallbackResult(self._rows, tuple(sorted(self._spans)), tuple(self._failures))
         said = "; ".join(f"{name}: {error}" for name, error in self._failures)
-        message = f"{self._symbol} {self._wanted}: no exchange could give all of it: {said}"
+        message = f"{self._symbol} {self._wanted}: no exchange has all of it: {said}"
         cause = self._failures[-1][1]
         if self._rows:
             gaps = [Gap(each.start, each.end, GapKind.FETCH_FAILED, said) for each in missing]
@@ -111,7 +111,7 @@ class _Search:
             theirs = self._clients[other].volume_unit(self._symbol)
             if None not in {unit, theirs} and unit != theirs:
                 raise UnsupportedRequest(
-                    f"{name} counts volume in {unit}, {other} in {theirs}: they do not make one series"
+                    f"{name} counts volume in {unit}, {other} in {theirs}: they cannot be mixed in one series"
                 )
 
 

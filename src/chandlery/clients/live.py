@@ -71,7 +71,7 @@ class LiveFeeds:
         if channel not in {"candles", "book"}:
             raise InvalidInput(f"channel is candles or book, not {channel!r}")
         if depth is not None and depth < 1:
-            raise InvalidInput(f"depth is {depth}; at least one level a side can be told")
+            raise InvalidInput(f"depth is {depth}; it must be at least one level per side")
         feed: CandlesFeed | OrderBookFeed
         async with self._starting:
             if channel == "candles":

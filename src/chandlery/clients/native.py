@@ -265,7 +265,9 @@ class NativeExchangeClient(IExchangeAPIClient):
         adapter = self._adapters.get(instrument.market)
         if adapter is None:
             has = ", ".join(each.id for each in self._adapters.values())
-            raise WrongMarket(f"{coin!r} is of {instrument.market.name}, which {self._name} has not here; it has {has}")
+            raise WrongMarket(
+                f"{coin!r} is of {instrument.market.name}, which {self._name} does not have here; it has {has}"
+            )
         return adapter
 
     def _spelled(self, coin: str, adapter: ExchangeAdapter) -> str:

@@ -72,4 +72,4 @@ class ClosedInOrder:
         """Give up the candles that should open before ``until``."""
         start = self._expected if self._expected is not None else until
         self._expected = until
-        return Missing(Gap(start, until, GapKind.FETCH_FAILED, "further back than the feed keeps candles"))
+        return Missing(Gap(start, until, GapKind.FETCH_FAILED, "older than the feed's buffer of candles"))

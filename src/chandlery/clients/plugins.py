@@ -104,7 +104,7 @@ def split(name: str) -> tuple[str, str]:
 
 def ambiguous(name: str, found: list[str]) -> InvalidInput:
     """Return the error for an ambiguous name."""
-    return InvalidInput(f"{name!r} is reached by {' and '.join(sorted(found))}; name the one that you mean")
+    return InvalidInput(f"{name!r} is ambiguous: {' and '.join(sorted(found))}; name one of them")
 
 
 @cache

@@ -113,7 +113,7 @@ class RealtimeStream:
             raise self.failure
         if not begun.is_set():
             await self.end()
-            raise RequestTimeout(f"{self.name}: nothing came within {timeout_s:g} s")
+            raise RequestTimeout(f"{self.name}: no data within {timeout_s:g} s")
 
     async def wait(self) -> None:
         """Wait until the stream ends; raise the error that ended it, unless it was stopped."""
@@ -134,7 +134,7 @@ class RealtimeStream:
 
     def _over(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("%s: the stream ends: %r", self.name, error)
+            log.error("%s: the stream ended: %r", self.name, error)
 
 
 async def deliver(callback: Callable[[str, _T], object], coin: str, entry: _T) -> None:

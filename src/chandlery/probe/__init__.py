@@ -1,4 +1,4 @@
-"""Measure an exchange, and compare it with what its adapter declares."""
+"""Probe that measures an exchange, and compares it with its adapter's declarations."""
 
 from chandlery.probe.findings import Finding, Verdict
 from chandlery.probe.run import Options, Probed, probe

@@ -17,7 +17,7 @@ BUNDLE = "probe.json"
 
 
 class Verdict(Enum):
-    """What a measurement says of a declaration."""
+    """Result of comparing a measurement with a declaration."""
 
     AGREES = "agrees"
     DIFFERS = "differs"
@@ -27,9 +27,9 @@ class Verdict(Enum):
 
 class Finding(Struct, frozen=True):
     """
-    One declaration, and what was measured of it.
+    One declaration with its measurement.
 
-    ``name`` is that of the contradiction of the offline exchange which it would be, e.g. ``page_size``.
+    ``name`` is the corresponding contradiction of the offline exchange, e.g. ``page_size``.
     """
 
     name: str
@@ -39,17 +39,17 @@ class Finding(Struct, frozen=True):
 
     @classmethod
     def of(cls, name: str, declared: object, measured: object, *, agrees: bool | None) -> Finding:
-        """The finding with its verdict; ``None`` where nothing could be measured."""
+        """Build a finding with its verdict; ``agrees`` is ``None`` if nothing could be measured."""
         verdict = Verdict.UNKNOWN if agrees is None else Verdict.AGREES if agrees else Verdict.DIFFERS
         return cls(name, str(declared), str(measured), verdict)
 
 
 class Recording(Struct, frozen=True):
     """
-    One answer or frame as it came: no header, no credential.
+    One raw response or frame, without headers and credentials.
 
-    ``kind`` is what it was asked for, ``about`` the symbol and the interval. ``body`` is text, or base64 where
-    ``encoded``. ``expect`` are the candles that another client made of it: open time, open, high, low, close, volume.
+    ``kind`` is the kind of request, ``about`` holds symbol and interval. ``body`` is text, or base64 if ``encoded``.
+    ``expect`` holds the candles that another client parsed from it: open time, open, high, low, close, volume.
     """
 
     kind: str
@@ -62,7 +62,7 @@ class Recording(Struct, frozen=True):
 
     @classmethod
     def of(cls, kind: str, source: str, status: int, body: bytes, **about: str) -> Recording:
-        """The recording of raw bytes."""
+        """Build a recording of raw bytes."""
         try:
             return cls(kind, source, status, body.decode(), about=about)
         except UnicodeDecodeError:
@@ -70,12 +70,12 @@ class Recording(Struct, frozen=True):
 
     @property
     def content(self) -> bytes:
-        """The bytes that came."""
+        """Raw bytes."""
         return base64.b64decode(self.body) if self.encoded else self.body.encode()
 
 
 class Bundle(Struct, frozen=True):
-    """Everything that one probe of an exchange found."""
+    """All findings and recordings of one probe."""
 
     exchange: str
     at: str
@@ -83,7 +83,7 @@ class Bundle(Struct, frozen=True):
     recordings: list[Recording]
 
     def write(self, folder: Path) -> Path:
-        """Write it to a folder of the exchange's name below ``folder``; its path."""
+        """Write the bundle to a folder named after the exchange below ``folder``; return its path."""
         path = folder / self.exchange / BUNDLE
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1))
@@ -92,10 +92,10 @@ class Bundle(Struct, frozen=True):
 
 def read_bundle(path: Path) -> Bundle:
     """
-    A bundle from its file.
+    Read a bundle from its file.
 
     Raises:
-        InvalidInput: It is none.
+        InvalidInput: The file is not a bundle.
     """
     try:
         return msgspec.json.decode(path.read_bytes(), type=Bundle)
@@ -104,7 +104,7 @@ def read_bundle(path: Path) -> Bundle:
 
 
 def rows_of(body: bytes) -> list[Any]:
-    """The first list of lists or of objects in a body of JSON; none where there is no such list."""
+    """Return the first list of lists or objects in a JSON body; empty if there is none."""
     try:
         return _rows(msgspec.json.decode(body))
     except msgspec.MsgspecError:

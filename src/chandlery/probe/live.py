@@ -1,4 +1,4 @@
-"""What sockets send: whether they open, when candles close and stop changing, and whether books hold together."""
+"""Measurements over WebSockets: connection, close and correction of candles, and consistency of books."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RECORDED = 12
 
 
 class _Seen(Struct):
-    """What came of one candle after its close: when, and the latest of it."""
+    """Updates of one candle after its close: receive times, and the latest values."""
 
     last: CandleData
     changed_at: Micros = 0
@@ -37,7 +37,7 @@ class _Seen(Struct):
 
 
 class _Heard:
-    """Messages of one socket, as they come."""
+    """Messages of one WebSocket."""
 
     def __init__(self, ask: Requester, interval: Interval | None) -> None:
         self.ask = ask
@@ -47,11 +47,11 @@ class _Heard:
         self.messages = 0
         self.replies: list[str] = []
         self.until: Micros = 0
-        """Until when it was listened to."""
+        """Time at which receiving ended."""
         self.take: Callable[[bytes], object] = self._candles
 
     def __call__(self, frame: bytes) -> None:
-        """Take a frame; what it refuses is kept."""
+        """Parse a frame; store refusals."""
         self.messages += 1
         kind = "live_candle" if self.interval else "live_book"
         if self.messages <= _RECORDED:
@@ -89,7 +89,7 @@ def _values(candle: CandleData) -> tuple[float, ...]:
 
 
 async def candles(ask: Requester, network: NetworkClient, seconds: float, sleep: Sleep) -> list[Finding]:
-    """Listen for ``seconds``, and compare what closes with what REST has."""
+    """Receive candles for ``seconds``, and compare closed ones with REST."""
     adapter = ask.adapter
     if not adapter.live_intervals:
         return []
@@ -111,7 +111,7 @@ async def candles(ask: Requester, network: NetworkClient, seconds: float, sleep:
 async def _listen(
     heard: _Heard, network: NetworkClient, channel: Channel, messages: Sequence[str], seconds: float, sleep: Sleep
 ) -> tuple[list[Finding], bool]:
-    """Open, subscribe and stay for a while; whether it stayed open and refused nothing."""
+    """Connect, subscribe and receive; return findings, and whether the connection lasted without a refusal."""
     adapter, name = heard.ask.adapter, f"socket {channel.value}"
     try:
         socket = await network.connect(channel, heard)
@@ -152,7 +152,7 @@ def _answer(heard: _Heard, socket: Socket | LineStream, *, ping: bool) -> None:
 
 
 async def _rest(ask: Requester, interval: Interval, first: Micros, seconds: float, sleep: Sleep) -> dict[Micros, _Seen]:
-    """Poll REST: when each candle that closes meanwhile is there first, and when it changed last."""
+    """Poll REST; return when each closing candle first appeared, and when it last changed."""
     found: dict[Micros, _Seen] = {}
     left = seconds
     while left > 0:
@@ -175,7 +175,7 @@ async def _rest(ask: Requester, interval: Interval, first: Micros, seconds: floa
 def _closing(
     ask: Requester, heard: _Heard, interval: Interval, first: Micros, rest: dict[Micros, _Seen]
 ) -> list[Finding]:
-    """Delays after the close, of every candle that closed while both were listened to."""
+    """Measure delays after the close for every candle that closed during both measurements."""
     ended = [
         each for each in sorted(heard.candles) if each >= first and interval.step(each) + 3 * SECOND <= heard.until
     ]
@@ -209,7 +209,7 @@ def _seconds(delays: Sequence[Micros]) -> str:
 
 
 class _Followed:
-    """One book, whose messages must follow each other."""
+    """One order book whose messages must be consecutive."""
 
     def __init__(self, ask: Requester, network: NetworkClient, heard: _Heard, depth: int, rule: BookRule) -> None:
         self.sync = BookSync(ask.symbol, rule, depth=depth)
@@ -219,7 +219,7 @@ class _Followed:
         self._wanted = asyncio.Event()
 
     def take(self, message: bytes) -> None:
-        """Apply what a message says of the book."""
+        """Apply a message to the book."""
         for update in self._ask.adapter.book_updates(message):
             outcome = self.sync.feed(update)
             if outcome.needs_snapshot:
@@ -228,7 +228,7 @@ class _Followed:
                 self._wanted.set()
 
     async def fetch(self, sleep: Sleep) -> None:
-        """Fetch a snapshot whenever one is wanted, until cancelled."""
+        """Fetch a snapshot whenever one is requested, until cancelled."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
@@ -241,7 +241,7 @@ class _Followed:
 
 
 async def books(ask: Requester, network: NetworkClient, seconds: float, sleep: Sleep) -> list[Finding]:
-    """Follow one book for ``seconds``; each message must follow the one before, and each checksum be right."""
+    """Follow one book for ``seconds``; messages must be consecutive, and checksums valid."""
     adapter, rule = ask.adapter, ask.adapter.book_rule
     if not adapter.book_depths or rule is None:
         return []

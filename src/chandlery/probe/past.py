@@ -1,4 +1,4 @@
-"""What REST answers: pages, bounds, grids, memory, rows, symbols, funding."""
+"""Measurements over REST: pages, bounds, grids, history limit, rows, symbols, funding."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from chandlery.probe.findings import Finding, rows_of
 from chandlery.probe.requests import Requester
 
 _SKEW: Micros = 2 * SECOND
-"""How exactly an exchange's clock is known: some give whole seconds."""
+"""Precision of an exchange's clock; some have whole seconds."""
 _FARTHEST = 64
-"""How many pages back a memory is looked for."""
+"""Number of pages to search back for the history limit."""
 _GRID_ROWS = 6
 _FEW = 3
-"""So many candles may begin while a memory is measured."""
+"""Number of candles that may begin while the history limit is measured."""
 _DOCUMENTED_PLACES = {"binance": 12, "bybit": 7, "okx": 9, "kraken": 8, "gate_spot": 8, "kucoin": 7, "mexc_spot": 8}
-"""By the beginning of an id; adapters only declare the places that they read, and rows may grow without harm."""
+"""Documented row widths by prefix of the id; adapters declare only the fields that they read, and wider rows are harmless."""
 _RATES_EVERY = 8 * HOUR
 
 Measure = Callable[[Requester], Awaitable[list[Finding]]]
 
 
 async def clock(ask: Requester) -> list[Finding]:
-    """How far the exchange's clock is ahead of ours; the other measurements go by it."""
+    """Measure the exchange's clock offset, which the other measurements use."""
     began = ask.local()
     answer = await ask.send(ask.adapter.server_time_request(), "server_time")
     said = ask.adapter.clock(answer)
@@ -39,7 +39,7 @@ async def clock(ask: Requester) -> list[Finding]:
 
 
 async def lateness(ask: Requester) -> list[Finding]:
-    """How long ago the latest candle of a minute closed that REST has."""
+    """Measure the age of the latest closed one-minute candle of REST."""
     now = ask.now()
     running = Interval.MINUTE_1.floor(now)
     span = Span(running - 45 * MINUTE, running)
@@ -53,7 +53,7 @@ async def lateness(ask: Requester) -> list[Finding]:
 
 
 async def page(ask: Requester) -> list[Finding]:
-    """How many candles an answer holds where as many are asked for as are declared; and how far back there are any."""
+    """Measure the page size, and how far back candles reach."""
     declared, interval = ask.adapter.page_size, Interval.MINUTE_1
     end = await _newest(ask)
     span = Span(end - declared * MINUTE, end)
@@ -81,7 +81,7 @@ async def page(ask: Requester) -> list[Finding]:
 
 
 async def order(ask: Requester) -> list[Finding]:
-    """Whether answers begin with the oldest candle, and which candles besides those of the range they hold."""
+    """Check that responses begin with the oldest candle, and whether they hold candles outside the range."""
     end = await _newest(ask)
     span = Span(end - 10 * MINUTE, end - 5 * MINUTE)
     body = await ask.body(Interval.MINUTE_1, span)
@@ -99,7 +99,7 @@ async def order(ask: Requester) -> list[Finding]:
 
 
 async def grids(ask: Requester) -> list[Finding]:
-    """When the candles of an hour and more open."""
+    """Check the open times of candles of an hour and longer."""
     found = []
     for interval in ask.adapter.intervals:
         if interval.longest < HOUR:
@@ -118,7 +118,7 @@ async def grids(ask: Requester) -> list[Finding]:
 
 
 async def rows(ask: Requester) -> list[Finding]:
-    """How many places a row has, where rows are arrays; and whether all fields that are read are there."""
+    """Check the row width where rows are arrays, and that all required fields are present."""
     layout, end = ask.adapter.rest_row, _running(ask)
     found = rows_of(await ask.body(Interval.MINUTE_1, Span(end - 45 * MINUTE, end)))
     if not found:
@@ -138,14 +138,14 @@ async def rows(ask: Requester) -> list[Finding]:
 
 
 def _places(adapter: ExchangeAdapter) -> int:
-    """How many places a row of candles has by the exchange's documentation."""
+    """Return the documented number of fields in a row of candles."""
     read = max(place for place in adapter.rest_row.places().values() if isinstance(place, int)) + 1
     documented = {name: places for name, places in _DOCUMENTED_PLACES.items() if adapter.id.startswith(name)}
     return max(documented.values(), default=read)
 
 
 async def unknown_symbol(ask: Requester) -> list[Finding]:
-    """What the exchange says to a symbol that it does not have."""
+    """Check the exchange's response to an unknown symbol."""
     adapter = ask.adapter
     quote = {MarketType.FUTURES_COIN: "USD"}.get(adapter.market_type, "USDT")
     settle = {MarketType.SPOT: None, MarketType.FUTURES_COIN: "NOSUCH"}.get(adapter.market_type, quote)
@@ -167,7 +167,7 @@ async def unknown_symbol(ask: Requester) -> list[Finding]:
 
 
 async def listing(ask: Requester) -> list[Finding]:
-    """Names that are listed and do not come back from their own spelling; and whether our example is among them."""
+    """Check that listed names survive a round trip through their spelling, and that our example is listed."""
     adapter, cursor = ask.adapter, None
     names, odd, refused, example, script = 0, list[str](), list[str](), False, False
     while True:
@@ -193,7 +193,7 @@ async def listing(ask: Requester) -> list[Finding]:
 
 
 async def funding(ask: Requester) -> list[Finding]:
-    """How many rates an answer holds, and how often funding is due."""
+    """Measure the page size of funding rates, and the funding interval."""
     adapter, declared = ask.adapter, ask.adapter.funding_page_size
     if not declared:
         return []
@@ -204,7 +204,7 @@ async def funding(ask: Requester) -> list[Finding]:
     every = sorted({round((after - before) / HOUR) for before, after in pairwise(moments)})
     measured = " or ".join(f"{hours} h" for hours in every)
     held = [each for each in moments if span.holds(each)]
-    # What lies beyond the answer is asked for by itself, a page at a time where they are numbered.
+    # Rates beyond the response are requested separately, one page at a time where pages are numbered.
     before = [] if adapter.funding_by_page else await _rates(ask, Span(span.start, held[0]) if held else span)
     after = [] if adapter.funding_by_page else await _rates(ask, Span(held[-1] + SECOND, span.end) if held else span)
     more = bool(set(before + after) - set(moments)) or adapter.funding_by_page
@@ -236,21 +236,21 @@ def _running(ask: Requester) -> Micros:
 
 
 async def _newest(ask: Requester) -> Micros:
-    """The end of the latest candle of a minute that REST has."""
+    """Return the close time of the latest one-minute candle of REST."""
     end = _running(ask)
     opens = await ask.opens(Interval.MINUTE_1, Span(end - 45 * MINUTE, end))
     return opens[-1] + MINUTE if opens else end
 
 
 def _holes(opens: Iterable[Micros], span: Span) -> list[Span]:
-    """The parts before, and after, what came."""
+    """Return the parts of ``span`` before and after the received candles."""
     known = sorted(opens)
     parts = [Span(span.start, known[0]), Span(known[-1] + MINUTE, span.end)]
     return [part for part in parts if part]
 
 
 def _told(ask: Requester) -> int | None:
-    """How many candles of a minute are declared to be served, the running one included."""
+    """Return the declared number of one-minute candles that are served, including the running one."""
     oldest = ask.adapter.oldest(Interval.MINUTE_1, ask.now())
     return None if oldest is None else (_running(ask) - oldest) // MINUTE + 1
 
@@ -261,7 +261,7 @@ def _memory(ask: Requester) -> str:
 
 
 async def _reach(ask: Requester, end: Micros) -> Finding:
-    """How far back candles of a minute are served, within some pages."""
+    """Measure how far back one-minute candles are served, within some pages."""
     last, pages = end, 1
     while pages <= _FARTHEST:
         at = end - pages * ask.adapter.page_size * MINUTE
@@ -278,7 +278,7 @@ async def _reach(ask: Requester, end: Micros) -> Finding:
 
 
 def _place(body: bytes, moment: Micros) -> int:
-    """Where a moment stands in a body, in whichever unit it is written."""
+    """Return the position of a time in a body, in whichever unit it is written."""
     texts = (str(moment // unit).encode() for unit in (1, 1000, SECOND))
     return next((body.find(text) for text in texts if text in body), -1)
 
@@ -294,4 +294,4 @@ MEASURES: dict[str, Measure] = {
     "listing": listing,
     "funding": funding,
 }
-"""In the order in which they are made: the clock first, since the others go by it."""
+"""Measurements in order; the clock comes first, since the others use it."""

@@ -1,4 +1,4 @@
-"""Candles side by side with those of another client."""
+"""Comparison of candles with those of another client."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _COMPARED = 10
 
 def ccxt_client(ask: Requester) -> IExchangeAPIClient:
     """
-    Ccxt's client of the same market.
+    Return ccxt's client of the same market.
 
     Raises:
         MissingDependency: ccxt is not installed.
-        UnknownName: It does not have the exchange.
+        UnknownName: ccxt does not have the exchange.
     """
     config = CCXTConfig(default_contract_type="spot" if ask.adapter.market_type is MarketType.SPOT else "swap")
     return CCXTExchangeClient(config, ask.adapter.id.partition("_")[0])
 
 
 async def beside(ask: Requester, make: Callable[[Requester], IExchangeAPIClient] = ccxt_client) -> list[Finding]:
-    """Ten candles of a minute as ours and as another client reads them; where they agree it vouches for the recording."""
+    """Compare ten one-minute candles with another client's; if they agree, they become the recording's expectation."""
     end = Interval.MINUTE_1.floor(ask.now()) - 10 * MINUTE
     span = Span(end - _COMPARED * MINUTE, end)
     coin = next(each for each in ask.adapter.example.replace(",", " ").split() if "/" in each)

@@ -1,4 +1,4 @@
-"""Requests of a probe: each answer is recorded, and an empty one is asked for again."""
+"""Requests of a probe: each response is recorded, and an empty one is requested again."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ _LONGEST_BODY = 400_000
 
 
 class Requester:
-    """REST of one exchange, as raw answers; ``empties`` counts answers that were empty once and not again."""
+    """REST client of one exchange with raw responses; ``empties`` counts responses that were empty only once."""
 
     def __init__(self, adapter: ExchangeAdapter, client: HttpClient | Account, clock: Clock, symbol: str) -> None:
         self.adapter = adapter
         self.symbol = symbol
         self.recordings: list[Recording] = []
         self.allowed: Micros = 500_000
-        """How exactly delays are measured."""
+        """Precision of measured delays."""
         self.empties = 0
         self.offset: Micros = 0
-        """How far the exchange's clock is ahead of ours."""
+        """Offset of the exchange's clock from the local one."""
         self._client = client
         self._clock = clock
 
     def local(self) -> Micros:
-        """What time it is here."""
+        """Return the local time."""
         return self._clock()
 
     def now(self) -> Micros:
-        """What time it is at the exchange."""
+        """Return the exchange's time."""
         return self._clock() + self.offset
 
     async def send(self, request: Request, kind: str, *, error_of: ErrorOf | None = None, **about: str) -> Response:
-        """The answer to a request; what is refused raises, after it was recorded."""
+        """Send a request and return the response; a refusal is recorded, then raised."""
         seen: list[Response] = []
 
         def judge(response: Response) -> ChandleryError | None:
@@ -59,16 +59,16 @@ class Requester:
                 self.record(Recording.of(kind, request.url, response.status, response.body, **about))
 
     def record(self, recording: Recording) -> None:
-        """Keep a recording while there is room."""
+        """Store a recording while there is room."""
         if len(self.recordings) < _MOST_RECORDED and len(recording.body) < _LONGEST_BODY:
             self.recordings.append(recording)
 
     def expect(self, rows: list[list[float]]) -> None:
-        """Say of the last recording what another client made of it."""
+        """Add another client's candles to the last recording."""
         self.recordings[-1:] = [structs.replace(each, expect=rows) for each in self.recordings[-1:]]
 
     async def body(self, interval: Interval, span: Span, kind: str = "rest_candles") -> bytes:
-        """The body of an answer with candles, recorded unless ``kind`` is empty; none where the exchange refuses the range."""
+        """Return the body of a response with candles, recorded unless ``kind`` is empty; empty if the range is refused."""
         request = self.adapter.candles_request(self.symbol, interval, span)
         try:
             answer = await self.send(request, kind, symbol=self.symbol, interval=interval.value)
@@ -77,7 +77,7 @@ class Requester:
         return answer.body
 
     async def opens(self, interval: Interval, span: Span, keep: Callable[[Micros], bool] | None = None) -> list[Micros]:
-        """When the candles of an answer open, those of ``span`` alone unless ``keep`` says otherwise."""
+        """Return the open times of the candles in a response, filtered by ``span`` or by ``keep``."""
         wanted = keep or span.holds
         found: list[Micros] = []
         for attempt in range(2):

@@ -1,4 +1,4 @@
-"""One probe of one exchange: all measurements, each by itself."""
+"""Probe of one exchange: all measurements, each independent of the others."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from chandlery.probe.findings import Bundle, Finding
 from chandlery.probe.requests import Requester
 
 Peer = Callable[[Requester], Awaitable[list[Finding]]]
-"""A comparison with another client."""
+"""Comparison with another client."""
 
 
 class Options(Struct, frozen=True):
     """
-    How to probe: ``close_s`` is how long candles are listened to, ``book_s`` how long a book; 0 leaves that out.
+    Options of a probe: ``close_s`` and ``book_s`` are the durations of receiving candles and a book; 0 skips them.
 
-    ``tolerance_s`` is how exactly their delays are measured. ``peers`` are comparisons with other clients, by name.
+    ``tolerance_s`` is the precision of measured delays. ``peers`` are comparisons with other clients, by name.
     """
 
     endpoints: Mapping[str, Mapping[str, Any]] = {}
@@ -40,14 +40,14 @@ class Options(Struct, frozen=True):
 
 
 class Probed(Struct, frozen=True):
-    """The findings, and the bundle that holds their recordings."""
+    """Findings, and the bundle with their recordings."""
 
     findings: list[Finding]
     bundle: Bundle
 
     @property
     def differences(self) -> list[Finding]:
-        """The findings that contradict a declaration."""
+        """Findings that contradict a declaration."""
         return [each for each in self.findings if each.verdict.value == "differs"]
 
 
@@ -60,13 +60,13 @@ async def probe(
     sleep: live.Sleep = asyncio.sleep,
 ) -> Probed:
     """
-    Measure an exchange and compare it with what its adapter declares.
+    Measure an exchange and compare it with its adapter's declarations.
 
-    ``clock`` and ``sleep`` go at one speed, which need not be that of the wall clock.
+    ``clock`` and ``sleep`` run at the same speed, which may differ from that of the wall clock.
 
     Raises:
         UnknownName: There is no such exchange.
-        MissingCredentials: It answers only to who has signed in.
+        MissingCredentials: The exchange needs sign-in.
     """
     adapter = ExchangeRegistry.create(exchange, options.endpoints)
     client = Accounts(http, options.credentials).client(adapter)
@@ -85,7 +85,7 @@ async def probe(
 
 
 async def _attempted(name: str, measuring: Awaitable[list[Finding]]) -> list[Finding]:
-    """The findings; what fails is one, too."""
+    """Run a measurement; a failure becomes a finding, too."""
     try:
         return await measuring
     except ChandleryError as error:

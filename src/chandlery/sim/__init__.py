@@ -1,4 +1,4 @@
-"""An offline exchange that speaks the wire formats, with faults on demand."""
+"""Offline exchange that speaks the exchanges' wire formats, with faults on demand."""
 
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.market import Market, SyntheticMarket

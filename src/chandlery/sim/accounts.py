@@ -1,4 +1,4 @@
-"""Who may ask the offline exchange for what is not public."""
+"""Accounts for the non-public endpoints of the offline exchange."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _REMEMBERED = 10_000
 @dataclass(frozen=True)
 class Account:
     """
-    The keys of an account, and what is on it, as the exchange writes amounts.
+    Keys and balances of an account, with amounts as the exchange writes them.
 
-    ``exchange`` is where it is; empty for any.
+    ``exchange`` is the exchange of the account; empty for any.
     """
 
     key: str
@@ -26,19 +26,19 @@ class Account:
 
 
 class Accounts:
-    """The accounts that there are; ``offered`` are the latest keys that somebody came with, by exchange id."""
+    """Known accounts; ``offered`` holds the last keys that clients sent, by exchange id."""
 
     def __init__(self, accounts: Sequence[Account] = ()) -> None:
         self.offered: deque[tuple[str, str]] = deque(maxlen=_REMEMBERED)
         self._accounts = tuple(accounts)
 
     def find(self, exchange: str, key: str) -> Account | None:
-        """The account of a key at an exchange, which is remembered to have been offered there."""
+        """Return the account of a key at an exchange, and record the key in ``offered``."""
         self.offered.append((exchange, key))
         known = (each for each in self._accounts if each.key == key)
         return next((each for each in known if exchange.startswith(each.exchange)), None)
 
 
 def hmac_sha256(account: Account, text: str) -> str:
-    """The signature of a text in hexadecimal digits."""
+    """Return the signature of a text in hexadecimal digits."""
     return hmac.new(account.secret.encode(), text.encode(), hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""Candles in whole ticks and lots, so that they add up exactly."""
+"""Candles in integer ticks and lots, so that sums are exact."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ Bars: TypeAlias = dict[str, Integers]
 
 _SUMS = ("volume", "quote_asset_volume", "count", "taker_buy_volume", "taker_buy_quote_volume")
 _BOUGHT = {"volume": "taker_buy_volume", "quote_asset_volume": "taker_buy_quote_volume"}
-"""Which part of each volume takers bought."""
+"""Share of each volume that takers bought."""
 NAMES = ("open_time", "open", "high", "low", "close", *_SUMS)
-"""What bars hold; ``open_time`` in microseconds."""
+"""Columns of bars; ``open_time`` in microseconds."""
 COLUMNS = (*NAMES[:6], "close_time", *NAMES[6:])
-"""What candles hold, in the order of an archive file."""
+"""Columns of candles, in the order of an archive file."""
 
 _LEVELS = {"BTC": 40_000, "ETH": 2_500, "BNB": 400, "SOL": 100}
 _BASIS = ((10, 0.0002),)
-"""How far a symbol's price strays from that of its base asset, and how fast: as an octave of a walk."""
+"""Amplitude and period of the deviation of a symbol's price from its base asset's, as an octave of a walk."""
 _TURNOVER = 400_000
-"""Quote units that change hands in an ordinary minute."""
+"""Turnover of an ordinary minute, in quote units."""
 
 
 class Scale(Struct, frozen=True):
-    """How many ticks and lots one symbol has, and the keys of its random numbers."""
+    """Ticks and lots of one symbol, and the keys of its random numbers."""
 
     level: int
-    """The price around which it moves, in ticks."""
+    """Price in ticks around which it moves."""
     lots: int
-    """What is traded in an ordinary minute."""
+    """Lots traded in an ordinary minute."""
     digits: Mapping[str, int]
-    """Decimal digits of the columns that are not integers."""
+    """Decimal digits of the non-integer columns."""
     contract: int | None
-    """Quote units in one contract; ``None`` where lots are of the base asset."""
+    """Value of one contract in quote units; ``None`` if lots are of the base asset."""
     price_key: np.uint64
     basis_key: np.uint64
     wick_key: np.uint64
@@ -55,10 +55,10 @@ class Scale(Struct, frozen=True):
 @lru_cache(maxsize=4096)
 def scale(seed: int, market_type: MarketType, symbol: str) -> Scale:
     """
-    The scale of a symbol: what it costs follows from its name.
+    Return the scale of a symbol, which depends only on its name.
 
-    Prices are those of the base asset, give or take a little, so that all symbols of one asset, spot
-    and perpetual, stay within 0.1 % of each other.
+    Prices follow the base asset with small deviations, so that all symbols of one asset, spot and perpetual, stay
+    within 0.1 % of each other.
     """
     base = base_of(symbol)
     key = int(noise.key(seed, base, "scale"))
@@ -82,12 +82,12 @@ def scale(seed: int, market_type: MarketType, symbol: str) -> Scale:
 
 
 def empty() -> Bars:
-    """No candles."""
+    """Return empty bars."""
     return {name: np.empty(0, dtype=np.int64) for name in NAMES}
 
 
 def join(parts: Sequence[Bars]) -> Bars:
-    """One after the other."""
+    """Concatenate bars."""
     filled = [part for part in parts if len(part["open_time"])]
     if len(filled) == 1:
         return filled[0]
@@ -95,13 +95,13 @@ def join(parts: Sequence[Bars]) -> Bars:
 
 
 def cut(bars: Bars, span: Span) -> Bars:
-    """Those that open in ``span``."""
+    """Return the bars that open in ``span``."""
     low, high = np.searchsorted(bars["open_time"], [span.start, max(span.start, span.end)])
     return {name: column[low:high] for name, column in bars.items()}
 
 
 def minutes(of: Scale, start: int, count: int) -> Bars:
-    """``count`` minutes from the ``start``-th of the epoch; each opens where the one before closed."""
+    """Return ``count`` minutes from the ``start``-th of the epoch; each opens at the previous close."""
     if count <= 0:
         return empty()
     at = np.arange(start, start + count, dtype=np.int64)
@@ -131,7 +131,7 @@ def minutes(of: Scale, start: int, count: int) -> Bars:
 
 
 def _quote(of: Scale, volume: Integers, price: Integers) -> Integers:
-    """The other side of ``volume``: quote units of base lots, base units of contracts."""
+    """Convert ``volume`` to the other side: base lots to quote units, contracts to base units."""
     prices, volumes, quotes = (of.digits[name] for name in ("open", "volume", "quote_asset_volume"))
     if of.contract is not None:
         return volume * np.int64(of.contract * 10 ** (prices + quotes)) // price
@@ -139,7 +139,7 @@ def _quote(of: Scale, volume: Integers, price: Integers) -> Integers:
 
 
 def seconds(of: Scale, known: Bars) -> Bars:
-    """The sixty seconds of each minute: a path that touches its high and its low, volumes that add up to its own."""
+    """Split each minute into 60 seconds whose path touches its high and low, and whose volumes add up to its own."""
     count = len(known["open_time"])
     if not count:
         return empty()
@@ -162,7 +162,7 @@ def seconds(of: Scale, known: Bars) -> Bars:
 
 
 def _path(known: Bars, random: noise.Bits) -> Integers:
-    """Sixty-one prices per minute, from its open to its close, within its low and high and touching both."""
+    """Return 61 prices per minute, from its open to its close, within its low and high and touching both."""
     rows = np.arange(len(random))
     low, high = known["low"][:, None], known["high"][:, None]
     opened, closed = known["open"][:, None], known["close"][:, None]
@@ -177,7 +177,7 @@ def _path(known: Bars, random: noise.Bits) -> Integers:
 
 
 def aggregate(bars: Bars, grid: Grid) -> Bars:
-    """Candles on ``grid`` out of shorter ones, of what there is of each."""
+    """Aggregate shorter candles on ``grid``, including incomplete ones."""
     if not len(bars["open_time"]):
         return bars
     opens = grid.floors(bars["open_time"])
@@ -192,5 +192,5 @@ def aggregate(bars: Bars, grid: Grid) -> Bars:
 
 
 def close_times(opens: Integers, grid: Grid, venue: Venue) -> Integers:
-    """The last moment of each candle, in the archive's unit and as microseconds."""
+    """Return the close time of each candle, in the archive's unit and in microseconds."""
     return grid.ends(opens) - np.where(opens >= venue.micros_since, 1, 1000)

@@ -1,4 +1,4 @@
-"""The order books of the made-up market: any symbol at any moment, with no replay of what came before."""
+"""Order books of the synthetic market, computed for any symbol at any time without replay."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from chandlery.sim.market import Market, SyntheticMarket
 from chandlery.sim.noise import Integers
 
 Levels: TypeAlias = list[tuple[str, str]]
-"""Price and size as decimal text with all of the market's digits."""
+"""Prices and sizes as decimal text with all digits of the market."""
 
 _Side: TypeAlias = Mapping[int, int]
-"""Sizes in lots by price in ticks of the price, best first."""
+"""Sizes in lots by price in ticks, best first."""
 
 TICK: Micros = 100_000
-"""How long a book stays as it is."""
+"""Time between changes of a book."""
 
 _TICKS = MINUTE // TICK
 _CELLS = 40_000
-"""Into how many steps of the price an ordinary price is divided: one level in each."""
+"""Number of price steps in an ordinary price; each step holds one level."""
 _KEPT = 64
-"""Books and minutes that are kept."""
+"""Number of cached books and minutes."""
 
 
 def tick_of(now: Micros) -> int:
-    """The number of the tick that ``now`` lies in."""
+    """Return the number of the tick that contains ``now``."""
     return now // TICK
 
 
 class BookState(Struct, frozen=True):
-    """A whole order book, best levels first."""
+    """Full order book, best levels first."""
 
     bids: Levels
     asks: Levels
@@ -47,16 +47,15 @@ class BookState(Struct, frozen=True):
 
 class SyntheticBook:
     """
-    The order book of one symbol, a function of the tick alone.
+    Order book of one symbol, as a pure function of the tick.
 
-    Whoever asks for a tick is told the same: the same for each object of the same seed, market and
-    symbol. Best bid and ask lie around the price of the candles, which goes evenly from the open of
-    each second to its close. A book of fewer ``levels`` a side is the top of one of more. During a
-    halt it stays as it was.
+    The result is the same for each object with the same seed, market and symbol. The best bid and ask lie around the
+    candles' price, which moves linearly from the open of each second to its close. A book with fewer ``levels`` per
+    side is the top of a deeper one. During a halt the book does not change.
 
     Raises:
-        UnsupportedRequest: For a market that is not made up.
-        InvalidSymbol: For a symbol that the market does not know.
+        UnsupportedRequest: The market is not synthetic.
+        InvalidSymbol: The market does not have the symbol.
     """
 
     def __init__(self, market: Market, market_type: MarketType, symbol: str, *, levels: int = 50) -> None:
@@ -77,7 +76,7 @@ class SyntheticBook:
         self._sides = lru_cache(maxsize=_KEPT)(self._compute_sides)
 
     def at(self, tick: int) -> BookState | None:
-        """The book during a tick; ``None`` before trading began."""
+        """Return the book during a tick; ``None`` before trading began."""
         traded = self._traded(tick)
         if traded is None:
             return None
@@ -86,9 +85,9 @@ class SyntheticBook:
 
     def changes(self, before: int, after: int) -> tuple[Levels, Levels]:
         """
-        What turns the bids and asks of tick ``before`` into those of ``after``, best first; either may be empty.
+        Return the changes of bids and asks from tick ``before`` to tick ``after``, best first; either may be empty.
 
-        A size of zero says that the level is gone. Before trading began a book is empty.
+        A size of zero deletes the level. Before trading began the book is empty.
         """
         (old_bids, old_asks), (new_bids, new_asks) = (self._known(tick) for tick in (before, after))
         bids, asks = _changed(old_bids, new_bids), _changed(old_asks, new_asks)
@@ -99,19 +98,19 @@ class SyntheticBook:
         return ({}, {}) if traded is None else self._sides(traded)
 
     def _traded(self, tick: int) -> int | None:
-        """The last tick of trading up to ``tick``."""
+        """Return the last tick of trading up to ``tick``."""
         moment = tick * TICK
         for halt in self._halts:
             moment = halt.start - TICK if halt.holds(moment) else moment
         return tick_of(moment) if moment >= self._began else None
 
     def _compute_path(self, minute: int) -> list[int]:
-        """The price at each end of the sixty seconds of a minute."""
+        """Return the prices at the bounds of the 60 seconds of a minute."""
         known = bars.seconds(self._scale, bars.minutes(self._scale, minute, 1))
         return [*known["open"].tolist(), int(known["close"][-1])]
 
     def _compute_sides(self, tick: int) -> tuple[_Side, _Side]:
-        """The bids and asks: one price in each step around that of the candles, each with a rhythm of its own."""
+        """Return bids and asks: one price in each step around the candles' price, each changing at its own rhythm."""
         minute, past = divmod(tick, _TICKS)
         second, part = divmod(past, 10)
         opened, closed = self._path(minute)[second : second + 2]
@@ -124,7 +123,7 @@ class SyntheticBook:
         random = noise.bits(self._size_key, (cells << 32) + turns)
         size = noise.sixteen(random, 0)
         sizes = 1 + (self._scale.lots * (size * size >> 16) >> 18)
-        # Only every fourth may be absent, so that ``reach`` always holds enough of them.
+        # Only one in four may be missing, so that ``reach`` always contains enough of them.
         there = (cells & 3 != 0) | (noise.sixteen(random, 1) >= 1 << 14)
         split = np.searchsorted(prices, price)
         bids, asks = np.flatnonzero(there[:split])[::-1], split + np.flatnonzero(there[split:])
@@ -146,7 +145,7 @@ def _changed(before: _Side, after: _Side) -> dict[int, int]:
 
 
 def _text(value: int, digits: int) -> str:
-    """A whole number of the last digit as a decimal."""
+    """Format an integer of the last digit as a decimal."""
     if not digits:
         return str(value)
     whole, rest = divmod(value, 10**digits)

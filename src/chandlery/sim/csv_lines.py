@@ -1,4 +1,4 @@
-"""Candles as the lines of an archive file."""
+"""Candles as lines of an archive file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SPOT_DIGITS = 8
 
 
 def csv_lines(known: Bars, digits: Mapping[str, int], grid: Grid, venue: Venue) -> list[bytes]:
-    """One line per candle, without line ends: spot with eight digits, futures with as many as they have."""
+    """Return one line per candle, without line ends: spot with eight digits, futures without padding."""
     opens = known["open_time"]
     if not len(opens):
         return []
@@ -40,7 +40,7 @@ def csv_lines(known: Bars, digits: Mapping[str, int], grid: Grid, venue: Venue) 
 
 
 def _decimals(values: Integers, digits: int, shown: int) -> pl.Series:
-    """Whole numbers of the last digit as decimals, with no way through floating point."""
+    """Format integers of the last digit as decimals, without floating point."""
     wide = np.zeros((len(values), 2), dtype=np.int64)
     wide[:, 0] = values * 10 ** (shown - digits)
     decimals = pa.Array.from_buffers(pa.decimal128(38, shown), len(values), [None, pa.py_buffer(wide)])

@@ -1,4 +1,4 @@
-"""Contracts that expire: symbols of the market that end with a day, e.g. ``BTCUSDT_260327``."""
+"""Expiring contracts: symbols of the market that end with a date, e.g. ``BTCUSDT_260327``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LETTERS = "FGHJKMNQUVXZ"
 
 
 def split(symbol: str) -> tuple[str, date | None]:
-    """The pair of a symbol of the market, and the day on which the contract expires; ``None`` for all others."""
+    """Split a symbol of the market into its pair and its expiry date; ``None`` if it does not expire."""
     found = _DATED.fullmatch(symbol)
     if found is None:
         return symbol.removesuffix("_PERP"), None
@@ -23,27 +23,27 @@ def split(symbol: str) -> tuple[str, date | None]:
 
 
 def delivery_ms(day: date) -> int:
-    """When contracts of that day are delivered: at eight o'clock, in milliseconds."""
+    """Return the delivery time of contracts of that day, 08:00, in milliseconds."""
     return int(datetime(day.year, day.month, day.day, 8, tzinfo=UTC).timestamp()) * 1000
 
 
 def digits(day: date) -> str:
-    """``260327``."""
+    """Format a date as ``260327``."""
     return f"{day:%y%m%d}"
 
 
 def day_month_year(day: date) -> str:
-    """``27MAR26``."""
+    """Format a date as ``27MAR26``."""
     return f"{day.day}{_MONTHS[day.month - 1]}{day:%y}"
 
 
 def letter(day: date) -> str:
-    """``H26``, of March."""
+    """Format a date as ``H26`` for March."""
     return f"{_LETTERS[day.month - 1]}{day:%y}"
 
 
 def find(view: MarketView, native: str, spelled: Callable[[str], str | None]) -> str | None:
-    """The symbol of the contract that is ``spelled`` so; ``None`` where there is none that expires and is traded."""
+    """Return the symbol of the contract that is ``spelled`` so; ``None`` if no traded contract matches."""
     for symbol in view.market.symbols(view.market_type):
         if split(symbol)[1] is not None and spelled(symbol) == native:
             return symbol if view.knows(symbol) else None

@@ -1,4 +1,4 @@
-"""What can go wrong on demand."""
+"""Faults on demand."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from enum import Enum
 
 class FaultKind(Enum):
     """
-    How a request, a file or a frame fails.
+    Failure of a request, a file or a frame.
 
-    ``CORRUPT_ZIP`` to ``WRONG_ORDER`` belong to the archive: they make its file so, for as long as
-    it is asked for, with a checksum that is right (but for a missing day, which has none), and
-    count files, not requests. Those from ``DROP`` on strike frames of data on a socket, whose
-    "path" is the exchange's id, a slash, and the subscription.
+    ``CORRUPT_ZIP`` to ``WRONG_ORDER`` belong to the archive. They damage a file permanently, with a valid checksum
+    (except a missing day, which has none), and count files, not requests. Those from ``DROP`` on strike data frames on
+    a WebSocket, whose "path" is the exchange's id, a slash, and the subscription.
     """
 
     TOO_MANY_REQUESTS = "too_many_requests"
@@ -25,50 +24,50 @@ class FaultKind(Enum):
     BANNED = "banned"
     """418, with Retry-After."""
     SERVER_ERROR = "server_error"
-    """``status``, 503 where nothing else is said."""
+    """Response with ``status``, by default 503."""
     SLOW = "slow"
-    """The right answer, ``seconds`` late."""
+    """Correct response, delayed by ``seconds``."""
     STALL = "stall"
-    """Nothing for ``seconds``, then the connection is cut."""
+    """No data for ``seconds``, then the connection is cut."""
     CUT_BODY = "cut_body"
     """Half of the body that Content-Length announces."""
     RESET = "reset"
-    """The connection is reset."""
+    """Reset of the connection."""
     BAD_JSON = "bad_json"
-    """The right status and half of the body, as if it were all; not in the archive."""
+    """Correct status with half of the body, as if complete; not in the archive."""
     BAD_CHECKSUM = "bad_checksum"
-    """A checksum file that is of no file."""
+    """Checksum that matches no file."""
     CORRUPT_ZIP = "corrupt_zip"
-    """Not a zip file."""
+    """File that is not a zip file."""
     MISSING_DAY = "missing_day"
-    """404, for the file and its checksum."""
+    """404 for the file and its checksum."""
     MISSING_ROW = "missing_row"
     DOUBLED_ROW = "doubled_row"
     CONFLICTING_ROW = "conflicting_row"
-    """A row comes twice, with different volumes."""
+    """Duplicate row with different volumes."""
     WRONG_ORDER = "wrong_order"
-    """Two neighbours have changed places."""
+    """Two adjacent rows swapped."""
 
     DROP = "drop"
-    """The connection is cut."""
+    """Connection cut."""
     STALLED_SOCKET = "stalled_socket"
-    """The connection stays open and sends no data any more."""
+    """Connection that stays open but sends no more data."""
     NO_DATA = "no_data"
-    """The subscription, although acknowledged, sends nothing any more."""
+    """Subscription that is acknowledged but sends no more data."""
     DUPLICATE = "duplicate"
-    """The frame comes twice."""
+    """Duplicate frame."""
     OUT_OF_ORDER = "out_of_order"
-    """The frame comes after the next one."""
+    """Frame sent after the next one."""
     GARBAGE = "garbage"
-    """In its place comes a frame that is nothing of the exchange's, and no gzip either."""
+    """Frame replaced by one that is neither valid for the exchange nor gzip."""
     POLICY_CLOSE = "policy_close"
-    """The exchange closes the connection with 1008."""
+    """Connection closed by the exchange with 1008."""
     TOKEN_EXPIRED = "token_expired"  # noqa: S105  # the name of a fault
-    """The connection is cut, and every token that was handed out is refused."""
+    """Connection cut, and all issued tokens refused."""
     SKIPPED_UPDATE = "skipped_update"
-    """An update of an order book does not come."""
+    """Missing update of an order book."""
     BAD_BOOK_CHECKSUM = "bad_book_checksum"
-    """The checksum of an order book is wrong, where it has one."""
+    """Wrong checksum of an order book that has one."""
 
 
 IN_FILES = frozenset(
@@ -81,21 +80,20 @@ IN_FILES = frozenset(
         FaultKind.WRONG_ORDER,
     }
 )
-"""The kinds that are in a file of the archive."""
+"""Kinds that affect a file of the archive."""
 ON_SOCKETS = frozenset(
     kind for kind in FaultKind if list(FaultKind).index(kind) >= list(FaultKind).index(FaultKind.DROP)
 )
-"""The kinds that strike frames."""
+"""Kinds that affect frames."""
 
 
 @dataclass
 class Fault:
     """
-    One thing that goes wrong for requests whose path and query hold the regular expression ``path``.
+    One fault, for requests whose path and query match the regular expression ``path``.
 
-    The first ``after`` of these pass, ``times`` are struck (``None``: all that follow), each with
-    ``probability``. ``retry_after`` is in seconds, ``rows`` is how many rows of a file are struck.
-    ``used`` counts.
+    The first ``after`` matching requests pass, the next ``times`` are struck (``None``: all), each with
+    ``probability``. ``retry_after`` is in seconds, ``rows`` is the number of damaged rows of a file. ``used`` counts.
     """
 
     kind: FaultKind
@@ -110,10 +108,10 @@ class Fault:
     used: int = 0
     seen: int = 0
     files: dict[str, bool] = field(default_factory=dict, repr=False)
-    """Which files were asked for so far, and whether they were struck."""
+    """Files requested so far, and whether each was struck."""
 
     def strikes(self, path: str, chance: random.Random) -> bool:
-        """Whether it meets this request; counts it."""
+        """Decide whether the fault strikes this request, and count it."""
         if not re.search(self.path, path):
             return False
         self.seen += 1
@@ -125,14 +123,14 @@ class Fault:
         return True
 
     def holds(self, file: str, chance: random.Random) -> bool:
-        """Whether the file has it; once decided, that stays."""
+        """Decide whether the fault affects the file; the decision is permanent."""
         if file not in self.files:
             self.files[file] = self.strikes(file, chance)
         return self.files[file]
 
 
 class Faults:
-    """The faults in force, in order, and the dice of those that have a probability."""
+    """Active faults, in order, and the random numbers for their probabilities."""
 
     def __init__(self, faults: MutableSequence[Fault], seed: int) -> None:
         self.faults = faults
@@ -140,7 +138,7 @@ class Faults:
         self._chance = random.Random(seed)  # noqa: S311  # dice, no secret
 
     def of_request(self, path: str, *, archive: bool) -> Fault | None:
-        """The first that meets the request."""
+        """Return the first fault that strikes the request."""
         for fault in self.faults:
             if fault.kind in IN_FILES | ON_SOCKETS or not _concerns(fault.kind, path, archive=archive):
                 continue
@@ -149,15 +147,15 @@ class Faults:
         return None
 
     def of_frame(self, name: str, kinds: AbstractSet[FaultKind]) -> Fault | None:
-        """The first of those kinds that meets the frame of data."""
+        """Return the first fault of those kinds that strikes the data frame."""
         return next((fault for fault in self.faults if fault.kind in kinds and fault.strikes(name, self._chance)), None)
 
     def of_file(self, file: str) -> list[Fault]:
-        """All that are in a file of the archive."""
+        """Return all faults of an archive file."""
         return [fault for fault in self.faults if fault.kind in IN_FILES and fault.holds(file, self._chance)]
 
     def hide(self, file: str) -> bool:
-        """Whether the file is known to be missing, or will be whenever it is asked for; counts nothing."""
+        """Return whether the file is missing, or will be on every request; counts nothing."""
         return any(
             fault.files.get(file, fault.times is None and fault.probability >= 1 and bool(re.search(fault.path, file)))
             for fault in self.faults
@@ -165,7 +163,7 @@ class Faults:
         )
 
     def damage(self, lines: list[bytes], fault: Fault, file: str) -> list[bytes]:
-        """The rows of a file with the fault in them; where, follows from the seed and the name."""
+        """Return the rows of a file with the fault applied; the position depends on the seed and the name."""
         chance = random.Random(f"{self._seed} {file} {fault.kind.value}")  # noqa: S311  # dice, no secret
         lines = list(lines)
         for _ in range(min(fault.rows, len(lines))):

@@ -1,8 +1,8 @@
 """
-Grids of the offline exchange: when the candles of each interval open.
+Grids of the offline exchange: open times of the candles of each interval.
 
-Written from the exchanges' documentation and from recordings, on purpose apart from the declarations of the
-adapters: a wrong declaration has to meet an exchange that contradicts it.
+Derived from the exchanges' documentation and from recordings, deliberately independent of the adapters' declarations: a
+wrong declaration must meet an exchange that contradicts it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chandlery.sim.noise import Integers
 
 class Grid(Struct, frozen=True):
     """
-    The opens of one interval: ``length`` apart, one of them at ``anchor``.
+    Open times of one interval: ``length`` apart, one of them at ``anchor``.
 
     Without a ``length`` they lie ``anchor`` after the first of each calendar month.
     """
@@ -28,24 +28,24 @@ class Grid(Struct, frozen=True):
     anchor: Micros = 0
 
     def floor(self, moment: Micros) -> Micros:
-        """The open of the candle that holds ``moment``."""
+        """Return the open time of the candle that contains ``moment``."""
         if self.length is None:
             return month_of(moment - self.anchor) + self.anchor
         return moment - (moment - self.anchor) % self.length
 
     def ceil(self, moment: Micros) -> Micros:
-        """The first open at or after ``moment``."""
+        """Return the first open time at or after ``moment``."""
         opened = self.floor(moment)
         return opened if opened == moment else self.step(opened)
 
     def step(self, opened: Micros, count: int = 1) -> Micros:
-        """The open that lies ``count`` candles after the one at ``opened``; negative goes back."""
+        """Return the open time ``count`` candles after ``opened``; negative goes back."""
         if self.length is None:
             return add_months(opened - self.anchor, count) + self.anchor
         return opened + count * self.length
 
     def count(self, start: Micros, end: Micros) -> int:
-        """Number of candles that open at or after ``start`` and before ``end``."""
+        """Return the number of candles that open at or after ``start`` and before ``end``."""
         first, last = self.ceil(start), self.ceil(end)
         if last <= first:
             return 0
@@ -55,21 +55,21 @@ class Grid(Struct, frozen=True):
         return (b.year - a.year) * 12 + b.month - a.month
 
     def floors(self, moments: Integers) -> Integers:
-        """The open of the candle that holds each moment."""
+        """Return the open time of the candle that contains each time."""
         if self.length is None:
             return _months(moments - self.anchor, 0) + self.anchor
         return moments - (moments - self.anchor) % self.length
 
     def ends(self, opens: Integers) -> Integers:
-        """The open that follows each of these."""
+        """Return the open time that follows each of these."""
         return opens + self.length if self.length is not None else _months(opens - self.anchor, 1) + self.anchor
 
     def shifted(self, by: Micros) -> Grid:
-        """Opens that lie later by ``by``."""
+        """Return the grid shifted later by ``by``."""
         return Grid(self.length, self.anchor + by)
 
     def holds(self, period: Micros) -> bool:
-        """True where each open is a whole number of ``period`` since 1970."""
+        """Return true if each open time is a multiple of ``period`` since 1970."""
         return (self.length or DAY) % period == 0 and self.anchor % period == 0
 
 
@@ -94,7 +94,7 @@ GRIDS: Mapping[Interval, Grid] = {
     Interval.WEEK_1: Grid(7 * DAY, _MONDAY),
     Interval.MONTH_1: Grid(None),
 }
-"""By interval, where the documentation of an exchange says nothing else."""
+"""Default grids by interval, if an exchange's documentation does not differ."""
 
 
 def _months(moments: Integers, later: int) -> Integers:

@@ -1,4 +1,4 @@
-"""What repeats in wires: refusals, whole numbers in queries, and the way from a path to its answer."""
+"""Shared parts of wires: refusals, integers in queries, and routing."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from chandlery.sim.reply import Reply, json_reply
 from chandlery.sim.wire import SimRequest
 
 
-class Refused(Exception):  # it is no error of the program, but an answer
-    """A request is refused; the arguments are what the exchange says."""
+class Refused(Exception):  # not a program error, but a response
+    """Refusal of a request; the arguments are those of the exchange's response."""
 
 
 def whole(query: Mapping[str, str], name: str, refusal: Refused) -> int | None:
     """
-    Read a parameter that is a whole number; ``None`` where it was not sent.
+    Parse an integer parameter; ``None`` if it is absent.
 
     Raises:
-        Refused: It is something else: ``refusal``.
+        Refused: It is not an integer: ``refusal``.
     """
     text = query.get(name)
     if text is None:
@@ -35,9 +35,9 @@ def routed(
     refuse: Callable[..., Reply],
 ) -> Reply | None:
     """
-    Answer a GET by the handler of its path, whose content ``fine`` wraps; ``None`` where there is no handler.
+    Answer a GET with the handler of its path, whose content ``fine`` wraps; ``None`` without a handler.
 
-    ``refuse`` makes the reply of the arguments of a ``Refused``.
+    ``refuse`` builds the reply from the arguments of a ``Refused``.
     """
     handler = paths.get(request.path)
     if handler is None or request.method != "GET":

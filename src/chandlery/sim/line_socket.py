@@ -1,4 +1,4 @@
-"""An HTTP answer without end, line by line, with the face that the streams know of a socket."""
+"""Endless HTTP response of lines, with the interface that streams expect of a WebSocket."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LOOK_EVERY_S = 0.05
 
 
 class LineSocket:
-    """Each frame that is sent is a line of a chunked answer."""
+    """Connection that sends each frame as a line of a chunked response."""
 
     def __init__(self, response: web.StreamResponse, request: web.BaseRequest) -> None:
         self.response = response
@@ -23,7 +23,7 @@ class LineSocket:
 
     @classmethod
     async def opened(cls, request: web.BaseRequest, headers: Mapping[str, str]) -> Self:
-        """The answer to a request, begun."""
+        """Start the response to a request."""
         response = web.StreamResponse(headers=headers)
         response.enable_chunked_encoding()
         await response.prepare(request)
@@ -31,7 +31,7 @@ class LineSocket:
 
     @property
     def closed(self) -> bool:
-        """Whether either side has ended it."""
+        """True once either side has closed it."""
         transport = self._request.transport
         return self._ended or transport is None or transport.is_closing()
 
@@ -45,13 +45,13 @@ class LineSocket:
             await self.response.write(data + _END)
 
     async def close(self, *, code: int = 0, message: bytes = b"") -> None:
-        """End the answer; it has no place for a code or a message."""
+        """End the response, which cannot carry a code or a message."""
         if not self._ended:
             self._ended = True
             with contextlib.suppress(ConnectionError):
                 await self.response.write_eof()
 
     async def over(self) -> None:
-        """Return when it is closed."""
+        """Wait until it is closed."""
         while not self.closed:  # noqa: ASYNC110  # nothing tells when the peer leaves
             await asyncio.sleep(_LOOK_EVERY_S)

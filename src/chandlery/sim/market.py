@@ -1,4 +1,4 @@
-"""What an offline exchange trades, and the market that is made up for it."""
+"""Markets of the offline exchange, and the synthetic market."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from chandlery.sim.venues import VENUES, Venue
 Columns: TypeAlias = dict[str, np.ndarray]
 
 LISTED: Mapping[MarketType, Micros] = {venue.market_type: venue.listed for venue in VENUES.values()}
-"""When each market opened, where nothing else is said."""
+"""Default listing time of each market."""
 
 _BASES = (
     "BTC", "ETH", "BNB", "SOL", "XRP", "ADA", "DOGE", "TRX", "LINK", "AVAX", "DOT", "LTC", "BCH", "XLM",
@@ -32,7 +32,7 @@ _BASES = (
     "EOS", "XTZ", "SAND", "MANA", "AXS", "THETA", "FLOW", "EGLD", "QNT", "LDO", "CRV", "SNX", "COMP", "KAVA",
     "ZEC", "DASH", "XMR", "JUP", "WIF", "BONK", "ENA",
 )  # fmt: skip
-"""The usual coins, which programs take for granted on any exchange."""
+"""Common coins, which programs expect on any exchange."""
 _QUOTES = {
     MarketType.SPOT: ("USDT", "USDC", "USD"),
     MarketType.FUTURES_USDT: ("USDT", "USDC", "USD"),
@@ -46,64 +46,64 @@ _SYMBOLS = {
 
 class Market(Protocol):
     """
-    What the offline exchange serves.
+    Data that the offline exchange serves.
 
-    Markets of one ``origin`` hold the same data. ``span`` is half-open by open time. ``now``, where given, is the moment up to which anything has
-    happened: nothing that opens later is there, and the candle that it lies in holds what is known so far.
+    Markets of one ``origin`` hold the same data. ``span`` is half-open by open time. ``now``, if given, is the current
+    time: nothing that opens later exists, and the running candle holds what is known so far.
     """
 
     @property
     def origin(self) -> str:
-        """The name under which what comes from here is stored, e.g. ``offline-7``."""
+        """Name under which the data is stored, e.g. ``offline-7``."""
         ...
 
     def candles(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> Columns:
-        """The columns ``open_time`` to ``taker_buy_quote_volume``, ascending; times in microseconds."""
+        """Return the columns ``open_time`` to ``taker_buy_quote_volume``, ascending; times in microseconds."""
         ...
 
     def funding(self, market_type: MarketType, symbol: str, span: Span) -> Columns:
-        """The columns ``open_time`` and ``funding_rate``, ascending."""
+        """Return the columns ``open_time`` and ``funding_rate``, ascending."""
         ...
 
     def lines(
         self, market_type: MarketType, symbol: str, interval: Interval, span: Span, *, now: Micros | None = None
     ) -> list[bytes]:
-        """The candles as the lines of an archive file, without a header and without line ends."""
+        """Return the candles as lines of an archive file, without a header and without line ends."""
         ...
 
     def header(self, market_type: MarketType, symbol: str, interval: Interval, opened: Micros) -> bytes | None:
-        """The header line of the archive file that holds the candle at ``opened``; ``None`` where it has none."""
+        """Return the header line of the archive file that holds the candle at ``opened``; ``None`` if it has none."""
         ...
 
     def has(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> bool:
-        """Whether any candle opens in ``span``."""
+        """Return whether any candle opens in ``span``."""
         ...
 
     def first(self, market_type: MarketType, symbol: str, interval: Interval) -> Micros | None:
-        """The oldest open; ``None`` where there is none at all."""
+        """Return the oldest open time; ``None`` without candles."""
         ...
 
     def knows(self, market_type: MarketType, symbol: str) -> bool:
-        """Whether the symbol is traded."""
+        """Return whether the symbol is traded."""
         ...
 
     def symbols(self, market_type: MarketType) -> Sequence[str]:
-        """The symbols that are traded."""
+        """Return the traded symbols."""
         ...
 
     def on(self, terms: Trading) -> Self:
-        """The market on the terms of an exchange, where it is made up and not recorded."""
+        """Return a synthetic market on the terms of an exchange; a recorded market is unchanged."""
         ...
 
 
 class SyntheticMarket:
     """
-    A made-up market: the same numbers for the same seed, at any time.
+    Synthetic market, deterministic for a seed.
 
-    A candle of a minute or more is exactly the sum of its minutes, a minute of its seconds; a
-    range is the same however it is asked for. Nothing opens before ``listed`` (one moment, or one
-    per market), nor in a minute that one of the ``halts`` touches. ``symbols`` are listed in place of
-    a few usual ones; no other symbol is known. Spot and perpetuals of one asset stay within 0.1 %.
+    A candle of a minute or more is exactly the sum of its minutes, a minute of its seconds, and a range does not depend
+    on how it is requested. Nothing opens before ``listed`` (one time, or one per market), nor in a minute that overlaps
+    one of the ``halts``. ``symbols`` replace the default list; no other symbol is known. Spot and perpetuals of one
+    asset stay within 0.1 %.
     """
 
     def __init__(
@@ -123,10 +123,10 @@ class SyntheticMarket:
         self._month = lru_cache(maxsize=1024)(self._compute_month)
         differs = repr((sorted((each.value, at) for each, at in given.items()), self.halts)) if given or halts else ""
         self.origin = f"offline-{seed}" + (f"-{int(noise.key(differs)):016x}"[:9] if differs else "")
-        """Data of another listing date or of other halts are another market's."""
+        """Another listing time or other halts make another market's data."""
 
     def on(self, terms: Trading) -> Self:
-        """The same trades on the terms of an exchange."""
+        """Return the same trades on the terms of an exchange."""
         if terms == self._terms:
             return self
         other = copy.copy(self)
@@ -136,20 +136,20 @@ class SyntheticMarket:
         return other
 
     def knows(self, market_type: MarketType, symbol: str) -> bool:
-        """Whether it is listed."""
+        """Return whether the symbol is listed."""
         return symbol in self.symbols(market_type)
 
     def symbols(self, market_type: MarketType) -> Sequence[str]:
-        """All that are listed."""
+        """Return all listed symbols."""
         return (*self._symbols.get(market_type, ()), *self._terms.symbols)
 
     def _pauses(self, symbol: str) -> tuple[Span, ...]:
-        """When a symbol does not trade."""
+        """Return the halts of a symbol."""
         pauses = self._terms.pauses(symbol)
         return tuple(merge([*self.halts, *pauses])) if pauses else self.halts
 
     def first(self, market_type: MarketType, symbol: str, interval: Interval) -> Micros | None:
-        """The candle in which trading began."""
+        """Return the candle in which trading began."""
         if not self.knows(market_type, symbol):
             return None
         began = Interval.MINUTE_1.ceil(self._listed[market_type])
@@ -158,14 +158,14 @@ class SyntheticMarket:
         return self._terms.grids[interval].floor(began)
 
     def has(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> bool:
-        """Whether any candle opens in ``span``."""
+        """Return whether any candle opens in ``span``."""
         grid = self._terms.grids[interval]
         whole = Span(grid.ceil(span.start), grid.ceil(span.end))
         whole = whole.clip(Span(Interval.MINUTE_1.ceil(self._listed[market_type]), whole.end))
         return self.knows(market_type, symbol) and bool(whole) and bool(subtract(whole, self._pauses(symbol)))
 
     def candles(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> Columns:
-        """The candles that open in ``span``, as numbers; times in microseconds, ``close_time`` as the archive has it."""
+        """Return the candles that open in ``span`` as numbers; times in microseconds, ``close_time`` as in the archive."""
         known = self._bars(market_type, symbol, interval, span, None)
         digits = self._scale(market_type, symbol).digits
         columns: Columns = {
@@ -177,18 +177,18 @@ class SyntheticMarket:
     def lines(
         self, market_type: MarketType, symbol: str, interval: Interval, span: Span, *, now: Micros | None = None
     ) -> list[bytes]:
-        """The candles as the lines of an archive file, with Binance's digits."""
+        """Return the candles as lines of an archive file, with Binance's digits."""
         known = self._bars(market_type, symbol, interval, span, now)
         return csv_lines(
             known, self._scale(market_type, symbol).digits, self._terms.grids[interval], _venue(market_type)
         )
 
     def header(self, market_type: MarketType, symbol: str, interval: Interval, opened: Micros) -> bytes | None:
-        """The futures' files have one since May 2022."""
+        """Return the header, which futures' files have since May 2022."""
         return _venue(market_type).header(opened)
 
     def funding(self, market_type: MarketType, symbol: str, span: Span) -> Columns:
-        """A rate every eight hours or as the terms say, some milliseconds past the hour; none during a halt."""
+        """Return a rate every eight hours, or as the terms say, some milliseconds past the hour; none during a halt."""
         due = Span(max(span.start - MINUTE, self._listed[market_type]), span.end)
         if not self.knows(market_type, symbol) or market_type is MarketType.SPOT:
             due = Span(0, 0)
@@ -229,7 +229,7 @@ class SyntheticMarket:
         return bars.join([closed, bars.aggregate(bars.join(parts), grid)])
 
     def _closed(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> Bars:
-        """As if all had happened."""
+        """Return the candles as if all were closed."""
         grid = self._terms.grids[interval]
         whole = Span(grid.ceil(span.start), grid.ceil(span.end))
         if interval is Interval.SECOND_1:
@@ -241,7 +241,7 @@ class SyntheticMarket:
         return self._long(market_type, symbol, grid, whole)
 
     def _long(self, market_type: MarketType, symbol: str, grid: Grid, span: Span) -> Bars:
-        """Out of whole calendar months of hours or days, which are kept."""
+        """Aggregate cached whole calendar months of hours or days."""
         base = DAY if grid.holds(DAY) else HOUR
         listed = month_of(self._listed[market_type])
         month, months = max(month_of(span.start), listed), []

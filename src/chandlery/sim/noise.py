@@ -1,4 +1,4 @@
-"""Numbers that look like trading and can be had for any moment at once: hashes of counters, no state."""
+"""Pseudorandom market movements for any time: stateless hashes of counters."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _OCTAVES = (
     (2, 0.002),
     (0, 0.001),
 )
-"""Period as a power of two, and amplitude. Together they stay below 0.7, so that a price stays positive."""
+"""Period as a power of two, and amplitude. The amplitudes sum to less than 0.7, so that prices stay positive."""
 
 
 def key(*parts: Any) -> np.uint64:
-    """A number of its own for each combination of parts."""
+    """Return a distinct number for each combination of parts."""
     text = "\0".join(map(str, parts))
     return np.uint64(int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little"))
 
 
 def bits(of: np.uint64, counters: Integers) -> Bits:
-    """64 random bits for each counter (splitmix64)."""
+    """Return 64 random bits for each counter (splitmix64)."""
     mixed = counters.astype(np.uint64) * _GOLDEN + of
     mixed = (mixed ^ (mixed >> np.uint64(30))) * _MIX_1
     mixed = (mixed ^ (mixed >> np.uint64(27))) * _MIX_2
@@ -48,17 +48,17 @@ def bits(of: np.uint64, counters: Integers) -> Bits:
 
 
 def sixteen(random: Bits, place: int) -> Integers:
-    """The ``place``-th of the four 16-bit numbers in each 64 bits."""
+    """Return the ``place``-th of the four 16-bit numbers in each 64 bits."""
     return ((random >> np.uint64(16 * place)) & np.uint64(0xFFFF)).astype(np.int64)
 
 
 def walk(of: np.uint64, start: int, count: int, octaves: Sequence[tuple[int, float]] = _OCTAVES) -> Floats:
     """
-    A curve around 1, between 0.3 and 1.7, at ``start`` and the next ``count - 1`` steps.
+    Return a curve around 1, between 0.3 and 1.7, at ``start`` and the next ``count - 1`` steps.
 
-    Other ``octaves`` make another curve; each is a period as a power of two, and an amplitude.
-    Only additions and multiplications: these are the same to the last bit on every machine and
-    however a range is cut, which an exponential is not.
+    Other ``octaves`` make another curve; each is a period as a power of two, and an amplitude. The curve uses only
+    additions and multiplications, which are bit-identical on every machine and for any split of a range; an exponential
+    is not.
     """
     steps = np.arange(start, start + count, dtype=np.int64)
     curve = np.ones(count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 QUOTES = ("USDT", "USDC", "USD", "EUR", "BTC", "ETH", "CRO")
-"""The currencies that symbols of the offline market are quoted in, the longer before those that they end in."""
+"""Quote currencies of the offline market, longer ones before their own suffixes."""
 
 
 def pair_of(symbol: str, quotes: Sequence[str] = QUOTES) -> tuple[str, str]:

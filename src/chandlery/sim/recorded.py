@@ -1,4 +1,4 @@
-"""A market out of recorded files: CSV as the archive has it."""
+"""Market from recorded CSV files in the archive's format."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _IN_MICROS = 10**15
 
 
 class _Series(Struct, frozen=True):
-    """The rows of one symbol and interval in the order of the files."""
+    """Rows of one symbol and interval in the order of the files."""
 
     opens: Integers
     lines: Sequence[bytes]
     headers: Sequence[bytes | None]
-    """The header line of the file from which each row is."""
+    """Header line of the file of each row."""
 
     def places(self, span: Span) -> list[int]:
         return np.flatnonzero((self.opens >= span.start) & (self.opens < span.end)).tolist()
@@ -42,22 +42,21 @@ class _Series(Struct, frozen=True):
 
 class RecordedMarket:
     """
-    What the CSV files of a folder hold, byte for byte.
+    Market that serves the CSV files of a folder, byte for byte.
 
-    The files are named ``SYMBOL-INTERVAL-YYYY-MM.csv`` or ``…-DD.csv`` and lie in any folders below
-    ``folder``; one that lies in ``spot/``, ``futures/um/`` or ``futures/cm/`` belongs to that
-    market, any other to every market. ``folders`` gives a market a folder of its own. Where a month
-    and a day of it are both there, the month counts. The candle that is running at ``now`` is
-    served as it ended, since nothing is known of it in between. There are no funding rates.
+    The files are named ``SYMBOL-INTERVAL-YYYY-MM.csv`` or ``…-DD.csv``, in any folder below ``folder``. A file in
+    ``spot/``, ``futures/um/`` or ``futures/cm/`` belongs to that market, any other to every market. ``folders`` gives a
+    market a folder of its own. Where a month and one of its days exist, the month is used. The candle running at
+    ``now`` is served in its final state, since its earlier states are unknown. There are no funding rates.
 
     Raises:
-        InvalidInput: Where there is no such file, or one holds something else.
+        InvalidInput: There is no such file, or one has other content.
     """
 
     def __init__(self, folder: Path | None = None, *, folders: Mapping[MarketType, Path] | None = None) -> None:
         folders_text = "\0".join(str(each and each.absolute()) for each in (folder, *(folders or {}).values()))
         self.origin = f"offline-recorded-{blake2b(folders_text.encode(), digest_size=4).hexdigest()}"
-        """A name of its own for each folder, whose files may be replaced as an exchange replaces its own."""
+        """Distinct name for each folder, whose files may be replaced as an exchange replaces its own."""
         self._series: dict[tuple[MarketType, str, Interval], _Series] = {}
         for market_type in MarketType:
             root = (folders or {}).get(market_type, folder)
@@ -70,7 +69,7 @@ class RecordedMarket:
             raise InvalidInput(f"no file like BTCUSDT-1h-2024-11.csv in {folder or dict(folders or {})}")
 
     def candles(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> Columns:
-        """The candles that open in ``span``, as numbers; times in microseconds."""
+        """Return the candles that open in ``span``, as numbers; times in microseconds."""
         rows = [line.split(b",") for line in self.lines(market_type, symbol, interval, span)]
         columns: Columns = {}
         for place, name in enumerate(bars.COLUMNS):
@@ -82,13 +81,13 @@ class RecordedMarket:
         return columns
 
     def funding(self, market_type: MarketType, symbol: str, span: Span) -> Columns:
-        """None: the files hold candles."""
+        """Return no rates: the files hold candles."""
         return {"open_time": np.empty(0, dtype=np.int64), "funding_rate": np.empty(0)}
 
     def lines(
         self, market_type: MarketType, symbol: str, interval: Interval, span: Span, *, now: Micros | None = None
     ) -> list[bytes]:
-        """The lines of the files, as they are."""
+        """Return the unchanged lines of the files."""
         series = self._series.get((market_type, symbol, interval))
         if series is None:
             return []
@@ -96,36 +95,36 @@ class RecordedMarket:
         return [series.lines[place] for place in series.places(span)]
 
     def header(self, market_type: MarketType, symbol: str, interval: Interval, opened: Micros) -> bytes | None:
-        """That of the file which holds the first row at or after ``opened``."""
+        """Return the header of the file with the first row at or after ``opened``."""
         series = self._series.get((market_type, symbol, interval))
         place = -1 if series is None else int(np.argmax(series.opens >= opened))
         return None if series is None or series.opens[place] < opened else series.headers[place]
 
     def has(self, market_type: MarketType, symbol: str, interval: Interval, span: Span) -> bool:
-        """Whether there is a row."""
+        """Return whether any row opens in ``span``."""
         series = self._series.get((market_type, symbol, interval))
         return series is not None and bool(series.places(span))
 
     def first(self, market_type: MarketType, symbol: str, interval: Interval) -> Micros | None:
-        """The open of the oldest row."""
+        """Return the open time of the oldest row."""
         series = self._series.get((market_type, symbol, interval))
         return None if series is None else int(series.opens.min())
 
     def knows(self, market_type: MarketType, symbol: str) -> bool:
-        """Whether there is a file of it."""
+        """Return whether the symbol has a file."""
         return symbol in self.symbols(market_type)
 
     def on(self, terms: Trading) -> Self:
-        """The same market: its candles are as they were recorded."""
+        """Return the same market, since its candles are recorded."""
         return self
 
     def symbols(self, market_type: MarketType) -> Sequence[str]:
-        """Those that have files."""
+        """Return the symbols that have files."""
         return sorted({symbol for market, symbol, _ in self._series if market is market_type})
 
 
 def _found(root: Path, market_type: MarketType) -> dict[tuple[str, Interval], list[Path]]:
-    """The files of a market by series, oldest first, days of a month that is there left out."""
+    """Return the files of a market by series, oldest first, without days of existing months."""
     named: dict[tuple[str, Interval], dict[str, Path]] = {}
     for path in sorted(root.rglob("*.csv")):
         name = _NAME.fullmatch(path.name)
@@ -164,5 +163,5 @@ def _rows(path: Path) -> Iterator[tuple[int, bytes, bytes | None]]:
 
 
 def _micros(moments: Integers) -> Integers:
-    """The archive went from milliseconds to microseconds in 2025; no moment since 2001 fits both."""
+    """Convert times to microseconds. The archive changed from milliseconds in 2025; no time since 2001 fits both."""
     return np.where(moments < _IN_MICROS, moments * 1000, moments)

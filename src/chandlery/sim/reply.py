@@ -1,4 +1,4 @@
-"""What the offline exchange answers, as a value."""
+"""HTTP responses of the offline exchange, as values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from msgspec import Struct, field
 
 
 class Reply(Struct, frozen=True):
-    """One HTTP answer."""
+    """HTTP response."""
 
     status: int
     body: bytes
@@ -18,11 +18,11 @@ class Reply(Struct, frozen=True):
 
 
 def json_reply(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
-    """An answer in JSON; bytes are JSON already."""
+    """Build a JSON response; bytes are JSON already."""
     body = content if isinstance(content, bytes) else msgspec.json.encode(content)
     return Reply(status, body, {"Content-Type": "application/json;charset=UTF-8", **(headers or {})})
 
 
 def error_reply(code: int, message: str, status: int = 400, headers: Mapping[str, str] | None = None) -> Reply:
-    """A refusal in Binance's form."""
+    """Build a refusal in Binance's form."""
     return json_reply({"code": code, "msg": message}, status, headers)

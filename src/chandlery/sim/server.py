@@ -1,4 +1,4 @@
-"""The offline exchange on a port of 127.0.0.1."""
+"""Offline exchange on a port of 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ARCHIVE = "vision"
 _LOGGED = 10_000
 _START_TIMEOUT_S = 10.0
 _CUT = 0
-"""The status that the log gives to a request that got no whole answer."""
+"""Status that the log records for a request without a complete response."""
 _REFUSALS = {
     FaultKind.TOO_MANY_REQUESTS: 429,
     FaultKind.BANNED: 418,
@@ -42,20 +42,21 @@ _REFUSALS = {
 
 
 def wall_clock() -> Micros:
-    """What time it is."""
+    """Return the wall-clock time."""
     return time.time_ns() // 1000
 
 
 class SimServer:
     """
-    An exchange that needs no network: archive, REST and kline streams over one market.
+    Offline exchange: archive, REST and WebSocket streams over one market.
 
-    An async context manager. ``endpoints`` is what the library takes under that name. ``clock``
-    says what time it is there and may stand still; nothing after it has happened. ``tick_s`` is how
-    often the streams speak of their own accord, ``None`` for only when ``tick`` is called. ``exchanges``
-    are those that it is, all where nothing is said; ``wires`` are further ones to choose from. ``accounts`` are those whose keys sign
-    requests, and ``offered`` the keys that somebody came with. ``unlike`` is how the exchanges contradict their documentation, as ``differ`` takes it. ``seed`` is that of the faults' dice; ``weight_limit`` takes the place of the exchanges' per-minute limits.
-    ``log`` holds the latest requests as method, path with query, and status (0 where the answer was cut off).
+    An async context manager. ``endpoints`` is the library setting of that name. ``clock`` is the exchange's time, and
+    may stand still; nothing after it has happened. ``tick_s`` is the interval of streamed updates; with ``None`` they
+    are sent only by ``tick``. ``exchanges`` are the ids to serve, by default all; ``wires`` are additional wire
+    formats. ``accounts`` are those whose keys sign requests; ``offered`` holds the keys that clients sent. ``unlike``
+    are the contradictions of the documentation, as ``differ`` takes them. ``seed`` is that of random faults.
+    ``weight_limit`` replaces the exchanges' per-minute limits. ``log`` holds the latest requests as method, path with
+    query, and status (0 if the response was cut off).
     """
 
     def __init__(
@@ -105,30 +106,30 @@ class SimServer:
 
     def differ(self, unlike: Mapping[str, Unlike | Mapping[str, Any]]) -> None:
         """
-        From now on contradict the documentation as ``unlike`` says, by exchange id or ``"*"``, and in no other way.
+        Replace the contradictions of the documentation, by exchange id or ``"*"``.
 
         Raises:
-            InvalidInput: A contradiction that does not exist, or a value that it cannot have.
-            UnknownName: An exchange that this server is not.
+            InvalidInput: A contradiction does not exist, or has an invalid value.
+            UnknownName: This server does not serve an exchange.
         """
         for each, found in contradictions(unlike, tuple(self._views)).items():
             self._views[each].differ(found)
         self._archive.forget()
 
     def view(self, exchange: str) -> MarketView:
-        """The market as an exchange serves it; its ``market`` holds what a correct client returns."""
+        """Return the market as an exchange serves it; its ``market`` holds what a correct client returns."""
         return self._views[exchange]
 
     def _archived(self, venue: str) -> Market:
-        """The market of which the archive holds the files of ``venue``."""
+        """Return the market whose archive files are those of ``venue``."""
         return self._views[venue].market if venue in self._views else self.market
 
     @property
     def endpoints(self) -> dict[str, dict[str, str]]:
         """
-        Base URLs by exchange id, under ``rest``, ``ws``, ``archive`` and, where tokens are needed, ``auth``; no proxy is needed.
+        Base URLs by exchange id: ``rest``, ``ws``, ``archive`` and, if tokens are needed, ``auth``; no proxy is needed.
 
-        ``origin`` names the market, so that nobody takes what comes from there for the exchange's.
+        ``origin`` names the market, so that its data is not taken for the exchange's.
         """
         base = f"127.0.0.1:{self.port}"
         return {
@@ -140,11 +141,11 @@ class SimServer:
 
     @property
     def subscriptions(self) -> dict[str, list[str]]:
-        """The streams that are subscribed to now, by exchange id."""
+        """Streams subscribed to now, by exchange id."""
         return {each: streams.subscriptions for each, streams in self._streams.items()}
 
     async def __aenter__(self) -> Self:
-        """Listen; ``port`` 0 becomes a free one."""
+        """Listen; ``port`` 0 selects a free one."""
         runner = web.ServerRunner(web.Server(self._handle, access_log=None), shutdown_timeout=1.0)
         await runner.setup()
         try:
@@ -170,7 +171,7 @@ class SimServer:
             await self._runner.cleanup()
 
     async def tick(self) -> None:
-        """Have the streams say what has happened until now."""
+        """Send the streams' updates up to now."""
         for streams in self._streams.values():
             await streams.tick()
 
@@ -242,7 +243,7 @@ def _with_fault(reply: Reply, fault: Fault | None) -> Reply:
 
 
 def _hang_up(request: web.BaseRequest, *, reset: bool) -> web.Response:
-    """End the connection without an answer; with a linger time of zero, the kernel sends a reset."""
+    """Close the connection without a response; with a linger time of zero, the kernel sends a reset."""
     if request.transport is not None:
         if reset:
             connection = request.transport.get_extra_info("socket")
@@ -264,9 +265,9 @@ async def _cut_off(request: web.BaseRequest, reply: Reply) -> web.StreamResponse
 @contextlib.contextmanager
 def running(market: Market | None = None, **options: Any) -> Iterator[SimServer]:
     """
-    An offline exchange in a thread of its own, for callers without an event loop.
+    Run an offline exchange in a thread of its own, for callers without an event loop.
 
-    ``options`` are those of ``SimServer``; without a market, the synthetic one.
+    ``options`` are those of ``SimServer``; the market defaults to the synthetic one.
     """
     server = SimServer(market or SyntheticMarket(), **options)
     started: threading.Event = threading.Event()

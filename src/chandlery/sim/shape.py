@@ -1,4 +1,4 @@
-"""Rows of JSON with more or fewer places than documented."""
+"""JSON rows with more or fewer fields than documented."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from msgspec import Raw
 
 _ROW_FIELDS = 5
-"""An object of so many plain values is a row; smaller ones say what a message is about."""
+"""Minimum number of plain values for an object to count as a row; smaller ones are message headers."""
 _ROW_PLACES = 6
-"""A list of so many plain values is a row where it is the value of a field, as KuCoin's live candle is."""
+"""Minimum number of plain values for a list in a field to count as a row, as KuCoin's live candle is."""
 _UNKNOWN_FIELD = 1000
-"""Numbers of fields of protobuf messages, from here on, that no documentation has."""
+"""First number of protobuf fields that no documentation has."""
 
 
 def reshaped(content: Any, more: int, fewer: int) -> Any:
     """
-    The content of a message with each row wider by ``more`` places, without its last ``fewer`` ones.
+    Return the content of a message with each row widened by ``more`` fields and without its last ``fewer`` ones.
 
     Rows are the lists in a list, the objects in a list, objects of many plain values, and the columns of an object of
     columns. Binary messages get unknown fields of protobuf, and lose none.
@@ -65,7 +65,7 @@ def _fields(row: Mapping[str, Any], more: int, fewer: int) -> dict[str, Any]:
 
 
 def _is_plain(value: Any) -> bool:
-    """True for a list, not empty, of values that hold no others."""
+    """Return true for a non-empty list without nested values."""
     return (
         isinstance(value, list | tuple)
         and bool(value)

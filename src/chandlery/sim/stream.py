@@ -1,4 +1,4 @@
-"""The sockets of one market, whatever it speaks, and what goes wrong with them on demand."""
+"""WebSockets of one market, in any wire format, with faults on demand."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from chandlery.sim.line_socket import LineSocket
 from chandlery.sim.wire import Session, Want, Wire
 
 _MAX_BACKLOG = 1000
-"""How many closed candles one tick sends at most, should the clock have leapt."""
+"""Maximum number of closed candles sent per tick, after a jump of the clock."""
 _MAX_LEAP = 6000
-"""Over how many ticks of a book a stream goes on; after a longer leap the connection is cut."""
+"""Maximum number of book ticks that a stream catches up; after a larger jump the connection is cut."""
 _SEND_TIMEOUT_S = 5.0
 _PING_S = 20.0
 _GARBAGE = b"\x1f\x8b\x00garbage\xff"
 
 
 class _Published(Struct):
-    """Up to when a subscription has been told; one that is made anew begins anew."""
+    """Progress of a subscription; a new subscription starts over."""
 
     want: Want
     at: Micros
@@ -37,7 +37,7 @@ class _Published(Struct):
 
 
 class _Connection:
-    """One socket: its session, and up to which moment each subscription has been told."""
+    """One WebSocket: its session, and the progress of each subscription."""
 
     def __init__(self, socket: web.WebSocketResponse | LineSocket, request: web.BaseRequest, session: Session) -> None:
         self.socket = socket
@@ -45,7 +45,7 @@ class _Connection:
         self.session = session
         self.published: dict[str, _Published] = {}
         self.held: list[str | bytes] = []
-        """Frames that come after the next, out of order."""
+        """Frames held back behind the next one, for out-of-order delivery."""
         self.stalled = False
 
     async def send(self, frame: str | bytes) -> None:
@@ -57,28 +57,28 @@ class _Connection:
                 await self.socket.send_str(frame)
 
     def cut(self) -> None:
-        """End the connection without a word."""
+        """Cut the connection."""
         if self.request.transport is not None:
             self.request.transport.abort()
 
 
 class Streams:
     """
-    The sockets of one market.
+    WebSockets of one market.
 
-    They speak when ``tick`` is called: for each candle stream every candle that has closed since,
-    once, then the running one; for each book what has changed.
+    They send on ``tick``: for each candle stream every newly closed candle once, then the running one; for each book
+    the changes.
     """
 
     def __init__(self, wire: Wire, faults: Faults) -> None:
         self.wire = wire
         self.dropped = 0
-        """Sockets that were closed because they did not read, or by a fault."""
+        """Number of WebSockets closed because the client did not read, or by a fault."""
         self._faults = faults
         self._connections: set[_Connection] = set()
 
     async def serve(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
-        """One socket until it is closed; ``path`` is what follows the market's base."""
+        """Serve a WebSocket until it is closed; ``path`` is relative to the market's base URL."""
         session = Session(path, dict(request.query))
         refused = self.wire.admit(session)
         if refused is not None:
@@ -106,7 +106,7 @@ class Streams:
     async def serve_lines(
         self, request: web.BaseRequest, path: str, text: str, headers: Mapping[str, str]
     ) -> web.StreamResponse:
-        """One answer of lines until it is closed; ``text`` says to ``obey`` what it was asked for."""
+        """Serve a response of lines until it is closed; ``text`` is the request for ``obey``."""
         session = Session(path, dict(request.query))
         socket = await LineSocket.opened(request, headers)
         connection = _Connection(socket, request, session)
@@ -124,7 +124,7 @@ class Streams:
         return socket.response
 
     def _cuts(self) -> bool:
-        """Whether the exchange closes one that has subscribed; counts it."""
+        """Return whether the exchange closes the connection of a new subscription, and count it."""
         if not self.wire.view.cuts:
             return False
         self.wire.view.cuts -= 1
@@ -132,20 +132,20 @@ class Streams:
         return True
 
     async def tick(self) -> None:
-        """Send what is to be said now."""
+        """Send all pending updates."""
         await asyncio.gather(*(self._notify(connection) for connection in tuple(self._connections)))
 
     async def close(self) -> None:
-        """Close every socket."""
+        """Close every WebSocket."""
         await asyncio.gather(*(connection.socket.close() for connection in tuple(self._connections)))
 
     @property
     def subscriptions(self) -> list[str]:
-        """The streams that are subscribed to now, over all sockets, sorted."""
+        """Streams subscribed to now, over all WebSockets, sorted."""
         return sorted(key for connection in self._connections for key in connection.session.wants)
 
     def _begin(self, connection: _Connection) -> None:
-        """Note from when on each new subscription is to be told."""
+        """Record the start of each new subscription."""
         now = self.wire.now
         published = connection.published
         connection.published = {
@@ -263,4 +263,4 @@ ON_FRAMES = frozenset(
         FaultKind.TOKEN_EXPIRED,
     }
 )
-"""The faults that strike a frame of data."""
+"""Faults that affect a data frame."""

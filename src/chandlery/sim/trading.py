@@ -1,4 +1,4 @@
-"""Terms on which an exchange trades: grids, symbols, their lives, how often funding is due."""
+"""Trading terms of an exchange: grids, symbols, listing periods, funding intervals."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ ALWAYS = Span(0, 2**62)
 
 
 class Trading(Struct, frozen=True):
-    """The terms of one exchange; ``symbols`` are traded besides those of the market."""
+    """Terms of one exchange; ``symbols`` are traded in addition to those of the market."""
 
     grids: Mapping[Interval, Grid] = field(default_factory=lambda: GRIDS)
     symbols: tuple[str, ...] = ()
     lives: Mapping[str, tuple[Span, ...]] = {}
-    """When each symbol trades, oldest first; one that is not named always does."""
+    """Listing periods of each symbol, oldest first; a symbol without an entry is always listed."""
     funding: tuple[tuple[Micros, Micros], ...] = ()
-    """From when on funding is due how often; before the first every eight hours."""
+    """Funding intervals, each with its start; before the first, eight hours."""
 
     def pauses(self, symbol: str) -> list[Span]:
-        """When a symbol does not trade."""
+        """Return the periods in which a symbol does not trade."""
         lives = self.lives.get(symbol)
         if lives is None:
             return []
@@ -35,15 +35,15 @@ class Trading(Struct, frozen=True):
         return [Span(end, start) for end, start in zip(ends, starts, strict=True) if end < start]
 
     def trades(self, symbol: str, moment: Micros) -> bool:
-        """True where the symbol trades at ``moment``."""
+        """Return true if the symbol trades at ``moment``."""
         return self.life(symbol, moment) is not None
 
     def life(self, symbol: str, moment: Micros) -> Span | None:
-        """The life of the symbol at ``moment``; ``None`` where it does not trade."""
+        """Return the listing period of the symbol at ``moment``; ``None`` if it does not trade."""
         return next((life for life in self.lives.get(symbol, (ALWAYS,)) if life.holds(moment)), None)
 
     def periods(self, span: Span) -> list[tuple[Span, Micros]]:
-        """Parts of ``span``, oldest first, and how often funding is due in each."""
+        """Return the parts of ``span``, oldest first, each with its funding interval."""
         changes = [(ALWAYS.start, FUNDING_EVERY), *self.funding]
         ends = [*(since for since, _ in changes[1:]), ALWAYS.end]
         parts = [(Span(since, end).clip(span), every) for (since, every), end in zip(changes, ends, strict=True)]

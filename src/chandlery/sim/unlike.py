@@ -1,4 +1,4 @@
-"""Contradictions: how the offline exchange is unlike what its documentation, and so the adapter, says."""
+"""Contradictions: deviations of the offline exchange from its documentation, and so from the adapter."""
 
 from __future__ import annotations
 
@@ -24,60 +24,60 @@ _Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=10**9)]
 _Milliseconds: TypeAlias = Annotated[float, Meta(ge=0, le=10**9)]
 
 EVERY = "*"
-"""The name that means all exchanges."""
+"""Name that matches all exchanges."""
 
 
 class Unlike(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
-    The contradictions of one exchange; without any field it behaves as documented.
+    Contradictions of one exchange; without any field it behaves as documented.
 
     Raises:
-        InvalidInput: Where a value is impossible.
+        InvalidInput: A value is impossible.
     """
 
     page_size: _Count | None = None
-    """REST answers hold at most that many candles, whatever is asked for."""
+    """Maximum number of candles in a REST response, whatever is requested."""
     empty_once: _Count | None = None
-    """That page of candles by REST comes empty, once; pages that hold candles count from 1, per symbol and interval."""
+    """Page of candles by REST that is empty once; non-empty pages count from 1, per symbol and interval."""
     late_s: _Seconds = 0
-    """REST has a candle only that long after its close, and so none that is running."""
+    """Seconds after its close before REST has a candle; REST then has no running candle."""
     behind_s: _Seconds = 0
-    """REST has candles as they were that long ago."""
+    """Seconds that the state of candles by REST lags behind."""
     anchor: Mapping[str, int] = {}
-    """Seconds, whole minutes, by which the candles of an interval open later, e.g. ``{"3d": 86400}``."""
+    """Seconds, in whole minutes, by which the candles of an interval open later, e.g. ``{"3d": 86400}``."""
     memory: _Count | None = None
-    """REST has only the latest that many candles of each series, the running one included."""
+    """Number of latest candles that REST has of each series, including the running one."""
     clock_skew_s: float = 0
-    """Seconds by which the exchange's clock is ahead of that of the server; negative where it is behind."""
+    """Seconds that the exchange's clock is ahead of the server's; negative if behind."""
     close_delay_s: _Seconds = 0
-    """A candle calls itself closed only that long after its close, by REST and on sockets."""
+    """Seconds after its close before a candle is marked closed, by REST and on WebSockets."""
     late_update_ms: _Milliseconds = 0
-    """The trades of the last second of a candle count only that long after its close, by REST and on sockets."""
+    """Delay after its close before a candle includes the trades of its last second, by REST and on WebSockets."""
     extra_columns: _Places = 0
-    """Rows of candles, and levels of live books, have that many places more."""
+    """Number of additional fields in rows of candles and levels of live books."""
     fewer_columns: _Places = 0
-    """Rows of candles lack their last places, that many."""
+    """Number of last fields missing in rows of candles."""
     refused: frozenset[str] = frozenset()
-    """Symbols of the market that sockets refuse, though REST has them."""
+    """Symbols of the market that WebSockets refuse, although REST has them."""
     refuses_whole: bool = False
-    """A subscription is refused as a whole, and so says the refusal, where one of its symbols is ``refused``."""
+    """True if a subscription with a ``refused`` symbol is refused entirely, and the refusal says so."""
     closes_at: frozenset[str] = frozenset()
-    """Symbols of the market whose subscription closes the connection without a word, though REST has them."""
+    """Symbols of the market whose subscription closes the connection silently, although REST has them."""
     close_on_subscribe: _Count | None = None
-    """That many connections are closed without a word when they subscribe; those after them are not."""
+    """Number of connections closed silently when they subscribe; later ones are not."""
     symbols: tuple[str, ...] = ()
-    """Symbols of the market, in any script, that are traded and listed besides the others."""
+    """Additional traded and listed symbols of the market, in any script."""
     lives: Mapping[str, tuple[tuple[datetime, datetime | None], ...]] = {}
-    """From when until when a symbol trades, oldest first; one that has no life now is delisted, two lives are a reuse."""
+    """Listing periods of a symbol, oldest first; a symbol without a current one is delisted, two periods are a reuse."""
     serves_delisted: bool = False
-    """REST has the candles of delisted symbols, and those before a reuse, and does not refuse them as unknown."""
+    """True if REST serves the candles of delisted symbols, and those before a reuse, instead of refusing them as unknown."""
     funding_page_size: _Count | None = None
-    """Answers hold at most that many funding rates, whatever is asked for."""
+    """Maximum number of funding rates in a response, whatever is requested."""
     funding_hours: tuple[tuple[datetime, _Hours], ...] = ()
-    """From when on funding is due every how many hours, oldest first."""
+    """Funding intervals in hours, each with its start, oldest first."""
 
     def __post_init__(self) -> None:
-        """Refuse shifts that no grid can have, and moments that are out of order."""
+        """Refuse shifts that no grid can have, and times that are not ascending."""
         moments = [since for since, _ in self.funding_hours]
         spans = {symbol: [each for life in lives for each in life if each] for symbol, lives in self.lives.items()}
         for name, ordered in {"funding_hours": moments, **spans}.items():
@@ -112,16 +112,16 @@ class Unlike(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def reshapes(self) -> bool:
-        """Whether rows have other places than documented."""
+        """True if rows have other fields than documented."""
         return bool(self.extra_columns or self.fewer_columns)
 
     @property
     def unsettled(self) -> Micros:
-        """How long after its close a candle still changes."""
+        """Time after its close in which a candle still changes."""
         return max(self.late_update, self.close_delay)
 
     def terms(self, documented: Mapping[Interval, Grid]) -> Trading:
-        """The terms on which the exchange trades, its grids being ``documented``."""
+        """Return the exchange's trading terms, given its ``documented`` grids."""
         shifts = {Interval(text): seconds * SECOND for text, seconds in self.anchor.items()}
         return Trading(
             grids={each: grid.shifted(shifts.get(each, 0)) for each, grid in documented.items()},
@@ -132,18 +132,18 @@ class Unlike(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 LIKE = Unlike()
-"""An exchange that is as documented."""
+"""Exchange without contradictions."""
 
 
 def contradictions(given: Mapping[str, Unlike | Mapping[str, Any]], known: tuple[str, ...]) -> dict[str, Unlike]:
     """
-    The contradictions of each exchange, ``"*"`` being those of all that are ``known``.
+    Return the contradictions of each exchange, where ``"*"`` applies to all ``known`` ones.
 
-    What is given for one exchange takes the place, field by field, of what is given for all.
+    Fields given for one exchange override those given for all.
 
     Raises:
-        InvalidInput: A field that does not exist, or a value that it cannot have.
-        UnknownName: An exchange that is not ``known``.
+        InvalidInput: A field does not exist, or has an invalid value.
+        UnknownName: An exchange is not ``known``.
     """
     strangers = sorted(given.keys() - {*known, EVERY})
     if strangers:

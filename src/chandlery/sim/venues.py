@@ -1,4 +1,4 @@
-"""What tells the three markets of the offline exchange apart, written from their documentation and not from our adapters."""
+"""Differences between Binance's three markets, derived from their documentation and not from our adapters."""
 
 from __future__ import annotations
 
@@ -31,43 +31,43 @@ class Venue(Struct, frozen=True):
     listed: Micros
     page_max: int
     weight_limit: int
-    """What may be used within a minute."""
+    """Request weight available per minute."""
     stream_prefix: str = ""
-    """Below which path the sockets send candles."""
+    """Path prefix of candle streams."""
     longest_request: Micros | None = None
 
     @property
     def is_spot(self) -> bool:
-        """Whether it is spot."""
+        """True for spot."""
         return self.market_type is MarketType.SPOT
 
     @property
     def is_inverse(self) -> bool:
-        """Whether it counts contracts."""
+        """True if sizes count contracts."""
         return self.market_type is MarketType.FUTURES_COIN
 
     def interval(self, text: str) -> Interval | None:
-        """The interval of that spelling; ``None`` where the market has no such candles."""
+        """Return the interval of that spelling; ``None`` if the market does not have it."""
         found = {each.value: each for each in Interval}.get(text)
         return None if found is Interval.SECOND_1 and not self.is_spot else found
 
     def header(self, opened: Micros) -> bytes | None:
-        """The header line of an archive file whose candles open at or after ``opened``."""
+        """Return the header line of an archive file whose candles open at or after ``opened``."""
         return None if self.is_spot or opened < _HEADERS_SINCE else HEADER
 
     @property
     def micros_since(self) -> Micros:
-        """From which open on the archive writes microseconds; for futures, never."""
+        """Open time from which the archive writes microseconds; never for futures."""
         return _MICROS_SINCE if self.is_spot else 2**62
 
     def weight(self, limit: int) -> int:
-        """What a page of ``limit`` candles costs."""
+        """Return the weight of a page of ``limit`` candles."""
         if self.is_spot:
             return 2
         return 1 if limit < 100 else 2 if limit < 500 else 5 if limit <= 1000 else 10
 
     def depth_weight(self, limit: int) -> int:
-        """What a book of ``limit`` levels costs."""
+        """Return the weight of a book with ``limit`` levels."""
         steps = ((100, 5), (500, 25), (1000, 50)) if self.is_spot else ((50, 2), (100, 5), (500, 10))
         return next((weight for most, weight in steps if limit <= most), 250 if self.is_spot else 20)
 
@@ -109,13 +109,13 @@ VENUES = {
         ),
     )
 }
-"""By exchange id."""
+"""Markets by exchange id."""
 
 
 _QUOTES = ("USDT", "USDC", "FDUSD", "TUSD", "BUSD", "USD", "EUR", "BTC", "ETH", "BNB")
 
 
 def base_of(symbol: str) -> str:
-    """The base asset of a market's symbol, e.g. of ``BTCUSDT`` or ``BTCUSD_PERP``."""
+    """Return the base asset of a market's symbol, e.g. of ``BTCUSDT`` or ``BTCUSD_PERP``."""
     pair = symbol.split("_", maxsplit=1)[0]
     return pair_of(pair, _QUOTES)[0] or pair

@@ -1,4 +1,4 @@
-"""A market as the wires of one exchange read it: candles as text, pages of them, books, funding rates, the time."""
+"""Market as the wires of one exchange read it: candles as text, pages, books, funding rates, time."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from chandlery.sim.unlike import LIKE, Unlike
 
 _MILLIS_DIGITS = 13
 BOOK_LEVELS = 50
-"""How many levels a side a book has, whatever an exchange may offer."""
+"""Number of levels per side of a book, whatever an exchange offers."""
 
 
 class SimCandle(Struct, frozen=True):
-    """One candle: decimals as text with the market's digits; ``end`` is the next open, times in microseconds."""
+    """One candle: decimals as text with the market's digits; ``end`` is the next open time, times in microseconds."""
 
     open_time: Micros
     end: Micros
@@ -43,9 +43,9 @@ class SimCandle(Struct, frozen=True):
 
 class MarketView:
     """
-    What one market type of ``market`` is at ``clock``; symbols are those of the market, e.g. ``BTCUSDT``.
+    View of one market type of ``market`` at the time of ``clock``, with the market's symbols, e.g. ``BTCUSDT``.
 
-    ``grids`` are those that the exchange documents. ``differ`` has the exchange contradict its documentation.
+    ``grids`` are those that the exchange documents. ``differ`` sets contradictions of the documentation.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class MarketView:
     ) -> None:
         self.market_type = market_type
         self.funding_unit = Unit.MICROS
-        """How exactly the exchange says when a rate was due."""
+        """Precision of funding times."""
         self._traded = market
         self._clock = clock
         self._documented = grids
@@ -61,39 +61,39 @@ class MarketView:
         self.differ(LIKE)
 
     def differ(self, unlike: Unlike) -> None:
-        """From now on contradict the documentation in this way, and in no other."""
+        """Replace the contradictions of the documentation."""
         self.unlike = unlike
         self._terms = unlike.terms(self._documented)
         self.grids = self._terms.grids
         self.market = self._traded.on(self._terms)
         self._pages = Counter[tuple[str, Interval]]()
         self.served = 0
-        """How many pages of candles REST was asked for since."""
+        """Number of REST pages of candles requested since."""
         self.refuses: frozenset[str] = frozenset()
-        """Symbols that are unknown where the exchange is being spoken to now."""
+        """Symbols that are unknown to the request or connection being handled."""
         self.cuts = unlike.close_on_subscribe or 0
-        """How many connections are still to be closed."""
+        """Number of connections still to be closed."""
 
     def clock(self) -> Micros:
-        """What time it is at the exchange."""
+        """Return the exchange's time."""
         return self._clock() + round(self.unlike.clock_skew_s * SECOND)
 
     def knows(self, symbol: str) -> bool:
-        """Whether the symbol is traded."""
+        """Return whether the symbol is traded."""
         known = self.market.knows(self.market_type, symbol) and symbol not in self.refuses
         return known and (self.unlike.serves_delisted or self._terms.trades(symbol, self.clock()))
 
     def symbols(self) -> list[str]:
-        """The symbols that are traded."""
+        """Return the traded symbols."""
         now = self.clock()
         return [each for each in self.market.symbols(self.market_type) if self._terms.trades(each, now)]
 
     def lot(self, symbol: str) -> Decimal:
-        """The smallest amount of ``volume``, which serves as the size of a linear contract."""
+        """Return the smallest ``volume``, which is the size of a linear contract."""
         return Decimal(1).scaleb(-self._scale(symbol).digits["volume"])
 
     def contract_value(self, symbol: str) -> int:
-        """How many units of the quote currency an inverse contract is worth."""
+        """Return the value of an inverse contract in quote units."""
         return self._scale(symbol).contract or 1
 
     def _scale(self, symbol: str) -> bars.Scale:
@@ -101,11 +101,11 @@ class MarketView:
         return bars.scale(seed, self.market_type, symbol)
 
     def contracts(self, symbol: str, volume: str) -> int:
-        """A volume in lots."""
+        """Convert a volume to lots."""
         return int(Decimal(volume) / self.lot(symbol))
 
     def lines(self, symbol: str, interval: Interval, span: Span, limit: int, *, newest: bool) -> list[bytes]:
-        """A page of REST: at most ``limit`` candles that open in ``span`` until now, as lines of an archive file, oldest first."""
+        """Return a REST page: at most ``limit`` candles that open in ``span`` until now, as archive lines, oldest first."""
         now, grid, unlike = self.clock() - self.unlike.behind, self.grids[interval], self.unlike
         if unlike.memory is not None:
             span = Span(max(span.start, grid.step(grid.floor(now), 1 - unlike.memory)), span.end)
@@ -117,12 +117,12 @@ class MarketView:
         return [] if lines and self._pages[symbol, interval] == unlike.empty_once else lines
 
     def candles(self, symbol: str, interval: Interval, span: Span, limit: int, *, newest: bool) -> list[SimCandle]:
-        """The same page as candles."""
+        """Return the same page as candles."""
         lines = self.lines(symbol, interval, span, limit, newest=newest)
         return self._candles(lines, interval, self.clock() - self.unlike.behind)
 
     def live(self, symbol: str, interval: Interval, span: Span, limit: int) -> list[SimCandle]:
-        """The latest candles that open in ``span`` until now, as a socket sends them."""
+        """Return the latest candles that open in ``span`` until now, as a WebSocket sends them."""
         now = self.clock()
         return self._candles(self._lines(symbol, interval, span, limit, now, newest=True), interval, now)
 
@@ -139,14 +139,14 @@ class MarketView:
         return self._without_last_trades(symbol, interval, lines, now) if self.unlike.late_update else lines
 
     def _first(self, symbol: str, interval: Interval) -> Micros | None:
-        """The open of the first candle that REST and sockets have, which is of the present life of the symbol."""
+        """Return the open time of the first candle on REST and WebSockets, in the symbol's current listing period."""
         first, life = self.market.first(self.market_type, symbol, interval), self._terms.life(symbol, self.clock())
         if first is None or life is None or self.unlike.serves_delisted:
             return first
         return max(first, self.grids[interval].floor(life.start))
 
     def _without_last_trades(self, symbol: str, interval: Interval, lines: list[bytes], now: Micros) -> list[bytes]:
-        """The lines, those of candles that are about to close, or just have, as they were before their last second."""
+        """Return the lines; candles around their close are shown as before their last second."""
         grid = self.grids[interval]
         for place in reversed(range(len(lines))):
             opened = _opened(lines[place])
@@ -177,22 +177,22 @@ class MarketView:
         return lines[-limit:]
 
     def book(self, symbol: str, levels: int, tick: int) -> BookState:
-        """The book during a tick, at most ``BOOK_LEVELS`` a side; empty before trading began."""
+        """Return the book during a tick, with at most ``BOOK_LEVELS`` per side; empty before trading began."""
         return self._book(symbol, min(levels, BOOK_LEVELS)).at(tick) or BookState([], [])
 
     def changes(self, symbol: str, levels: int, before: int, after: int) -> tuple[Levels, Levels]:
-        """Bids and asks that turn the book of one tick into that of another; a size of zeros deletes."""
+        """Return the changes of bids and asks from one tick to another; a size of zero deletes."""
         return self._book(symbol, min(levels, BOOK_LEVELS)).changes(before, after)
 
     def _make_book(self, symbol: str, levels: int) -> SyntheticBook:
         return SyntheticBook(self.market, self.market_type, symbol, levels=levels)
 
     def funding_limit(self, limit: int) -> int:
-        """How many funding rates an answer holds where so many are asked for."""
+        """Return the number of funding rates in a response for a requested limit."""
         return min(limit, self.unlike.funding_page_size or limit)
 
     def funding(self, symbol: str, span: Span) -> list[tuple[Micros, str]]:
-        """Moments and rates, oldest first, until now."""
+        """Return times and rates, oldest first, until now."""
         columns = self.market.funding(self.market_type, symbol, Span(span.start, min(span.end, self.clock() + 1)))
         return [
             (self.funding_unit.micros(self.funding_unit.of(moment)), f"{rate:.8f}")

@@ -1,4 +1,4 @@
-"""How one market of an exchange speaks: what every wire format of the offline exchange says and understands."""
+"""Base of the offline exchange's wire formats: one market of an exchange."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from chandlery.sim.shape import reshaped
 from chandlery.sim.view import MarketView, SimCandle
 
 _NAME = re.compile(r"[A-Z0-9]+")
-"""Symbols and times, as answers name them."""
+"""Pattern of symbols and times in responses."""
 
 
 class SimRequest(Struct, frozen=True):
     """
-    An HTTP request; ``path`` begins after the exchange's base URL, with a slash; header names are in lower case.
+    HTTP request; ``path`` is relative to the exchange's base URL and begins with a slash; header names are in lower
+    case.
 
-    ``text_query`` is the query as it was sent, which signatures are made of.
+    ``text_query`` is the raw query, which signatures cover.
     """
 
     method: str
@@ -43,8 +44,8 @@ class Want(Struct, frozen=True):
     """
     One subscription of a connection; ``key`` is unique in the connection.
 
-    ``symbol`` is that of the market, ``native`` the exchange's. A book has no ``interval`` and
-    ``depth`` levels a side.
+    ``symbol`` is that of the market, ``native`` the exchange's. A book has no ``interval`` and ``depth`` levels per
+    side.
     """
 
     key: str
@@ -55,72 +56,72 @@ class Want(Struct, frozen=True):
 
 
 class Session:
-    """What one connection has asked for; ``path`` and ``query`` are those that it came with."""
+    """Subscriptions of one connection; ``path`` and ``query`` are those of its request."""
 
     most = 1024
-    """How many subscriptions a connection may have."""
+    """Maximum number of subscriptions per connection."""
 
     def __init__(self, path: str, query: Mapping[str, str]) -> None:
         self.path = path
         self.query = query
         self.wants: dict[str, Want] = {}
         self.sequence = 0
-        """For exchanges that number the messages of a connection."""
+        """Sequence number, for exchanges that number the messages of a connection."""
         self.silent = False
-        """Whether it acknowledges and sends nothing."""
+        """True if the connection acknowledges commands but sends no data."""
         self.cut = False
-        """Whether it is to be closed without a word."""
+        """True if the connection is to be cut."""
 
     def join(self, want: Want) -> bool:
-        """Add a subscription; whether there was room."""
+        """Add a subscription; return whether there was room."""
         if len(self.wants) >= self.most:
             return False
         self.wants[want.key] = want
         return True
 
     def leave(self, key: str) -> None:
-        """End a subscription, if it is one."""
+        """Remove a subscription, if present."""
         self.wants.pop(key, None)
 
 
 class Wire(ABC):
     """
-    The wire format of one market, written from its documentation and not from our adapters.
+    Wire format of one market, derived from its documentation and not from our adapters.
 
-    Contents that go out are values for JSON, text, or bytes; ``frame`` makes the frame of them.
+    Outgoing contents are JSON values, text, or bytes; ``frame`` encodes them.
     """
 
     id: ClassVar[str]
     market_type: ClassVar[MarketType]
     grids: ClassVar[Mapping[Interval, Grid]] = GRIDS
-    """When candles open, as the exchange documents it."""
+    """Grids of candles, as the exchange documents them."""
     signs_in: ClassVar[bool] = False
-    """Whether it answers only to those who have an access token, which it hands out as well."""
+    """True if requests need an access token, which the exchange also issues."""
     dates_candles: ClassVar[bool] = True
-    """Whether messages of candles say when they were sent."""
+    """True if messages of candles hold their send time."""
     takes_unknown: ClassVar[bool] = False
-    """Whether subscriptions of unknown symbols are acknowledged, and never served."""
+    """True if subscriptions of unknown symbols are acknowledged, and never served."""
     skew: int = 0
-    """What is added to each checksum: not 0 for a message whose checksum is to be wrong."""
+    """Offset added to each checksum; nonzero for a wrong checksum."""
 
     def __init__(self, view: MarketView, *, ticks: Callable[[], float], weight_limit: int | None = None) -> None:
-        """``ticks`` are seconds that really pass, for limits; ``weight_limit`` takes the place of the exchange's own."""
+        """``ticks`` is a monotonic clock in seconds, for limits; ``weight_limit`` replaces the exchange's own limit."""
         self.view = view
         self.ticks = ticks
         self.weight_limit = weight_limit
         self.accounts = Accounts()
-        """Who may ask for what is not public."""
+        """Accounts for non-public endpoints."""
 
     @abstractmethod
     def symbol(self, native: str) -> str | None:
-        """The market's symbol for one in the exchange's spelling; ``None`` where it is not traded."""
+        """Return the market's symbol for one in the exchange's spelling; ``None`` if it is not traded."""
 
     @abstractmethod
     def answer(self, request: SimRequest) -> Reply:
-        """What the exchange says to a request."""
+        """Return the exchange's response to a request."""
 
     def respond(self, request: SimRequest) -> Reply:
-        """What the exchange says to a request, contradictions included."""
+        """Return the exchange's response to a request, contradictions included."""
         served = self.view.served
         reply = self.answer(request)
         if self.view.served == served or reply.status != 200 or not self.view.unlike.reshapes:
@@ -129,7 +130,7 @@ class Wire(ABC):
         return Reply(reply.status, msgspec.json.encode(rows), reply.headers)
 
     def heed(self, session: Session, text: str) -> Sequence[Any]:
-        """The answers to a message, contradictions included; ``session.cut`` says that the connection is closed."""
+        """Return the answers to a message, contradictions included; sets ``session.cut`` if the connection is closed."""
         unlike, before = self.view.unlike, dict(session.wants)
         answers = self._obeyed(session, text, unlike.refused)
         new = [each.symbol for key, each in session.wants.items() if key not in before]
@@ -137,7 +138,7 @@ class Wire(ABC):
             session.cut = True
             return ()
         if new and unlike.refuses_whole:
-            # What is answered where no symbol is known refuses, whatever it names.
+            # An answer that would also be given with all symbols unknown is a refusal, whatever it names.
             stranger = Session(session.path, session.query)
             every = self._obeyed(stranger, text, frozenset(self.view.symbols()))
             refusals = {_NAME.sub("", repr(each)) for each in every}
@@ -155,7 +156,7 @@ class Wire(ABC):
             self.view.refuses = frozenset()
 
     def reshaped(self, content: Any, *, rows: bool) -> Any:
-        """A content that goes out, whose rows have the places that the exchange gives them; only ``rows`` lose any."""
+        """Return an outgoing content with reshaped rows; only ``rows`` lose fields."""
         unlike = self.view.unlike
         if not unlike.reshapes:
             return content
@@ -163,38 +164,38 @@ class Wire(ABC):
 
     @abstractmethod
     def refusal(self, status: int) -> Reply:
-        """How the exchange words a failure of its own: 429 too many requests, 418 banned, 404, 5xx."""
+        """Return the exchange's response for a failure: 429 too many requests, 418 banned, 404, 5xx."""
 
     def stream_of(self, request: SimRequest) -> str | None:
         """
-        The message for ``obey`` that a request stands for whose answer is a stream of lines.
+        Return the message for ``obey`` of a request whose response is a stream of lines.
 
-        ``None`` for all others. Whether the stream is opened, ``answer`` says by its status.
+        ``None`` for all others. The status of ``answer`` says whether the stream is opened.
         """
         return None
 
     def admit(self, session: Session) -> Reply | None:
-        """Why a socket is not opened; ``None`` where it is."""
+        """Return the refusal of a WebSocket; ``None`` if it is accepted."""
         return None
 
     def greeting(self, session: Session) -> Sequence[Any]:
-        """What is sent first on a new connection."""
+        """Return the first messages on a new connection."""
         return ()
 
     @abstractmethod
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """The answers to a message; subscriptions join or leave the session. Data follow with the next tick."""
+        """Return the answers to a message, after adding or removing subscriptions. Data follows with the next tick."""
 
     @abstractmethod
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
         """
-        The messages that bring candles: those that have closed since the last tick, and the running one, which is last.
+        Return the messages for candles: those closed since the last tick, and last the running one.
 
-        With the first call for a want there is the running one alone.
+        The first call for a subscription has only the running one.
         """
 
     def book(self, session: Session, want: Want, state: BookState, tick: int) -> Sequence[Any]:
-        """The messages with which the stream of a book begins; none where it has no snapshot of its own."""
+        """Return the first messages of a book stream; empty if it has no snapshot."""
         return ()
 
     @abstractmethod
@@ -202,24 +203,24 @@ class Wire(ABC):
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
         """
-        The messages that bring a book from the tick ``before`` to ``after``.
+        Return the messages that bring a book from the tick ``before`` to ``after``.
 
-        Tick numbers serve as ids: the update holds the ids ``before + 1`` to ``after``, a snapshot at a
-        tick has its id. They are sent tick by tick, ``after`` being ``before + 1``.
+        Tick numbers serve as ids: the update holds the ids ``before + 1`` to ``after``, a snapshot at a tick has its
+        id. They are sent tick by tick, ``after`` being ``before + 1``.
         """
 
     def heartbeat(self, session: Session) -> Sequence[Any]:
-        """What is sent with every tick besides data, such as the exchange's own ping."""
+        """Return messages sent with every tick besides data, such as the exchange's own ping."""
         return ()
 
     def frame(self, content: Any) -> str | bytes:
-        """The frame for a content: text for JSON and text, binary for bytes."""
+        """Encode a content: text for JSON and text, binary for bytes."""
         return content if isinstance(content, str | bytes) else msgspec.json.encode(content).decode()
 
     def forget_tokens(self) -> None:  # noqa: B027  # most exchanges have none
-        """From now on every token that was handed out is refused, where the exchange has any."""
+        """Refuse all tokens issued so far, if the exchange has any."""
 
     @property
     def now(self) -> Micros:
-        """What time it is there."""
+        """Exchange time."""
         return self.view.clock()

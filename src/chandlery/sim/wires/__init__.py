@@ -1,4 +1,4 @@
-"""The wire formats that the offline exchange speaks, found by being there."""
+"""Wire formats of the offline exchange, discovered in this package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from chandlery.sim.wire import Wire
 
 @cache
 def wires() -> dict[str, type[Wire]]:
-    """Every market, by exchange id."""
+    """Return every wire by exchange id."""
     found: dict[str, type[Wire]] = {}
     for module in pkgutil.walk_packages(__path__, f"{__name__}."):
         for _, each in inspect.getmembers(importlib.import_module(module.name), inspect.isclass):

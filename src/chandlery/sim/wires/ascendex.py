@@ -28,7 +28,7 @@ _INTERVALS = {
     "720": Interval.HOUR_12, "1d": Interval.DAY_1, "1w": Interval.WEEK_1, "1m": Interval.MONTH_1,
 }  # fmt: skip
 _MOST, _DEFAULT = 500, 10
-"""Bars of a page."""
+"""Maximum and default number of bars per page."""
 _REASONS = {
     100001: "INVALID_HTTP_INPUT",
     100005: "INVALID_WS_REQUEST_DATA",
@@ -40,7 +40,7 @@ _REASONS = {
 }
 _STATUS = {429: 200002, 418: 200002, 404: 100001}
 _MOST_SYMBOLS = 10
-"""What one subscription may name."""
+"""Maximum number of symbols in one subscription."""
 
 
 class _Command(msgspec.Struct):
@@ -53,7 +53,7 @@ class _Command(msgspec.Struct):
 
 class AscendexSpotWire(Wire):
     """
-    Symbols are spelled ``BTC/USDT``; bounds are milliseconds, both inclusive; a page begins with the latest bar.
+    Spot. Symbols are ``BTC/USDT``; bounds are milliseconds, both inclusive; a page begins with the latest bar.
 
     It pings with every tick. Refusals have the status 200 and a code.
     """
@@ -76,7 +76,7 @@ class AscendexSpotWire(Wire):
         }
 
     def symbol(self, native: str) -> str | None:
-        """``BTC/USDT`` is ``BTCUSDT``."""
+        """Return ``BTCUSDT`` for ``BTC/USDT``."""
         base, _, quote = native.partition("/")
         symbol = f"{base}{quote}"
         return symbol if quote and self.view.knows(symbol) else None
@@ -84,11 +84,11 @@ class AscendexSpotWire(Wire):
     # --- REST --------------------------------------------------------------------------------------------------------
 
     def answer(self, request: SimRequest) -> Reply:
-        """Data below ``data`` with the code 0; another code and a reason for what is wrong."""
+        """Return data under ``data`` with code 0, or another code and a reason."""
         return routed(self._paths, request, lambda data: {"code": 0, "data": data}, _refuse) or self.refusal(404)
 
     def refusal(self, status: int) -> Reply:
-        """A code and its reason."""
+        """Return a code and its reason."""
         code = _STATUS.get(status, 510001)
         return json_reply({"code": code, "reason": _REASONS[code], "message": f"Status {status}"}, status)
 
@@ -105,7 +105,7 @@ class AscendexSpotWire(Wire):
         return whole(query, name, Refused(100013, f"{name} is no number: {query.get(name)}"))
 
     def _bars(self, query: Mapping[str, str]) -> list[Any]:
-        """From the latest at ``to`` back to ``from``, or ``n`` of them: whichever are fewer."""
+        """Return bars from the latest at ``to`` back to ``from``, at most ``n``."""
         symbol, name = self._wanted(query), query.get("interval", "")
         interval = _INTERVALS.get(name)
         if interval is None:
@@ -131,7 +131,7 @@ class AscendexSpotWire(Wire):
         return {"requestTimeEcho": sent, "requestReceiveAt": now, "latency": now - sent}
 
     def native(self, symbol: str) -> str | None:
-        """The exchange's spelling of the market's symbol."""
+        """Return the exchange's spelling of the market's symbol."""
         name = "/".join(pair_of(symbol))
         return name if self.symbol(name) == symbol else None
 
@@ -149,15 +149,15 @@ class AscendexSpotWire(Wire):
     # --- sockets -----------------------------------------------------------------------------------------------------
 
     def greeting(self, session: Session) -> Sequence[Any]:
-        """Nobody has logged in."""
+        """Return a welcome without login."""
         return [{"m": "connected", "type": "unauth"}]
 
     def heartbeat(self, session: Session) -> Sequence[Any]:
-        """A ping, which the client must answer."""
+        """Return a ping, which the client must answer."""
         return [{"m": "ping", "hp": 3}]
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """``sub``, ``unsub``, ``req`` of a snapshot, ``ping``; a ``pong`` has no answer."""
+        """Handle ``sub``, ``unsub``, ``req`` of a snapshot and ``ping``; a ``pong`` has no answer."""
         command, ids = None, dict[str, str]()
         try:
             command = msgspec.json.decode(text, type=_Command)
@@ -189,7 +189,7 @@ class AscendexSpotWire(Wire):
         raise Refused(100005, f"Invalid request action: {command.action or command.op}")
 
     def _wants(self, channel: str) -> list[Want]:
-        """``bar:1:BTC/USDT,ETH/USDT`` or ``depth:BTC/USDT``."""
+        """Parse ``bar:1:BTC/USDT,ETH/USDT`` or ``depth:BTC/USDT``."""
         kind, *rest = channel.split(":")
         interval = _INTERVALS.get(rest[0]) if kind == "bar" and len(rest) == 2 else None
         if not (interval or (kind == "depth" and len(rest) == 1)):
@@ -201,13 +201,13 @@ class AscendexSpotWire(Wire):
         return [Want(prefix + each, self._wanted({"symbol": each}), each, interval) for each in natives]
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """As by REST."""
+        """Return candles in the form of REST."""
         return [_bar(want.native, want.key.split(":")[1], each) for each in candles]
 
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """Numbered one by one; a snapshot must be asked for."""
+        """Return consecutively numbered changes; a snapshot must be requested."""
         return [self._depth("depth", want.native, after, bids, asks)]
 
     def _depth(self, about: str, native: str, tick: int, bids: Levels, asks: Levels) -> dict[str, Any]:
@@ -228,7 +228,7 @@ def _error(about: str, code: int, info: str, ids: Mapping[str, str]) -> dict[str
 
 
 def _matches(channel: str, key: str) -> bool:
-    """Whether ``bar``, ``bar:1``, ``bar:*:BTC/USDT`` or ``bar:1:BTC/USDT,ETH/USDT`` names a subscription."""
+    """Return whether ``bar``, ``bar:1``, ``bar:*:BTC/USDT`` or ``bar:1:BTC/USDT,ETH/USDT`` matches a subscription."""
     parts = zip(channel.split(":"), key.split(":"), strict=False)
     return all(wanted == "*" or part in wanted.split(",") for wanted, part in parts)
 

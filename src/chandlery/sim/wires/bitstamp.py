@@ -1,8 +1,8 @@
 """
 Bitstamp spot on the wire: REST v2 and WebSocket v2.
 
-Sources: https://www.bitstamp.net/api/ and https://www.bitstamp.net/websocket/v2/; what they leave open, as a public probe
-of 2026-09-15 saw it.
+Sources: https://www.bitstamp.net/api/ and https://www.bitstamp.net/websocket/v2/; undocumented details are those
+measured by a public probe on 2026-09-15.
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ class _Command(Struct):
 
 class BitstampSpotWire(Wire):
     """
-    Candles up to an end, which wins over a start; whole books by REST and on the socket, which sends no candles.
+    Spot: candles up to an end, which overrides a start; full books by REST and WebSocket, which sends no candles.
 
-    Steps are counted from 1970. A subscription of an unknown symbol in small letters is acknowledged, and stays silent.
+    Steps are counted from 1970. A subscription of an unknown symbol in lower case is acknowledged, and stays silent.
     """
 
     id = "bitstamp_spot"
@@ -74,14 +74,14 @@ class BitstampSpotWire(Wire):
         }
 
     def symbol(self, native: str) -> str | None:
-        """``btcusd``; paths may be in capitals, channels may not."""
+        """Return the symbol for ``btcusd``; paths may be in upper case, channels may not."""
         known = capitals(native)
         return known if self.view.knows(known) else None
 
     # --- REST --------------------------------------------------------------------------------------------------------
 
     def answer(self, request: SimRequest) -> Reply:
-        """10,000 requests in ten minutes; of paths that are none, a page in HTML."""
+        """Answer at most 10,000 requests in ten minutes; unknown paths get a page in HTML."""
         window = int(self.ticks() // _WINDOW_S)
         self._window, self._used = window, self._used + 1 if window == self._window else 1
         if self._used > (self.weight_limit or _LIMIT):
@@ -96,7 +96,7 @@ class BitstampSpotWire(Wire):
         return Reply(404, _NOT_FOUND, {"Content-Type": "text/html"}) if content is None else json_reply(content)
 
     def refusal(self, status: int) -> Reply:
-        """A code and its explanation."""
+        """Return a code and its explanation."""
         if status in {429, 418}:
             return self._refused("400.002", "Request rejected due to exceeded rate limit.", status)
         return self._refused("500.001", "Unknown server error.", status)
@@ -109,7 +109,7 @@ class BitstampSpotWire(Wire):
         return None if symbol is None else self._book(self.view.book(symbol, _MOST_CANDLES, tick), tick)
 
     def _tickers(self, symbol: str | None) -> Any:
-        """Those of all markets where the one that is asked for is none."""
+        """Return the ticker of a market; those of all markets if none is given."""
         return self._ticker(symbol) if symbol else [self._ticker(each) for each in self.view.symbols()]
 
     def _candles(self, symbol: str | None, query: Mapping[str, str]) -> Any:
@@ -151,7 +151,7 @@ class BitstampSpotWire(Wire):
         }  # fmt: skip
 
     def _book(self, state: BookState, tick: int) -> dict[str, Any]:
-        """The time is that of the last change, and so of the tick."""
+        """Return the book with the time of its last change, which is that of the tick."""
         at = tick * _TICK
         return {
             "timestamp": str(Unit.SECONDS.of(at)),
@@ -163,7 +163,7 @@ class BitstampSpotWire(Wire):
     # --- sockets -----------------------------------------------------------------------------------------------------
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """One channel a message; one that is too long closes the connection without a word."""
+        """Handle a message with one channel; one that is too long closes the connection silently."""
         session.cut = len(text) > _MOST_BYTES
         try:
             command = msgspec.json.decode(text, type=_Command)
@@ -184,7 +184,7 @@ class BitstampSpotWire(Wire):
         return [{"event": f"bts:{_TURNS[command.event]}_succeeded", "channel": channel, "data": {}}]
 
     def _join(self, session: Session, channel: str, kind: str, native: str) -> None:
-        """One channel too many closes the connection without a word; trades and the like are not served."""
+        """Subscribe to a channel; one too many closes the connection silently; trades and the like are not served."""
         symbol = self.symbol(native)
         if symbol is not None and kind in {"order_book", "diff_order_book"}:
             session.cut |= not session.join(Want(channel, symbol, native, depth=_LEVELS))
@@ -193,13 +193,13 @@ class BitstampSpotWire(Wire):
         return {"event": "bts:error", "channel": "", "data": {"code": None, "message": message}}
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """None: there is no such channel."""
+        """Return nothing, since there is no such channel."""
         return ()
 
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """The whole book where it has changed, or the changes alone; nothing where it rests."""
+        """Return the full book or the changes; nothing if it has not changed."""
         if not (bids or asks):
             return ()
         whole_book = want.key.startswith("order_book_")

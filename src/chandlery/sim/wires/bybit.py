@@ -45,11 +45,11 @@ class _Command(msgspec.Struct):
 
 
 class _BybitWire(Wire):
-    """What the markets share; each knows its ``category`` alone."""
+    """Shared behaviour of the markets; each serves only its own ``category``."""
 
     category: ClassVar[str]
     most_levels: ClassVar[tuple[int, int]] = (25, 500)
-    """How many levels a book has by REST where nothing is said, and at most."""
+    """Default and maximum number of levels of a book by REST."""
     most_topics: ClassVar[int] = 2000
 
     def __init__(self, view: MarketView, *, ticks: Callable[[], float], weight_limit: int | None = None) -> None:
@@ -65,11 +65,11 @@ class _BybitWire(Wire):
         }
 
     def symbol(self, native: str) -> str | None:
-        """The market's symbols are Bybit's."""
+        """Return the symbol, which is the market's."""
         return native if self.view.knows(native) else None
 
     def answer(self, request: SimRequest) -> Reply:
-        """Refusals have status 200 and a ``retCode``."""
+        """Answer a request; refusals have status 200 and a ``retCode``."""
         window = int(self.ticks() // _WINDOW_S)
         self._window, self._used = window, self._used + 1 if window == self._window else 1
         if self._used > (self.weight_limit or _LIMIT):
@@ -83,7 +83,7 @@ class _BybitWire(Wire):
             return self._envelope(10001, str(refused), {})
 
     def refusal(self, status: int) -> Reply:
-        """Too many requests are a code, a ban is a 403."""
+        """Return a code for too many requests, and 403 for a ban."""
         if status == 429:
             return self._envelope(10006, "Too many visits!", {})
         if status in {403, 418}:
@@ -128,11 +128,11 @@ class _BybitWire(Wire):
         return {"category": self.category, "symbol": query["symbol"], "list": rows}
 
     def _volumes(self, symbol: str, candle: SimCandle) -> tuple[str, str]:
-        """Volume and turnover."""
+        """Return volume and turnover."""
         return self._size(symbol, candle.volume), candle.quote
 
     def _size(self, symbol: str, size: str) -> str:
-        """A size as the market counts it."""
+        """Convert a size to the market's unit."""
         return size
 
     def _levels(self, symbol: str, levels: Levels) -> list[tuple[str, str]]:
@@ -178,7 +178,7 @@ class _BybitWire(Wire):
         return {"category": self.category, "list": page, "nextPageCursor": str(first + limit) if rest else ""}
 
     def _native(self, symbol: str) -> str | None:
-        """The exchange's spelling of a symbol of the market; ``None`` where it has none."""
+        """Return the exchange's spelling of a market's symbol; ``None`` if it has none."""
         return symbol
 
     def _instrument(self, native: str) -> dict[str, Any]:
@@ -217,11 +217,11 @@ class _BybitWire(Wire):
     # --- sockets ---
 
     def admit(self, session: Session) -> Reply | None:
-        """A path for each market."""
+        """Accept the market's own path only."""
         return None if session.path == f"/v5/public/{self.category}" else self.refusal(404)
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """``ping``, ``subscribe``, ``unsubscribe``; one topic that is none refuses the whole message."""
+        """Handle ``ping``, ``subscribe`` and ``unsubscribe``; one invalid topic refuses the whole message."""
         try:
             command = msgspec.json.decode(text, type=_Command)
         except msgspec.MsgspecError:
@@ -264,7 +264,7 @@ class _BybitWire(Wire):
         return {"topic": want.key, "type": kind, "ts": Unit.MILLIS.of(self.now), "data": data}
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """One message for all, the running candle last."""
+        """Return one message for all candles, the running one last."""
         rows = []
         for each in candles:
             volume, turnover = self._volumes(want.symbol, each)
@@ -277,13 +277,13 @@ class _BybitWire(Wire):
         return [self._push(want, "snapshot", rows)]
 
     def book(self, session: Session, want: Want, state: BookState, tick: int) -> Sequence[Any]:
-        """A snapshot begins each book."""
+        """Return a snapshot, which begins each book."""
         return [self._push(want, "snapshot", self._whole(want.symbol, want.native, state, tick))]
 
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """Changes, but always the whole book of one level."""
+        """Return the changes; a book of one level is always sent in full."""
         if want.depth == 1:
             return self.book(session, want, self.view.book(want.symbol, 1, after), after)
         change = self._whole(want.symbol, want.native, BookState(bids, asks), after)
@@ -311,7 +311,7 @@ def _moment(query: Mapping[str, str], name: str) -> Micros | None:
 
 
 class BybitSpotWire(_BybitWire):
-    """Spot: ten topics a message, and a pong of its own."""
+    """Spot: ten topics per message, and its own form of pong."""
 
     id = "bybit_spot"
     market_type = MarketType.SPOT
@@ -331,7 +331,7 @@ class BybitPerpetualWire(_BybitWire):
     category = "linear"
 
     def symbol(self, native: str) -> str | None:
-        """``BTCPERP`` is the market's ``BTCUSDC``."""
+        """Return the symbol; ``BTCPERP`` is the market's ``BTCUSDC``."""
         symbol = f"{native.removesuffix('PERP')}USDC" if native.endswith("PERP") else native
         if self._native(symbol) == native and self.view.knows(symbol):
             return symbol
@@ -353,7 +353,7 @@ class BybitInverseWire(_BybitWire):
     category = "inverse"
 
     def symbol(self, native: str) -> str | None:
-        """The market's ``BTCUSD_PERP``."""
+        """Return the symbol; it is the market's ``BTCUSD_PERP``."""
         symbol = f"{native}_PERP"
         return symbol if self.view.knows(symbol) else dated.find(self.view, native, self._native)
 

@@ -49,7 +49,7 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
 
 
 class CoinbaseSpotWire(Wire):
-    """Numbers are text, candles objects, the latest first; every message of a connection has the next number."""
+    """Spot: numbers are text, candles objects, the latest first; messages of a connection are numbered consecutively."""
 
     id = "coinbase_spot"
     market_type = MarketType.SPOT
@@ -59,12 +59,12 @@ class CoinbaseSpotWire(Wire):
         self._beating: WeakSet[Session] = WeakSet()
 
     def symbol(self, native: str) -> str | None:
-        """``BTC-USD``."""
+        """Return the symbol for ``BTC-USD``."""
         base, dash, quote = native.partition("-")
         return base + quote if dash and self.view.knows(base + quote) else None
 
     def answer(self, request: SimRequest) -> Reply:
-        """What is public; and, since clients ask for them, the lists of currencies, which are empty."""
+        """Answer public requests, and requests for the lists of currencies, which are empty."""
         if request.path.startswith("/v2/"):
             return json_reply({"data": {"rates": {}} if request.path.endswith("exchange-rates") else []})
         path = request.path.removeprefix("/api/v3/brokerage")
@@ -84,7 +84,7 @@ class CoinbaseSpotWire(Wire):
         return _refused("NOT_FOUND", "Not Found", 404)
 
     def refusal(self, status: int) -> Reply:
-        """A word and a message."""
+        """Return an error name and a message."""
         words = {429: "RESOURCE_EXHAUSTED"}
         return _refused(words.get(status, "INTERNAL"), f"status {status}", status)
 
@@ -97,7 +97,7 @@ class CoinbaseSpotWire(Wire):
         }  # fmt: skip
 
     def _candles(self, native: str, query: Mapping[str, str]) -> Reply:
-        """Both bounds inclusive; a span of 350 candles or more is refused whole."""
+        """Return candles, both bounds inclusive; a span of 350 candles or more is refused."""
         symbol, name = self.symbol(native), _GRANULARITIES.get(query.get("granularity", ""))
         start, end = _number(query, "start"), _number(query, "end")
         if symbol is None:
@@ -129,7 +129,7 @@ class CoinbaseSpotWire(Wire):
         return json_reply({"pricebook": {"product_id": native, **sides, "time": iso(self.now)}})
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """The answer is the list of all subscriptions; for an unknown product it is a refusal."""
+        """Return the list of all subscriptions, or a refusal for an unknown product."""
         try:
             command = msgspec.json.decode(text, type=_Command)
         except msgspec.MsgspecError as error:
@@ -172,24 +172,24 @@ class CoinbaseSpotWire(Wire):
         }  # fmt: skip
 
     def heartbeat(self, session: Session) -> Sequence[Any]:
-        """For those that have subscribed to them."""
+        """Return heartbeats if they are subscribed."""
         if session not in self._beating:
             return ()
         return [self._say(session, "heartbeats", {"current_time": iso(self.now), "heartbeat_counter": "1"})]
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """All of them in one message, the latest first."""
+        """Return all candles in one message, the latest first."""
         rows = [_candle(each) | {"product_id": want.native} for each in candles][::-1]
         return [self._say(session, "candles", {"type": "update", "candles": rows})]
 
     def book(self, session: Session, want: Want, state: BookState, tick: int) -> Sequence[Any]:
-        """The whole book."""
+        """Return the full book."""
         return [self._levels(session, want, "snapshot", state.bids, state.asks, _LONG_AGO)]
 
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """A size of 0 deletes."""
+        """Return the changes; a size of 0 deletes."""
         return [self._levels(session, want, "update", bids, asks, iso(self.now))]
 
     def _levels(

@@ -1,8 +1,8 @@
 """
 Crypto.com's two markets on the wire.
 
-Source: https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html. What that does not say is as
-ccxt has it: both bounds are exclusive. Funding rates come every eight hours, not every one.
+Source: https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html. Undocumented details follow ccxt: both bounds
+are exclusive. Funding rates come every eight hours, not every hour.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ _MOST_ROWS = 300
 _USUAL_ROWS = 25
 _MOST_STREAMS = 400
 _HISTORY = 20
-"""The exchange sends up to 300."""
+"""Number of past candles on subscription; the exchange sends up to 300."""
 _BEAT = 30 * SECOND
 _WHOLE = " SNAPSHOT"
-"""Ends the key of a subscription to whole books."""
+"""Suffix of the key of a subscription to full books."""
 _BAD_ARGUMENT = (40004, "MISSING_OR_INVALID_ARGUMENT")
 _REFUSALS = {
     404: (40002, "METHOD_NOT_FOUND"),
@@ -65,14 +65,14 @@ def _refuse(code: int, message: str) -> NoReturn:
 
 
 class _CryptocomWire(Wire):
-    """REST and sockets answer in the same envelope: id, method, code, result."""
+    """Shared behaviour: REST and WebSocket answers have the same envelope of id, method, code and result."""
 
     inst_type: ClassVar[str]
 
     # --- symbols
 
     def symbol(self, native: str) -> str | None:
-        """The market's symbols without what stands between or after."""
+        """Return the market's symbol, which lacks separators and suffixes."""
         symbol = self._plain(native)
         if self.view.knows(symbol) and self._native(symbol) == native:
             return symbol
@@ -90,7 +90,7 @@ class _CryptocomWire(Wire):
     # --- REST
 
     def answer(self, request: SimRequest) -> Reply:
-        """GET alone."""
+        """Answer GET requests only."""
         methods: dict[str, Callable[[Mapping[str, str]], Mapping[str, Any]]] = {
             "public/get-candlestick": self._candlestick,
             "public/get-book": self._get_book,
@@ -108,7 +108,7 @@ class _CryptocomWire(Wire):
             return json_reply({"id": -1, "method": method, "code": code, "message": message}, 400)
 
     def refusal(self, status: int) -> Reply:
-        """Code and message."""
+        """Return a code and a message."""
         code, message = _REFUSALS.get(status, (50001, "ERR_INTERNAL"))
         return json_reply({"id": -1, "method": "ERROR", "code": code, "message": message}, status)
 
@@ -125,7 +125,7 @@ class _CryptocomWire(Wire):
         return int(text) if text else default
 
     def _span(self, query: Mapping[str, str], usual: int) -> Span:
-        """After ``start_ts`` and before ``end_ts``; without them the time until now, as long as is usual."""
+        """Return the range after ``start_ts`` and before ``end_ts``; by default the usual duration until now."""
         start = self._number(query, "start_ts", Unit.MILLIS.of(self.now - usual))
         end = self._number(query, "end_ts", Unit.MILLIS.of(self.now) + 1)
         return Span(Unit.MILLIS.micros(start) + 1, max(Unit.MILLIS.micros(end), 1))
@@ -134,7 +134,7 @@ class _CryptocomWire(Wire):
         return min(self._number(query, "count", _USUAL_ROWS), _MOST_ROWS)
 
     def _candlestick(self, query: Mapping[str, str]) -> Mapping[str, Any]:
-        """The latest of the span, oldest first."""
+        """Return the latest candles of the range, oldest first."""
         symbol, name = self._known(query), query.get("timeframe") or "M1"
         period = _PERIODS.get(_LEGACY.get(name, name)) or _refuse(*_BAD_ARGUMENT)
         interval, span, count = Interval(period), self._span(query, DAY), self._count(query)
@@ -180,7 +180,7 @@ class _CryptocomWire(Wire):
     # --- sockets
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """A command is acknowledged, or refused, as a whole."""
+        """Acknowledge or refuse a command as a whole."""
         try:
             command = msgspec.json.decode(text, type=_Command)
         except msgspec.MsgspecError:
@@ -204,7 +204,7 @@ class _CryptocomWire(Wire):
                 return [head | {"code": 40002, "message": "METHOD_NOT_FOUND"}]
 
     def _subscribe(self, session: Session, params: _Params) -> list[Any]:
-        """Candles begin with some that have been; whoever subscribes to a book again gets it anew."""
+        """Subscribe; candles begin with some past ones, and a repeated subscription to a book resends its snapshot."""
         whole = params.book_subscription_type == "SNAPSHOT"
         found = [want for each in params.channels if (want := self._want(each, whole=whole)) is not None]
         if len(found) < len(params.channels):
@@ -245,13 +245,13 @@ class _CryptocomWire(Wire):
         return {"id": -1, "method": "subscribe", "code": 0, "result": names | more | {"data": data}}
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """All in one push, each with the time of its update; none says whether it is closed."""
+        """Return all candles in one push, each with its update time; none says whether it is closed."""
         name = want.key.split(".")[1]
         sent = {"ut": Unit.MILLIS.of(self.now)}
         return [self._push(want, "candlestick", [{**self._row(each), **sent} for each in candles], interval=name)]
 
     def book(self, session: Session, want: Want, state: BookState, tick: int) -> Sequence[Any]:
-        """A snapshot."""
+        """Return a snapshot."""
         now_ms = Unit.MILLIS.of(self.now)
         data = _sides(state) | {"tt": now_ms, "t": now_ms, "u": tick}
         return [self._push(want, "book", [data], depth=want.depth)]
@@ -259,7 +259,7 @@ class _CryptocomWire(Wire):
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """What changed; to those who did not ask for it, the whole."""
+        """Return the changes, or the full book if changes were not requested."""
         if want.key.endswith(_WHOLE):
             return self.book(session, want, self.view.book(want.symbol, want.depth, after), after)
         now_ms = Unit.MILLIS.of(self.now)
@@ -267,7 +267,7 @@ class _CryptocomWire(Wire):
         return [self._push(want, "book.update", [data | {"cs": 0}], depth=want.depth)]
 
     def heartbeat(self, session: Session) -> Sequence[Any]:
-        """Every half minute, and at once; an answer is welcome and not waited for."""
+        """Return a heartbeat at once and every half minute; an answer is optional."""
         turn = self.now // _BEAT
         if session.sequence == turn:
             return ()
@@ -291,7 +291,7 @@ class CryptocomSpotWire(_CryptocomWire):
 
 
 class CryptocomPerpetualWire(_CryptocomWire):
-    """Linear, in dollars alone."""
+    """Linear, quoted in dollars only."""
 
     id = "cryptocom_perpetual"
     market_type = MarketType.FUTURES_USDT
@@ -305,7 +305,7 @@ class CryptocomPerpetualWire(_CryptocomWire):
         return f"{base}{quote}-{dated.digits(day)}" if day else f"{base}USD-PERP"
 
     def _listed(self) -> list[str]:
-        """In dollars, of whatever is traded in another currency."""
+        """Return the symbols, quoted in dollars even if traded in another currency."""
         symbols = self.view.symbols()
         found = dict.fromkeys(f"{self._split(each)[0]}USD" for each in symbols)
         ending = [each for each in symbols if dated.split(each)[1] and self._split(each)[1] == "USD"]

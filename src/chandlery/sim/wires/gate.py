@@ -25,9 +25,9 @@ from chandlery.sim.view import MarketView, SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
 
 _LIMIT, _WINDOW_S = 200, 10.0
-"""So many requests of one path within so many seconds."""
+"""Maximum number of requests per path within a time in seconds."""
 _KEPT = 10_000
-"""How many of the latest candles are served."""
+"""Number of latest candles that are served."""
 _STREAMED = {name: Interval(name) for name in ("1m", "5m", "15m", "30m", "1h", "4h", "8h", "1d")}
 _DEPTHS = ("50", "400")
 _SPEEDS = {"100ms": ("100", "50", "20"), "20ms": ("20",)}
@@ -42,7 +42,7 @@ class _Command(msgspec.Struct):
 
 
 class _Refused(ChandleryError):
-    """A request is not as it should be."""
+    """Refusal of an invalid request."""
 
     def __init__(self, message: str, label: str = "INVALID_PARAM_VALUE", status: int = 400) -> None:
         super().__init__(message)
@@ -51,21 +51,21 @@ class _Refused(ChandleryError):
 
 class GateSpotWire(Wire):
     """
-    Spot, whose rows are arrays of strings: seconds, quote volume, close, high, low, open, volume, whether it is closed.
+    Spot: rows are arrays of strings: seconds, quote volume, close, high, low, open, volume, and a closed flag.
 
-    Bounds are seconds, both inclusive, and never go with a limit; nothing older than 10,000 candles is
-    served. Where the documentation is silent, a ``limit`` above the most is refused.
+    Bounds are seconds, both inclusive, and exclude a limit; only the latest 10,000 candles are served. Where the
+    documentation is silent, a ``limit`` above the maximum is refused.
     """
 
     id = "gate_spot"
     market_type = MarketType.SPOT
     prefix: ClassVar[str] = "/spot"
     channel: ClassVar[str] = "spot"
-    """What the names of its channels begin with."""
+    """Prefix of its channel names."""
     key: ClassVar[str] = "currency_pair"
-    """The parameter that names the symbol."""
+    """Parameter of the symbol."""
     unknown: ClassVar[str] = "INVALID_CURRENCY_PAIR"
-    """How it says that it does not know one."""
+    """Error label of an unknown symbol."""
     listing: ClassVar[str] = "currency_pairs"
     names: ClassVar[Mapping[str, Interval]] = {"1s": Interval.SECOND_1, **_STREAMED, "30d": Interval.MONTH_1}
     most_candles: ClassVar[int] = 1000
@@ -86,12 +86,12 @@ class GateSpotWire(Wire):
         }  # fmt: skip
 
     def native(self, symbol: str) -> str | None:
-        """The exchange's spelling of the market's symbol."""
+        """Return the exchange's spelling of the market's symbol."""
         name = "_".join(pair_of(symbol))
         return name if self.symbol(name) == symbol else None
 
     def symbol(self, native: str) -> str | None:
-        """``BTC_USDT`` is ``BTCUSDT``."""
+        """Return ``BTCUSDT`` for ``BTC_USDT``."""
         base, _, quote = native.partition("_")
         symbol = f"{base}{quote}"
         return symbol if quote and self.view.knows(symbol) else None
@@ -99,7 +99,7 @@ class GateSpotWire(Wire):
     # --- REST --------------------------------------------------------------------------------------------------------
 
     def answer(self, request: SimRequest) -> Reply:
-        """A label and a message with status 400 for what is wrong; 200 requests of a path in 10 seconds."""
+        """Answer a request; errors have a label, a message and status 400; at most 200 requests of a path in 10 seconds."""
         handler = self._paths.get(request.path)
         if handler is None or request.method != "GET":
             return self.refusal(404)
@@ -118,7 +118,7 @@ class GateSpotWire(Wire):
         return Reply(reply.status, reply.body, {**reply.headers, **headers})
 
     def refusal(self, status: int) -> Reply:
-        """A label and a message."""
+        """Return a label and a message."""
         label = _LABELS.get(status, "SERVER_ERROR")
         return _Refused(label.replace("_", " ").capitalize(), label, status).reply
 
@@ -172,7 +172,7 @@ class GateSpotWire(Wire):
         return [self.row(symbol, each, decimal=decimal) for each in candles]
 
     def row(self, symbol: str, each: SimCandle, *, decimal: bool) -> Any:
-        """A candle by REST."""
+        """Return a candle in the form of REST."""
         closed = "true" if each.closed else "false"
         opened = str(each.open_time // SECOND)
         return [opened, each.quote, each.close, each.high, each.low, each.open, each.volume, closed]
@@ -186,19 +186,19 @@ class GateSpotWire(Wire):
         return ids | {"current": self.moment(), "update": self.moment(), "asks": asks, "bids": bids}
 
     def moment(self) -> float:
-        """Now, as its books say it."""
+        """Return the current time in the form of its books."""
         return Unit.MILLIS.of(self.now)
 
     def levels(self, levels: Levels) -> Sequence[Any]:
-        """The levels of a book, but for those of version 2."""
+        """Return the levels of a book, except those of version 2."""
         return levels
 
     def sized(self, symbol: str, levels: Levels) -> Levels:
-        """Levels with sizes as the exchange counts them; what is gone has the size 0."""
+        """Return levels with sizes in the exchange's unit; deleted ones have size 0."""
         return [(price, size if float(size) else "0") for price, size in levels]
 
     def listed(self, native: str) -> dict[str, Any]:
-        """One instrument."""
+        """Return one instrument."""
         base, quote = native.split("_")
         lot = self.view.lot(base + quote)
         return {
@@ -210,7 +210,7 @@ class GateSpotWire(Wire):
     # --- sockets -----------------------------------------------------------------------------------------------------
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """One subscription a message; a ping is answered with a pong."""
+        """Handle one subscription per message; a ping is answered with a pong."""
         try:
             command = msgspec.json.decode(text, type=_Command)
         except msgspec.MsgspecError:
@@ -236,7 +236,7 @@ class GateSpotWire(Wire):
             session.join(want)
 
     def _want(self, kind: str, payload: Sequence[str]) -> Want:
-        """What ``["1m", "BTC_USDT"]``, ``["ob.BTC_USDT.50"]`` or ``["BTC_USDT", "100ms", "100"]`` names."""
+        """Parse ``["1m", "BTC_USDT"]``, ``["ob.BTC_USDT.50"]`` or ``["BTC_USDT", "100ms", "100"]``."""
         match kind, *payload:
             case "candlesticks", text, native if text in _STREAMED:
                 return Want(f"{text}_{native}", self._known(native), native, _STREAMED[text])
@@ -260,25 +260,25 @@ class GateSpotWire(Wire):
         return now | {"channel": f"{self.channel}.{kind}", "event": event} | rest
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """Named by the subscription; times are in seconds."""
+        """Return candles named by the subscription; times are in seconds."""
         return [self._said("candlesticks", "update", result=self.live(want, each)) for each in candles]
 
     def live(self, want: Want, each: SimCandle) -> Any:
-        """A candle on the socket: the volume is ``a``, and ``w`` says that it is closed."""
+        """Return a live candle: the volume is ``a``, and ``w`` marks it closed."""
         return {
             "t": str(each.open_time // SECOND), "v": each.quote, "c": each.close, "h": each.high, "l": each.low,
             "o": each.open, "n": want.key, "a": each.volume, "w": each.closed,
         }  # fmt: skip
 
     def book(self, session: Session, want: Want, state: BookState, tick: int) -> Sequence[Any]:
-        """Version 2 begins with the whole book, the older channel with nothing."""
+        """Return the full book for version 2; the older channel has no snapshot."""
         whole = want.key.startswith("ob.")
         return [self._update(want, state.bids, state.asks, full=True, u=tick)] if whole else ()
 
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """``U`` is the first id, ``u`` the last."""
+        """Return the changes; ``U`` is the first id, ``u`` the last."""
         return [self._update(want, bids, asks, U=before + 1, u=after)]
 
     def _update(self, want: Want, bids: Levels, asks: Levels, **ids: Any) -> dict[str, Any]:
@@ -295,7 +295,7 @@ def _invalid(name: str, text: str) -> _Refused:
 
 
 class _GateContractsWire(GateSpotWire):
-    """Rows are objects; sizes count contracts, and are strings for who sends ``X-Gate-Size-Decimal: 1``."""
+    """Contracts: rows are objects; sizes count contracts, as strings for clients that send ``X-Gate-Size-Decimal: 1``."""
 
     channel, key = "futures", "contract"
     unknown, listing = "CONTRACT_NOT_FOUND", "contracts"
@@ -308,15 +308,15 @@ class _GateContractsWire(GateSpotWire):
         self._paths[f"{self.prefix}/funding_rate"] = self._funding
 
     def size(self, symbol: str, volume: str) -> int:
-        """A volume in contracts."""
+        """Convert a volume to contracts."""
         return self.view.contracts(symbol, volume)
 
     def multiplier(self, native: str) -> str:
-        """How much of the base asset a contract is worth."""
+        """Return the value of a contract in the base asset."""
         return str(self.view.lot(native.replace("_", "")))
 
     def listed(self, native: str) -> dict[str, Any]:
-        """One contract."""
+        """Return one contract."""
         return {
             "name": native, "type": self.kind, "quanto_multiplier": self.multiplier(native),
             "mark_type": "index", "mark_price": "100", "index_price": "100", "last_price": "100",
@@ -327,7 +327,7 @@ class _GateContractsWire(GateSpotWire):
         }  # fmt: skip
 
     def row(self, symbol: str, each: SimCandle, *, decimal: bool) -> Any:
-        """An object."""
+        """Return a candle as an object."""
         size = self.size(symbol, each.volume)
         return {
             "t": each.open_time // SECOND, "v": str(size) if decimal else size, "c": each.close, "h": each.high,
@@ -335,25 +335,25 @@ class _GateContractsWire(GateSpotWire):
         }  # fmt: skip
 
     def live(self, want: Want, each: SimCandle) -> Any:
-        """A list of one."""
+        """Return a list of one candle."""
         size = str(self.size(want.symbol, each.volume))
         candle = {"t": each.open_time // SECOND, "v": size, "c": each.close, "h": each.high, "l": each.low}
         return [candle | {"o": each.open, "n": want.key, "a": each.volume}]
 
     def moment(self) -> float:
-        """In seconds, with a fraction."""
+        """Return seconds with a fraction."""
         return Unit.MILLIS.of(self.now) / 1000
 
     def levels(self, levels: Levels) -> Sequence[Any]:
-        """Objects."""
+        """Return levels as objects."""
         return [{"p": price, "s": size} for price, size in levels]
 
     def sized(self, symbol: str, levels: Levels) -> Levels:
-        """In contracts."""
+        """Return levels with sizes in contracts."""
         return [(price, str(self.size(symbol, size))) for price, size in levels]
 
     def _funding(self, request: SimRequest) -> list[Any]:
-        """The latest first; a page that is too short for its span holds the latest of it."""
+        """Return the latest rates first; a page too short for its span holds the latest part."""
         symbol, limit = self._wanted(request.query), self.view.funding_limit(self._limit(request.query, 100, 1000))
         start, end = self._bounds(request.query)
         rates = self.view.funding(symbol, Span(start or 0, end + SECOND))
@@ -368,12 +368,12 @@ class GatePerpetualWire(_GateContractsWire):
     prefix = "/futures/usdt"
 
     def symbol(self, native: str) -> str | None:
-        """What is quoted in USDT."""
+        """Return the symbol if it is quoted in USDT."""
         return super().symbol(native) if native.endswith("_USDT") else None
 
 
 class GateInverseWire(_GateContractsWire):
-    """Settled in BTC: BTC_USD alone, whose contract is 1 USD."""
+    """Settled in BTC: only BTC_USD, whose contract is 1 USD."""
 
     id = "gate_inverse"
     market_type = MarketType.FUTURES_COIN
@@ -381,17 +381,17 @@ class GateInverseWire(_GateContractsWire):
     kind = "inverse"
 
     def native(self, symbol: str) -> str | None:
-        """The only one."""
+        """Return the only symbol."""
         return "BTC_USD" if symbol == "BTCUSD_PERP" else None
 
     def symbol(self, native: str) -> str | None:
-        """The only one."""
+        """Return the only symbol."""
         return "BTCUSD_PERP" if native == "BTC_USD" and self.view.knows("BTCUSD_PERP") else None
 
     def size(self, symbol: str, volume: str) -> int:
-        """A volume in contracts of 1 USD."""
+        """Convert a volume to contracts of 1 USD."""
         return self.view.contracts(symbol, volume) * self.view.contract_value(symbol)
 
     def multiplier(self, native: str) -> str:
-        """It is written as 0."""
+        """Return 0, as the exchange does."""
         return "0"

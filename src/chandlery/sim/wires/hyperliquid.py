@@ -4,8 +4,8 @@ Hyperliquid's two markets on the wire.
 Sources: https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/info-endpoint and
 https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions.
 
-Where the documentation is silent: both bounds are inclusive, an unknown coin is answered ``null``,
-and closes a socket without a word, as seen in September 2026.
+Where the documentation is silent: both bounds are inclusive; an unknown coin gets the answer ``null``, and closes a
+WebSocket silently, as seen in September 2026.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from chandlery.sim.view import MarketView, SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
 
 _INTERVALS = frozenset(["1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "8h", "12h", "1d", "3d", "1M"])
-"""Weeks, which begin on Thursday there, are none of the market's."""
+"""Supported intervals; weeks, which begin on Thursday there, are not in the market."""
 _KEPT = 5000
 _LEVELS, _FAST_LEVELS = 20, 5
 _RATES = 500
@@ -38,7 +38,7 @@ _NO_JSON = b"Failed to deserialize the JSON body into the target type"
 
 
 class _Asked(msgspec.Struct, rename="camel"):
-    """A question, or the ``req`` within it."""
+    """Request, or the ``req`` within it."""
 
     type: str = ""
     coin: str = ""
@@ -61,7 +61,7 @@ class _Command(msgspec.Struct):
 
 
 class _HyperliquidWire(Wire):
-    """What both markets share."""
+    """Shared behaviour of both markets."""
 
     dates_candles = False
 
@@ -82,10 +82,10 @@ class _HyperliquidWire(Wire):
 
     @abstractmethod
     def listed(self, coin: str) -> str | None:
-        """The market's symbol of a coin."""
+        """Return the market's symbol of a coin."""
 
     def answer(self, request: SimRequest) -> Reply:
-        """All questions are posted to one path."""
+        """Answer requests, which are all posted to one path."""
         if request.path != "/info" or request.method != "POST":
             return Reply(404, b"", {"Content-Type": "text/plain"})
         try:
@@ -96,7 +96,7 @@ class _HyperliquidWire(Wire):
         return self.refusal(429) if self._spent(asked.type, content) else json_reply(content)
 
     def _spent(self, kind: str, content: Any) -> bool:
-        """Whether a question goes beyond the limit; what its answer holds weighs too."""
+        """Return whether a request exceeds the limit; the size of its response counts, too."""
         window = int(self.ticks() // _WINDOW_S)
         weight = 2 if kind in _LIGHT else 20
         if isinstance(content, list):
@@ -105,7 +105,7 @@ class _HyperliquidWire(Wire):
         return self._used > (self.weight_limit or _LIMIT)
 
     def refusal(self, status: int) -> Reply:
-        """A status that says it all."""
+        """Return only a status."""
         return Reply(status, b"null", {"Content-Type": "application/json"})
 
     # --- REST ---
@@ -169,11 +169,11 @@ class _HyperliquidWire(Wire):
     # --- sockets ---
 
     def admit(self, session: Session) -> Reply | None:
-        """One path for all."""
+        """Accept the one path of all streams."""
         return None if session.path == "/ws" else self.refusal(404)
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """``ping``, ``subscribe``, ``unsubscribe``; one subscription a message."""
+        """Handle ``ping``, ``subscribe`` and ``unsubscribe``; one subscription per message."""
         try:
             command = msgspec.json.decode(text, type=_Command)
         except msgspec.MsgspecError:
@@ -208,24 +208,24 @@ class _HyperliquidWire(Wire):
         return Want(f"candle:{asked.coin}:{asked.interval}", symbol, asked.coin, Interval(asked.interval))
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """A message for each; none says that it has closed."""
+        """Return one message per candle; none says whether it is closed."""
         if want.interval is None:
             return ()
         return [{"channel": "candle", "data": self._candle(want.native, want.interval, each)} for each in candles]
 
     def book(self, session: Session, want: Want, state: BookState, tick: int) -> Sequence[Any]:
-        """The whole book."""
+        """Return the full book."""
         return [{"channel": "l2Book", "data": self._levels(want.native, state)}]
 
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """The whole book each time; there are no updates."""
+        """Return the full book each time; there are no updates."""
         return self.book(session, want, self.view.book(want.symbol, want.depth, after), after)
 
 
 class HyperliquidSpotWire(_HyperliquidWire):
-    """Spot pairs, all but the first called by their index."""
+    """Spot pairs, all but the first named by their index."""
 
     id = "hyperliquid_spot"
     market_type = MarketType.SPOT
@@ -235,12 +235,12 @@ class HyperliquidSpotWire(_HyperliquidWire):
     _TOKENS: ClassVar[Mapping[str, str]] = {"BTC": "UBTC", "ETH": "UETH"}
 
     def symbol(self, native: str) -> str | None:
-        """By index, or by what the pair is."""
+        """Return the symbol, by index or by pair."""
         base = native.replace("-", "/").removesuffix("/USDC")
         return self.listed(next((name for name, each, _ in self._PAIRS if each == base), native))
 
     def listed(self, coin: str) -> str | None:
-        """Pairs in USDC."""
+        """Return pairs in USDC."""
         symbol = next((f"{base}USDC" for name, base, _ in self._PAIRS if name == coin), "")
         return symbol if self.view.knows(symbol) else None
 
@@ -258,18 +258,18 @@ class HyperliquidSpotWire(_HyperliquidWire):
 
 
 class HyperliquidPerpetualWire(_HyperliquidWire):
-    """Perpetuals, called by their coin, which settle in USDC."""
+    """Perpetuals, named by their coin and settled in USDC."""
 
     id = "hyperliquid_perpetual"
     market_type = MarketType.FUTURES_USDT
     _COIN = re.compile(r"k?[^\W_a-z]+")
 
     def symbol(self, native: str) -> str | None:
-        """The coin is enough."""
+        """Return the symbol of the coin."""
         return self.listed(native)
 
     def listed(self, coin: str) -> str | None:
-        """What is counted in thousands has a small k."""
+        """Return the symbol; coins counted in thousands have a lower-case k."""
         symbol = f"{coin.upper()}USDC"
         return symbol if self._COIN.fullmatch(coin) and self.view.knows(symbol) else None
 

@@ -29,9 +29,9 @@ from chandlery.sim.view import SimCandle
 from chandlery.sim.wire import Session, SimRequest, Want, Wire
 
 _KEPT = 720
-"""How many candles there are of an interval, the running one included."""
+"""Number of candles per interval, including the running one."""
 _HISTORY = 20
-"""How many a snapshot has; the documentation does not say."""
+"""Number of candles in a snapshot, which is undocumented."""
 _INTERVALS = {
     1: Interval.MINUTE_1,
     5: Interval.MINUTE_5,
@@ -45,7 +45,7 @@ _DEPTHS = (10, 25, 100, 500, 1000)
 _OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 _NEW_NAMES = {"XBT": "BTC", "XDG": "DOGE"}
 _LEGACY = {"BTC": "XXBT", "ETH": "XETH", "LTC": "XLTC", "XRP": "XXRP", "DOGE": "XXDG", "USD": "ZUSD", "EUR": "ZEUR"}
-"""Assets with a class in front of the name."""
+"""Assets whose names have a class prefix."""
 _REFUSALS = {429: "EAPI:Rate limit exceeded", 418: "EGeneral:Temporary lockout", 404: "EGeneral:Unknown method"}
 
 
@@ -65,16 +65,16 @@ class _Command(Struct):
 
 class KrakenSpotWire(Wire):
     """
-    Candles from after ``since`` to the running one, never more than the latest 720; books with a checksum.
+    Spot: candles after ``since`` up to the running one, at most the latest 720; books with a checksum.
 
-    Levels that a better one pushes out of the subscribed depth are not deleted: the client has to.
+    Levels pushed out of the subscribed depth by better ones are not deleted: the client has to drop them.
     """
 
     id = "kraken_spot"
     market_type = MarketType.SPOT
 
     def symbol(self, native: str) -> str | None:
-        """``BTC/USD``; REST's ``XBTUSD`` and ``XXBTZUSD`` mean the same."""
+        """Return the symbol of ``BTC/USD``, or of REST's ``XBTUSD`` and ``XXBTZUSD``."""
         for name in (native, self._split(native)):
             base, _, quote = name.partition("/")
             symbol = _NEW_NAMES.get(base, base) + _NEW_NAMES.get(quote, quote)
@@ -83,7 +83,7 @@ class KrakenSpotWire(Wire):
         return None
 
     def _split(self, pair: str) -> str:
-        """A pair of REST as base and quote."""
+        """Split a pair of REST into base and quote."""
         names = {**{old: new for new, old in _OLD_NAMES.items()}, **{old: new for new, old in _LEGACY.items()}}
         for quote in (*names, *QUOTES):
             base = pair.removesuffix(quote)
@@ -92,7 +92,7 @@ class KrakenSpotWire(Wire):
         return pair
 
     def _pair(self, symbol: str) -> dict[str, str]:
-        """The names of a market's symbol."""
+        """Return the names of a market's symbol."""
         base, quote = pair_of(symbol)
         old = [_OLD_NAMES.get(each, each) for each in (base, quote)]
         legacy = base in _LEGACY and quote in _LEGACY
@@ -108,7 +108,7 @@ class KrakenSpotWire(Wire):
     # --- REST --------------------------------------------------------------------------------------------------------
 
     def answer(self, request: SimRequest) -> Reply:
-        """Whatever it says, the status is 200."""
+        """Answer a request, always with status 200."""
         paths = {
             "/0/public/OHLC": self._ohlc,
             "/0/public/Depth": self._depth,
@@ -119,7 +119,7 @@ class KrakenSpotWire(Wire):
         return routed(paths, request, lambda result: {"error": [], "result": result}, _refuse) or self.refusal(404)
 
     def refusal(self, status: int) -> Reply:
-        """An array of errors."""
+        """Return an array of errors."""
         return json_reply({"error": [_REFUSALS.get(status, "EService:Unavailable")]}, status)
 
     def _known(self, query: Mapping[str, str]) -> str:
@@ -193,16 +193,16 @@ class KrakenSpotWire(Wire):
     # --- sockets -----------------------------------------------------------------------------------------------------
 
     def greeting(self, session: Session) -> Sequence[Any]:
-        """Which version is spoken."""
+        """Return the protocol version."""
         about = {"version": "2.0.10", "system": "online", "api_version": "v2", "connection_id": 1}
         return [{"channel": "status", "type": "update", "data": [about]}]
 
     def heartbeat(self, session: Session) -> Sequence[Any]:
-        """To whoever has subscribed."""
+        """Return a heartbeat after a subscription."""
         return [{"channel": "heartbeat"}] if session.wants else ()
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """An answer for each symbol."""
+        """Return an answer for each symbol."""
         now = self._rfc3339(self.now)
         try:
             command = msgspec.json.decode(text, type=_Command)
@@ -223,7 +223,7 @@ class KrakenSpotWire(Wire):
         return answers
 
     def _snapshot(self, session: Session, params: _Params, native: str) -> Sequence[Any]:
-        """Past candles and the running one; that of a book comes with the next tick."""
+        """Return past candles and the running one; a book's snapshot follows with the next tick."""
         want = session.wants[f"{params.channel}/{native}/{params.interval}"] if params.channel == "ohlc" else None
         if want is None or want.interval is None or not params.snapshot:
             return ()
@@ -231,7 +231,7 @@ class KrakenSpotWire(Wire):
         return [self._ohlc_message("snapshot", want, candles)] if candles else ()
 
     def _turn(self, session: Session, command: _Command, native: str) -> dict[str, Any]:
-        """What becomes of one subscription."""
+        """Subscribe or unsubscribe one symbol, and return the answer."""
         params = command.params
         is_book = params.channel == "book"
         measure = ("depth", params.depth) if is_book else ("interval", params.interval)
@@ -249,7 +249,7 @@ class KrakenSpotWire(Wire):
         return {"success": True, "result": result | {"snapshot": params.snapshot}}
 
     def _refusal(self, session: Session, params: _Params, native: str, key: str) -> str | None:
-        """Why a known symbol cannot be subscribed to."""
+        """Return the reason why a known symbol cannot be subscribed to; ``None`` if it can."""
         is_book = params.channel == "book"
         if params.channel not in {"book", "ohlc"}:
             return "Channel not supported"
@@ -262,7 +262,7 @@ class KrakenSpotWire(Wire):
         return None
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """One message for all; nothing says whether a candle is closed."""
+        """Return one message for all candles; none says whether it is closed."""
         return [self._ohlc_message("update", want, candles)]
 
     def _ohlc_message(self, kind: str, want: Want, candles: Sequence[SimCandle]) -> dict[str, Any]:
@@ -277,13 +277,13 @@ class KrakenSpotWire(Wire):
         return {"channel": "ohlc", "type": kind, "timestamp": self._rfc3339(self.now), "data": data}
 
     def book(self, session: Session, want: Want, state: BookState, tick: int) -> Sequence[Any]:
-        """The snapshot."""
+        """Return the snapshot."""
         return [self._message("snapshot", want, state.bids, state.asks, state)]
 
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """Deletions only of levels within the depth."""
+        """Return the changes; only levels within the depth are deleted."""
         state = self.view.book(want.symbol, want.depth, after)
         bids = [each for each in bids if len(state.bids) < want.depth or _is_within(each, state.bids, -1)]
         asks = [each for each in asks if len(state.asks) < want.depth or _is_within(each, state.asks, 1)]
@@ -304,7 +304,7 @@ class KrakenSpotWire(Wire):
 
 
 def _raw(text: str) -> Raw:
-    """A number with all of its digits."""
+    """Return a number with all of its digits."""
     return Raw(text.encode())
 
 
@@ -314,7 +314,7 @@ def _vwap(candle: SimCandle) -> str:
 
 
 def _is_within(level: tuple[str, str], side: Levels, sign: int) -> bool:
-    """Whether a level is part of the side, or was deleted from within it."""
+    """Return whether a level is part of the side, or was deleted from within it."""
     return sign * Decimal(level[0]) <= sign * Decimal(side[-1][0])
 
 

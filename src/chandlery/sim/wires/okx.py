@@ -1,8 +1,8 @@
 """
 OKX's three markets on the wire.
 
-Source: https://www.okx.com/docs-v5/en/. Bars that begin in Hong Kong are not made, and funding
-rates are not forgotten after three months.
+Source: https://www.okx.com/docs-v5/en/. Bars aligned to Hong Kong time are not served, and funding rates do not expire
+after three months.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class _Command(msgspec.Struct):
 
 
 class _OkxWire(Wire):
-    """Answers are an envelope with a code; candles and books have sockets of their own."""
+    """Shared behaviour: answers are an envelope with a code; candles and books have separate WebSockets."""
 
     dates_candles = False
 
@@ -65,7 +65,10 @@ class _OkxWire(Wire):
     # --- symbols
 
     def symbol(self, native: str) -> str | None:
-        """``BTC-USDT``; perpetuals end in ``-SWAP``, others in a day, ``USD`` being inverse and ``USD_UM`` linear."""
+        """
+        Return the symbol for ``BTC-USDT``; perpetuals end in ``-SWAP``, others in a date; ``USD`` is inverse,
+        ``USD_UM`` linear.
+        """
         base, _, rest = native.partition("-")
         symbol = self._of_pair(base, rest.removesuffix("-SWAP"))
         if self.view.knows(symbol) and self._native(symbol) == native:
@@ -79,7 +82,7 @@ class _OkxWire(Wire):
         return "-".join(self._split(symbol))
 
     def _ending(self, symbol: str) -> str:
-        """What the name of a contract ends with."""
+        """Return the suffix of a contract's name."""
         day = dated.split(symbol)[1]
         return dated.digits(day) if day else "SWAP"
 
@@ -87,13 +90,13 @@ class _OkxWire(Wire):
         return pair_of(dated.split(symbol)[0])
 
     def _size(self, symbol: str, size: str) -> str:
-        """An amount of the market as the exchange counts it, without more zeros than it needs where it is none."""
+        """Convert a size to the exchange's unit; zero is ``0``."""
         return size if float(size) else "0"
 
     # --- REST
 
     def answer(self, request: SimRequest) -> Reply:
-        """GET alone."""
+        """Answer GET requests only."""
         paths = {
             "/api/v5/market/candles": self._candles,
             "/api/v5/market/history-candles": self._history,
@@ -105,7 +108,7 @@ class _OkxWire(Wire):
         return routed(paths, request, lambda data: {"code": "0", "msg": "", "data": data}, _refuse) or self.refusal(404)
 
     def refusal(self, status: int) -> Reply:
-        """Code and message."""
+        """Return a code and a message."""
         code, message = _REFUSALS.get(status, ("50001", "Service temporarily unavailable. Try again later"))
         return json_reply({"code": code, "msg": message, "data": []}, status)
 
@@ -125,7 +128,7 @@ class _OkxWire(Wire):
         return int(text) if text else default
 
     def _span(self, query: Mapping[str, str]) -> Span:
-        """Newer than ``before`` and older than ``after``, neither included."""
+        """Return the range newer than ``before`` and older than ``after``, both exclusive."""
         before = self._number(query, "before", 0)
         after = self._number(query, "after", Unit.MILLIS.of(self.now) + 1)
         return Span(Unit.MILLIS.micros(before) + 1, max(Unit.MILLIS.micros(after), 1))
@@ -137,7 +140,7 @@ class _OkxWire(Wire):
         return self._page(query, history=True)
 
     def _page(self, query: Mapping[str, str], *, history: bool) -> list[list[str]]:
-        """The newest of the span, newest first: of the latest rows, or of years but for candles of a second."""
+        """Return the newest candles of the range, newest first: of the latest rows, or of years except one-second candles."""
         symbol = self._known(query)
         bar = query.get("bar") or "1m"
         if bar not in _BARS or (bar == "1s" and not history):
@@ -157,7 +160,7 @@ class _OkxWire(Wire):
         return [str(opened_ms), *prices, *self._volumes(symbol, candle), str(int(candle.closed))]
 
     def _volumes(self, symbol: str, candle: SimCandle) -> tuple[str, str, str]:
-        """``vol``, ``volCcy`` and ``volCcyQuote``."""
+        """Return ``vol``, ``volCcy`` and ``volCcyQuote``."""
         return candle.volume, candle.quote, candle.quote
 
     def _book(self, query: Mapping[str, str]) -> list[Any]:
@@ -206,7 +209,7 @@ class _OkxWire(Wire):
     # --- sockets
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """Each channel is acknowledged, or refused, on its own."""
+        """Acknowledge or refuse each channel separately."""
         if text == "ping":
             return ["pong"]
         try:
@@ -234,11 +237,11 @@ class _OkxWire(Wire):
         return {"arg": {"channel": want.key.partition(":")[0], "instId": want.native}, **more, "data": [data]}
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """A push for each, the row being that of REST."""
+        """Return one push per candle, with a row in the form of REST."""
         return [self._push(want, self._row(want.symbol, each)) for each in candles]
 
     def book(self, session: Session, want: Want, state: BookState, tick: int) -> Sequence[Any]:
-        """The whole book; only that of 400 levels is called a snapshot."""
+        """Return the full book; only that of 400 levels is called a snapshot."""
         whole = self._whole(want.symbol, state) | {"seqId": tick}
         if want.depth < _MOST_LEVELS:
             return [self._push(want, whole | {"instId": want.native})]
@@ -248,7 +251,7 @@ class _OkxWire(Wire):
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """What changed, of 400 levels; of fewer, the whole."""
+        """Return the changes with 400 levels; with fewer, the full book."""
         state = self.view.book(want.symbol, want.depth, after)
         if want.depth < _MOST_LEVELS:
             return self.book(session, want, state, after)
@@ -263,7 +266,7 @@ class _OkxWire(Wire):
         return sides | {"ts": str(Unit.MILLIS.of(self.now))}
 
     def _checksum(self, symbol: str, state: BookState) -> int:
-        """CRC32, signed, of bids and asks in turn, each as ``price:size``."""
+        """Return the signed CRC32 of alternating bids and asks, each as ``price:size``."""
         parts = [
             f"{price}:{self._size(symbol, size)}"
             for pair in zip_longest(state.bids[:_CHECKED], state.asks[:_CHECKED])
@@ -310,7 +313,7 @@ class OkxPerpetualWire(_OkxWire):
 
 
 class OkxInverseWire(_OkxWire):
-    """Inverse: contracts of so many dollars."""
+    """Inverse: contracts with a value in dollars."""
 
     id = "okx_inverse"
     market_type = MarketType.FUTURES_COIN

@@ -1,11 +1,11 @@
 """
-TradeStation's bar charts on the wire, and the place where it hands out access tokens.
+TradeStation's bar charts on the wire, and its token endpoint.
 
 Sources: https://api.tradestation.com/docs/specification, https://api.tradestation.com/docs/fundamentals.
 
-Where they are silent: bounds are compared with the ends of bars, ``firstdate`` is exclusive and
-``lastdate`` inclusive, and the running bar counts as one that ends now. Any client and any refresh
-token are known, but for those called ``revoked``.
+Where they are silent: bounds are compared with the ends of bars, ``firstdate`` is exclusive and ``lastdate`` inclusive,
+and the running bar counts as one that ends now. Any client and any refresh token are valid, except those called
+``revoked``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from chandlery.sim.wire import Session, SimRequest, Want, Wire
 _BARS, _STREAM = "/v3/marketdata/barcharts/", "/v3/marketdata/stream/barcharts/"
 _NAMES = "/v3/marketdata/symbollists/cryptopairs/symbolnames"
 _MOST = 57_600
-"""Bars of minutes that one request may name."""
+"""Maximum number of minute bars per request."""
 _LIFETIME_S = 1200
 _QUOTA, _WINDOW_S = 500, 300.0
 _LONG = {"daily": Interval.DAY_1, "weekly": Interval.WEEK_1, "monthly": Interval.MONTH_1}
@@ -46,7 +46,7 @@ _ERRORS = {
 
 
 class TradeStationWire(Wire):
-    """All symbols of the market; days, weeks and months end at midnight here, as nothing ever closes."""
+    """All symbols of the market; days, weeks and months end at midnight here, since nothing ever closes."""
 
     id = "tradestation"
     dates_candles = False
@@ -59,15 +59,15 @@ class TradeStationWire(Wire):
         self._window, self._used = -1, 0
 
     def symbol(self, native: str) -> str | None:
-        """They are those of the market."""
+        """Return the symbol, which is the market's."""
         return native if self.view.knows(native) else None
 
     def forget_tokens(self) -> None:
-        """All of them."""
+        """Invalidate all access tokens."""
         self._tokens.clear()
 
     def answer(self, request: SimRequest) -> Reply:
-        """Tokens for who has a refresh token; the rest for who has a token."""
+        """Issue access tokens for refresh tokens; other requests need an access token."""
         if request.path == "/oauth/token":
             return self._token(request)
         try:
@@ -84,16 +84,16 @@ class TradeStationWire(Wire):
         return self.refusal(404)
 
     def refusal(self, status: int) -> Reply:
-        """Its own form, whatever the reason."""
+        """Return its own form of error for any status."""
         return _refusal(status, f"The request failed with status {status}.")
 
     def stream_of(self, request: SimRequest) -> str | None:
-        """The path with its query, for streams."""
+        """Return the path with its query, for streams."""
         query = "&".join(f"{key}={value}" for key, value in request.query.items())
         return f"{request.path}?{query}" if request.path.startswith(_STREAM) else None
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """A stream begins with a request for it, and ends when that is closed."""
+        """Start the stream of a request, which ends when the connection is closed."""
         closes, target = text.startswith("close "), text.removeprefix("close ")
         if closes:
             session.leave(target)
@@ -108,17 +108,17 @@ class TradeStationWire(Wire):
         return ()
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """One line for each."""
+        """Return one line per candle."""
         return [_bar(each, latest=each is candles[-1]) for each in candles]
 
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """It streams no books here."""
+        """Return nothing: it streams no books here."""
         return ()
 
     def heartbeat(self, session: Session) -> Sequence[Any]:
-        """Counted; really only after five seconds without a bar."""
+        """Return a numbered heartbeat; the exchange sends one only after five seconds without a bar."""
         session.sequence += 1
         return [{"Heartbeat": session.sequence, "Timestamp": _second(self.now)}]
 

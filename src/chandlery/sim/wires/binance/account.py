@@ -1,5 +1,5 @@
 """
-What Binance answers to signed requests.
+Binance's responses to signed requests.
 
 Sources: https://developers.binance.com/docs/binance-spot-api-docs/rest-api/request-security and the
 account pages of spot, margin and the futures.
@@ -22,7 +22,7 @@ _Answer = Callable[[Account], Any]
 
 
 def signed_answer(exchange: str, accounts: Accounts, request: SimRequest, now_ms: int) -> Reply | None:
-    """The answer to a request that needs an account; ``None`` for any other."""
+    """Return the response to a request that needs an account; ``None`` for any other."""
     answer = _ANSWERS.get(request.path)
     if answer is None:
         return None

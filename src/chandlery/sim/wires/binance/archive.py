@@ -1,4 +1,4 @@
-"""The archive: which files there are, since when, and what is in them."""
+"""Archive of files: names, publication times and content."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PATHS = {venue.archive_path: venue for venue in VENUES.values()}
 
 
 class ArchiveFile(Struct, frozen=True):
-    """One zip file: the candles of ``symbol`` and ``interval`` that open in ``span``, a day or a month."""
+    """Zip file with the candles of ``symbol`` and ``interval`` that open in ``span``, a day or a month."""
 
     venue: Venue
     symbol: str
@@ -46,7 +46,7 @@ class ArchiveFile(Struct, frozen=True):
 
     @classmethod
     def at(cls, path: str) -> tuple[Self, bool] | None:
-        """The file at a path, and whether its checksum is meant; ``None`` where there can be none."""
+        """Return the file of a path, and whether its checksum is requested; ``None`` for an invalid path."""
         found = _FILE.fullmatch(path)
         if not found or found["interval"] not in _INTERVALS:
             return None
@@ -63,28 +63,29 @@ class ArchiveFile(Struct, frozen=True):
 
     @classmethod
     def starting(cls, venue: Venue, symbol: str, interval: Interval, start: Micros, *, monthly: bool) -> Self:
-        """The file of the day or month that begins at ``start``."""
+        """Return the file of the day or month that begins at ``start``."""
         end = add_months(start, 1) if monthly else start + DAY
         return cls(venue, symbol, interval, Span(start, end), monthly)
 
     @property
     def name(self) -> str:
-        """Its file name."""
+        """File name."""
         date = date_text(self.span.start)
         return f"{self.symbol}-{self.interval.slug}-{date[:7] if self.monthly else date}.zip"
 
     @property
     def path(self) -> str:
-        """Its path, without a leading slash."""
+        """Path, without a leading slash."""
         period = "monthly" if self.monthly else "daily"
         return f"data/{self.venue.archive_path}/{period}/klines/{self.symbol}/{self.interval.slug}/{self.name}"
 
     @property
     def published(self) -> Micros:
         """
-        Since when it can be had.
+        Publication time.
 
-        A day 24 hours after its end; a month on the first Monday after its end, or when its last candle has closed.
+        A day is published 24 hours after its end; a month on the first Monday after its end, or when its last candle
+        has closed.
         """
         if not self.monthly:
             return self.span.end + _DAILY_DELAY
@@ -92,7 +93,7 @@ class ArchiveFile(Struct, frozen=True):
 
 
 class Archive:
-    """The files of the market of each venue, made when they are first asked for and kept while there is room."""
+    """Files of each venue's market, created on demand and cached within a limit."""
 
     def __init__(self, market: Callable[[str], Market], clock: Clock, faults: Faults) -> None:
         self._market = market
@@ -102,12 +103,12 @@ class Archive:
         self._kept_bytes = 0
 
     def forget(self) -> None:
-        """Make all files anew, since the market has changed."""
+        """Discard all files, since the market has changed."""
         self._kept.clear()
         self._kept_bytes = 0
 
     def answer(self, path: str, query: Mapping[str, str]) -> Reply:
-        """What the archive says to ``GET path?query``; ``path`` has no leading slash."""
+        """Return the archive's response to ``GET path?query``; ``path`` has no leading slash."""
         if not path:
             return self._listing(query)
         found = ArchiveFile.at(path)
@@ -122,7 +123,7 @@ class Archive:
         return Reply(200, content, {"Content-Type": "application/zip"})
 
     def content(self, file: ArchiveFile) -> bytes | None:
-        """The bytes of a zip file, with the faults that are in it; ``None`` where there is no such file now."""
+        """Return the bytes of a zip file, including its faults; ``None`` if it does not exist now."""
         if not self._exists(file):
             return None
         faults = self._faults.of_file(file.path)
@@ -165,7 +166,7 @@ class Archive:
         return written.getvalue()
 
     def _listing(self, query: Mapping[str, str]) -> Reply:
-        """One page of S3's list of what begins with ``prefix``, cut at ``delimiter``, after ``marker``."""
+        """Return one page of S3's listing for ``prefix``, grouped at ``delimiter``, after ``marker``."""
         prefix, marker = query.get("prefix", ""), query.get("marker", "")
         names = self._names(prefix) if query.get("delimiter") == "/" else self._all_names(prefix)
         found = sorted({name for name in names if name.startswith(prefix) and name > marker})
@@ -192,7 +193,7 @@ class Archive:
                 yield from self._all_names(name)
 
     def _names(self, prefix: str) -> Iterator[str]:
-        """What lies in the folder in which ``prefix`` ends; folders end in a slash."""
+        """Yield the entries of the folder of ``prefix``; folders end in a slash."""
         folder = prefix[: prefix.rfind("/") + 1]
         for venue in VENUES.values():
             for monthly in (False, True):

@@ -1,4 +1,4 @@
-"""What the offline exchange says of itself: its limits and its symbols."""
+"""Limits and symbols of the offline exchange."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from chandlery.sim.market import Market
 from chandlery.sim.venues import Venue, base_of
 
 _NEVER_MS = 4_133_404_800_000
-"""2100-12-25, which stands for a contract without an end."""
+"""2100-12-25, the expiry of a contract without one."""
 _SHARES = frozenset({"TSLA", "NVDA", "AAPL"})
 
 
 def exchange_info(
     venue: Venue, market: Market, listed: Sequence[str], now: Micros, weight_limit: int
 ) -> dict[str, Any]:
-    """The content of ``/exchangeInfo``, as much of it as clients read to learn the symbols."""
+    """Return the content of ``/exchangeInfo``, as far as clients read it to learn the symbols."""
     limit = {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": weight_limit}
     symbols = [_symbol(venue, market, symbol) for symbol in listed]
     return {

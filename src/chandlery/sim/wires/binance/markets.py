@@ -36,7 +36,7 @@ _REFUSALS = {
     418: (-1003, "Way too many requests; IP banned."),
 }
 BINANCE_GRIDS = {**GRIDS, Interval.DAY_3: Grid(3 * DAY, DAY)}
-"""Candles of three days open on 2024-01-01 and every third day from there."""
+"""Grids of candles; those of three days open on 2024-01-01 and every third day from there."""
 _INTERNAL = (-1001, "Internal error; unable to process your request. Please try again.")
 _MOST_LEVELS = {True: 5000, False: 1000}
 
@@ -47,7 +47,7 @@ class _BinanceWire(Wire):
     grids = BINANCE_GRIDS
     takes_unknown = True
     depth_prefix: ClassVar[str] = ""
-    """Below which path the sockets send books."""
+    """Path prefix of book streams."""
 
     def __init__(self, view: MarketView, *, ticks: Callable[[], float], weight_limit: int | None = None) -> None:
         super().__init__(view, ticks=ticks, weight_limit=weight_limit)
@@ -55,16 +55,16 @@ class _BinanceWire(Wire):
         self._rest = Rest(self.venue, view, ticks=ticks, weight_limit=weight_limit, depth=self._depth)
 
     def symbol(self, native: str) -> str | None:
-        """The market's symbols are Binance's."""
+        """Return the symbol, which is the market's."""
         return native if self.view.knows(native) else None
 
     def answer(self, request: SimRequest) -> Reply:
-        """REST is GET alone; what needs an account is signed."""
+        """Answer GET requests; account endpoints need a signature."""
         signed = signed_answer(self.id, self.accounts, request, Unit.MILLIS.of(self.now))
         return signed or self._rest.answer(request.path, request.query)
 
     def refusal(self, status: int) -> Reply:
-        """Code and message."""
+        """Return a code and a message."""
         return error_reply(*_REFUSALS.get(status, _INTERNAL), status)
 
     def _depth(self, symbol: str, limit: int) -> Reply:
@@ -76,7 +76,7 @@ class _BinanceWire(Wire):
         return json_reply(body | {"bids": state.bids, "asks": state.asks})
 
     def greeting(self, session: Session) -> Sequence[Any]:
-        """Nothing is said; streams that the address names are subscribed to."""
+        """Send nothing; subscribe to the streams in the address."""
         names = session.query.get("streams", "").split("/")
         kind, _, raw = self._below_prefix(session.path).strip("/").partition("/")
         for name in names if kind == "stream" else raw.split("/"):
@@ -89,7 +89,7 @@ class _BinanceWire(Wire):
         return path
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """SUBSCRIBE, UNSUBSCRIBE, LIST_SUBSCRIPTIONS; whatever is asked for is acknowledged."""
+        """Handle SUBSCRIBE, UNSUBSCRIBE and LIST_SUBSCRIPTIONS; every subscription is acknowledged."""
         try:
             command = msgspec.json.decode(text, type=_Command)
         except msgspec.MsgspecError as error:
@@ -109,7 +109,7 @@ class _BinanceWire(Wire):
         return [{"result": result, "id": command.id}]
 
     def _join(self, session: Session, name: str) -> None:
-        """A stream of the path's own kind; what is none is kept in the list and stays silent, as the exchange does."""
+        """Subscribe to a stream of the path's kind; an invalid one is listed but stays silent, as on the exchange."""
         if not name:
             return
         symbol, _, kind = name.partition("@")
@@ -125,7 +125,7 @@ class _BinanceWire(Wire):
         return {"stream": want.key, "data": event} if combined else event
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """One event per candle, whose times are in milliseconds."""
+        """Return one event per candle, with times in milliseconds."""
         return [self._out(session, want, self._kline(want, each)) for each in candles]
 
     def _kline(self, want: Want, each: SimCandle) -> Mapping[str, Any]:
@@ -141,7 +141,7 @@ class _BinanceWire(Wire):
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """Futures say when it was, and which id came before."""
+        """Return the changes; futures add the time and the previous id."""
         now_ms = Unit.MILLIS.of(self.now)
         event: dict[str, Any] = {"e": "depthUpdate", "E": now_ms, "s": want.native, "U": before + 1, "u": after}
         if not self.venue.is_spot:
@@ -152,7 +152,7 @@ class _BinanceWire(Wire):
 
 
 class BinanceSpotWire(_BinanceWire):
-    """Spot."""
+    """Spot wire."""
 
     id = "binance_spot"
     market_type = MarketType.SPOT

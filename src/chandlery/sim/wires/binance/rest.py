@@ -1,4 +1,4 @@
-"""The REST side of one market: candles, funding rates, the clock, the list of symbols, and the limits."""
+"""REST interface of one market: candles, funding rates, time, symbols, and limits."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from chandlery.sim.wires.binance.listing import exchange_info
 _FUNDING_LIMIT, _FUNDING_WINDOW_S = 500, 300.0
 _WEIGHT_WINDOW_S = 60.0
 _PATIENCE = 10
-"""How many refused requests in one window bring a ban."""
+"""Number of refused requests in one window that causes a ban."""
 _BAN_S = 120.0
 _IN_MICROS = 10**15
-"""Spot takes microseconds as well, which are 16 digits since 2001."""
+"""Smallest time taken as microseconds, which spot accepts, too: 16 digits since 2001."""
 _MILLIS_DIGITS = 13
 _DAY_MINUTES = 1441
 
 
 class _Refused(ChandleryError):
-    """A parameter is not as it should be."""
+    """Refusal of an invalid parameter."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class _Refused(ChandleryError):
 
 
 class Budget:
-    """What one address may use within a window; the windows follow each other without overlap."""
+    """Request weight of one address per window; windows are consecutive."""
 
     def __init__(self, limit: int, seconds: float, ticks: Callable[[], float]) -> None:
         self.limit = limit
@@ -47,7 +47,7 @@ class Budget:
         self._banned_until = float("-inf")
 
     def spend(self, weight: int) -> Reply | None:
-        """Use some of it; a refusal where it is used up."""
+        """Use some of the weight; return a refusal if it is used up."""
         now = self._ticks()
         window = int(now // self._seconds)
         if window != self._window:
@@ -70,13 +70,13 @@ class Budget:
 
 class Rest:
     """
-    One market's REST interface.
+    REST interface of one market.
 
-    ``depth`` answers for order books: symbol, levels. ``weight_limit`` takes the place of the market's own per-minute limit. Windows are counted in
-    ``ticks``, seconds that really pass, since the market's clock may stand still.
+    ``depth`` returns order books by symbol and levels. ``weight_limit`` replaces the market's own per-minute limit.
+    Windows are measured in ``ticks``, a monotonic clock in seconds, since the market's clock may stand still.
 
-    Where the documentation is silent: a ``limit`` above the maximum is cut to it by spot and refused
-    with -1130 by the futures; a start after the end is an empty answer from spot, -1023 from the futures.
+    Where the documentation is silent: a ``limit`` above the maximum is reduced to it by spot and refused with -1130 by
+    the futures; a start after the end is an empty response from spot, -1023 from the futures.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Rest:
             self._paths["/fundingRate"] = self._funding
 
     def answer(self, path: str, query: Mapping[str, str]) -> Reply:
-        """What the exchange says to ``GET path?query``; ``path`` begins with the market's prefix."""
+        """Return the exchange's response to ``GET path?query``; ``path`` begins with the market's prefix."""
         name = path.removeprefix(self.venue.prefix)
         handler = self._paths.get(name) if path.startswith(self.venue.prefix) else None
         if handler is None:
@@ -163,7 +163,7 @@ class Rest:
         return self._depth(self._symbol(query), self._limit(query, 100 if self.venue.is_spot else 500, most))
 
     def _ticker(self, query: Mapping[str, str]) -> Reply:
-        """The last 24 hours, to the minute, of one symbol."""
+        """Return the last 24 hours, to the minute, of one symbol."""
         symbol, now = self._symbol(query), self._clock()
         lines = self._view.lines(symbol, Interval.MINUTE_1, Span(now - DAY, now + 1), _DAY_MINUTES, newest=True)
         if not lines:
@@ -191,7 +191,7 @@ class Rest:
             for side, levels in (("bid", book.bids), ("ask", book.asks)):
                 price, size = levels[0] if levels else ("0.00000000", "0.00000000")
                 entry |= {f"{side}Price": price, f"{side}Qty": size}
-        # The futures answer with a list, since one pair may have several contracts.
+        # The futures respond with a list, since one pair may have several contracts.
         return json_reply([entry] if self.venue.is_inverse else entry)
 
     def _funding(self, query: Mapping[str, str]) -> Reply:
@@ -253,7 +253,7 @@ class Rest:
         return min(limit, most)
 
     def _bounds(self, query: Mapping[str, str]) -> tuple[Micros | None, Micros | None]:
-        """Both inclusive."""
+        """Return the bounds, both inclusive."""
         start, end = (self._moment(query, name) for name in ("startTime", "endTime"))
         if start is not None and end is not None and start > end and not self.venue.is_spot:
             raise _Refused(-1023, "Start time is greater than end time.")
@@ -271,7 +271,7 @@ def _sum(rows: Sequence[Sequence[bytes]], place: int) -> float:
 
 
 def _row(line: bytes) -> bytes:
-    """The line of an archive file as a row of JSON: times in milliseconds, decimals as strings."""
+    """Convert a line of an archive file to a JSON row: times in milliseconds, decimals as strings."""
     t, o, h, low, c, volume, end, quote, count, taker, taker_quote, *_ = line.split(b",")
     return b'[%b,"%b","%b","%b","%b","%b",%b,"%b",%b,"%b","%b","0"]' % (
         t[:_MILLIS_DIGITS], o, h, low, c, volume, end[:_MILLIS_DIGITS], quote, count, taker, taker_quote,

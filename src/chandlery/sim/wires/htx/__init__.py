@@ -1,1 +1,1 @@
-"""HTX."""
+"""Wire formats of HTX."""

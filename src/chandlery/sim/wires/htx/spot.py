@@ -1,13 +1,12 @@
 """
-HTX's spot market on the wire, and what the swaps say alike.
+HTX's spot market on the wire, and what it shares with the swaps.
 
 Sources: https://www.htx.com/en-us/opend/newApiPages/?id=7ec4a4da-7773-11ed-9966-0242ac110003 with its
 neighbours; ccxt for ``/market/history/candles``.
 
-Days, weeks and months, which begin at 16:00 UTC, are not served. Every feed of a book sends each
-tick, as the exchange does for those of 150 and 400 levels, and has at most as many levels as the
-market's book. Where the documentation is silent: all bounds are inclusive, a span of more candles
-than a page is refused, and limits are not counted.
+Days, weeks and months, which begin at 16:00 UTC, are not served. Every book channel sends on each tick, as the exchange
+does for those of 150 and 400 levels, and has at most as many levels as the market's book. Where the documentation is
+silent: all bounds are inclusive, a span of more candles than a page is refused, and limits are not counted.
 """
 
 from __future__ import annotations
@@ -49,25 +48,25 @@ class _Command(msgspec.Struct):
 
 
 class _Pulse(msgspec.Struct):
-    """When the last ping went out, and how many have no answer."""
+    """Time of the last ping, and the number of unanswered ones."""
 
     at_s: float
     missed: int = 0
 
 
 def number(value: str | Decimal | int) -> msgspec.Raw:
-    """A decimal as a number of JSON with all its digits."""
+    """Return a decimal as a JSON number with all its digits."""
     return msgspec.Raw(format(Decimal(value), "f").encode())
 
 
 class HtxWire(Wire):
-    """Candles are objects of numbers, errors come with status 200, every frame is compressed."""
+    """Shared behaviour: candles are objects of numbers, errors have status 200, every frame is compressed."""
 
     symbol_key: ClassVar[str]
     kline_path: ClassVar[str]
     clock_path: ClassVar[str]
     book_path: ClassVar[str]
-    """Where the sockets send books."""
+    """Path of book streams."""
     live_path: ClassVar[str]
 
     def __init__(self, view: MarketView, *, ticks: Callable[[], float], weight_limit: int | None = None) -> None:
@@ -84,14 +83,14 @@ class HtxWire(Wire):
         return Unit.MILLIS.of(self.now)
 
     def refusal(self, status: int) -> Reply:
-        """Code and words."""
+        """Return a code and a message."""
         return self._error(_REFUSALS.get(status, "system-error"), "system error", status)
 
     def _error(self, code: str, words: str, status: int = 200) -> Reply:
         return json_reply({"status": "error", "err-code": code, "err-msg": words, "data": None}, status)
 
     def answer(self, request: SimRequest) -> Reply:
-        """REST is GET alone."""
+        """Answer GET requests only."""
         return routed(
             self._paths, request, lambda answer: {"status": "ok", "ts": self._now_ms, **answer}, self._refuse
         ) or self.refusal(404)
@@ -162,11 +161,11 @@ class HtxWire(Wire):
         return number(size)
 
     def admit(self, session: Session) -> Reply | None:
-        """No other paths than those of candles and books."""
+        """Accept only the paths of candles and books."""
         return None if session.path in {self.live_path, self.book_path} else self.refusal(404)
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """sub, unsub and req with a topic each, or sub and unsub with several; pings and pongs."""
+        """Handle sub, unsub and req with one topic, or sub and unsub with several; pings and pongs."""
         try:
             command = msgspec.json.decode(text, type=_Command)
         except msgspec.MsgspecError:
@@ -185,7 +184,7 @@ class HtxWire(Wire):
         return {"status": "error", "ts": self._now_ms, "id": tag, "err-code": "bad-request", "err-msg": words}
 
     def _want(self, session: Session, topic: str) -> Want | str:
-        """What a topic of this path is; or what is wrong with it."""
+        """Parse a topic of this path; return an error text if it is invalid."""
         found = _TOPIC.fullmatch(topic)
         if found is None:
             return f"invalid topic {topic}"
@@ -218,11 +217,11 @@ class HtxWire(Wire):
         return self._complaint(tag, f"invalid topic {topic}")
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """One message per candle; nothing says that one is closed."""
+        """Return one message per candle; none says whether it is closed."""
         return [{"ch": want.key, "ts": self._now_ms, "tick": row} for row in self._rows(want.symbol, candles)]
 
     def heartbeat(self, session: Session) -> Sequence[Any]:
-        """A ping every five seconds; whoever has left two of them unanswered is cut off."""
+        """Return a ping every five seconds; a client with two unanswered pings is disconnected."""
         pulse = self._pulses.get(session)
         now = self.ticks()
         if pulse is not None and now - pulse.at_s < _PING_EVERY_S:
@@ -233,12 +232,12 @@ class HtxWire(Wire):
         return [{"ping": self._now_ms}]
 
     def frame(self, content: Any) -> bytes:
-        """JSON, compressed."""
+        """Return compressed JSON."""
         return gzip.compress(msgspec.json.encode(content), 1, mtime=0)
 
 
 class HtxSpotWire(HtxWire):
-    """Spot: symbols in lower case; books at a path of their own, whose snapshots are asked for."""
+    """Spot: symbols in lower case; books at a path of their own, with snapshots on request."""
 
     id = "htx_spot"
     market_type = MarketType.SPOT
@@ -256,7 +255,7 @@ class HtxSpotWire(HtxWire):
         }
 
     def symbol(self, native: str) -> str | None:
-        """In lower case, without a separator."""
+        """Return the symbol, in lower case without a separator."""
         symbol = native.upper()
         return symbol if native.islower() and self.view.knows(symbol) else None
 
@@ -273,13 +272,13 @@ class HtxSpotWire(HtxWire):
         }  # fmt: skip
 
     def _klines(self, query: Mapping[str, str]) -> Any:
-        """The latest, of no other time."""
+        """Return only the latest candles."""
         native, symbol = self._native(query)
         candles = self.view.candles(symbol, self._period(query), Span(0, self.now + 1), self._size(query), newest=True)
         return {"ch": f"market.{native}.kline.{query['period']}", "data": self._rows(symbol, candles)[::-1]}
 
     def _history(self, query: Mapping[str, str]) -> Any:
-        """With ``from``, the oldest since; at most a thousand, and none at all where more are asked for."""
+        """Return the oldest candles since ``from``; at most a thousand, and none if more are requested."""
         native, symbol = self._native(query)
         interval, size = self._period(query), self._size(query)
         start, end = (self._whole(query, name) for name in ("from", "to"))
@@ -302,7 +301,7 @@ class HtxSpotWire(HtxWire):
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """Of 150 and 400 levels also the side that has not changed, as an empty list."""
+        """Return the changes; with 150 and 400 levels an unchanged side is an empty list."""
         levels = self._levels(want.symbol, bids, asks)
         if want.depth < 150:
             levels = {name: side for name, side in levels.items() if side}

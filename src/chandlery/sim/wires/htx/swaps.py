@@ -3,7 +3,7 @@ HTX's swaps on the wire, linear and coin-margined.
 
 Sources: https://www.htx.com/en-us/opend/newApiPages/?id=8cb80aca-77b5-11ed-9966-0242ac110003 and
 https://www.htx.com/en-us/opend/newApiPages/?id=5d5179ae-77b6-11ed-9966-0242ac110003 with their
-neighbours; ccxt for ``/v5/market/funding_rate_history``, of which ``next`` is taken to begin with the oldest.
+neighbours; ccxt for ``/v5/market/funding_rate_history``, where ``next`` is assumed to begin with the oldest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TWO_YEARS = 730 * DAY
 
 
 class _SwapWire(HtxWire):
-    """Contracts: whatever counts trades counts both of their sides."""
+    """Swaps: numbers of trades count both sides."""
 
     symbol_key = "contract_code"
     clock_path = "/api/v1/timestamp"
@@ -57,7 +57,7 @@ class _SwapWire(HtxWire):
         }  # fmt: skip
 
     def _klines(self, query: Mapping[str, str]) -> Any:
-        """Either the latest ``size``, or those from ``from`` to ``to``; of the last two years, oldest first."""
+        """Return the latest ``size`` candles, or those from ``from`` to ``to``; of the last two years, oldest first."""
         native, symbol = self._native(query)
         interval = self._period(query)
         start, end = (self._whole(query, name) for name in ("from", "to"))
@@ -73,13 +73,13 @@ class _SwapWire(HtxWire):
         return {"ch": f"market.{native}.kline.{query['period']}", "data": self._rows(symbol, candles)}
 
     def book(self, session: Session, want: Want, state: BookState, tick: int) -> Sequence[Any]:
-        """The first message is a snapshot."""
+        """Return a snapshot as the first message."""
         return [self._book_event(want, "snapshot", state.bids, state.asks, tick)]
 
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """``version`` is one more each time."""
+        """Return the changes; ``version`` increases by one each time."""
         return [self._book_event(want, "update", bids, asks, after)]
 
     def _book_event(self, want: Want, event: str, bids: Levels, asks: Levels, version: int) -> Any:
@@ -101,7 +101,7 @@ class HtxPerpetualWire(_SwapWire):
     funding_path = "/v5/market/funding_rate_history"
 
     def answer(self, request: SimRequest) -> Reply:
-        """Funding rates are of version 5, whose answers and errors look different."""
+        """Answer a request; funding rates are of version 5, with another form of answers and errors."""
         if request.path != self.funding_path:
             return super().answer(request)
         try:
@@ -136,7 +136,7 @@ class HtxPerpetualWire(_SwapWire):
         return default if millis is None else Unit.MILLIS.micros(millis)
 
     def symbol(self, native: str) -> str | None:
-        """``BTC-USDT``."""
+        """Return the symbol for ``BTC-USDT``."""
         base, dash, quote = native.partition("-")
         if dash and quote == "USDT" and self.view.knows(f"{base}{quote}"):
             return f"{base}{quote}"
@@ -172,7 +172,7 @@ class HtxPerpetualWire(_SwapWire):
 
 
 class HtxInverseWire(_SwapWire):
-    """Settled in the coin, each contract worth so many dollars."""
+    """Settled in the coin, with a contract value in dollars."""
 
     id = "htx_inverse"
     market_type = MarketType.FUTURES_COIN
@@ -187,7 +187,7 @@ class HtxInverseWire(_SwapWire):
         self._paths[self.expiring_path] = self._expiring
 
     def answer(self, request: SimRequest) -> Reply:
-        """Reference data has errors of its own spelling."""
+        """Answer a request; reference data has its own form of errors."""
         if request.path != self.funding_path:
             return super().answer(request)
         try:
@@ -196,7 +196,7 @@ class HtxInverseWire(_SwapWire):
             return json_reply({"status": "error", "err_code": 1067, "err_msg": str(refused), "ts": self._now_ms})
 
     def _funding(self, query: Mapping[str, str]) -> Any:
-        """Pages are numbered from the latest rate."""
+        """Return pages numbered from the latest rate."""
         native, symbol = self._native(query)
         page, size = self._whole(query, "page_index") or 1, self._whole(query, "page_size") or 20
         if size > 50:
@@ -218,12 +218,12 @@ class HtxInverseWire(_SwapWire):
         }  # fmt: skip
 
     def _expiring(self, _: Mapping[str, str]) -> Any:
-        """One contract that ends, of which there are no candles: clients that list swaps ask for these, too."""
+        """Return one expiring contract without candles: clients that list swaps request these, too."""
         ends = {"contract_type": "quarter", "delivery_date": "20991225", "delivery_time": "4101868800000"}
         return {"data": [self._info("BTC991225", "BTCUSD_PERP") | {"symbol": "BTC"} | ends]}
 
     def symbol(self, native: str) -> str | None:
-        """``BTC-USD``."""
+        """Return the symbol for ``BTC-USD``."""
         base, dash, quote = native.partition("-")
         symbol = f"{base}{quote}_PERP"
         return symbol if dash and quote == "USD" and self.view.knows(symbol) else None

@@ -1,1 +1,1 @@
-"""KuCoin."""
+"""Wire formats of KuCoin."""

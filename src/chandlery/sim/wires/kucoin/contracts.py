@@ -22,14 +22,14 @@ from chandlery.sim.wires.kucoin.spot import MINUTES, NAMES, KuCoinWire, Query, f
 
 
 class _FuturesWire(KuCoinWire):
-    """Futures: numbers are numbers, and sizes whole contracts."""
+    """Futures: values are JSON numbers, and sizes whole contracts."""
 
     candle_channel = "/contractMarket/limitCandle"
     candle_names: ClassVar[Mapping[str, str]] = NAMES | {"1week": "1w"}
     unknown = ("Contract parameter invalid.", "100003")
     books: ClassVar[Mapping[str, int]] = {"/contractMarket/level2Depth5": 5, "/contractMarket/level2Depth50": 50}
     ending: ClassVar[str]
-    """What the market's symbols end with."""
+    """Suffix of the market's symbols."""
     quotes: ClassVar[tuple[str, ...]]
     is_inverse: ClassVar[bool]
 
@@ -45,7 +45,7 @@ class _FuturesWire(KuCoinWire):
         }
 
     def symbol(self, native: str) -> str | None:
-        """``XBTUSDTM``, where bitcoin is XBT."""
+        """Return the symbol for ``XBTUSDTM``, where bitcoin is XBT."""
         pair = native.removesuffix("M")
         if pair == native or not pair.endswith(self.quotes) or pair.startswith("BTC"):
             return dated.find(self.view, native, self._native) if self.is_inverse else None
@@ -53,11 +53,11 @@ class _FuturesWire(KuCoinWire):
         return symbol if self.view.knows(symbol) else None
 
     def contracts(self, symbol: str, volume: str) -> int:
-        """How many contracts a volume is."""
+        """Convert a volume to contracts."""
         return int(volume) if self.is_inverse else self.view.contracts(symbol, volume)
 
     def multiplier(self, symbol: str) -> float:
-        """What a contract is worth: some of the base asset, or, with a minus, some dollars."""
+        """Return the contract value: an amount of the base asset, or a negative amount of dollars."""
         return -float(self.view.contract_value(symbol)) if self.is_inverse else float(self.view.lot(symbol))
 
     def _native(self, symbol: str) -> str:
@@ -77,7 +77,7 @@ class _FuturesWire(KuCoinWire):
         }  # fmt: skip
 
     def _candles(self, query: Query) -> Reply:
-        """Both bounds inclusive; of more than 500 those from the start, or without one those before the end."""
+        """Return candles, both bounds inclusive; of more than 500 the first ones, or without a start the last."""
         name, symbol = MINUTES.get(query.get("granularity", "")), self.symbol(query.get("symbol", ""))
         if name is None or symbol is None:
             return refused("There are invalid parameters", "100001")
@@ -92,7 +92,7 @@ class _FuturesWire(KuCoinWire):
         return [Unit.MILLIS.of(each.open_time), *prices, contracts, turnover]
 
     def _sides(self, symbol: str, levels: int, tick: int) -> Mapping[str, Any]:
-        """The book of a tick, whose number is its tick's."""
+        """Return the book of a tick, numbered by it."""
         state = self.view.book(symbol, levels, tick)
         bids, asks = (
             [(price, self.contracts(symbol, size)) for price, size in side] for side in (state.bids, state.asks)
@@ -105,7 +105,7 @@ class _FuturesWire(KuCoinWire):
         return fine({"symbol": native, **sides, "ts": self.now * 1000})
 
     def _funding(self, query: Query) -> Reply:
-        """Both bounds inclusive; at most 100, the latest first."""
+        """Return rates, both bounds inclusive; at most 100, the latest first."""
         symbol = self.symbol(query.get("symbol", ""))
         if symbol is None or not {"from", "to"} <= set(query):
             return refused("There are invalid parameters", "100001")
@@ -118,7 +118,7 @@ class _FuturesWire(KuCoinWire):
         )
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """One message a candle."""
+        """Return one message per candle."""
         now = Unit.MILLIS.of(self.now)
         return [
             self._event(want, "candle.stick", {"symbol": want.native, "candles": self._live(want, each), "time": now})
@@ -126,12 +126,12 @@ class _FuturesWire(KuCoinWire):
         ]
 
     def _live(self, want: Want, each: SimCandle) -> list[str]:
-        """The place of the volume holds something else, as the documentation says; the last one has the contracts."""
+        """Return a live candle; as documented, the volume field holds another value, and the last field the contracts."""
         opened, contracts = Unit.SECONDS.of(each.open_time), self.contracts(want.symbol, each.volume)
         return [str(opened), each.open, each.close, each.high, each.low, f"{each.count}.0", str(contracts)]
 
     def depth(self, want: Want, tick: int) -> Any:
-        """Prices are text, sizes numbers."""
+        """Return a book; prices are text, sizes numbers."""
         now = Unit.MILLIS.of(self.now)
         data = {**self._sides(want.symbol, want.depth, tick), "timestamp": now, "ts": now}
         return self._event(want, "level2", data) | {"sn": now}
@@ -148,7 +148,7 @@ class KuCoinPerpetualWire(_FuturesWire):
 
 
 class KuCoinInverseWire(_FuturesWire):
-    """Inverse: a contract is some dollars."""
+    """Inverse: a contract has a value in dollars."""
 
     id = "kucoin_inverse"
     market_type = MarketType.FUTURES_COIN

@@ -28,7 +28,7 @@ from chandlery.sim.wire import Session, SimRequest, Want, Wire
 Query: TypeAlias = Mapping[str, str]
 
 _MOST_TOPICS, _TOPICS_A_MESSAGE = 300, 100
-# Weeks and months of spot begin elsewhere than those of the market, so that there are none.
+# Weeks and months of spot begin at other times than the market's, so they are not served.
 NAMES = {
     "1min": "1m", "3min": "3m", "5min": "5m", "15min": "15m", "30min": "30m", "1hour": "1h", "2hour": "2h",
     "4hour": "4h", "6hour": "6h", "8hour": "8h", "12hour": "12h", "1day": "1d",
@@ -47,35 +47,38 @@ class _Command(msgspec.Struct):
 
 
 def fine(data: Any) -> Reply:
-    """An answer that has data."""
+    """Build a response with data."""
     return json_reply({"code": "200000", "data": data})
 
 
 def refused(message: str, code: str = "400100", status: int = 200) -> Reply:
-    """An answer that refuses."""
+    """Build a refusal."""
     return json_reply({"code": code, "msg": message}, status)
 
 
 def number(query: Query, name: str) -> int:
-    """A bound; 0 where there is none."""
+    """Parse a bound; 0 if it is absent."""
     text = query.get(name, "0")
     return int(text) if text.isdecimal() else 0
 
 
 def split(symbol: str) -> tuple[str, str]:
-    """Base and quote, of a contract that expires too."""
+    """Split a symbol into base and quote, also of an expiring contract."""
     return pair_of(dated.split(symbol)[0])
 
 
 class KuCoinWire(Wire):
-    """Answers lie in ``{"code": "200000", "data": ...}``; sockets open with a token, say welcome, and know topics."""
+    """
+    Shared behaviour: answers are ``{"code": "200000", "data": ...}``; WebSockets need a token, send a welcome, and have
+    topics.
+    """
 
     books: ClassVar[Mapping[str, int]]
-    """How many levels a side each channel of order books has."""
+    """Number of levels per side of each book channel."""
     candle_channel: ClassVar[str]
     candle_names: ClassVar[Mapping[str, str]] = NAMES
     unknown = ("Unsupported trading pair.", "400100")
-    """What is said of a symbol that is not traded."""
+    """Refusal of a symbol that is not traded."""
 
     def __init__(self, view: MarketView, *, ticks: Callable[[], float], weight_limit: int | None = None) -> None:
         super().__init__(view, ticks=ticks, weight_limit=weight_limit)
@@ -87,7 +90,7 @@ class KuCoinWire(Wire):
         }
 
     def answer(self, request: SimRequest) -> Reply:
-        """A token by POST, the rest by GET."""
+        """Answer POST for a token, and GET for the rest."""
         if (request.method, request.path) == ("POST", "/api/v1/bullet-public"):
             return self._grant(request.headers.get("host", ""))
         handler = self._paths.get(request.path)
@@ -98,7 +101,7 @@ class KuCoinWire(Wire):
         return handler(request.query)
 
     def refusal(self, status: int) -> Reply:
-        """The code begins with the status."""
+        """Return a code that begins with the status."""
         texts = {429: "Too many requests. System-level rate limit exceeded."}
         return refused(texts.get(status, "Internal Server Error"), f"{status}000", status)
 
@@ -112,19 +115,19 @@ class KuCoinWire(Wire):
         return fine({"token": self._tokens[-1], "instanceServers": [server]})
 
     def forget_tokens(self) -> None:
-        """From now on new ones are needed."""
+        """Invalidate all tokens."""
         self._tokens.clear()
 
     def admit(self, session: Session) -> Reply | None:
-        """Only with a token that was granted."""
+        """Accept only connections with an issued token."""
         return None if session.query.get("token") in self._tokens else refused("token is expired", "401", 401)
 
     def greeting(self, session: Session) -> Sequence[Any]:
-        """The welcome, before which no command is heard."""
+        """Return the welcome, before which commands are ignored."""
         return [{"id": session.query.get("connectId", "welcome"), "type": "welcome"}]
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """Whatever topic exists is acknowledged; one of an unknown symbol is never spoken of again."""
+        """Acknowledge every existing topic; one of an unknown symbol then stays silent."""
         try:
             command = msgspec.json.decode(text, type=_Command)
         except msgspec.MsgspecError as error:
@@ -139,7 +142,7 @@ class KuCoinWire(Wire):
         return [{"id": command.id, "type": "ack"}] if command.response else []
 
     def _follow(self, session: Session, command: _Command) -> tuple[int, str] | None:
-        """What is wrong with a command; ``None`` where it was obeyed."""
+        """Execute a command; return its error, or ``None``."""
         channel, _, names = command.topic.partition(":")
         wants = {f"{channel}:{name}": self._want(channel, name) for name in names.split(",")}
         known = [want for want in wants.values() if want is not None]
@@ -156,7 +159,7 @@ class KuCoinWire(Wire):
         return None
 
     def _want(self, channel: str, name: str) -> Want | None:
-        """The subscription of a topic; without a symbol of the market where it is to stay silent."""
+        """Return the subscription of a topic, without a symbol of the market if it stays silent."""
         key = f"{channel}:{name}"
         if channel == self.candle_channel:
             native, _, spelling = name.rpartition("_")
@@ -169,22 +172,22 @@ class KuCoinWire(Wire):
         return {"type": "message", "topic": want.key, "subject": subject, "data": data}
 
     def book(self, session: Session, want: Want, state: BookState, tick: int) -> Sequence[Any]:
-        """Channels of whole books begin at once; that of changes has no snapshot of its own."""
+        """Return the first message of full-book channels; the channel of changes has no snapshot."""
         return [self.depth(want, tick)] if "Depth" in want.key else ()
 
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """A whole book, whatever has changed."""
+        """Return the full book, whatever has changed."""
         return [self.depth(want, after)]
 
     @abstractmethod
     def depth(self, want: Want, tick: int) -> Any:
-        """A message with the whole book of a tick."""
+        """Return a message with the full book of a tick."""
 
 
 class KuCoinSpotWire(KuCoinWire):
-    """Spot: numbers are text, times of candles seconds, and the latest candle comes first."""
+    """Spot: numbers are text, candle times are seconds, and the latest candle comes first."""
 
     id = "kucoin_spot"
     market_type = MarketType.SPOT
@@ -209,7 +212,7 @@ class KuCoinSpotWire(KuCoinWire):
         }
 
     def symbol(self, native: str) -> str | None:
-        """``BTC-USDT``."""
+        """Return the symbol for ``BTC-USDT``."""
         base, dash, quote = native.partition("-")
         return base + quote if dash and self.view.knows(base + quote) else None
 
@@ -221,7 +224,7 @@ class KuCoinSpotWire(KuCoinWire):
         }  # fmt: skip
 
     def _candles(self, query: Query) -> Reply:
-        """From ``startAt`` to before ``endAt``; at most 1500, the latest of them."""
+        """Return candles from ``startAt`` to before ``endAt``; at most 1500, the latest of them."""
         name, symbol = NAMES.get(query.get("type", "")), self.symbol(query.get("symbol", ""))
         if name is None or symbol is None:
             return refused("Incorrect candlestick type." if symbol else "symbol is required")
@@ -240,7 +243,7 @@ class KuCoinSpotWire(KuCoinWire):
         return fine({"time": Unit.MILLIS.of(self.now), "sequence": str(tick), **sides})
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """One message a candle; a new one is added, the others are updated."""
+        """Return one message per candle: add for a new one, update for the others."""
         last = candles[-1].open_time if len(candles) > 1 else -1
         return [
             self._event(
@@ -252,7 +255,7 @@ class KuCoinSpotWire(KuCoinWire):
         ]
 
     def depth(self, want: Want, tick: int) -> Any:
-        """Text, without a number."""
+        """Return a book as text, without a sequence number."""
         state = self.view.book(want.symbol, want.depth, tick)
         data = {"asks": state.asks, "bids": state.bids, "timestamp": Unit.MILLIS.of(self.now)}
         return self._event(want, "level2", data)
@@ -260,7 +263,7 @@ class KuCoinSpotWire(KuCoinWire):
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """A whole book, or the changes, each with its number; a size of 0 deletes."""
+        """Return the full book, or the numbered changes; a size of 0 deletes."""
         if "Depth" in want.key:
             return super().changes(session, want, bids, asks, before, after)
         sides = {

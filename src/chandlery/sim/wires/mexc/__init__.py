@@ -1,1 +1,1 @@
-"""MEXC."""
+"""Wire formats of MEXC."""

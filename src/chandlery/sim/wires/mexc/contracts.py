@@ -1,9 +1,9 @@
 """
 MEXC's contracts on the wire.
 
-Sources: https://www.mexc.com/api-docs/futures/market-endpoints/get-candlestick-data with its
-neighbours and https://www.mexc.com/api-docs/futures/websocket-api/order-book-depth. A page has at
-most 100 funding rates, as ccxt has it, where the documentation has 1000.
+Sources: https://www.mexc.com/api-docs/futures/market-endpoints/get-candlestick-data with its neighbours and
+https://www.mexc.com/api-docs/futures/websocket-api/order-book-depth. A page has at most 100 funding rates, as in ccxt;
+the documentation says 1000.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class _ContractCommand(Struct):
 
 
 class _ContractWire(MexcWire):
-    """Bounds in seconds, both inclusive; columns in place of rows; whatever is refused has the status 200."""
+    """Contracts: bounds in seconds, both inclusive; columns instead of rows; refusals have status 200."""
 
     def answer(self, request: SimRequest) -> Reply:
-        """Everything lies in ``data``."""
+        """Return everything under ``data``."""
         if request.path == "/api/v3/exchangeInfo":
             return json_reply({"serverTime": Unit.MILLIS.of(self.now), "symbols": []})
         name, _, native = request.path.removeprefix("/api/v1/contract/").partition("/")
@@ -64,7 +64,7 @@ class _ContractWire(MexcWire):
             return json_reply({"success": False, "code": code, "message": message})
 
     def refusal(self, status: int) -> Reply:
-        """Excessive frequency has a code of its own."""
+        """Return a code; too many requests have their own."""
         code, message = (
             (510, "Requests are too frequent") if status in {429, 418} else (status, "System internal error!")
         )
@@ -107,7 +107,7 @@ class _ContractWire(MexcWire):
         }
 
     def _funding(self, name: str, query: Mapping[str, str]) -> dict[str, Any]:
-        """Pages are numbered from the latest rate."""
+        """Return pages numbered from the latest rate."""
         if name != "history":
             raise Refused(600, "Parameter error")
         native = query.get("symbol", "")
@@ -129,7 +129,7 @@ class _ContractWire(MexcWire):
         }
 
     def _levels(self, symbol: str, levels: Levels) -> list[list[Any]]:
-        """Price, contracts, number of orders."""
+        """Return price, contracts and number of orders."""
         sizes = [self.view.contracts(symbol, size) for _, size in levels]
         return [[_raw(price), size, 1 if size else 0] for (price, _), size in zip(levels, sizes, strict=True)]
 
@@ -153,7 +153,7 @@ class _ContractWire(MexcWire):
         return "_".join(pair_of(symbol.removesuffix("_PERP")))
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """``rs.`` and the method, or ``rs.error``."""
+        """Return ``rs.`` with the method, or ``rs.error``."""
         now_ms = Unit.MILLIS.of(self.now)
         try:
             command = msgspec.json.decode(text, type=_ContractCommand)
@@ -176,7 +176,7 @@ class _ContractWire(MexcWire):
         return [{"channel": f"rs.{command.method}", "data": "success", "ts": now_ms}]
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """A push for each; nothing says whether a candle is closed."""
+        """Return one push per candle; none says whether it is closed."""
         return [
             self._push(
                 "push.kline",
@@ -194,7 +194,7 @@ class _ContractWire(MexcWire):
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """Each version once, the changes of which may be none."""
+        """Return each version once; its changes may be empty."""
         sides = {"asks": self._levels(want.symbol, asks), "bids": self._levels(want.symbol, bids)}
         return [self._push("push.depth", want, {**sides, "version": after})]
 
@@ -209,7 +209,7 @@ class MexcPerpetualWire(_ContractWire):
     market_type = MarketType.FUTURES_USDT
 
     def symbol(self, native: str) -> str | None:
-        """``BTC_USDT``; what is quoted in USD is inverse."""
+        """Return the symbol for ``BTC_USDT``; those quoted in USD are inverse."""
         base, _, quote = native.partition("_")
         return f"{base}{quote}" if quote not in {"", "USD"} and self.view.knows(f"{base}{quote}") else None
 
@@ -221,11 +221,11 @@ class MexcInverseWire(_ContractWire):
     market_type = MarketType.FUTURES_COIN
 
     def symbol(self, native: str) -> str | None:
-        """``BTC_USD``."""
+        """Return the symbol for ``BTC_USD``."""
         base, _, quote = native.partition("_")
         return f"{base}USD_PERP" if quote == "USD" and self.view.knows(f"{base}USD_PERP") else None
 
 
 def _raw(text: str) -> Raw:
-    """A number with all of its digits."""
+    """Return a number with all of its digits."""
     return Raw(text.encode())

@@ -1,5 +1,5 @@
 """
-What MEXC's spot sockets push, written field by field, as the published files number them.
+Protobuf messages of MEXC's spot WebSockets, written field by field with the numbers of the published files.
 
 https://github.com/mexcdevelop/websocket-proto
 """
@@ -16,7 +16,7 @@ _ASKS, _BIDS = 1, 2
 def kline(
     channel: str, symbol: str, created_ms: int, interval: str, window: tuple[int, int], values: Iterable[str]
 ) -> bytes:
-    """A push of a candle: its window in seconds; open, close, high, low, volume and amount."""
+    """Encode a push of a candle: its window in seconds; open, close, high, low, volume and amount."""
     start, end = window
     body = _text(1, interval) + _number(2, start)
     body += b"".join(_text(number, value) for number, value in enumerate(values, 3)) + _number(9, end)
@@ -32,7 +32,7 @@ def depths(
     asks: Iterable[tuple[str, str]],
     bids: Iterable[tuple[str, str]],
 ) -> bytes:
-    """A push of changes of a book: the first and the last version, and levels of price and quantity."""
+    """Encode a push of book changes: the first and the last version, and levels of price and quantity."""
     body = b"".join(
         _message(side, _text(1, price) + _text(2, quantity))
         for side, levels in ((_ASKS, asks), (_BIDS, bids))

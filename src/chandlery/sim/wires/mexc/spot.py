@@ -1,5 +1,5 @@
 """
-MEXC spot on the wire, whose sockets push protobuf, and what all markets of MEXC share.
+MEXC spot on the wire, whose WebSockets push protobuf, and the shared base of MEXC's markets.
 
 Sources: https://www.mexc.com/api-docs/spot-v3/market-data-endpoints/klinecandlestick-data and
 https://www.mexc.com/api-docs/spot-v3/websocket-market-streams/diffdepth-stream.
@@ -48,16 +48,16 @@ class _SpotCommand(Struct):
 
 
 class MexcWire(Wire):
-    """What the markets share."""
+    """Shared behaviour of the markets."""
 
     def number(self, query: Mapping[str, str], name: str) -> int | None:
-        """A parameter that is a whole number, where it is sent."""
+        """Parse an integer parameter; ``None`` if it is absent."""
         return whole(query, name, Refused(600, f"Parameter error: {name}"))
 
     def page(
         self, symbol: str, interval: Interval, start: Micros | None, end: Micros | None, most: int
     ) -> list[SimCandle]:
-        """Without a start the newest before the end; the end is exclusive."""
+        """Return a page; without a start the newest candles before the end, which is exclusive."""
         before = self.now + 1 if end is None else min(end, self.now + 1)
         return self.view.candles(
             symbol, interval, Span(start or 0, max(before, start or 0)), most, newest=start is None
@@ -65,17 +65,17 @@ class MexcWire(Wire):
 
 
 class MexcSpotWire(MexcWire):
-    """``startTime`` is inclusive, ``endTime`` exclusive; at most 500 rows, whatever ``limit`` says."""
+    """Spot: ``startTime`` is inclusive, ``endTime`` exclusive; at most 500 rows, whatever ``limit`` is."""
 
     id = "mexc_spot"
     market_type = MarketType.SPOT
 
     def symbol(self, native: str) -> str | None:
-        """The market's symbols are MEXC's."""
+        """Return the symbol, which is the market's."""
         return native if self.view.knows(native) else None
 
     def answer(self, request: SimRequest) -> Reply:
-        """Refusals have a code and the status 400."""
+        """Answer a request; refusals have a code and status 400."""
         paths: dict[str, Callable[[Mapping[str, str]], Any]] = {
             "/api/v3/klines": self._klines,
             "/api/v3/depth": self._depth,
@@ -87,7 +87,7 @@ class MexcSpotWire(MexcWire):
         return routed(paths, request, lambda content: content, _refuse) or self.refusal(404)
 
     def refusal(self, status: int) -> Reply:
-        """Code and message."""
+        """Return a code and a message."""
         code, message = _REFUSALS.get(status, (status, "Internal error"))
         return json_reply({"code": code, "msg": message}, status)
 
@@ -138,7 +138,7 @@ class MexcSpotWire(MexcWire):
         return {"timezone": "CST", "serverTime": Unit.MILLIS.of(self.now), "rateLimits": [], "symbols": symbols}
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """One answer for a command, which repeats the names that it was about."""
+        """Return one answer per command, which repeats its names."""
         try:
             command = msgspec.json.decode(text, type=_SpotCommand)
         except msgspec.MsgspecError:
@@ -155,7 +155,7 @@ class MexcSpotWire(MexcWire):
         return [{"id": 0, "code": 0, "msg": said if refused else ",".join(command.params)}]
 
     def _join(self, session: Session, name: str) -> bool:
-        """Whether there is such a stream, and room for it."""
+        """Subscribe to a stream; return whether it exists and there is room."""
         parts = name.split("@")
         interval = None
         if parts[:2] == ["spot", "public.kline.v3.api.pb"] and len(parts) == 4:
@@ -174,7 +174,7 @@ class MexcSpotWire(MexcWire):
         return session.join(Want(name, symbol, native, interval))
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """A push for each; nothing says whether a candle is closed."""
+        """Return one push per candle; none says whether it is closed."""
         return [self._kline(want, each) for each in candles]
 
     def _kline(self, want: Want, each: SimCandle) -> bytes:
@@ -190,7 +190,7 @@ class MexcSpotWire(MexcWire):
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """The versions of the first and the last change; nothing where nothing changed but the version."""
+        """Return the versions of the first and the last change; nothing if only the version changed."""
         sides = (((price, size if Decimal(size) else "0") for price, size in levels) for levels in (asks, bids))
         return [
             protobuf.depths(
