@@ -200,7 +200,7 @@ async def test_rows_that_are_none(rows):
     _, failure = await run(ask, Span(0, 10 * MINUTE))
 
     assert isinstance(failure, MalformedResponse)
-    assert "rows that are no candles" in str(failure)
+    assert "rows that are not candles" in str(failure)
 
 
 def test_rows_that_cannot_be_are_not_believed():

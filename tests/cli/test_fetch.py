@@ -154,7 +154,7 @@ def test_incomplete_data_is_code_3_and_writes_nothing(fetch, exchange, tmp_path)
         (("", "1h", *DAY_1), "a symbol is not empty"),
         (("BTCUSDT", *DAY_1, "--type", "funding"), "FUNDING_RATE"),
         (("BTCUSDT", "1h", *DAY_1, "--endpoints", "{"), "not JSON like"),
-        (("BTCUSDT", "1h", *DAY_1, "-o", "out.xlsx"), "the suffix says what to write"),
+        (("BTCUSDT", "1h", *DAY_1, "-o", "out.xlsx"), "the suffix selects the format"),
         (("BTCUSDT", "1h", *DAY_1, "-o", "missing/out.csv"), "there is no folder"),
     ],
 )

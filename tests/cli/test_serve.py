@@ -113,7 +113,7 @@ def test_it_says_how_to_get_a_token(served):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--no-auth", "--host", "0.0.0.0"), "--no-auth lets everybody in"),
+        (("--no-auth", "--host", "0.0.0.0"), "--no-auth disables authentication"),
         (("--snapshot-interval", "soon"), "snapshot_interval"),
         (("--exchange-endpoints", "x"), "the endpoints are not JSON"),
         (("--log-format", "xml"), "log_format"),

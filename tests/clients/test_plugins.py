@@ -186,4 +186,4 @@ def test_an_entry_point_that_is_no_client_is_refused(tmp_path):
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
 
-    assert "InvalidInput: the entry point bad = bad_plugin:make of chandlery.plugins is no subclass" in used.stderr
+    assert "InvalidInput: the entry point bad = bad_plugin:make of chandlery.plugins is not a subclass" in used.stderr

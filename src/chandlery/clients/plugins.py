@@ -128,7 +128,7 @@ def _class_of(entry: EntryPoint) -> Any:
     found = entry.load()
     if not (isinstance(found, type) and issubclass(found, IExchangeAPIClient)):
         raise InvalidInput(
-            f"the entry point {entry.name} = {entry.value} of {GROUP} is no subclass of IExchangeAPIClient"
+            f"the entry point {entry.name} = {entry.value} of {GROUP} is not a subclass of IExchangeAPIClient"
         )
     return found
 

@@ -29,7 +29,7 @@ def _length(value: Any) -> Any:
         except UnknownInterval as error:
             raise ValueError(str(error)) from None
         if length is None:
-            raise ValueError("a month is no fixed length; write e.g. 5m")
+            raise ValueError("a month has no fixed length; write e.g. 5m")
         return length
     return int(value) * SECOND
 

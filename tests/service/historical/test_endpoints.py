@@ -194,7 +194,7 @@ async def a_day(service):
         ("00:00", "06:00", "no order book is stored before 2026-11-01T06:00:00Z"),
         ("12:00", "12:30", "there was no valid order book"),
         ("15:00", "16:02", "it was not collected"),
-        ("17:00", "17:20", "the service was held up"),
+        ("17:00", "17:20", "the service was delayed"),
         ("20:00", "24:00", "no order book is stored after 2026-11-01T20:00:00Z"),
     ]
     spans = [Span(*(START + int(hour) * HOUR + int(minute) * MINUTE for hour, minute in (start.split(":"), end.split(":")))) for start, end, _ in gaps]  # fmt: skip

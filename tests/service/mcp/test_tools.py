@@ -226,5 +226,5 @@ async def test_what_goes_wrong_unexpectedly_is_for_the_log_alone(caplog):
 async def test_a_tool_that_there_is_not():
     """Says which there are."""
     async with Client(router()._server) as client:
-        with pytest.raises(Exception, match="there is no tool 'delete_all'; there is add_coin"):
+        with pytest.raises(Exception, match="unknown tool 'delete_all'; known are add_coin"):
             await client.call_tool("delete_all", {})

@@ -85,7 +85,9 @@ class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
             )
         unknown = {scope for ours in self.scopes.values() for scope in ours} - set(SCOPES)
         if unknown:
-            raise InvalidInput(f"{self.issuer}: {', '.join(sorted(unknown))} is no scope; one of {', '.join(SCOPES)}")
+            raise InvalidInput(
+                f"{self.issuer}: {', '.join(sorted(unknown))} is not a scope; one of {', '.join(SCOPES)}"
+            )
 
     def ours(self, theirs: str) -> frozenset[str]:
         """Map a text of the issuer's scopes to ours."""

@@ -221,13 +221,13 @@ def _judging() -> Iterator[None]:
         yield
     except (jwt.PyJWTError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError) as error:
         said = str(error).encode("ascii", "backslashreplace").decode()  # it may contain untrusted input
-        raise InvalidToken(f"the token is not to be trusted: {said[:200]}") from None
+        raise InvalidToken(f"the token is invalid: {said[:200]}") from None
 
 
 def _moment(content: dict[str, Any], name: str, missing: float | None = None) -> float:
     value = content.get(name, missing)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LATEST_S:
-        raise InvalidToken(f"the token's {name} is no moment")
+        raise InvalidToken(f"the token's {name} is not a time")
     return value
 
 

@@ -42,7 +42,7 @@ class AvailabilityChecker:
         try:
             interval = interval_of(channel)
         except UnknownInterval as error:
-            raise UnknownName(f"{channel!r} is no channel; it is book, or candles:1m and so on: {error}") from None
+            raise UnknownName(f"{channel!r} is not a channel; use book, candles:1m and so on: {error}") from None
         if interval is not None:
             self._connector.get_client(exchange).require_interval(coin, interval)
 

@@ -83,7 +83,7 @@ class Library:
         try:
             address = urlsplit(uri)
         except ValueError as error:
-            raise UnknownName(f"{uri[:200]!r} is no address: {error}") from None
+            raise UnknownName(f"{uri[:200]!r} is not a URI: {error}") from None
         parts = [unquote(part) for part in address.path.split("/") if part]
         cursor = parse_qs(address.query).get("cursor", [None])[0]
         if address.scheme == SCHEME and address.netloc == "exchanges" and len(parts) <= 1:
@@ -91,9 +91,7 @@ class Library:
         if address.scheme == SCHEME and address.netloc == "candles" and len(parts) >= 5:
             exchange, *symbol, interval, start, end = parts
             return await self._candles(self._ranges.asked(exchange, "/".join(symbol), interval, start, end), cursor)
-        raise UnknownName(
-            f"there is no resource {uri[:200]!r}; there is {MATRIX}, {MATRIX}/{{exchange}} and {_CANDLES}"
-        )
+        raise UnknownName(f"unknown resource {uri[:200]!r}; known are {MATRIX}, {MATRIX}/{{exchange}} and {_CANDLES}")
 
     async def _candles(self, asked: Asked, cursor: str | None) -> Text:
         at = asked.span.start if cursor is None else moment_of_cursor(cursor, asked.span)

@@ -126,7 +126,7 @@ class MCPRouter:
         tool = self._toolbox.tools.get(params.name)
         if tool is None:
             known = ", ".join(self._toolbox.tools)
-            raise MCPError(types.INVALID_PARAMS, f"there is no tool {params.name[:64]!r}; there is {known}")
+            raise MCPError(types.INVALID_PARAMS, f"unknown tool {params.name[:64]!r}; known are {known}")
         try:
             answer = await self._work(tool, context, params.arguments or {})
         except ChandleryError as error:
@@ -213,4 +213,4 @@ def _warning(origins: Mapping[str, str]) -> str:
     if not origins:
         return ""
     said = ", ".join(f"{exchange}: {origin}" for exchange, origin in sorted(origins.items()))
-    return f"\n\nNOT the exchanges' own data; what is called offline is made up. By exchange: {said}."
+    return f"\n\nNOT the exchanges' own data; data named offline is synthetic. By exchange: {said}."
