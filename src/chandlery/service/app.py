@@ -170,7 +170,7 @@ class Service:
         )
 
     def _origin_of(self, exchange: str, symbol: str) -> str:
-        """Return the origin used in storage keys; offline, exchanges without an adapter share the default origin."""
+        """Return the origin of stored data; offline, an exchange that is unavailable gets that of the others."""
         try:
             return key_of(self.connector.origin(exchange, symbol)) or EXCHANGE_OWN
         except (InvalidInput, MissingDependency):
