@@ -102,9 +102,9 @@ class IExchangeAPIClient(ABC):
 
     async def fetch_part(self, coin: str, span: Span, interval: Interval) -> Part:
         """
-        The same of ``span``, with the provenance as it is, for callers in this process.
+        Return the candles of ``span`` with their provenance as an object, for callers in this process.
 
-        What could not be had is a gap of it.
+        Unavailable candles are gaps of the result.
         """
         try:
             table = await self.fetch_candles(coin, to_datetime(span.start), to_datetime(span.end), interval)

@@ -123,7 +123,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         return table
 
     async def fetch_part(self, coin: str, span: Span, interval: Interval) -> Part:
-        """The same with the provenance as the cache, the archive and REST gave it."""
+        """Return the candles with the provenance of cache, archive and REST."""
         adapter, symbol = await self._listed(coin)
         return await self._manager(adapter).fetch_part(symbol, span, interval)
 
