@@ -93,7 +93,7 @@ async def test_what_waits_too_long_is_refused():
     work = Work(Workload(1, wait_s=0.05))
     work.begin("a")
     await settled(work, 1)
-    with pytest.raises(TooMuchAtOnce, match=r"1 heavy requests under way: none was over within 0.05 s") as caught:
+    with pytest.raises(TooMuchAtOnce, match=r"1 heavy requests at once: no slot was free within 0.05 s") as caught:
         await work.begin("a")
     assert 0.05 == caught.value.retry_after_s
     assert 1 == work.workload.refused
@@ -109,6 +109,6 @@ async def test_too_many_that_wait_are_refused_at_once():
     for _ in range(9):
         work.begin("a")
     await settled(work, 1)
-    with pytest.raises(TooMuchAtOnce, match="8 wait already"):
+    with pytest.raises(TooMuchAtOnce, match="8 are queued already"):
         await work.begin("a")
     await work.end()
