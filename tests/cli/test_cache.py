@@ -118,7 +118,7 @@ def test_clean_of_data_asks_first(chandlery, folder, process):
     """Where nobody can be asked it is refused; on a terminal ``n`` keeps all, ``y`` removes it."""
     args = ("cache", "clean", "--series", "BTCUSDT", "--cache-dir", folder)
     child = process(*args, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    assert b"say --yes" in child.communicate(timeout=30)[1]
+    assert b"confirm with --yes" in child.communicate(timeout=30)[1]
     assert 2 == child.returncode
 
     for answer, code, left in ((b"n\n", 1, 3), (b"y\n", 0, 0)):

@@ -99,7 +99,7 @@ def test_what_0_1_made_up_is_never_adopted(chandlery, tmp_path):
         assert (1, True) == (code, "another service runs on" in err)
     (tmp_path / ".offline").touch()
     code, _, err = chandlery("db", "adopt", "--yes", "--data-dir", tmp_path)
-    assert (2, True) == (code, "made up" in err)
+    assert (2, True) == (code, "synthetic data" in err)
 
 
 def test_a_folder_that_can_only_be_read(chandlery, tmp_path, data):
@@ -110,7 +110,7 @@ def test_a_folder_that_can_only_be_read(chandlery, tmp_path, data):
         target = Path(name).parent / f"{folder.name}.csv"
         with only_readable(folder):
             assert (0, "all in order\n", "") == chandlery("db", "check", "--data-dir", folder)
-            assert (0, "there are none", "") == _beginning(chandlery("auth", "list", "--data-dir", folder))
+            assert (0, "no accounts", "") == _beginning(chandlery("auth", "list", "--data-dir", folder))
             arguments = ("binance", "BTC/USDT", "candles:1m", "-o", target, "--data-dir", folder)
             assert (0, f"11,000 rows to {target}\n", "") == chandlery("db", "export", *arguments)
             code, _, err = chandlery("db", "migrate", "--data-dir", folder)
@@ -221,5 +221,5 @@ def test_nothing_to_export(chandlery, data):
     code, _, err = chandlery("db", "export", "binance", "ETH/USDT", "book", "-o", target, "--data-dir", data)
 
     assert 2 == code
-    assert "nothing of binance ETH/USDT book" in err
+    assert "no data of binance ETH/USDT book" in err
     assert not target.exists()

@@ -38,7 +38,7 @@ async def test_what_ends_it_is_raised(caplog):
         await stream.stop()
     await stream.end()
 
-    assert "acme BTC: the stream ends: ValueError('no')" in caplog.text
+    assert "acme BTC: the stream ended: ValueError('no')" in caplog.text
     assert isinstance(stream.failure, ValueError)
 
 
