@@ -99,7 +99,7 @@ def read_payload(adapter: ExchangeAdapter, kind: str, held: dict[str, Any]) -> A
 
 class ExchangeTests:
     """
-    What holds of every exchange adapter.
+    Tests that every exchange adapter passes.
 
     Inherit it in a test module, and name the ``exchange`` and the folder of its ``payloads``::
 
@@ -169,7 +169,7 @@ class ExchangeTests:
                 assert seen.note, name
 
     def test_every_interval_is_spelled_or_refused(self) -> None:
-        """What the exchange lacks is refused before it is asked, with what it has."""
+        """Requests for missing features are refused before they are sent, with the features that exist."""
         adapter = self.adapter
         for interval in Interval:
             if interval in adapter.intervals:

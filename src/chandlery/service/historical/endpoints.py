@@ -77,7 +77,7 @@ _FILES: dict[int | str, dict[str, Any]] = {
 
 
 class _Parts:
-    """What the endpoints need of the application."""
+    """The parts of the application that the endpoints use."""
 
     def __init__(self, request: Request) -> None:
         state = request.app.state
@@ -102,7 +102,7 @@ class _Parts:
         await caller_of(self.request.scope).held.enter_async_context(workload.turn(subject))
 
     def origin(self, series: SeriesName) -> str | None:
-        """Whose data of the series it is, where it is not the exchange's own."""
+        """The origin of the series' data; ``None`` for the exchange's own."""
         origin: str | None = self.request.app.state.collection.origin(series)
         return origin
 
@@ -301,7 +301,7 @@ async def _chained(first: Part, rest: AsyncGenerator[Part, None]) -> AsyncGenera
 
 
 async def _in_turns(parts: Iterable[Part]) -> AsyncGenerator[Part, None]:
-    """The same of parts that are there."""
+    """Yield the parts, and let others have their turn after each."""
     for each in parts:
         yield each
         await asyncio.sleep(0)

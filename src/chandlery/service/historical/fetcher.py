@@ -38,7 +38,7 @@ _T = TypeVar("_T")
 _MANY = 500
 """From how many stretches on a thread works on them; to ask one takes as long as a few of them."""
 FETCHED_AT_ONCE = 50_000
-"""How many candles are counted in the database and requested of a client at once, which bounds memory and time of a piece."""
+"""Candles that are counted in the database and requested of a client at once; bounds the memory and time of a piece."""
 
 
 class HistoricalFetcher:

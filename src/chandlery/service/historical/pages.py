@@ -26,9 +26,9 @@ from chandlery.service.label import labelled
 from chandlery.tables.frame import empty_of, slice_span
 
 LONGEST_PAGE_S = 3.0
-"""How long rows are gathered for a page; the first byte of an answer must not wait for all of a long range without rows."""
+"""Seconds for gathering the rows of a page; the first byte of an answer must not wait for a long range without rows."""
 IMMUTABLE_AFTER: Micros = 2 * DAY + HOUR
-"""What is older does not change any more, but for what exchanges restate."""
+"""Age from which answers no longer change, unless the exchange restates candles."""
 
 
 def cursor_of(moment: Micros) -> str:
@@ -38,7 +38,7 @@ def cursor_of(moment: Micros) -> str:
 
 def moment_of_cursor(cursor: str, span: Span) -> Micros:
     """
-    Where the page of a cursor begins.
+    Return the moment at which the page of a cursor begins.
 
     Raises:
         InvalidInput: It is none of this range.
@@ -124,18 +124,18 @@ def _encoded(
 
 
 def _of_page(source: Source, table: pa.Table, page: Span) -> Source:
-    """What a source has given of a page."""
+    """Return the part of a source that lies in a page."""
     span = Span(source.start, source.end).clip(page)
     return structs.replace(source, start=span.start, end=span.end, rows=slice_span(table, span).num_rows)
 
 
 def is_immutable(span: Span, now: Micros) -> bool:
-    """Whether an answer about a range stays as it is."""
+    """Return true if the answer for a range no longer changes."""
     return span.end <= now - IMMUTABLE_AFTER
 
 
 def cache_headers(tag: str, *, immutable: bool) -> dict[str, str]:
-    """What HTTP caches are told; only the caller's own, since a token was needed."""
+    """Return the headers for HTTP caches; ``private``, since a token was needed."""
     kept = "private, max-age=86400, immutable" if immutable else "private, no-cache"
     return {"ETag": tag, "Cache-Control": kept}
 
