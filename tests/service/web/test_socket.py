@@ -360,7 +360,7 @@ async def test_somebody_elses_token_is_not_taken(guarded):
     headers = {"Authorization": f"Bearer {await token_of(service, 'read')}"}
     async with connected(session, headers=headers) as client:
         await client.say("auth", token=await token_of(service, "admin"))
-        assert "somebody else" in (await client.until("error"))["message"]
+        assert "another account" in (await client.until("error"))["message"]
 
 
 async def test_a_slow_reader_is_closed_and_slows_nobody(sim, tmp_path):
