@@ -144,11 +144,11 @@ def test_secrets_do_not_show(environment):
 @pytest.mark.parametrize("wrong", ["", "  ", "a\0b"])
 def test_a_cache_folder_is_named_or_left_out(environment, wrong):
     """Empty text, which would be the folder that one happens to be in, is refused; so is what no path can hold."""
-    with pytest.raises(InvalidInput, match=r"cache_dir: .* is no folder"):
+    with pytest.raises(InvalidInput, match=r"cache_dir: .* is not a folder"):
         StorageConfig(_env_file=None, cache_dir=wrong)
     if "\0" not in wrong:
         environment(CHANDLERY_CACHE_DIR=wrong)
-        with pytest.raises(InvalidInput, match=r"cache_dir: .* is no folder"):
+        with pytest.raises(InvalidInput, match=r"cache_dir: .* is not a folder"):
             Settings()
 
 

@@ -141,7 +141,7 @@ def test_intervals_over_a_day_come_by_rest_where_no_whole_month_is_wanted():
 
 def test_a_forced_source_that_does_not_exist_is_refused():
     """The error says which source was demanded and what to use instead."""
-    with pytest.raises(UnsupportedRequest, match=r"the archive was demanded.*DataSource\.AUTO"):
+    with pytest.raises(UnsupportedRequest, match=r"the archive was requested.*DataSource\.AUTO"):
         laid_out(Span(JAN, JAN + DAY), Interval.MINUTE_1, [], DataSource.VISION, Abilities(archive=False))
 
 

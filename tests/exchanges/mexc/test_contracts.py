@@ -115,7 +115,7 @@ def test_columns_of_different_lengths_are_an_error():
     """A value without its time, or the other way round, cannot be placed."""
     data = {name: [1] for name in ("time", "open", "high", "low", "close", "vol", "amount")}
 
-    with pytest.raises(MalformedResponse, match="equally long"):
+    with pytest.raises(MalformedResponse, match="different lengths"):
         LINEAR.candle_rows(json.dumps({"data": {**data, "close": [1, 2]}}).encode())
 
 
