@@ -85,7 +85,7 @@ def test_the_shortcuts_of_many_messages(kinds):
     st.booleans(),
 )
 def test_the_shortcut_of_books(fields, symbol, garbage, takes):
-    """The same of updates, as ``book_updates`` reads them."""
+    """The same of updates, as ``book_updates`` reads them; levels with more places than two are left to that."""
     told = []
 
     def sink(bids, asks, first, last, previous, at):
@@ -98,8 +98,10 @@ def test_the_shortcut_of_books(fields, symbol, garbage, takes):
     left = list(take([message]))
     wanted = [each for each in read(adapter.book_updates, message) if each.symbol == "AAAUSDT"]
 
-    assert wanted == told
-    assert ([] if wanted and takes else [0]) == left
+    rows = [row for side in ("b", "a") if isinstance(fields.get(side), list) for row in fields[side]]
+    is_wide = garbage is None and any(isinstance(row, list) and len(row) > 2 for row in rows)
+    assert ([] if is_wide else wanted) == told
+    assert ([] if wanted and takes and not is_wide else [0]) == left
 
 
 @pytest.mark.parametrize(
