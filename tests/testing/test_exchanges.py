@@ -43,13 +43,15 @@ def test_a_payload_that_lacks_is_named(tmp_path, name):
 
 
 def test_a_payload_that_is_read_otherwise_is_named(tmp_path):
-    """Every file whose name begins with a kind is read; others are passed over."""
+    """Every file is read by the kind with which its name begins; a misspelled kind is an error, not passed over."""
     for path in (SYNTHETIC / "kraken_spot").glob("*.json"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     tests = Kraken()
     tests.payloads = tmp_path
-    (tmp_path / "notes.json").write_text("{}")
-    tests.test_payloads_are_read_as_documented()
+    (tmp_path / "live_bok.json").write_text("{}")
+    with pytest.raises(AssertionError, match=r"live_bok\.json: .*, live_book, "):
+        tests.test_payloads_are_read_as_documented()
+    (tmp_path / "live_bok.json").unlink()
     wrong = json.loads((tmp_path / "rest_error.json").read_text()) | {"expect": "RateLimited"}
     (tmp_path / "rest_error-busy.json").write_text(json.dumps(wrong))
 
