@@ -86,9 +86,13 @@ def known(sim):
 @pytest.fixture
 def program(exchange, tmp_path):
     """Runs an example against the offline exchange, in a folder of its own, and returns what it printed."""
+    # Limits are shared by host in the folder for temporary files: a pause of an hour would hold for the next server at that port.
+    limits = tmp_path / "limits"
+    limits.mkdir()
 
     async def run(name, *args, endpoints=None, **environment):
         settings = {
+            "TMPDIR": str(limits),
             "CHANDLERY_ENDPOINTS": json.dumps(known(exchange) if endpoints is None else endpoints),
             "CHANDLERY_CACHE_DIR": str(tmp_path / "cache"),
         }
