@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import heapq
 import itertools
 import json
@@ -233,6 +234,62 @@ async def test_a_swept_state_is_made_again(limiter, tmp_path, fake):
     await limiter.acquire(HOST, MINUTE, 100)
     with pytest.raises(RateLimited):
         await other.acquire(HOST, MINUTE, 1, max_wait_s=1)
+
+
+def aged(path):
+    """Make the file look as if it had not been written for more than a day."""
+    at = path.stat().st_mtime - 86_500
+    os.utime(path, (at, at))
+
+
+async def test_expired_state_is_removed(tmp_path, fake):
+    """A limiter that opens a folder removes state of yesterday, except pauses in force and what is not a state."""
+    before = RateLimiter(tmp_path, clock=fake.clock, sleep=fake.sleep)
+    for host in ("expired", "paused", "young", "locked"):
+        await before.acquire(host, MINUTE, 1)
+    before.pause("paused", 3 * 86_400)
+    (tmp_path / "notes.txt").touch()
+    (tmp_path / "damaged.limits").write_bytes(b"x")
+    (tmp_path / "elsewhere.limits").symlink_to(tmp_path / "notes.txt")
+    for path in tmp_path.iterdir():
+        if "young" not in path.name:
+            aged(path)
+    fake.now += 86_500 * SECOND
+    locked = next(tmp_path.glob("locked*")).open()
+    with locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        await RateLimiter(tmp_path, clock=fake.clock, sleep=fake.sleep).acquire("new", MINUTE, 1)
+
+    kept = {path.name.split("-")[0] for path in tmp_path.iterdir()}
+    assert {"paused", "young", "locked", "new", "notes.txt", "elsewhere.limits"} == kept
+
+
+async def test_expired_state_in_use_is_made_again(limiter, tmp_path, fake):
+    """A limiter whose state was removed meets the others in a new file."""
+    await limiter.acquire(HOST, MINUTE, 1)
+    for path in tmp_path.iterdir():
+        aged(path)
+    fake.now += 86_500 * SECOND
+    other = RateLimiter(tmp_path, clock=fake.clock, sleep=fake.sleep)
+    await other.acquire("another", MINUTE, 1)
+    assert ["another"] == [path.name.split("-")[0] for path in tmp_path.iterdir()]
+    await limiter.acquire(HOST, MINUTE, 100)
+    with pytest.raises(RateLimited):
+        await other.acquire(HOST, MINUTE, 1, max_wait_s=1)
+
+
+async def test_expired_state_is_removed_in_small_steps(tmp_path, fake):
+    """However much there is, a limiter opens the folder quickly; later ones remove the rest."""
+    for number in range(120):
+        path = tmp_path / f"{number}.limits"
+        path.touch()
+        aged(path)
+    left = []
+    for _ in range(3):
+        await RateLimiter(tmp_path, clock=fake.clock, sleep=fake.sleep).acquire("new", MINUTE, 1)
+        left.append(len(list(tmp_path.iterdir())) - 1)
+
+    assert [70, 20, 0] == left
 
 
 async def test_a_clock_set_back_does_not_block_for_ever(limiter, fake):

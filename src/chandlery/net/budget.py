@@ -10,6 +10,7 @@ import time
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -31,6 +32,13 @@ _HEADER = struct.Struct("<II")  # length and CRC-32 of what follows
 _MOST_BYTES = 1 << 18
 _LOCK_TRIES = 2000
 _LOCK_POLL_S = 0.0005
+
+SUFFIX = ".limits"
+"""Ends the name of each file."""
+
+_EXPIRY_S = 86400.0
+_MOST_LOOKED_AT = 1000
+_MOST_REMOVED = 50
 
 
 class Window(Struct):
@@ -108,6 +116,12 @@ class Budget(Struct):
             for window in windows:
                 window.add(at, weight)
         return at
+
+    def counts(self, now: Micros) -> bool:
+        """Return whether any of this can still delay a request: a pause that is not over, or used weight."""
+        for window in self.windows:
+            window.forget(now)
+        return self.paused_until > now or any(window.used for window in self.windows)
 
     def release(self, limits: Sequence[RateLimit], weight: int, at: Micros) -> None:
         """Cancel a booking that was not used."""
@@ -202,6 +216,43 @@ class BudgetFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def remove_expired(folder: Path, now: Micros) -> None:
+    """
+    Remove the files of ``folder`` that were not written for a day, and whose budgets no longer count at ``now``.
+
+    A file is removed while it is locked; whoever waits for its lock then uses a new file. To be quick, a call
+    looks at 1,000 files and removes 50 at most; the next call removes further ones.
+    """
+    removed = 0
+    with os.scandir(folder) as entries:
+        files = (each for each in entries if each.name.endswith(SUFFIX) and each.is_file(follow_symlinks=False))
+        for each in islice(files, _MOST_LOOKED_AT):
+            with suppress(FileNotFoundError, BlockingIOError, PermissionError):  # removed already, in use, or not ours
+                removed += _is_expired(each.stat()) and _remove(Path(each.path), now)
+            if removed == _MOST_REMOVED:
+                break
+
+
+def _is_expired(found: os.stat_result) -> bool:
+    return time.time() - found.st_mtime > _EXPIRY_S
+
+
+def _remove(path: Path, now: Micros) -> bool:
+    """Remove a file, unless its budget counts. Return whether it was removed."""
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found = os.fstat(fd)
+        budget = _budget_of(os.pread(fd, min(found.st_size, _MOST_BYTES), 0)) or Budget()
+        # It may have been written, or replaced by another process, before it was locked.
+        if budget.counts(now) or not _is_expired(found) or not found.st_nlink:
+            return False
+        path.unlink()
+        return True
+    finally:
+        os.close(fd)
 
 
 _ENCODER = msgspec.msgpack.Encoder()

@@ -16,7 +16,7 @@ from pathlib import Path
 from chandlery.core.errors import CacheError, RateLimited, UnsupportedRequest
 from chandlery.core.http import RateLimit
 from chandlery.core.time import SECOND, Clock, Micros
-from chandlery.net.budget import BudgetFile
+from chandlery.net.budget import SUFFIX, BudgetFile, remove_expired
 from chandlery.net.clock import system_clock
 from chandlery.net.delays import report_delay
 
@@ -183,7 +183,7 @@ class RateLimiter:
         if file is None:
             readable = re.sub(r"[^a-z0-9.-]", "_", host.lower())[:80]
             digest = hashlib.blake2s(host.encode(), digest_size=6).hexdigest()
-            file = self._files[host] = BudgetFile(self._folder() / f"{readable}-{digest}.limits")
+            file = self._files[host] = BudgetFile(self._folder() / f"{readable}-{digest}{SUFFIX}")
         return file
 
     def _folder(self) -> Path:
@@ -191,8 +191,10 @@ class RateLimiter:
             folder = self._state_dir or Path(tempfile.gettempdir()) / f"chandlery-{os.getuid()}"
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = folder.lstat()
+            if self._state_dir is None and (found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode)):
+                raise CacheError(f"{folder} is not a folder of this user; give RateLimiter a state_dir")
+            if not self._files:
+                remove_expired(folder, self._clock())
         except OSError as error:
             raise CacheError(f"no folder for the shared rate limits: {error}; give RateLimiter a state_dir") from error
-        if self._state_dir is None and (found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode)):
-            raise CacheError(f"{folder} is not a folder of this user; give RateLimiter a state_dir")
         return folder
