@@ -19,14 +19,14 @@ from service_feed import EXCHANGE, SETTLE_S, SYMBOL, book, paced, update
 
 from chandlery import IExchangeAPIClient
 from chandlery.clients.streaming import RealtimeStream, deliver
-from chandlery.database.series_ids import SeriesName
+from chandlery.core.series_id import SeriesId
 from chandlery.service.app import Service
 from chandlery.service.collection.broadcaster import Broadcaster, Update
 from chandlery.service.settings import ServiceSettings
 from chandlery.service.web.application import application
 from chandlery.service.web.server import listening, serving
 
-_BOOK, _CANDLES = SeriesName(EXCHANGE, SYMBOL, "book"), SeriesName(EXCHANGE, SYMBOL, "candles:1m")
+_BOOK, _CANDLES = SeriesId.of_book(EXCHANGE, SYMBOL), SeriesId.parse(EXCHANGE, SYMBOL, "candles:1m")
 
 
 class Plugin(IExchangeAPIClient):
@@ -136,7 +136,7 @@ def with_controls(app: FastAPI, service: Service, plugin: Plugin) -> None:
 
 def _subscribe(broadcaster: Broadcaster, symbols: Sequence[str], lags: Lags) -> None:
     for symbol in symbols:
-        broadcaster.subscribe(SeriesName(EXCHANGE, symbol, "book"), lags)
+        broadcaster.subscribe(SeriesId.of_book(EXCHANGE, symbol), lags)
 
 
 async def _snapshots(service: Service, symbols: Sequence[str]) -> int:

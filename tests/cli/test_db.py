@@ -14,9 +14,9 @@ import pytest
 from chandlery.cache.files import alone_in
 from chandlery.core.candle import CandleData
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
-from chandlery.database.series_ids import SeriesName
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from fixtures.repositories import entry
 from fixtures.support import only_readable
@@ -32,7 +32,7 @@ def data(tmp_path):
     async def fill():
         async with SqliteDatabase(tmp_path / FILE_NAME) as database:
             await RawDataRepositoryImpl(database).save([entry(moment) for moment in range(300)])
-            series = SeriesName.of_candles("binance", "BTC/USDT", Interval.MINUTE_1)
+            series = SeriesId.of_candles("binance", "BTC/USDT", Interval.MINUTE_1)
             candles = [CandleData(at * 60_000_000, 1.0, 2.0, 0.5, 1.5, 9.0) for at in range(11_000)]
             await CandleRepository(database).save(series, candles)
 

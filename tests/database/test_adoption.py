@@ -12,13 +12,14 @@ from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import HOUR, MINUTE
 from chandlery.database.adoption import Unknown, adopt, unknown
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.coins import CoinRepository, CollectedCoin
 from chandlery.database.gaps import GapRepository
-from chandlery.database.series_ids import SeriesName, always
+from chandlery.database.series_ids import always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from fixtures.repositories import entry
 
@@ -26,7 +27,7 @@ MADE = Path(__file__).parent.parent / "fixtures" / "version_1" / "chandlery.db"
 """By 0.1: a coin, two series, of which a candle, a book and a gap."""
 OPENED = to_micros(datetime(2024, 1, 8, tzinfo=UTC))
 EVER = Span(0, 2**60)
-CANDLES = SeriesName("binance_spot", "BTC/USDT", "candles:1m")
+CANDLES = SeriesId.parse("binance_spot", "BTC/USDT", "candles:1m")
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from chandlery.core.errors import CorruptStorage
 from chandlery.core.gaps import Span
+from chandlery.core.series_id import SeriesId
 from chandlery.database.book_history import BookHistory
 from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl
 from chandlery.database.gaps import GapRepository
-from chandlery.database.series_ids import SeriesName
 from chandlery.database.sqlite import SqliteDatabase
 from fixtures.repositories import RawRepositoryTests, entry
 from memory_repository import MemoryRawDataRepository
@@ -92,10 +92,10 @@ async def test_a_damaged_entry_is_a_gap_of_its_moment(database):
     assert all("is damaged" in gap.evidence for gap in damaged)
     assert entries[3] == await repository.find_latest("BTC/USDT")
     history = BookHistory(StorageManagerImpl(repository), GapRepository(database))
-    assert Span(10, 40) == await history.bounds(SeriesName.of_book("binance", "BTC/USDT"))
+    assert Span(10, 40) == await history.bounds(SeriesId.of_book("binance", "BTC/USDT"))
     await database.write(("UPDATE books SET entry = ?", [(b"",)]))
     assert None is await repository.find_latest("BTC/USDT")
-    assert None is await history.bounds(SeriesName.of_book("binance", "BTC/USDT"))
+    assert None is await history.bounds(SeriesId.of_book("binance", "BTC/USDT"))
 
 
 async def test_the_manager_stores_and_finds(database):

@@ -8,16 +8,16 @@ from msgspec import structs
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import DAY, MINUTE
 from chandlery.database.candles import CandleRepository
-from chandlery.database.series_ids import SeriesName
 from chandlery.database.sqlite import SqliteDatabase
 from chandlery.tables.candle_rows import SCHEMA, TIMES, timed, times_of
 from chandlery.tables.frame import open_times
 
 START = 19_723 * DAY
 """2024-01-01."""
-SERIES = SeriesName.of_candles("binance", "BTC/USDT", Interval.MINUTE_1)
+SERIES = SeriesId.of_candles("binance", "BTC/USDT", Interval.MINUTE_1)
 EVER = Span(0, 2**62)
 
 

@@ -6,11 +6,11 @@ import pytest
 from msgspec import structs
 
 from chandlery.core.gaps import Gap, GapKind, Span
+from chandlery.core.series_id import SeriesId
 from chandlery.database.gaps import GapRepository
-from chandlery.database.series_ids import SeriesName
 from chandlery.database.sqlite import SqliteDatabase
 
-SERIES = SeriesName.of_book("binance", "BTC/USDT")
+SERIES = SeriesId.of_book("binance", "BTC/USDT")
 
 
 @pytest.fixture

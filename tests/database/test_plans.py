@@ -13,6 +13,7 @@ from chandlery.core.candle import CandleData
 from chandlery.core.endpoints import UNKNOWN_ORIGIN
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import MINUTE
 from chandlery.database.adoption import adopt
 from chandlery.database.books import RawDataRepositoryImpl
@@ -21,14 +22,14 @@ from chandlery.database.coins import CoinRepository, CollectedCoin
 from chandlery.database.gaps import GapRepository
 from chandlery.database.principals import PrincipalRepository
 from chandlery.database.raw import encode
-from chandlery.database.series_ids import SeriesName, always
+from chandlery.database.series_ids import always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from fixtures.repositories import entry
 
 SMALL = {"series", "coins", "principals", "signing_keys"}
 """Tables with a row a coin, a series, an account; the others grow for as long as the service runs."""
-CANDLES = SeriesName("binance", "BTC/USDT", "candles:1m")
-BOOKS = SeriesName("binance", "BTC/USDT", "book")
+CANDLES = SeriesId.parse("binance", "BTC/USDT", "candles:1m")
+BOOKS = SeriesId.of_book("binance", "BTC/USDT")
 
 
 class Recording(SqliteDatabase):

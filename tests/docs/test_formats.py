@@ -26,13 +26,13 @@ from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import EventKind
 from chandlery.core.query import ChartType, DataProvider
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, to_datetime
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.coins import CoinRepository, CollectedCoin
 from chandlery.database.gaps import GapRepository
 from chandlery.database.raw import BookSnapshot, RawOrderBookEntry
-from chandlery.database.series_ids import SeriesName
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.history.manager import DataSourceManager
 from chandlery.net.clock import system_clock
@@ -375,7 +375,7 @@ def data(tmp_path_factory):
         async with SqliteDatabase(folder / FILE_NAME) as database:
             books = [RawOrderBookEntry("binance", "BTC/USDT", at * SECOND, book) for at, book in enumerate(BOOKS, 1)]
             await RawDataRepositoryImpl(database).save(books)
-            minutes = SeriesName.of_candles("binance", "BTC/USDT", Interval.MINUTE_1)
+            minutes = SeriesId.of_candles("binance", "BTC/USDT", Interval.MINUTE_1)
             candles = [
                 CandleData(0, 1.0, 2.0, 0.5, 1.5, 9.0, 9.5, 4, 3.0, 3.5, closed=True, at=7_000, received_at=9_000),
                 CandleData(MINUTE, 1.0, 2.0, 0.5, 1.5, 9.0, closed=True),
@@ -593,7 +593,7 @@ async def test_http_books(service, seen):
 
 async def collected(running_one):
     """Wait until an order book is stored."""
-    series = SeriesName("binance", "BTC/USDT", "book")
+    series = SeriesId.of_book("binance", "BTC/USDT")
     await running_one.collection.add_coin("BTC/USDT", "binance", ["book"])
     async with asyncio.timeout(20):
         while not (await running_one.historical.get_books(series, Span(0, 2**60), 1)).entries:
@@ -665,7 +665,7 @@ async def test_messages_of_the_service(service, seen):
         clock.ahead = 30 * SECOND  # as where the process was held up: the snapshots of that time are a gap
         await client.until("gap", lambda each: each["channel"] == "book")
         # A live candle that the exchange leaves out takes a minute of waiting; this is how its gap is published.
-        seconds = SeriesName.of_candles("binance", "BTC/USDT", Interval.SECOND_1)
+        seconds = SeriesId.of_candles("binance", "BTC/USDT", Interval.SECOND_1)
         running_one.collection.broadcaster.publish(
             Update(seconds, "gap", gap_content(Gap(0, SECOND, GapKind.HALT, "seen")))
         )

@@ -11,12 +11,13 @@ import pytest
 
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import SECOND, iso
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.checkup import problems
 from chandlery.database.gaps import GapRepository
-from chandlery.database.series_ids import BOOK, SeriesName, always
+from chandlery.database.series_ids import always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.service.parameters import moment_of
 from chandlery.tables.frame import open_times
@@ -73,7 +74,7 @@ def levels(bids, asks):
 async def in_the_file(data_dir, symbol):
     """All closed candles, order books and gaps of a coin, read without the service; the file is in order."""
     async with SqliteDatabase(data_dir / FILE_NAME) as database:
-        series = SeriesName("binance", symbol, "candles:1s")
+        series = SeriesId.parse("binance", symbol, "candles:1s")
         table = await CandleRepository(database, OFFLINE).table(series, Interval.SECOND_1, EVER, 100_000)
         values = zip(*(table.column(name).to_pylist() for name in COLUMNS), strict=True)
         candles = dict(zip(open_times(table).tolist(), map(list, values), strict=True))
@@ -81,7 +82,7 @@ async def in_the_file(data_dir, symbol):
             symbol, 0, 2**60, 100_000, exchange="binance"
         )
         books = {entry.timestamp: levels(entry.data.bids, entry.data.asks) for entry in entries}
-        gaps = await GapRepository(database, OFFLINE).find(SeriesName("binance", symbol, BOOK), EVER)
+        gaps = await GapRepository(database, OFFLINE).find(SeriesId.of_book("binance", symbol), EVER)
         assert [] == await problems(database)
     return candles, books, [gap.span for gap in gaps]
 

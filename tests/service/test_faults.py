@@ -11,9 +11,10 @@ from chandlery.core.candle import CandleData
 from chandlery.core.errors import StorageError, StorageFull, StorageUnavailable
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import SECOND
 from chandlery.database.candles import CandleRepository
-from chandlery.database.series_ids import BOOK, SeriesName, always
+from chandlery.database.series_ids import always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.net.clock import system_clock
 from chandlery.tables.frame import open_times
@@ -23,8 +24,8 @@ from fixtures.processes import output_of, serving_process
 from fixtures.service import MARKET, connected, offline, served, service_of, until
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
-SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")
-BOOKS = SeriesName("binance", "BTC/USDT", BOOK)
+SECONDS = SeriesId.parse("binance", "BTC/USDT", "candles:1s")
+BOOKS = SeriesId.of_book("binance", "BTC/USDT")
 EVER = Span(0, 2**60)
 OFFLINE = always(MARKET.origin)
 
@@ -169,10 +170,10 @@ async def test_an_exchange_that_cannot_be_reached_for_a_while(tmp_path):
             (coin,) = service.collection.list_coins()
             return {each.channel: each.state for each in coin.channels}
 
-        assert {BOOK: "running", "candles:1s": "running"} == states()
+        assert {"book": "running", "candles:1s": "running"} == states()
         lost = system_clock()
         await first.__aexit__(None, None, None)
-        await until(lambda: {BOOK: "reconnecting", "candles:1s": "reconnecting"} == states())
+        await until(lambda: {"book": "reconnecting", "candles:1s": "reconnecting"} == states())
         (coin,) = service.collection.list_coins()
         assert all(each.error for each in coin.channels)
         async with session.get("/metrics") as answer:
@@ -185,7 +186,7 @@ async def test_an_exchange_that_cannot_be_reached_for_a_while(tmp_path):
         await until(lambda: system_clock() - lost > 1.2 * SECOND)
         gone = system_clock()
         async with offline("binance_spot", port=first.port):
-            await until(lambda: {BOOK: "running", "candles:1s": "running"} == states())
+            await until(lambda: {"book": "running", "candles:1s": "running"} == states())
             back = system_clock()
             while closed(client)[-1][0] * SECOND < back:
                 await client.next()
@@ -199,7 +200,7 @@ async def test_an_exchange_that_cannot_be_reached_for_a_while(tmp_path):
 async def begun_again_without_the_exchange(tmp_path, away_s):
     """Kept order books, a restart while the exchange is away, and its return: no second without a book or a gap."""
     async with offline("binance_spot") as sim, service_of(sim, tmp_path) as service:
-        await service.collection.add_coin("BTC/USDT", "binance", [BOOK])
+        await service.collection.add_coin("BTC/USDT", "binance", ["book"])
         last = await until_new(service, 0)
     await until(lambda: system_clock() - last > 3 * SECOND)
     async with service_of(sim, tmp_path) as service:

@@ -15,9 +15,9 @@ from chandlery.core.candle import CandleData
 from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.moment import to_micros
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import MINUTE, SECOND, iso
 from chandlery.database.raw import BookSnapshot
-from chandlery.database.series_ids import SeriesName
 from chandlery.database.sqlite import FILE_NAME
 from chandlery.net.limiter import RateLimiter
 from chandlery.service.app import Service
@@ -29,8 +29,8 @@ from fixtures.service import bound_socket, connected, library_settings, offline,
 from fixtures.service_accounts import quick_hashes
 
 KINDS = ("real", "offline", "address")
-SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")
-BOOKS = SeriesName("binance", "BTC/USDT", "book")
+SECONDS = SeriesId.parse("binance", "BTC/USDT", "candles:1s")
+BOOKS = SeriesId.of_book("binance", "BTC/USDT")
 DAY = Span(to_micros(datetime(2024, 1, 8, tzinfo=UTC)), to_micros(datetime(2024, 1, 9, tzinfo=UTC)))
 MADE = Path(__file__).parent.parent / "fixtures" / "version_1" / "chandlery.db"
 

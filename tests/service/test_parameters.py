@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chandlery.core.errors import InvalidInput, InvalidRange, UnknownInterval
+from chandlery.core.errors import InvalidRange
 from chandlery.core.gaps import Span
 from chandlery.core.time import DAY, micros_of
-from chandlery.service.parameters import moment_of, series_of, span_of
+from chandlery.service.parameters import moment_of, span_of
 
 NOON = micros_of(datetime(2024, 1, 1, 12, tzinfo=UTC))
 
@@ -54,13 +54,3 @@ def test_ranges():
     for start, end in (("2024-01-02", "2024-01-01"), ("2024-01-01", "2024-01-01"), ("2024-01-05", None)):
         with pytest.raises(InvalidRange):
             span_of(start, end, NOON)
-
-
-def test_series():
-    """A minute where no interval is named; a channel may be spelled out."""
-    assert "candles:1m" == series_of("x", "A/B", "candles").channel
-    assert "candles:1h" == series_of("x", "A/B", "candles", "1h").channel
-    assert "book" == series_of("x", "A/B", "book").channel
-    with pytest.raises(UnknownInterval):
-        series_of("x", "A/B", "candles", "7m")
-    assert issubclass(UnknownInterval, InvalidInput)

@@ -9,10 +9,11 @@ import pytest
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import MINUTE, SECOND
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
-from chandlery.database.series_ids import SeriesName, always
+from chandlery.database.series_ids import always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.net.clock import system_clock
 from chandlery.sim.faults import Fault, FaultKind
@@ -24,8 +25,8 @@ from fixtures.service import MARKET, connected, offline, served, until
 from fixtures.service_accounts import quick_hashes
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
-SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")
-MINUTES = SeriesName("binance", "BTC/USDT", "candles:1m")
+SECONDS = SeriesId.parse("binance", "BTC/USDT", "candles:1s")
+MINUTES = SeriesId.parse("binance", "BTC/USDT", "candles:1m")
 EVER = Span(0, 2**60)
 MARK = 123.456
 OFFLINE = always(MARKET.origin)

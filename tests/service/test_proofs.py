@@ -8,13 +8,13 @@ import pytest
 from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import SourceSpan
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import DAY, HOUR, MINUTE
-from chandlery.database.series_ids import SeriesName
 from chandlery.service.proofs import proved_gaps
 from chandlery.tables.part import Part
 
 NOW = 20_000 * DAY
-SERIES = SeriesName("acme", "BTC/USDT", "candles:1m")
+SERIES = SeriesId.parse("acme", "BTC/USDT", "candles:1m")
 M = Interval.MINUTE_1
 
 

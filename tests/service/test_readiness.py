@@ -7,14 +7,14 @@ import asyncio
 import pytest
 
 from chandlery.core.gaps import Span
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import SECOND
-from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.database.sqlite import FILE_NAME
 from chandlery.net.clock import system_clock
 from fixtures.service import connected, offline, served, until
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
-BOOKS = SeriesName("binance", "BTC/USDT", BOOK)
+BOOKS = SeriesId.of_book("binance", "BTC/USDT")
 EVER = Span(0, 2**60)
 
 

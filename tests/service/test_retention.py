@@ -9,9 +9,9 @@ import pytest
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import StorageFull
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
-from chandlery.database.series_ids import SeriesName
 from chandlery.database.sqlite import SqliteDatabase
 from chandlery.service.retention import Retention
 from fixtures.repositories import entry
@@ -23,7 +23,7 @@ async def test_each_kind_by_its_own_length(tmp_path):
     async with SqliteDatabase(tmp_path / "d.sqlite3") as database:
         books, candles = RawDataRepositoryImpl(database), CandleRepository(database)
         await books.save([entry(at) for at in range(10)])
-        series = SeriesName.of_candles("x", "A/B", Interval.SECOND_1)
+        series = SeriesId.of_candles("x", "A/B", Interval.SECOND_1)
         await candles.save(series, [CandleData(0, 1.0, 1.0, 1.0, 1.0, 1.0)])
 
         assert {"books": 4} == await Retention(books, candles, {"books": 6}, lambda: 10).apply()

@@ -20,9 +20,10 @@ from chandlery.net.clock import system_clock
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from chandlery.core.series_id import SeriesId
     from chandlery.database.adoption import Unknown
     from chandlery.database.interfaces import IDatabaseConnection
-    from chandlery.database.series_ids import OriginOf, SeriesName
+    from chandlery.database.series_ids import OriginOf
     from chandlery.database.sqlite import SqliteDatabase
 
 commands = typer.Typer(
@@ -219,24 +220,24 @@ def export(
     data_dir: Path | None = arguments.DATA_DIR,
 ) -> None:  # fmt: skip
     """Export a collected series to a file: .parquet, .csv, .arrow or .feather."""
-    from chandlery.database.series_ids import SeriesName, always, interval_of  # noqa: PLC0415  # loaded where it is used
+    from chandlery.core.series_id import SeriesId  # noqa: PLC0415  # loaded where it is used
+    from chandlery.database.series_ids import always  # noqa: PLC0415  # loaded where it is used
 
-    interval = interval_of(channel)
+    series = SeriesId.parse(exchange, symbol, channel)
     path = arguments.output_file(target)
     span = Span(to_micros(arguments.moment(start, "--start")), to_micros(arguments.moment(end, "--end")))
     database = readable_database_of(data_dir)
-    series = SeriesName(exchange, symbol, channel)
     origin_of = always(origin)
 
     async def run() -> tuple[pa.Table, list[Gap]]:
         async with database:
-            if interval is None:
+            if series.interval is None:
                 return await _books(database, series, span, origin_of)
-            return await _candles(database, series, interval, span, origin_of), []
+            return await _candles(database, series, series.interval, span, origin_of), []
 
     table, gaps = asyncio.run(run())
     if not table.num_rows:
-        raise InvalidInput(f"there is no data of {exchange} {symbol} {channel} in {span}")
+        raise InvalidInput(f"there is no data of {series} in {span}")
     output.write_file(table, path)
     output.printer().print(f"{output.counted(table.num_rows, 'row')} to {path}")
     for gap in gaps[:_MOST_GAPS]:
@@ -246,7 +247,7 @@ def export(
 
 
 async def _candles(
-    database: IDatabaseConnection, series: Any, interval: Interval, span: Span, origin_of: OriginOf
+    database: IDatabaseConnection, series: SeriesId, interval: Interval, span: Span, origin_of: OriginOf
 ) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415  # loaded where it is used
 
@@ -263,7 +264,7 @@ async def _candles(
 
 
 async def _books(
-    database: IDatabaseConnection, series: SeriesName, span: Span, origin_of: OriginOf
+    database: IDatabaseConnection, series: SeriesId, span: Span, origin_of: OriginOf
 ) -> tuple[pa.Table, list[Gap]]:
     """Return one row per level, bids before asks, best first; and the gaps."""
     from chandlery.database.book_history import BookHistory  # noqa: PLC0415  # loads pyarrow

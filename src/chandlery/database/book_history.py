@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from chandlery.core.gaps import Gap, GapKind, Span, subtract_all
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros, iso
 from chandlery.database.gaps import GapRepository
 from chandlery.database.interfaces import IStorageManager
-from chandlery.database.series_ids import SeriesName
 
 _EVER: Micros = 2**62
 
@@ -20,7 +20,7 @@ class BookHistory:
         self._storage = storage
         self._gaps = gaps
 
-    async def bounds(self, series: SeriesName) -> Span | None:
+    async def bounds(self, series: SeriesId) -> Span | None:
         """Return the span from the first to the last readable order book, which is at ``end``; ``None`` if none is stored."""
         last = await self._storage.get_latest_raw_entry(series.symbol, exchange=series.exchange)
         if last is None:
@@ -29,7 +29,7 @@ class BookHistory:
         first = page.entries[0].timestamp if page.entries else page.damaged[0].start
         return Span(first, last.timestamp)
 
-    async def gaps(self, series: SeriesName, span: Span, now: Micros, awaited: Micros = 0) -> list[Gap]:
+    async def gaps(self, series: SeriesId, span: Span, now: Micros, awaited: Micros = 0) -> list[Gap]:
         """
         Return every part of ``span``, up to ``now``, that was not collected, oldest first.
 

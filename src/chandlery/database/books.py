@@ -8,10 +8,11 @@ from typing import Any
 
 from chandlery.core.errors import CorruptStorage, InvalidInput
 from chandlery.core.gaps import Gap, GapKind
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros, iso
 from chandlery.database.interfaces import IDatabaseConnection, IRawDataRepository, IStorageManager, Record, Value
 from chandlery.database.raw import BookPage, BookSnapshot, RawOrderBookEntry, decode, encode
-from chandlery.database.series_ids import BOOK, OriginOf, SeriesIds, SeriesName, exchange_own
+from chandlery.database.series_ids import OriginOf, SeriesIds, exchange_own
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -30,7 +31,7 @@ class RawDataRepositoryImpl(IRawDataRepository):
         """Encode and commit the entries."""
         rows = [
             (
-                await self._ids.of(SeriesName.of_book(entry.exchange, entry.coin_symbol)),
+                await self._ids.of(SeriesId.of_book(entry.exchange, entry.coin_symbol)),
                 entry.timestamp,
                 encode(entry.data),
             )
@@ -76,7 +77,7 @@ class RawDataRepositoryImpl(IRawDataRepository):
     async def prune(self, before: Micros) -> int:
         """Delete in batches, so that writers need not wait."""
         removed = 0
-        for number in [number for number, channel in await self._ids.of_all() if channel == BOOK]:
+        for number in [number for number, channel in await self._ids.of_all() if channel == "book"]:
             sql = "SELECT rowid FROM books WHERE series = ? AND at < ? ORDER BY at LIMIT ?"
             while rows := await self._database.read(sql, (number, before, _PRUNED_AT_ONCE)):
                 await self._database.write(("DELETE FROM books WHERE rowid = ?", rows))
@@ -101,7 +102,7 @@ class RawDataRepositoryImpl(IRawDataRepository):
     async def _exchanges(self, coin: str, exchange: str | None) -> list[tuple[int, str]]:
         """Return the series of the coin's order books, by exchange."""
         if exchange is not None:
-            number = await self._ids.find(SeriesName.of_book(exchange, coin))
+            number = await self._ids.find(SeriesId.of_book(exchange, coin))
             return [] if number is None else [(number, exchange)]
         return await self._ids.of_books(coin)
 

@@ -13,9 +13,10 @@ from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros
 from chandlery.database.interfaces import IDatabaseConnection
-from chandlery.database.series_ids import OriginOf, SeriesIds, SeriesName, exchange_own
+from chandlery.database.series_ids import OriginOf, SeriesIds, exchange_own
 from chandlery.tables.candle_rows import SCHEMA, TIMES, timed, times_of
 from chandlery.tables.frame import empty_of, open_times, table_of
 
@@ -50,7 +51,7 @@ class CandleRepository:
         self._database = database
         self._ids = SeriesIds(database, origin_of)
 
-    async def save(self, series: SeriesName, candles: Sequence[CandleData]) -> None:
+    async def save(self, series: SeriesId, candles: Sequence[CandleData]) -> None:
         """
         Store candles, all or none, replacing those with the same open times; returns once they are committed.
 
@@ -61,7 +62,7 @@ class CandleRepository:
         rows = [(number, *(getattr(each, name) for name in _TIMED), int(each.closed)) for each in candles]
         await self._database.write((_UPSERT, rows))
 
-    async def save_table(self, series: SeriesName, table: pa.Table) -> None:
+    async def save_table(self, series: SeriesId, table: pa.Table) -> None:
         """Store closed candles by column; NaN for values that were not sent; times of receipt are optional."""
         number = await self._ids.of(series)
         columns: list[list[Any]] = [open_times(table).tolist(), *(_values(table, name) for name in _COLUMNS[1:])]
@@ -69,7 +70,7 @@ class CandleRepository:
         rows = [(number, *row, 1) for row in zip(*columns, strict=True)]
         await self._database.write((_UPSERT, rows))
 
-    async def first(self, series: SeriesName, span: Span) -> Micros | None:
+    async def first(self, series: SeriesId, span: Span) -> Micros | None:
         """Return the open time of the first closed candle that opens in ``span``; ``None`` if there is none."""
         number = await self._ids.find(series)
         if number is None:
@@ -78,14 +79,14 @@ class CandleRepository:
         rows: list[Any] = await self._database.read(sql, (number, span.start, span.end))
         return rows[0][0] if rows else None
 
-    async def table(self, series: SeriesName, interval: Interval, span: Span, limit: int) -> pa.Table:
+    async def table(self, series: SeriesId, interval: Interval, span: Span, limit: int) -> pa.Table:
         """Return the first ``limit`` closed candles that open in ``span``, oldest first, with their times of receipt."""
         number = await self._ids.find(series)
         sql = f"SELECT {_NAMES} FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed ORDER BY open_time LIMIT ?"
         rows = await self._database.read(sql, (number, span.start, span.end, limit))
         return await asyncio.to_thread(_table, rows, interval) if rows else empty_of(SCHEMA)
 
-    async def latest(self, series: SeriesName) -> CandleData | None:
+    async def latest(self, series: SeriesId) -> CandleData | None:
         """Return the newest candle, closed or running; ``None`` if there is none."""
         number = await self._ids.find(series)
         sql = f"SELECT {_NAMES}, closed FROM candles WHERE series = ? ORDER BY open_time DESC LIMIT 1"
@@ -95,7 +96,7 @@ class CandleRepository:
         *values, closed = rows[0]
         return CandleData(**dict(zip(_TIMED, values, strict=True)), closed=bool(closed))
 
-    async def last_closed(self, series: SeriesName) -> Micros | None:
+    async def last_closed(self, series: SeriesId) -> Micros | None:
         """Return the open time of the newest closed candle; ``None`` if there is none."""
         number = await self._ids.find(series)
         rows: list[Any] = await self._database.read(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from chandlery.core.errors import CorruptStorage, UnknownInterval
+from chandlery.core.errors import CorruptStorage, UnknownName
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import iso
 from chandlery.database.interfaces import IDatabaseConnection
 from chandlery.database.raw import decode
-from chandlery.database.series_ids import interval_of
 
 _AT_ONCE = 1_000
 MOST_PROBLEMS = 100
@@ -51,8 +51,8 @@ async def _candles(database: IDatabaseConnection) -> list[str]:
     series: list[Any] = await database.read("SELECT id, exchange, symbol, channel FROM series ORDER BY id")
     for number, exchange, symbol, channel in series:
         try:
-            interval = interval_of(channel)
-        except UnknownInterval as error:
+            interval = SeriesId.parse(exchange, symbol, channel).interval
+        except UnknownName as error:
             found.append(f"{exchange} {symbol} {channel}: {error}")
             continue
         if interval is None:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros
 from chandlery.database.interfaces import IDatabaseConnection
 from chandlery.database.series_ids import OriginOf, exchange_own
@@ -19,6 +20,11 @@ class CollectedCoin(Struct, frozen=True):
     symbol: str
     channels: tuple[str, ...]
     since: Micros
+
+    @property
+    def series(self) -> list[SeriesId]:
+        """The series of its channels."""
+        return [SeriesId.parse(self.exchange, self.symbol, channel) for channel in self.channels]
 
 
 class CoinRepository:

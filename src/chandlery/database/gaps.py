@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from chandlery.core.gaps import Gap, GapKind, Span
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros
 from chandlery.database.interfaces import IDatabaseConnection
-from chandlery.database.series_ids import OriginOf, SeriesIds, SeriesName, exchange_own
+from chandlery.database.series_ids import OriginOf, SeriesIds, exchange_own
 
 _TOUCHING = """
     SELECT start, stop, kind, evidence FROM gaps
@@ -32,18 +33,18 @@ class GapRepository:
         self._database = database
         self._ids = SeriesIds(database, origin_of)
 
-    async def record(self, series: SeriesName, gap: Gap) -> None:
+    async def record(self, series: SeriesId, gap: Gap) -> None:
         """Store a gap; returns once it is committed."""
         row = (await self._ids.of(series), gap.start, gap.end, gap.kind.value, gap.evidence, 0)
         await self._database.write((_RECORD, [row]))
 
-    async def grow(self, series: SeriesName, gap: Gap) -> None:
+    async def grow(self, series: SeriesId, gap: Gap) -> None:
         """Store a gap in place of those within it, such as its previous states; returns once it is committed."""
         number = await self._ids.of(series)
         row = (number, gap.start, gap.end, gap.kind.value, gap.evidence, 0)
         await self._database.write((_REPLACE, [(number, gap.start, gap.end, gap.end)]), (_RECORD, [row]))
 
-    async def settle(self, series: SeriesName, gaps: Iterable[Gap]) -> None:
+    async def settle(self, series: SeriesId, gaps: Iterable[Gap]) -> None:
         """Store proved gaps in place of those within them; each is valid until its ``recheck_at``, or for good."""
         number = await self._ids.of(series)
         rows = [
@@ -53,15 +54,15 @@ class GapRepository:
         if rows:
             await self._database.write((_REPLACE, [(number, row[1], row[2], row[2]) for row in rows]), (_RECORD, rows))
 
-    async def find(self, series: SeriesName, span: Span) -> list[Gap]:
+    async def find(self, series: SeriesId, span: Span) -> list[Gap]:
         """Return the gaps that overlap ``span``, oldest first."""
         return await self._touching(series, span, 0, _ALL)
 
-    async def believed(self, series: SeriesName, span: Span, now: Micros, *, limit: int = _ALL) -> list[Gap]:
+    async def believed(self, series: SeriesId, span: Span, now: Micros, *, limit: int = _ALL) -> list[Gap]:
         """Return the first ``limit`` gaps that are proved and need not be requested again by ``now``."""
         return await self._touching(series, span, now + 1, limit)
 
-    async def _touching(self, series: SeriesName, span: Span, until: Micros, limit: int) -> list[Gap]:
+    async def _touching(self, series: SeriesId, span: Span, until: Micros, limit: int) -> list[Gap]:
         number = await self._ids.find(series)
         if number is None:
             return []

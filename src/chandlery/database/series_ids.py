@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from msgspec import Struct
-
-from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.database.interfaces import IDatabaseConnection
-
-BOOK = "book"
-_CANDLES = "candles"
 
 EXCHANGE_OWN = ""
 """The origin of the exchange's own data in the tables."""
@@ -28,42 +23,6 @@ def always(origin: str) -> OriginOf:
 exchange_own = always(EXCHANGE_OWN)
 
 
-class SeriesName(Struct, frozen=True):
-    """One channel of an exchange for one symbol."""
-
-    exchange: str
-    symbol: str
-    channel: str
-
-    @classmethod
-    def of_candles(cls, exchange: str, symbol: str, interval: Interval) -> SeriesName:
-        """Return the series of an interval's candles."""
-        return cls(exchange, symbol, candles_channel(interval))
-
-    @classmethod
-    def of_book(cls, exchange: str, symbol: str) -> SeriesName:
-        """Return the series of the order book."""
-        return cls(exchange, symbol, BOOK)
-
-
-def candles_channel(interval: Interval) -> str:
-    """Return the channel of an interval's candles, e.g. ``candles:1m``."""
-    return f"{_CANDLES}:{interval.value}"
-
-
-def interval_of(channel: str) -> Interval | None:
-    """
-    Return the interval of a channel of candles; ``None`` for that of the book.
-
-    Raises:
-        UnknownInterval: It is not a channel.
-    """
-    if channel == BOOK:
-        return None
-    name, _, interval = channel.partition(":")
-    return Interval(interval if name == _CANDLES else channel)
-
-
 class SeriesIds:
     """
     The ids of series, assigned on first use and cached.
@@ -75,41 +34,41 @@ class SeriesIds:
     def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
         self._database = database
         self._origin_of = origin_of
-        self._known: dict[SeriesName, int] = {}
+        self._known: dict[SeriesId, int] = {}
 
-    async def of(self, name: SeriesName) -> int:
+    async def of(self, series: SeriesId) -> int:
         """
         Return the id of a series; assign one if needed.
 
         Raises:
             StorageError: It has none yet, and none can be written.
         """
-        found = self._known.get(name)
+        found = self._known.get(series)
         if found is None:
-            found = await self.find(name)
+            found = await self.find(series)
         if found is None:
             sql = "INSERT OR IGNORE INTO series (origin, exchange, symbol, channel) VALUES (?, ?, ?, ?)"
-            await self._database.write((sql, [self._key(name)]))
-            found = await self.find(name)
+            await self._database.write((sql, [self._key(series)]))
+            found = await self.find(series)
             assert found is not None  # noqa: S101  # it was committed
         return found
 
-    async def find(self, name: SeriesName) -> int | None:
+    async def find(self, series: SeriesId) -> int | None:
         """Return the id of a series; ``None`` if nothing was ever stored for it."""
-        if name in self._known:
-            return self._known[name]
+        if series in self._known:
+            return self._known[series]
         rows: list[Any] = await self._database.read(
-            "SELECT id FROM series WHERE origin = ? AND exchange = ? AND symbol = ? AND channel = ?", self._key(name)
+            "SELECT id FROM series WHERE origin = ? AND exchange = ? AND symbol = ? AND channel = ?", self._key(series)
         )
         if not rows:
             return None
-        self._known[name] = rows[0][0]
-        return self._known[name]
+        self._known[series] = rows[0][0]
+        return self._known[series]
 
     async def of_books(self, symbol: str) -> list[tuple[int, str]]:
         """Return the id and exchange of each series of the symbol's order books, by exchange."""
         sql = "SELECT id, exchange, origin FROM series WHERE symbol = ? AND channel = ?"
-        rows: list[Any] = await self._database.read(sql, (symbol, BOOK))
+        rows: list[Any] = await self._database.read(sql, (symbol, "book"))
         found = [(number, exchange) for number, exchange, origin in rows if origin == self._origin_of(exchange, symbol)]
         return sorted(found, key=lambda row: row[1])
 
@@ -122,5 +81,5 @@ class SeriesIds:
             if origin == self._origin_of(exchange, symbol)
         ]
 
-    def _key(self, name: SeriesName) -> tuple[str, str, str, str]:
-        return (self._origin_of(name.exchange, name.symbol), name.exchange, name.symbol, name.channel)
+    def _key(self, series: SeriesId) -> tuple[str, str, str, str]:
+        return (self._origin_of(series.exchange, series.symbol), series.exchange, series.symbol, series.channel_text)

@@ -117,7 +117,7 @@ class Metrics(Collector):
             labels = (
                 stream_supervisor.series.exchange,
                 stream_supervisor.series.symbol,
-                stream_supervisor.series.channel,
+                stream_supervisor.series.channel_text,
             )
             status = stream_supervisor.status()
             for name, family in counters.items():

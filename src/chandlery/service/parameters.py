@@ -1,4 +1,4 @@
-"""Times, ranges and series as callers write them."""
+"""Times and ranges as callers write them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ from datetime import UTC, datetime
 
 from chandlery.core.errors import InvalidRange
 from chandlery.core.gaps import Span
-from chandlery.core.interval import Interval
 from chandlery.core.time import Micros, Unit, iso, micros_of
-from chandlery.database.series_ids import BOOK, SeriesName, candles_channel
 
 MOMENT_HELP = "2024-01-01, 2024-01-01T12:00:00Z, or milliseconds since 1970."
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)?)?", re.ASCII)
@@ -54,17 +52,3 @@ def span_of(start: str | int, end: str | int | None, now: Micros) -> Span:
     if span.start < 0 or span.start > now:
         raise InvalidRange(f"the range starts at {iso(span.start)}; it may from 1970 to now, {iso(now)}")
     return span
-
-
-def series_of(exchange: str, symbol: str, channel: str, interval: str | None = None) -> SeriesName:
-    """
-    Return the series of a ``channel``, ``book`` or ``candles``; the interval of candles defaults to a minute.
-
-    Raises:
-        UnknownInterval: The interval or the channel is unknown.
-    """
-    if channel == BOOK:
-        return SeriesName(exchange, symbol, BOOK)
-    if channel == "candles":
-        return SeriesName(exchange, symbol, candles_channel(Interval(interval or "1m")))
-    return SeriesName(exchange, symbol, channel)

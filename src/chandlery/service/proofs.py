@@ -9,12 +9,12 @@ from chandlery.clients.interfaces import IExchangeAPIClient
 from chandlery.core.gaps import Gap
 from chandlery.core.holes import storable
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros
-from chandlery.database.series_ids import SeriesName
 from chandlery.tables.part import Part
 
 
-async def proved_gaps(client: IExchangeAPIClient, series: SeriesName, interval: Interval, part: Part) -> list[Gap]:
+async def proved_gaps(client: IExchangeAPIClient, series: SeriesId, interval: Interval, part: Part) -> list[Gap]:
     """
     Return the gaps of a response that may be stored, oldest first, each with the time of its next request.
 

@@ -7,11 +7,11 @@ import json
 import pytest
 
 from chandlery.core.gaps import Gap, GapKind
-from chandlery.database.series_ids import SeriesName
+from chandlery.core.series_id import SeriesId
 from chandlery.service.collection.broadcaster import Broadcaster, Update, gap_content
 
-BOOK = SeriesName("binance", "BTC/USDT", "book")
-CANDLES = SeriesName("binance", "BTC/USDT", "candles:1m")
+BOOK = SeriesId.of_book("binance", "BTC/USDT")
+CANDLES = SeriesId.parse("binance", "BTC/USDT", "candles:1m")
 
 
 class Reader:

@@ -12,8 +12,8 @@ from chandlery.clients.streaming import RealtimeStream
 from chandlery.core.errors import UnsupportedRequest
 from chandlery.core.gaps import GapKind, Span
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import MINUTE, SECOND, Unit, to_datetime
-from chandlery.database.series_ids import SeriesName
 from chandlery.net.clock import system_clock
 from chandlery.tables.candle_rows import TIMES, times_of
 from chandlery.tables.frame import open_times
@@ -139,7 +139,7 @@ async def test_order_books_are_stored_under_the_name_by_which_the_coin_was_added
         async with asyncio.timeout(20):
             while len(stored := await books(service, name)) < 3:
                 await asyncio.sleep(0.05)  # it is in a file
-        gaps = await service.gaps.find(SeriesName(name, COIN, "book"), EVER)
+        gaps = await service.gaps.find(SeriesId.of_book(name, COIN), EVER)
 
     assert [] == gaps
     assert [stored[0].timestamp + SECOND * each for each in range(len(stored))] == [each.timestamp for each in stored]
@@ -157,7 +157,7 @@ async def test_candles_are_stored_in_a_row_and_fetched_after_a_restart(kind, tmp
 
     async def table(service, name):
         return await service.candles.table(
-            SeriesName(name, COIN, channel), Interval(channel.partition(":")[2]), EVER, 100_000
+            SeriesId.parse(name, COIN, channel), Interval(channel.partition(":")[2]), EVER, 100_000
         )
 
     client = kind() if isinstance(kind, type) else None
@@ -197,7 +197,7 @@ async def test_a_plugin_whose_stream_ends_is_started_again_and_the_time_between_
             while (await books(service, name))[-1].timestamp < failed_at + SECOND:
                 await asyncio.sleep(0.05)  # it is in a file
         stored = {each.timestamp for each in await books(service, name)}
-        gaps = await service.gaps.find(SeriesName(name, COIN, "book"), EVER)
+        gaps = await service.gaps.find(SeriesId.of_book(name, COIN), EVER)
 
     assert gaps
     assert {GapKind.NOT_COLLECTED} == {gap.kind for gap in gaps}
@@ -208,7 +208,7 @@ async def test_a_plugin_whose_stream_ends_is_started_again_and_the_time_between_
 async def test_a_silent_plugin_has_no_valid_book(tmp_path):
     """A book that came longer than a minute ago is not stored as that of now."""
     ahead = 0
-    series = SeriesName("acme", COIN, "book")
+    series = SeriesId.of_book("acme", COIN)
     async with (
         offline("binance_spot") as sim,
         service_of(sim, tmp_path, clock=lambda: system_clock() + ahead) as service,

@@ -15,8 +15,8 @@ from chandlery.core.errors import InvalidInput, InvalidSymbol, StorageFull, Unkn
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import HOUR, SECOND
-from chandlery.database.series_ids import SeriesName
 from chandlery.net.clock import system_clock
 from chandlery.service.collection.book_proof import PROVED_WITHIN_S
 from chandlery.service.collection.broadcaster import Update
@@ -30,8 +30,8 @@ from fixtures.candle_feed import truth
 from fixtures.full_disk import with_room, without_room
 from fixtures.service import MARKET, FastClock, offline, service_of, service_with, until
 
-SECONDS = SeriesName("binance", "BTC/USDT", "candles:1s")
-BOOK = SeriesName("binance", "BTC/USDT", "book")
+SECONDS = SeriesId.parse("binance", "BTC/USDT", "candles:1s")
+BOOK = SeriesId.of_book("binance", "BTC/USDT")
 EVER = Span(0, 2**60)
 
 
@@ -415,7 +415,7 @@ async def test_a_candle_that_was_closed_too_early_is_stored_as_it_ended(tmp_path
     """The last trades of a minute come after the first of the next: what is stored and published is replaced."""
     clock, reader = FastClock(1_796_038_000 * SECOND, 20), Reader()
     late = {"hyperliquid_perpetual": {"late_update_ms": 4000}}
-    series = SeriesName("hyperliquid", "BTC/USDC:USDC", "candles:1m")
+    series = SeriesId.parse("hyperliquid", "BTC/USDC:USDC", "candles:1m")
     async with (
         offline("hyperliquid_perpetual", clock=clock, unlike=late) as sim,
         service_of(sim, tmp_path, clock=clock) as service,

@@ -8,15 +8,15 @@ from chandlery.core.errors import ExchangeUnavailable
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import DAY, MINUTE, SECOND
-from chandlery.database.series_ids import SeriesName
 from chandlery.service.collection.settling import changed, settle, unsettled
 from fixtures.candle_feed import truth
 from fixtures.service import MARKET, service_of
 from fixtures.support import micros
 
 START = micros(2025, 3, 12)
-MINUTES = SeriesName("binance", "BTC/USDT", "candles:1m")
+MINUTES = SeriesId.parse("binance", "BTC/USDT", "candles:1m")
 
 
 def test_where_candles_may_not_be_final():

@@ -15,8 +15,8 @@ from pyarrow import csv
 
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import HOUR, MINUTE, SECOND, iso
-from chandlery.database.series_ids import SeriesName
 from chandlery.net.clock import system_clock
 from chandlery.service.parameters import moment_of
 from chandlery.sim.faults import Fault, FaultKind
@@ -67,7 +67,7 @@ async def test_when_a_candle_came(tmp_path):
     hour = {**ASKED, "end": "2026-11-01T01:00:00Z"}
     (collected,) = truth(MARKET, "BTCUSDT", Interval.MINUTE_1, Span(START + 5 * MINUTE, START + 6 * MINUTE))
     collected = structs.replace(collected, at=START + 6 * MINUTE + 3_000, received_at=START + 6 * MINUTE + 7_000)
-    series = SeriesName.of_candles("binance", "BTC/USDT", Interval.MINUTE_1)
+    series = SeriesId.of_candles("binance", "BTC/USDT", Interval.MINUTE_1)
     async with offline() as sim, served(sim, tmp_path) as (service, session):
         await service.candles.save(series, [collected])
         page = json.loads((await get(session, "/v1/candles", **hour))[1])
@@ -166,7 +166,7 @@ async def test_order_books(running):
         each = entry(START + at * SECOND, at=START + at * SECOND + 3)
         await service.storage.store_raw_data("BTC/USDT", each.data, exchange="binance", timestamp=each.timestamp)
     gap = Gap(START, START + SECOND, GapKind.NOT_COLLECTED, "x")
-    await service.gaps.record(SeriesName("binance", "BTC/USDT", "book"), gap)
+    await service.gaps.record(SeriesId.of_book("binance", "BTC/USDT"), gap)
     query = {"exchange": "binance", "symbol": "BTC-USDT", "start": "2026-11-01", "end": "2026-11-02", "limit": 3}
     first = json.loads((await get(session, "/v1/books", **query))[1])
     second = json.loads((await get(session, "/v1/books", **query, cursor=first["next"]))[1])
@@ -200,7 +200,7 @@ async def a_day(service):
     spans = [Span(*(START + int(hour) * HOUR + int(minute) * MINUTE for hour, minute in (start.split(":"), end.split(":")))) for start, end, _ in gaps]  # fmt: skip
     for span, (_, _, evidence) in list(zip(spans, gaps, strict=True))[1:-1]:
         await service.gaps.record(
-            SeriesName("binance", "BTC/USDT:USDT", "book"), Gap(span.start, span.end, GapKind.NOT_COLLECTED, evidence)
+            SeriesId.of_book("binance", "BTC/USDT:USDT"), Gap(span.start, span.end, GapKind.NOT_COLLECTED, evidence)
         )
     for at in range(spans[0].end, spans[-1].start + 1, 5 * MINUTE):
         if not any(span.start < at < span.end for span in spans):

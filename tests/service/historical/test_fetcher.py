@@ -11,8 +11,8 @@ from chandlery.core.candle import CandleData
 from chandlery.core.errors import InvalidRange, UnsupportedRequest
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import DAY, MINUTE, SECOND
-from chandlery.database.series_ids import SeriesName
 from chandlery.net.clock import system_clock
 from chandlery.service.historical.fetcher import FETCHED_AT_ONCE
 from chandlery.service.historical.report import AnswerReport
@@ -22,8 +22,8 @@ from fixtures.candle_feed import truth
 from fixtures.repositories import entry
 from fixtures.service import MARKET, offline, service_of
 
-MINUTES = SeriesName("binance", "BTC/USDT", "candles:1m")
-BOOK = SeriesName("binance", "BTC/USDT", "book")
+MINUTES = SeriesId.parse("binance", "BTC/USDT", "candles:1m")
+BOOK = SeriesId.of_book("binance", "BTC/USDT")
 MARK = 123.456
 
 
@@ -83,7 +83,7 @@ async def test_what_was_collected_comes_from_the_database(service, sim):
 
 async def test_a_range_of_more_than_is_counted_at_once(service):
     """Across the border each candle comes once, in order, and what the database has there is one source."""
-    series = SeriesName("binance", "BTC/USDT", "candles:1s")
+    series = SeriesId.parse("binance", "BTC/USDT", "candles:1s")
     span = last(FETCHED_AT_ONCE + 20, Interval.SECOND_1)
     border = range(FETCHED_AT_ONCE - 10, FETCHED_AT_ONCE + 10)
     own = [CandleData(span.start + at * SECOND, MARK, MARK, MARK, MARK, 1.0) for at in border]
@@ -150,7 +150,7 @@ async def test_order_books_and_their_gaps(service):
 async def test_funding(service):
     """Of a perpetual; of spot there is none, and that is said."""
     end = Interval.DAY_1.floor(system_clock())
-    series = SeriesName("binance", "BTC/USDT:USDT", "funding")
+    series = SeriesId.of_funding("binance", "BTC/USDT:USDT")
     pieces = [piece async for piece in service.historical.stream_funding(series, Span(end - 3 * DAY, end), rows=4)]
 
     assert [4, 4, 1] == [piece.table.num_rows for piece in pieces]
@@ -159,7 +159,7 @@ async def test_funding(service):
         _ = [
             piece
             async for piece in service.historical.stream_funding(
-                SeriesName("binance", "BTC/USDT", "funding"), Span(end - DAY, end), rows=4
+                SeriesId.of_funding("binance", "BTC/USDT"), Span(end - DAY, end), rows=4
             )
         ]
 

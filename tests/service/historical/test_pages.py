@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.query import ChartType
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import DAY, iso
-from chandlery.database.series_ids import SeriesName
 from chandlery.service.historical.interfaces import Piece, Source
 from chandlery.service.historical.pages import (
     cache_headers,
@@ -25,7 +25,7 @@ from chandlery.service.historical.pages import (
 from chandlery.tables.frame import schema_of
 from fixtures.candle_tables import candles
 
-SERIES = SeriesName("binance", "BTC/USDT", "candles:1m")
+SERIES = SeriesId.parse("binance", "BTC/USDT", "candles:1m")
 MINUTE = 60_000_000
 
 

@@ -9,8 +9,8 @@ from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import DAY, HOUR, MINUTE
-from chandlery.database.series_ids import SeriesName
 from chandlery.feed.events import Missing
 from chandlery.net.clock import system_clock
 from chandlery.service.historical.report import AnswerReport
@@ -21,7 +21,7 @@ from fixtures.growth import MOST, exponents
 from fixtures.monitored_service import ThinMarket
 from fixtures.service import service_of
 
-THIN = SeriesName("kucoin", "THIN/USDT", "candles:1m")
+THIN = SeriesId.parse("kucoin", "THIN/USDT", "candles:1m")
 MARKET = ThinMarket(7, symbols={MarketType.SPOT: ("BTCUSDT", "THINUSDT")})
 M = Interval.MINUTE_1
 

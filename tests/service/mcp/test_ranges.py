@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from chandlery.core.gaps import Gap, GapKind, Span
-from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import MINUTE, iso
-from chandlery.database.series_ids import SeriesName
 from chandlery.service.historical.interfaces import Source
 from chandlery.service.historical.pages import moment_of_cursor
 from chandlery.service.mcp.ranges import Asked, Page, told
 
-ASKED = Asked(SeriesName("binance", "BTC/USDT:USDT", "candles:1m"), Interval("1m"), Span(0, 10 * MINUTE))
+ASKED = Asked(SeriesId.parse("binance", "BTC/USDT:USDT", "candles:1m"), Span(0, 10 * MINUTE))
 
 
 def page():

@@ -68,7 +68,7 @@ class History(IHistoricalDataManager):
         self.evidence = evidence
 
     async def stream_historical_data(self, series, span, *, rows, snapshots=50):
-        length = Interval(series.channel.partition(":")[2]).micros
+        length = series.length.micros
         for at in range(span.start, span.end, rows * length):
             end = min(at + rows * length, span.end)
             opens = np.arange(at, end, length, dtype=np.int64)

@@ -13,8 +13,8 @@ from yarl import URL
 
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import MINUTE, SECOND
-from chandlery.database.series_ids import SeriesName
 from chandlery.net.clock import system_clock
 from chandlery.service.web import socket as door
 from chandlery.service.web.application import application
@@ -151,7 +151,7 @@ async def test_following_a_book(client, running):
     await client.until("realtime_data")
     await client.say("unsubscribe", channel="book", **BTC)
     await client.until("unsubscribed")
-    series = SeriesName("binance", "BTC/USDT", "book")
+    series = SeriesId.of_book("binance", "BTC/USDT")
     async with asyncio.timeout(10):
         while not (await running[0].historical.get_books(series, Span(0, 2**60), 2)).entries:
             await asyncio.sleep(0.05)
@@ -370,7 +370,7 @@ async def test_a_slow_reader_is_closed_and_slows_nobody(sim, tmp_path):
             for one in (fast.socket, slow):
                 await one.send_json({"type": "subscribe", "channel": "candles", **SECONDS})
             await fast.until("subscribed")
-            subscribed = SeriesName("binance", "BTC/USDT", "candles:1s")
+            subscribed = SeriesId.parse("binance", "BTC/USDT", "candles:1s")
             await until(lambda: service.broadcaster.count(subscribed) == 2)
             reading = asyncio.create_task(fast.until("pong"))
             await flood(service, subscribed)

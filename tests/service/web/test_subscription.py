@@ -8,14 +8,14 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Unit
-from chandlery.database.series_ids import SeriesName
 from chandlery.service.collection.broadcaster import Update
 from chandlery.service.metrics import Metrics
 from chandlery.service.web.send_queue import Pump, SendQueue
 from chandlery.service.web.subscription import Subscription
 
-SERIES = SeriesName("binance", "BTC/USDT", "candles:1s")
+SERIES = SeriesId.parse("binance", "BTC/USDT", "candles:1s")
 
 
 class Socket:

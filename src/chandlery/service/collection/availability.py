@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 
+from msgspec import structs
+
 from chandlery.clients.interfaces import IDataSourceConnector
 from chandlery.clients.names import canonical
-from chandlery.core.errors import ChandleryError, InvalidSymbol, UnknownInterval, UnknownName
+from chandlery.core.errors import ChandleryError, InvalidSymbol
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import HOUR, Clock, to_datetime
-from chandlery.database.series_ids import interval_of
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -22,29 +24,20 @@ class AvailabilityChecker:
         self._connector = connector
         self._clock = clock
 
-    def named(self, coin: str, exchange: str) -> tuple[str, str]:
+    def named(self, series: SeriesId) -> SeriesId:
         """
-        Return exchange and coin in their canonical spelling, under which they are stored.
+        Return a series in its canonical spelling, under which it is stored.
 
         Raises:
             InvalidInput: The exchange is unknown, or the coin is not one of its symbols.
+            UnsupportedRequest: The exchange does not offer the interval, as far as is known without a request; the
+                message names the intervals that it offers.
         """
-        return canonical(exchange), self._connector.get_client(exchange).spelled(coin)
-
-    def require_channel(self, coin: str, exchange: str, channel: str) -> None:
-        """
-        Check that the exchange offers a channel of the coin, as far as is known without a request.
-
-        Raises:
-            UnknownName: The channel is unknown.
-            UnsupportedRequest: The exchange does not offer it; the message names the channels that it offers.
-        """
-        try:
-            interval = interval_of(channel)
-        except UnknownInterval as error:
-            raise UnknownName(f"{channel!r} is not a channel; use book, candles:1m and so on: {error}") from None
-        if interval is not None:
-            self._connector.get_client(exchange).require_interval(coin, interval)
+        client = self._connector.get_client(series.exchange)
+        named = structs.replace(series, exchange=canonical(series.exchange), symbol=client.spelled(series.symbol))
+        if named.interval is not None:
+            client.require_interval(named.symbol, named.interval)
+        return named
 
     async def check(self, coin: str, exchange: str) -> bool:
         """Return whether the exchange trades the coin now."""

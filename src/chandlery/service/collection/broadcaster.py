@@ -7,14 +7,14 @@ import random
 import time
 from collections import defaultdict
 from functools import cached_property
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import msgspec
 
 from chandlery.clients.rows import Row
 from chandlery.core.gaps import Gap
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import iso
-from chandlery.database.series_ids import SeriesName
 from chandlery.feed.backoff import PACE
 from chandlery.feed.recovery import Waits
 from chandlery.service.frames import text_frame
@@ -34,7 +34,7 @@ class Update:
     Books and running candles are conflated: the next one replaces them, so a slow client loses nothing by it.
     """
 
-    def __init__(self, series: SeriesName, kind: Kind, content: Row) -> None:
+    def __init__(self, series: SeriesId, kind: Kind, content: Row) -> None:
         self.series = series
         self.kind = kind
         self.content = content
@@ -44,16 +44,8 @@ class Update:
     @cached_property
     def message(self) -> bytes:
         """Message for the socket, encoded on first use."""
-        channel, _, interval = self.series.channel.partition(":")
-        head: dict[str, Any] = {
-            "type": self.kind if self.kind in {"gap", "restated"} else "realtime_data",
-            "channel": channel,
-            "exchange": self.series.exchange,
-            "symbol": self.series.symbol,
-        }
-        if interval:
-            head["interval"] = interval
-        return _json.encode(head | {"data": self.content})
+        kind = self.kind if self.kind in {"gap", "restated"} else "realtime_data"
+        return _json.encode({"type": kind, **self.series.plain(), "data": self.content})
 
     @cached_property
     def frame(self) -> bytes:
@@ -78,18 +70,18 @@ class Broadcaster:
     """Subscribers of each series, and its latest book or candle."""
 
     def __init__(self) -> None:
-        self._subscribers: defaultdict[SeriesName, dict[Subscriber, None]] = defaultdict(dict)
-        self._latest: dict[SeriesName, Update] = {}
+        self._subscribers: defaultdict[SeriesId, dict[Subscriber, None]] = defaultdict(dict)
+        self._latest: dict[SeriesId, Update] = {}
         self.published = 0
         self.failures = 0
         """Number of exceptions raised by subscribers."""
         self._reports = Waits(PACE, random.random)
 
-    def subscribe(self, series: SeriesName, subscriber: Subscriber) -> None:
+    def subscribe(self, series: SeriesId, subscriber: Subscriber) -> None:
         """Subscribe to updates of a series; idempotent."""
         self._subscribers[series][subscriber] = None
 
-    def unsubscribe(self, series: SeriesName, subscriber: Subscriber) -> None:
+    def unsubscribe(self, series: SeriesId, subscriber: Subscriber) -> None:
         """Unsubscribe from a series; idempotent."""
         found = self._subscribers.get(series, {})
         found.pop(subscriber, None)
@@ -114,21 +106,21 @@ class Broadcaster:
         latest = self._latest.get(update.series)
         return latest is not None and latest.content["timestamp"] > update.content["timestamp"]
 
-    def _failed(self, series: SeriesName, error: Exception) -> None:
+    def _failed(self, series: SeriesId, error: Exception) -> None:
         """Count a subscriber's exception, and log it at a limited rate."""
         self.failures += 1
         if self._reports.is_over(time.monotonic()):
             log.error("%s: a subscriber failed; %d failures so far", series, self.failures, exc_info=error)
 
-    def latest(self, series: SeriesName) -> Update | None:
+    def latest(self, series: SeriesId) -> Update | None:
         """Return the latest book or candle; ``None`` if there is none."""
         return self._latest.get(series)
 
-    def forget(self, series: SeriesName) -> None:
+    def forget(self, series: SeriesId) -> None:
         """Discard the latest update."""
         self._latest.pop(series, None)
 
-    def count(self, series: SeriesName | None = None) -> int:
+    def count(self, series: SeriesId | None = None) -> int:
         """Return the number of subscriptions, of one series or of all."""
         if series is not None:
             return len(self._subscribers.get(series, ()))

@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from chandlery.database.series_ids import BOOK, SeriesName
+from chandlery.core.series_id import SeriesId
 from chandlery.service.auth.guard import Collector, Reader
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.schemas import Availability, Coin, CoinRequest, Coins
@@ -61,5 +61,5 @@ async def remove_coin(
 async def availability(subject: Reader, collection: Collection, exchange: Exchange, symbol: Symbol) -> Availability:
     """Check whether an exchange trades a coin now."""
     available = await collection.check_availability(symbol, exchange)
-    origin = collection.origin(SeriesName(exchange, symbol, BOOK))
+    origin = collection.origin(SeriesId.of_book(exchange, symbol))
     return Availability(exchange=exchange, symbol=symbol, available=available, origin=origin)

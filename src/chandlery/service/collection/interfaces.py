@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros
-from chandlery.database.series_ids import SeriesName
 from chandlery.service.collection.broadcaster import Subscriber
 
 
@@ -84,7 +84,7 @@ class IDataCollectionManager(ABC):
         """
 
     @abstractmethod
-    def named(self, series: SeriesName) -> SeriesName:
+    def named(self, series: SeriesId) -> SeriesId:
         """
         Return a series in its canonical spelling, under which it is stored.
 
@@ -93,11 +93,11 @@ class IDataCollectionManager(ABC):
         """
 
     @abstractmethod
-    def origin(self, series: SeriesName) -> str | None:
+    def origin(self, series: SeriesId) -> str | None:
         """Return the origin that serves the series in place of the exchange; ``None`` for the exchange itself."""
 
     @abstractmethod
-    async def stream_realtime_data(self, series: SeriesName, subscriber: Subscriber) -> None:
+    async def stream_realtime_data(self, series: SeriesId, subscriber: Subscriber) -> None:
         """
         Subscribe to a series, and start collecting it unless it is collected already.
 

@@ -10,12 +10,12 @@ from chandlery.clients.rows import Row
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap
 from chandlery.core.holes import storable
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import SECOND, Clock, Micros, Unit
 from chandlery.database.candles import CandleRepository
 from chandlery.database.gaps import GapRepository
 from chandlery.database.interfaces import IStorageManager
 from chandlery.database.raw import BookSnapshot
-from chandlery.database.series_ids import SeriesName, interval_of
 from chandlery.service.collection.broadcaster import Broadcaster, Update, gap_content
 
 _RUNNING_KEPT_EVERY: Micros = 5 * SECOND
@@ -43,9 +43,9 @@ class RealTimeProcessor:
         self._candles = candles
         self._gaps = gaps
         self._clock = clock
-        self._running_kept: dict[SeriesName, Micros] = {}
+        self._running_kept: dict[SeriesId, Micros] = {}
 
-    async def process_realtime_entry(self, series: SeriesName, entry: Row) -> None:
+    async def process_realtime_entry(self, series: SeriesId, entry: Row) -> None:
         """
         Process an entry of a stream.
 
@@ -63,11 +63,11 @@ class RealTimeProcessor:
             await self._candles.save(series, [candle])
         self._broadcaster.publish(Update(series, "closed" if candle.closed else "running", entry))
 
-    def tell(self, series: SeriesName, entry: Row) -> None:
+    def tell(self, series: SeriesId, entry: Row) -> None:
         """Publish a closed candle that is already stored."""
         self._broadcaster.publish(Update(series, "closed", entry))
 
-    async def restate(self, series: SeriesName, entry: Row) -> None:
+    async def restate(self, series: SeriesId, entry: Row) -> None:
         """
         Replace a stored closed candle, and publish it.
 
@@ -77,7 +77,7 @@ class RealTimeProcessor:
         await self._candles.save(series, [candle_of(entry)])
         self._broadcaster.publish(Update(series, "restated", entry))
 
-    async def snapshot(self, series: SeriesName, book: Row, at: Micros) -> None:
+    async def snapshot(self, series: SeriesId, book: Row, at: Micros) -> None:
         """
         Store an order book as the snapshot of the time ``at``.
 
@@ -94,11 +94,11 @@ class RealTimeProcessor:
         )
         await self._storage.store_raw_data(series.symbol, snapshot, exchange=series.exchange, timestamp=at)
 
-    def publish_gap(self, series: SeriesName, gap: Gap) -> None:
+    def publish_gap(self, series: SeriesId, gap: Gap) -> None:
         """Publish a gap."""
         self._broadcaster.publish(Update(series, "gap", gap_content(gap)))
 
-    async def store_gap(self, series: SeriesName, gap: Gap, proved_at: Micros | None = None) -> None:
+    async def store_gap(self, series: SeriesId, gap: Gap, proved_at: Micros | None = None) -> None:
         """
         Store a gap; ``proved_at`` is the exchange's time of its proof, ``None`` without one.
 
@@ -107,7 +107,7 @@ class RealTimeProcessor:
         Raises:
             StorageError: The gap could not be stored.
         """
-        interval = interval_of(series.channel)
+        interval = series.interval
         if interval is None:
             await self._gaps.grow(series, gap)
             return
@@ -119,7 +119,7 @@ class RealTimeProcessor:
         for span in others:
             await self._gaps.record(series, structs.replace(gap, start=span.start, end=span.end))
 
-    async def settle(self, series: SeriesName, gaps: Sequence[Gap]) -> None:
+    async def settle(self, series: SeriesId, gaps: Sequence[Gap]) -> None:
         """
         Store proved gaps, each for as long as it is trusted.
 

@@ -9,11 +9,11 @@ from weakref import WeakValueDictionary
 
 from chandlery.clients.interfaces import IDataSourceConnector
 from chandlery.core.errors import InvalidInput, MissingDependency
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.database.candles import CandleRepository
 from chandlery.database.coins import CollectedCoin
 from chandlery.database.interfaces import IStorageManager
-from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.service.collection.availability import AvailabilityChecker
 from chandlery.service.collection.broadcaster import Broadcaster, Subscriber
 from chandlery.service.collection.coins import CoinCollectionList
@@ -77,7 +77,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         self._every = snapshot_every
         self._book_levels = book_levels
         self._sleep = sleep
-        self._stream_supervisors: dict[SeriesName, StreamSupervisor] = {}
+        self._stream_supervisors: dict[SeriesId, StreamSupervisor] = {}
         # A lock exists while a caller holds it or waits for it.
         self._changing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._snapshots: Supervised | None = None
@@ -96,23 +96,22 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         stream_supervisors, self._stream_supervisors = self._stream_supervisors, {}
         await asyncio.gather(*(stream_supervisor.end() for stream_supervisor in stream_supervisors.values()))
 
-    async def add_coin(self, coin: str, exchange: str, channels: Sequence[str] = (BOOK, "candles:1m")) -> CoinStatus:
+    async def add_coin(self, coin: str, exchange: str, channels: Sequence[str] = ("book", "candles:1m")) -> CoinStatus:
         """Check, store and start a coin; returns when each stream runs, or has failed for the first time."""
         if not channels:
             raise InvalidInput("name at least one channel: book, or candles:1m and so on")
-        exchange, symbol = self._checker.named(coin, exchange)
-        for channel in channels:
-            self._checker.require_channel(symbol, exchange, channel)
+        wanted = [self.named(SeriesId.parse(exchange, coin, channel)) for channel in channels]
+        exchange, symbol = wanted[0].exchange, wanted[0].symbol
         async with self._changing.setdefault((exchange, symbol), asyncio.Lock()):
             known = self.coins.find(symbol, exchange)
-            if known is None or not set(channels) <= set(known.channels):
+            if known is None or not set(wanted) <= set(known.series):
                 await self._checker.require(symbol, exchange)
-                known = await self.coins.add_coin(symbol, exchange, tuple(channels))
+                known = await self.coins.add_coin(symbol, exchange, tuple(each.channel_text for each in wanted))
             stream_supervisors = self._begin(known)
         waits = [
             asyncio.create_task(stream_supervisor.started.wait())
             for stream_supervisor in stream_supervisors
-            if stream_supervisor.series.channel in channels
+            if stream_supervisor.series in wanted
         ]
         await asyncio.wait(waits, timeout=START_TIMEOUT_S)
         for wait in waits:
@@ -121,10 +120,10 @@ class DataCollectionManagerImpl(IDataCollectionManager):
 
     async def remove_coin(self, coin: str, exchange: str, channel: str | None = None) -> None:
         """Remove a coin, or one channel of it, from the list, and stop its streams."""
-        exchange, symbol = self._checker.named(coin, exchange)
-        async with self._changing.setdefault((exchange, symbol), asyncio.Lock()):
-            for removed in await self.coins.remove_coin(symbol, exchange, channel):
-                series = SeriesName(exchange, symbol, removed)
+        named = self.named(SeriesId.of_book(exchange, coin))
+        async with self._changing.setdefault((named.exchange, named.symbol), asyncio.Lock()):
+            for removed in await self.coins.remove_coin(named.symbol, named.exchange, channel):
+                series = SeriesId.parse(named.exchange, named.symbol, removed)
                 stream_supervisor = self._stream_supervisors.pop(series, None)
                 if stream_supervisor is not None:
                     await stream_supervisor.end()
@@ -138,28 +137,26 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         """Ask the exchange whether it trades the coin now."""
         return await self._checker.check(coin, exchange)
 
-    async def stream_realtime_data(self, series: SeriesName, subscriber: Subscriber) -> None:
+    async def stream_realtime_data(self, series: SeriesId, subscriber: Subscriber) -> None:
         """Subscribe, then make sure that the series is collected."""
         named = self.named(series)
         self.broadcaster.subscribe(named, subscriber)
         try:
-            await self.add_coin(named.symbol, named.exchange, [named.channel])
+            await self.add_coin(named.symbol, named.exchange, [named.channel_text])
         except BaseException:
             self.broadcaster.unsubscribe(named, subscriber)
             raise
 
-    def named(self, series: SeriesName) -> SeriesName:
+    def named(self, series: SeriesId) -> SeriesId:
         """Return the series in the spelling of the exchange's client."""
-        exchange, symbol = self._checker.named(series.symbol, series.exchange)
-        self._checker.require_channel(symbol, exchange, series.channel)
-        return SeriesName(exchange, symbol, series.channel)
+        return self._checker.named(series)
 
-    def origin(self, series: SeriesName) -> str | None:
+    def origin(self, series: SeriesId) -> str | None:
         """Return the origin that the exchange's client reports."""
         origin = self._connector.origin(series.exchange, series.symbol)
         return None if origin is None else str(origin)
 
-    def book_awaited(self, series: SeriesName) -> Micros | None:
+    def book_awaited(self, series: SeriesId) -> Micros | None:
         """Return the maximum delay of the next stored order book; ``None`` if the series is not collected."""
         stream_supervisor = self._stream_supervisors.get(series)
         if stream_supervisor is None:
@@ -172,7 +169,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
 
     def _begin(self, coin: CollectedCoin) -> list[StreamSupervisor]:
         """Return the streams of a coin; start those that are missing."""
-        for series in _series(coin):
+        for series in coin.series:
             if series not in self._stream_supervisors:
                 self._stream_supervisors[series] = StreamSupervisor(
                     series,
@@ -186,10 +183,10 @@ class DataCollectionManagerImpl(IDataCollectionManager):
                     last_kept=lambda series=series: self._last_kept(series),  # type: ignore[misc]  # mypy does not see through the default
                     sleep=self._sleep,
                 )
-        return [self._stream_supervisors[series] for series in _series(coin)]
+        return [self._stream_supervisors[series] for series in coin.series]
 
-    async def _last_kept(self, series: SeriesName) -> Micros | None:
-        if series.channel != BOOK:
+    async def _last_kept(self, series: SeriesId) -> Micros | None:
+        if series.interval is not None:
             return await self._candles.last_closed(series)
         entry = await self._storage.get_latest_raw_entry(series.symbol, exchange=series.exchange)
         return None if entry is None else entry.timestamp
@@ -218,15 +215,11 @@ class DataCollectionManagerImpl(IDataCollectionManager):
 
     def _status(self, coin: CollectedCoin) -> CoinStatus:
         stream_supervisors = [
-            self._stream_supervisors[series] for series in _series(coin) if series in self._stream_supervisors
+            self._stream_supervisors[series] for series in coin.series if series in self._stream_supervisors
         ]
         try:
-            origin = self.origin(SeriesName(coin.exchange, coin.symbol, BOOK))
+            origin = self.origin(SeriesId.of_book(coin.exchange, coin.symbol))
         except (InvalidInput, MissingDependency):  # the exchange is no longer supported here, which its streams report
             origin = None
         channels = tuple(stream_supervisor.status() for stream_supervisor in stream_supervisors)
         return CoinStatus(coin.exchange, coin.symbol, coin.since, channels, origin)
-
-
-def _series(coin: CollectedCoin) -> list[SeriesName]:
-    return [SeriesName(coin.exchange, coin.symbol, channel) for channel in coin.channels]

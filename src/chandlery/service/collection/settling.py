@@ -10,9 +10,9 @@ from chandlery.clients.rows import PRICES, Row, rows_of_table
 from chandlery.core.errors import ExchangeError, IncompleteData
 from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import MINUTE, Micros, to_datetime
 from chandlery.database.candles import CandleRepository
-from chandlery.database.series_ids import SeriesName
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -52,7 +52,7 @@ async def settle(
 
 
 async def changed(
-    connector: IDataSourceConnector, candles: CandleRepository, series: SeriesName, interval: Interval, span: Span
+    connector: IDataSourceConnector, candles: CandleRepository, series: SeriesId, interval: Interval, span: Span
 ) -> list[Row]:
     """
     Return the exchange's rows that differ from the stored ones.

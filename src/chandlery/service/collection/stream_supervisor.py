@@ -15,9 +15,9 @@ from chandlery.clients.streaming import RealtimeStream
 from chandlery.core.errors import Closed, StorageError
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock, Micros, Unit, iso
 from chandlery.database.candles import CandleRepository
-from chandlery.database.series_ids import SeriesName, interval_of
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.events import (
     Connected,
@@ -59,7 +59,7 @@ class StreamSupervisor:
 
     def __init__(
         self,
-        series: SeriesName,
+        series: SeriesId,
         connector: IDataSourceConnector,
         processor: RealTimeProcessor,
         candles: CandleRepository,
@@ -74,7 +74,7 @@ class StreamSupervisor:
         random: Callable[[], float] = dice.random,
     ) -> None:
         self.series = series
-        self.interval: Interval | None = interval_of(series.channel)
+        self.interval = series.interval
         self.messages = 0
         self.resyncs = 0
         self.restated = 0
@@ -111,7 +111,7 @@ class StreamSupervisor:
         """Entries queued during a backfill; ``None`` afterwards."""
         self._told: Micros | None = None
         """Open time of the last published closed candle."""
-        self._supervised = supervisor.start(f"keeper of {series.exchange} {series.symbol} {series.channel}", self._keep)
+        self._supervised = supervisor.start(f"keeper of {series}", self._keep)
 
     @property
     def gaps(self) -> int:
@@ -145,7 +145,7 @@ class StreamSupervisor:
         else:
             state = "starting" if error is None else "failed"
         return ChannelStatus(
-            channel=self.series.channel,
+            channel=self.series.channel_text,
             state=state,
             messages=self.messages,
             gaps=self.gaps,
@@ -219,7 +219,7 @@ class StreamSupervisor:
         self._error = error
         self._lost = None
         self._invalid()
-        log.warning("%s %s: failed the %d. time in a row: %r", self.series.exchange, self.series, self.failures, error)
+        log.warning("%s: failed the %d. time in a row: %r", self.series, self.failures, error)
         self.started.set()
 
     async def _run(self) -> None:
@@ -228,15 +228,14 @@ class StreamSupervisor:
         resumed_from = await self._last_kept()
         if self.interval is None:
             self._moments.last = resumed_from
-        channel, _, interval = self.series.channel.partition(":")
         self._held = deque()
         settling: asyncio.Task[None] | None = None
         self._stream = await self._connector.start_realtime_stream(
             self.series.exchange,
             self.series.symbol,
             self._take,
-            channel="book" if channel == "book" else "candles",
-            interval=interval or "1m",
+            channel="book" if self.interval is None else "candles",
+            interval=self.interval or Interval.MINUTE_1,
             depth=self._book_levels,
             on_event=self._happened,
         )

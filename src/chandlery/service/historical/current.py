@@ -6,10 +6,10 @@ from chandlery.clients.interfaces import IDataSourceConnector
 from chandlery.clients.rows import Row, row_of_candle, rows_of_table
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock, Unit, to_datetime
 from chandlery.database.candles import CandleRepository
 from chandlery.database.interfaces import IStorageManager
-from chandlery.database.series_ids import SeriesName, interval_of
 from chandlery.service.collection.broadcaster import Broadcaster
 
 _LOOKED_BACK = 3
@@ -33,15 +33,14 @@ class CurrentDataFetcher:
         self._storage = storage
         self._clock = clock
 
-    async def latest(self, series: SeriesName) -> Row | None:
+    async def latest(self, series: SeriesId) -> Row | None:
         """Return the latest order book or candle; ``None`` if there is none."""
         update = self._broadcaster.latest(series)
         if update is not None:
             return update.content
-        interval = interval_of(series.channel)
-        return await (self._book(series) if interval is None else self._candle(series, interval))
+        return await (self._book(series) if series.interval is None else self._candle(series, series.interval))
 
-    async def _book(self, series: SeriesName) -> Row | None:
+    async def _book(self, series: SeriesId) -> Row | None:
         entry = await self._storage.get_latest_raw_entry(series.symbol, exchange=series.exchange)
         if entry is None:
             return None
@@ -56,7 +55,7 @@ class CurrentDataFetcher:
             "asks": book.asks,
         }
 
-    async def _candle(self, series: SeriesName, interval: Interval) -> Row | None:
+    async def _candle(self, series: SeriesId, interval: Interval) -> Row | None:
         kept = await self._candles.latest(series)
         now = self._clock()
         current = interval.step(interval.floor(now), -1)

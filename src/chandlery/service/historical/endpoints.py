@@ -9,15 +9,14 @@ from typing import Annotated, Any, TypeAlias
 
 import pyarrow as pa
 from fastapi import APIRouter, Depends, Query, Request
-from msgspec import structs
 from starlette.responses import Response
 
 from chandlery.core.errors import UnknownName
 from chandlery.core.gaps import Span
 from chandlery.core.query import ChartType
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock, Micros, Unit, iso
 from chandlery.database.raw import RawOrderBookEntry
-from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.history.interfaces import incomplete
 from chandlery.service.auth.guard import Reader
 from chandlery.service.auth.interfaces import Subject
@@ -41,7 +40,7 @@ from chandlery.service.historical.prefetch import prefetch
 from chandlery.service.historical.response_cache import ResponseCache
 from chandlery.service.historical.schemas import Book, Books, GapSpan, Page
 from chandlery.service.known import SymbolText, known_parameters
-from chandlery.service.parameters import MOMENT_HELP, series_of, span_of
+from chandlery.service.parameters import MOMENT_HELP, span_of
 from chandlery.service.workload import Workload
 from chandlery.tables.candle_rows import SCHEMA
 from chandlery.tables.frame import schema_of
@@ -86,9 +85,9 @@ class _Parts:
         self.clock: Clock = state.clock
         self.request = request
 
-    def named(self, exchange: str, symbol: str, channel: str, interval: str | None = None) -> SeriesName:
+    def named(self, series: SeriesId) -> SeriesId:
         """The series, in the spelling under which it is kept."""
-        named: SeriesName = self.request.app.state.collection.named(series_of(exchange, symbol, channel, interval))
+        named: SeriesId = self.request.app.state.collection.named(series)
         return named
 
     async def take_turn(self, subject: Subject) -> None:
@@ -101,7 +100,7 @@ class _Parts:
         workload: Workload = self.request.app.state.workload
         await caller_of(self.request.scope).held.enter_async_context(workload.turn(subject))
 
-    def origin(self, series: SeriesName) -> str | None:
+    def origin(self, series: SeriesId) -> str | None:
         """The origin of the series' data; ``None`` for the exchange's own."""
         origin: str | None = self.request.app.state.collection.origin(series)
         return origin
@@ -134,7 +133,7 @@ async def candles(
     """
     require_format(form, list(FORMATS))
     span = span_of(start, end, parts.clock())
-    series = parts.named(exchange, symbol, "candles", interval)
+    series = parts.named(SeriesId.parse(exchange, symbol, "candles", interval))
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
 
     def pieces(rows: int) -> AsyncGenerator[Piece, None]:
@@ -158,7 +157,7 @@ async def funding(
     """The funding rates of a perpetual with start <= moment < end, oldest first, from the cache or REST."""
     require_format(form, list(FORMATS))
     span = span_of(start, end, parts.clock())
-    series = structs.replace(parts.named(exchange, symbol, BOOK), channel="funding")
+    series = parts.named(SeriesId.of_funding(exchange, symbol))
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
 
     def pieces(rows: int) -> AsyncGenerator[Piece, None]:
@@ -180,7 +179,7 @@ async def books(
 ) -> Books:
     """The order books that were kept with start <= timestamp < end, oldest first, and where there are none."""
     span = span_of(start, end, parts.clock())
-    series = parts.named(exchange, symbol, BOOK)
+    series = parts.named(SeriesId.of_book(exchange, symbol))
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
     await parts.take_turn(subject)
     page = await parts.historical.get_books(series, Span(at, span.end), limit)
@@ -197,7 +196,7 @@ async def books(
 @routes.get("/books/latest")
 async def latest_book(subject: Reader, parts: Parts, exchange: Exchange, symbol: Symbol) -> Book:
     """The order book as it is now where it is collected, else the last one that was kept."""
-    series = parts.named(exchange, symbol, BOOK)
+    series = parts.named(SeriesId.of_book(exchange, symbol))
     row = await parts.historical.get_most_current_data(series)
     if row is None:
         raise UnknownName(f"there is no order book of {symbol} at {exchange}; collect it with POST /v1/coins")
@@ -234,7 +233,7 @@ async def _answer(
     parts: _Parts,
     subject: Subject,
     schema: pa.Schema,
-    series: SeriesName,
+    series: SeriesId,
     span: Span,
     at: Micros,
     limit: int,
@@ -259,7 +258,7 @@ async def _answer(
             if tag in request.headers.get("If-None-Match", ""):
                 return Response(status_code=304, headers=cache_headers(tag, immutable=False))
         return Response(content, media_type=FORMATS["json"], headers=cache_headers(tag, immutable=immutable))
-    name = f"{series.exchange}-{series.symbol}-{series.channel}.{form}".replace("/", "-").replace(":", "-")
+    name = f"{series.exchange}-{series.symbol}-{series.channel_text}.{form}".replace("/", "-").replace(":", "-")
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if immutable:
         headers |= cache_headers(tag, immutable=True)

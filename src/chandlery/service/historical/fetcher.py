@@ -14,6 +14,7 @@ from chandlery.clients.interfaces import IDataSourceConnector
 from chandlery.core.errors import ExchangeError, IncompleteData, InvalidRange, InvalidSymbol, StorageError
 from chandlery.core.gaps import Gap, Span, subtract, subtract_all
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock, Micros, iso, to_datetime
 from chandlery.database.book_history import BookHistory
 from chandlery.database.book_rows import table_of_books
@@ -21,7 +22,6 @@ from chandlery.database.candles import CandleRepository
 from chandlery.database.gaps import GapRepository
 from chandlery.database.interfaces import IStorageManager
 from chandlery.database.raw import BookPage
-from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.history.checks import holes_of
 from chandlery.service.historical.interfaces import Piece, Source, merge
 from chandlery.service.historical.joining import hulls, joined, rows_within, within
@@ -51,7 +51,7 @@ class HistoricalFetcher:
         storage: IStorageManager,
         gaps: GapRepository,
         clock: Clock,
-        awaited: Callable[[SeriesName], Micros | None],
+        awaited: Callable[[SeriesId], Micros | None],
     ) -> None:
         """``awaited`` is how long an order book may be on its way; ``None`` where the series is not collected."""
         self._connector = connector
@@ -62,9 +62,7 @@ class HistoricalFetcher:
         self._clock = clock
         self._awaited = awaited
 
-    async def candles(
-        self, series: SeriesName, interval: Interval, span: Span, rows: int
-    ) -> AsyncGenerator[Piece, None]:
+    async def candles(self, series: SeriesId, interval: Interval, span: Span, rows: int) -> AsyncGenerator[Piece, None]:
         """
         The closed candles that open in ``span``, oldest first, at most ``rows`` in a piece.
 
@@ -84,7 +82,7 @@ class HistoricalFetcher:
                 yield cut
             at, width = window.end, width * 2
 
-    async def books(self, series: SeriesName, span: Span, snapshots: int) -> AsyncGenerator[Piece, None]:
+    async def books(self, series: SeriesId, span: Span, snapshots: int) -> AsyncGenerator[Piece, None]:
         """The order books that are stored of ``span``, a row a level, at most so many ``snapshots`` in a piece."""
         gaps = await self.gaps(series, span)
         at = span.start
@@ -102,7 +100,7 @@ class HistoricalFetcher:
                 return
             at = until
 
-    async def funding(self, series: SeriesName, span: Span, rows: int) -> AsyncGenerator[Piece, None]:
+    async def funding(self, series: SeriesId, span: Span, rows: int) -> AsyncGenerator[Piece, None]:
         """The funding rates in ``span``, at most ``rows`` in a piece."""
         client = self._connector.get_client(series.exchange)
         try:
@@ -114,7 +112,7 @@ class HistoricalFetcher:
         for cut in _cut(_piece(part, span, series.exchange, self._origin(series)), rows):
             yield cut
 
-    async def snapshots(self, series: SeriesName, span: Span, limit: int) -> BookPage:
+    async def snapshots(self, series: SeriesId, span: Span, limit: int) -> BookPage:
         """
         The first ``limit`` order books that are stored of ``span``.
 
@@ -131,13 +129,13 @@ class HistoricalFetcher:
             await self._require_listed(series)
         return page
 
-    async def gaps(self, series: SeriesName, span: Span) -> list[Gap]:
+    async def gaps(self, series: SeriesId, span: Span) -> list[Gap]:
         """The recorded gaps that touch ``span``; of order books every stretch that was not collected."""
-        if series.channel != BOOK:
+        if series.interval is not None:
             return await self._gaps.find(series, span)
         return await self._history.gaps(series, span, self._clock(), self._awaited(series) or 0)
 
-    async def _require_listed(self, series: SeriesName) -> None:
+    async def _require_listed(self, series: SeriesId) -> None:
         """Refuse what the exchange does not trade; where it cannot be asked, that nothing is stored is all that is known."""
         try:
             listed = await self._connector.check_coin_availability(series.exchange, series.symbol)
@@ -158,21 +156,21 @@ class HistoricalFetcher:
         start = interval.ceil(span.start)
         return Span(start, max(start, min(interval.ceil(span.end), interval.floor(now))))
 
-    def _kept(self, series: SeriesName, start: Micros, end: Micros, rows: int) -> Source:
+    def _kept(self, series: SeriesId, start: Micros, end: Micros, rows: int) -> Source:
         """A stretch of the database."""
         return Source("database", start, end, rows, self._origin(series))
 
-    def _origin(self, series: SeriesName) -> str | None:
+    def _origin(self, series: SeriesId) -> str | None:
         origin = self._connector.origin(series.exchange, series.symbol)
         return None if origin is None else str(origin)
 
-    async def _stored_from(self, series: SeriesName, span: Span) -> Micros:
+    async def _stored_from(self, series: SeriesId, span: Span) -> Micros:
         """Before which moment the database has nothing of ``span``; its end where it has nothing at all."""
         first = await self._candles.first(series, span)
         gaps = await self._gaps.believed(series, span, self._clock(), limit=1)
         return min([span.end if first is None else first, *(each.start for each in gaps)])
 
-    async def _window(self, series: SeriesName, interval: Interval, window: Span) -> Piece:
+    async def _window(self, series: SeriesId, interval: Interval, window: Span) -> Piece:
         """All of a stretch: from the database, and by few requests what it does not account for."""
         table = await self._candles.table(series, interval, window, FETCHED_AT_ONCE)
         collected = table.num_rows > 0
@@ -187,14 +185,14 @@ class HistoricalFetcher:
         kept = Piece(table, [self._kept(series, each.start, each.end, 0) for each in subtract(window, left)], believed)
         return await asyncio.to_thread(joined, kept, left, answers)
 
-    async def _requested(self, series: SeriesName, interval: Interval, window: Span) -> Piece:
+    async def _requested(self, series: SeriesId, interval: Interval, window: Span) -> Piece:
         """All of a stretch of which nothing is stored."""
         answer = await self._answer(series, interval, window, [window], collected=False)
         stretches = len(answer.sources) + len(answer.gaps)
         return await _worked(stretches, joined, Piece(answer.table.slice(0, 0)), [window], [answer])
 
     async def _answer(
-        self, series: SeriesName, interval: Interval, hull: Span, left: Sequence[Span], *, collected: bool
+        self, series: SeriesId, interval: Interval, hull: Span, left: Sequence[Span], *, collected: bool
     ) -> Piece:
         """
         The answer of the exchange's client.

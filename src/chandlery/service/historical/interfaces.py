@@ -10,9 +10,9 @@ from msgspec import Struct, structs
 
 from chandlery.clients.rows import Row
 from chandlery.core.gaps import Gap, Span
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros, iso
 from chandlery.database.raw import BookPage
-from chandlery.database.series_ids import SeriesName
 from chandlery.service.label import labelled
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class IHistoricalDataManager(ABC):
 
     @abstractmethod
     def stream_historical_data(
-        self, series: SeriesName, span: Span, *, rows: int, snapshots: int = 50
+        self, series: SeriesId, span: Span, *, rows: int, snapshots: int = 50
     ) -> AsyncGenerator[Piece, None]:
         """
         Yield the data of ``span``, oldest first, in pieces of at most ``rows`` rows, or ``snapshots`` order books.
@@ -72,7 +72,7 @@ class IHistoricalDataManager(ABC):
         """
 
     @abstractmethod
-    def stream_funding(self, series: SeriesName, span: Span, *, rows: int) -> AsyncGenerator[Piece, None]:
+    def stream_funding(self, series: SeriesId, span: Span, *, rows: int) -> AsyncGenerator[Piece, None]:
         """
         Yield the funding rates of a perpetual, in pieces of at most ``rows`` rows.
 
@@ -81,7 +81,7 @@ class IHistoricalDataManager(ABC):
         """
 
     @abstractmethod
-    async def get_books(self, series: SeriesName, span: Span, limit: int) -> BookPage:
+    async def get_books(self, series: SeriesId, span: Span, limit: int) -> BookPage:
         """
         Return the first ``limit`` stored order books of ``span``, oldest first; each corrupt one is a gap at its time.
 
@@ -90,14 +90,14 @@ class IHistoricalDataManager(ABC):
         """
 
     @abstractmethod
-    async def get_gaps(self, series: SeriesName, span: Span) -> list[Gap]:
+    async def get_gaps(self, series: SeriesId, span: Span) -> list[Gap]:
         """
         Return the gaps of collected data that overlap ``span``, oldest first; for order books every interval without
         books.
         """
 
     @abstractmethod
-    async def get_most_current_data(self, series: SeriesName) -> Row | None:
+    async def get_most_current_data(self, series: SeriesId) -> Row | None:
         """
         Return the latest order book or candle, ``closed`` or not, as clients return them; ``None`` if there is none.
 

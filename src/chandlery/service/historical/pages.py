@@ -17,8 +17,8 @@ from msgspec import structs
 
 from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Span
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import DAY, HOUR, Micros, iso
-from chandlery.database.series_ids import SeriesName
 from chandlery.service.historical.encode import FEW_ROWS, json_rows
 from chandlery.service.historical.interfaces import Piece, Source
 from chandlery.service.historical.report import AnswerReport
@@ -56,7 +56,7 @@ def moment_of_cursor(cursor: str, span: Span) -> Micros:
 async def candle_page(
     pieces: AsyncGenerator[Piece, None],
     schema: pa.Schema,
-    series: SeriesName,
+    series: SeriesId,
     span: Span,
     at: Micros,
     limit: int,
@@ -99,7 +99,7 @@ def _encoded(
     report: AnswerReport,
     tables: list[pa.Table],
     schema: pa.Schema,
-    series: SeriesName,
+    series: SeriesId,
     page: Span,
     following: Micros | None,
     origin: str | None,
@@ -108,11 +108,10 @@ def _encoded(
     table = pa.concat_tables(tables).combine_chunks() if tables else empty_of(schema)
     report.sources = [_of_page(each, table, page) for each in report.sources if each.start < page.end]
     report.gaps = [each for each in report.gaps if each.start < page.end]
-    interval = series.channel.partition(":")[2] or None
     content = {
         "exchange": series.exchange,
         "symbol": series.symbol,
-        "interval": interval,
+        "interval": None if series.interval is None else series.interval.value,
         **labelled(origin),
         "start": iso(page.start),
         "end": iso(page.end),

@@ -8,8 +8,8 @@ from contextlib import aclosing
 
 from chandlery.clients.rows import Row
 from chandlery.core.gaps import Gap, Span
+from chandlery.core.series_id import SeriesId
 from chandlery.database.raw import BookPage
-from chandlery.database.series_ids import SeriesName, interval_of
 from chandlery.service.historical.current import CurrentDataFetcher
 from chandlery.service.historical.fetcher import HistoricalFetcher
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece
@@ -25,27 +25,26 @@ class HistoricalDataManagerImpl(IHistoricalDataManager):
         """Number of rows by source."""
 
     def stream_historical_data(
-        self, series: SeriesName, span: Span, *, rows: int, snapshots: int = 50
+        self, series: SeriesId, span: Span, *, rows: int, snapshots: int = 50
     ) -> AsyncGenerator[Piece, None]:
         """Yield candles or order books, depending on the channel."""
-        interval = interval_of(series.channel)
-        if interval is None:
+        if series.interval is None:
             return self._counted(self._fetcher.books(series, span, snapshots))
-        return self._counted(self._fetcher.candles(series, interval, span, rows))
+        return self._counted(self._fetcher.candles(series, series.interval, span, rows))
 
-    def stream_funding(self, series: SeriesName, span: Span, *, rows: int) -> AsyncGenerator[Piece, None]:
+    def stream_funding(self, series: SeriesId, span: Span, *, rows: int) -> AsyncGenerator[Piece, None]:
         """Yield funding rates from the exchange's client, which stores them."""
         return self._counted(self._fetcher.funding(series, span, rows))
 
-    async def get_books(self, series: SeriesName, span: Span, limit: int) -> BookPage:
+    async def get_books(self, series: SeriesId, span: Span, limit: int) -> BookPage:
         """Return order books from the database."""
         return await self._fetcher.snapshots(series, span, limit)
 
-    async def get_gaps(self, series: SeriesName, span: Span) -> list[Gap]:
+    async def get_gaps(self, series: SeriesId, span: Span) -> list[Gap]:
         """Return gaps from the database."""
         return await self._fetcher.gaps(series, span)
 
-    async def get_most_current_data(self, series: SeriesName) -> Row | None:
+    async def get_most_current_data(self, series: SeriesId) -> Row | None:
         """Return the latest order book or candle."""
         return await self._current.latest(series)
 

@@ -13,16 +13,15 @@ from msgspec import Struct, structs
 
 from chandlery.core.errors import InvalidRange
 from chandlery.core.gaps import Gap, Span
-from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock, Micros, iso
-from chandlery.database.series_ids import SeriesName
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece, Source
 from chandlery.service.historical.pages import cursor_of
 from chandlery.service.historical.report import AnswerReport
 from chandlery.service.historical.schemas import GapSpan, SourceSpan
 from chandlery.service.mcp.budget import clipped
-from chandlery.service.parameters import series_of, span_of
+from chandlery.service.parameters import span_of
 from chandlery.tables.frame import open_times
 
 SCHEME = "chandlery"
@@ -47,8 +46,7 @@ class Sums(Protocol):
 class Asked(Struct, frozen=True):
     """Range of closed candles, from the first to the last."""
 
-    series: SeriesName
-    interval: Interval
+    series: SeriesId
     span: Span
     origin: str | None = None
     """Origin of the data, if not the exchange itself."""
@@ -59,7 +57,7 @@ class Asked(Struct, frozen=True):
         parts = (
             self.series.exchange,
             self.series.symbol,
-            self.interval.value,
+            self.series.length.value,
             iso(self.span.start),
             iso(self.span.end),
         )
@@ -68,7 +66,7 @@ class Asked(Struct, frozen=True):
     @property
     def count(self) -> int:
         """Number of candles if none is missing."""
-        return self.interval.count(self.span.start, self.span.end)
+        return self.series.length.count(self.span.start, self.span.end)
 
 
 class Page(Struct):
@@ -116,12 +114,12 @@ class CandleRanges:
         """
         now = self._clock()
         span = span_of(start, end, now)
-        series = self._collection.named(series_of(exchange, symbol, "candles", interval))
-        length = Interval(interval)
+        series = self._collection.named(SeriesId.parse(exchange, symbol, "candles", interval))
+        length = series.length
         closed = Span(length.ceil(span.start), min(length.ceil(span.end), length.floor(now)))
         if not closed:
             raise InvalidRange(f"no candle of {interval} that opens in {span} has closed by now, {iso(now)}")
-        asked = Asked(series, length, closed, self._collection.origin(series))
+        asked = Asked(series, closed, self._collection.origin(series))
         if asked.count > MOST_CANDLES:
             raise InvalidRange(
                 f"the range has {asked.count:,} candles of {interval}, more than {MOST_CANDLES:,}; take a shorter range or a longer interval"
@@ -141,7 +139,7 @@ class CandleRanges:
                 if room > 0:
                     kept.append(piece.table.slice(0, room))
                 if piece.table.num_rows:
-                    passed = asked.interval.count(asked.span.start, int(open_times(piece.table)[-1]) + 1)
+                    passed = asked.series.length.count(asked.span.start, int(open_times(piece.table)[-1]) + 1)
                     await progress(passed, asked.count, f"{report.rows:,} candles")
         return report, _page(asked, asked.span.start, kept, report).first(rows)
 

@@ -107,7 +107,7 @@ def _csv(asked: Asked, page: Page) -> str:
     series, out = asked.series, io.StringIO()
     known = told(page.sources, page.gaps)
     notes = [
-        f"{series.exchange} {series.symbol} {asked.interval.value}, {iso(page.at)} to {iso(page.end)}: {len(page.rows)} rows",
+        f"{series.exchange} {series.symbol} {series.length.value}, {iso(page.at)} to {iso(page.end)}: {len(page.rows)} rows",
         f"the whole range: {iso(asked.span.start)} to {iso(asked.span.end)}, {asked.count} rows where none is missing",
         *([] if asked.origin is None else [f"NOT the exchange's own data, but of {asked.origin}"]),
         *(f"source {each.source}: {each.start} to {each.end}, {each.rows} rows" for each in known["sources"]),

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from chandlery.adapter.capabilities import Capabilities, all_capabilities
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.gaps import Span
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import HOUR, SECOND, Clock, Unit, iso
-from chandlery.database.series_ids import BOOK, SeriesName
 from chandlery.service.auth.interfaces import COLLECT, READ
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.schemas import Coin
@@ -124,7 +124,7 @@ class Toolbox:
     async def _check_availability(self, asked: schemas.CoinName, _: Progress) -> schemas.AvailabilityAnswer:
         """Ask an exchange whether it trades a coin now."""
         available = await self._collection.check_availability(asked.symbol, asked.exchange)
-        origin = self._collection.origin(SeriesName(asked.exchange, asked.symbol, BOOK))
+        origin = self._collection.origin(SeriesId.of_book(asked.exchange, asked.symbol))
         return schemas.AvailabilityAnswer(
             exchange=asked.exchange, symbol=asked.symbol, available=available, origin=origin
         )
@@ -139,7 +139,7 @@ class Toolbox:
         if asked.cursor is None:
             whole = RunningSummary(wanted.span)
             report, page = await self._ranges.sum_up(wanted, whole, progress, asked.preview_rows)
-            summary = whole.summary(wanted.interval)
+            summary = whole.summary(wanted.series.length)
             of_all = told(report.sources, report.gaps)
             return longest_answer(
                 len(page.rows), lambda count: _download_answer(wanted, page.first(count), summary, of_all)
@@ -150,29 +150,29 @@ class Toolbox:
 
     async def _current(self, asked: schemas.CurrentAsked, _: Progress) -> schemas.CurrentAnswer:
         """Get the latest order book or candle, which may be running; it is live if the coin is collected."""
-        series = self._collection.named(SeriesName(asked.exchange, asked.symbol, asked.channel))
+        series = self._collection.named(SeriesId.parse(asked.exchange, asked.symbol, asked.channel))
         row = await self._historical.get_most_current_data(series)
         if row is None:
             raise UnknownName(
-                f"there is no {series.channel} of {series.symbol} at {series.exchange}; add_coin starts collecting it"
+                f"there is no {series.channel_text} of {series.symbol} at {series.exchange}; add_coin starts collecting it"
             )
         now = self._clock()
         at, received, sent = (
             None if row.get(name) is None else Unit.MILLIS.micros(row[name])
             for name in ("timestamp", "received_at", "at")
         )
-        since = received if series.channel == BOOK else at
+        since = received if series.interval is None else at
         answer = schemas.CurrentAnswer(
             exchange=series.exchange,
             symbol=series.symbol,
-            channel=series.channel,
+            channel=series.channel_text,
             age_s=None if since is None else (now - since) / SECOND,
             source=self._source(series),
             origin=self._collection.origin(series),
             **told_gaps(await self._historical.get_gaps(series, Span(now - _GAPS_LOOKED_BACK, now))),
         )
         told_at, told_received, told_sent = (None if each is None else iso(each) for each in (at, received, sent))
-        if series.channel == BOOK:
+        if series.interval is None:
             bids, asks = list(row["bids"]), list(row["asks"])
             omitted = sum(max(len(side) - asked.levels, 0) for side in (bids, asks))
             answer.book = schemas.BookNow(
@@ -192,18 +192,18 @@ class Toolbox:
     async def _summarize(self, asked: schemas.RangeToSum, progress: Progress) -> schemas.SummaryAnswer:
         """Summarize past candles, in total and per bucket: prices, volume, change and volatility, without the rows."""
         wanted = self._asked(asked)
-        stretches = SummaryBuckets(wanted.span, wanted.interval, asked.buckets)
+        stretches = SummaryBuckets(wanted.span, wanted.series.length, asked.buckets)
         report, _ = await self._ranges.sum_up(wanted, stretches, progress)
 
-        parts = [part.summary(wanted.interval) for part in stretches.parts]
+        parts = [part.summary(wanted.series.length) for part in stretches.parts]
 
         def answer(count: int) -> schemas.SummaryAnswer:
             return schemas.SummaryAnswer(
                 exchange=wanted.series.exchange,
                 symbol=wanted.series.symbol,
-                interval=wanted.interval.value,
+                interval=wanted.series.length.value,
                 origin=wanted.origin,
-                whole=stretches.whole.summary(wanted.interval),
+                whole=stretches.whole.summary(wanted.series.length),
                 candles_per_bucket=stretches.candles,
                 buckets=schemas.Buckets(rows=[_bucket(part) for part in parts[:count]]),
                 omitted_buckets=len(parts) - count,
@@ -227,13 +227,13 @@ class Toolbox:
     def _asked(self, asked: schemas.Range) -> Asked:
         return self._ranges.asked(asked.exchange, asked.symbol, asked.interval, asked.start, asked.end)
 
-    def _source(self, series: SeriesName) -> str:
+    def _source(self, series: SeriesId) -> str:
         for coin in self._collection.list_coins():
             if (coin.exchange, coin.symbol) == (series.exchange, series.symbol):
                 for channel in coin.channels:
-                    if channel.channel == series.channel and channel.messages:
+                    if channel.channel == series.channel_text and channel.messages:
                         return f"live stream, {channel.state}"
-        return "database" if series.channel == BOOK else "database, else the exchange's REST"
+        return "database" if series.interval is None else "database, else the exchange's REST"
 
 
 _CANDLE = ("open", "high", "low", "close", "volume", "closed")
@@ -274,7 +274,7 @@ def _download_answer(
     return schemas.DownloadAnswer(
         exchange=asked.series.exchange,
         symbol=asked.series.symbol,
-        interval=asked.interval.value,
+        interval=asked.series.length.value,
         origin=asked.origin,
         summary=summary,
         preview=schemas.Preview(rows=page.rows),

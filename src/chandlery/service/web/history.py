@@ -13,8 +13,8 @@ import pyarrow as pa
 from chandlery.clients.rows import rows_of_table
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros
-from chandlery.database.series_ids import SeriesName, interval_of
 from chandlery.service.collection.broadcaster import Update, gap_content
 from chandlery.service.frames import Part, binary_frame, text_frame
 from chandlery.service.historical.encode import arrow_batches, json_blocks, require_format
@@ -40,7 +40,7 @@ class StreamingHandler:
         self,
         historical: IHistoricalDataManager,
         send_queue: SendQueue,
-        series: SeriesName,
+        series: SeriesId,
         *,
         form: str,
         request: Id,
@@ -53,13 +53,9 @@ class StreamingHandler:
         self._historical = historical
         self._send_queue = send_queue
         self._series = series
-        self._interval: Interval | None = interval_of(series.channel)
+        self._interval = series.interval
         self._form = form
-        channel, _, interval = series.channel.partition(":")
-        self._head: dict[str, Any] = {"channel": channel, "exchange": series.exchange, "symbol": series.symbol}
-        if interval:
-            self._head["interval"] = interval
-        self._head |= labelled(origin)
+        self._head = series.plain() | labelled(origin)
         if request is not None:
             self._head["id"] = request
         self._chunks = 0

@@ -12,15 +12,15 @@ import msgspec
 
 from chandlery.core.errors import ChandleryError, InvalidInput, InvalidToken
 from chandlery.core.gaps import Span
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import SECOND, Clock
-from chandlery.database.series_ids import SeriesName
 from chandlery.service.auth.interfaces import COLLECT, READ, IAuthenticationModule, Subject
 from chandlery.service.collection.service import DataCollectionManagerImpl
 from chandlery.service.errors import code_of
 from chandlery.service.frames import text_frame
 from chandlery.service.historical.interfaces import IHistoricalDataManager
 from chandlery.service.label import labelled
-from chandlery.service.parameters import series_of, span_of
+from chandlery.service.parameters import span_of
 from chandlery.service.web.history import StreamingHandler
 from chandlery.service.web.messages import (
     Auth,
@@ -73,9 +73,9 @@ class Session:
         self._clock = clock
         self._token_clock = token_clock
         self._workload = workload
-        self._subscriptions: dict[SeriesName, Subscription] = {}
+        self._subscriptions: dict[SeriesId, Subscription] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._following: dict[SeriesName, asyncio.Task[None] | None] = {}
+        self._following: dict[SeriesId, asyncio.Task[None] | None] = {}
 
     async def authenticate(self, token: str | None) -> None:
         """
@@ -153,9 +153,9 @@ class Session:
         left = None if ends is None else max(ends - self._token_clock(), 0) // SECOND
         self._notify("authenticated", message.id, scopes=sorted(self.subject.scopes), expires_in=left)
 
-    def _series(self, message: Subscribe | Unsubscribe | RequestHistorical | MostCurrent) -> SeriesName:
+    def _series(self, message: Subscribe | Unsubscribe | RequestHistorical | MostCurrent) -> SeriesId:
         return self._collection.named(
-            series_of(message.exchange, str(message.symbol), message.channel, message.interval)
+            SeriesId.parse(message.exchange, str(message.symbol), message.channel, message.interval or "1m")
         )
 
     async def _subscribe(self, message: Subscribe) -> None:
@@ -171,7 +171,9 @@ class Session:
         self._require(READ)
         series = self._series(message)
         if series not in self._subscriptions:
-            raise InvalidInput(f"there is no subscription to {series.channel} of {series.symbol} at {series.exchange}")
+            raise InvalidInput(
+                f"there is no subscription to {series.channel_text} of {series.symbol} at {series.exchange}"
+            )
         self._drop(series)
         self._notify("unsubscribed", message.id, **self._named(series))
 
@@ -216,14 +218,14 @@ class Session:
         data = await self._historical.get_most_current_data(series)
         self._notify("most_current_data", message.id, **self._named(series), data=data)
 
-    async def _collected(self, message: Subscribe | RequestHistorical) -> SeriesName:
+    async def _collected(self, message: Subscribe | RequestHistorical) -> SeriesId:
         """Return the series after making sure that it is collected; starting to collect it needs the scope."""
         self._require(READ)
         series = self._series(message)
         known = self._collection.coins.find(series.symbol, series.exchange)
-        if known is None or series.channel not in known.channels:
+        if known is None or series.channel_text not in known.channels:
             self._require(COLLECT)
-        await self._collection.add_coin(series.symbol, series.exchange, [series.channel])
+        await self._collection.add_coin(series.symbol, series.exchange, [series.channel_text])
         return series
 
     def _add(self, subscription: Subscription) -> None:
@@ -232,7 +234,7 @@ class Session:
         self._subscriptions[subscription.series] = subscription
         self._collection.broadcaster.subscribe(subscription.series, subscription)
 
-    def _drop(self, series: SeriesName) -> None:
+    def _drop(self, series: SeriesId) -> None:
         self._collection.broadcaster.unsubscribe(series, self._subscriptions.pop(series))
         following = self._following.pop(series, None)
         if following is not None:
@@ -245,7 +247,5 @@ class Session:
         head = {"type": kind} if request is None else {"type": kind, "id": request}
         self._send_queue.put(text_frame(msgspec.json.encode(head | content)))
 
-    def _named(self, series: SeriesName) -> dict[str, Any]:
-        channel, _, interval = series.channel.partition(":")
-        named = {"channel": channel, "exchange": series.exchange, "symbol": series.symbol}
-        return named | ({"interval": interval} if interval else {}) | labelled(self._collection.origin(series))
+    def _named(self, series: SeriesId) -> dict[str, Any]:
+        return series.plain() | labelled(self._collection.origin(series))

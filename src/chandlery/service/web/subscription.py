@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 
 from chandlery.clients.rows import Row
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros, Unit
-from chandlery.database.series_ids import SeriesName
 from chandlery.service.collection.broadcaster import Update
 from chandlery.service.web.send_queue import SendQueue
 
@@ -21,7 +21,7 @@ class Subscription:
     While ``held``, closed and restated candles and gaps are queued, in order, behind the historical data.
     """
 
-    def __init__(self, series: SeriesName, send_queue: SendQueue, *, held: bool = False) -> None:
+    def __init__(self, series: SeriesId, send_queue: SendQueue, *, held: bool = False) -> None:
         self.series = series
         self.closed = asyncio.Event()
         """Set while a closed candle is queued."""
