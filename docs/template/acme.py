@@ -1,12 +1,12 @@
 """
-Acme spot: candles by REST and by socket, order books, instruments.
+Acme spot: candles by REST and WebSocket, order books, instruments.
 
-| channel | variants | what is done | proof |
+| channel | variants | handling | evidence |
 |---|---|---|---|
-| ``candle`` | data | one candle; closed where ``x`` says so | payload ``live_candle`` |
-| ``book`` | data, each a whole book | the book is replaced | payload ``live_book`` |
-| ``join``, ``leave`` | answers to commands | nothing | payload ``live_ack`` |
-| ``error`` | a refusal | an error | payload ``live_error`` |
+| ``candle`` | data | one candle; closed if ``x`` is true | payload ``live_candle`` |
+| ``book`` | data, a whole book per message | the book is replaced | payload ``live_book`` |
+| ``join``, ``leave`` | acknowledgements of commands | ignored | payload ``live_ack`` |
+| ``error`` | refusal of a command | an error is raised | payload ``live_error`` |
 
 Sources: https://acme.example/docs/candles and https://acme.example/docs/socket
 """
@@ -36,7 +36,7 @@ from chandlery.core.time import Unit
 
 
 class Push(Struct):
-    """A message of the socket: what the exchange sends besides is passed over."""
+    """A WebSocket message; other fields are ignored."""
 
     channel: str
     symbol: str = ""
@@ -46,7 +46,7 @@ class Push(Struct):
 
 
 class Book(Struct):
-    """Rows of price and size, and when it was so."""
+    """Rows of price and size, and the exchange's time of the book."""
 
     bids: WireLevels
     asks: WireLevels
@@ -54,7 +54,7 @@ class Book(Struct):
 
 
 class Pair(Struct):
-    """One of the list of pairs."""
+    """An entry of the list of pairs."""
 
     base: str
     quote: str
@@ -67,7 +67,7 @@ PAIRS = reader(list[Pair], "pairs", what="Acme's list of pairs")
 
 @ExchangeRegistry.register("acme_spot")
 class AcmeSpot(ExchangeAdapter):
-    """Rows newest first, ``to`` exclusive, 500 a page."""
+    """Rows newest first, ``to`` exclusive, 500 per page."""
 
     provider = DataProvider.register("ACME_EXCHANGE")
     market_type = MarketType.SPOT
@@ -95,14 +95,14 @@ class AcmeSpot(ExchangeAdapter):
         closed flag: documented, https://acme.example/docs/socket
         order book: documented, https://acme.example/docs/socket
     """)
-    unverified = ("that a candle is sent where nobody traded",)
+    unverified = ("Candles without trades are assumed to be sent.",)
 
     def spelled(self, instrument: Instrument) -> str:
-        """Base and quote with a line below."""
+        """Return base and quote, joined by an underscore."""
         return f"{instrument.base}_{instrument.quote}"
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
-        """Milliseconds; the end is exclusive."""
+        """Return the request; its bounds are in milliseconds, the end exclusive."""
         bounds = {"from": Unit.MILLIS.of(span.start + 999), "to": Unit.MILLIS.of(span.end + 999)}
         return self._get("candles", symbol=symbol, interval=self.interval_name(interval), **bounds)
 
@@ -110,29 +110,29 @@ class AcmeSpot(ExchangeAdapter):
         return Request(f"{self.rest_url}/{path}", params, limits=self.limits)
 
     def server_time_request(self) -> Request:
-        """The clock."""
+        """Return the request for the clock."""
         return self._get("time")
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """All pairs come at once."""
+        """Return the request for all pairs; there are no pages."""
         return self._get("pairs")
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Pairs that trade."""
+        """Parse the pairs; all of them are traded."""
         found = [Instrument.of(each.base, each.quote, self.market_type) for each in PAIRS(body)]
         return [Listing(self.spelled(each), each, ListingStatus.LISTED) for each in found], None
 
     def ping(self) -> str:
-        """Answered in kind."""
+        """Return the ping; the exchange replies with a pong."""
         return command({"op": "ping"})
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
-        """All in one message."""
+        """Return one message for all streams."""
         names = [f"{each.symbol}:{self.live_interval_name(each.interval)}" for each in streams]
         return [command({"op": "leave" if leave else "join", "names": names})]
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:
-        """One candle a message."""
+        """Parse a message; it contains at most one candle."""
         push = self._push(message)
         if push.channel != "candle":
             return ()
@@ -145,19 +145,19 @@ class AcmeSpot(ExchangeAdapter):
         return push
 
     def subscribe_book(self, symbols: Sequence[str], depth: int, *, leave: bool = False) -> list[str]:
-        """All in one message."""
+        """Return one message for all symbols."""
         return [command({"op": "leave" if leave else "join", "names": [f"{each}:book" for each in symbols]})]
 
     def book_updates(self, message: bytes) -> Sequence[BookUpdate]:
-        """One whole book a message."""
+        """Parse a message; it contains at most one book, always a whole one."""
         push = self._push(message)
         return (self.book_snapshot(push.symbol, bytes(push.row)),) if push.channel == "book" else ()
 
     def book_request(self, symbol: str, depth: int) -> Request:
-        """Fifty levels a side."""
+        """Return the request; the exchange sends 50 levels per side."""
         return self._get("book", symbol=symbol)
 
     def book_snapshot(self, symbol: str, body: bytes) -> BookUpdate:
-        """The whole book."""
+        """Parse a book by REST, or the row of a message."""
         book = BOOK(body)
         return BookUpdate(symbol, book.bids, book.asks, is_snapshot=True, at=sent_at(book.now))

@@ -1,4 +1,4 @@
-"""The wire of Acme for the offline exchange, written from https://acme.example/docs and not from the adapter."""
+"""Server of Acme for the offline exchange, written from https://acme.example/docs and not from the adapter."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ INTERVALS = {"1": Interval.MINUTE_1, "60": Interval.HOUR_1}
 
 
 class AcmeWire(Wire):
-    """Candles newest first, 500 at most; every change of a book is a whole book."""
+    """Candles newest first, at most 500 per response; a whole book after each change."""
 
     id = "acme_spot"
     market_type = MarketType.SPOT
     dates_candles = False
 
     def symbol(self, native: str) -> str | None:
-        """``BTC_USDT``."""
+        """Return the market's symbol for one such as ``BTC_USDT``; ``None`` if it is unknown."""
         known = native.replace("_", "")
         return known if self.view.knows(known) else None
 
     def answer(self, request: SimRequest) -> Reply:
-        """A path for each question."""
+        """Answer a request by its path."""
         if request.path == "/time":
             return json_reply({"now": self.now // 1000})
         if request.path == "/pairs":
@@ -51,20 +51,20 @@ class AcmeWire(Wire):
         return json_reply({"candles": [self.row(each) for each in reversed(candles)]})
 
     def row(self, each: SimCandle) -> dict[str, Any]:
-        """A candle."""
+        """Format a candle."""
         opened = each.open_time // 1000
         return {"t": opened, "o": each.open, "h": each.high, "l": each.low, "c": each.close, "v": each.volume}
 
     def levels(self, state: BookState) -> dict[str, Any]:
-        """A book."""
+        """Format a book."""
         return {"bids": state.bids, "asks": state.asks, "now": self.now // 1000}
 
     def refusal(self, status: int) -> Reply:
-        """Some words."""
+        """Return an error response."""
         return json_reply({"error": f"status {status}"}, status)
 
     def obey(self, session: Session, text: str) -> Sequence[Any]:
-        """Names are ``BTC_USDT:1`` for candles and ``BTC_USDT:book`` for a book."""
+        """Execute a command; ``BTC_USDT:1`` names candles, ``BTC_USDT:book`` a book."""
         command = msgspec.json.decode(text)
         for name in command.get("names", ()):
             native, _, what = name.partition(":")
@@ -78,16 +78,16 @@ class AcmeWire(Wire):
         return [{"channel": command["op"]}]
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
-        """A message each."""
+        """Return one message per candle."""
         about = {"channel": "candle", "symbol": want.native, "interval": want.interval and want.interval.value}
         return [{**about, "row": {**self.row(each), "x": each.closed}} for each in candles]
 
     def book(self, session: Session, want: Want, state: BookState, tick: int) -> Sequence[Any]:
-        """The stream begins with the book."""
+        """Return the first book after a subscription."""
         return [{"channel": "book", "symbol": want.native, "row": self.levels(state)}]
 
     def changes(
         self, session: Session, want: Want, bids: Levels, asks: Levels, before: int, after: int
     ) -> Sequence[Any]:
-        """The whole book again."""
+        """Return the whole book after changes."""
         return self.book(session, want, self.view.book(want.symbol, want.depth, after), after)
