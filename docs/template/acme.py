@@ -89,9 +89,9 @@ class AcmeSpot(ExchangeAdapter):
     book_depths = (50,)
     book_rule = BookRule(Link.NONE, SnapshotSource.STREAM)
     standing = standings("""
-        socket address: documented, https://acme.example/docs/socket
-        candles a request: documented, https://acme.example/docs/candles
-        order of a page: documented, https://acme.example/docs/candles
+        WebSocket address: documented, https://acme.example/docs/socket
+        candles per request: documented, https://acme.example/docs/candles
+        order of rows: documented, https://acme.example/docs/candles
         closed flag: documented, https://acme.example/docs/socket
         order book: documented, https://acme.example/docs/socket
     """)

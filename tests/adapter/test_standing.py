@@ -13,14 +13,14 @@ EXCHANGES = pytest.mark.parametrize("exchange", ExchangeRegistry.names())
 
 def test_lines_are_read_over_what_is_alike():
     """A market that differs in one declaration names that alone."""
-    one = standings("grids: documented, https://x")
-    other = standings("memory: recorded, 2026", one)
+    one = standings("alignment: documented, https://x")
+    other = standings("history depth: recorded, 2026", one)
 
-    assert Seen(Standing.DOCUMENTED, "https://x") == other["grids"]
-    assert Seen(Standing.RECORDED, "2026") == other["memory"]
+    assert Seen(Standing.DOCUMENTED, "https://x") == other["alignment"]
+    assert Seen(Standing.RECORDED, "2026") == other["history depth"]
     assert Seen(Standing.UNVERIFIED) == other["checksum"]
     with pytest.raises(ValueError, match="believed"):
-        standings("grids: believed, by us")
+        standings("alignment: believed, by us")
 
 
 def test_a_declaration_that_does_not_exist_is_refused():

@@ -104,7 +104,7 @@ def test_the_end_of_candles_lies_just_after_the_last_open(adapter, start, end):
 def test_pages_of_futures_are_as_short_as_other_clients_found_them():
     """500 candles are documented, 200 seen by three clients: what both allow is asked for."""
     assert {200} == {PERPETUAL.page_size, INVERSE.page_size}
-    assert Standing.CONTRADICTED is PERPETUAL.standing["candles a request"].standing
+    assert Standing.CONTRADICTED is PERPETUAL.standing["candles per request"].standing
 
 
 def test_one_message_subscribes_to_a_candle_stream_or_to_a_hundred_books():

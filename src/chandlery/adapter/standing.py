@@ -38,17 +38,17 @@ Standings: TypeAlias = Mapping[str, Seen]
 """Standings by the name of the declaration, one of ``DECLARATIONS``."""
 
 DECLARATIONS = (
-    "socket address",
-    "candles a request",
-    "bounds of a request",
-    "order of a page",
-    "memory",
-    "grids",
+    "WebSocket address",
+    "candles per request",
+    "range of a request",
+    "order of rows",
+    "history depth",
+    "alignment",
     "closed flag",
     "order book",
     "checksum",
-    "streams a connection",
-    "funding rates a request",
+    "streams per connection",
+    "funding rates per request",
 )
 
 

@@ -33,7 +33,7 @@ def exchanges(
 def _print_matrix(rows: list[Capabilities]) -> None:
     from chandlery.cli.output import grid, printer  # noqa: PLC0415  # loads rich
 
-    table = grid("exchange", "candles", "live", "back to", "volume", "book", "checked by", "funding", "archive", left=9)
+    table = grid("exchange", "candles", "live", "history", "volume", "book", "check", "funding", "archive", left=9)
     for row in rows:
         table.add_row(
             row.id,
@@ -58,7 +58,7 @@ def _print_one(row: Capabilities) -> None:
     to = printer()
     to.print(table)
     if row.unverified:
-        to.print("\nnot verified against documentation or a recording:")
+        to.print("\nassumptions that are neither documented nor recorded:")
         for each in row.unverified:
             to.print(f"- {each}", soft_wrap=True)
 
@@ -67,22 +67,20 @@ def described(row: Capabilities) -> dict[str, str]:
     """Describe one exchange, by heading."""
     from chandlery.adapter.registry import ExchangeRegistry  # noqa: PLC0415  # loads the exchanges
 
-    next_one = "by the next one" if row.live_intervals else "-"
+    next_one = "the next candle" if row.live_intervals else "-"
     return {
-        "also called": ", ".join(row.aliases) or "-",
+        "aliases": ", ".join(row.aliases) or "-",
         "market": row.market,
         "candles by REST": " ".join(row.intervals),
-        "candles live": " ".join(row.live_intervals) or "polled by REST",
-        "a live candle is closed": "when the exchange marks it" if row.live_closes else next_one,
-        "a candle by REST is closed": "when the exchange marks it"
-        if row.rest_closes
-        else "by its clock, and read again",
-        "candles without trades": "sent" if row.sends_empty_candles else "left out",
-        "candles a request": str(row.page_size),
-        "back to": back_to(row),
-        "volume counts": row.volume_unit,
+        "live candles": " ".join(row.live_intervals) or "polled by REST",
+        "live candles are closed by": "the exchange's flag" if row.live_closes else next_one,
+        "candles by REST are closed by": "the exchange's flag" if row.rest_closes else "its clock, then read again",
+        "intervals without trades": "have a candle" if row.sends_empty_candles else "have no candle",
+        "candles per request": str(row.page_size),
+        "history by REST": back_to(row),
+        "unit of volume": row.volume_unit,
         "order book levels": ", ".join(map(str, row.book_depths)) or "-",
-        "order book checked by": row.book_check or "-",
+        "order book check": row.book_check or "-",
         "funding rates": "yes" if row.funding else "-",
         "archive": "yes" if row.archive else "-",
         "regional sites": ", ".join(ExchangeRegistry.get(row.id).sites) or "-",
@@ -94,7 +92,7 @@ def back_to(row: Capabilities) -> str:
     bounds = [] if row.retained_candles is None else [f"{row.retained_candles} candles"]
     if row.retention_days is not None:
         bounds.append(f"{row.retention_days:g} days")
-    return " and ".join(bounds) or "the first"
+    return " and ".join(bounds) or "all"
 
 
 def _range(intervals: tuple[str, ...]) -> str:

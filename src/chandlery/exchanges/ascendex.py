@@ -41,7 +41,7 @@ from chandlery.core.time import Unit
 
 ASCENDEX_KNOWN = standings("""
     order book: documented, https://ascendex.github.io/ascendex-pro-api/#channel-level-2-order-book-updates
-    candles a request: documented, https://ascendex.github.io/ascendex-pro-api/#historical-bar-data
+    candles per request: documented, https://ascendex.github.io/ascendex-pro-api/#historical-bar-data
     closed flag: documented, https://ascendex.github.io/ascendex-pro-api/#channel-bar-data
 """)
 
@@ -133,12 +133,12 @@ class AscendexSpot(ExchangeAdapter):
     """The stream sends every change; this is the size of its snapshot."""
     book_rule = BookRule(Link.FIRST, SnapshotSource.MESSAGE)
     unverified = (
-        "whether the exchange still serves any of this: no recording is newer than 2021, none has candles",
-        "the order of a page of candles: the rows are sorted here",
-        "whether it sends candles without trades",
-        "that candles of 6 hours and longer open on the UTC clock",
-        "the limit of requests: ccxt used two a second",
-        "the HTTP status of refusals: the code in the body is read for any status",
+        "It is not known whether the exchange still serves this API; no recording is newer than 2021, and none has candles.",
+        "The order of candles in a response is not known; chandlery sorts them.",
+        "Candles without trades may be sent or omitted.",
+        "Candles of 6 hours and longer are assumed to be aligned to UTC.",
+        "The rate limit is not known; ccxt used two requests per second.",
+        "The HTTP status of error responses is not known; the code in the body is read for any status.",
     )
 
     def spelled(self, instrument: Instrument) -> str:

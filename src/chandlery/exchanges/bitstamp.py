@@ -48,14 +48,14 @@ from chandlery.core.time import Micros, Unit
 _BITSTAMP = DataProvider.register("BITSTAMP")
 
 _KNOWN = standings("""
-    socket address: recorded, 2026-09-15, and https://www.bitstamp.net/websocket/v2/
-    candles a request: documented, https://www.bitstamp.net/api/#tag/Market-info/operation/GetOHLCData
-    bounds of a request: documented, https://www.bitstamp.net/api/#tag/Market-info/operation/GetOHLCData: the end wins where both are named
-    order of a page: unverified, three other clients page on from the last row
-    memory: unverified, other clients have days of BTC/USD since 2011-08-18
-    grids: unverified, hours and days of published files lie on the UTC clock; nothing shows where three days begin
-    order book: recorded, 2026-09-15: 13577 whole messages, whose time only grows
-    streams a connection: documented, https://www.bitstamp.net/websocket/v2/
+    WebSocket address: recorded, 2026-09-15, and https://www.bitstamp.net/websocket/v2/
+    candles per request: documented, https://www.bitstamp.net/api/#tag/Market-info/operation/GetOHLCData
+    range of a request: documented, https://www.bitstamp.net/api/#tag/Market-info/operation/GetOHLCData: end takes precedence over start
+    order of rows: unverified, three other clients continue from the last row
+    history depth: unverified, other clients have daily candles of BTC/USD since 2011-08-18
+    alignment: unverified, hours and days of published files are aligned to UTC; the alignment of 3d is not shown anywhere
+    order book: recorded, 2026-09-15: 13577 messages, each a whole book, with increasing times
+    streams per connection: documented, https://www.bitstamp.net/websocket/v2/
 """)
 _BOOK_CHANNEL = "order_book_"
 _TAG = re.compile(r"<[^>]*>")
@@ -148,11 +148,11 @@ class BitstampSpot(ExchangeAdapter):
     book_depths = (100,)
     book_rule = BookRule(Link.NONE, SnapshotSource.REST, truncates=True)
     unverified = (
-        "that 8000 requests in ten minutes are never refused: 10,000 are documented, ccxt 4.5.90 notes 8000",
-        "whether the end of a span of candles is inclusive; requests are built so that either works",
-        "that candles without trades are sent",
-        "the refusal of candles of an unknown symbol: assumed to be status 404, as observed for order books",
-        "that the channel continues from an order book by REST, which may be a second old: the newer one wins",
+        "8000 requests in ten minutes are assumed to be allowed; 10,000 are documented, and ccxt 4.5.90 allows 8000.",
+        "It is not known whether the end of a range of candles is inclusive; requests work in both cases.",
+        "Candles without trades are assumed to be sent.",
+        "A request for candles of an unknown symbol is assumed to return status 404, as observed for order books.",
+        "The channel is assumed to continue from an order book by REST, which may be a second old; the newer one is used.",
     )
 
     def spelled(self, instrument: Instrument) -> str:

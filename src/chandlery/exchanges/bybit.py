@@ -61,13 +61,13 @@ BYBIT_SITES: Sites = {
 }
 
 BYBIT_KNOWN = standings("""
-    socket address: documented, https://bybit-exchange.github.io/docs/v5/ws/connect (2026-11)
-    candles a request: documented, https://bybit-exchange.github.io/docs/v5/market/kline
-    order of a page: documented, https://bybit-exchange.github.io/docs/v5/market/kline
+    WebSocket address: documented, https://bybit-exchange.github.io/docs/v5/ws/connect (2026-11)
+    candles per request: documented, https://bybit-exchange.github.io/docs/v5/market/kline
+    order of rows: documented, https://bybit-exchange.github.io/docs/v5/market/kline
     closed flag: documented, https://bybit-exchange.github.io/docs/v5/websocket/public/kline
     order book: documented, https://bybit-exchange.github.io/docs/v5/websocket/public/orderbook
-    streams a connection: unverified, one unknown topic refuses the whole message that names it (ccxt#30284 in 2026-09, and seen)
-    funding rates a request: documented, https://bybit-exchange.github.io/docs/v5/market/history-fund-rate
+    streams per connection: unverified, because of one unknown topic, the whole message is refused (ccxt#30284 in 2026-09, and observed)
+    funding rates per request: documented, https://bybit-exchange.github.io/docs/v5/market/history-fund-rate
 """)
 
 BYBIT = DataProvider.register("BYBIT")
@@ -200,11 +200,11 @@ class _Bybit(ExchangeAdapter):
     book_depths = (1, 50, 200, 1000)
     book_rule = BookRule(Link.FIRST, SnapshotSource.STREAM)
     unverified = (
-        "that days open at 00:00 UTC, weeks on Monday and months on their first day",
-        "that start is rounded down to an open time, as ccxt reports; requests use open times, where that makes no difference",
-        "that candles without trades are sent",
-        "the number of topics per connection: 21,000 characters are documented, for which 500 is a safe number",
-        "the list of instruments that are neither trading nor pre-launch, so that halted and delisted ones are not listed",
+        "Days are assumed to open at 00:00 UTC, weeks on Monday, and months on their first day.",
+        "start is assumed to be rounded down to an open time, as ccxt reports; this does not matter, because requests use open times.",
+        "Candles without trades are assumed to be sent.",
+        "A connection is assumed to accept 500 topics; the documented limit is 21,000 characters.",
+        "There is no documented list of instruments that are neither trading nor pre-launch, so halted and delisted ones are not listed.",
     )
 
     def spelled(self, instrument: Instrument) -> str:

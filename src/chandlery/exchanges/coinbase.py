@@ -42,10 +42,10 @@ from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros, Unit, micros_of
 
 COINBASE_KNOWN = standings("""
-    socket address: documented, https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-channels
-    candles a request: contradicted elsewhere, other clients ask for 350, which a refusal of the exchange names; 300 is less than both
+    WebSocket address: documented, https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-channels
+    candles per request: contradicted elsewhere, other clients request 350, the limit in an error text of the exchange; 300 is requested here
     closed flag: documented, https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-channels
-    order book: recorded, 2026: numbered by connection
+    order book: recorded, 2026: messages are numbered per connection
 """)
 
 COINBASE = DataProvider.register("COINBASE")
@@ -156,11 +156,11 @@ class CoinbaseSpot(ExchangeAdapter):
     """The stream begins with the whole book."""
     book_rule = BookRule(Link.NONE, SnapshotSource.STREAM, per_connection=True)
     unverified = (
-        "that days open at 00:00 UTC",
-        "that there are candles of four hours, which ccxt does not have",
-        "whether the bounds of a span of candles are inclusive; requests are built so that either works",
-        "that an address may send ten requests a second without a key",
-        "the number of products per subscription and per connection: assumed to be 100",
+        "Days are assumed to open at 00:00 UTC.",
+        "Candles of four hours are assumed to exist; ccxt does not have them.",
+        "It is not known whether the bounds of a range of candles are inclusive; requests work in both cases.",
+        "An address without a key is assumed to be allowed ten requests per second.",
+        "A subscription and a connection are assumed to accept 100 products each.",
     )
 
     def spelled(self, instrument: Instrument) -> str:

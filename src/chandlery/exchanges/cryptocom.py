@@ -44,14 +44,14 @@ from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
 
 CRYPTOCOM_KNOWN = standings("""
-    socket address: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html
-    candles a request: contradicted elsewhere, 300 are documented (2025-11); another client asks otherwise (2026-08)
-    order of a page: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-candlestick
-    grids: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-candlestick
+    WebSocket address: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html
+    candles per request: contradicted elsewhere, 300 are documented (2025-11); another client requests a different number (2026-08)
+    order of rows: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-candlestick
+    alignment: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-candlestick
     closed flag: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#candlestick-time_frame-instrument_name
     order book: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#book-instrument_name-depth
-    checksum: unverified, none of 576 layouts that were tried fits: it is not checked
-    streams a connection: recorded, 2026-09-22: the 401st is refused with 40107
+    checksum: unverified, not checked: none of 576 tested computations gives the right value
+    streams per connection: recorded, 2026-09-22: the 401st subscription is refused with 40107
 """)
 
 CRYPTOCOM = DataProvider.register("CRYPTOCOM")
@@ -174,10 +174,10 @@ class _Cryptocom(ExchangeAdapter):
     book_depths = (10, 50)
     book_rule = BookRule(Link.PREVIOUS, SnapshotSource.STREAM, truncates=True)
     unverified: ClassVar[tuple[str, ...]] = (
-        "whether the bounds of candles are inclusive, and that the latest are sent if there are too many",
-        "how far back candles are served, and whether there are candles without trades",
-        "how the checksum of books is made, which is therefore not checked",
-        "the clock: the exchange publishes none, so the time of its BTC book is used",
+        "It is not known whether the bounds of a range of candles are inclusive. If the range has too many candles, the latest are assumed to be sent.",
+        "The history depth of candles is not known. Candles without trades may be sent or omitted.",
+        "The checksum of books is not checked, because its computation is not known.",
+        "The exchange has no endpoint for its clock, so the time of its BTC book is used.",
     )
 
     def spelled(self, instrument: Instrument) -> str:
@@ -353,7 +353,7 @@ class CryptocomPerpetual(_Cryptocom):
     funding_newest_first = True
     unverified = (
         *_Cryptocom.unverified,
-        "the number of funding rates per answer: 100 are requested; and that they are the latest of the span",
+        "The maximum number of funding rates per response is not known; 100 are requested, and they are assumed to be the latest of the range.",
     )
 
     def spelled(self, instrument: Instrument) -> str:

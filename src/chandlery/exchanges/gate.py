@@ -47,12 +47,12 @@ from chandlery.core.time import SECOND, Unit
 GATE_SITES: Sites = {"eu": {"rest": "https://api.gateeu.com/api/v4", "ws": "wss://api.gateeu.com/ws/v4"}}
 
 GATE_KNOWN = standings("""
-    socket address: documented, https://www.gate.com/docs/developers/apiv4/ws/en/
-    candles a request: documented, https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
-    order of a page: documented, https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
-    memory: documented, https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
+    WebSocket address: documented, https://www.gate.com/docs/developers/apiv4/ws/en/
+    candles per request: documented, https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
+    order of rows: documented, https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
+    history depth: documented, https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
     closed flag: documented, https://www.gate.com/docs/developers/apiv4/ws/en/#candlesticks-channel
-    order book: recorded, 2026-09-15: U is the last u + 1 in 39000 messages, of which some change nothing; what leaves the depth is deleted
+    order book: recorded, 2026-09-15: U is the previous u + 1 in 39000 messages, some of which change nothing; levels beyond the depth are deleted
 """)
 
 _GATE = DataProvider.register("GATE")
@@ -175,10 +175,10 @@ class _Gate(ExchangeAdapter):
     book_depths = (50, 400)
     book_rule = BookRule(Link.FIRST, SnapshotSource.STREAM, truncates=True)
     unverified: ClassVar[tuple[str, ...]] = (
-        "that a request's from and to both include the candle that opens there",
-        "that candles of a day and longer open at midnight UTC",
-        "that the latest 10,000 candles are counted with the running one",
-        "that subscriptions need no time, which the documentation demands and its examples fill with any number",
+        "from and to of a request are both assumed to be inclusive.",
+        "Candles of a day and longer are assumed to open at 00:00 UTC.",
+        "The latest 10,000 candles are assumed to include the running one.",
+        "Subscriptions are assumed to need no time field; the documentation requires it, but its examples contain arbitrary numbers.",
     )
 
     def spelled(self, instrument: Instrument) -> str:
@@ -312,9 +312,9 @@ class _GateContracts(_Gate):
     funding_newest_first = True
     unverified = (
         *_Gate.unverified,
-        "that 1w and 30d candles are served, which are in the text but not in the list of values",
-        "that a page of funding rates that is too short for its span holds the latest",
-        "contracts that expire, which have separate paths and sockets (/delivery): they are not supported",
+        "1w and 30d candles are assumed to be served; the documentation mentions them in the text but not in the list of values.",
+        "If a range has more funding rates than a page, the page is assumed to contain the latest.",
+        "Contracts that expire are not supported; they have separate paths and WebSockets (/delivery).",
     )
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:

@@ -45,14 +45,14 @@ from chandlery.core.query import DataProvider
 from chandlery.core.time import HOUR, Micros, Unit
 
 HYPERLIQUID_KNOWN = standings("""
-    socket address: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions
-    candles a request: contradicted elsewhere, 5000 are documented; HyperLiquid.Net (2026-08) asks for 1000
-    bounds of a request: recorded, the candles that contain startTime and endTime come too
-    order of a page: recorded, oldest first
-    memory: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/info-endpoint
+    WebSocket address: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions
+    candles per request: contradicted elsewhere, 5000 are documented; HyperLiquid.Net (2026-08) requests 1000
+    range of a request: recorded, responses include the candles that contain startTime and endTime
+    order of rows: recorded, oldest first
+    history depth: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/info-endpoint
     closed flag: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/websocket/subscriptions
-    order book: recorded, 2026-09-24: 20 levels every 5.0 to 5.6 s since June 2026; with "fast" 5 levels every 0.54 s, which are not asked for
-    streams a connection: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/rate-limits-and-user-limits
+    order book: recorded, 2026-09-24: 20 levels every 5.0 to 5.6 s since June 2026; with "fast" 5 levels every 0.54 s, requested for depths of at most 5
+    streams per connection: documented, https://hyperliquid.gitbook.io/hyperliquid-docs/for-developers/api/rate-limits-and-user-limits
 """)
 
 HYPERLIQUID = DataProvider.register("HYPERLIQUID")
@@ -172,10 +172,10 @@ class _Hyperliquid(ExchangeAdapter):
     """The five best levels are sent twice a second; all twenty only every five seconds, since June 2026."""
     book_rule = BookRule(Link.NONE, SnapshotSource.STREAM)
     unverified = (
-        "that the 5000 available candles include the running one",
-        "that candles without trades are left out",
-        "the anchor of 3d candles: assumed to be 1970-01-01, since weeks are counted from there too",
-        "that months open on their first day",
+        "The 5000 available candles are assumed to include the running one.",
+        "Candles without trades are assumed to be omitted.",
+        "3d candles are assumed to be counted from 1970-01-01, because weeks are.",
+        "Months are assumed to open on their first day.",
     )
 
     def coin(self, symbol: str) -> str:

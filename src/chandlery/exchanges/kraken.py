@@ -42,13 +42,13 @@ from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit, micros_of
 
 KRAKEN_KNOWN = standings("""
-    socket address: documented, https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/ohlc
-    candles a request: documented, https://docs.kraken.com/api-reference/market-data/get-ohlc-data
-    order of a page: documented, https://docs.kraken.com/api-reference/market-data/get-ohlc-data
-    memory: documented, https://docs.kraken.com/api-reference/market-data/get-ohlc-data
+    WebSocket address: documented, https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/ohlc
+    candles per request: documented, https://docs.kraken.com/api-reference/market-data/get-ohlc-data
+    order of rows: documented, https://docs.kraken.com/api-reference/market-data/get-ohlc-data
+    history depth: documented, https://docs.kraken.com/api-reference/market-data/get-ohlc-data
     closed flag: documented, https://docs.kraken.com/exchange/api-reference/spot-websocket-v2/ohlc
-    order book: recorded, 15767 messages whose checksums are right
-    checksum: recorded, 15767 of 15767; https://docs.kraken.com/exchange/guides/websockets/book-checksum-v2
+    order book: recorded, 15767 messages with correct checksums
+    checksum: recorded, correct in 15767 of 15767 messages; https://docs.kraken.com/exchange/guides/websockets/book-checksum-v2
 """)
 
 _KRAKEN = DataProvider.register("KRAKEN")
@@ -186,10 +186,10 @@ class KrakenSpot(ExchangeAdapter):
     book_rule = BookRule(Link.NONE, SnapshotSource.STREAM, checksum=kraken_checksum, truncates=True)
     unverified = (
         "The 720 available candles are assumed to include the running one.",
-        "The rate of one public request a second is from the experience of other clients, not from a stated limit.",
-        "The number of symbols per connection and per subscription is not stated: 300 and 50 are guesses.",
-        "The number of past candles in the snapshot of a candle stream is not stated; missing ones are fetched.",
-        "REST is assumed to send candles without trades, as in an example.",
+        "The limit of public requests is not documented; one request per second is the experience of other clients.",
+        "A connection is assumed to accept 300 symbols, and a subscription 50; neither limit is documented.",
+        "The number of past candles in the snapshot of a candle stream is not documented; missing ones are fetched.",
+        "REST is assumed to send candles without trades, as in an example of the documentation.",
     )
 
     def spelled(self, instrument: Instrument) -> str:

@@ -44,19 +44,19 @@ from chandlery.core.query import DataProvider
 from chandlery.core.time import Unit
 
 KUCOIN_KNOWN = standings("""
-    socket address: recorded, 2026-09-22: named by each token; the classic socket is still served
-    candles a request: documented, https://www.kucoin.com/docs-new/rest/spot-trading/market-data/get-klines
-    order of a page: documented, https://www.kucoin.com/docs-new/rest/spot-trading/market-data/get-klines
+    WebSocket address: recorded, 2026-09-22: each token response contains it; the classic WebSocket is still served
+    candles per request: documented, https://www.kucoin.com/docs-new/rest/spot-trading/market-data/get-klines
+    order of rows: documented, https://www.kucoin.com/docs-new/rest/spot-trading/market-data/get-klines
     closed flag: documented, https://www.kucoin.com/docs-new/3470071w0
     order book: recorded, 2026-09-22: 50 levels every 100 ms
-    streams a connection: documented, https://www.kucoin.com/docs-new/websocket-api/base-info/introduction
+    streams per connection: documented, https://www.kucoin.com/docs-new/websocket-api/base-info/introduction
 """)
 KUCOIN_CONTRACTS_KNOWN = standings(
     """
-    candles a request: contradicted elsewhere, 500 are documented; three clients (ccxt 4.5.90, Kucoin.Net of 2026-08) ask for 200, as is done here
-    order of a page: documented, https://www.kucoin.com/docs-new/rest/futures-trading/market-data/get-klines
+    candles per request: contradicted elsewhere, 500 are documented; three clients (among them ccxt 4.5.90 and Kucoin.Net of 2026-08) request 200, as chandlery does
+    order of rows: documented, https://www.kucoin.com/docs-new/rest/futures-trading/market-data/get-klines
     closed flag: documented, https://www.kucoin.com/docs-new/3470086w0
-    streams a connection: documented, https://www.kucoin.com/docs-new/websocket-api/base-info/introduction has no limit, its errors one of 300 a session and 100 a message, which is obeyed
+    streams per connection: documented, https://www.kucoin.com/docs-new/websocket-api/base-info/introduction has no limit; its error codes have a limit of 300 per session and 100 per message, which is obeyed
     """,
     KUCOIN_KNOWN,
 )
@@ -183,9 +183,9 @@ class _KuCoin(ExchangeAdapter):
         ping_every_s=18, idle_s=45, welcome=re.compile(rb'"type":\s*"welcome"'),
     )  # fmt: skip
     unverified: ClassVar[tuple[str, ...]] = (
-        "that days open at 00:00 UTC",
-        "whether the end of a span of candles is inclusive; requests are built so that either works",
-        "that an address without a key may use 2000 units within 30 seconds",
+        "Days are assumed to open at 00:00 UTC.",
+        "It is not known whether the end of a range of candles is inclusive; requests work in both cases.",
+        "An address without a key is assumed to have a budget of 2000 units per 30 seconds.",
     )
 
     def _request(self, path: str, weight: int, method: str = "GET", /, **params: str | int) -> Request:
@@ -279,7 +279,7 @@ class KuCoinSpot(_KuCoin):
     book_topic = "/spotMarket/level2Depth"
     unverified = (
         *_KuCoin.unverified,
-        "the beginning of months, so that their candles are left out; weeks were observed to begin on Thursdays",
+        "The alignment of months is not known, so they are not supported; weeks were observed to open on Thursdays.",
     )
 
     def spelled(self, instrument: Instrument) -> str:
@@ -325,10 +325,10 @@ class _Perpetuals(_KuCoin):
     book_topic = "/contractMarket/level2Depth"
     unverified = (
         *_KuCoin.unverified,
-        "that weeks by REST open on Monday, as they do on the sockets",
-        "that live candles count contracts in their seventh place, as ccxt reads them",
-        "that a request returns at least 100 funding rates if there are more, the latest of its span",
-        "that a contract that is being settled will not trade again",
+        "Weeks by REST are assumed to open on Monday, as they do on the WebSocket.",
+        "The seventh column of a live candle is assumed to be the volume in contracts, as ccxt parses it.",
+        "A request for a range with more than 100 funding rates is assumed to return at least the latest 100.",
+        "A contract that is being settled is assumed never to trade again.",
     )
 
     def spelled(self, instrument: Instrument) -> str:

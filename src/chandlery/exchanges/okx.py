@@ -51,15 +51,15 @@ OKX_SITES: Sites = {
 }
 
 OKX_KNOWN = standings("""
-    socket address: documented, https://www.okx.com/docs-v5/en/#overview-websocket; port 8443 was switched off on 2026-10-31 (notice of an SDK vendor in 2026-11, ccxt 4.5.90)
-    candles a request: contradicted elsewhere, documented in 2025-11; OKX.Net asks for 100, freqtrade#6825 and ccxt#20756 saw 100
-    bounds of a request: documented, https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-candlesticks-history
-    order of a page: documented, https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-candlesticks-history
-    memory: documented, https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-candlesticks-history
+    WebSocket address: documented, https://www.okx.com/docs-v5/en/#overview-websocket; port 8443 was switched off on 2026-10-31 (notice of an SDK vendor in 2026-11, ccxt 4.5.90)
+    candles per request: contradicted elsewhere, documented in 2025-11; OKX.Net requests 100, and freqtrade#6825 and ccxt#20756 received 100
+    range of a request: documented, https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-candlesticks-history
+    order of rows: documented, https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-candlesticks-history
+    history depth: documented, https://www.okx.com/docs-v5/en/#order-book-trading-market-data-get-candlesticks-history
     closed flag: documented, https://www.okx.com/docs-v5/en/#order-book-trading-market-data-ws-candlesticks-channel
-    order book: recorded, in 2022; the snapshot of the channel was announced to end in 2026-08
-    checksum: recorded, 290 of 290 in 2022; 0 since 2026-06-23 (seen 2026-09), which is not checked
-    funding rates a request: contradicted elsewhere, 400 are documented in 2025; 100 are asked for
+    order book: recorded, in 2022; OKX announced that the channel sends no snapshot from 2026-08 on
+    checksum: recorded, correct in 290 of 290 messages in 2022; since 2026-06-23 it is 0, which is not checked (observed 2026-09)
+    funding rates per request: contradicted elsewhere, 400 are documented in 2025; 100 are requested
 """)
 
 OKX = DataProvider.register("OKX")
@@ -215,11 +215,11 @@ class _Okx(ExchangeAdapter):
     book_depths = (1, 5, 400)
     book_rule = BookRule(Link.PREVIOUS, SnapshotSource.REST, okx_checksum)
     unverified: ClassVar[tuple[str, ...]] = (
-        "whether history-candles has the newest candles as soon as candles has them",
-        "whether 1Wutc candles begin on Monday",
-        "whether the books channel still begins with a snapshot, which was announced to end in August 2026: a book begins with the one of REST, or with that of the channel where it comes",
-        "whether a page has 300 candles, as in the documentation of 2025; earlier versions have 100 for history-candles",
-        "whether a connection accepts 100 subscriptions: only a limit of 64 KB per message is documented",
+        "history-candles is assumed to have the newest candles as soon as candles has them.",
+        "1Wutc candles are assumed to open on Monday.",
+        "It is not known whether the books channel still begins with a snapshot; OKX announced the end of this for August 2026. A snapshot by REST is fetched, and one of the channel is used if it is sent.",
+        "A page is assumed to have 300 candles, as in the documentation of 2025; earlier versions have 100 for history-candles.",
+        "A connection is assumed to accept 100 subscriptions; only a limit of 64 KB per message is documented.",
     )
 
     def spelled(self, instrument: Instrument) -> str:
@@ -382,7 +382,7 @@ class OkxPerpetual(_Perpetuals):
     market_type = MarketType.FUTURES_USDT
     native = re.compile(rf"{CAPITAL}+-(?!USD-)(?:{CAPITAL}|_)+-(SWAP|\d{{6}})", re.ASCII)
     example = "BTC-USDT-SWAP, BTC/USDT:USDT or BTC-USDT"
-    unverified = (*_Okx.unverified, "the spelling of perpetuals that settle in dollars: assumed to be BTC-USD_UM-SWAP")
+    unverified = (*_Okx.unverified, "Perpetuals that settle in dollars are assumed to be spelled BTC-USD_UM-SWAP.")
 
     def spelled(self, instrument: Instrument) -> str:
         """Return the symbol; ``USD`` alone would be the inverse perpetual."""

@@ -43,8 +43,8 @@ from chandlery.core.query import DataProvider
 from chandlery.core.time import DAY, SECOND, Micros, iso
 
 TRADESTATION_KNOWN = standings("""
-    socket address: documented, https://api.tradestation.com/docs/fundamentals/http-streaming
-    candles a request: documented, https://api.tradestation.com/docs/specification#tag/MarketData/operation/GetBars: 57600, of which 5000 are asked for
+    WebSocket address: documented, https://api.tradestation.com/docs/fundamentals/http-streaming
+    candles per request: documented, https://api.tradestation.com/docs/specification#tag/MarketData/operation/GetBars: 57600 are documented; 5000 are requested
     closed flag: documented, https://api.tradestation.com/docs/specification#tag/MarketData/operation/StreamBars
 """)
 
@@ -133,13 +133,13 @@ class TradeStation(ExchangeAdapter):
     streams_lines = True
     socket = SocketRules(streams=1, per_message=1, connects=RateLimit(500, 300), idle_s=30)
     unverified = (
-        "that the time of a bar is its end: not documented for bars of minutes",
-        "the time of a bar that firstdate and lastdate are compared with, and whether they are inclusive: no end of a bar is sent",
-        "that a stream with one bar back begins with the running bar",
-        "the refusal of an unknown symbol: assumed to be status 404, or any message with INVALID SYMBOL",
-        "that hours of futures and pairs open on the hour; bars that do not, such as those of equities, are refused",
-        "how far back it answers, and how many streams may be open at once",
-        "whether the limit for bar charts is the one published for their streams",
+        "The time of a bar is assumed to be its end; this is not documented for bars of minutes.",
+        "It is not known which time of a bar firstdate and lastdate are compared with, and whether they are inclusive; requests never send the end of a bar.",
+        "A stream with one bar back is assumed to begin with the running bar.",
+        "A request for an unknown symbol is assumed to return status 404, or any message with INVALID SYMBOL.",
+        "Hours of futures and pairs are assumed to open on the hour; bars that do not, such as those of equities, are refused.",
+        "The history depth and the number of concurrent streams are not known.",
+        "The limit for bar charts is assumed to be the one published for their streams.",
     )
 
     def spelled(self, instrument: Instrument) -> str:

@@ -56,19 +56,19 @@ BINANCE_SITES: Sites = {
 }
 
 BINANCE_KNOWN = standings("""
-    socket address: documented, https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams (2026-11); USD-M by kind since 2026-04-23
-    candles a request: documented, https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints
-    bounds of a request: recorded, inclusive opens: recorded answers lie within what was asked for
-    order of a page: recorded, oldest first
-    memory: recorded, archive files since 2017
-    grids: recorded, 3d candles open on days since 1970 that leave 1 when divided by 3 (2024-01-01): live in 2026-09, and in files of 2017 to 2026
-    closed flag: recorded, x
-    order book: recorded, 173 of 173 messages of spot, 760 of USD-M, 2037 of COIN-M follow each other
-    streams a connection: documented, https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams (2026-11)
-    funding rates a request: documented, https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api/Get-Funding-Rate-History
+    WebSocket address: documented, https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams (2026-11); since 2026-04-23 USD-M has a path for each kind of stream
+    candles per request: documented, https://developers.binance.com/docs/binance-spot-api-docs/rest-api/market-data-endpoints
+    range of a request: recorded, bounds are inclusive open times: recorded responses are within the requested range
+    order of rows: recorded, oldest first
+    history depth: recorded, archive files since 2017
+    alignment: recorded, 3d candles open on every third day, for example 2024-01-01: live in 2026-09, and in files of 2017 to 2026
+    closed flag: recorded, field x
+    order book: recorded, all 173 messages of spot, 760 of USD-M and 2037 of COIN-M are consecutive
+    streams per connection: documented, https://developers.binance.com/docs/binance-spot-api-docs/web-socket-streams (2026-11)
+    funding rates per request: documented, https://developers.binance.com/docs/derivatives/usds-margined-futures/market-data/rest-api/Get-Funding-Rate-History
 """)
 BINANCE_INVERSE_KNOWN = standings(
-    "grids: unverified, 3d candles are taken to open on the days of those of spot and USD-M", BINANCE_KNOWN
+    "alignment: unverified, 3d candles are assumed to open on the same days as those of spot and USD-M", BINANCE_KNOWN
 )
 
 SPOT_MICROS_SINCE: Micros = 1_735_689_600_000_000
@@ -390,7 +390,7 @@ class BinanceInverse(_Perpetuals):
     example = "BTCUSD_PERP, BTC/USD:BTC or BTC-USD"
     native = re.compile(rf"{CAPITAL}{{1,29}}USD_(PERP|\d{{6}})", re.ASCII)
     never_expires = "_PERP"
-    unverified = ("whether 3d candles open on the same days as those of spot and USD-M, as assumed here",)
+    unverified = ("3d candles are assumed to open on the same days as those of spot and USD-M.",)
 
     def first_candle_request(self, symbol: str, interval: Interval) -> Request | None:
         """Return ``None``: a request without an end returns at most 200 days from its start."""

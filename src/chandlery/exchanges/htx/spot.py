@@ -40,9 +40,9 @@ from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Micros, Unit
 
 HTX_KNOWN = standings("""
-    socket address: documented, https://www.htx.com/en-us/opend/newApiPages/?id=7ec53241-7773-11ed-9966-0242ac110003
+    WebSocket address: documented, https://www.htx.com/en-us/opend/newApiPages/?id=7ec53241-7773-11ed-9966-0242ac110003
     closed flag: documented, https://www.htx.com/en-us/opend/newApiPages/?id=7ec53241-7773-11ed-9966-0242ac110003
-    order book: documented, https://www.htx.com/en-us/opend/newApiPages/?id=7ec5362b-7773-11ed-9966-0242ac110003; levels out of the depth are deleted (seen 2026-09-23)
+    order book: documented, https://www.htx.com/en-us/opend/newApiPages/?id=7ec5362b-7773-11ed-9966-0242ac110003; levels beyond the depth are deleted (seen 2026-09-23)
 """)
 
 HTX = DataProvider.register("HTX")
@@ -335,7 +335,7 @@ class HtxSpot(Htx):
     book_depths = (5, 150)
     book_rule = BookRule(Link.PREVIOUS, SnapshotSource.MESSAGE, truncates=True)
     unverified = (
-        "GET /market/history/candles is not documented: its bounds are assumed to be inclusive, its limit as that of /market/history/kline; how far back it goes is not known.",
+        "GET /market/history/candles is not documented. Its bounds are assumed to be inclusive, and its limit to be that of /market/history/kline. Its history depth is not known.",
     )
 
     def spelled(self, instrument: Instrument) -> str:

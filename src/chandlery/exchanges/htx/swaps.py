@@ -37,12 +37,12 @@ from chandlery.core.time import DAY, Unit
 from chandlery.exchanges.htx.spot import CandleTick, Htx, candle_row
 
 HTX_SWAPS_KNOWN = standings("""
-    socket address: documented, https://www.htx.com/en-us/opend/newApiPages/?id=8cb7bf6d-77b5-11ed-9966-0242ac110003
-    candles a request: contradicted elsewhere, 2000 are documented; HTX.Net (2026-08) asks for 1000
-    memory: documented, https://www.htx.com/en-us/opend/newApiPages/?id=8cb80aca-77b5-11ed-9966-0242ac110003
+    WebSocket address: documented, https://www.htx.com/en-us/opend/newApiPages/?id=8cb7bf6d-77b5-11ed-9966-0242ac110003
+    candles per request: contradicted elsewhere, 2000 are documented; HTX.Net (2026-08) requests 1000
+    history depth: documented, https://www.htx.com/en-us/opend/newApiPages/?id=8cb80aca-77b5-11ed-9966-0242ac110003
     closed flag: documented, https://www.htx.com/en-us/opend/newApiPages/?id=8cb7bf6d-77b5-11ed-9966-0242ac110003
-    order book: recorded, 2026-09-23: version is one more with each of 75000 messages of a stream, and what leaves the depth is deleted
-    funding rates a request: documented, https://www.htx.com/en-us/opend/newApiPages/?id=5d516d2f-77b6-11ed-9966-0242ac110003
+    order book: recorded, 2026-09-23: version increases by one with each of 75000 messages of a stream, and levels beyond the depth are deleted
+    funding rates per request: documented, https://www.htx.com/en-us/opend/newApiPages/?id=5d516d2f-77b6-11ed-9966-0242ac110003
 """)
 
 
@@ -88,7 +88,7 @@ class _Swaps(Htx):
     volume_unit = "contracts"
     book_depths = (20, 150)
     book_rule = BookRule(Link.FIRST, SnapshotSource.STREAM, truncates=True)
-    unverified: ClassVar[tuple[str, ...]] = ("Whether both bounds of a span of candles are inclusive.",)
+    unverified: ClassVar[tuple[str, ...]] = ("Both bounds of a range of candles are assumed to be inclusive.",)
 
     def candle_rows(self, body: bytes) -> CandleColumns:
         """Parse candles, whose volumes sum both sides of each trade."""
@@ -137,7 +137,7 @@ class HtxPerpetual(_Swaps):
     funding_page_size = 100
     unverified = (
         *_Swaps.unverified,
-        "The meaning of direct=next of /v5/market/funding_rate_history: assumed to be oldest first, as elsewhere in the documentation.",
+        "direct=next of /v5/market/funding_rate_history is assumed to mean oldest first, as elsewhere in the documentation.",
     )
 
     def instruments_request(self, cursor: str | None = None) -> Request:
@@ -189,7 +189,7 @@ class HtxInverse(_Swaps):
     funding_by_page = True
     unverified = (
         *_Swaps.unverified,
-        "Contracts that expire, which have separate endpoints and names (contract_contract_info): they are not supported.",
+        "Contracts that expire are not supported; they have separate endpoints and names (contract_contract_info).",
     )
 
     def _volumes(self, tick: CandleTick) -> tuple[float | None, float | None]:

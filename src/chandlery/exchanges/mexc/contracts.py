@@ -41,12 +41,12 @@ from chandlery.core.time import Unit
 from chandlery.exchanges.mexc.spot import SOCKET_NAMES, Mexc, interval_of
 
 MEXC_CONTRACTS_KNOWN = standings("""
-    socket address: recorded, 2026-09-15: REST moved to api.mexc.com on 2026-01-19, the socket did not
-    candles a request: documented, https://www.mexc.com/api-docs/futures/market-endpoints/get-candlestick-data
-    order of a page: documented, https://www.mexc.com/api-docs/futures/market-endpoints/get-candlestick-data
+    WebSocket address: recorded, 2026-09-15: REST moved to api.mexc.com on 2026-01-19, the WebSocket did not
+    candles per request: documented, https://www.mexc.com/api-docs/futures/market-endpoints/get-candlestick-data
+    order of rows: documented, https://www.mexc.com/api-docs/futures/market-endpoints/get-candlestick-data
     closed flag: documented, https://www.mexc.com/api-docs/futures/websocket-api/k-line-data
     order book: documented, https://www.mexc.com/api-docs/futures/websocket-api/order-book-depth
-    funding rates a request: documented, https://www.mexc.com/api-docs/futures/market-endpoints/get-funding-rate-history
+    funding rates per request: documented, https://www.mexc.com/api-docs/futures/market-endpoints/get-funding-rate-history
 """)
 
 _CONTRACT_STATUS = {0: ListingStatus.LISTED, 4: ListingStatus.HALTED}
@@ -143,11 +143,11 @@ class _MexcContracts(Mexc):
     funding_by_page = True
     socket = SocketRules(ping_every_s=15, idle_s=60)
     unverified = (
-        "Days are assumed to begin at midnight UTC.",
-        "Whether the bounds of candles are inclusive is not stated; requests are built so that either works.",
-        "How far back candles go, and whether candles without trades are sent, is not stated.",
-        "The maximum levels of a book snapshot, and of streams per connection, are not stated.",
-        "How far back funding rates go is not stated; a page of 2025 covered 540 days.",
+        "Days are assumed to open at 00:00 UTC.",
+        "It is not known whether the bounds of a range of candles are inclusive; requests work in both cases.",
+        "The history depth of candles is not documented. Candles without trades may be sent or omitted.",
+        "The maximum number of levels of a book snapshot, and of streams per connection, is not documented.",
+        "The history depth of funding rates is not documented; a page in 2025 covered 540 days.",
     )
 
     def spelled(self, instrument: Instrument) -> str:

@@ -40,12 +40,12 @@ from chandlery.core.time import Unit
 from chandlery.exchanges.mexc.protobuf import read_push
 
 MEXC_KNOWN = standings("""
-    socket address: documented, https://www.mexc.com/api-docs/spot-v3/websocket-market-streams/k-line-streams
-    candles a request: contradicted elsewhere, 1000 are documented; ccxt saw 500, which are asked for
-    order of a page: documented, https://www.mexc.com/api-docs/spot-v3/market-data-endpoints/klinecandlestick-data
+    WebSocket address: documented, https://www.mexc.com/api-docs/spot-v3/websocket-market-streams/k-line-streams
+    candles per request: contradicted elsewhere, 1000 are documented; ccxt received 500, which are requested here
+    order of rows: documented, https://www.mexc.com/api-docs/spot-v3/market-data-endpoints/klinecandlestick-data
     closed flag: documented, https://www.mexc.com/api-docs/spot-v3/websocket-market-streams/k-line-streams
     order book: documented, https://www.mexc.com/api-docs/spot-v3/websocket-market-streams/diffdepth-stream
-    streams a connection: recorded, 2026-09-25: more than 30 are acknowledged and never sent
+    streams per connection: recorded, 2026-09-25: subscriptions beyond 30 are acknowledged, but send no data
 """)
 
 _MEXC = DataProvider.register("MEXC")
@@ -136,9 +136,9 @@ class MexcSpot(Mexc):
         streams=30, per_message=30, messages=RateLimit(100, 1), ping_every_s=20, idle_s=60, lifetime_s=86_400
     )
     unverified = (
-        "Days are assumed to begin at midnight UTC.",
-        "The bound endTime is assumed to be exclusive, as others found; requests are built so that either works.",
-        "How far back candles go, and whether candles without trades are sent, is not stated.",
+        "Days are assumed to open at 00:00 UTC.",
+        "endTime is assumed to be exclusive, as other clients found; requests work in both cases.",
+        "The history depth of candles is not documented. Candles without trades may be sent or omitted.",
     )
 
     def spelled(self, instrument: Instrument) -> str:
