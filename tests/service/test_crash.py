@@ -23,7 +23,8 @@ from chandlery.service.parameters import moment_of
 from chandlery.tables.frame import open_times
 from fixtures.candle_feed import truth
 from fixtures.processes import output_of, serving_process
-from fixtures.service import MARKET, connected, until
+from fixtures.service import MARKET, connected
+from fixtures.waiting import until
 
 SYMBOLS = {"BTC/USDT": "BTCUSDT", "ETH/USDT": "ETHUSDT"}
 COLUMNS = ("open", "high", "low", "close", "volume")

@@ -21,7 +21,8 @@ from chandlery.tables.frame import open_times
 from fixtures.candle_feed import truth
 from fixtures.full_disk import with_room, without_room
 from fixtures.processes import output_of, serving_process
-from fixtures.service import MARKET, connected, offline, served, service_of, until
+from fixtures.service import MARKET, connected, offline, served, service_of
+from fixtures.waiting import until
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
 SECONDS = SeriesId.parse("binance", "BTC/USDT", "candles:1s")

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from chandlery.service.loop_lag import measured
-from fixtures.service import until
+from fixtures.waiting import until
 
 
 async def test_what_holds_up_the_loop_shows():

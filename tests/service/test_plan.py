@@ -21,8 +21,9 @@ from chandlery.tables.frame import open_times
 from chandlery.testing import no_waiting
 from fixtures.candle_feed import truth
 from fixtures.mcp_client import model_of
-from fixtures.service import MARKET, connected, offline, served, until
+from fixtures.service import MARKET, connected, offline, served
 from fixtures.service_accounts import quick_hashes
+from fixtures.waiting import until
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
 SECONDS = SeriesId.parse("binance", "BTC/USDT", "candles:1s")

@@ -11,7 +11,8 @@ from chandlery.core.series_id import SeriesId
 from chandlery.core.time import SECOND
 from chandlery.database.sqlite import FILE_NAME
 from chandlery.net.clock import system_clock
-from fixtures.service import connected, offline, served, until
+from fixtures.service import connected, offline, served
+from fixtures.waiting import until
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
 BOOKS = SeriesId.of_book("binance", "BTC/USDT")

@@ -9,7 +9,7 @@ import pytest
 
 from chandlery.feed.backoff import Pace
 from chandlery.service.supervision import Supervisor
-from fixtures.service import until
+from fixtures.waiting import until
 
 QUICK = Pace(first_delay_s=0.4, longest_delay_s=0.4)
 """Long enough for a fault to be seen while the task does not run."""

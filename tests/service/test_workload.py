@@ -10,7 +10,7 @@ import pytest
 from chandlery.core.errors import TooMuchAtOnce
 from chandlery.service.auth.interfaces import READ, Subject
 from chandlery.service.workload import Workload
-from fixtures.service import until
+from fixtures.waiting import until
 
 
 def subject(name, issuer="here"):

@@ -298,6 +298,15 @@ class ExchangeAdapter(Refusing):
         """Return the messages that subscribe to candles, or unsubscribe with ``leave``."""
         raise UnsupportedRequest(f"{self.id} sends no candles; poll it")
 
+    def leaving(self, message: str, answers: Sequence[bytes]) -> str | None:
+        """
+        Return a message of ``subscribe`` or ``subscribe_book`` with the channel number that it needs.
+
+        Called for every message to exchanges with ``socket.channels``. ``answers`` are those that assigned the numbers of
+        the connection. ``None`` if none of them concerns the message, which is then not sent.
+        """
+        return message
+
     def stream_request(self, message: str) -> Request:
         """
         Return the request for the lines of one of the messages of ``subscribe``.

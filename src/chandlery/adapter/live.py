@@ -47,6 +47,18 @@ FollowBook: TypeAlias = Callable[
 """Takes ``bids``, ``asks``, ``first``, ``last``, ``previous`` and ``at`` of a ``BookUpdate``; returns whether it applied them."""
 
 
+class ChannelNumbers(Struct, frozen=True):
+    """
+    Patterns of channel numbers, which are valid for one connection.
+
+    ``assigned`` is found in an answer to a subscription that assigns a number, ``carried`` matches the beginning of the
+    channel's messages. The first group of each is the number.
+    """
+
+    assigned: re.Pattern[bytes]
+    carried: re.Pattern[bytes]
+
+
 class SocketRules(Struct, frozen=True):
     """
     Limits and rules of an exchange's sockets.
@@ -59,7 +71,8 @@ class SocketRules(Struct, frozen=True):
     ``ping_every_s`` is the interval of ``ExchangeAdapter.ping``, ``idle_s`` the
     silence after which a connection is dead, ``lifetime_s`` the age at which the exchange cuts it. Commands before a
     message that matches ``welcome`` are ignored. A message without data that matches ``closing``
-    announces that the exchange is about to cut the connection.
+    announces that the exchange is about to cut the connection. With ``channels``, only the answer to a subscription
+    names it, and its messages carry a number: the adapter gets such a message after that answer and a line end.
     """
 
     streams: int = 100
@@ -74,3 +87,4 @@ class SocketRules(Struct, frozen=True):
     lifetime_s: float | None = None
     welcome: re.Pattern[bytes] | None = None
     closing: re.Pattern[bytes] | None = None
+    channels: ChannelNumbers | None = None

@@ -12,6 +12,7 @@ from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.errors import ChandleryError, ExchangeUnavailable, MalformedResponse, RateLimited
 from chandlery.core.http import Shortcut
 from chandlery.feed.backoff import Pace
+from chandlery.feed.channels import AssignedChannels
 from chandlery.feed.recovery import described, holds
 from chandlery.net.line_stream import LineStream
 from chandlery.net.ws import CloseReason, Socket
@@ -130,7 +131,8 @@ class Connection(Generic[Item]):
         self._receiver = receiver
         self._on_message = receiver.on_message
         self._decode = adapter.decode if type(adapter).decode is not ExchangeAdapter.decode else None
-        self._shortcut = shortcut if self._decode is None else None
+        self._channels = None if adapter.socket.channels is None else AssignedChannels(adapter.socket)
+        self._shortcut = shortcut if self._decode is None and self._channels is None else None
         self._sleep = sleep
         self._welcome_s = pace.welcome_s
         self._sending = asyncio.Lock()
@@ -206,7 +208,12 @@ class Connection(Generic[Item]):
                 await self._turn()
                 if self.socket is None or self.given_up.done() or self.socket.closed.done():
                     return
-                self.socket.send(message)
+                if (whole := self._numbered(message)) is not None:
+                    self.socket.send(whole)
+
+    def _numbered(self, message: str) -> str | None:
+        """Return a message with its channel number, on connections that have such numbers."""
+        return message if self._channels is None else self._adapter.leaving(message, self._channels.answers)
 
     async def _turn(self) -> None:
         """
@@ -238,6 +245,8 @@ class Connection(Generic[Item]):
         try:
             if self._decode is not None:
                 message = self._decode(frame)
+            if self._channels is not None:
+                message = self._channels.completed(message)
             if self._on_message(message):
                 if not self._has_data:
                     self._has_data = True

@@ -16,6 +16,7 @@ from chandlery.core.errors import ChandleryError, Closed
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND, Micros
+from chandlery.feed.channels import AssignedChannels
 from chandlery.feed.network import NetworkClient
 from chandlery.net.line_stream import LineStream
 from chandlery.net.ws import Socket
@@ -49,6 +50,7 @@ class _Heard:
         self.until: Micros = 0
         """Time at which receiving ended."""
         self.take: Callable[[bytes], object] = self._candles
+        self._channels = AssignedChannels(ask.adapter.socket)
 
     def __call__(self, frame: bytes) -> None:
         """Parse a frame; store refusals."""
@@ -58,7 +60,7 @@ class _Heard:
             about = {"interval": self.interval.value} if self.interval else {}
             self.ask.record(Recording.of(kind, self.ask.adapter.ws_url, 101, frame, symbol=self.ask.symbol, **about))
         try:
-            message = self.ask.adapter.decode(frame)
+            message = self._channels.completed(self.ask.adapter.decode(frame))
             reply = self.ask.adapter.reply(message)
             if reply is not None:
                 self.replies.append(reply)

@@ -18,7 +18,8 @@ from chandlery.net.clock import system_clock
 from chandlery.tables.candle_rows import TIMES, times_of
 from chandlery.tables.frame import open_times
 from fixtures.ccxt_accounts import config_of
-from fixtures.service import offline, service_of, until
+from fixtures.service import offline, service_of
+from fixtures.waiting import until
 
 EVER = Span(0, 2**60)
 COIN = "BTC/USDT"

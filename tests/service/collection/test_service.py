@@ -28,7 +28,8 @@ from chandlery.sim.server import SimServer
 from chandlery.tables.frame import open_times
 from fixtures.candle_feed import truth
 from fixtures.full_disk import with_room, without_room
-from fixtures.service import MARKET, FastClock, offline, service_of, service_with, until
+from fixtures.service import MARKET, FastClock, offline, service_of, service_with
+from fixtures.waiting import until
 
 SECONDS = SeriesId.parse("binance", "BTC/USDT", "candles:1s")
 BOOK = SeriesId.of_book("binance", "BTC/USDT")

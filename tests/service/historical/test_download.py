@@ -10,7 +10,7 @@ import pytest
 
 from chandlery.core.errors import ExchangeUnavailable
 from chandlery.service.historical.download import Download
-from fixtures.service import until
+from fixtures.waiting import until
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from chandlery.core.errors import Closed
 from chandlery.service.caller import caller_of
 from chandlery.service.web.abandonment import Abandonment
 from fixtures.processes import serving_process
-from fixtures.service import served, until
+from fixtures.service import served
+from fixtures.waiting import until
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
 FOR_AGES = BTC | {"interval": "1s", "start": "1970-01-01", "end": "2017-01-01"}

@@ -14,7 +14,7 @@ from chandlery.service.web.connections import Connections
 from chandlery.service.web.limits import Edge
 from chandlery.service.web.server import listening, serving
 from fixtures.raw_socket import answer, head, said
-from fixtures.service import until
+from fixtures.waiting import until
 
 
 def application(edge):

@@ -18,7 +18,7 @@ from chandlery.service.web.connections import Connections
 from chandlery.service.web.limits import MOST_BODIES, MOST_BODY, MOST_FORM, MOST_HEAD, MOST_PIPELINED, Edge
 from chandlery.service.web.server import listening, serving
 from fixtures.raw_socket import answer, asked, head, raw, refusal, said
-from fixtures.service import until
+from fixtures.waiting import until
 
 FORM = "application/x-www-form-urlencoded"
 MEGABYTE = b"x" * (1 << 20)

@@ -21,8 +21,9 @@ from chandlery.service.web.application import application
 from chandlery.service.web.server import serving
 from chandlery.tables.frame import open_times
 from fixtures.candle_feed import truth
-from fixtures.service import MARKET, bound_socket, connected, served, service_of, until
+from fixtures.service import MARKET, bound_socket, connected, served, service_of
 from fixtures.service_accounts import wrong_tokens
+from fixtures.waiting import until
 
 BTC = {"exchange": "binance", "symbol": "BTC/USDT"}
 SECONDS = {**BTC, "interval": "1s"}
