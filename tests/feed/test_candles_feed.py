@@ -27,7 +27,6 @@ from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND
-from chandlery.feed import candles_feed
 from chandlery.feed.candles_feed import CandlesFeed
 from chandlery.feed.events import (
     Backfilled,
@@ -40,6 +39,7 @@ from chandlery.feed.events import (
     Restated,
     Switched,
 )
+from chandlery.feed.readers import MAX_UNREAD
 from chandlery.net.clock import system_clock
 from chandlery.sim import SyntheticMarket
 from chandlery.sim.faults import Fault, FaultKind
@@ -391,7 +391,7 @@ async def test_readers(sim_of, feed_of):
     del second
     gc.collect()
     await feed.stop()
-    assert 1 == len(feed._queues)
+    assert 1 == len(feed._readers)
     seen = [each async for each in first]
     running = [each for each in heard.updates if not isinstance(each, CandleData) or each.closed]
 
@@ -639,10 +639,10 @@ async def test_a_reader_that_is_too_slow(sim_of, feed_of):
     """It is told how many updates it has missed; running candles give way without a word."""
     feed, _ = feed_of(await sim_of())
     reader = aiter(feed)
-    for number in range(candles_feed.MAX_UNREAD + 7):
-        feed._publish(Connected(number))
+    for number in range(MAX_UNREAD + 7):
+        feed._readers.publish(Connected(number))
     for volume in range(9):
-        feed._publish(CandleData(0, 1.0, 1.0, 1.0, 1.0, float(volume), closed=False))
+        feed._readers.publish(CandleData(0, 1.0, 1.0, 1.0, 1.0, float(volume), closed=False))
     found = [await anext(reader) for _ in range(3)]
 
     assert 8 == feed.dropped

@@ -67,6 +67,20 @@ async def test_a_closed_candle_does_not_give_way():
     assert [candle(0, closed=True), candle(0, 2.0, closed=True), candle(0)] == await taken(queue)
 
 
+async def test_a_block_is_one_step():
+    """Its updates follow in order; without room the oldest are dropped, and that is said before the rest."""
+    queue = ConflatingQueue(4)
+    queue.put(Connected(0))
+    assert 0 == queue.put_all([candle(each, closed=True) for each in (1, 2)])
+    assert [Connected(0), candle(1, closed=True), candle(2, closed=True)] == await queue.get_all()
+    assert 2 == queue.put_all([Connected(each) for each in range(6)])
+    assert [Dropped(2), *map(Connected, range(2, 6))] == queue.drain()
+    assert [] == queue.drain()
+    queue.close()
+    assert 0 == queue.put_all([Connected(9)])
+    assert [] == await queue.get_all()
+
+
 async def test_waits_for_the_next():
     """A reader that is early gets what comes, and the end."""
     queue = ConflatingQueue(9)

@@ -17,9 +17,9 @@ def candle(minute):
 def test_what_waits_is_published_in_order():
     """Whatever order it comes in, as far as it is released; a change takes the place of what waits, and of nothing else."""
     told = []
-    waiting = ReorderBuffer(10, told.append)
+    waiting = ReorderBuffer(10, told.extend)
     for minute in (5, 3, 4):
-        waiting.put(candle(minute))
+        waiting.put([candle(minute)])
     better = structs.replace(candle(4), volume=2.0)
     assert waiting.restate(Restated(candle(4), better))
     assert not waiting.restate(Restated(candle(2), candle(2)))
@@ -34,8 +34,8 @@ def test_what_waits_is_published_in_order():
 def test_what_waits_is_bounded():
     """What does not fit is published, the oldest first."""
     told = []
-    waiting = ReorderBuffer(2, told.append)
+    waiting = ReorderBuffer(2, told.extend)
     for minute in (2, 1, 4, 3):
-        waiting.put(candle(minute))
+        waiting.put([candle(minute)])
 
     assert [candle(1), candle(2)] == told

@@ -205,6 +205,65 @@ def test_to_follow_is_to_process(steps, most, next_closes):
 
 
 @given(
+    st.lists(st.one_of(st.tuples(st.booleans(), good), st.none()), max_size=6),
+    st.integers(1, 12),
+    st.integers(-4, 8),
+    st.lists(st.one_of(st.just(1.0), st.just(1.0), st.just(math.nan)), min_size=1, max_size=6),
+    st.integers(0, 6),
+    st.sets(st.integers(-4, 12)),
+)
+def test_to_load_is_to_process(steps, most, begin, volumes, final, absent):
+    """A block becomes what ``process`` would have made of it one by one, after whatever came before; else nothing changes."""
+    made = [DataProcessor(Interval.MINUTE_1, most, next_closes=True) for _ in range(2)]
+    for each in made:
+        each.absent(START + place * MINUTE for place in absent)
+        for step in steps:
+            if step is None:
+                each.interrupted()
+            else:
+                each.process(step[1], fetched=step[0])
+    block = [candle(begin + place, volume, closed=True) for place, volume in enumerate(volumes)]
+
+    one_by_one, at_once = made
+    before = (at_once.candles, at_once.taken, at_once.provisional.opens)
+    if not at_once.load(block, final):
+        assert before == (at_once.candles, at_once.taken, at_once.provisional.opens)
+        return
+    for place, each in enumerate(block):
+        assert [each] == list(one_by_one.process(each, fetched=True, final=place < final))
+    for each in (candle(begin + len(block)), candle(begin + len(block) + 1)):
+        for one in made:
+            one.process(each)
+    one, other = ((each.candles, each.taken, each.heard, {*each.provisional.opens}) for each in made)
+
+    assert one == other
+    until = START + 20 * MINUTE
+    assert one_by_one.missing(until, since=START - 5 * MINUTE) == at_once.missing(until, since=START - 5 * MINUTE)
+    assert one_by_one.missing(until) == at_once.missing(until)
+
+
+def test_a_block_of_new_candles_is_loaded():
+    """Before, after and around those that are there; what is known, or wrong, is not, and neither is too much."""
+    made = DataProcessor(Interval.MINUTE_1, 10)
+    made.process(candle(5))
+    blocks = {name: [candle(place, closed=True) for place in places] for name, places in {
+        "before": (1, 2), "after": (7, 8, 9), "around": (3, 6, 10), "known": (8, 11), "much": range(-5, 0)}.items()}  # fmt: skip
+
+    assert [True, True, True, False, False] == [made.load(each, 1) for each in blocks.values()]
+    assert not made.load([candle(11)], 1), "it runs"
+    assert not made.load([structs.replace(candle(11, closed=True), open_time=START + 11 * MINUTE + 1)], 1)
+    assert [1, 2, 3, 5, 6, 7, 8, 9, 10] == [(each.open_time - START) // MINUTE for each in made.candles]
+    assert {START + place * MINUTE for place in (2, 6, 8, 9, 10)} == {*made.provisional.opens}
+    assert [] == made.absences(START)
+    made.absent([START + 11 * MINUTE, START + 12 * MINUTE, START + 14 * MINUTE])
+    assert [
+        Span(START + 12 * MINUTE, START + 13 * MINUTE),
+        Span(START + 14 * MINUTE, START + 15 * MINUTE),
+    ] == made.absences(START + 12 * MINUTE)
+    assert START + 11 * MINUTE == made.following
+
+
+@given(
     st.permutations([candle(place, volume, closed=volume == 2.0) for place in range(4) for volume in (0.0, 1.0, 2.0)])
 )
 def test_any_order_ends_the_same(candles):

@@ -17,13 +17,13 @@ import pytest
 from msgspec import structs
 
 from chandlery.adapter.live import SocketRules
-from chandlery.clients.ordering import ClosedInOrder
 from chandlery.core.candle import CandleData
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND
 from chandlery.feed.book_feed import BookGroup, LiveBook
 from chandlery.feed.events import Connected, Rejected
+from chandlery.feed.seam import CandleSeam
 from chandlery.net.clock import system_clock
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.market import SyntheticMarket
@@ -41,10 +41,10 @@ class Tally:
         self.closed = Counter()
         self.events = Counter()
         self.in_order = []
-        self._ordering = ClosedInOrder(Interval.SECOND_1, None, 100)
+        self._ordering = CandleSeam(Interval.SECOND_1, most=100)
 
     def __call__(self, update):
-        told = self._ordering.take(update)
+        told = self._ordering.take([update])
         self.in_order += [each.open_time for each in told if isinstance(each, CandleData) and each.closed]
         if not isinstance(update, CandleData):
             self.events[type(update)] += 1

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.clients.interfaces import EventCallback, StreamChannel
-from chandlery.clients.ordering import ClosedInOrder
 from chandlery.clients.rows import Row, row_of_candle
 from chandlery.clients.streaming import BookAges, Callback, RealtimeStream, deliver
 from chandlery.core.candle import CandleData
@@ -80,7 +79,7 @@ class LiveFeeds:
                 )
             else:
                 feed = await self._book_feed(adapter, symbol)
-            updates: Any = aiter(feed)
+            updates: AsyncIterator[Any] = feed.updates() if isinstance(feed, CandlesFeed) else aiter(feed)
             self._readers[feed] = self._readers.get(feed, 0) + 1
         try:
             await feed.start()
@@ -88,17 +87,14 @@ class LiveFeeds:
             self._leave(feed)
             raise
 
-        in_order = _in_order(feed)
-
         async def run() -> None:
             try:
-                async for news in updates:
-                    for update in in_order(news):
-                        entry = self._entry(update, name, feed, depth)
-                        if entry is not None:
-                            await deliver(callback, coin, entry)
-                        elif on_event is not None:
-                            await deliver(on_event, coin, update)
+                async for update in updates:
+                    entry = self._entry(update, name, feed, depth)
+                    if entry is not None:
+                        await deliver(callback, coin, entry)
+                    elif on_event is not None:
+                        await deliver(on_event, coin, update)
                 raise feed.stream.failure or Closed(f"{adapter.id} {symbol}: the feed has ended")
             finally:
                 self._leave(feed)
@@ -191,11 +187,3 @@ def _ages(feed: CandlesFeed | OrderBookFeed) -> Callable[[], BookAges | None]:
         return None if stream.held is None else BookAges(stream.held.age_ms / 1000, stream.silent_s)
 
     return ages
-
-
-def _in_order(feed: CandlesFeed | OrderBookFeed) -> Callable[[Any], Sequence[Any]]:
-    """Return a function that orders the closed candles of a feed's updates; books are in order already."""
-    if isinstance(feed, OrderBookFeed):
-        return lambda update: (update,)
-    closed = [each.open_time for each in feed.get_candles() if each.closed]
-    return ClosedInOrder(feed.interval, feed.interval.step(closed[-1]) if closed else None, KEPT_CANDLES).take

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
-from weakref import ref
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.candle import CandleData
@@ -19,17 +18,18 @@ from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.feed.backoff import PACE, Pace
-from chandlery.feed.callback import CallbackErrors
 from chandlery.feed.conflating_queue import ConflatingQueue
 from chandlery.feed.connection import Sleep
 from chandlery.feed.events import CandleUpdate
 from chandlery.feed.frame import candles_frame
 from chandlery.feed.group import Group
 from chandlery.feed.network import NetworkClient
+from chandlery.feed.readers import Readers
 from chandlery.feed.recovery import kept_up
 from chandlery.feed.second_reader import SecondReader
 from chandlery.feed.strategies import RESTPollingStrategy, WebSocketStrategy
 from chandlery.feed.stream import LiveStream
+from chandlery.feed.updates import merged, updates_since
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
 
@@ -41,9 +41,6 @@ Strategy = Literal["auto", "websocket", "polling"]
 _PATIENCE_S = 60.0
 _SLACK = 3
 """Factor on the time that the exchange's limits demand for the history."""
-
-MAX_UNREAD = 10_000
-"""Number of unread updates per reader before the oldest are dropped."""
 
 
 class CandlesFeed:
@@ -86,30 +83,26 @@ class CandlesFeed:
         self.group = group or FeedGroup(
             exchange, endpoints=endpoints, proxy=proxy, credentials=credentials, http=http, clock=clock
         )
-        self.dropped = 0
-        """Number of updates that slow readers have missed."""
         network = self.group.network
         self.exchange = network.adapter.id
         self.trading_pair = trading_pair
         self.interval = interval if isinstance(interval, Interval) else Interval(interval)
         network.adapter.interval_name(self.interval)
         self.symbol = network.adapter.symbol(trading_pair)
+        name = f"{self.exchange} {self.symbol} {self.interval.value}"
+        self._readers = Readers(name, on_update, self.group.waits())
         self.stream = LiveStream(
             network,
             self.symbol,
             self.interval,
             max_records=max_records,
             history=history,
-            publish=self._publish,
+            publish=self._readers.publish,
+            publish_all=self._readers.publish_all,
             on_begun=self.group.look,
         )
         """The series, for the strategies."""
-        self._on_update = on_update
-        name = f"{self.exchange} {self.symbol} {self.interval.value}"
-        self._callback_errors = CallbackErrors(name, self.group.waits(), self._put)
-        self._queues: list[ref[ConflatingQueue]] = []
-        self._ended = False
-        self._notify_directly()
+        self._readers.follow(self.stream.processor)
         self.group.join(self)
 
     async def __aenter__(self) -> Self:
@@ -172,9 +165,14 @@ class CandlesFeed:
         return {"taken": processor.taken} | {name: count for name, count in second.items() if count} | refused
 
     @property
+    def dropped(self) -> int:
+        """Number of updates that slow readers have missed."""
+        return self._readers.dropped
+
+    @property
     def failures(self) -> int:
         """Number of internal errors, of handling an update or of ``on_update``."""
-        return self.stream.failures + self._callback_errors.count
+        return self.stream.failures + self._readers.errors.count
 
     def get_candles(self) -> list[CandleData]:
         """Return the stored candles, oldest first; the last one may be running. Empty before the history is complete."""
@@ -205,43 +203,31 @@ class CandlesFeed:
         Raises:
             Closed: The event loop of the feed has ended.
         """
-        self.group.check_loop()
-        queue = ConflatingQueue(MAX_UNREAD)
-        if self._ended:
-            queue.close()
-        # Leaving the loop does not notify us: a reader is removed once it is garbage-collected.
-        self._queues.append(ref(queue, self._queues.remove))
-        self._notify_directly()
-        return queue
+        return self._read()
+
+    def updates(self, since: datetime | int | None = None) -> AsyncIterator[CandleUpdate]:
+        """
+        Yield the closed candles since a moment, each once and in order, and the events and running candles between them.
+
+        The candles that open at or after ``since`` are yielded first: a datetime with a time zone, or whole seconds
+        since 1970. By default, candles follow the latest closed one at the start of the iteration. Candles that wait
+        for a late one make those after them wait, too. Candles that do not exist are yielded as ``Missing``, and later
+        changes as ``Restated``. Candles that the feed does not store are requested by REST. It ends when the feed stops.
+
+        Raises:
+            Closed: The event loop of the feed has ended.
+            InvalidRange: A datetime without a time zone.
+            ExchangeError: A request for candles before the feed's history failed; the iteration ends.
+        """
+        return updates_since(self.stream, self._read(), None if since is None else _moment(since, "since"))
 
     def end(self) -> None:
         """End the iterations."""
-        self._ended = True
-        self._on_update = None
-        self._notify_directly()
-        for each in self._queues:
-            if (queue := each()) is not None:
-                queue.close()
+        self._readers.close()
 
-    def _notify_directly(self) -> None:
-        """Call ``on_update`` directly if there is no other reader; the indirection costs a tenth of the throughput."""
-        processor = self.stream.processor
-        processor.on_followed = self._publish if self._on_update is None or self._queues else self._on_update
-        processor.on_failed = self._callback_errors
-
-    def _publish(self, update: CandleUpdate) -> None:
-        if self._queues:
-            self._put(update)
-        if self._on_update is not None:
-            try:
-                self._on_update(update)
-            except Exception as error:  # noqa: BLE001  # a user's function may raise anything
-                self._callback_errors(error)
-
-    def _put(self, update: CandleUpdate) -> None:
-        for each in self._queues:
-            if (queue := each()) is not None and not queue.put(update):
-                self.dropped += 1
+    def _read(self) -> ConflatingQueue:
+        self.group.check_loop()
+        return self._readers.join()
 
 
 class FeedGroup(Group[CandlesFeed]):
@@ -345,6 +331,10 @@ class FeedGroup(Group[CandlesFeed]):
     def second_reads(self) -> dict[str, float]:
         """Counters of second reads of all feeds, and their backlog; see ``SecondReader.counts``."""
         return self._second.counts
+
+    def updates(self, since: datetime | int | None = None) -> AsyncIterator[tuple[CandlesFeed, CandleUpdate]]:
+        """Yield the updates of the present feeds, as ``CandlesFeed.updates`` does, each with its feed; in order for each."""
+        return merged([(feed, feed.updates(since)) for feed in self.feeds])
 
     def join(self, feed: CandlesFeed) -> None:
         """

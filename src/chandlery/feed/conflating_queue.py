@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from typing import Self
 
 from chandlery.core.candle import CandleData
@@ -56,6 +57,18 @@ class ConflatingQueue:
         self._filled.set()
         return not full
 
+    def put_all(self, updates: Sequence[CandleUpdate]) -> int:
+        """Add closed candles and events. Return how many updates were dropped."""
+        if self._closed:
+            return 0
+        self._items.extend(updates)
+        dropped = max(len(self._items) - self._size, 0)
+        for _ in range(dropped):
+            self._items.popleft()
+        self._unsaid += dropped
+        self._filled.set()
+        return dropped
+
     def close(self) -> None:
         """Close the queue to new updates. Queued ones can still be read."""
         self._closed = True
@@ -63,12 +76,31 @@ class ConflatingQueue:
 
     async def get(self) -> CandleUpdate | None:
         """Wait for the next update and return it; ``None`` after the last."""
-        while not self._items and not self._unsaid:
-            if self._closed:
-                return None
-            self._filled.clear()
-            await self._filled.wait()
+        if not await self._some():
+            return None
         if self._unsaid:
             count, self._unsaid = self._unsaid, 0
             return Dropped(count)
         return self._items.popleft()
+
+    async def get_all(self) -> list[CandleUpdate]:
+        """Wait for updates and return all that are there; empty after the last."""
+        await self._some()
+        return self.drain()
+
+    def drain(self) -> list[CandleUpdate]:
+        """Return all updates that are there."""
+        dropped = [Dropped(self._unsaid)] if self._unsaid else []
+        updates = [*dropped, *self._items]
+        self._items.clear()
+        self._unsaid = 0
+        return updates
+
+    async def _some(self) -> bool:
+        """Wait for an update. Return whether there is one, and not the end."""
+        while not self._items and not self._unsaid:
+            if self._closed:
+                return False
+            self._filled.clear()
+            await self._filled.wait()
+        return True

@@ -201,7 +201,8 @@ def is_closed(rows: CandleColumns, adapter: ExchangeAdapter, grid: Grid, now: Mi
     if rows.closed is not None:
         return list(rows.closed)
     by = now - (adapter.settle if adapter.rest_closes() else adapter.close_delay)
-    over = [grid.step(grid.floor(opened)) <= by for opened in rows.open_time]
+    edge = grid.floor(by)
+    over = [opened < edge for opened in rows.open_time]
     if rows.close_time is None:
         return over
     return [each and sent < by for each, sent in zip(over, rows.close_time, strict=True)]

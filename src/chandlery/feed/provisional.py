@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, KeysView, Sequence
 
 from chandlery.core.candle import CandleData
 from chandlery.core.http import RateLimit
@@ -57,6 +57,11 @@ class Provisional:
     def __len__(self) -> int:
         return len(self._candles)
 
+    @property
+    def opens(self) -> KeysView[Micros]:
+        """Open times of the provisional candles."""
+        return self._candles.keys()
+
     def get(self, opened: Micros) -> CandleData | None:
         """Return the provisional candle with this open time; ``None`` if there is none."""
         return self._candles.get(opened)
@@ -89,6 +94,13 @@ class Provisional:
             return False
         passed = next((at for seen, at in self._answers if seen >= end), now)
         return latest >= end + self._spread or now >= passed + self._spread
+
+    def count_final(self, candles: Sequence[CandleData], latest: Micros, now: Micros) -> int:
+        """Return how many of ``candles``, oldest first, are final; ``latest`` and ``now`` are those of ``is_final``."""
+        count = len(candles)
+        while count and not self.is_final(candles[count - 1].open_time, latest, now):
+            count -= 1
+        return count
 
     def due(self, now: Micros, most: int) -> list[Micros]:
         """Return the open times of the candles due at ``now``, at most ``most`` candles from the oldest, ascending."""

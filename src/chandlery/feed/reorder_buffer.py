@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
 from chandlery.core.candle import CandleData
 from chandlery.core.time import Micros
@@ -10,9 +10,9 @@ from chandlery.feed.events import CandleUpdate, Restated
 
 
 class ReorderBuffer:
-    """Closed candles of a series that are not published yet. Beyond ``most``, the oldest is published."""
+    """Closed candles of a series that are not published yet. Beyond ``most``, the oldest are published."""
 
-    def __init__(self, most: int, publish: Callable[[CandleUpdate], object]) -> None:
+    def __init__(self, most: int, publish: Callable[[Sequence[CandleUpdate]], object]) -> None:
         self._most = most
         self._publish = publish
         self._candles: dict[Micros, CandleData] = {}
@@ -23,11 +23,11 @@ class ReorderBuffer:
     def __repr__(self) -> str:
         return f"Waiting({self._candles})"
 
-    def put(self, candle: CandleData) -> None:
-        """Queue a candle."""
-        self._candles[candle.open_time] = candle
+    def put(self, candles: Iterable[CandleData]) -> None:
+        """Queue candles."""
+        self._candles.update((each.open_time, each) for each in candles)
         if len(self._candles) > self._most:
-            self._publish(self._candles.pop(min(self._candles)))
+            self._release(sorted(self._candles)[: -self._most])
 
     def restate(self, change: Restated) -> bool:
         """Replace a queued candle, so that only its new state is published. Return whether one was queued."""
@@ -39,9 +39,7 @@ class ReorderBuffer:
 
     def release(self, before: Micros | None = None) -> None:
         """Publish the queued candles that open before ``before``, or all of them, oldest first."""
-        for opened in sorted(self._candles):
-            if before is None or opened < before:
-                self._publish(self._candles.pop(opened))
+        self._release([opened for opened in sorted(self._candles) if before is None or opened < before])
 
     def expect(self, opened: Micros, until: Micros) -> None:
         """Make candles that open after ``opened`` wait for it, until the time ``until`` at most."""
@@ -60,3 +58,8 @@ class ReorderBuffer:
         if opened == self.expected:
             self.expected = -1
             self.release()
+
+    def _release(self, opens: Sequence[Micros]) -> None:
+        released = [self._candles.pop(opened) for opened in opens]
+        if released:
+            self._publish(released)

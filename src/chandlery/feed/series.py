@@ -5,47 +5,18 @@ from __future__ import annotations
 from bisect import insort
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from enum import Enum
 from math import inf
 
 from msgspec import structs
 
 from chandlery.core.candle import CandleData
-from chandlery.core.gaps import Span
+from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import Grid
 from chandlery.core.time import DAY, Clock, Micros
 from chandlery.feed.events import Restated
 from chandlery.feed.provisional import Provisional
+from chandlery.feed.verdict import Verdict, are_right, fault_of, prices_of, verdict_of_two
 
-
-class Verdict(Enum):
-    """The result of processing a candle."""
-
-    TAKEN = "taken"
-    REPEATED = "repeated"
-    """Equal to the stored one."""
-    OUTDATED = "outdated"
-    """Older than the stored state, or than the oldest stored candle."""
-    CONTRADICTED = "contradicted"
-    """Both are final but differ in a price or the volume. The first one stays until it is read again."""
-    CORRECTED = "corrected"
-    """It replaced a closed candle that only a clock, or the next candle, had closed."""
-    NOT_FINITE = "not_finite"
-    """A price or volume is NaN or infinite, or the volume is negative."""
-    IMPOSSIBLE = "impossible"
-    """The high is not the highest price, or the low not the lowest."""
-    OFF_GRID = "off_grid"
-    """It opens where no candle of the interval opens."""
-    EARLY = "early"
-    """It opens more than a day from now."""
-
-    @property
-    def is_reject(self) -> bool:
-        """True if the candle itself is invalid."""
-        return self in _REJECTS
-
-
-_REJECTS = frozenset(set(Verdict) - {Verdict.TAKEN, Verdict.CORRECTED, Verdict.REPEATED, Verdict.OUTDATED})
 _TAKEN = Verdict.TAKEN
 _LOWEST = -inf
 _FEW_ABSENT = 64
@@ -148,6 +119,13 @@ class DataProcessor:
         return self._order[-1] if self._order else None
 
     @property
+    def following(self) -> Micros | None:
+        """Open time of the candle after the latest closed one; ``None`` if none is closed."""
+        closed = (opened for opened in reversed(self._order) if self._held[opened].closed)
+        latest = next(closed, None)
+        return None if latest is None else self.interval.step(latest)
+
+    @property
     def heard(self) -> Micros:
         """Open time of the latest live candle since the last interruption; -1 if there was none."""
         return self._heard
@@ -189,6 +167,41 @@ class DataProcessor:
         self._on_refused(verdict, candle)
         return ()
 
+    def load(self, candles: Sequence[CandleData], final: int) -> bool:
+        """
+        Process fetched closed candles at once, oldest first, of which the first ``final`` ones are final.
+
+        Return whether it did. If not, nothing changed, and the caller must call ``process`` for each, which gives the same
+        result for all candles. This is for new candles, as after an outage.
+        """
+        opens = [each.open_time for each in candles]
+        room = self.max_records - len(self._order)
+        if not opens or len(opens) > (room if opens[0] < self._latest else self.max_records):
+            return False
+        known = not self._held.keys().isdisjoint(opens) or not self.provisional.opens.isdisjoint(opens)
+        if known or not are_right(candles) or not self._are_on_grid(opens):
+            return False
+        self._settle()
+        self._processed += len(opens)
+        for each in candles[final:]:
+            self.provisional.put(each)
+        self._held.update(zip(opens, candles, strict=True))
+        if opens[0] < self._latest:
+            self._whole = min(self._whole, opens[0])
+            self._order = deque(sorted([*self._order, *opens]))
+        else:
+            self._order.extend(opens)
+        if opens[-1] > self._latest:
+            self._latest, self._running = opens[-1], None
+        self._absent.difference_update(opens)
+        self._forget()
+        return True
+
+    def _are_on_grid(self, opens: Iterable[Micros]) -> bool:
+        if self._step:
+            return all((opened - self._anchor) % self._step == 0 for opened in opens)
+        return all(self.interval.floor(opened) == opened for opened in opens)
+
     def follow(self, candle: CandleData) -> bool:
         """
         Accept a live candle in the common case, a newer state of the running candle, and call ``on_followed``.
@@ -224,6 +237,10 @@ class DataProcessor:
         """Record that the exchange has no candles with these open times, so that they do not count as missing."""
         self._absent.update(opens)
 
+    def absences(self, since: Micros) -> list[Span]:
+        """Return the spans from ``since`` on of which the exchange has no candles."""
+        return merge(Span(each, self.interval.step(each)) for each in self._absent if each >= since)
+
     def missing(self, until: Micros, *, since: Micros | None = None) -> list[Micros]:
         """
         Return the open times of candles that end by ``until`` and are missing or not closed.
@@ -257,19 +274,19 @@ class DataProcessor:
 
     def verdict(self, candle: CandleData, *, fetched: bool = False, final: bool = False) -> Verdict:
         """Return the verdict on a candle without processing it."""
-        wrong = _wrong(candle)
+        wrong = fault_of(candle)
         if wrong is not None:
             return wrong
         self._settle()
         provisional = self.provisional.get(candle.open_time)
         if provisional is not None:
-            if _core(provisional) == _core(candle):
+            if prices_of(provisional) == prices_of(candle):
                 return Verdict.REPEATED
             return Verdict.CORRECTED if final or candle.volume > provisional.volume else Verdict.OUTDATED
         held = self._held.get(candle.open_time)
         if held is None:
             return self._verdict_of_new(candle.open_time, fetched=fetched)
-        return _verdict_of_two(held, candle)
+        return verdict_of_two(held, candle)
 
     def _verdict_of_new(self, opened: Micros, *, fetched: bool) -> Verdict:
         if (opened - self._anchor) % self._step if self._step else self.interval.floor(opened) != opened:
@@ -329,27 +346,3 @@ class DataProcessor:
         if len(self._absent) > self._most_absent:
             self._absent = {each for each in self._absent if each > self._order[0]}
             self._most_absent = max(2 * len(self._absent), _FEW_ABSENT)
-
-
-def _verdict_of_two(held: CandleData, candle: CandleData) -> Verdict:
-    """Return the verdict on a candle when a candle that is not provisional is stored already."""
-    if held == candle:
-        return Verdict.REPEATED
-    if not held.closed:
-        return _TAKEN if candle.closed or candle.volume >= held.volume else Verdict.OUTDATED
-    if not candle.closed:
-        return Verdict.OUTDATED
-    return Verdict.REPEATED if _core(held) == _core(candle) else Verdict.CONTRADICTED
-
-
-def _core(candle: CandleData) -> tuple[float, ...]:
-    """Return the columns that every exchange sends by REST and by socket; either may lack the others."""
-    return candle.open, candle.high, candle.low, candle.close, candle.volume
-
-
-def _wrong(candle: CandleData) -> Verdict | None:
-    low, high = candle.low, candle.high
-    if low <= candle.open <= high and low <= candle.close <= high and -inf < low and high < inf:
-        return None if 0.0 <= candle.volume < inf else Verdict.NOT_FINITE
-    numbers = (low, high, candle.open, candle.close)
-    return Verdict.IMPOSSIBLE if all(-inf < number < inf for number in numbers) else Verdict.NOT_FINITE

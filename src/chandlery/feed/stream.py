@@ -10,23 +10,21 @@ from msgspec import structs
 
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
-from chandlery.core.holes import Life, explain
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND, Micros
+from chandlery.feed.absences import PATIENCE, Absences
 from chandlery.feed.events import Backfilled, CandleUpdate, Event, Failed, Missing, Rejected, Restated, Unsettled
 from chandlery.feed.network import NetworkClient
 from chandlery.feed.provisional import Provisional
 from chandlery.feed.recovery import described
 from chandlery.feed.reorder_buffer import ReorderBuffer
 from chandlery.feed.resample import Resampler, live_stream
-from chandlery.feed.series import DataProcessor, Verdict
+from chandlery.feed.series import DataProcessor
 from chandlery.feed.startup import Startup
+from chandlery.feed.verdict import Verdict
 
 _SHOWN = 200
 """Length of a payload in an event."""
-_ASK_TWICE = 2
-_PATIENCE: Micros = 10 * MINUTE
-"""Time after its end for which REST may lack a candle: some exchanges lag by minutes, and some markets have no trades."""
 _REPORTED_FROM: Micros = MINUTE
 _ORDER_PATIENCE: Micros = 5 * SECOND
 """Time that closed candles wait for one that REST must close; later they are published out of order."""
@@ -52,7 +50,9 @@ class LiveStream(Startup):
         history: int | None = None,
         publish: Callable[[CandleUpdate], None],
         on_begun: Callable[[], object],
+        publish_all: Callable[[Sequence[CandleUpdate]], None] | None = None,
     ) -> None:
+        """``publish_all`` publishes many closed candles faster than ``publish``."""
         super().__init__(on_begun)
         adapter = network.adapter
         self.network = network
@@ -85,16 +85,17 @@ class LiveStream(Startup):
         self._rest_closes = adapter.rest_closes()
         self._taken = 0
         self._publish = publish
+        self._publish_all = publish_all or self._publish_each
         self._listening = False
         self._joined: Micros | None = None
         """Open time of the first live candle since the last interruption; the missed candles are before it."""
         self._first_heard = asyncio.Event()
         self._past: dict[Micros, CandleData] = {}
         """Candles of the socket from before that, oldest first."""
-        self._waiting = ReorderBuffer(max_records, publish)
+        self._waiting = ReorderBuffer(max_records, self._publish_all)
         self._resampled: CandleData | None = None
         """The latest candle that was resampled while parts of it may be missing."""
-        self._asked: dict[Micros, int] = {}
+        self.absences = Absences(adapter, self.grid)
         self._resampler = None if self.live is None or own else Resampler(self.grid)
         self._late: Micros = _REPORTED_FROM
         """Age from which the backlog of second reads is published."""
@@ -288,11 +289,15 @@ class LiveStream(Startup):
     def _go_on(self, hole: Span, rows: Sequence[CandleData], now: Micros) -> None:
         """Merge past socket candles and the rows requested at ``now``, and continue live."""
         past, self._past = self._past, {}
-        for row in past.values():
-            if self._joined is not None and row.open_time < self._joined:
-                final = row.closed or self.provisional.is_final(row.open_time, self._joined, now)
-                closed = row.closed or self.processor.next_closes
-                self._put(structs.replace(row, closed=closed), fetched=True, final=final)
+        if self._joined is not None:
+            sent = [row for row in past.values() if row.open_time < self._joined]
+            closes = self.processor.next_closes
+            ended = [structs.replace(row, closed=True) for row in sent] if closes else sent
+            final = self.provisional.count_final(ended, self._joined, now) if closes else len(sent)
+            if not self._load(ended, final):
+                for row, after in zip(sent, ended, strict=True):
+                    final = row.closed or self.provisional.is_final(row.open_time, self._joined, now)
+                    self._put(after, fetched=True, final=final)
         self._let_in(rows, now)
         self._expect_late(rows, now)
         self._traded_at = -1  # candles fetched here need not come by socket
@@ -317,7 +322,7 @@ class LiveStream(Startup):
             if not self._waiting.restate(update):
                 self._publish(update)
         elif update.closed and (not self.filled or self._waiting.is_early(update.open_time, self.network.guess())):
-            self._waiting.put(update)
+            self._waiting.put([update])
         else:
             self._publish(update)
             if update.closed:
@@ -329,7 +334,7 @@ class LiveStream(Startup):
             return
         latest = rows[-1].open_time
         self.provisional.saw(latest, now)
-        for row in rows:
+        for row in rows if self.filled else self._load_new(rows, latest, now):
             held = self.processor.held(row.open_time)
             if row.open_time not in self.provisional and row.volume > (0.0 if held is None else held.volume):
                 self._traded_at = self.heard
@@ -337,6 +342,27 @@ class LiveStream(Startup):
             if row.closed and not final and self._may_grow(row, held, latest, now):
                 row = structs.replace(row, closed=False)  # noqa: PLW2901  # as it is taken
             self._put(row, fetched=True, final=final)
+
+    def _load_new(self, rows: Sequence[CandleData], latest: Micros, now: Micros) -> Sequence[CandleData]:
+        """Process those that are new, but for the last one, which may still change. Return the others, or all if that is impossible."""
+        known = next((place for place, row in enumerate(rows) if self.processor.held(row.open_time) is None), len(rows))
+        new = rows[known:-1]
+        if not self._load(new, len(new) if self._rest_closes else self.provisional.count_final(new, latest, now)):
+            return rows
+        if any(row.volume > 0.0 for row in new):
+            self._traded_at = self.heard
+        return [*rows[:known], rows[-1]]
+
+    def _load(self, rows: Sequence[CandleData], final: int) -> bool:
+        """Process new closed candles at once if possible, while closed ones wait. Return whether it did."""
+        loaded = self.processor.load(rows, final)
+        if loaded:
+            self._waiting.put(rows)
+        return loaded
+
+    def _publish_each(self, updates: Sequence[CandleUpdate]) -> None:
+        for each in updates:
+            self._publish(each)
 
     def _may_grow(self, row: CandleData, held: CandleData | None, latest: Micros, now: Micros) -> bool:
         """
@@ -348,7 +374,7 @@ class LiveStream(Startup):
         end = self.grid.step(row.open_time)
         heard = self._listening and held is not None and self.processor.heard == row.open_time
         told = heard and held is not None and row.volume >= held.volume
-        return latest < end and not told and now < end + _PATIENCE
+        return latest < end and not told and now < end + PATIENCE
 
     def _put(self, candle: CandleData, *, fetched: bool = False, final: bool = False) -> None:
         """Process a candle and publish the changes."""
@@ -360,33 +386,9 @@ class LiveStream(Startup):
             self.reject(verdict.value, candle)
 
     def _give_up(self, came: Sequence[Micros], now: Micros) -> None:
-        adapter = self.network.adapter
-        gone = []
-        missing = self.processor.missing(now - adapter.close_delay)
-        for opened in missing:
-            if self.processor.held(opened) is not None:
-                continue
-            asked = self._asked[opened] = self._asked.get(opened, 0) + 1
-            passed_over = bool(came) and came[-1] > opened
-            age = now - self.grid.step(opened)
-            late = age >= (adapter.settle if passed_over else _PATIENCE)
-            if asked >= _ASK_TWICE and (late or (passed_over and not adapter.sends_empty_candles)):
-                gone.append(opened)
+        missing = self.processor.missing(now - self.network.adapter.close_delay)
+        gone = self.absences.found([each for each in missing if self.processor.held(each) is None], came, now)
         self.processor.absent(gone)
         for opened in gone:
-            hole = Span(opened, self.grid.step(opened))
-            gaps = explain(
-                hole,
-                self.grid,
-                Life(),
-                proof="requested twice, the exchange sent no candle",
-                sends_empty=adapter.sends_empty_candles,
-                followed=True,
-                now=now,
-                settle=adapter.settle,
-            )
-            for gap in gaps:
+            for gap in self.absences.explain(Span(opened, self.grid.step(opened)), now):
                 self._publish(Missing(gap, now))
-        self._asked = {
-            opened: self._asked[opened] for opened in missing if opened in self._asked and opened not in gone
-        }

@@ -1,0 +1,123 @@
+"""The updates of a candles feed since a moment: the missed ones, then the live ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from operator import itemgetter
+from typing import TypeVar
+
+from chandlery.core.candle import CandleData
+from chandlery.core.gaps import Gap, Span, subtract
+from chandlery.core.time import Micros
+from chandlery.feed.conflating_queue import ConflatingQueue
+from chandlery.feed.events import CandleUpdate, Missing, Restated
+from chandlery.feed.seam import CandleSeam
+from chandlery.feed.stream import LiveStream
+
+_PAGES = 10
+"""Number of pages that are requested before their candles are yielded."""
+_MOST_MERGED = 1000
+"""Number of updates of all feeds that are read ahead."""
+
+Source = TypeVar("Source")
+Update = TypeVar("Update")
+
+
+async def updates_since(
+    stream: LiveStream, queue: ConflatingQueue, since: Micros | None
+) -> AsyncIterator[CandleUpdate]:
+    """
+    Yield the closed candles that open at or after ``since``, each once and in order, with the updates between them.
+
+    ``queue`` has the updates of ``stream`` since this was called; it ends with them. Without ``since``, the candles
+    follow the latest closed one of a stream that has begun. Raises the errors of requests for candles that the stream
+    does not store.
+    """
+    seam = CandleSeam(stream.grid, most=stream.processor.max_records, held=since is not None)
+    if since is not None:
+        waiting: list[CandleUpdate] = []
+        while not stream.began:
+            updates = await queue.get_all()
+            if not updates:
+                return
+            waiting += updates
+        seam.expected = stream.grid.ceil(since)
+        async for update in _requested(stream, seam):
+            yield update
+        for update in _stored(stream, seam, [*waiting, *queue.drain()]):
+            yield update
+    elif stream.began:
+        seam.expected = stream.processor.following
+    while updates := await queue.get_all():
+        for update in seam.take(updates):
+            yield update
+
+
+async def merged(sources: Iterable[tuple[Source, AsyncIterator[Update]]]) -> AsyncIterator[tuple[Source, Update]]:
+    """Yield the updates of all ``sources``, each with its source, as they come. It ends with the last, or the first error."""
+    queue: asyncio.Queue[tuple[Source, Update] | Exception | None] = asyncio.Queue(_MOST_MERGED)
+
+    async def read(source: Source, updates: AsyncIterator[Update]) -> None:
+        try:
+            async for update in updates:
+                await queue.put((source, update))
+        except Exception as error:  # noqa: BLE001  # it is raised where the updates are read
+            await queue.put(error)
+        else:
+            await queue.put(None)
+
+    tasks = {asyncio.create_task(read(*each)) for each in sources}
+    running = len(tasks)
+    try:
+        while running:
+            update = await queue.get()
+            if isinstance(update, Exception):
+                raise update
+            if update is None:
+                running -= 1
+            else:
+                yield update
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _requested(stream: LiveStream, seam: CandleSeam) -> AsyncIterator[CandleUpdate]:
+    """Request the expected candles before the oldest that the stream stores, and name those that do not exist."""
+    chunk = _PAGES * stream.network.adapter.page_size
+    while (first := stream.processor.first) is not None and seam.expected is not None and seam.expected < first:
+        span = Span(seam.expected, min(first, stream.grid.step(seam.expected, chunk)))
+        rows = await stream.network.candles(stream.symbol, stream.interval, span)
+        now = await stream.network.now()
+        closed = [row for row in rows if row.closed]
+        doubt = "" if len(closed) == len(rows) else "the exchange has not closed it"
+        taken = [Span(row.open_time, stream.grid.step(row.open_time)) for row in closed]
+        gaps = [gap for hole in subtract(span, taken) for gap in stream.absences.explain(hole, now, doubt=doubt)]
+        for each in _merged_by_time(closed, gaps, now):
+            yield each
+        seam.expected = span.end
+
+
+def _stored(stream: LiveStream, seam: CandleSeam, waiting: Iterable[CandleUpdate]) -> list[CandleUpdate]:
+    """Continue with the candles that the stream stores, in their latest state, and with the other ``waiting`` updates."""
+    begin, now = seam.expected or 0, stream.network.guess()
+    changes = [each for each in waiting if not isinstance(each, CandleData) and not _is_of(each, begin)]
+    candles = [each for each in stream.processor.candles if each.open_time >= begin]
+    gaps = [gap for hole in stream.processor.absences(begin) for gap in stream.absences.explain(hole, now)]
+    return [*seam.take(changes), *seam.past(begin), *seam.take(_merged_by_time(candles, gaps, now))]
+
+
+def _is_of(event: CandleUpdate, begin: Micros) -> bool:
+    """Return whether an event is about a stored candle that opens at or after ``begin``, or about its absence."""
+    if isinstance(event, Missing):
+        return event.gap.start >= begin
+    return isinstance(event, Restated) and event.after.open_time >= begin
+
+
+def _merged_by_time(candles: Iterable[CandleData], gaps: Iterable[Gap], now: Micros) -> list[CandleUpdate]:
+    """Return candles and missing ones in the order of their times."""
+    placed: list[tuple[Micros, CandleUpdate]] = [(each.open_time, each) for each in candles]
+    placed += [(gap.start, Missing(gap, now)) for gap in gaps]
+    return [each for _, each in sorted(placed, key=itemgetter(0))]

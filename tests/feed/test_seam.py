@@ -1,0 +1,158 @@
+"""The seam between past and live: each closed candle once, in order, whatever comes when."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from chandlery.core.candle import CandleData
+from chandlery.core.gaps import Gap, GapKind, Span
+from chandlery.core.interval import Interval
+from chandlery.core.time import MINUTE
+from chandlery.feed.events import Backfilled, Connected, Missing, Restated
+from chandlery.feed.seam import CandleSeam, Seam
+
+M = Interval.MINUTE_1
+
+
+def candle(minute, *, closed=True):
+    """A candle of that minute."""
+    return CandleData(minute * MINUTE, 1.0, 1.0, 1.0, 1.0, 1.0, closed=closed)
+
+
+def minutes(updates):
+    """Which closed candles were told."""
+    return [each.open_time // MINUTE for each in updates if isinstance(each, CandleData) and each.closed]
+
+
+@given(st.permutations(range(12)), st.sets(st.integers(1, 10)))
+def test_any_order_comes_out_in_order(order, absent):
+    """Whatever order candles come in, and whatever is said to be missing, each is told once, in order, and soon."""
+    ordering = CandleSeam(M, 0, most=100)
+    told = []
+    for minute in order:
+        known = Missing(Gap(minute * MINUTE, (minute + 1) * MINUTE, GapKind.HALT))
+        told += ordering.take([known if minute in absent else candle(minute)])
+        told += ordering.take([candle(minute)]) if minute not in absent else []
+
+    assert sorted(set(range(12)) - absent) == minutes(told)
+
+
+def test_what_is_restated_while_it_waits_is_told_once():
+    """As it is then; what was told before is told as restated."""
+    ordering = CandleSeam(M, 3 * MINUTE, most=10)
+    better = structs.replace(candle(4), volume=2.0)
+    assert [] == ordering.take([candle(4)])
+    assert [] == ordering.take([Restated(candle(4), better)])
+    assert [candle(3), better] == ordering.take([candle(3)])
+    again = Restated(better, structs.replace(candle(4), volume=3.0))
+    assert [again] == ordering.take([again])
+
+
+def test_without_a_beginning_the_first_to_come_is_the_first():
+    """What closed before the first that was told is not told afterwards."""
+    ordering = CandleSeam(M, None, most=10)
+
+    assert [5] == minutes(ordering.take([candle(5)]))
+    assert [] == ordering.take([candle(4)])
+
+
+def test_running_candles_wait_for_none_but_follow_all():
+    """The running candle is told when all before it are; while one is missing its latest state waits."""
+    ordering = CandleSeam(M, 3 * MINUTE, most=10)
+    running = candle(3, closed=False)
+
+    assert [running] == ordering.take([running])
+    assert [] == ordering.take([candle(4)]), "3 is not closed yet"
+    later = structs.replace(candle(5, closed=False), volume=2.0)
+    assert [] == ordering.take([candle(5, closed=False), later])
+    assert [candle(3), candle(4), later] == ordering.take([candle(3)])
+    assert [candle(5, closed=False)] == ordering.take([candle(5, closed=False)])
+    assert [candle(5)] == ordering.take([candle(5)])
+
+
+def test_events_pass():
+    """What is no candle is told at once."""
+    assert [Connected(2)] == CandleSeam(M, 3 * MINUTE, most=10).take([Connected(2)])
+
+
+def test_a_hole_further_back_than_the_feed_keeps_is_said():
+    """A refill that begins after the hole does ends the waiting, and the hole is told."""
+    ordering = CandleSeam(M, 3 * MINUTE, most=10)
+    ordering.take([candle(8)])
+    told = ordering.take([Backfilled(Span(8 * MINUTE, 9 * MINUTE))])
+
+    assert [8] == minutes(told)
+    assert [Span(3 * MINUTE, 8 * MINUTE)] == [each.gap.span for each in told if isinstance(each, Missing)]
+
+
+def test_waiting_has_a_bound():
+    """When too many wait the hole is given up, and said."""
+    ordering = CandleSeam(M, 0, most=3)
+    told = [each for minute in range(2, 6) for each in ordering.take([candle(minute)])]
+
+    assert [2, 3, 4, 5] == minutes(told)
+    assert [Span(0, 2 * MINUTE)] == [each.gap.span for each in told if isinstance(each, Missing)]
+
+
+def test_all_that_comes_while_the_past_is_read_waits_behind_it():
+    """In its order: what the past has is left out, other items stay between the candles that they came between."""
+    seam = Seam(M, most=10, held=True)
+    live = [seam.other("a"), seam.closed(3 * MINUTE, "3"), seam.other("b"), seam.closed(4 * MINUTE, "4")]
+    live += [seam.other("c"), seam.running(5 * MINUTE, "5?"), seam.running(5 * MINUTE, "5??")]
+
+    assert [[]] * len(live) == [[*each] for each in live]
+    assert None is seam.hole
+    assert ["a", "b", "4", "c", "5??"] == [*seam.past(4 * MINUTE)]
+    assert ["d"] == [*seam.other("d")]
+    assert ["5"] == [*seam.closed(5 * MINUTE, "5")]
+
+
+def test_a_hole_after_the_past_is_named_until_it_is_read():
+    """What follows it waits, and what came after that too."""
+    seam = Seam(M, most=10, held=True)
+    seam.closed(6 * MINUTE, "6")
+    assert [] == [*seam.past(4 * MINUTE)]
+    assert Span(4 * MINUTE, 6 * MINUTE) == seam.hole
+    assert [] == [*seam.other("gap"), *seam.closed(7 * MINUTE, "7")]
+    assert ["4?"] == [*seam.running(4 * MINUTE, "4?")], "this one follows the past"
+    assert ["6", "gap", "7"] == [*seam.past(6 * MINUTE)]
+    assert None is seam.hole
+
+
+@given(st.integers(1, 8), st.integers(0, 12), st.integers(0, 8))
+def test_whatever_was_read_the_live_ones_follow_once(first, read_until, more):
+    """Closed candles come once each, from where the past ended; without room the oldest is read with the hole."""
+    seam = Seam(M, most=3, held=True)
+    for minute in range(first, first + more):
+        assert not seam.closed(minute * MINUTE, minute)
+    told = [*seam.past(read_until * MINUTE)]
+    kept = list(range(first, first + more))[-3:]
+    hole = seam.hole
+    if hole is not None:
+        assert Span(read_until * MINUTE, next(each for each in kept if each >= read_until) * MINUTE) == hole
+        assert [] == told
+        told += seam.past(hole.end)
+
+    assert [minute for minute in kept if minute >= read_until] == told
+
+
+def test_what_changes_while_it_waits_comes_out_changed():
+    """Nothing else is replaced."""
+    seam = Seam(M, 3 * MINUTE, most=10)
+    seam.closed(4 * MINUTE, "4")
+
+    assert seam.replace(4 * MINUTE, "4+")
+    assert not seam.replace(3 * MINUTE, "3+")
+    assert ["3", "4+"] == [*seam.closed(3 * MINUTE, "3")]
+
+
+def test_events_wait_while_the_past_is_read():
+    """A candle that the feed calls missing meanwhile is not waited for."""
+    seam = CandleSeam(M, most=10, held=True)
+    missing = Missing(Gap(4 * MINUTE, 5 * MINUTE, GapKind.HALT))
+    assert [] == seam.take([candle(2), Connected(1), candle(3), missing, candle(5), Backfilled(Span(0, 9 * MINUTE))])
+    told = seam.past(3 * MINUTE)
+
+    assert [Connected(1), candle(3), missing, candle(5), Backfilled(Span(0, 9 * MINUTE))] == [*told]
