@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chandlery.core.gaps import Span
 from chandlery.core.series_id import SeriesId
-from chandlery.core.time import Unit
+from chandlery.core.time import SECOND, Unit
 from chandlery.service.collection.broadcaster import Update
 from chandlery.service.metrics import Metrics
 from chandlery.service.web.send_queue import Pump, SendQueue
@@ -62,31 +64,51 @@ async def test_a_closed_candle_takes_the_place_of_the_running_one():
     assert [(1, True), (2, False)] == told()
 
 
-@given(st.integers(1, 8), st.integers(0, 8), st.integers(0, 8))
+@given(st.integers(1, 8), st.integers(0, 8), st.integers(1, 8))
 async def test_what_is_held_follows_what_was_read(first, read_until, more):
-    """Closed candles come once each, from where the past ended; what it held already is let go."""
+    """Closed candles come once each, from where the past ended; a hole before them is read first."""
     subscription, told = made(held=True)
     for second in range(first, first + more):
         subscription.take(candle(second))
-    subscription.expect(Unit.SECONDS.micros(read_until))
-    held = subscription.first_held()
-    subscription.release()
-    subscription.take(candle(first + more))
+    assert [] == told()
+    subscription.past(Unit.SECONDS.micros(read_until))
     expected = [second for second in range(first, first + more) if second >= read_until]
+    if expected and expected[0] > read_until:
+        assert Span(read_until * SECOND, expected[0] * SECOND) == await subscription.hole()
+        assert [] == told()
+        subscription.past(expected[0] * SECOND)
+    subscription.take(candle(max(first + more, read_until)))
 
-    assert held == (Unit.SECONDS.micros(expected[0]) if expected else None)
-    assert [*expected, first + more] == [second for second, _ in told()]
+    assert None is await subscription.hole()
+    assert [*expected, max(first + more, read_until)] == [second for second, _ in told()]
 
 
 async def test_running_candles_pass_while_the_first_is_waited_for():
     """Those of the one that comes next; no others."""
     subscription, told = made(held=True)
     subscription.take(candle(5, closed=False))
-    subscription.expect(Unit.SECONDS.micros(6))
+    subscription.past(Unit.SECONDS.micros(6))
     subscription.take(candle(6, closed=False))
     subscription.take(candle(7, closed=False))
 
     assert [(6, False)] == told()
-    assert not subscription.closed.is_set()
+    waiting = asyncio.create_task(subscription.hole())
+    await asyncio.sleep(0)
+    assert not waiting.done()
     subscription.take(candle(6))
-    assert subscription.closed.is_set()
+    assert None is await waiting
+    assert [(6, False), (6, True), (7, False)] == told()
+    subscription.take(candle(9))
+    assert (9, True) == told()[-1], "from then on all pass"
+
+
+async def test_gaps_and_changes_wait_in_their_order():
+    """Behind the candles that they came after; books are left out."""
+    subscription, told = made(held=True)
+    later = [Update(SERIES, kind, {"timestamp": 5000, "closed": kind}) for kind in ("restated", "gap", "book")]
+    for update in (candle(5), *later, candle(6)):
+        subscription.take(update)
+    assert [] == told()
+    subscription.past(5 * SECOND)
+
+    assert [(5, True), (5, "restated"), (5, "gap"), (6, True)] == told()

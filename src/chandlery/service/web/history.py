@@ -81,16 +81,10 @@ class StreamingHandler:
             subscription.release()
             return
         interval = self._interval
-        expected = interval.ceil(span.start) if self._next is None else self._next
-        subscription.expect(expected)
-        while (first := subscription.first_held()) is None:
-            subscription.closed.clear()
-            await subscription.closed.wait()
-        if first > expected:
-            await self._fill(Span(expected, first), interval)
-            subscription.expect(first)
-            subscription.first_held()
-        subscription.release()
+        subscription.past(interval.ceil(span.start) if self._next is None else self._next)
+        while (hole := await subscription.hole()) is not None:
+            await self._fill(hole, interval)
+            subscription.past(hole.end)
 
     async def _send(self, span: Span) -> None:
         rows = READ_ROWS[self._form]

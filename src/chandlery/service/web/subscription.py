@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections.abc import Sequence
 
 from chandlery.clients.rows import Row
+from chandlery.core.gaps import Span
+from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros, Unit
+from chandlery.feed.seam import Seam
 from chandlery.service.collection.broadcaster import Update
 from chandlery.service.web.send_queue import SendQueue
 
@@ -18,55 +21,64 @@ class Subscription:
     """
     Subscriber that queues updates for the client.
 
-    While ``held``, closed and restated candles and gaps are queued, in order, behind the historical data.
+    While ``held``, closed and restated candles and gaps wait behind the historical data, until the first closed candle
+    follows it without a hole.
     """
 
     def __init__(self, series: SeriesId, send_queue: SendQueue, *, held: bool = False) -> None:
         self.series = series
-        self.closed = asyncio.Event()
-        """Set while a closed candle is queued."""
         self._send_queue = send_queue
-        self._held: deque[Update] | None = deque() if held else None
-        self._from: Micros | None = None
+        self._seam: Seam[Update] | None = None
+        """The seam between the historical and the live data; ``None`` after it."""
+        if held:
+            # Order books have no candles, whose length would matter.
+            self._seam = Seam(series.interval or Interval.SECOND_1, most=_MOST_HELD, held=True)
+        self._passed = asyncio.Event()
+        """Set when a closed candle has followed the past, or waits for a hole."""
 
     def take(self, update: Update) -> None:
         """Forward an update, or queue it while held."""
-        if self._held is not None:
-            self._hold(update, self._held)
-        elif update.conflates:
+        if self._seam is None:
+            self._forward(update)
+        elif update.kind == "running":
+            self._forward_all(self._seam.running(opened(update.content), update))
+        elif update.kind == "closed":
+            self._forward_all(self._seam.closed(opened(update.content), update))
+        elif update.kind != "book":
+            self._forward_all(self._seam.other(update))
+
+    def past(self, until: Micros) -> None:
+        """Note that the candles that open before ``until`` were sent, and forward those that follow them."""
+        if self._seam is not None:
+            self._forward_all(self._seam.past(until))
+
+    async def hole(self) -> Span | None:
+        """Wait for the first closed candle after the past. Return the span before it that is missing; ``None`` if nothing is."""
+        while self._seam is not None and self._seam.hole is None:
+            self._passed.clear()
+            await self._passed.wait()
+        return None if self._seam is None else self._seam.hole
+
+    def release(self) -> None:
+        """Forward later updates immediately."""
+        self.past(0)
+        self._seam = None
+
+    def _forward_all(self, updates: Sequence[Update]) -> None:
+        for update in updates:
+            self._forward(update)
+        if self._seam is not None and self._seam.hole is not None:
+            self._passed.set()
+        elif any(update.kind == "closed" for update in updates):
+            self._seam = None
+            self._passed.set()
+
+    def _forward(self, update: Update) -> None:
+        if update.conflates:
             self._send_queue.replace(self.series, update.frame)
         else:
             self._send_queue.drop(self.series)
             self._send_queue.put(update.frame)
-
-    def expect(self, opened: Micros) -> None:
-        """Set the open time of the first closed candle to send; running ones of that time may pass already."""
-        self._from = opened
-
-    def first_held(self) -> Micros | None:
-        """Return the open time of the first queued closed candle that was not sent; discard earlier ones."""
-        if self._held and self._from is not None:
-            begin = self._from
-            self._held = deque(each for each in self._held if each.kind != "closed" or opened(each.content) >= begin)
-        closed = (opened(each.content) for each in self._held or () if each.kind == "closed")
-        return next(closed, None)
-
-    def release(self) -> None:
-        """Forward the queued updates, and later ones immediately."""
-        held, self._held = self._held or deque(), None
-        for update in held:
-            self.take(update)
-
-    def _hold(self, update: Update, held: deque[Update]) -> None:
-        if update.kind == "running":
-            if self._from is not None and opened(update.content) == self._from:
-                self._send_queue.replace(self.series, update.frame)
-        elif update.kind != "book":
-            if len(held) >= _MOST_HELD:
-                held.popleft()  # the resulting hole is fetched like any other
-            held.append(update)
-            if update.kind == "closed":
-                self.closed.set()
 
 
 def opened(row: Row) -> Micros:
