@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-from collections import deque
 
 import pytest
 from msgspec import structs
 
+from chandlery.clients.rows import row_of_candle
 from chandlery.core.candle import CandleData
 from chandlery.core.errors import InvalidInput, InvalidSymbol, StorageFull, UnknownName, UnsupportedRequest
 from chandlery.core.gaps import Gap, GapKind, Span
@@ -20,7 +20,6 @@ from chandlery.core.time import HOUR, SECOND
 from chandlery.net.clock import system_clock
 from chandlery.service.collection.book_proof import PROVED_WITHIN_S
 from chandlery.service.collection.broadcaster import Update
-from chandlery.service.collection.stream_supervisor import MOST_HELD
 from chandlery.service.metrics import Metrics
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.sim.market import SyntheticMarket
@@ -365,7 +364,7 @@ async def test_a_stream_that_fails_is_begun_again_without_a_hole(service):
     await until(lambda: len(reader.closed()) >= 2)
     stream_supervisor = next(each for each in service.collection.stream_supervisors() if each.series == SECONDS)
     await stream_supervisor._stream.end()
-    await until(lambda: stream_supervisor.running and stream_supervisor._held is None)
+    await until(lambda: stream_supervisor.running and not stream_supervisor._seam.held)
     await until(lambda: len(reader.closed()) >= 6)
 
     assert in_a_row(reader.closed())
@@ -391,25 +390,27 @@ async def test_a_candle_that_was_stored_when_the_stream_ended_is_published(sim, 
 
 
 async def test_what_comes_while_what_was_missed_is_fetched(service):
-    """Every closed candle is held; those for which there is no room are gaps, not lost unseen."""
-    await service.collection.add_coin("BTC/USDT", "binance", ["candles:1s"])
+    """It waits; a hole before the first live candle, as where too many came, is fetched before that is told."""
+    reader = Reader()
+    await service.collection.stream_realtime_data(SECONDS, reader)
+    await until(reader.closed)
     (stream_supervisor,) = service.collection.stream_supervisors()
     await stream_supervisor.end()
-    gaps, held = stream_supervisor.gaps, deque()
-    for second in range(MOST_HELD + 2):
-        for closed in (False, False, True):
-            stream_supervisor._hold({"timestamp": second * 1000, "closed": closed}, held)
+    told, last = len(reader.closed()), reader.closed()[-1]
+    stream_supervisor._seam, stream_supervisor._may_lack = stream_supervisor._new_seam(), True
+    span = Span((last + 1) * SECOND, (last + 6) * SECOND)
+    await until(lambda: system_clock() > span.end + SECOND)
+    rows = [
+        row_of_candle(each, "binance", "BTC/USDT", Interval.SECOND_1)
+        for each in truth(MARKET, "BTCUSDT", Interval.SECOND_1, span)
+    ]
+    for row in rows[3:]:
+        await stream_supervisor._take("BTC/USDT", row)
+    assert told == len(reader.closed())
+    await stream_supervisor._process_all(stream_supervisor._seam.past(span.start))
 
-    assert gaps + 2 == stream_supervisor.gaps
-    assert [*range(2_000, (MOST_HELD + 2) * 1000, 1000)] == [each["timestamp"] for each in held]
-    stored = []
-
-    async def store(gap, _):
-        stored.append(gap)
-
-    await stream_supervisor._gaps.store(store)
-    assert [0, SECOND] == [gap.start for gap in stored]
-    assert {GapKind.NOT_COLLECTED} == {gap.kind for gap in stored}
+    assert list(range(last + 1, last + 6)) == reader.closed()[told:]
+    assert set(reader.closed()) <= set(await kept(service))
 
 
 async def test_a_candle_that_was_closed_too_early_is_stored_as_it_ended(tmp_path):
@@ -471,10 +472,11 @@ async def test_what_is_restated_while_it_waits_is_stored_once(service):
     (stream_supervisor,) = service.collection.stream_supervisors()
     await stream_supervisor.end()
     row = {"timestamp": 1000, "volume": 1.0, "closed": True}
-    stream_supervisor._held = deque([row, {"timestamp": 2000, "closed": False}])
+    seam = stream_supervisor._seam = stream_supervisor._new_seam()
+    await stream_supervisor._take("BTC/USDT", row)
     await stream_supervisor._restate([row | {"volume": 2.0}, {"timestamp": 0, "volume": 3.0, "closed": True}])
 
-    assert [2.0] == [each["volume"] for each in stream_supervisor._held if each["closed"]]
+    assert [2.0] == [each["volume"] for each in seam.past(SECOND)]
     assert [3.0] == [each["volume"] for each in stream_supervisor._to_restate]
 
 

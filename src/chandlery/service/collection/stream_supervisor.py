@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random as dice
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -13,7 +12,7 @@ from chandlery.clients.interfaces import IDataSourceConnector
 from chandlery.clients.rows import Row, row_of_candle, rows_of_table
 from chandlery.clients.streaming import RealtimeStream
 from chandlery.core.errors import Closed, StorageError
-from chandlery.core.gaps import Gap, GapKind, Span
+from chandlery.core.gaps import GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock, Micros, Unit, iso
@@ -32,6 +31,7 @@ from chandlery.feed.events import (
     Unsettled,
 )
 from chandlery.feed.recovery import Waits, kept_up
+from chandlery.feed.seam import Seam
 from chandlery.service.collection.book_moments import BookMoments
 from chandlery.service.collection.book_proof import proved_book
 from chandlery.service.collection.gap_queue import GapQueue
@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
 MOST_HELD = 10_000
-"""Maximum number of closed candles queued during a backfill."""
+"""Maximum number of closed candles queued during a backfill; older ones are backfilled, too."""
 _SETTLED_S = 60.0
 """Running time in seconds after which the count of consecutive failures restarts."""
 
@@ -107,8 +107,12 @@ class StreamSupervisor:
         self._to_restate: list[Row] = []
         """Corrected closed candles that are not stored yet."""
         self._recording = asyncio.Lock()
-        self._held: deque[Row] | None = None
-        """Entries queued during a backfill; ``None`` afterwards."""
+        self._seam = self._new_seam()
+        """The seam between the backfilled and the live entries."""
+        self._may_lack = False
+        """True until the first closed candle since the start of the stream."""
+        self._processing = asyncio.Lock()
+        """Processes entries in the order in which the seam returned them."""
         self._told: Micros | None = None
         """Open time of the last published closed candle."""
         self._supervised = supervisor.start(f"keeper of {series}", self._keep)
@@ -228,7 +232,7 @@ class StreamSupervisor:
         resumed_from = await self._last_kept()
         if self.interval is None:
             self._moments.last = resumed_from
-        self._held = deque()
+        self._seam, self._may_lack = self._new_seam(), True
         settling: asyncio.Task[None] | None = None
         self._stream = await self._connector.start_realtime_stream(
             self.series.exchange,
@@ -240,9 +244,13 @@ class StreamSupervisor:
             on_event=self._happened,
         )
         try:
+            until: Micros | None = 0
             if self.interval is not None:
                 # A candle that was stored when the stream ended may not have been published.
-                await self._backfill(self.interval, resumed_from if self._told is None else self._told)
+                last = resumed_from if self._told is None else self._told
+                until = None if last is None else self.interval.step(last)
+                if until is not None and until < self.interval.floor(now := self._clock()):
+                    until = await self._backfill(self.interval, Span(until, now))
             elif resumed_from is not None and not (self._resumed and self._moments.is_invalid):
                 # A gap since the last book, also if the service ran but could not reach the exchange at first.
                 self._moments.resume(resumed_from, self._clock())
@@ -250,7 +258,7 @@ class StreamSupervisor:
             self._moments.find(self._clock())
             if self.interval is not None:
                 await self._record()
-            await self._let_go()
+            await self._process_all(self._seam.past(until))
             self._error = None
             if self.interval is None:
                 await self._record_gaps()
@@ -269,26 +277,38 @@ class StreamSupervisor:
                 await asyncio.wait({settling})
             await self._stream.end()
 
-    async def _backfill(self, interval: Interval, last: Micros | None) -> None:
-        """Fetch, store and publish the candles since the ``last`` one."""
-        now = self._clock()
-        if last is None or interval.step(last) >= interval.floor(now):
-            return
+    def _new_seam(self) -> Seam[Row]:
+        # Of order books only the latest waits, as a running candle does.
+        return Seam(self.interval or Interval.SECOND_1, most=MOST_HELD, held=True, eager=True)
+
+    async def _backfill(self, interval: Interval, span: Span) -> Micros:
+        """Fetch, store and publish the candles of ``span``. Return the open time after the last one."""
         client = self._connector.get_client(self.series.exchange)
-        part = await client.fetch_part(self.series.symbol, Span(interval.step(last), now), interval)
+        part = await client.fetch_part(self.series.symbol, span, interval)
         for gap in part.failures:
             self._gaps.add(gap)
         await self._candles.save_table(self.series, part.table)
         await self._processor.settle(self.series, await proved_gaps(client, self.series, interval, part))
+        until = span.start
         for row in rows_of_table(part.table, self.series.exchange, self.series.symbol, interval, counts=True):
             self._processor.tell(self.series, row)
             self._told = Unit.MILLIS.micros(row["timestamp"])
+            until = interval.step(self._told)
+        for gap in part.gaps if self._seam.held else ():
+            if gap.kind is not GapKind.NOT_YET:
+                self._seam.absent(gap.span)
+        return until
 
-    async def _let_go(self) -> None:
-        """Process the queued entries, then later ones immediately."""
-        while self._held:
-            await self._process(self._held.popleft())
-        self._held = None
+    async def _process_all(self, rows: Sequence[Row]) -> None:
+        """Process entries, and those that waited for a hole. One before the first live closed candle is backfilled."""
+        async with self._processing:
+            for row in rows:
+                await self._process(row)
+            if self.interval is not None and (hole := self._seam.hole) is not None:
+                if self._may_lack:
+                    await self._backfill(self.interval, hole)
+                for row in self._seam.past(hole.end):
+                    await self._process(row)
 
     async def _take(self, coin: str, entry: Row) -> None:
         now = self._clock()
@@ -304,35 +324,21 @@ class StreamSupervisor:
                 self._lag = now - self.interval.step(moment)
         if self.interval is None:
             entry = self._latest_book = {"received_at": Unit.MILLIS.of(now), **entry}
-        if self._held is not None:
-            self._hold(entry, self._held)
-        else:
-            if self.interval is None:
+            if not self._seam.held:
                 self._moments.find(self._clock())
-            await self._process(entry)
-
-    def _hold(self, entry: Row, held: deque[Row]) -> None:
-        """Queue an entry; a later entry replaces a queued order book or running candle."""
-        if held and not held[-1].get("closed"):
-            held.pop()
-        if self.interval is not None and len(held) >= MOST_HELD:
-            if not entry["closed"]:
-                return  # a later entry supersedes it
-            opened = Unit.MILLIS.micros(held.popleft()["timestamp"])
-            evidence = "too many candles arrived during the backfill"
-            self._gaps.add(Gap(opened, self.interval.step(opened), GapKind.NOT_COLLECTED, evidence))
-        held.append(entry)
+            await self._process_all(self._seam.running(0, entry))
+        else:
+            add = self._seam.closed if entry["closed"] else self._seam.running
+            await self._process_all(add(Unit.MILLIS.micros(told), entry))
 
     async def _process(self, entry: Row) -> None:
         if self.interval is not None and (self._gaps or self._to_restate):
             await self._record()
-        opened = None if self.interval is None else Unit.MILLIS.micros(entry["timestamp"])
-        if opened is not None and self._told is not None and opened <= self._told:
-            return
         await self._processor.process_realtime_entry(self.series, entry)
-        if opened is not None and entry["closed"]:
-            self._told = opened
-        if opened is None and self._gaps and self._error is None:
+        if self.interval is not None:
+            if entry["closed"]:
+                self._told, self._may_lack = Unit.MILLIS.micros(entry["timestamp"]), False
+        elif self._gaps and self._error is None:
             await self._record_gaps()
 
     def _happened(self, coin: str, event: Event) -> Awaitable[None] | None:
@@ -340,7 +346,8 @@ class StreamSupervisor:
             row = row_of_candle(event.after, self.series.exchange, self.series.symbol, self.interval)
             return self._restate([row])
         self._note(event)
-        return None
+        ready = self._seam.absent(event.gap.span) if isinstance(event, Missing) else ()
+        return self._process_all(ready) if ready else None
 
     def _note(self, event: Event) -> None:
         if isinstance(event, Missing):
@@ -362,13 +369,12 @@ class StreamSupervisor:
 
     async def _restate(self, rows: Sequence[Row]) -> None:
         """Store corrected closed candles; those still queued are corrected in the queue."""
-        changed = {row["timestamp"]: row for row in rows}
-        if self._held is not None:
-            for place, held in enumerate(self._held):
-                if held["closed"] and held["timestamp"] in changed:
-                    self._held[place] = changed.pop(held["timestamp"])
-        self._to_restate += changed.values()
-        if self._held is None:
+        later = [row for row in rows if not self._seam.replace(Unit.MILLIS.micros(row["timestamp"]), row)]
+        if self._seam.held:
+            self._to_restate += later
+            return
+        async with self._processing:  # after those that the seam has returned already
+            self._to_restate += later
             await self._record()
 
     def _invalid(self) -> None:
