@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random as dice
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import inf
 from typing import Any, Protocol
 
@@ -22,6 +22,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE, SECOND, Clock, Micros, Unit
 from chandlery.feed.backoff import Pace
 from chandlery.feed.events import Backfilled, Connected, Event, Missing, Reconnecting, Rejected
+from chandlery.feed.seam import Seam
 from chandlery.history.interfaces import FetchResult
 
 POLL_S = 2.0
@@ -154,40 +155,39 @@ class CandleLoop(_Loop):
     ) -> None:
         super().__init__(client, symbol, coin, callback, on_event, pace)
         self._interval = interval
-        self._next: Micros | None = None
-        """Open time of the next closed candle to publish."""
+        self._seam: Seam[Row] = Seam(interval, most=0)
+        """The seam between the closed candles, which are fetched, and the running one."""
         self._not_before: Micros = 0
         """Time before which the exchange is not asked again for a candle that it did not have."""
 
     async def _news(self) -> Any:
         if self._client.exchange.has.get("watchOHLCV"):
             return await self._client.call("watch_ohlcv", self._symbol, self._interval.value, retries=0)
-        if self._next is not None:
+        if self._seam.expected is not None:
             await asyncio.sleep(POLL_S)
         return await self._client.call("fetch_ohlcv", self._symbol, self._interval.value, limit=3)
 
     def _due_in_s(self) -> float | None:
-        if self._next is None:
+        if self._seam.expected is None:
             return None
-        due = max(self._interval.step(self._next) + CLOSE_DELAY, self._not_before)
+        due = max(self._interval.step(self._seam.expected) + CLOSE_DELAY, self._not_before)
         return max(0.0, (due - self._client.guess()) / SECOND)
 
     async def _notify(self, news: Any) -> None:
-        if self._next is None:
-            now = await self._client.now()
-            self._next = self._interval.floor(now)
+        if self._seam.expected is None:
+            self._seam.past(self._interval.floor(await self._client.now()))
         if self._due_in_s() == 0.0:
             await self._notify_closed()
         if news:
             running = self._read(news[-1], self._client.clock())
-            if running.open_time == self._next:
-                await self._deliver(running)
+            row = row_of_candle(running, self._client.get_exchange_name(), self._symbol, self._interval)
+            await self._deliver(self._seam.running(running.open_time, row))
 
     async def _notify_closed(self) -> None:
         """Fetch and publish closed candles; stop before one that may only be late."""
-        assert self._next is not None  # noqa: S101  # the caller has set it
+        assert self._seam.expected is not None  # noqa: S101  # the caller has set it
         now = await self._client.now() - CLOSE_DELAY
-        span = Span(self._next, self._interval.floor(now))
+        span = Span(self._seam.expected, self._interval.floor(now))
         if not span:
             return
         result, failure = await self._client.past_candles(self._symbol, self._interval, span)
@@ -205,13 +205,12 @@ class CandleLoop(_Loop):
                 self._say(Missing(Gap(gap.start, gap.end, gap.kind, gap.evidence), now))
         if self._interval.count(span.start, until) > 1:
             self._say(Backfilled(Span(span.start, until)))
-        for row in told:
-            await deliver(self._callback, self._coin, row)
-        self._next = until
+        await self._deliver(told)
+        await self._deliver(self._seam.past(until))
 
-    async def _deliver(self, candle: CandleData) -> None:
-        row = row_of_candle(candle, self._client.get_exchange_name(), self._symbol, self._interval)
-        await deliver(self._callback, self._coin, row)
+    async def _deliver(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            await deliver(self._callback, self._coin, row)
 
     def _read(self, row: Any, received_at: Micros) -> CandleData:
         try:
