@@ -118,3 +118,10 @@ def test_an_unknown_interval_names_the_known_ones(text):
     """Nothing is guessed; the message lists what there is."""
     with pytest.raises(UnknownInterval, match=r"1s 1m 3m .* 1w 1M"):
         Interval(text)
+
+
+@given(INTERVALS, st.lists(MOMENTS))
+def test_the_places_of_many_are_those_of_each(interval, moments):
+    """Months too, whose places are not a division."""
+    assert [interval.place(each) for each in moments] == interval.places(moments)
+    assert [interval.floor(each) for each in moments] == [interval.moment(place) for place in interval.places(moments)]

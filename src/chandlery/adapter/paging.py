@@ -74,7 +74,7 @@ class Paging:
     def add(self, asked: Span, opens: Iterable[Micros]) -> bool:
         """Add the open times of an answer to a request for ``asked``, in any order. Return whether any was missing."""
         grid = self._grid
-        rows = sorted({grid.place(opened) for opened in opens})
+        rows = sorted({*grid.places(opens)})
         start, end = grid.place(grid.ceil(asked.start)), grid.place(grid.ceil(asked.end))
         inside = [place for place in rows if start <= place < end]
         first, last = (inside[0], inside[-1]) if inside else (end, start - 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
@@ -60,6 +61,13 @@ class Grid:
             at = to_datetime(moment)
             return (at.year - 1970) * 12 + at.month - 1
         return (moment - self.anchor) // self.micros
+
+    def places(self, moments: Iterable[Micros]) -> list[int]:
+        """Return the number of the candle that contains each moment."""
+        if self.micros is None:
+            return [self.place(each) for each in moments]
+        anchor, length = self.anchor, self.micros
+        return [(each - anchor) // length for each in moments]
 
     def moment(self, place: int) -> Micros:
         """Return the open time of the candle with that number."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlsplit
 
 from msgspec import structs
@@ -99,7 +99,7 @@ class NetworkClient:
                 # In a thread, since there may be many rows.
                 candles = await asyncio.to_thread(_candles, rows, adapter, grid, now, received_at)
                 found |= {each.open_time: each for each in candles}
-        return [found[opened] for opened in sorted(found) if span.holds(opened)]
+        return _within(span, found)
 
     def history_s(self, symbol: str, interval: Interval, count: int) -> float:
         """Return the seconds of the exchange's limits that the requests for the latest ``count`` candles use up."""
@@ -143,7 +143,7 @@ class NetworkClient:
         for _ in answers[1:]:
             await self.second_turn(symbol, interval, span)
         found = {each.open_time: each for rows in answers for each in _candles(rows, adapter, grid, now, received_at)}
-        return [found[opened] for opened in sorted(found) if span.holds(opened)]
+        return _within(span, found)
 
     async def book(self, symbol: str, depth: int) -> BookUpdate:
         """Fetch the book by REST. If the answer has no time, use the request's time by the exchange's clock."""
@@ -206,6 +206,11 @@ def is_closed(rows: CandleColumns, adapter: ExchangeAdapter, grid: Grid, now: Mi
     if rows.close_time is None:
         return over
     return [each and sent < by for each, sent in zip(over, rows.close_time, strict=True)]
+
+
+def _within(span: Span, found: Mapping[Micros, CandleData]) -> list[CandleData]:
+    """Return the candles that open in ``span``, oldest first."""
+    return [found[opened] for opened in sorted(found) if span.start <= opened < span.end]
 
 
 def _candles(

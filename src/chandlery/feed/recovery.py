@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from typing import Any
 
 from chandlery.core.errors import ChandleryError
@@ -28,12 +28,12 @@ class Waits:
     def __init__(self, pace: Pace, random: Callable[[], float]) -> None:
         self._pace = pace
         self._random = random
-        self._delays = pace.delays(random)
+        self._delays: Iterator[float] | None = None
         self._until = 0.0
 
     def next_s(self, now: float) -> float:
         """Return the delay after a failure at ``now``."""
-        if now - self._until > self._pace.stable_s:
+        if self._delays is None or now - self._until > self._pace.stable_s:
             self._delays = self._pace.delays(self._random)
         wait_s = next(self._delays)
         self._until = now + wait_s
