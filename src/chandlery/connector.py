@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,9 @@ from chandlery.clients.sources import FallbackResult
 from chandlery.clients.streaming import Callback, RealtimeStream
 from chandlery.core.errors import Closed, UnknownName
 from chandlery.core.interval import Interval
+from chandlery.core.moment import Moment, range_of
+from chandlery.core.time import to_datetime
+from chandlery.net.clock import system_clock
 from chandlery.net.limiter import RateLimiter
 
 if TYPE_CHECKING:
@@ -88,24 +90,29 @@ class DataSourceConnectorImpl(IDataSourceConnector):
         self,
         exchange_name: str,
         coin_symbol: str,
-        start_time: datetime,
-        end_time: datetime,
+        start_time: Moment,
+        end_time: Moment | None = None,
         interval: Interval | str = "1m",
     ) -> list[Row]:
-        """The closed candles with ``start_time <= open < end_time``, oldest first."""
+        """Return the closed candles with ``start_time <= open < end_time``, oldest first; clients get datetimes."""
         client = self.get_client(exchange_name)
-        return await fetch_rows(client.fetch_historical_data, coin_symbol, start_time, end_time, interval)
+        span = range_of(start_time, end_time, system_clock())
+        times = (to_datetime(span.start), to_datetime(span.end))
+        return await fetch_rows(client.fetch_historical_data, coin_symbol, *times, interval)
 
     async def fetch_candles(
         self,
         exchange_name: str,
         coin_symbol: str,
-        start_time: datetime,
-        end_time: datetime,
+        start_time: Moment,
+        end_time: Moment | None = None,
         interval: Interval | str = "1m",
     ) -> pa.Table:
         """Fetch the closed candles of the range by column."""
-        return await self.get_client(exchange_name).fetch_candles(coin_symbol, start_time, end_time, interval)
+        client = self.get_client(exchange_name)
+        span = range_of(start_time, end_time, system_clock())
+        times = (to_datetime(span.start), to_datetime(span.end))
+        return await client.fetch_candles(coin_symbol, *times, interval)
 
     async def start_realtime_stream(
         self,
@@ -134,8 +141,8 @@ class DataSourceConnectorImpl(IDataSourceConnector):
     async def fetch_with_fallback(
         self,
         symbol: str,
-        start_time: datetime,
-        end_time: datetime,
+        start_time: Moment,
+        end_time: Moment | None = None,
         interval: Interval | str = "1m",
         *,
         exchanges: Sequence[str] | None = None,

@@ -41,7 +41,6 @@ def test_help(chandlery, args):
     [
         (("bogus",), "No such command 'bogus'"),
         (("cache",), "Missing command"),
-        (("fetch", "BTCUSDT", "1h"), "Missing option '--start'"),
         (("fetch", "BTCUSDT", "1h", *DAY, "--bogus"), "No such option"),
         (("sim", "--port", "x"), "Invalid value for '--port'"),
         (("sim", "--port", "70000"), "Invalid value for '--port'"),

@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from chandlery.cli import arguments
-from chandlery.core.errors import InvalidInput, InvalidRange, UnknownName
+from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.instrument import MarketType
 from chandlery.core.query import DataProvider
 from chandlery.sim.faults import FaultKind
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("2024-01-01", datetime(2024, 1, 1, tzinfo=UTC)),
-        ("2024-01-01T12:00", datetime(2024, 1, 1, 12, tzinfo=UTC)),
-        ("2024-01-01 12:00:30", datetime(2024, 1, 1, 12, 0, 30, tzinfo=UTC)),
-        ("2024-01-01T12:00Z", datetime(2024, 1, 1, 12, tzinfo=UTC)),
-        ("2024-01-01T12:00+05:30", datetime(2024, 1, 1, 12, tzinfo=timezone(timedelta(hours=5.5)))),
-    ],
-)
-def test_moments(text, expected):
-    """A date or a date and time; UTC unless a zone is given."""
-    assert expected == arguments.moment(text, "--start")
-
-
-@pytest.mark.parametrize(
-    "text", ["", "yesterday", "2024", "2024-1-1", "2024-13-01", "2024-02-30", "1704067200", "2024-W01-1", "01.02.2024"]
-)
-def test_what_is_no_moment_is_refused_with_an_example(text):
-    """Nothing is guessed."""
-    with pytest.raises(InvalidRange, match=r"--end .*write 2024-01-01"):
-        arguments.moment(text, "--end")
-
-
-@given(st.text(max_size=30))
-def test_any_text_is_a_moment_or_refused(text):
-    """No text makes another error than ours, and every moment has a zone."""
-    try:
-        at = arguments.moment(text, "--start")
-    except InvalidRange:
-        return
-    assert at.utcoffset() is not None
 
 
 @pytest.mark.parametrize(

@@ -87,6 +87,28 @@ def test_dates_without_a_zone_are_utc_and_offsets_count(fetch, tmp_path):
     assert "2024-01-01T00:00:00Z" in out
 
 
+def test_times_in_milliseconds(fetch):
+    """An hour of minutes."""
+    _, out, _ = fetch("BTCUSDT", "1m", "--start", "1704067200000", "--end", "1704070800000")
+
+    assert "BTCUSDT 1m, BINANCE SPOT KLINES: 60 candles" in out
+
+
+def test_the_last_hours(fetch):
+    """``--last`` ends now and takes no other time."""
+    code, out, _ = fetch("BTCUSDT", "1h", "--last", "5h", "--include-open")
+    assert (0, True) == (code, ": 5 candles" in out)
+
+    for wrong, says in (
+        ((), "give --start"),
+        (("--last", "5h", "--end", "2024-01-01"), "--last alone"),
+        (("--last", "5h", "--start", "2024-01-01"), "--last alone"),
+        (("--last", "five"), "--last 'five' is not a time"),
+    ):
+        code, _, err = fetch("BTCUSDT", "1h", *wrong)
+        assert (2, True) == (code, says in err)
+
+
 def test_end_defaults_to_now_and_the_running_candle_is_only_there_if_asked_for(fetch, exchange, tmp_path):
     """With ``--include-open`` a column marks it."""
     start = Interval.HOUR_1.floor(exchange.clock()) - HOUR
@@ -140,7 +162,7 @@ def test_incomplete_data_is_code_3_and_writes_nothing(fetch, exchange, tmp_path)
         (("BTCUSDT", "1mo", *DAY_1), "1m is a minute, 1M a month"),
         (("BTCUSDT", "1s", *DAY_1, "--market", "um"), "binance_perpetual has no 1s candles"),
         (("BTCUSDT", *DAY_1), "which INTERVAL?"),
-        (("BTCUSDT", "1h", "--start", "yesterday"), "--start 'yesterday' is not a moment"),
+        (("BTCUSDT", "1h", "--start", "yesterday"), "--start 'yesterday' is not a time"),
         (("BTCUSDT", "1h", "--start", "2024-01-02", "--end", "2024-01-01"), "not after its start"),
         (("BTCUSDT", "1h", "--start", "2024-01-01", "--end", "2024-01-01"), "not after its start"),
         (("BTCUSDT", "1h", "--start", "2999-01-01", "--end", "2999-01-02"), "in the future"),

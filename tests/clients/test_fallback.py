@@ -193,7 +193,7 @@ def test_bad_requests():
         fetch()
     with pytest.raises(InvalidRange, match="no time zone"):
         fetch(one, start=START.replace(tzinfo=None))
-    with pytest.raises(InvalidRange, match="after start_time"):
+    with pytest.raises(InvalidRange, match="give a later end_time"):
         fetch(one, start=END, end=START)
 
     assert [] == one.asked

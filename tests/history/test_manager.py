@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 
 import numpy as np
 import pandas as pd
@@ -646,6 +646,32 @@ def test_funding_rates(exchange, tmp_path, market_type, symbol):
     assert [] == exchange.asked("/fundingRate")
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "unit"),
+    [
+        ("2024-05-01", "2024-05-03T00:00Z", "ms"),
+        (date(2024, 5, 1), pd.Timestamp("2024-05-03"), "ms"),
+        (np.datetime64("2024-05-01"), np.datetime64("2024-05-03T00:00:00"), "ms"),
+        (1_714_521_600_000, 1_714_694_400_000, "ms"),
+        (1_714_521_600, np.int64(1_714_694_400), "s"),
+    ],
+)
+def test_times_in_every_form(exchange, start, end, unit):
+    """The same two days."""
+    frame = exchange.manager().get_data("BTCUSDT", start, end, "1h", unit=unit)
+
+    assert (48, at(2024, 5, 1)) == (len(frame), frame.index[0])
+
+
+def test_a_range_until_now(exchange):
+    """Relative times are those of the manager's clock; ``end_time`` left out is now."""
+    manager = exchange.manager()
+    expected = manager.get_data("BTCUSDT", at(2025, 3, 20, 8), at(2025, 3, 20, 12), "1h")
+
+    pd.testing.assert_frame_equal(expected, manager.get_data("BTCUSDT", "5h", interval="1h"))
+    pd.testing.assert_frame_equal(expected, manager.get_data("BTCUSDT", "5h", "now", "1h"))
+
+
 def test_one_manager_serves_both_kinds(exchange):
     """``chart_type`` in the call takes the place of the manager's."""
     manager = exchange.manager(market_type=MarketType.FUTURES_USDT)
@@ -664,7 +690,8 @@ def test_one_manager_serves_both_kinds(exchange):
     [
         ({"start_time": datetime(2024, 5, 1)}, InvalidRange, r"start_time.*no time zone.*2024-05-01 00:00:00\+00:00"),  # noqa: DTZ001  # the naive one is the point
         ({"end_time": datetime(2024, 5, 2)}, InvalidRange, "end_time.*no time zone"),  # noqa: DTZ001  # the same
-        ({"start_time": "2024-05-01"}, InvalidRange, "start_time is a str; give an aware datetime"),
+        ({"start_time": "1 May 2024"}, InvalidRange, "start_time '1 May 2024' is not a time; write 2024-01-01"),
+        ({"start_time": 1_714_521_600}, InvalidRange, "start_time 1714521600 is not in milliseconds"),
         ({"end_time": at(2024, 5, 1)}, InvalidRange, "not after its start"),
         ({"start_time": at(2030, 1, 1), "end_time": at(2030, 1, 2)}, InvalidRange, "in the future"),
         ({"start_time": at(1960, 1, 1)}, InvalidRange, "before 1970"),

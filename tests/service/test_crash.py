@@ -11,6 +11,7 @@ import pytest
 
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import SECOND, iso
 from chandlery.database.books import RawDataRepositoryImpl
@@ -19,7 +20,6 @@ from chandlery.database.checkup import problems
 from chandlery.database.gaps import GapRepository
 from chandlery.database.series_ids import always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
-from chandlery.service.parameters import moment_of
 from chandlery.tables.frame import open_times
 from fixtures.candle_feed import truth
 from fixtures.processes import output_of, serving_process
@@ -63,7 +63,7 @@ class Witness:
                 except aiohttp.ClientError:
                     return
                 for book in page["books"]:
-                    self.books[symbol][moment_of(book["timestamp"], "timestamp")] = levels(book["bids"], book["asks"])
+                    self.books[symbol][to_micros(book["timestamp"])] = levels(book["bids"], book["asks"])
             await asyncio.sleep(0.05)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import difflib
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -32,7 +31,7 @@ from chandlery.core.errors import (
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, require_symbol
 from chandlery.core.interval import Interval
-from chandlery.core.moment import range_of
+from chandlery.core.moment import Moment, range_of, require_begun
 from chandlery.core.provenance import Provenance
 from chandlery.core.time import SECOND, Clock, Micros, Unit
 from chandlery.feed.backoff import PACE, Pace
@@ -112,7 +111,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         return self._name
 
     async def fetch_historical_data(
-        self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
+        self, coin: str, start: Moment, end: Moment | None, interval: Interval | str = "1m"
     ) -> list[Row]:
         """Return the closed candles, fetched page by page."""
         try:
@@ -123,13 +122,15 @@ class CCXTExchangeClient(IExchangeAPIClient):
         return await self._rows(table, coin, interval)
 
     async def fetch_candles(
-        self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
+        self, coin: str, start: Moment, end: Moment | None, interval: Interval | str = "1m"
     ) -> pa.Table:
         """
         Return the same candles as a table; NaN in all columns that ccxt does not provide, which has only open to
         volume.
         """
-        span = range_of(start, end, self.clock())
+        now = self.clock()
+        span = range_of(start, end, now)
+        require_begun(span, now)
         length = interval if isinstance(interval, Interval) else Interval(interval)
         self._require(length)
         market = await self._market(coin)

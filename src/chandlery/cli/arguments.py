@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +14,7 @@ import typer
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.cache.files import folder
-from chandlery.core.errors import InvalidInput, InvalidRange, UnknownName
+from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.instrument import MarketType
 from chandlery.core.query import ChartType, DataProvider, DataSource
 
@@ -52,25 +51,7 @@ PROXY = typer.Option(
     help="http://user:password@host:port or, with an extra, socks5://; defaults to HTTPS_PROXY and related variables.",
 )  # fmt: skip
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?", re.ASCII)
 _URL = re.compile(r"(https?|wss?)://[^\s/]+\S*", re.ASCII)
-
-
-def moment(text: str, option: str) -> datetime:
-    """
-    Parse a time such as ``2024-01-01`` or ``2024-01-01T12:00``; UTC without a time zone.
-
-    Raises:
-        InvalidRange: The text is not a time.
-    """
-    try:
-        # The pattern refuses unusual forms that Python parses, such as week numbers.
-        at = datetime.fromisoformat(text if _DATE.fullmatch(text) else "")
-    except ValueError:
-        raise InvalidRange(
-            f"{option} {text!r} is not a moment; write 2024-01-01 or 2024-01-01T12:00, which are UTC, or add a zone: 2024-01-01T12:00+01:00"
-        ) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def market(text: str) -> MarketType:

@@ -21,6 +21,7 @@ from chandlery.core.errors import ChandleryError, InvalidInput, UnknownName
 from chandlery.core.moment import to_micros
 from chandlery.core.query import ChartType
 from chandlery.core.time import date_text, to_datetime
+from chandlery.net.clock import system_clock
 
 if TYPE_CHECKING:
     from chandlery.cache.arrow_cache import UnifiedCacheManager
@@ -144,7 +145,7 @@ def clean(
 ) -> None:  # fmt: skip
     """Remove damaged and partial files; with --series or --before, data too."""
     cache = _cache(cache_dir)
-    limit = to_micros(arguments.moment(before, "--before")) if before else None
+    limit = to_micros(before, name="--before", now=system_clock()) if before else None
     entries = _chosen(cache.entries(), series or "*") if series or before else []
     if limit is not None:
         entries = [entry for entry in entries if entry.first < limit]

@@ -14,7 +14,7 @@ from chandlery.cli import arguments, output
 from chandlery.core.errors import InvalidInput, MissingDependency, StorageUnavailable
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.interval import Interval
-from chandlery.core.moment import to_micros
+from chandlery.core.moment import range_of
 from chandlery.net.clock import system_clock
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def export(
     channel: str = typer.Argument(help="book, or candles:1m and so on."),
     target: Path = typer.Option(..., "-o", "--output", help="A file; its suffix selects the format.", show_default=False),
     start: str = typer.Option("1970-01-01", help="Start of the range."),
-    end: str = typer.Option("2200-01-01", help="End of the range, exclusive."),
+    end: str = typer.Option("", help="End of the range, exclusive.", show_default="now"),
     origin: str = typer.Option("", help="The server that answered in place of the exchange, e.g. offline-7.", show_default="the exchange itself"),
     data_dir: Path | None = arguments.DATA_DIR,
 ) -> None:  # fmt: skip
@@ -225,7 +225,7 @@ def export(
 
     series = SeriesId.parse(exchange, symbol, channel)
     path = arguments.output_file(target)
-    span = Span(to_micros(arguments.moment(start, "--start")), to_micros(arguments.moment(end, "--end")))
+    span = range_of(start, end or None, system_clock(), names=("--start", "--end"))
     database = readable_database_of(data_dir)
     origin_of = always(origin)
 

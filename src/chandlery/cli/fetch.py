@@ -6,7 +6,6 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,10 @@ from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.cli import arguments, output
 from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput, UnknownInterval
+from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
+from chandlery.core.moment import range_of
 from chandlery.core.provenance import Provenance
 from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.core.time import to_datetime
@@ -39,8 +40,7 @@ class _Job(Struct, frozen=True):
 
     symbol: str
     interval: Interval
-    start: datetime
-    end: datetime
+    span: Span
     provider: DataProvider
     market: MarketType
     chart_type: ChartType
@@ -57,8 +57,9 @@ def fetch(
     symbol: str = typer.Argument(help="BTCUSDT, BTC/USDT or BTC-USDT.", show_default=False),
     interval: str = typer.Argument("", help="1s 1m … 1h … 1d 3d 1w 1M; 1m is a minute, 1M a month. Not for funding.", show_default=False),
     *,
-    start: str = typer.Option(help="Start: 2024-01-01 or 2024-01-01T12:00, UTC unless it ends in Z or an offset.", show_default=False),
+    start: str = typer.Option("", help="Start: 2024-01-01, 2024-01-01T12:00+01:00 (UTC without a zone), milliseconds, or 7d for seven days ago.", show_default=False),
     end: str = typer.Option("", help="End, exclusive, in the same form.", show_default="now"),
+    last: str = typer.Option("", help="In place of --start and --end: 12h, 30d, 6M, 1y until now.", show_default=False),
     exchange: str = typer.Option("", "--exchange", "-e", help="An id of chandlery exchanges, e.g. okx_perpetual.", show_default="Binance's market"),
     market: str = typer.Option("", help="Of Binance: spot; um (or usdm, linear); cm (or coinm, inverse).", show_default="spot"),
     chart_type: str = typer.Option("klines", "--type", help="klines or funding."),
@@ -84,8 +85,7 @@ def fetch(
     job = _Job(
         symbol,
         _interval(interval, kind),
-        arguments.moment(start, "--start"),
-        arguments.moment(end, "--end") if end else to_datetime(system_clock()),
+        _span(start, end, last),
         provider,
         market_type,
         kind,
@@ -106,6 +106,13 @@ def fetch(
         _write(table, path)
         repeated = f"; {output.counted(retries, 'request')} repeated" if retries else ""
         sys.stderr.write(f"{path}: {output.summary(table, report)}{repeated}\n")
+
+
+def _span(start: str, end: str, last: str) -> Span:
+    if bool(start) == bool(last) or (last and end):
+        raise InvalidInput("give --start, with or without --end, or --last alone; e.g. --last 30d")
+    names = ("--last" if last else "--start", "--end")
+    return range_of(start or last, end or None, system_clock(), names=names)
 
 
 def _interval(text: str, kind: ChartType) -> Interval:
@@ -136,8 +143,8 @@ def _got(job: _Job) -> tuple[pa.Table, int]:
     ):
         table = manager.get_data(
             job.symbol,
-            job.start,
-            job.end,
+            to_datetime(job.span.start),
+            to_datetime(job.span.end),
             job.interval,
             enforce_source=job.source,
             output="arrow",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from chandlery.clients.documented import fetch_rows
 from chandlery.clients.interfaces import IExchangeAPIClient
@@ -14,20 +13,20 @@ from chandlery.core.errors import (
     ExchangeUnavailable,
     IncompleteData,
     InvalidInput,
-    InvalidRange,
     UnsupportedRequest,
 )
 from chandlery.core.gaps import Gap, GapKind, Span, subtract
 from chandlery.core.interval import Interval
-from chandlery.core.moment import to_micros
+from chandlery.core.moment import Moment, range_of
 from chandlery.core.time import to_datetime
+from chandlery.net.clock import system_clock
 
 
 async def first_of(
     clients: Mapping[str, IExchangeAPIClient],
     symbol: str,
-    start: datetime,
-    end: datetime,
+    start: Moment,
+    end: Moment | None,
     interval: Interval | str,
     *,
     allow_mixed: bool,
@@ -35,9 +34,7 @@ async def first_of(
     """Implement ``IDataSourceConnector.fetch_with_fallback``; ``clients`` are in order of priority."""
     if not clients:
         raise InvalidInput("no exchange given; name at least one")
-    wanted = Span(to_micros(start, name="start_time"), to_micros(end, name="end_time"))
-    if not wanted:
-        raise InvalidRange(f"the range {wanted} is empty; give an end_time after start_time")
+    wanted = range_of(start, end, system_clock())
     search = _Search(symbol, interval, wanted, clients, allow_mixed=allow_mixed)
     for name in clients:
         await search.ask(name)

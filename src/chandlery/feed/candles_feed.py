@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import random as dice
 from collections.abc import AsyncIterator, Callable, Mapping
-from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.candle import CandleData
 from chandlery.core.endpoints import Endpoints
-from chandlery.core.errors import Closed, InvalidInput, InvalidRange, UnsupportedRequest
-from chandlery.core.gaps import Span
+from chandlery.core.errors import Closed, InvalidInput, UnsupportedRequest
 from chandlery.core.interval import Interval
-from chandlery.core.moment import to_micros
-from chandlery.core.time import SECOND, Clock, Micros
+from chandlery.core.moment import Moment, range_of, to_micros
+from chandlery.core.time import SECOND, Clock
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.conflating_queue import ConflatingQueue
 from chandlery.feed.connection import Sleep
@@ -182,18 +180,16 @@ class CandlesFeed:
         """Return the stored candles as a frame indexed by ``open_time``, with the columns of ``OUTPUT_DTYPES`` and ``closed``."""
         return candles_frame(self.get_candles(), self.interval)
 
-    async def fetch_candles(self, start: datetime | int, end: datetime | int) -> list[CandleData]:
+    async def fetch_candles(self, start: Moment, end: Moment) -> list[CandleData]:
         """
         Fetch the candles with ``start <= open < end`` by REST, oldest first, whether or not the feed stores them.
 
-        Both are datetimes with a time zone, or whole seconds since 1970.
+        Both are a ``Moment``, whose integers are whole seconds since 1970 here.
 
         Raises:
-            InvalidRange: A datetime without a time zone, or an end that is not after the start.
+            InvalidRange: A value is not a ``Moment``, or the end is not after the start.
         """
-        span = Span(_moment(start, "start"), _moment(end, "end"))
-        if not span:
-            raise InvalidRange(f"{span} is empty; give an end after start")
+        span = range_of(start, end, self.group.network.clock(), unit="s", names=("start", "end"))
         return await self.group.network.candles(self.symbol, self.interval, span)
 
     def __aiter__(self) -> AsyncIterator[CandleUpdate]:
@@ -205,21 +201,23 @@ class CandlesFeed:
         """
         return self._read()
 
-    def updates(self, since: datetime | int | None = None) -> AsyncIterator[CandleUpdate]:
+    def updates(self, since: Moment | None = None) -> AsyncIterator[CandleUpdate]:
         """
         Yield the closed candles since a moment, each once and in order, and the events and running candles between them.
 
-        The candles that open at or after ``since`` are yielded first: a datetime with a time zone, or whole seconds
-        since 1970. By default, candles follow the latest closed one at the start of the iteration. Candles that wait
+        The candles that open at or after ``since`` are yielded first; it is a ``Moment``, whose integers are whole
+        seconds since 1970 here. By default, candles follow the latest closed one at the start of the iteration. Candles that wait
         for a late one make those after them wait, too. Candles that do not exist are yielded as ``Missing``, and later
         changes as ``Restated``. Candles that the feed does not store are requested by REST. It ends when the feed stops.
 
         Raises:
             Closed: The event loop of the feed has ended.
-            InvalidRange: A datetime without a time zone.
+            InvalidRange: ``since`` is not a ``Moment``.
             ExchangeError: A request for candles before the feed's history failed; the iteration ends.
         """
-        return updates_since(self.stream, self._read(), None if since is None else _moment(since, "since"))
+        now = self.group.network.clock()
+        start = None if since is None else to_micros(since, name="since", now=now, unit="s")
+        return updates_since(self.stream, self._read(), start)
 
     def end(self) -> None:
         """End the iterations."""
@@ -332,7 +330,7 @@ class FeedGroup(Group[CandlesFeed]):
         """Counters of second reads of all feeds, and their backlog; see ``SecondReader.counts``."""
         return self._second.counts
 
-    def updates(self, since: datetime | int | None = None) -> AsyncIterator[tuple[CandlesFeed, CandleUpdate]]:
+    def updates(self, since: Moment | None = None) -> AsyncIterator[tuple[CandlesFeed, CandleUpdate]]:
         """Yield the updates of the present feeds, as ``CandlesFeed.updates`` does, each with its feed; in order for each."""
         return merged([(feed, feed.updates(since)) for feed in self.feeds])
 
@@ -380,11 +378,3 @@ class FeedGroup(Group[CandlesFeed]):
             for part, run in parts.items():
                 name = f"{self.network.adapter.id}: {part}"
                 tasks.create_task(kept_up(run, name=name, waits=self.waits(), sleep=self._sleep))
-
-
-def _moment(value: datetime | int, name: str) -> Micros:
-    if isinstance(value, datetime):
-        return to_micros(value, name=name)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InvalidRange(f"{name} is a datetime with a time zone or whole seconds, not {value!r}")
-    return value * SECOND

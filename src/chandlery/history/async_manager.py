@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -30,7 +29,7 @@ from chandlery.core.errors import (
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.moment import range_of, require_begun
+from chandlery.core.moment import Moment, range_of, require_begun
 from chandlery.core.query import CandleQuery, ChartType, DataProvider, DataSource
 from chandlery.core.time import HOUR, Clock, Micros
 from chandlery.history.assemble import assemble
@@ -157,8 +156,8 @@ class AsyncDataSourceManager(SourceLimits):
     async def get_data(
         self,
         symbol: str,
-        start_time: datetime,
-        end_time: datetime,
+        start_time: Moment,
+        end_time: Moment | None = None,
         interval: Interval | str = Interval.SECOND_1,
         use_cache: bool = True,  # noqa: FBT001, FBT002  # the documented signature
         enforce_source: DataSource | str = DataSource.AUTO,
@@ -169,14 +168,14 @@ class AsyncDataSourceManager(SourceLimits):
         *,
         on_missing: OnMissing = "raise",
         include_open: bool = False,
+        unit: str = "ms",
     ) -> Any:
         """Return rows; see ``DataSourceManager.get_data``."""
         _require_one_of("output", output, ("pandas", "polars", "arrow"))
         _require_one_of("on_missing", on_missing, ("raise", "report"))
         source = _member(DataSource, enforce_source, "enforce_source")
-        query = self._query(
-            symbol, range_of(start_time, end_time), interval, provider or self.provider, chart_type or self.chart_type
-        )
+        span = range_of(start_time, end_time, self._clock(), unit=unit)
+        query = self._query(symbol, span, interval, provider or self.provider, chart_type or self.chart_type)
         if include_open and (query.chart_type.interval is not None or source is DataSource.VISION):
             raise UnsupportedRequest(
                 "include_open needs candles, and REST: events and the archive have no running candle"
@@ -268,10 +267,10 @@ class AsyncDataSourceManager(SourceLimits):
         return plan(wanted, series.grid, covered=cached.covered, now=now, source=source, abilities=series.abilities)
 
     async def compare(
-        self, symbol: str, start_time: datetime, end_time: datetime, interval: Interval | str
+        self, symbol: str, start_time: Moment, end_time: Moment | None, interval: Interval | str
     ) -> Comparison:
         """Compare sources; see ``DataSourceManager.compare``."""
-        query = self._query(symbol, range_of(start_time, end_time), interval)
+        query = self._query(symbol, range_of(start_time, end_time, self._clock()), interval)
         minutes = structs.replace(query, interval=Interval.MINUTE_1)
         wanted = Span(query.interval.ceil(query.span.start), query.interval.ceil(query.span.end))
         return await compare(
@@ -285,8 +284,8 @@ class AsyncDataSourceManager(SourceLimits):
     async def recheck(
         self,
         symbol: str,
-        start_time: datetime,
-        end_time: datetime,
+        start_time: Moment,
+        end_time: Moment | None,
         interval: Interval | str,
         *,
         gaps_only: bool = False,
@@ -294,7 +293,7 @@ class AsyncDataSourceManager(SourceLimits):
         """Check cached data again; see ``DataSourceManager.recheck``."""
         if self.cache is None:
             raise UnsupportedRequest("this manager has no cache, so there is nothing to check again")
-        query = self._query(symbol, range_of(start_time, end_time), interval)
+        query = self._query(symbol, range_of(start_time, end_time, self._clock()), interval)
         series = self._series(query, DataSource.AUTO)
         found = [] if series.archive is None or gaps_only else await recheck(series.archive, self.cache, query.span)
         if isinstance(series.rest, RestDataClient):

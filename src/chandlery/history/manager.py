@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -11,6 +10,7 @@ from chandlery.cache.arrow_cache import UnifiedCacheManager
 from chandlery.core.endpoints import Endpoints
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
+from chandlery.core.moment import Moment
 from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.core.time import Clock
 from chandlery.history.async_manager import (
@@ -115,8 +115,8 @@ class DataSourceManager(SourceLimits):
     def get_data(
         self,
         symbol: str,
-        start_time: datetime,
-        end_time: datetime,
+        start_time: Moment,
+        end_time: Moment | None = None,
         interval: Interval | str = Interval.SECOND_1,
         use_cache: bool = True,  # noqa: FBT001, FBT002  # the documented signature
         enforce_source: DataSource | str = DataSource.AUTO,
@@ -127,14 +127,17 @@ class DataSourceManager(SourceLimits):
         *,
         on_missing: OnMissing = "raise",
         include_open: bool = False,
+        unit: str = "ms",
     ) -> Any:
         """
         Return the rows that open in ``[start_time, end_time)``, oldest first, without duplicates, closed ones only.
 
         Args:
             symbol: ``BTCUSDT``, ``BTC/USDT`` or ``BTC-USDT``.
-            start_time: Inclusive; an aware datetime.
-            end_time: Exclusive; an aware datetime. Candles that are not closed yet are left out.
+            start_time: Inclusive: ``"2024-01-01"``, ``"7d"`` for seven days ago, a ``date``, an aware ``datetime``, a
+                ``pandas.Timestamp``, a ``numpy.datetime64``, or milliseconds since 1970. UTC without a time zone; a
+                naive ``datetime`` is refused.
+            end_time: Exclusive, in the same forms; now by default. Candles that are not closed yet are left out.
             interval: ``Interval.MINUTE_1`` or ``"1m"``; ignored for funding rates, which have times of their own.
             use_cache: ``False`` neither reads nor writes the cache.
             enforce_source: ``REST`` or ``VISION`` (the archive) allow that source alone, in the cache too.
@@ -147,6 +150,7 @@ class DataSourceManager(SourceLimits):
             progress: Called with a ``Progress`` from another thread, as parts are settled.
             on_missing: ``"report"`` returns the available rows, with the gaps in the provenance.
             include_open: Adds the running candle, and a column ``closed`` that marks it.
+            unit: The unit of integers as times: ``"s"``, ``"ms"`` or ``"us"``.
 
         Raises:
             InvalidInput: The request is invalid; no request was sent.
@@ -166,10 +170,11 @@ class DataSourceManager(SourceLimits):
                 progress,
                 on_missing=on_missing,
                 include_open=include_open,
+                unit=unit,
             )
         )
 
-    def compare(self, symbol: str, start_time: datetime, end_time: datetime, interval: Interval | str) -> Comparison:
+    def compare(self, symbol: str, start_time: Moment, end_time: Moment | None, interval: Interval | str) -> Comparison:
         """
         Compare monthly files, daily files, REST, and candles built from minutes.
 
@@ -181,8 +186,8 @@ class DataSourceManager(SourceLimits):
     def recheck(
         self,
         symbol: str,
-        start_time: datetime,
-        end_time: datetime,
+        start_time: Moment,
+        end_time: Moment | None,
         interval: Interval | str,
         *,
         gaps_only: bool = False,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.core.errors import InvalidRange
-from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Grid, Interval
-from chandlery.core.moment import to_micros
+from chandlery.core.moment import Moment, range_of
 from chandlery.core.provenance import Provenance
 from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.history.interfaces import DataClientInterface, Resources, incomplete
@@ -88,18 +85,16 @@ class NativeClient(DataClientInterface):
         """The kind of data."""
         return self.kind
 
-    def fetch(self, start_time: datetime, end_time: datetime, **kwargs: Any) -> pd.DataFrame:
+    def fetch(self, start_time: Moment, end_time: Moment, **kwargs: Any) -> pd.DataFrame:
         """
         Fetch the rows that open in ``[start_time, end_time)`` as a frame; gaps and sources in ``attrs["chandlery"]``.
 
         Raises:
-            InvalidRange: For naive datetimes, or an end that is not after the start.
+            InvalidRange: A value is not a ``Moment``, or the end is not after the start.
             IncompleteData: Part of it could not be fetched; it carries the rest.
         """
         del kwargs
-        span = Span(to_micros(start_time, name="start_time"), to_micros(end_time, name="end_time"))
-        if not span:
-            raise InvalidRange(f"{span} is empty; give an end_time after start_time")
+        span = range_of(start_time, end_time, self.shared.clock())
         got = shared_portal().run(self.fetch_span(span))
         frame: pd.DataFrame = to_output(got.table, "pandas", Provenance.of(got.spans, got.gaps, got.events))
         missing = [gap for gap in got.gaps if gap.kind.is_failure]

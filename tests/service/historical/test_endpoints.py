@@ -15,10 +15,10 @@ from pyarrow import csv
 
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import HOUR, MINUTE, SECOND, iso
 from chandlery.net.clock import system_clock
-from chandlery.service.parameters import moment_of
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.tables.candle_rows import TIMES, times_of
 from chandlery.testing import no_waiting
@@ -185,7 +185,7 @@ async def test_order_books(running):
     moment = "2026-11-01T00:00:0{}Z".format
     assert [moment("1.000007"), moment("1.000003")] == [first["books"][0][name] for name in ("received_at", "at")]
     assert [moment(5)] * 2 == [kept[name] for name in ("received_at", "at")]
-    assert all(abs(moment_of(live[name], name) - system_clock()) < 20 * SECOND for name in ("received_at", "at"))
+    assert all(abs(to_micros(live[name]) - system_clock()) < 20 * SECOND for name in ("received_at", "at"))
 
 
 async def a_day(service):

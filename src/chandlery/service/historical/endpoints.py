@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from chandlery.core.errors import UnknownName
 from chandlery.core.gaps import Span
+from chandlery.core.moment import MOMENT_HELP
 from chandlery.core.query import ChartType
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock, Micros, Unit, iso
@@ -40,7 +41,7 @@ from chandlery.service.historical.prefetch import prefetch
 from chandlery.service.historical.response_cache import ResponseCache
 from chandlery.service.historical.schemas import Book, Books, GapSpan, Page
 from chandlery.service.known import SymbolText, known_parameters
-from chandlery.service.parameters import MOMENT_HELP, span_of
+from chandlery.service.parameters import span_of
 from chandlery.service.workload import Workload
 from chandlery.tables.candle_rows import SCHEMA
 from chandlery.tables.frame import schema_of

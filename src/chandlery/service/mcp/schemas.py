@@ -6,11 +6,11 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, Field
 
+from chandlery.core.moment import MOMENT_HELP
 from chandlery.service.collection.schemas import Coin
 from chandlery.service.historical.schemas import GapSpan, SourceSpan
 from chandlery.service.known import KnownFields, SymbolText
 from chandlery.service.label import Label
-from chandlery.service.parameters import MOMENT_HELP
 
 MOST_PREVIEWED, PREVIEWED = 500, 20
 MOST_BUCKETS, BUCKETS = 50, 24
