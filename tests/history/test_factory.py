@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from textwrap import dedent
 
+import pandas as pd
 import pytest
 
 from chandlery.core.errors import InvalidInput, InvalidSymbol, UnknownName
@@ -17,11 +18,13 @@ from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.core.time import DAY
 from chandlery.history.factory import DataClientFactory
 from chandlery.history.funding import BinanceFundingRateClient
-from chandlery.history.interfaces import MOST_SERIES, Resources
+from chandlery.history.interfaces import MOST_SERIES, DataClientInterface, Resources
+from chandlery.history.manager import DataSourceManager
 from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
+from fixtures.support import at
 
 ACME = Path(__file__).parent / "third_party" / "acme"
 
@@ -166,3 +169,50 @@ async def test_what_rows_have_shown_is_remembered_of_so_many_series():
         grid = AnchoredGrid(Interval.DAY_3, DAY)
         idle.adopt(grid)
         assert grid == client("ETHUSDT").grid == idle.grid
+
+
+def counting(price):
+    """A third party's class of hourly candles of one price, and a list with an entry for each client created."""
+    made = []
+
+    class Counting(DataClientInterface):
+        source = "counting"
+        provider = DataProvider("COUNTING")
+        market_type = MarketType.SPOT
+        chart_type = ChartType.KLINES
+        page_size = 5
+
+        def __init__(self, **options):
+            super().__init__(**options)
+            made.append((self.symbol, self.interval))
+
+        def fetch(self, start_time, end_time, **kwargs):
+            opens = pd.date_range(start_time, end_time, freq="1h", inclusive="left", unit="ns")
+            ends = opens + pd.Timedelta("1h")
+            columns = {
+                name: pd.Series(price, opens, dtype)
+                for name, dtype in ChartType.KLINES.dtypes.items()
+                if name != "close_time"
+            }
+            return pd.DataFrame({**columns, "close_time": ends}, index=opens)
+
+    return Counting, made
+
+
+def test_a_manager_creates_the_client_of_a_series_once():
+    """Later calls use it again; another series, or a class that is registered anew, gets a client of its own."""
+    provider = DataProvider.register("COUNTING")
+    kind = (provider, MarketType.SPOT, ChartType.KLINES)
+    first, made = counting(1)
+    second, later = counting(2)
+    DataClientFactory.register_client(*kind, first)
+    day = (at(2024, 5, 1), at(2024, 5, 2))
+
+    with DataSourceManager(provider=provider, use_cache=False) as manager:
+        frames = [manager.get_data(symbol, *day, "1h") for symbol in ("GOLD", "GOLD", "TIN", "GOLD")]
+        DataClientFactory.register_client(*kind, second)
+        frames.append(manager.get_data("GOLD", *day, "1h"))
+
+    assert [24.0, 24.0, 24.0, 24.0, 48.0] == [frame["close"].sum() for frame in frames]
+    assert [("GOLD", Interval.HOUR_1), ("TIN", Interval.HOUR_1)] == made
+    assert made[:1] == later

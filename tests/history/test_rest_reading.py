@@ -114,6 +114,20 @@ async def test_pages_smaller_than_declared_lose_nothing(exchange_of, name):
     assert (opens, (), 0) == (again, account.gaps, exchange.pages)
 
 
+async def test_pages_are_short_for_one_call_only(exchange_of):
+    """A manager that lives on requests whole pages again once the exchange sends them."""
+    exchange = await exchange_of("binance_spot")
+    span = ("BTCUSDT", ago(days=2), ago(days=1), "1m", False, "rest")
+    endpoints = exchange.sim.endpoints
+    async with AsyncDataSourceManager(endpoints=endpoints, clock=lambda: exchange.now, use_cache=False) as manager:
+        exchange.contradict(page_size=100)
+        assert 1440 == len(await manager.get_data(*span))
+        exchange.contradict()
+        assert 1440 == len(await manager.get_data(*span))
+
+    assert 2 == exchange.pages
+
+
 @pytest.mark.parametrize("name", MARKETS)
 async def test_a_page_that_comes_empty_once_is_requested_again(exchange_of, name):
     """An answer without rows proves nothing."""

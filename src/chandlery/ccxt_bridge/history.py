@@ -13,7 +13,6 @@ from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import SourceSpan
 from chandlery.core.time import MINUTE, Micros
-from chandlery.history.bounds import Bounds
 from chandlery.history.checks import GridDiffers
 from chandlery.history.interfaces import FetchResult, SeriesFacts
 from chandlery.history.rest import read_all
@@ -135,10 +134,8 @@ async def fetch(
         symbol,
         interval,
         facts,
-        Bounds(market, symbol, interval),
         market.guess,
         lambda each, at: SourceSpan(each.start, each.end, SOURCE, at),
-        market.facts.page_size,
     )
     for _ in range(2):
         grid = series.grid

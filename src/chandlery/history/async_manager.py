@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -31,15 +31,16 @@ from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.moment import Moment, range_of, require_begun
 from chandlery.core.query import CandleQuery, ChartType, DataProvider, DataSource
-from chandlery.core.time import HOUR, Clock, Micros
+from chandlery.core.recent import Recent
+from chandlery.core.time import Clock
 from chandlery.history.assemble import assemble
 from chandlery.history.checks import GridDiffers
-from chandlery.history.execute import Progress
+from chandlery.history.execute import Execution, Progress, reporter
 from chandlery.history.factory import DataClientFactory
 from chandlery.history.interfaces import DataClientInterface, Resources, in_order, incomplete
-from chandlery.history.plan import Abilities, ArchiveStep, CacheStep, RestStep, Step, plan
+from chandlery.history.plan import ArchiveStep, CacheStep, RestStep, SourceLimits
 from chandlery.history.rest import RestDataClient
-from chandlery.history.series import Series, reporter
+from chandlery.history.series import Series
 from chandlery.history.verify import Comparison, Restatement, compare, recheck, recheck_gaps
 from chandlery.history.vision import VisionDataClient
 from chandlery.net.clock import system_clock
@@ -60,17 +61,8 @@ _LONGEST_WAIT_S = 300.0
 """A long range by REST waits for the rate limit rather than fail; a longer ban is an error at once."""
 _FEW = 2_000
 """Number of cached rows and gaps up to which a result is assembled without a thread."""
-
-
-class SourceLimits:
-    """The documented constants; a subclass may override them."""
-
-    VISION_DATA_DELAY_HOURS = 48
-    """Age in hours from which data are expected in the archive."""
-    REST_CHUNK_SIZE = 1000
-    """Largest number of candles of one REST request."""
-    REST_MAX_CHUNKS = 5
-    """Number of REST requests above which the archive is tried first, even if it may not have the data yet."""
+_MOST_SERIES = 1_024
+"""Number of series whose clients are reused; those of others are created anew."""
 
 
 class AsyncDataSourceManager(SourceLimits):
@@ -136,6 +128,8 @@ class AsyncDataSourceManager(SourceLimits):
             Accounts(self._http, credentials),
         )
         self._clock = clock
+        self._known: Recent[Hashable, Series] = Recent(_MOST_SERIES)
+        """The series of earlier calls with their clients."""
         self._closed = False
 
     async def __aenter__(self) -> Self:
@@ -209,10 +203,10 @@ class AsyncDataSourceManager(SourceLimits):
         include_open: bool = False,
     ) -> tuple[_Result, Span, ChandleryError | None]:
         """Return the result of ``finish`` on the answer, run in a thread, the answered span, and the first failure."""
+        series = self._series(query, source)
         for _ in range(2):
-            series = self._series(query, source)
             try:
-                return await self._answer(series, query, source, finish, progress, use_cache, include_open)
+                return await self._answer(series, query.span, finish, progress, use_cache, include_open)
             except GridDiffers as found:
                 # The rows decide; evaluate everything again on their grid.
                 series.adopt(found.grid)
@@ -223,8 +217,7 @@ class AsyncDataSourceManager(SourceLimits):
     async def _answer(
         self,
         series: Series,
-        query: CandleQuery,
-        source: DataSource,
+        span: Span,
         finish: Callable[[Part], _Result],
         progress: OnProgress | None,
         use_cache: bool,  # noqa: FBT001  # passed on as it was given
@@ -232,54 +225,47 @@ class AsyncDataSourceManager(SourceLimits):
     ) -> tuple[_Result, Span, ChandleryError | None]:
         """Answer one call, on the currently known grid of the series."""
         cache = self.cache if use_cache else None
-        now = await series.now(query.span.end, fetches=False)
-        cached = await series.load(cache, series.closed_part(query.span, now), source)
-        steps = self._plan(series, query, cached, source, now)
-        if any(isinstance(step, RestStep | ArchiveStep) for step in steps):
-            there = await series.now(query.span.end, fetches=source is not DataSource.VISION)
+        now = await series.now(span.end, fetches=False)
+        wanted = series.closed_part(span, now)
+        cached = await series.load(cache, wanted)
+        steps = series.plan(wanted, cached.covered, now, self)
+        fetches = any(isinstance(step, RestStep | ArchiveStep) for step in steps)
+        if fetches:
+            there = await series.now(span.end, fetches=series.source is not DataSource.VISION)
             if there != now:
-                now = there
-                steps = self._plan(series, query, cached, source, now)
-        require_begun(query.span, now)
-        wanted = series.closed_part(query.span, now)
-        report = reporter(progress, series.grid, wanted)
-        for step in steps:
-            if isinstance(step, CacheStep):
-                report(step.span, "cache")
-        execution = series.execution(source, now, cached, self.REST_CHUNK_SIZE, cache, report)
+                now, wanted = there, series.closed_part(span, there)
+                steps = series.plan(wanted, cached.covered, now, self)
+        require_begun(span, now)
+        report = None if progress is None else reporter(progress, series.grid, wanted)
+        if report is not None:
+            for step in steps:
+                if isinstance(step, CacheStep):
+                    report(step.span, "cache")
+        execution = Execution(series, cached=cached, cache=cache, now=now, most=self.REST_CHUNK_SIZE, report=report)
         await execution.run(steps)
-        running = await series.running(query.span, now) if include_open else None
+        running = await series.client.running_row(span, now) if include_open else None
 
         def finished() -> _Result:
-            done = assemble(query.chart_type, series.grid, wanted, cached, execution.parts)
-            if query.span.end > now:
-                done = done.until(now, query.span.end)
+            done = assemble(series.key.chart_type, execution.grid, wanted, cached, execution.parts)
+            if span.end > now:
+                done = done.until(now, span.end)
             if running is not None:
-                done = done.with_running(running, series.grid.floor(now))
-            return finish(done.cut(query.span))
+                done = done.with_running(running, execution.grid.floor(now))
+            return finish(done.cut(span))
 
         # In a thread, unless there are so few rows and gaps that the thread costs more.
         few = len(cached.table) + len(cached.gaps) <= _FEW and not execution.parts
         return finished() if few else await asyncio.to_thread(finished), wanted, execution.failure
-
-    def _plan(self, series: Series, query: CandleQuery, cached: Cached, source: DataSource, now: Micros) -> list[Step]:
-        wanted = series.closed_part(query.span, now)
-        return plan(wanted, series.grid, covered=cached.covered, now=now, source=source, abilities=series.abilities)
 
     async def compare(
         self, symbol: str, start_time: Moment, end_time: Moment | None, interval: Interval | str
     ) -> Comparison:
         """Compare sources; see ``DataSourceManager.compare``."""
         query = self._query(symbol, range_of(start_time, end_time, self._clock()), interval)
-        minutes = structs.replace(query, interval=Interval.MINUTE_1)
+        rest, archive = self._clients(query)
+        _, minutes = self._clients(structs.replace(query, interval=Interval.MINUTE_1))
         wanted = Span(query.interval.ceil(query.span.start), query.interval.ceil(query.span.end))
-        return await compare(
-            self._client(DataSource.REST, query),
-            self._client(DataSource.VISION, query),
-            self._client(DataSource.VISION, minutes),
-            wanted,
-            self.REST_CHUNK_SIZE,
-        )
+        return await compare(rest, archive, minutes, wanted, self.REST_CHUNK_SIZE)
 
     async def recheck(
         self,
@@ -296,9 +282,9 @@ class AsyncDataSourceManager(SourceLimits):
         query = self._query(symbol, range_of(start_time, end_time, self._clock()), interval)
         series = self._series(query, DataSource.AUTO)
         found = [] if series.archive is None or gaps_only else await recheck(series.archive, self.cache, query.span)
-        if isinstance(series.rest, RestDataClient):
+        if series.rest is not None:
             fetch = partial(self._fetch_again, series, self.cache)
-            found += await recheck_gaps(series.rest, self.cache, series.key, query.span, fetch)
+            found += await recheck_gaps(self.cache, series.key, query.span, fetch, self._clock)
         return found
 
     async def _fetch_again(
@@ -306,8 +292,14 @@ class AsyncDataSourceManager(SourceLimits):
     ) -> pa.Table:
         """Read spans by REST again and store final rows. Return the rows."""
         now = await series.now(spans[-1].end, fetches=True)
-        execution = series.execution(
-            DataSource.REST, now, cached, self.REST_CHUNK_SIZE, cache, lambda _span, _source: None
+        execution = Execution(
+            series,
+            cached=cached,
+            cache=cache,
+            now=now,
+            most=self.REST_CHUNK_SIZE,
+            report=None,
+            source=DataSource.REST,
         )
         await execution.run([RestStep(span) for span in spans])
         if execution.failure is not None:
@@ -336,28 +328,20 @@ class AsyncDataSourceManager(SourceLimits):
         )
 
     def _series(self, query: CandleQuery, source: DataSource) -> Series:
-        """Create the clients of a series; refuse unsupported requests before anything is sent."""
-        rest = self._client(DataSource.REST, query)
-        archive = self._client(DataSource.VISION, query)
+        """Return a series with its clients, which are created once; refuse unsupported requests before anything is sent."""
+        kind = (query.provider, query.market_type, query.chart_type)
+        # By their classes too: another one may be registered for the series at any time.
+        key = (*kind, query.symbol, query.interval, source, DataClientFactory.served(*kind))
+        return self._known.get(key, lambda: self._opened(query, source))
+
+    def _opened(self, query: CandleQuery, source: DataSource) -> Series:
+        rest, archive = self._clients(query)
         client = rest or archive
         if client is None:
             # Raises, and lists what is supported.
             client = DataClientFactory.create_data_client(
                 query.provider, query.market_type, query.chart_type, query.symbol, query.interval
             )
-        # The limits of candles by REST apply to nothing else.
-        adapter = rest.adapter if isinstance(rest, RestDataClient) else None
-        page = adapter.page_size if adapter else client.page_size
-        abilities = Abilities(
-            rest=rest is not None,
-            archive=isinstance(archive, VisionDataClient),
-            delay=self.VISION_DATA_DELAY_HOURS * HOUR,
-            # Two candles of a page are neighbours of the range, which prove that candles are absent.
-            chunk=None if page is None else max(1, min(page, self.REST_CHUNK_SIZE) - 2 * (adapter is not None)),
-            longest=adapter.longest_request if adapter else None,
-            max_chunks=self.REST_MAX_CHUNKS,
-            oldest=adapter.oldest(query.interval, self._clock()) if adapter else None,
-        )
         sources = {DataSource.REST: rest, DataSource.VISION: archive}
         used = {
             each.value: client.origin
@@ -366,25 +350,27 @@ class AsyncDataSourceManager(SourceLimits):
         }
         origin = one_of(f"{query.provider.value} {query.market_type.value}", used)
         key = SeriesKey.of(structs.replace(query, symbol=client.symbol), key_of(origin))
-        return Series(key, rest, archive if isinstance(archive, VisionDataClient) else None, abilities, self._resources)
+        return Series(key, source, client, rest, archive, self._resources)
 
-    def _client(self, source: DataSource, query: CandleQuery) -> DataClientInterface | None:
+    def _clients(self, query: CandleQuery) -> tuple[DataClientInterface | None, VisionDataClient | None]:
+        """Create the clients of a series by REST and by archive, as far as there are any."""
+        served = DataClientFactory.served(query.provider, query.market_type, query.chart_type)
+        options: dict[str, Any] = {
+            "symbol": query.symbol,
+            "interval": query.interval,
+            "market_type": query.market_type,
+            "provider": query.provider,
+            "resources": self._resources,
+        }
         given = self._rest_client
-        if source is DataSource.REST and given is not None and query.chart_type is given.chart_type:
-            return given.for_series(query.symbol, query.interval)
-        client_class = DataClientFactory.client_class(query.provider, query.market_type, query.chart_type, source)
-        if client_class is None:
-            return None
-        client = client_class(
-            symbol=query.symbol,
-            interval=query.interval,
-            market_type=query.market_type,
-            provider=query.provider,
-            resources=self._resources,
-        )
+        rest: DataClientInterface | None = None
+        if given is not None and query.chart_type is given.chart_type:
+            rest = given.for_series(query.symbol, query.interval)
+        elif served.rest is not None:
+            rest = served.rest(**options)
+        archive = None if served.archive is None else served.archive(**options)
         # Not every regional site has the archive of its exchange.
-        without = isinstance(client, VisionDataClient) and client.adapter.archive_url is None
-        return None if without else client
+        return rest, None if archive is None or archive.adapter.archive_url is None else archive
 
 
 def _require_one_of(name: str, value: object, known: tuple[str, ...]) -> None:

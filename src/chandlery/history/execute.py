@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 import pyarrow as pa
 from msgspec import Struct, structs
 
-from chandlery.adapter.pages import rest_chunks
-from chandlery.core.errors import CacheError, ChandleryError, Closed, InvalidInput
+from chandlery.cache.arrow_cache import UnifiedCacheManager
+from chandlery.cache.reading import Cached
+from chandlery.core.errors import CacheError, ChandleryError
 from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract_all, subtract_each
 from chandlery.core.holes import storable
 from chandlery.core.interval import Grid
 from chandlery.core.provenance import Event, EventKind, SourceSpan
-from chandlery.core.query import ChartType, DataSource
+from chandlery.core.query import DataSource
 from chandlery.core.time import DAY, Micros, day_of, iso
-from chandlery.history.interfaces import DataClientInterface, FetchResult, Seen, first_error, in_body, in_order
-from chandlery.history.plan import Abilities, ArchiveFile, ArchiveStep, BeyondStep, RestStep, Step
-from chandlery.history.rest import RestDataClient
-from chandlery.history.vision import VisionDataClient
+from chandlery.history.interfaces import FetchResult, Seen, first_error, in_body, in_order
+from chandlery.history.plan import ArchiveFile, ArchiveStep, BeyondStep, RestStep, Step
+from chandlery.history.series import Series
 from chandlery.tables.frame import open_times, slice_span
 
 _KEPT_AT_ONCE = 50_000
@@ -35,8 +35,22 @@ class Progress(Struct, frozen=True):
     source: str
 
 
-Keep = Callable[[pa.Table, Sequence[SourceSpan], Sequence[Gap]], None]
-"""Writes final rows to the cache; runs in a thread."""
+Report: TypeAlias = Callable[[Span, str], None]
+"""Takes a settled span, and its source."""
+
+
+def reporter(progress: Callable[[Progress], None], grid: Grid, wanted: Span) -> Report:
+    """Return a function that reports to ``progress`` each span that is settled, and its source."""
+    total = grid.count(wanted.start, wanted.end)
+    done = 0
+
+    def report(span: Span, source: str) -> None:
+        nonlocal done
+        part = span.clip(wanted)
+        done = min(total, done + (grid.count(part.start, part.end) if part else 0))
+        progress(Progress(done, total, source))
+
+    return report
 
 
 class Execution:
@@ -44,39 +58,33 @@ class Execution:
 
     def __init__(
         self,
+        series: Series,
         *,
-        chart_type: ChartType,
-        interval: Grid,
-        source: DataSource,
-        abilities: Abilities,
-        rest: DataClientInterface | None,
-        archive: VisionDataClient | None,
-        seen: Seen,
-        max_concurrent: int,
-        most: int,
+        cached: Cached,
+        cache: UnifiedCacheManager | None,
         now: Micros,
-        final_before: Micros,
-        keep: Keep | None,
-        report: Callable[[Span, str], None],
+        most: int,
+        report: Report | None,
+        source: DataSource | None = None,
     ) -> None:
         """
-        ``final_before`` is the time from which candles may still change and are not stored.
+        ``now`` is the time at the exchange, ``most`` limits the candles of one request.
 
-        ``seen`` are the candles of the series that the cache has.
+        ``source`` replaces that of the series.
         """
-        self.chart_type = chart_type
-        self.interval = interval
-        self.source = source
-        self.abilities = abilities
-        self.rest = rest
-        self.archive = archive
-        self.seen = seen
-        self.max_concurrent = max_concurrent
-        self.most = most
-        self.now = now
-        self.final_before = final_before
-        self.keep = keep
-        self.report = report
+        self.grid = series.grid
+        self._series = series
+        self._chart_type = series.key.chart_type
+        self._source = source or series.source
+        self._cached = cached
+        self._cache = cache
+        self._now = now
+        self._most = most
+        self._report = report
+        self._final_before = now - series.client.settle
+        """Time from which rows may still change and are not stored."""
+        if self._chart_type.interval is None:
+            self._final_before = self.grid.floor(self._final_before)
         self.parts: list[FetchResult] = []
         self.failure: ChandleryError | None = None
         self._unkept: list[FetchResult] = []
@@ -104,15 +112,15 @@ class Execution:
             await self._flush()
 
     async def _by_archive(self, steps: Sequence[ArchiveStep]) -> None:
-        if not steps or self.archive is None:
+        if not steps or self._series.archive is None:
             return
-        left = await self._files(steps)
+        left: Sequence[Span] = await self._files(steps)
         monthly = {step.file for step in steps if step.file.monthly}
         left = await self._trimmed(left)
         retried = self._daily_instead(left, monthly)
         if retried:
             left = merge([*subtract_all(left, [step.span for step in retried]), *await self._files(retried)])
-        if self.source is DataSource.AUTO and self.rest is not None:
+        if self._source is DataSource.AUTO and self._series.rest is not None:
             await self._by_rest(left)
         else:
             self._fail(left, GapKind.NOT_IN_ARCHIVE, "the archive has no usable file with these candles")
@@ -130,30 +138,33 @@ class Execution:
             answered.extend(each.span for each in got)
             self._notify(got)
 
-        if self.archive is not None:
-            await self.archive.fetch_files(sorted({step.file for step in steps}), deliver)
+        if self._series.archive is not None:
+            await self._series.archive.fetch_files(sorted({step.file for step in steps}), deliver)
         return subtract_all(wanted, answered)
 
-    async def _trimmed(self, left: list[Span]) -> list[Span]:
+    async def _trimmed(self, left: Sequence[Span]) -> Sequence[Span]:
         """Drop from ``left`` what lies beyond the ends of the series; finding these takes few requests."""
-        if not left or self.source is not DataSource.AUTO or not isinstance(self.rest, RestDataClient):
+        if not left or self._source is not DataSource.AUTO or self._series.rest is None:
             return left
-        return await self.rest.trim(left, self._take, self._seen())
+        return await self._series.rest.trim_spans(left, self._take, self._seen())
 
     def _seen(self) -> Seen:
         """Return the first and the last candle that cache and archive have."""
-        opens = [self.seen.first, self.seen.last]
-        for part in self.parts:
-            if part.table is not None and len(part.table):
-                times = open_times(part.table)
-                opens += [int(times[0]), int(times[-1])]
-        known = [each for each in opens if each is not None]
-        earlier = self.archive.earlier if self.archive is not None and self.source is DataSource.AUTO else None
+        known: list[Micros] = []
+        for table in (self._cached.table, *(part.table for part in self.parts)):
+            if table is not None and len(table):
+                times = open_times(table)
+                known += [int(times[0]), int(times[-1])]
+        earlier = (
+            self._series.archive.earlier
+            if self._series.archive is not None and self._source is DataSource.AUTO
+            else None
+        )
         return Seen(min(known, default=None), max(known, default=None), earlier)
 
     def _daily_instead(self, left: Sequence[Span], monthly: set[ArchiveFile]) -> list[ArchiveStep]:
         """Return steps for the days of the months whose files are missing or unusable, if there are daily files."""
-        if self.interval.longest > DAY:
+        if self.grid.longest > DAY:
             return []
         unusable = {EventKind.MISSING_ARCHIVE_FILE, EventKind.BAD_CHECKSUM, EventKind.BAD_ARCHIVE}
         events = [event for part in self.parts for event in part.events]
@@ -169,36 +180,12 @@ class Execution:
         ]
 
     async def _by_rest(self, spans: Sequence[Span]) -> None:
-        if self.rest is None or not spans:
+        if self._series.rest is None or not spans:
             return
-        if isinstance(self.rest, RestDataClient):
-            failure = await self.rest.read(
-                spans, self._take, concurrent=self.max_concurrent, seen=self._seen(), most=self.most
-            )
-            self.failure = self.failure or failure
-        else:
-            await self._by_plugin(self.rest, spans)
-
-    async def _by_plugin(self, rest: DataClientInterface, spans: Sequence[Span]) -> None:
-        """Request each chunk once from a third party's client, which proves nothing."""
-        chunk, longest = self.abilities.chunk, self.abilities.longest
-        waiting = deque(
-            part for span in spans for part in rest_chunks(span, self.interval, chunk=chunk, longest=longest)
+        failure = await self._series.rest.read_spans(
+            spans, self._take, concurrent=self._series.resources.max_concurrent, seen=self._seen(), most=self._most
         )
-
-        async def work() -> None:
-            while waiting:
-                span = waiting.popleft()
-                try:
-                    await self._take(await rest.fetch_span(span))
-                except (InvalidInput, Closed):
-                    raise
-                except ChandleryError as error:
-                    self.failure = self.failure or error
-                    self._fail([span], GapKind.FETCH_FAILED, str(error))
-
-        async with asyncio.TaskGroup() as group:
-            await in_body([group.create_task(work()) for _ in range(min(self.max_concurrent, len(waiting)))])
+        self.failure = self.failure or failure
 
     async def _take(self, part: FetchResult) -> None:
         self.parts.append(part)
@@ -216,13 +203,13 @@ class Execution:
 
     async def _write(self, parts: Sequence[FetchResult]) -> None:
         """Cache the final rows of ``parts``, which are in any order, and gaps for their storage time."""
-        if self.keep is None or not parts:
+        if self._cache is None or not parts:
             return
         table, spans, gaps = await asyncio.to_thread(self._final, parts)
         if not spans:
             return
         try:
-            await asyncio.to_thread(self.keep, table, spans, gaps)
+            await asyncio.to_thread(self._cache.store, self._series.key, table, spans, gaps)
         except CacheError as error:
             hull = Span(min(each.start for each in spans), max(each.end for each in spans))
             event = Event(hull.start, hull.end, EventKind.CACHE_NOT_WRITTEN, str(error))
@@ -233,8 +220,8 @@ class Execution:
         spans: list[SourceSpan] = []
         gaps: list[Gap] = []
         for part in parts:
-            final = Span(0, self.final_before if part.final_before is None else part.final_before)
-            stored, young = storable(map(self._certain, part.gaps), self.interval, self.now)
+            final = Span(0, self._final_before if part.final_before is None else part.final_before)
+            stored, young = storable(map(self._certain, part.gaps), self.grid, self._now)
             fitting = [found for each in part.spans if (found := _clipped(each, final))]
             parts_of = subtract_each([each.span for each in fitting], young)
             spans += [
@@ -244,12 +231,12 @@ class Execution:
                 if (found := _clipped(each, left))
             ]
             gaps += [gap for gap in stored if gap.end <= final.end]
-        return in_order([part.table for part in parts], self.chart_type), spans, gaps
+        return in_order([part.table for part in parts], self._chart_type), spans, gaps
 
     def _certain(self, gap: Gap) -> Gap:
         """Mark a gap as not storable if the archive was not allowed and may have candles of an earlier instrument."""
-        alone = self.source is DataSource.REST and self.abilities.archive
-        return structs.replace(gap, recheck_at=self.now) if alone and gap.kind is GapKind.NOT_LISTED else gap
+        alone = self._source is DataSource.REST and self._series.archive is not None
+        return structs.replace(gap, recheck_at=self._now) if alone and gap.kind is GapKind.NOT_LISTED else gap
 
     def _fail(self, spans: Iterable[Span], kind: GapKind, evidence: str) -> None:
         gaps = [Gap(span.start, span.end, kind, evidence) for span in spans]
@@ -257,8 +244,9 @@ class Execution:
             self.parts.append(FetchResult(None, gaps=gaps))
 
     def _notify(self, spans: Iterable[SourceSpan]) -> None:
-        for each in spans:
-            self.report(each.span, each.source)
+        if self._report is not None:
+            for each in spans:
+                self._report(each.span, each.source)
 
 
 def _clipped(source: SourceSpan, span: Span) -> SourceSpan | None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import InvalidInput, UnknownName
@@ -16,11 +17,20 @@ from chandlery.history.native import NativeClient
 from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
 
-_Key = tuple[DataProvider, MarketType, ChartType, DataSource]
+_Kind = tuple[DataProvider, MarketType, ChartType]
+
+_NATIVE_REST: Mapping[ChartType, type[NativeClient]] = {
+    client.kind: client for client in (RestDataClient, BinanceFundingRateClient)
+}
+_NATIVE_ARCHIVE: Mapping[ChartType, type[VisionDataClient]] = {VisionDataClient.kind: VisionDataClient}
+"""Like those by REST, the clients of every exchange that has an adapter and supports them."""
 
 
-_NATIVE: tuple[type[NativeClient], ...] = (RestDataClient, VisionDataClient, BinanceFundingRateClient)
-"""The clients of every exchange that has an adapter and supports them."""
+class Served(NamedTuple):
+    """The client classes of one kind of data by source; ``None`` for a source that does not have it."""
+
+    rest: type[DataClientInterface] | None
+    archive: type[VisionDataClient] | None
 
 
 class DataClientFactory:
@@ -31,7 +41,8 @@ class DataClientFactory:
     ``chandlery.data_clients`` names; those modules are imported at the first lookup.
     """
 
-    _clients: ClassVar[dict[_Key, type[DataClientInterface]]] = {}
+    _rest: ClassVar[dict[_Kind, type[DataClientInterface]]] = {}
+    _archives: ClassVar[dict[_Kind, type[VisionDataClient]]] = {}
     _found: ClassVar[bool] = False
 
     @classmethod
@@ -52,13 +63,23 @@ class DataClientFactory:
         """
         if not (isinstance(client_class, type) and issubclass(client_class, DataClientInterface)):
             raise InvalidInput(f"{client_class!r} is not a subclass of DataClientInterface")
+        kind = (provider, market_type, chart_type)
+        served = cls._serving(kind)
+        known = served.archive if source is DataSource.VISION else served.rest
         if source is DataSource.VISION and not issubclass(client_class, VisionDataClient):
             raise InvalidInput(f"{client_class.__qualname__} reads no files; only a VisionDataClient serves an archive")
-        key = (provider, market_type, chart_type, source)
-        known = cls._serving(key)
         if known is not None and known.__qualname__ != client_class.__qualname__:
-            raise InvalidInput(f"{_text(key)} is served by {known.__qualname__} already")
-        cls._clients[key] = client_class
+            raise InvalidInput(f"{_text(kind, source)} is served by {known.__qualname__} already")
+        if issubclass(client_class, VisionDataClient) and source is DataSource.VISION:
+            cls._archives[kind] = client_class
+        else:
+            cls._rest[kind] = client_class
+
+    @classmethod
+    def served(cls, provider: DataProvider, market_type: MarketType, chart_type: ChartType) -> Served:
+        """Return the registered classes of all sources."""
+        cls.discover()
+        return cls._serving((provider, market_type, chart_type))
 
     @classmethod
     def client_class(
@@ -69,8 +90,8 @@ class DataClientFactory:
         source: DataSource = DataSource.REST,
     ) -> type[DataClientInterface] | None:
         """Return the registered class, or ``None``."""
-        cls.discover()
-        return cls._serving((provider, market_type, chart_type, source))
+        served = cls.served(provider, market_type, chart_type)
+        return served.archive if source is DataSource.VISION else served.rest
 
     @classmethod
     def create_data_client(
@@ -92,8 +113,9 @@ class DataClientFactory:
         """
         client_class = cls.client_class(provider, market_type, chart_type, source)
         if client_class is None:
-            served = "; ".join(sorted(map(_text, cls._served())))
-            raise UnknownName(f"nothing serves {_text((provider, market_type, chart_type, source))}; there is {served}")
+            served = "; ".join(cls._all())
+            asked = _text((provider, market_type, chart_type), source)
+            raise UnknownName(f"nothing serves {asked}; there is {served}")
         return client_class(symbol=symbol, interval=interval, market_type=market_type, provider=provider, **options)
 
     @classmethod
@@ -105,31 +127,28 @@ class DataClientFactory:
             cls._found = True
 
     @classmethod
-    def _serving(cls, key: _Key) -> type[DataClientInterface] | None:
-        """Return the class for ``key`` at present; exchanges may be registered at any time."""
-        return cls._clients.get(key) or next(
-            (
-                client
-                for adapter in ExchangeRegistry.adapters()
-                if (adapter.provider, adapter.market_type) == key[:2]
-                for client in _NATIVE
-                if (client.kind, client.data_source) == key[2:] and client.serves(adapter)
-            ),
-            None,
-        )
+    def _serving(cls, kind: _Kind) -> Served:
+        """Return the classes for ``kind`` at present; exchanges may be registered at any time."""
+        provider, market_type, chart_type = kind
+        rest, archive = cls._rest.get(kind), cls._archives.get(kind)
+        for adapter in ExchangeRegistry.adapters():
+            if adapter.provider is provider and adapter.market_type is market_type:
+                native, files = _NATIVE_REST.get(chart_type), _NATIVE_ARCHIVE.get(chart_type)
+                rest = rest or (native if native is not None and native.serves(adapter) else None)
+                archive = archive or (files if files is not None and files.serves(adapter) else None)
+        return Served(rest, archive)
 
     @classmethod
-    def _served(cls) -> dict[_Key, type[DataClientInterface]]:
-        """Return all registered classes at present."""
-        native: dict[_Key, type[DataClientInterface]] = {
-            (adapter.provider, adapter.market_type, client.kind, client.data_source): client
-            for adapter in ExchangeRegistry.adapters()
-            for client in _NATIVE
-            if client.serves(adapter)
-        }
-        return native | cls._clients
+    def _all(cls) -> list[str]:
+        """Describe all that is served at present."""
+        markets = [(each.provider, each.market_type) for each in ExchangeRegistry.adapters()]
+        kinds = {(*market, chart_type) for market in markets for chart_type in _NATIVE_REST}
+        served = {kind: cls._serving(kind) for kind in kinds | cls._rest.keys() | cls._archives.keys()}
+        by_rest = [_text(kind, DataSource.REST) for kind, each in served.items() if each.rest is not None]
+        by_archive = [_text(kind, DataSource.VISION) for kind, each in served.items() if each.archive is not None]
+        return sorted(by_rest + by_archive)
 
 
-def _text(key: _Key) -> str:
-    provider, market_type, chart_type, source = key
+def _text(kind: _Kind, source: DataSource) -> str:
+    provider, market_type, chart_type = kind
     return f"{provider.name} {market_type.name} {chart_type.name} by {source.name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,15 +14,17 @@ import pyarrow as pa
 from msgspec import Struct, field
 
 from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.pages import rest_chunks
 from chandlery.core.endpoints import Endpoints, Origin
-from chandlery.core.errors import IncompleteData
-from chandlery.core.gaps import Gap, Span
+from chandlery.core.errors import ChandleryError, Closed, IncompleteData, InvalidInput, UnsupportedRequest
+from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.holes import Life
 from chandlery.core.instrument import MarketType, require_symbol
 from chandlery.core.interval import Grid, Interval
 from chandlery.core.provenance import Event, SourceSpan
 from chandlery.core.query import ChartType, DataProvider
-from chandlery.core.time import Clock, Micros, to_datetime
+from chandlery.core.recent import Recent
+from chandlery.core.time import MINUTE, Clock, Micros, to_datetime
 from chandlery.net.clock import system_clock
 from chandlery.net.exchange_client import ExchangeClient
 from chandlery.net.http import HttpClient
@@ -52,6 +55,9 @@ class FetchResult(Struct, frozen=True):
     final_before: Micros | None = None
     """Time from which rows may still change and are not stored; ``None`` if the source does not state it."""
 
+
+Deliver: TypeAlias = Callable[[FetchResult], Awaitable[None]]
+"""Takes a part of an answer."""
 
 MOST_SERIES = 4096
 """Number of series whose facts are cached; evicted ones are found again when needed."""
@@ -98,8 +104,8 @@ class Resources(Struct, frozen=True):
     accounts: Accounts | None = None
     exchanges: dict[str, ExchangeClient] = field(default_factory=dict)
     """Clients by exchange id, so that the exchange's time and list are requested once for all series."""
-    series: dict[tuple[str, str, Interval], SeriesFacts] = field(default_factory=dict)
-    """Facts about each series, the most recently used last."""
+    series: Recent[tuple[str, str, Interval], SeriesFacts] = field(default_factory=lambda: Recent(MOST_SERIES))
+    """Facts about each series."""
 
     def exchange(self, adapter: ExchangeAdapter) -> ExchangeClient:
         """Return the client of an exchange."""
@@ -110,11 +116,7 @@ class Resources(Struct, frozen=True):
 
     def facts(self, adapter: ExchangeAdapter, symbol: str, interval: Interval) -> SeriesFacts:
         """Return the facts about a series, empty if it is new or was evicted after ``MOST_SERIES`` others."""
-        key = (adapter.id, symbol, interval)
-        known = self.series[key] = self.series.pop(key) if key in self.series else SeriesFacts()
-        if len(self.series) > MOST_SERIES:
-            del self.series[next(iter(self.series))]
-        return known
+        return self.series.get((adapter.id, symbol, interval), SeriesFacts)
 
     def client(self, exchange: TokenIssuer) -> HttpClient | Account:
         """Return the HTTP client for an exchange, with its account if it has one."""
@@ -127,13 +129,20 @@ class DataClientInterface(ABC):
 
     A third party implements the three properties and ``fetch``, and registers the class with
     ``DataClientFactory``. ``source`` is its name in provenance; ``page_size`` the largest number of
-    rows that one call of ``fetch`` may ask for, ``None`` for any number.
+    rows that one call of ``fetch`` may ask for, ``None`` for any number. All else has a default that fits any source.
+
+    A manager creates one client for each series and source, and uses it for all calls, which may run in several
+    threads at once.
     """
 
     source: str = "rest"
     page_size: int | None = None
     origin: Origin | None = None
     """The server that the data come from, if not the exchange's own."""
+    settle: Micros = MINUTE
+    """Time after its close within which a row may change and is not cached."""
+    longest_request: Micros | None = None
+    """The longest span of one request."""
 
     def __init__(
         self,
@@ -178,6 +187,86 @@ class DataClientInterface(ABC):
         Both are aware datetimes. The frame has a UTC ``DatetimeIndex`` and the chart type's
         columns and dtypes.
         """
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of its open times; for events, the interval under which they are stored."""
+        return self.chart_type.interval or self.interval
+
+    def adopt(self, grid: Grid) -> None:  # noqa: B027  # most clients know their grid
+        """Use the grid that rows have shown; a client without such knowledge stays with its own."""
+
+    async def source_time(self) -> Micros | None:
+        """Return the time at the source; ``None`` if it does not tell, then the local clock decides what is closed."""
+        return None
+
+    def oldest_served(self, now: Micros) -> Micros | None:  # nothing is declared
+        """Return the oldest open time that it serves at ``now``; ``None`` for no limit."""
+        return None
+
+    def chunk_size(self, most: int) -> int | None:
+        """Return the number of rows to plan one request for, at most ``most``; ``None`` for any number."""
+        return None if self.page_size is None else max(1, min(self.page_size, most))
+
+    async def read_spans(
+        self,
+        spans: Sequence[Span],
+        deliver: Deliver,
+        *,
+        concurrent: int = 1,
+        seen: Seen | None = None,  # proves nothing here
+        most: int | None = None,
+    ) -> ChandleryError | None:
+        """
+        Read the rows that open in ``spans``, and ``deliver`` them in parts, in any order. Return the first failure.
+
+        Here each chunk is requested once, by ``fetch_span``; one that fails becomes a gap, and the others continue.
+        ``seen`` are rows of the series that other sources have; ``most`` limits the rows of one request.
+
+        Raises:
+            InvalidInput: The source rejects the query itself.
+        """
+        chunk = self.page_size if most is None else self.chunk_size(most)
+        parts = [rest_chunks(span, self.grid, chunk=chunk, longest=self.longest_request) for span in spans]
+        waiting = deque(part for each in parts for part in each)
+        failure: ChandleryError | None = None
+
+        async def work() -> None:
+            nonlocal failure
+            while waiting:
+                span = waiting.popleft()
+                try:
+                    part = await self.fetch_span(span)
+                except (InvalidInput, Closed):
+                    raise
+                except ChandleryError as error:
+                    failure = failure or error
+                    part = FetchResult(None, gaps=[Gap(span.start, span.end, GapKind.FETCH_FAILED, str(error))])
+                await deliver(part)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                await in_body([group.create_task(work()) for _ in range(min(concurrent, len(waiting)))])
+        except BaseExceptionGroup as errors:
+            raise first_error(errors) from None
+        return failure
+
+    async def trim_spans(self, spans: Sequence[Span], deliver: Deliver, seen: Seen) -> Sequence[Span]:
+        """
+        Drop from ``spans`` what lies before the first row or after the last, and deliver that as gaps.
+
+        Here nothing is known of the ends.
+        """
+        return spans
+
+    async def running_row(self, span: Span, now: Micros) -> pa.Table:
+        """
+        Return the row that is running at ``now`` if it opens in ``span``; otherwise an empty table.
+
+        Raises:
+            UnsupportedRequest: It returns final rows only.
+        """
+        raise UnsupportedRequest("include_open is not supported: this client returns final rows only")
 
     async def fetch_span(self, span: Span) -> FetchResult:
         """Run ``fetch`` in a thread and convert to Arrow; asynchronous clients override it."""

@@ -17,8 +17,8 @@ from chandlery.history.async_manager import (
     AsyncDataSourceManager,
     OnMissing,
     OnProgress,
-    SourceLimits,
 )
+from chandlery.history.plan import SourceLimits
 from chandlery.history.rest import RestDataClient
 from chandlery.history.verify import Comparison, Restatement
 from chandlery.net.clock import system_clock

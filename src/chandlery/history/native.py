@@ -49,6 +49,7 @@ class NativeClient(DataClientInterface):
         adapter = ExchangeRegistry.of_market(provider or DataProvider.BINANCE, market_type)
         self.adapter = adapter(self.shared.endpoints.get(adapter.id))
         self.http = self.shared.client(self.adapter)
+        self.settle = self.adapter.settle
         self.origin = self.adapter.origin(self.role)
         self.symbol = self.adapter.symbol(symbol)
         self.facts = self.shared.facts(self.adapter, self.symbol, interval)
@@ -62,8 +63,8 @@ class NativeClient(DataClientInterface):
 
     @property
     def grid(self) -> Grid:
-        """The grid of the series' open times."""
-        return self.facts.grid or self.adapter.grid(self.interval)
+        """The grid of the series' open times; for events, the interval under which they are stored."""
+        return self.kind.interval or self.facts.grid or self.adapter.grid(self.interval)
 
     def adopt(self, grid: Grid) -> None:
         """Use the grid that rows have shown, for all clients of the series."""

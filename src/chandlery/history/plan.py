@@ -59,6 +59,17 @@ class BeyondStep(Struct, frozen=True):
 Step: TypeAlias = CacheStep | ArchiveStep | RestStep | BeyondStep
 
 
+class SourceLimits:
+    """The documented constants of a manager; a subclass of it may override them."""
+
+    VISION_DATA_DELAY_HOURS = 48
+    """Age in hours from which data are expected in the archive."""
+    REST_CHUNK_SIZE = 1000
+    """Largest number of candles of one REST request."""
+    REST_MAX_CHUNKS = 5
+    """Number of REST requests above which the archive is tried first, even if it may not have the data yet."""
+
+
 class Abilities(Struct, frozen=True):
     """
     The abilities of the sources of a series.

@@ -8,18 +8,17 @@ from typing import Any
 import pyarrow as pa
 
 from chandlery.adapter.base import ExchangeAdapter
-from chandlery.core.errors import ChandleryError
+from chandlery.core.errors import ChandleryError, ExchangeError
 from chandlery.core.gaps import Span, joined_gaps
-from chandlery.core.interval import Interval
+from chandlery.core.interval import Grid, Interval
 from chandlery.core.query import ChartType
 from chandlery.core.time import Micros
-from chandlery.history.bounds import Bounds
 from chandlery.history.checks import check
 from chandlery.history.columns import arrays, whole, within
-from chandlery.history.interfaces import FetchResult, Seen, in_order, joined
+from chandlery.history.interfaces import Deliver, FetchResult, Seen, in_order, joined
 from chandlery.history.native import NativeClient
-from chandlery.history.rest_reading import Deliver, RestReading, RestSeries
-from chandlery.tables.frame import table_of
+from chandlery.history.rest_reading import RestReading, RestSeries
+from chandlery.tables.frame import empty_table, table_of
 
 
 class RestDataClient(NativeClient):
@@ -37,11 +36,10 @@ class RestDataClient(NativeClient):
             self.symbol,
             self.interval,
             self.facts,
-            Bounds(self.exchange, self.symbol, self.interval),
             self.shared.clock,
             self.answered,
-            self.adapter.page_size,
         )
+        self.longest_request = self.adapter.longest_request
 
     def for_series(self, symbol: str, interval: Interval) -> RestDataClient:
         """Create a client of another series over the same connections."""
@@ -70,7 +68,28 @@ class RestDataClient(NativeClient):
             raise failure
         return result
 
-    async def read(
+    async def source_time(self) -> Micros:
+        """Return the exchange's time; if it does not answer, the local time, and nothing is stored that depends on it."""
+        try:
+            return await self.exchange.now()
+        except ExchangeError:
+            return self.exchange.guess()
+
+    def adopt(self, grid: Grid) -> None:
+        """Use the grid that rows have shown, for all clients of the series."""
+        super().adopt(grid)
+        self.series.facts = self.facts
+
+    def oldest_served(self, now: Micros) -> Micros | None:
+        """Return the oldest open time that the exchange declares to serve at ``now``; ``None`` for no limit."""
+        return self.adapter.oldest(self.interval, now)
+
+    def chunk_size(self, most: int) -> int:
+        """Return the number of candles to plan one request for: a page of at most ``most``, but for two neighbours."""
+        # These two candles of a page prove that candles next to them are absent.
+        return max(1, min(self.adapter.page_size, most) - 2)
+
+    async def read_spans(
         self,
         spans: Sequence[Span],
         deliver: Deliver,
@@ -93,17 +112,19 @@ class RestDataClient(NativeClient):
         reading = RestReading(self.series, deliver, concurrent=concurrent, seen=seen or Seen(), most=most)
         return await reading.run(spans)
 
-    async def trim(self, spans: Sequence[Span], deliver: Deliver, seen: Seen) -> list[Span]:
+    async def trim_spans(self, spans: Sequence[Span], deliver: Deliver, seen: Seen) -> list[Span]:
         """Drop from ``spans`` what lies before the first candle or after the last, and deliver that as gaps."""
         return await RestReading(self.series, deliver, concurrent=1, seen=seen).trim(spans)
 
-    async def running_candle(self, now: Micros) -> pa.Table:
-        """Fetch the candle that is running at ``now``; no row if the exchange does not send it yet."""
+    async def running_row(self, span: Span, now: Micros) -> pa.Table:
+        """Fetch the candle that is running at ``now`` if it opens in ``span``; no row if the exchange does not send it yet."""
         opened = self.grid.floor(now)
-        span = Span(opened, self.grid.step(opened))
-        rows = await self.exchange.candles(self.symbol, self.interval, span)
+        if not span.holds(opened):
+            return empty_table(self.chart_type)
+        running = Span(opened, self.grid.step(opened))
+        rows = await self.exchange.candles(self.symbol, self.interval, running)
         name = f"{self.symbol} {self.interval.value} by REST"
-        checked = check(within(arrays(rows), span), self.grid, span, name)
+        checked = check(within(arrays(rows), running), self.grid, running, name)
         return table_of(self.chart_type, whole(checked.columns, self.grid))
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +24,7 @@ from chandlery.history.answers import Answers
 from chandlery.history.bounds import Bounds
 from chandlery.history.checks import GridDiffers
 from chandlery.history.columns import inside, whole
-from chandlery.history.interfaces import FetchResult, Seen, SeriesFacts, first_error, in_body
+from chandlery.history.interfaces import Deliver, FetchResult, Seen, SeriesFacts, first_error, in_body
 from chandlery.net.candle_exchange import CandleExchange, CandleFacts
 from chandlery.tables.frame import table_of
 
@@ -36,8 +36,6 @@ _ENDED = "requested twice, the exchange sent no candle up to now"
 _DOUBT = "the exchange sent rows that contradict each other or are impossible"
 _UNPROVED = "the exchange sent no candle, and not enough of its answers show candles before and after"
 
-Deliver: TypeAlias = Callable[[FetchResult], Awaitable[None]]
-
 
 class RestSeries(Struct):
     """A series at an exchange: how to request it, and what answers have shown so far."""
@@ -46,22 +44,14 @@ class RestSeries(Struct):
     symbol: str
     interval: Interval
     facts: SeriesFacts
-    bounds: Bounds
     clock: Clock
     answered: Callable[[Span, Micros], SourceSpan]
     """Records that the exchange has answered for a span."""
-    page_size: int
-    """Number of candles of an answer: as declared, or fewer once answers have shown it."""
-
-    @property
-    def declared(self) -> CandleFacts:
-        """The declared properties of the exchange's candles."""
-        return self.exchange.facts
 
     @property
     def grid(self) -> Grid:
         """The grid of its open times."""
-        return self.facts.grid or self.declared.grid(self.interval)
+        return self.facts.grid or self.exchange.facts.grid(self.interval)
 
 
 class _Page(Struct):
@@ -72,16 +62,22 @@ class _Page(Struct):
 
 
 class RestReading:
-    """A single reading of one series; see ``RestDataClient.read``."""
+    """A single reading of one series; see ``RestDataClient.read_spans``."""
 
     def __init__(
         self, series: RestSeries, deliver: Deliver, *, concurrent: int, seen: Seen, most: int | None = None
     ) -> None:
         self._series = series
+        self._declared: CandleFacts = series.exchange.facts
         self._grid = series.grid
         self._deliver = deliver
         self._concurrent = concurrent
-        self._most = most
+        self._page_size = self._declared.page_size
+        """Number of candles of an answer: as declared, or fewer once answers have shown it."""
+        longest = self._declared.longest_request
+        limits = [] if longest is None else [longest // self._grid.longest]
+        self._most = min([*limits, *([] if most is None else [most])], default=None)
+        """Limit on the candles of a request."""
         self._seen = seen
         self._first, self._last = seen.first, seen.last
         """First and last open time of any row, requested or not."""
@@ -103,6 +99,10 @@ class RestReading:
         """True if the list of instruments failed, so that it is unknown why there are no candles up to now."""
         self._failure: ChandleryError | None = None
         self._refused: InvalidSymbol | None = None
+
+    @cached_property
+    def _bounds(self) -> Bounds:
+        return Bounds(self._series.exchange, self._series.symbol, self._series.interval)
 
     async def run(self, spans: Sequence[Span]) -> ChandleryError | None:
         """Read ``spans``. Return the first failure."""
@@ -133,15 +133,11 @@ class RestReading:
             self._failure = error
             self._now = exchange.guess()
         if exchange.synchronised:
-            self._final_before = self._grid.floor(self._now - self._series.declared.settle)
+            self._final_before = self._grid.floor(self._now - self._declared.settle)
 
     def _size(self) -> int:
         """Return the number of candles that one request may ask for."""
-        longest = self._series.declared.longest_request
-        limits = [self._series.page_size]
-        limits += [] if longest is None else [longest // self._grid.longest]
-        limits += [] if self._most is None else [self._most]
-        return max(min(limits), 1)
+        return max(self._page_size if self._most is None else min(self._page_size, self._most), 1)
 
     def _pages(self, spans: Iterable[Span]) -> list[_Page]:
         """Split into pages with room for a candle on both sides; spans that fit into one page are read together."""
@@ -200,8 +196,8 @@ class RestReading:
 
     async def _read(self, span: Span, *, thorough: bool) -> Answers:
         """Read a page until a request fails."""
-        series, grid = self._series, self._grid
-        oldest = series.declared.oldest(series.interval, self._now)
+        series, grid, declared = self._series, self._grid, self._declared
+        oldest = declared.oldest(series.interval, self._now)
         bounds = Span(oldest or 0, grid.step(grid.floor(self._now)))
         paging = Paging(grid, span, self._size(), bounds, thorough=thorough)
         where = f"{series.symbol} {series.interval.value} by REST"
@@ -216,10 +212,8 @@ class RestReading:
         except ChandleryError as error:
             answers.failure = error
         if paging.page_size < self._size():
-            series.page_size = paging.page_size
-            detail = (
-                f"{answers.where}: answers hold {paging.page_size} candles; {series.declared.page_size} are declared"
-            )
+            self._page_size = paging.page_size
+            detail = f"{answers.where}: answers hold {paging.page_size} candles; {declared.page_size} are declared"
             answers.events[Event(span.start, span.end, EventKind.SHORT_PAGE, detail)] = None
         return answers
 
@@ -291,7 +285,7 @@ class RestReading:
         facts = self._series.facts
         async with facts.asking:
             if facts.life is None:
-                found = await self._series.bounds.first(self._now)
+                found = await self._bounds.first(self._now)
                 facts.life = None if found == Life() else found
         life = facts.life or Life()
         if life.first is not None and life.first > start:
@@ -303,13 +297,13 @@ class RestReading:
 
     async def _ending(self, life: Life, end: Micros) -> Life:
         """Find the last candle, and whether the exchange shows that no other will follow."""
-        found = await self._series.bounds.last(self._now)
+        found = await self._bounds.last(self._now)
         self._ended = True
         self._last = max((each for each in (found, self._last) if each is not None), default=None)
         if self._last is None or self._last >= end or self._now - self._last < DAY:
             return life
         try:
-            words = await self._series.bounds.delisted()
+            words = await self._bounds.delisted()
         except ExchangeError as error:
             self._failure, self._unlisted, words = self._failure or error, True, ""
         ended = self._grid.step(self._grid.floor(self._last))
@@ -344,7 +338,7 @@ class RestReading:
         await self._deliver(self._result(None, settled, gaps, [], final_before))
 
     def _gaps(self, hole: Span, life: Life, proof: str | None, *, followed: bool, doubt: str = "") -> list[Gap]:
-        declared = self._series.declared
+        declared = self._declared
         return explain(
             hole,
             self._grid,

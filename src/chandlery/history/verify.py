@@ -24,11 +24,10 @@ from chandlery.core.endpoints import key_of
 from chandlery.core.errors import ArchiveError, UnsupportedRequest
 from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import Interval
-from chandlery.core.time import DAY, Micros
+from chandlery.core.time import DAY, Clock, Micros
 from chandlery.history.checks import Columns, places
 from chandlery.history.interfaces import DataClientInterface, FetchResult, in_order, joined
 from chandlery.history.plan import ArchiveFile, archive_files
-from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
 from chandlery.tables.frame import open_times, slice_span
 
@@ -97,8 +96,8 @@ Fetch: TypeAlias = Callable[[Sequence[Span], Cached], Awaitable[pa.Table]]
 
 async def compare(
     rest: DataClientInterface | None,
-    archive: DataClientInterface | None,
-    minutes: DataClientInterface | None,
+    archive: VisionDataClient | None,
+    minutes: VisionDataClient | None,
     span: Span,
     chunk: int,
 ) -> Comparison:
@@ -107,7 +106,7 @@ async def compare(
 
     A source without data in the span is left out. Raises what the sources raise.
     """
-    if not isinstance(rest, RestDataClient) or not isinstance(archive, VisionDataClient):
+    if rest is None or archive is None:
         raise UnsupportedRequest("comparing sources needs REST and an archive; this series lacks one of them")
     interval = archive.interval
     tables: dict[str, pa.Table] = {}
@@ -116,7 +115,7 @@ async def compare(
         tables["daily"] = await _of_files(archive, _files(span, Interval.DAY_1), span)
     tables["rest"] = await _by_rest(rest, span, chunk)
     by_source = {name: _columns(table) for name, table in tables.items() if len(table)}
-    if isinstance(minutes, VisionDataClient) and interval.longest > Interval.MINUTE_1.longest:
+    if minutes is not None and interval.longest > Interval.MINUTE_1.longest:
         built = aggregate(_columns(await _of_files(minutes, archive_files(span, Interval.MINUTE_1), span)), interval)
         if len(built["open_time"]):
             by_source["minutes"] = built
@@ -141,7 +140,7 @@ def aggregate(columns: Columns, interval: Interval) -> Columns:
     return built | {name: np.add.reduceat(columns[name], first) for name in _SUMS}
 
 
-async def recheck(archive: DataClientInterface | None, cache: UnifiedCacheManager, span: Span) -> list[Restatement]:
+async def recheck(archive: VisionDataClient, cache: UnifiedCacheManager, span: Span) -> list[Restatement]:
     """
     Check each archive file that cached rows of ``span`` came from for a new checksum.
 
@@ -152,8 +151,6 @@ async def recheck(archive: DataClientInterface | None, cache: UnifiedCacheManage
     Raises:
         ArchiveError: A file was replaced by one that cannot be used; the cached rows stay.
     """
-    if not isinstance(archive, VisionDataClient):
-        raise UnsupportedRequest("this series has no archive, so no file of it can have been replaced")
     key = SeriesKey(
         archive.provider,
         archive.market_type,
@@ -187,7 +184,7 @@ async def recheck(archive: DataClientInterface | None, cache: UnifiedCacheManage
 
 
 async def recheck_gaps(
-    rest: RestDataClient, cache: UnifiedCacheManager, key: SeriesKey, span: Span, fetch: Fetch
+    cache: UnifiedCacheManager, key: SeriesKey, span: Span, fetch: Fetch, clock: Clock
 ) -> list[Restatement]:
     """
     Request the cached gaps of ``span`` again, including those stored for good.
@@ -204,7 +201,7 @@ async def recheck_gaps(
     changes = _changes({name: values[:0] for name, values in appeared.items()}, appeared)
     if not changes:
         return []
-    found = Restatement(GAPS, "", "", rest.shared.clock(), changes)
+    found = Restatement(GAPS, "", "", clock(), changes)
     await asyncio.to_thread(cache.note_restatement, msgspec.json.encode(found))
     return [found]
 
@@ -229,13 +226,13 @@ def _files_used(cached: Cached, archive: VisionDataClient) -> dict[ArchiveFile, 
     return used
 
 
-async def _by_rest(rest: RestDataClient, span: Span, chunk: int) -> pa.Table:
+async def _by_rest(rest: DataClientInterface, span: Span, chunk: int) -> pa.Table:
     parts: list[FetchResult] = []
 
     async def take(part: FetchResult) -> None:
         parts.append(part)
 
-    failure = await rest.read([span], take, most=chunk)
+    failure = await rest.read_spans([span], take, most=chunk)
     if failure is not None:
         raise failure
     return in_order([part.table for part in parts], rest.chart_type)

@@ -22,7 +22,7 @@ from chandlery.core.query import ChartType, DataSource
 from chandlery.core.time import Micros, add_months, month_of
 from chandlery.history.archive_csv import Body, body_of, in_micros, inflate, parse_csv, prove
 from chandlery.history.checks import Columns, check, flawless, holes, require_grid
-from chandlery.history.interfaces import FetchResult, first_error, joined
+from chandlery.history.interfaces import Deliver, FetchResult, first_error, joined
 from chandlery.history.native import NativeClient
 from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.tables.frame import slice_span, table_of
@@ -48,8 +48,6 @@ _BRISK_S = 0.01
 _MONTHS_BACK = (0, 1, 2, 4, 8, 16, 32, 64)
 
 _T = TypeVar("_T")
-
-Deliver = Callable[[FetchResult], Awaitable[None]]
 
 
 class _Download(Struct, frozen=True):
