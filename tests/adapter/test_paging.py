@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chandlery.adapter.paging import Paging
+from chandlery.adapter.paging import Paging, places_of
 from chandlery.core.gaps import Span, merge, subtract
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
@@ -28,7 +28,7 @@ def read(paging, there, *, limit=10**6, newest=False, empty=(), late=()):
         requests.append(asked)
         rows = [START + n * MINUTE for n in sorted(there) if asked.holds(START + n * MINUTE)]
         rows = [] if number in empty else rows[-limit:] if newest else rows[:limit]
-        paging.add(asked, rows)
+        paging.add(asked, places_of(GRID, rows))
         assert len(requests) < 200
     return requests
 
@@ -65,8 +65,8 @@ def test_a_short_answer_is_a_page_limit_until_the_opposite_is_proved(newest):
 def test_one_row_that_came_late_is_no_page_limit():
     """A candle that was published between two answers says nothing about pages."""
     paging = Paging(GRID, minutes(0, 50), 100)
-    paging.add(paging.next(), [START + n * MINUTE for n in range(-1, 49)])
-    paging.add(paging.next(), [START + n * MINUTE for n in range(48, 50)])
+    paging.add(paging.next(), places_of(GRID, [START + n * MINUTE for n in range(-1, 49)]))
+    paging.add(paging.next(), places_of(GRID, [START + n * MINUTE for n in range(48, 50)]))
 
     assert (None, [], 100) == (paging.next(), paging.open, paging.page_size)
 
@@ -124,7 +124,7 @@ def test_no_row_is_ever_proved_to_be_absent(there, limit, newest, empty, thoroug
         number = len(paging._asked)
         rows = [] if number in empty else rows[-limit:] if newest else rows[:limit]
         got |= set(rows)
-        paging.add(asked, [START + n * MINUTE for n in rows])
+        paging.add(asked, places_of(GRID, [START + n * MINUTE for n in rows]))
 
     for n in there & set(range(40)) - got:
         assert not any(hole.holds(START + n * MINUTE) for hole in [*paging.proved, *paging.bare])

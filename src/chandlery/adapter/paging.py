@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -25,7 +26,7 @@ class Paging:
     """
     One page of candles, read until its rows are present or proved to be absent.
 
-    Request the span of ``next``, pass the open times of the answer to ``add``, until ``next`` is ``None``. Every request is
+    Request the span of ``next``, pass the places of the answer's rows to ``add``, until ``next`` is ``None``. Every request is
     one candle wider than the page on both sides, if ``page_size`` and ``bounds`` (the time that may be
     requested) allow it. A short answer counts as a page limit until the opposite is proved: requests continue while
     answers bring missing rows.
@@ -71,14 +72,13 @@ class Paging:
             return self._around(edges[:1])
         return None
 
-    def add(self, asked: Span, opens: Iterable[Micros]) -> bool:
-        """Add the open times of an answer to a request for ``asked``, in any order. Return whether any was missing."""
+    def add(self, asked: Span, rows: Sequence[int]) -> bool:
+        """Add the rows of an answer to a request for ``asked``, as ``places_of`` returns them. Return whether any was missing."""
         grid = self._grid
-        rows = sorted({*grid.places(opens)})
         start, end = grid.place(grid.ceil(asked.start)), grid.place(grid.ceil(asked.end))
-        inside = [place for place in rows if start <= place < end]
+        inside = _within(rows, start, end)
         first, last = (inside[0], inside[-1]) if inside else (end, start - 1)
-        new = [place for place in rows if place not in self._have and self._start <= place < self._end]
+        new = not self._have.issuperset(_within(rows, self._start, self._end))
         self._have.update(rows)
         before = sum(1 for hole in self._holes if self._proofs(hole) >= _PROOFS)
         if rows:
@@ -87,8 +87,14 @@ class Paging:
         self._holes = self._find_holes()
         proved = sum(1 for hole in self._holes if self._proofs(hole) >= _PROOFS) > before
         self._vain = 0 if new or proved else self._vain + 1
-        self._learn_page_size()
-        return bool(new)
+        if len(self._asked) > 1:
+            self._learn_page_size()
+        return new
+
+    @property
+    def complete(self) -> bool:
+        """True if there are no holes."""
+        return not self._holes
 
     @property
     def proved(self) -> list[Span]:
@@ -106,7 +112,7 @@ class Paging:
         return [self._span(h) for h in self._holes if self._proofs(h) < _PROOFS and self._bare(h) >= _PROOFS]
 
     def _find_holes(self) -> list[_Hole]:
-        have = sorted(place for place in self._have if self._start <= place < self._end)
+        have = _within(sorted(self._have), self._start, self._end)
         if len(have) == self._end - self._start:
             return []
         edges = [self._start - 1, *have, self._end]
@@ -144,8 +150,18 @@ class Paging:
         for start, end, rows, first, last in self._asked[:-1]:
             if 1 < rows < self.page_size:
                 have = have or sorted(self._have)
-                if sum(1 for place in have if start <= place < first or last < place < end) > 1:
+                if len(_within(have, start, first)) + len(_within(have, last + 1, end)) > 1:
                     self.page_size = rows
 
     def _span(self, hole: _Hole) -> Span:
         return Span(self._grid.moment(hole.start), self._grid.moment(hole.end))
+
+
+def places_of(grid: Grid, opens: Iterable[Micros]) -> list[int]:
+    """Return the places of the candles that open at ``opens``, which are in any order; ascending, without duplicates."""
+    return sorted({*grid.places(opens)})
+
+
+def _within(places: Sequence[int], start: int, end: int) -> Sequence[int]:
+    """Return those of ascending places that are in ``start <= place < end``."""
+    return places[bisect_left(places, start) : bisect_left(places, end)]

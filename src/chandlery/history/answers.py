@@ -13,7 +13,7 @@ from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import Grid, Interval
 from chandlery.core.provenance import Event
 from chandlery.core.time import Micros
-from chandlery.history.checks import Columns, check, require_grid
+from chandlery.history.checks import Columns, check, places, require_grid
 from chandlery.history.columns import arrays, closed, merged, within
 
 
@@ -26,16 +26,13 @@ class Answers(Struct):
     span: Span
     now: Micros
     paging: Paging
-    columns: Columns = {}
+    columns: Columns | None = None
+    """The credible candles so far; ``None`` before the first answer."""
     events: dict[Event, None] = {}
     doubtful: list[Span] = []
     """Spans whose rows in an answer were not credible; another answer may have better ones."""
     failure: ChandleryError | None = None
     """The error that ended the requests."""
-
-    def __post_init__(self) -> None:
-        """Start with all columns that exchanges must send, without rows."""
-        self.columns = self.columns or arrays(CandleColumns(*([] for _ in range(6))))
 
     def add(self, rows: CandleColumns, asked: Span) -> NDArray[np.int64]:
         """
@@ -49,8 +46,11 @@ class Answers(Struct):
         require_grid(times, self.interval, self.grid)
         checked = check(closed(within(columns, self.span), self.grid, self.now), self.grid, self.span, self.where)
         around = times[(times < self.span.start) | (times >= self.span.end)]
-        self.paging.add(asked, [*around.tolist(), *checked.columns["open_time"].tolist()])
-        self.columns = merged(self.columns, checked.columns) if len(self.columns["open_time"]) else checked.columns
+        opens = np.concatenate((around, checked.columns["open_time"]))
+        self.paging.add(asked, np.unique(places(opens, self.grid)).tolist())
+        known = self.columns is not None and len(self.columns["open_time"])
+        self.columns = merged(self.columns, checked.columns) if self.columns and known else checked.columns
         self.events |= dict.fromkeys(checked.events)
-        self.doubtful = merge([*self.doubtful, *checked.doubtful])
+        if checked.doubtful:
+            self.doubtful = merge([*self.doubtful, *checked.doubtful])
         return times

@@ -89,9 +89,9 @@ def holes(times: NDArray[np.int64], interval: Grid, span: Span) -> list[Span]:
     if first >= end or (interval.micros is not None and _evenly_spaced(times, first, end, interval.micros)):
         return []
     at_places = places(times, interval)
-    edges = np.concatenate(([_place(interval.step(first, -1), interval)], at_places, [_place(end, interval)]))
+    edges = np.concatenate(([interval.place(first) - 1], at_places, [interval.place(end)]))
     at = np.flatnonzero(np.diff(edges) > 1)
-    return [Span(_moment(int(edges[i]) + 1, interval), _moment(int(edges[i + 1]), interval)) for i in at]
+    return [Span(interval.moment(int(edges[i]) + 1), interval.moment(int(edges[i + 1]))) for i in at]
 
 
 def holes_of(table: pa.Table, interval: Grid, span: Span) -> list[Span]:
@@ -123,16 +123,6 @@ def places(times: NDArray[np.int64], interval: Grid) -> NDArray[np.int64]:
         months = times.astype("datetime64[us]").astype("datetime64[M]")
         return months.astype(np.int64)
     return (times - interval.anchor) // interval.micros
-
-
-def _place(moment: Micros, interval: Grid) -> int:
-    return int(places(np.array([moment]), interval)[0])
-
-
-def _moment(place: int, interval: Grid) -> Micros:
-    if interval.micros is None:
-        return interval.step(0, place)
-    return interval.anchor + place * interval.micros
 
 
 _SHOWN = 3

@@ -205,15 +205,25 @@ class Execution:
         """Cache the final rows of ``parts``, which are in any order, and gaps for their storage time."""
         if self._cache is None or not parts:
             return
-        table, spans, gaps = await asyncio.to_thread(self._final, parts)
+        failed = await asyncio.to_thread(self._stored, self._cache, parts)
+        if failed is not None:
+            self.parts.append(FetchResult(None, events=[failed]))
+
+    def _stored(self, cache: UnifiedCacheManager, parts: Sequence[FetchResult]) -> Event | None:
+        """Store the final rows of ``parts``. Return the event that this failed."""
+        table, spans, gaps = self._final(parts)
         if not spans:
-            return
+            return None
         try:
-            await asyncio.to_thread(self._cache.store, self._series.key, table, spans, gaps)
+            cache.store(self._series.key, table, spans, gaps)
         except CacheError as error:
-            hull = Span(min(each.start for each in spans), max(each.end for each in spans))
-            event = Event(hull.start, hull.end, EventKind.CACHE_NOT_WRITTEN, str(error))
-            self.parts.append(FetchResult(None, events=[event]))
+            return Event(
+                min(each.start for each in spans),
+                max(each.end for each in spans),
+                EventKind.CACHE_NOT_WRITTEN,
+                str(error),
+            )
+        return None
 
     def _final(self, parts: Sequence[FetchResult]) -> tuple[pa.Table, list[SourceSpan], list[Gap]]:
         """Return all rows of ``parts``, and those of their spans and gaps that are final."""

@@ -12,6 +12,7 @@ import pyarrow as pa
 from msgspec import Struct, structs
 from numpy.typing import NDArray
 
+from chandlery.adapter.layout import CandleColumns
 from chandlery.adapter.paging import Paging
 from chandlery.core.errors import ChandleryError, Closed, ExchangeError, InvalidInput, InvalidSymbol
 from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract_all, subtract_each
@@ -59,6 +60,14 @@ class _Page(Struct):
 
     span: Span
     wanted: list[Span]
+
+
+class _Settled(Struct, frozen=True):
+    """The result of a page, its spans that stay open, and those whose rows are not credible."""
+
+    result: FetchResult
+    opened: list[Span]
+    wrong: list[Span]
 
 
 class RestReading:
@@ -112,8 +121,9 @@ class RestReading:
         if len(pages) > _MANY_PAGES:
             pages = self._pages(await self._bounded(wanted))
         await self._work(pages, thorough=False)
-        # Read holes that no two answers bracket again, together with the rows around them.
-        await self._work(self._pages(subtract_all(self._open, self._bare)), thorough=True)
+        if self._open:
+            # Read holes that no two answers bracket again, together with the rows around them.
+            await self._work(self._pages(subtract_all(self._open, self._bare)), thorough=True)
         await self._account()
         return self._failure
 
@@ -164,7 +174,8 @@ class RestReading:
         async def work() -> None:
             while waiting:
                 page = waiting.popleft()
-                if self._grid.count(page.span.start, page.span.end) > self._size():
+                shorter = self._page_size < self._declared.page_size
+                if shorter and self._grid.count(page.span.start, page.span.end) > self._size():
                     # Answers have shown meanwhile that pages are shorter.
                     waiting.extendleft(reversed(self._pages(page.wanted)))
                 else:
@@ -179,14 +190,15 @@ class RestReading:
     async def _one(self, page: _Page, *, thorough: bool) -> None:
         """Read a page and deliver its settled part."""
         try:
-            answers = await self._read(page.span, thorough=thorough)
+            answers, settled = await self._read(page, thorough=thorough)
         except InvalidSymbol as error:
             self._refused = error
             self._open += page.wanted
             return
-        result, opened, wrong = await asyncio.to_thread(self._settled, page, answers)
-        await self._deliver(result)
-        await self._fail(wrong, _DOUBT)
+        opened = settled.opened
+        self._page_size = min(self._page_size, answers.paging.page_size)
+        await self._deliver(settled.result)
+        await self._fail(settled.wrong, _DOUBT)
         if answers.failure is not None:
             self._failure = self._failure or answers.failure
             await self._fail(opened, str(answers.failure))
@@ -194,41 +206,59 @@ class RestReading:
         self._open = merge([*subtract_all(self._open, page.wanted), *opened]) if thorough else [*self._open, *opened]
         self._bare += answers.paging.bare
 
-    async def _read(self, span: Span, *, thorough: bool) -> Answers:
+    async def _read(self, page: _Page, *, thorough: bool) -> tuple[Answers, _Settled]:
         """Read a page until a request fails."""
-        series, grid, declared = self._series, self._grid, self._declared
-        oldest = declared.oldest(series.interval, self._now)
+        series, grid, span = self._series, self._grid, page.span
+        oldest = self._declared.oldest(series.interval, self._now)
         bounds = Span(oldest or 0, grid.step(grid.floor(self._now)))
         paging = Paging(grid, span, self._size(), bounds, thorough=thorough)
         where = f"{series.symbol} {series.interval.value} by REST"
         answers = Answers(where, series.interval, grid, span, self._now, paging)
+        settled: _Settled | None = None
         try:
-            while (asked := paging.next()) is not None:
+            while settled is None and (asked := paging.next()) is not None:
                 rows = await series.exchange.candles(series.symbol, series.interval, asked)
                 # In a thread, as all that is done once for each candle of a page.
-                self._saw(await asyncio.to_thread(answers.add, rows, asked))
+                opens, settled = await asyncio.to_thread(self._taken, page, answers, rows, asked)
+                self._saw(opens)
         except (InvalidInput, Closed, GridDiffers):
             raise
         except ChandleryError as error:
             answers.failure = error
-        if paging.page_size < self._size():
-            self._page_size = paging.page_size
-            detail = f"{answers.where}: answers hold {paging.page_size} candles; {declared.page_size} are declared"
-            answers.events[Event(span.start, span.end, EventKind.SHORT_PAGE, detail)] = None
-        return answers
+        if settled is None:
+            settled = await asyncio.to_thread(self._settled, page, answers)
+        return answers, settled
 
-    def _settled(self, page: _Page, answers: Answers) -> tuple[FetchResult, list[Span], list[Span]]:
-        """Return the settled part of a page, the open spans, and the spans whose rows are not credible."""
+    def _taken(
+        self, page: _Page, answers: Answers, rows: CandleColumns, asked: Span
+    ) -> tuple[NDArray[np.int64], _Settled | None]:
+        """Add an answer. Return the open times of its rows, and the result once no further request is needed."""
+        opens = answers.add(rows, asked)
+        return opens, self._settled(page, answers) if answers.paging.next() is None else None
+
+    def _settled(self, page: _Page, answers: Answers) -> _Settled:
+        """Return what the answers to the requests of a page settle."""
         paging = answers.paging
-        unread = merge([*paging.open, *paging.proved])
-        wrong = _common(_common(answers.doubtful, page.wanted), unread)
-        opened = subtract_all(_common(paging.open, page.wanted), wrong)
-        proved = subtract_all(_common(paging.proved, page.wanted), wrong)
-        gaps = [gap for hole in proved for gap in self._gaps(hole, Life(), _BRACKETED, followed=True)]
-        settled = subtract_all(page.wanted, [*opened, *wrong])
-        columns = whole(inside(answers.columns, page.wanted), self._grid)
-        table = table_of(ChartType.KLINES, columns)
-        return self._result(table, settled, gaps, [*answers.events], self._final_before), opened, wrong
+        if paging.page_size < self._size():
+            detail = (
+                f"{answers.where}: answers hold {paging.page_size} candles; {self._declared.page_size} are declared"
+            )
+            answers.events[Event(page.span.start, page.span.end, EventKind.SHORT_PAGE, detail)] = None
+        opened: list[Span] = []
+        wrong: list[Span] = []
+        gaps: list[Gap] = []
+        settled = page.wanted
+        if not paging.complete:
+            unread = merge([*paging.open, *paging.proved])
+            wrong = _common(_common(answers.doubtful, page.wanted), unread)
+            opened = subtract_all(_common(paging.open, page.wanted), wrong)
+            proved = subtract_all(_common(paging.proved, page.wanted), wrong)
+            gaps = [gap for hole in proved for gap in self._gaps(hole, Life(), _BRACKETED, followed=True)]
+            settled = subtract_all(page.wanted, [*opened, *wrong])
+        table: pa.Table | None = None
+        if answers.columns is not None:
+            table = table_of(ChartType.KLINES, whole(inside(answers.columns, page.wanted), self._grid))
+        return _Settled(self._result(table, settled, gaps, [*answers.events], self._final_before), opened, wrong)
 
     def _saw(self, opens: NDArray[np.int64]) -> None:
         if len(opens):
@@ -362,7 +392,8 @@ class RestReading:
         series = self._series
         at = series.clock()
         unanswered = [gap.span for gap in gaps if gap.kind.is_failure or gap.kind is GapKind.NOT_YET]
-        spans = [series.answered(each, at) for each in subtract_all(settled, unanswered)]
+        answered = subtract_all(settled, unanswered) if unanswered else merge(settled)
+        spans = [series.answered(each, at) for each in answered]
         return FetchResult(table, spans, gaps, events, final_before)
 
     async def _fail(self, spans: Sequence[Span], reason: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Container
 from typing import Protocol
 
 from chandlery.adapter.layout import CandleColumns
-from chandlery.adapter.paging import Paging
+from chandlery.adapter.paging import Paging, places_of
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Grid, Interval
 from chandlery.core.time import Micros
@@ -96,8 +96,8 @@ class CandleExchange(ABC):
         grid = self.facts.grid(interval)
         answers = [await self.candles(symbol, interval, span)]
         paging = Paging(grid, span.clip(Span(span.start, settled)), size, span)
-        paging.add(span, answers[0].open_time)
+        paging.add(span, places_of(grid, answers[0].open_time))
         while (asked := paging.next()) is not None:
             answers.append(await self.candles(symbol, interval, asked))
-            paging.add(asked, answers[-1].open_time)
+            paging.add(asked, places_of(grid, answers[-1].open_time))
         return answers
