@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from chandlery.cache.arrow_cache import UnifiedCacheManager
-from chandlery.cache.merge import Content, disjoint, overlay, parts
-from chandlery.cache.reading import Cached
+from chandlery.cache.merge import disjoint, overlay, parts
 from chandlery.cache.series import SeriesKey
 from chandlery.ccxt_bridge.history import Market, MarketFacts, fetch
 from chandlery.core.candle import CandleData
@@ -25,9 +24,9 @@ from chandlery.feed.resample import Resampler
 from chandlery.feed.series import DataProcessor
 from chandlery.history.assemble import assemble
 from chandlery.history.checks import holes
-from chandlery.history.interfaces import FetchResult
 from chandlery.net.clock import ExchangeClock
 from chandlery.tables.frame import table_of
+from chandlery.tables.part import Part
 from fixtures.growth import MOST, exponents, operations, seconds
 
 START = 19_800 * DAY
@@ -77,8 +76,8 @@ def ordering_sources(count):
 
 
 def topping_up(count):
-    content = Content(table(thin_times(count)), tuple(by_the_minute(count)), tuple(thin_gaps(count)))
-    more = Content(content.table.slice(0, 0), (SourceSpan(span_of(count).end, span_of(count + 1).end, "rest", 1),))
+    content = Part(table(thin_times(count)), tuple(by_the_minute(count)), tuple(thin_gaps(count)))
+    more = Part(content.table.slice(0, 0), (SourceSpan(span_of(count).end, span_of(count + 1).end, "rest", 1),))
     days = [Span(at, at + DAY) for at in range(START, span_of(count).end, DAY)]
     return lambda: (overlay(content, more), list(parts(content, days)))
 
@@ -130,12 +129,11 @@ def telling_the_provenance(count):
 
 def assembling(count):
     rows, gaps, spans = table(thin_times(count)), thin_gaps(count), by_the_minute(count)
-    cached = Cached(rows, merge(each.span for each in spans), spans, gaps, [])
     half = table(thin_times(count)[: count // 4])
-    fetched = FetchResult(half, spans[: count // 2], gaps[: count // 4])
+    fetched = Part(half, spans[: count // 2], gaps[: count // 4])
     return lambda: (
-        assemble(ChartType.KLINES, M, span_of(count), cached, []),
-        assemble(ChartType.KLINES, M, span_of(count), Cached(rows.slice(0, 0), [], [], [], []), [fetched]),
+        assemble(ChartType.KLINES, M, span_of(count), [Part(rows, spans, gaps)]),
+        assemble(ChartType.KLINES, M, span_of(count), [Part(rows.slice(0, 0)), fetched]),
     )
 
 

@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from chandlery.cache.merge import Content, clipped, disjoint, fresh, joined, overlay, parts, settled
-from chandlery.core.gaps import Gap, GapKind, Span
+from chandlery.cache.merge import disjoint, fresh, joined, overlay, parts, settled
+from chandlery.core.gaps import Gap, GapKind, Span, clipped
 from chandlery.core.provenance import SourceSpan
 from chandlery.core.query import ChartType
 from chandlery.tables.frame import open_times, table_of
+from chandlery.tables.part import Part
 
 MOMENTS = st.integers(0, 30)
 SPANS = st.lists(
@@ -29,7 +30,7 @@ def _content(spans, moments, value, gaps=()):
         "funding_interval": ["8h"] * len(moments),
         "funding_rate": [value] * len(moments),
     }
-    return Content(table_of(ChartType.FUNDING_RATE, columns), tuple(disjoint(spans, [])), tuple(gaps))
+    return Part(table_of(ChartType.FUNDING_RATE, columns), tuple(disjoint(spans, [])), tuple(gaps))
 
 
 def _as_dict(content):

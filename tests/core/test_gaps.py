@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract, subtract_each
+from chandlery.core.gaps import Gap, GapKind, Span, clipped, merge, subtract, subtract_each, without
 from chandlery.core.time import HOUR
 
 SPANS = st.builds(Span, st.integers(0, 40), st.integers(0, 40))
@@ -80,3 +80,21 @@ def test_gaps_are_ordered_by_place_whatever_else_they_say():
     first = Gap(1, 2, GapKind.NO_TRADES)
 
     assert [first, failed, halt, halt] == sorted([halt, first, halt, failed])
+
+
+@given(MANY, SPANS)
+def test_clipped_gaps_are_what_lies_in_a_span(spans, span):
+    """Each stays the same gap, about less time."""
+    gaps = [Gap(each.start, each.end, GapKind.HALT, str(number)) for number, each in enumerate(spans)]
+
+    parts = [(gap.evidence, part) for gap in gaps if (part := gap.span.clip(span))]
+    assert parts == [(gap.evidence, gap.span) for gap in clipped(gaps, span)]
+
+
+@given(MANY, MANY)
+def test_gaps_without_what_is_taken(spans, taken):
+    """What is left of each, still the same gap."""
+    gaps = [Gap(each.start, each.end, GapKind.HALT, str(number)) for number, each in enumerate(spans)]
+
+    parts = [(gap.evidence, part) for gap in gaps for part in subtract(gap.span, taken)]
+    assert parts == [(gap.evidence, gap.span) for gap in without(gaps, taken)]

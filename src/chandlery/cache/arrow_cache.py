@@ -15,16 +15,17 @@ from chandlery.cache import day_file, files, housekeeping, ledger
 from chandlery.cache.day_file import Label, NewerVersion
 from chandlery.cache.housekeeping import Adopted, CacheInfo, Cleaned, Verification
 from chandlery.cache.index import CacheEntry, CacheIndex, Change, day_files
-from chandlery.cache.merge import Content, disjoint, fresh, overlay, parts, settled, without
+from chandlery.cache.merge import disjoint, fresh, overlay, parts, settled
 from chandlery.cache.reading import Cached, Reader, UnknownFile, read_file
 from chandlery.cache.series import SeriesKey
 from chandlery.core.endpoints import UNKNOWN_ORIGIN
 from chandlery.core.errors import CacheError, CorruptCacheFile, InvalidInput, InvalidSymbol
-from chandlery.core.gaps import Gap, Span
+from chandlery.core.gaps import Gap, Span, without
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import SourceSpan
 from chandlery.core.time import Micros
 from chandlery.tables.frame import open_times, schema_of, slice_span
+from chandlery.tables.part import Part
 
 
 class UnifiedCacheManager:
@@ -83,7 +84,7 @@ class UnifiedCacheManager:
         if not known:
             return
         # Combine the chunks once: slicing a table of many chunks for each file would copy all of it each time.
-        new = Content(table.combine_chunks(), tuple(known), tuple(gap for gap in gaps if not gap.kind.is_failure))
+        new = Part(table.combine_chunks(), tuple(known), tuple(gap for gap in gaps if not gap.kind.is_failure))
         folder = self._folder(key)
         changes: list[Change] = []
         try:
@@ -189,7 +190,7 @@ class UnifiedCacheManager:
                 self._index.entries()
             return cleaned
 
-    def _store_file(self, folder: Path, key: SeriesKey, span: Span, new: Content) -> Change:
+    def _store_file(self, folder: Path, key: SeriesKey, span: Span, new: Part) -> Change:
         path = folder / key.file_name(span)
         both, old_rows, old_size, unknown = new, 0, 0, 0
         try:
@@ -197,7 +198,7 @@ class UnifiedCacheManager:
             label, table = read_file(path, key, span)
             old_rows = table.num_rows
             if label.has_origin:
-                both = overlay(Content(table, label.spans, label.gaps), new)
+                both = overlay(Part(table, label.spans, label.gaps), new)
             else:
                 unknown = -1
                 self._leave_apart(path, key, without(_rows_only(label), [each.span for each in new.spans]))

@@ -12,32 +12,24 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 import pyarrow as pa
-from msgspec import Struct
 
-from chandlery.core.gaps import Gap, Span, merge, subtract_each
+from chandlery.core.gaps import Gap, Span, clipped, merge, without
 from chandlery.core.provenance import SourceSpan
 from chandlery.core.time import Micros
 from chandlery.tables.frame import open_times, slice_span
+from chandlery.tables.part import Part
 
 _Piece = TypeVar("_Piece", SourceSpan, Gap)
 
 
-class Content(Struct, frozen=True):
-    """The rows of a part of a series, their sources, and the gaps; all oldest first."""
-
-    table: pa.Table
-    spans: tuple[SourceSpan, ...] = ()
-    gaps: tuple[Gap, ...] = ()
-
-
-def parts(content: Content, spans: Sequence[Span]) -> Iterator[Content]:
+def parts(content: Part, spans: Sequence[Span]) -> Iterator[Part]:
     """Yield the part of ``content`` in each of ``spans``, which are in order and disjoint; only rows that a source covers."""
     sources, gaps = clipped_each(content.spans, spans), clipped_each(content.gaps, spans)
     for covered, missing in zip(sources, gaps, strict=True):
-        yield Content(_covered_rows(content.table, covered), tuple(covered), tuple(missing))
+        yield Part(_covered_rows(content.table, covered), tuple(covered), tuple(missing))
 
 
-def overlay(old: Content, new: Content) -> Content:
+def overlay(old: Part, new: Part) -> Part:
     """Combine both; where both cover a time, ``new`` wins, including its gaps and missing rows."""
     taken = [each.span for each in new.spans]
     kept_spans = without(old.spans, taken)
@@ -46,7 +38,7 @@ def overlay(old: Content, new: Content) -> Content:
     table = rows[0] if len(rows) == 1 else pa.concat_tables([kept_rows, new.table])
     if len(rows) > 1:
         table = table.take(pa.array(np.argsort(open_times(table), kind="stable")))
-    return Content(
+    return Part(
         table,
         tuple(joined([*kept_spans, *new.spans])),
         tuple(joined([*without(old.gaps, taken), *new.gaps])),
@@ -57,14 +49,14 @@ def joined(pieces: Iterable[_Piece]) -> list[_Piece]:
     """Merge adjacent spans or gaps that differ in nothing else; oldest first."""
     result: list[_Piece] = []
     for piece in sorted(pieces):
-        if result and result[-1].end == piece.start and _at(result[-1], piece.span) == piece:
-            result[-1] = _at(piece, Span(result[-1].start, piece.end))
+        if result and result[-1].end == piece.start and result[-1].at(piece.span) == piece:
+            result[-1] = piece.at(Span(result[-1].start, piece.end))
         else:
             result.append(piece)
     return result
 
 
-def settled(content: Content, whole: Span) -> Content:
+def settled(content: Part, whole: Span) -> Part:
     """
     Merge adjacent spans of one source if all of ``whole`` is known.
 
@@ -84,11 +76,6 @@ def settled(content: Content, whole: Span) -> Content:
                 continue
         spans.append(each)
     return msgspec.structs.replace(content, spans=tuple(spans))
-
-
-def clipped(pieces: Iterable[_Piece], span: Span) -> list[_Piece]:
-    """Clip spans or gaps to ``span``."""
-    return [_at(piece, piece.span.clip(span)) for piece in pieces if piece.start < span.end and piece.end > span.start]
 
 
 def clipped_each(pieces: Iterable[_Piece], spans: Iterable[Span]) -> Iterator[list[_Piece]]:
@@ -134,23 +121,11 @@ def _latest(spans: Sequence[SourceSpan]) -> list[SourceSpan]:
         if found and found[-1][0] == -begun[0] and found[-1][1].end == start:
             start = found.pop()[1].start  # noqa: PLW2901  # extend the previous span
         found.append((-begun[0], Span(start, end)))
-    return [_at(spans[index], span) for index, span in found]
+    return [spans[index].at(span) for index, span in found]
 
 
 def _start(piece: SourceSpan | Gap) -> Micros:
     return piece.start
-
-
-def _at(piece: _Piece, span: Span) -> _Piece:
-    if piece.span == span:
-        return piece
-    return msgspec.structs.replace(piece, start=span.start, end=span.end)
-
-
-def without(pieces: Sequence[_Piece], taken: Iterable[Span]) -> list[_Piece]:
-    """Return the parts of spans or gaps, which are in order, that lie in none of ``taken``."""
-    left = subtract_each((piece.span for piece in pieces), taken)
-    return [_at(piece, span) for piece, spans in zip(pieces, left, strict=True) for span in spans]
 
 
 def _covered_rows(table: pa.Table, spans: Iterable[SourceSpan]) -> pa.Table:

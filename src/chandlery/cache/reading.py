@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,14 +13,15 @@ from msgspec import Struct, structs
 
 from chandlery.cache import day_file, files
 from chandlery.cache.day_file import Label, Layout, NewerVersion
-from chandlery.cache.merge import clipped, joined
+from chandlery.cache.merge import joined
 from chandlery.cache.series import SeriesKey, day_of_name
 from chandlery.core.errors import CacheError, CorruptCacheFile
-from chandlery.core.gaps import Gap, Span, merge
+from chandlery.core.gaps import Span, clipped
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType
 from chandlery.core.time import date_text
 from chandlery.tables.frame import empty_table, is_wide, schema_of, slice_span, unwrap, wrap
+from chandlery.tables.part import Part
 
 _MOST_LAYOUTS = 64
 
@@ -31,21 +33,14 @@ class UnknownFile(Struct, frozen=True):
     spans: tuple[SourceSpan, ...]
 
 
-class Cached(Struct, frozen=True):
+class Cached(Part, frozen=True):
     """
-    The cached data of a span.
+    The cached data of a span; its spans and gaps are those of the files, its events report damaged ones.
 
-    ``covered`` is the time of which every row is known, ``spans`` are its sources,
-    ``gaps`` the holes in it; all oldest first. ``events`` report damaged files. ``unknown``
-    are files that are otherwise ignored, since they record no origin.
+    ``unknown`` are files that are otherwise ignored, since they record no origin.
     """
 
-    table: pa.Table
-    covered: list[Span]
-    spans: list[SourceSpan]
-    gaps: list[Gap]
-    events: list[Event]
-    unknown: list[UnknownFile] = []
+    unknown: Sequence[UnknownFile] = ()
 
 
 class _File(Struct, frozen=True, order=True):
@@ -111,11 +106,10 @@ class Reader:
         spans = clipped((each for label in found.labels for each in label.spans), span)
         return Cached(
             slice_span(table, span),
-            merge(each.span for each in spans),
             joined(structs.replace(each, cached=True) for each in spans),
             joined(clipped((gap for label in found.labels for gap in label.gaps), span)),
             found.events,
-            found.unknown,
+            unknown=found.unknown,
         )
 
     def _any(self, key: SeriesKey, listed: list[_File], found: _Found) -> pa.Table:

@@ -128,7 +128,7 @@ async def fetch(
     Raises:
         MalformedResponse: The candles open on several grids.
     """
-    facts = SeriesFacts()
+    facts = SeriesFacts(market.facts.grid(interval))
     series = RestSeries(
         market,
         symbol,
@@ -138,7 +138,7 @@ async def fetch(
         lambda each, at: SourceSpan(each.start, each.end, SOURCE, at),
     )
     for _ in range(2):
-        grid = series.grid
+        grid = facts.grid
         closed = Span(grid.ceil(span.start), min(grid.ceil(span.end), grid.floor(await market.now())))
         try:
             return await read_all(series, [closed] if closed else [])

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
+from typing import Self, TypeVar
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from chandlery.core.time import Micros, iso
 
@@ -62,15 +63,34 @@ class GapKind(Enum):
         return self in {GapKind.FETCH_FAILED, GapKind.NOT_IN_ARCHIVE, GapKind.NO_LONGER_SERVED}
 
 
-class Gap(Struct, frozen=True, omit_defaults=True):
+class Stretch(Struct, frozen=True):
+    """What is known about the time ``start <= t < end``, e.g. its source or why it has no candles."""
+
+    start: Micros
+    end: Micros
+
+    @property
+    def span(self) -> Span:
+        """The time covered."""
+        return Span(self.start, self.end)
+
+    def at(self, span: Span) -> Self:
+        """Return the same about another time."""
+        if self.start == span.start and self.end == span.end:
+            return self
+        return structs.replace(self, start=span.start, end=span.end)
+
+
+_Stretch = TypeVar("_Stretch", bound=Stretch)
+
+
+class Gap(Stretch, frozen=True, omit_defaults=True):
     """
     A hole in a series, and its known cause.
 
     ``recheck_at`` is when a stored gap that may still fill is requested again; ``None`` if it is final.
     """
 
-    start: Micros
-    end: Micros
     kind: GapKind
     evidence: str = ""
     recheck_at: Micros | None = None
@@ -78,11 +98,6 @@ class Gap(Struct, frozen=True, omit_defaults=True):
     def __lt__(self, other: Gap) -> bool:
         """Order by place, then by kind; gaps that differ only in other fields are comparable too."""
         return (self.start, self.end, self.kind.value) < (other.start, other.end, other.kind.value)
-
-    @property
-    def span(self) -> Span:
-        """The time covered."""
-        return Span(self.start, self.end)
 
 
 def merge(spans: Iterable[Span]) -> list[Span]:
@@ -123,6 +138,22 @@ def subtract_each(spans: Iterable[Span], taken: Iterable[Span]) -> Iterator[list
 def subtract_all(spans: Iterable[Span], taken: Iterable[Span]) -> list[Span]:
     """Merge ``spans``, and return their parts that lie in none of ``taken``, in order."""
     return [left for each in subtract_each(merge(spans), taken) for left in each]
+
+
+def clipped(stretches: Iterable[_Stretch], span: Span) -> list[_Stretch]:
+    """Return the parts of ``stretches`` that lie in ``span``."""
+    found: list[_Stretch] = []
+    for each in stretches:
+        start, end = max(each.start, span.start), min(each.end, span.end)
+        if start < end:
+            found.append(each.at(Span(start, end)))
+    return found
+
+
+def without(stretches: Sequence[_Stretch], taken: Iterable[Span]) -> list[_Stretch]:
+    """Return the parts of ``stretches`` that lie in none of ``taken``."""
+    left = subtract_each((each.span for each in stretches), taken)
+    return [each.at(span) for each, spans in zip(stretches, left, strict=True) for span in spans]
 
 
 def joined_gaps(gaps: Iterable[Gap]) -> list[Gap]:

@@ -9,11 +9,11 @@ from typing import Any, Self
 import msgspec
 from msgspec import Struct
 
-from chandlery.core.gaps import Gap, Span
+from chandlery.core.gaps import Gap, Stretch
 from chandlery.core.time import Micros
 
 
-class SourceSpan(Struct, frozen=True):
+class SourceSpan(Stretch, frozen=True):
     """
     One part of a series that has one source.
 
@@ -24,8 +24,6 @@ class SourceSpan(Struct, frozen=True):
     ``None`` for the exchange itself.
     """
 
-    start: Micros
-    end: Micros
     source: str
     fetched_at: Micros
     file: str | None = None
@@ -37,11 +35,6 @@ class SourceSpan(Struct, frozen=True):
         """Order by place, then by source and age; spans of different origins are comparable too."""
         mine = (self.start, self.end, self.source, self.fetched_at)
         return mine < (other.start, other.end, other.source, other.fetched_at)
-
-    @property
-    def span(self) -> Span:
-        """The time covered."""
-        return Span(self.start, self.end)
 
 
 class EventKind(Enum):

@@ -8,42 +8,44 @@ import pyarrow as pa
 from msgspec import structs
 
 from chandlery.cache.reading import Cached
-from chandlery.core.gaps import Gap, GapKind, Span, joined_gaps, merge, subtract, subtract_all, subtract_each
+from chandlery.core.gaps import (
+    Gap,
+    GapKind,
+    Span,
+    clipped,
+    joined_gaps,
+    merge,
+    subtract,
+    subtract_all,
+    subtract_each,
+    without,
+)
 from chandlery.core.interval import Grid
 from chandlery.core.provenance import Event
 from chandlery.core.query import ChartType
 from chandlery.core.time import Micros
 from chandlery.history.checks import holes_of
-from chandlery.history.interfaces import FetchResult, in_order
 from chandlery.tables.frame import slice_span
 from chandlery.tables.part import Part
 
 
-def assemble(chart_type: ChartType, interval: Grid, wanted: Span, cached: Cached, parts: Sequence[FetchResult]) -> Part:
+def assemble(chart_type: ChartType, interval: Grid, wanted: Span, parts: Sequence[Part]) -> Part:
     """
-    Assemble the rows of ``wanted`` from the cache and from ``parts``, which are in any order.
+    Assemble the rows of ``wanted`` from ``parts``, which are in any order.
 
     Time that no part covers, and a candle that is neither present nor in a gap, become
     gaps of their own: no hole is silent.
     """
-    table = in_order([cached.table, *(part.table for part in parts)], chart_type)
-    spans = [structs.replace(each, cached=True) for each in cached.spans] + [
-        each for part in parts for each in part.spans
-    ]
-    gaps = [*cached.gaps, *(gap for part in parts for gap in part.gaps)]
-    spans = [
-        structs.replace(each, start=part.start, end=part.end) for each in spans if (part := each.span.clip(wanted))
-    ]
-    gaps = [structs.replace(gap, start=part.start, end=part.end) for gap in gaps if (part := gap.span.clip(wanted))]
+    whole = parts[0] if len(parts) == 1 else Part.joined(parts, chart_type)
+    spans, gaps = clipped(whole.spans, wanted), clipped(whole.gaps, wanted)
     accounted = [*(each.span for each in spans), *(gap.span for gap in gaps)]
     silent = subtract(wanted, accounted)
     if chart_type.interval is None:
         # One pass over holes and gaps together: there may be very many of both.
-        absent = holes_of(table, interval, wanted)
-        silent += subtract_all(absent, [*silent, *(gap.span for gap in gaps)])
+        absent = holes_of(whole.table, interval, wanted)
+        silent += subtract_all(absent, [*silent, *(gap.span for gap in gaps)]) if absent else []
     gaps += [Gap(each.start, each.end, GapKind.FETCH_FAILED, "no source answered for it") for each in merge(silent)]
-    events = [*cached.events, *(event for part in parts for event in part.events)]
-    return Part(table, sorted(spans), joined_gaps(gaps), sorted(set(events), key=_by_place))
+    return Part(whole.table, sorted(spans), joined_gaps(gaps), sorted(set(whole.events), key=_by_place))
 
 
 def restrict(cached: Cached, source: str) -> Cached:
@@ -54,21 +56,16 @@ def restrict(cached: Cached, source: str) -> Cached:
     outside = subtract_each([gap.span for gap in cached.gaps], covered)
     gaps = [gap for gap, left in zip(cached.gaps, outside, strict=True) if not left]
     table = pa.concat_tables(tables) if tables else cached.table.slice(0, 0)
-    return structs.replace(cached, table=table, covered=covered, spans=spans, gaps=gaps)
+    return structs.replace(cached, table=table, spans=spans, gaps=gaps)
 
 
 def without_due(cached: Cached, now: Micros) -> Cached:
     """Drop gaps that are due to be requested again, so that their time is no longer covered."""
-    due = merge(gap.span for gap in cached.gaps if gap.recheck_at is not None and gap.recheck_at <= now)
+    due = [gap.span for gap in cached.gaps if gap.recheck_at is not None and gap.recheck_at <= now]
     if not due:
         return cached
-    spans = [
-        structs.replace(each, start=left.start, end=left.end)
-        for each, parts in zip(cached.spans, subtract_each([each.span for each in cached.spans], due), strict=True)
-        for left in parts
-    ]
     gaps = [gap for gap in cached.gaps if gap.recheck_at is None or gap.recheck_at > now]
-    return structs.replace(cached, covered=subtract_all(cached.covered, due), spans=spans, gaps=gaps)
+    return structs.replace(cached, spans=without(cached.spans, due), gaps=gaps)
 
 
 def _by_place(event: Event) -> tuple[Micros, Micros, str, str]:

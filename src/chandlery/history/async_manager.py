@@ -37,7 +37,7 @@ from chandlery.history.assemble import assemble
 from chandlery.history.checks import GridDiffers
 from chandlery.history.execute import Execution, Progress, reporter
 from chandlery.history.factory import DataClientFactory
-from chandlery.history.interfaces import DataClientInterface, Resources, in_order, incomplete
+from chandlery.history.interfaces import DataClientInterface, Resources, incomplete
 from chandlery.history.plan import ArchiveStep, CacheStep, RestStep, SourceLimits
 from chandlery.history.rest import RestDataClient
 from chandlery.history.series import Series
@@ -49,7 +49,7 @@ from chandlery.net.limiter import RateLimiter
 from chandlery.net.proxy import Proxies
 from chandlery.net.tokens import Accounts, Credentials
 from chandlery.tables.frame import Output
-from chandlery.tables.part import Part
+from chandlery.tables.part import Part, in_order
 
 OnMissing: TypeAlias = Literal["raise", "report"]
 _Member = TypeVar("_Member", bound=Enum)
@@ -229,8 +229,7 @@ class AsyncDataSourceManager(SourceLimits):
         wanted = series.closed_part(span, now)
         cached = await series.load(cache, wanted)
         steps = series.plan(wanted, cached.covered, now, self)
-        fetches = any(isinstance(step, RestStep | ArchiveStep) for step in steps)
-        if fetches:
+        if any(isinstance(step, RestStep | ArchiveStep) for step in steps):
             there = await series.now(span.end, fetches=series.source is not DataSource.VISION)
             if there != now:
                 now, wanted = there, series.closed_part(span, there)
@@ -241,21 +240,26 @@ class AsyncDataSourceManager(SourceLimits):
             for step in steps:
                 if isinstance(step, CacheStep):
                     report(step.span, "cache")
-        execution = Execution(series, cached=cached, cache=cache, now=now, most=self.REST_CHUNK_SIZE, report=report)
-        await execution.run(steps)
+        parts: list[Part] = []
+        failure: ChandleryError | None = None
+        if any(not isinstance(step, CacheStep) for step in steps):
+            execution = Execution(series, cached=cached, cache=cache, now=now, most=self.REST_CHUNK_SIZE, report=report)
+            await execution.run(steps)
+            parts, failure = execution.parts, execution.failure
+        grid = series.grid
         running = await series.client.running_row(span, now) if include_open else None
 
         def finished() -> _Result:
-            done = assemble(series.key.chart_type, execution.grid, wanted, cached, execution.parts)
+            done = assemble(series.key.chart_type, grid, wanted, [cached, *parts])
             if span.end > now:
                 done = done.until(now, span.end)
             if running is not None:
-                done = done.with_running(running, execution.grid.floor(now))
+                done = done.with_running(running, grid.floor(now))
             return finish(done.cut(span))
 
         # In a thread, unless there are so few rows and gaps that the thread costs more.
-        few = len(cached.table) + len(cached.gaps) <= _FEW and not execution.parts
-        return finished() if few else await asyncio.to_thread(finished), wanted, execution.failure
+        few = len(cached.table) + len(cached.gaps) <= _FEW and not parts
+        return finished() if few else await asyncio.to_thread(finished), wanted, failure
 
     async def compare(
         self, symbol: str, start_time: Moment, end_time: Moment | None, interval: Interval | str

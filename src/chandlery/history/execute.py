@@ -12,16 +12,17 @@ from msgspec import Struct, structs
 from chandlery.cache.arrow_cache import UnifiedCacheManager
 from chandlery.cache.reading import Cached
 from chandlery.core.errors import CacheError, ChandleryError
-from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract_all, subtract_each
+from chandlery.core.gaps import Gap, GapKind, Span, clipped, merge, subtract_all, without
 from chandlery.core.holes import storable
 from chandlery.core.interval import Grid
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import DataSource
 from chandlery.core.time import DAY, Micros, day_of, iso
-from chandlery.history.interfaces import FetchResult, Seen, first_error, in_body, in_order
+from chandlery.history.interfaces import Seen, first_error, in_body
 from chandlery.history.plan import ArchiveFile, ArchiveStep, BeyondStep, RestStep, Step
 from chandlery.history.series import Series
 from chandlery.tables.frame import open_times, slice_span
+from chandlery.tables.part import Part, in_order
 
 _KEPT_AT_ONCE = 50_000
 """Number of rows collected before the cache is written, so that a day is not rewritten for each page of it."""
@@ -85,9 +86,9 @@ class Execution:
         """Time from which rows may still change and are not stored."""
         if self._chart_type.interval is None:
             self._final_before = self.grid.floor(self._final_before)
-        self.parts: list[FetchResult] = []
+        self.parts: list[Part] = []
         self.failure: ChandleryError | None = None
-        self._unkept: list[FetchResult] = []
+        self._unkept: list[Part] = []
 
     async def run(self, steps: Sequence[Step]) -> None:
         """
@@ -130,11 +131,11 @@ class Execution:
         wanted = merge(step.span for step in steps)
         answered: list[Span] = []
 
-        async def deliver(part: FetchResult) -> None:
+        async def deliver(part: Part) -> None:
             await self._keep_later(part)
-            got = [found for each in part.spans for span in wanted if (found := _clipped(each, span))]
-            tables = [slice_span(part.table, span) for span in wanted] if part.table is not None else []
-            self.parts.append(FetchResult(pa.concat_tables(tables) if tables else None, got, events=part.events))
+            table = in_order([slice_span(part.table, span) for span in wanted], self._chart_type)
+            got = [each for span in wanted for each in clipped(part.spans, span)]
+            self.parts.append(Part(table, got, events=part.events))
             answered.extend(each.span for each in got)
             self._notify(got)
 
@@ -152,7 +153,7 @@ class Execution:
         """Return the first and the last candle that cache and archive have."""
         known: list[Micros] = []
         for table in (self._cached.table, *(part.table for part in self.parts)):
-            if table is not None and len(table):
+            if len(table):
                 times = open_times(table)
                 known += [int(times[0]), int(times[-1])]
         earlier = (
@@ -187,29 +188,29 @@ class Execution:
         )
         self.failure = self.failure or failure
 
-    async def _take(self, part: FetchResult) -> None:
+    async def _take(self, part: Part) -> None:
         self.parts.append(part)
         self._notify(part.spans)
         await self._keep_later(part)
 
-    async def _keep_later(self, part: FetchResult) -> None:
+    async def _keep_later(self, part: Part) -> None:
         self._unkept.append(part)
-        if sum(len(each.table) for each in self._unkept if each.table is not None) >= _KEPT_AT_ONCE:
+        if sum(len(each.table) for each in self._unkept) >= _KEPT_AT_ONCE:
             await self._flush()
 
     async def _flush(self) -> None:
         parts, self._unkept = self._unkept, []
         await self._write(parts)
 
-    async def _write(self, parts: Sequence[FetchResult]) -> None:
+    async def _write(self, parts: Sequence[Part]) -> None:
         """Cache the final rows of ``parts``, which are in any order, and gaps for their storage time."""
         if self._cache is None or not parts:
             return
         failed = await asyncio.to_thread(self._stored, self._cache, parts)
         if failed is not None:
-            self.parts.append(FetchResult(None, events=[failed]))
+            self.parts.append(Part(None, events=[failed]))
 
-    def _stored(self, cache: UnifiedCacheManager, parts: Sequence[FetchResult]) -> Event | None:
+    def _stored(self, cache: UnifiedCacheManager, parts: Sequence[Part]) -> Event | None:
         """Store the final rows of ``parts``. Return the event that this failed."""
         table, spans, gaps = self._final(parts)
         if not spans:
@@ -225,21 +226,15 @@ class Execution:
             )
         return None
 
-    def _final(self, parts: Sequence[FetchResult]) -> tuple[pa.Table, list[SourceSpan], list[Gap]]:
+    def _final(self, parts: Sequence[Part]) -> tuple[pa.Table, list[SourceSpan], list[Gap]]:
         """Return all rows of ``parts``, and those of their spans and gaps that are final."""
         spans: list[SourceSpan] = []
         gaps: list[Gap] = []
         for part in parts:
             final = Span(0, self._final_before if part.final_before is None else part.final_before)
             stored, young = storable(map(self._certain, part.gaps), self.grid, self._now)
-            fitting = [found for each in part.spans if (found := _clipped(each, final))]
-            parts_of = subtract_each([each.span for each in fitting], young)
-            spans += [
-                found
-                for each, lefts in zip(fitting, parts_of, strict=True)
-                for left in lefts
-                if (found := _clipped(each, left))
-            ]
+            final_spans = clipped(part.spans, final)
+            spans += without(final_spans, young) if young else final_spans
             gaps += [gap for gap in stored if gap.end <= final.end]
         return in_order([part.table for part in parts], self._chart_type), spans, gaps
 
@@ -251,14 +246,9 @@ class Execution:
     def _fail(self, spans: Iterable[Span], kind: GapKind, evidence: str) -> None:
         gaps = [Gap(span.start, span.end, kind, evidence) for span in spans]
         if gaps:
-            self.parts.append(FetchResult(None, gaps=gaps))
+            self.parts.append(Part(None, gaps=gaps))
 
     def _notify(self, spans: Iterable[SourceSpan]) -> None:
         if self._report is not None:
             for each in spans:
                 self._report(each.span, each.source)
-
-
-def _clipped(source: SourceSpan, span: Span) -> SourceSpan | None:
-    part = source.span.clip(span)
-    return structs.replace(source, start=part.start, end=part.end) if part else None

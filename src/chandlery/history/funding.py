@@ -8,13 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
-from msgspec import structs
 from numpy.typing import NDArray
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.pages import rest_chunks
 from chandlery.core.errors import ExchangeError, MalformedResponse, UnsupportedRequest
-from chandlery.core.gaps import Gap, GapKind, Span, subtract
+from chandlery.core.gaps import Gap, GapKind, Span, clipped, subtract
 from chandlery.core.holes import Life, explain
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
@@ -22,9 +21,10 @@ from chandlery.core.provenance import Event, EventKind
 from chandlery.core.query import ChartType, DataProvider
 from chandlery.core.time import DAY, HOUR, MINUTE, Micros
 from chandlery.history.bounds import Bounds
-from chandlery.history.interfaces import FetchResult, Resources, joined
+from chandlery.history.interfaces import Resources
 from chandlery.history.native import NativeClient
 from chandlery.tables.frame import table_of
+from chandlery.tables.part import Part
 
 _AROUND: Micros = 2 * DAY
 """Margin read on both sides of a span, so that its first and last rates have neighbours."""
@@ -77,12 +77,12 @@ class BinanceFundingRateClient(NativeClient):
         """Return whether the exchange declares pages of funding rates."""
         return adapter.funding_page_size > 0
 
-    async def fetch_span(self, span: Span) -> FetchResult:
+    async def fetch_span(self, span: Span) -> Part:
         """Fetch the funding rates in ``span``."""
         chunks = rest_chunks(span, self.kind.interval or self.interval, chunk=self.page_size)
-        return joined(self.chart_type, [await self.fetch_chunk(chunk) for chunk in chunks])
+        return Part.joined([await self.fetch_chunk(chunk) for chunk in chunks], self.chart_type)
 
-    async def fetch_chunk(self, span: Span) -> FetchResult:
+    async def fetch_chunk(self, span: Span) -> Part:
         """
         Fetch the funding rates in ``span``, and a gap for each stretch that lacks some.
 
@@ -98,12 +98,11 @@ class BinanceFundingRateClient(NativeClient):
             await self._by_time(around, rates)
         times = np.array(sorted(rates.found), np.int64)
         holes = funding_holes(times, Span(around.start, min(around.end, now)))
-        gaps = [gap for hole in holes if hole.clip(span) for gap in await self._explained(hole, rates, now)]
-        gaps = [gap for gap in gaps if gap.span.clip(span)]
-        gaps = [structs.replace(gap, start=max(gap.start, span.start), end=min(gap.end, span.end)) for gap in gaps]
+        found = [gap for hole in holes if hole.clip(span) for gap in await self._explained(hole, rates, now)]
+        gaps = clipped(found, span)
         failed = [gap.span for gap in gaps if gap.kind.is_failure or gap.kind is GapKind.NOT_YET]
         at = self.shared.clock()
-        return FetchResult(
+        return Part(
             self._table(times, rates.found, holes, span),
             [self.answered(each, at) for each in subtract(span, failed)],
             gaps,

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
 import pyarrow as pa
 from msgspec import Struct, field
 
@@ -21,7 +20,7 @@ from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.holes import Life
 from chandlery.core.instrument import MarketType, require_symbol
 from chandlery.core.interval import Grid, Interval
-from chandlery.core.provenance import Event, SourceSpan
+from chandlery.core.provenance import SourceSpan
 from chandlery.core.query import ChartType, DataProvider
 from chandlery.core.recent import Recent
 from chandlery.core.time import MINUTE, Clock, Micros, to_datetime
@@ -29,7 +28,8 @@ from chandlery.net.clock import system_clock
 from chandlery.net.exchange_client import ExchangeClient
 from chandlery.net.http import HttpClient
 from chandlery.net.tokens import Account, Accounts, TokenIssuer
-from chandlery.tables.frame import empty_table, from_pandas, open_times, slice_span
+from chandlery.tables.frame import from_pandas, slice_span
+from chandlery.tables.part import Part
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,24 +39,10 @@ Earlier: TypeAlias = Callable[[Micros, Micros], Awaitable[Micros | None]]
 """Given a time and the exchange's first candle, return an earlier time at which another source has candles."""
 
 
-class FetchResult(Struct, frozen=True):
-    """
-    The answer of a source for a span.
+FetchResult = Part
+"""The public name of what a source returns for a span. Time in no span and no gap must come from another source."""
 
-    ``table`` holds the rows in order, in the schema of the chart type; ``None`` stands for no rows. ``spans`` are the times
-    that the source has answered for, ``gaps`` those of them without a row, and why. Time in
-    neither was not answered and must come from another source.
-    """
-
-    table: pa.Table | None
-    spans: Sequence[SourceSpan] = ()
-    gaps: Sequence[Gap] = ()
-    events: Sequence[Event] = ()
-    final_before: Micros | None = None
-    """Time from which rows may still change and are not stored; ``None`` if the source does not state it."""
-
-
-Deliver: TypeAlias = Callable[[FetchResult], Awaitable[None]]
+Deliver: TypeAlias = Callable[[Part], Awaitable[None]]
 """Takes a part of an answer."""
 
 MOST_SERIES = 4096
@@ -82,8 +68,8 @@ class Seen(Struct, frozen=True):
 class SeriesFacts(Struct):
     """Facts about a series that rows have shown, valid while the manager lives."""
 
-    grid: Grid | None = None
-    """The grid of its open times if it differs from the declared one."""
+    grid: Grid
+    """The grid of its open times: as declared, until rows show another."""
     life: Life | None = None
     """Its first candle."""
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -115,8 +101,8 @@ class Resources(Struct, frozen=True):
         return known
 
     def facts(self, adapter: ExchangeAdapter, symbol: str, interval: Interval) -> SeriesFacts:
-        """Return the facts about a series, empty if it is new or was evicted after ``MOST_SERIES`` others."""
-        return self.series.get((adapter.id, symbol, interval), SeriesFacts)
+        """Return the facts about a series, those declared if it is new or was evicted after ``MOST_SERIES`` others."""
+        return self.series.get((adapter.id, symbol, interval), lambda: SeriesFacts(adapter.grid(interval)))
 
     def client(self, exchange: TokenIssuer) -> HttpClient | Account:
         """Return the HTTP client for an exchange, with its account if it has one."""
@@ -241,7 +227,7 @@ class DataClientInterface(ABC):
                     raise
                 except ChandleryError as error:
                     failure = failure or error
-                    part = FetchResult(None, gaps=[Gap(span.start, span.end, GapKind.FETCH_FAILED, str(error))])
+                    part = Part(None, gaps=[Gap(span.start, span.end, GapKind.FETCH_FAILED, str(error))])
                 await deliver(part)
 
         try:
@@ -268,11 +254,11 @@ class DataClientInterface(ABC):
         """
         raise UnsupportedRequest("include_open is not supported: this client returns final rows only")
 
-    async def fetch_span(self, span: Span) -> FetchResult:
+    async def fetch_span(self, span: Span) -> Part:
         """Run ``fetch`` in a thread and convert to Arrow; asynchronous clients override it."""
         frame = await asyncio.to_thread(self.fetch, to_datetime(span.start), to_datetime(span.end))
         table = slice_span(from_pandas(self.chart_type, frame), span)
-        return FetchResult(table, [self.answered(span, self._now())])
+        return Part(table, [self.answered(span, self._now())])
 
     def answered(self, span: Span, at: Micros, file: str | None = None, sha256: str | None = None) -> SourceSpan:
         """Record that this source answered for ``span`` at a time, from a file if it is an archive."""
@@ -284,34 +270,6 @@ class DataClientInterface(ABC):
 
     async def close(self) -> None:  # noqa: B027  # most clients open nothing of their own
         """Release the resources that the client opened itself."""
-
-
-def joined(chart_type: ChartType, parts: Sequence[FetchResult]) -> FetchResult:
-    """Join several results, given in the order of their rows."""
-    tables = [part.table for part in parts if part.table is not None and part.table.num_rows]
-    return FetchResult(
-        pa.concat_tables(tables) if tables else empty_table(chart_type),
-        [each for part in parts for each in part.spans],
-        [each for part in parts for each in part.gaps],
-        [each for part in parts for each in part.events],
-    )
-
-
-def in_order(tables: Sequence[pa.Table | None], chart_type: ChartType) -> pa.Table:
-    """Concatenate tables in any order, each of which is oldest first; duplicate rows are dropped."""
-    filled = [table for table in tables if table is not None and len(table)]
-    if not filled:
-        return empty_table(chart_type)
-    filled.sort(key=lambda table: int(open_times(table.slice(0, 1))[0]))
-    table = pa.concat_tables(filled)
-    if len(filled) == 1:
-        return table
-    times = open_times(table)
-    if np.all(times[1:] > times[:-1]):
-        return table
-    table = table.sort_by("open_time")
-    times = open_times(table)
-    return table.filter(pa.array(np.concatenate(([True], times[1:] > times[:-1]))))
 
 
 def incomplete(data: Any, missing: Sequence[Gap], wanted: Span, advice: str = "") -> IncompleteData:

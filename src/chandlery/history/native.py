@@ -64,7 +64,7 @@ class NativeClient(DataClientInterface):
     @property
     def grid(self) -> Grid:
         """The grid of the series' open times; for events, the interval under which they are stored."""
-        return self.kind.interval or self.facts.grid or self.adapter.grid(self.interval)
+        return self.kind.interval or self.facts.grid
 
     def adopt(self, grid: Grid) -> None:
         """Use the grid that rows have shown, for all clients of the series."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
+from msgspec import structs
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.errors import ChandleryError, ExchangeError
@@ -15,10 +16,11 @@ from chandlery.core.query import ChartType
 from chandlery.core.time import Micros
 from chandlery.history.checks import check
 from chandlery.history.columns import arrays, whole, within
-from chandlery.history.interfaces import Deliver, FetchResult, Seen, in_order, joined
+from chandlery.history.interfaces import Deliver, Seen
 from chandlery.history.native import NativeClient
 from chandlery.history.rest_reading import RestReading, RestSeries
 from chandlery.tables.frame import empty_table, table_of
+from chandlery.tables.part import Part
 
 
 class RestDataClient(NativeClient):
@@ -56,7 +58,7 @@ class RestDataClient(NativeClient):
         """Return true: every exchange has it."""
         return True
 
-    async def fetch_span(self, span: Span) -> FetchResult:
+    async def fetch_span(self, span: Span) -> Part:
         """
         Fetch the final candles that open in ``span``, and a gap with its evidence for each that is absent.
 
@@ -128,14 +130,13 @@ class RestDataClient(NativeClient):
         return table_of(self.chart_type, whole(checked.columns, self.grid))
 
 
-async def read_all(series: RestSeries, spans: Sequence[Span]) -> tuple[FetchResult, ChandleryError | None]:
+async def read_all(series: RestSeries, spans: Sequence[Span]) -> tuple[Part, ChandleryError | None]:
     """Read the candles that open in ``spans``, in order, with a gap for each that is absent. Return also the first failure."""
-    parts: list[FetchResult] = []
+    parts: list[Part] = []
 
-    async def take(part: FetchResult) -> None:
+    async def take(part: Part) -> None:
         parts.append(part)
 
     failure = await RestReading(series, take, concurrent=1, seen=Seen()).run(spans)
-    got = joined(ChartType.KLINES, parts)
-    table = in_order([part.table for part in parts], ChartType.KLINES)
-    return FetchResult(table, sorted(got.spans), joined_gaps(got.gaps), got.events), failure
+    got = Part.joined(parts, ChartType.KLINES)
+    return structs.replace(got, spans=sorted(got.spans), gaps=joined_gaps(got.gaps)), failure

@@ -17,7 +17,7 @@ from chandlery.adapter.paging import Paging
 from chandlery.core.errors import ChandleryError, Closed, ExchangeError, InvalidInput, InvalidSymbol
 from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract_all, subtract_each
 from chandlery.core.holes import Life, explain
-from chandlery.core.interval import Grid, Interval
+from chandlery.core.interval import Interval
 from chandlery.core.provenance import Event, EventKind, SourceSpan
 from chandlery.core.query import ChartType
 from chandlery.core.time import DAY, Clock, Micros
@@ -25,9 +25,10 @@ from chandlery.history.answers import Answers
 from chandlery.history.bounds import Bounds
 from chandlery.history.checks import GridDiffers
 from chandlery.history.columns import inside, whole
-from chandlery.history.interfaces import Deliver, FetchResult, Seen, SeriesFacts, first_error, in_body
+from chandlery.history.interfaces import Deliver, Seen, SeriesFacts, first_error, in_body
 from chandlery.net.candle_exchange import CandleExchange, CandleFacts
 from chandlery.tables.frame import table_of
+from chandlery.tables.part import Part
 
 _MANY_PAGES = 8
 """Number of pages from which the ends of the series are located first, so that nothing beyond them is requested."""
@@ -49,11 +50,6 @@ class RestSeries(Struct):
     answered: Callable[[Span, Micros], SourceSpan]
     """Records that the exchange has answered for a span."""
 
-    @property
-    def grid(self) -> Grid:
-        """The grid of its open times."""
-        return self.facts.grid or self.exchange.facts.grid(self.interval)
-
 
 class _Page(Struct):
     """A span that is read in one go, and the wanted parts of it."""
@@ -65,7 +61,7 @@ class _Page(Struct):
 class _Settled(Struct, frozen=True):
     """The result of a page, its spans that stay open, and those whose rows are not credible."""
 
-    result: FetchResult
+    result: Part
     opened: list[Span]
     wrong: list[Span]
 
@@ -78,7 +74,7 @@ class RestReading:
     ) -> None:
         self._series = series
         self._declared: CandleFacts = series.exchange.facts
-        self._grid = series.grid
+        self._grid = series.facts.grid
         self._deliver = deliver
         self._concurrent = concurrent
         self._page_size = self._declared.page_size
@@ -388,18 +384,18 @@ class RestReading:
         gaps: Sequence[Gap],
         events: Sequence[Event],
         final_before: Micros,
-    ) -> FetchResult:
+    ) -> Part:
         series = self._series
         at = series.clock()
         unanswered = [gap.span for gap in gaps if gap.kind.is_failure or gap.kind is GapKind.NOT_YET]
         answered = subtract_all(settled, unanswered) if unanswered else merge(settled)
         spans = [series.answered(each, at) for each in answered]
-        return FetchResult(table, spans, gaps, events, final_before)
+        return Part(table, spans, gaps, events, final_before)
 
     async def _fail(self, spans: Sequence[Span], reason: str) -> None:
         if spans:
             gaps = [Gap(each.start, each.end, GapKind.FETCH_FAILED, reason) for each in spans]
-            await self._deliver(FetchResult(None, gaps=gaps, final_before=0))
+            await self._deliver(Part(None, gaps=gaps, final_before=0))
 
 
 def _common(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:

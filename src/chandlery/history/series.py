@@ -96,7 +96,7 @@ class Series:
     async def load(self, cache: UnifiedCacheManager | None, wanted: Span) -> Cached:
         """Return the cached data of ``wanted`` from the allowed sources."""
         if cache is None or not wanted:
-            return Cached(empty_table(self.key.chart_type), [], [], [], [])
+            return Cached(empty_table(self.key.chart_type))
         return await load_proved(cache, self.key, self.archive, lambda: self._allowed(cache.load(self.key, wanted)))
 
     def _allowed(self, cached: Cached) -> Cached:

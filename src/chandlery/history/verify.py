@@ -26,10 +26,11 @@ from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, Clock, Micros
 from chandlery.history.checks import Columns, places
-from chandlery.history.interfaces import DataClientInterface, FetchResult, in_order, joined
+from chandlery.history.interfaces import DataClientInterface
 from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.history.vision import VisionDataClient
 from chandlery.tables.frame import open_times, slice_span
+from chandlery.tables.part import Part, in_order
 
 _SUMS = ("volume", "quote_asset_volume", "count", "taker_buy_volume", "taker_buy_quote_volume")
 _COMPARED = ("open", "high", "low", "close", *_SUMS)
@@ -165,13 +166,13 @@ async def recheck(archive: VisionDataClient, cache: UnifiedCacheManager, span: S
         published = await archive.checksum(file)
         if published == sha256:
             continue
-        parts: list[FetchResult] = []
+        parts: list[Part] = []
 
-        async def keep(part: FetchResult, parts: list[FetchResult] = parts) -> None:
+        async def keep(part: Part, parts: list[Part] = parts) -> None:
             parts.append(part)
 
         await archive.fetch_files([file], keep)
-        fresh = joined(archive.chart_type, parts)
+        fresh = Part.joined(parts, archive.chart_type)
         if not fresh.spans:
             reasons = "; ".join(event.detail for event in fresh.events)
             raise ArchiveError(f"{name} was replaced, and the new one cannot be used: {reasons}")
@@ -227,9 +228,9 @@ def _files_used(cached: Cached, archive: VisionDataClient) -> dict[ArchiveFile, 
 
 
 async def _by_rest(rest: DataClientInterface, span: Span, chunk: int) -> pa.Table:
-    parts: list[FetchResult] = []
+    parts: list[Part] = []
 
-    async def take(part: FetchResult) -> None:
+    async def take(part: Part) -> None:
         parts.append(part)
 
     failure = await rest.read_spans([span], take, most=chunk)
@@ -239,13 +240,13 @@ async def _by_rest(rest: DataClientInterface, span: Span, chunk: int) -> pa.Tabl
 
 
 async def _of_files(archive: VisionDataClient, files: Sequence[ArchiveFile], span: Span) -> pa.Table:
-    parts: list[FetchResult] = []
+    parts: list[Part] = []
 
-    async def keep(part: FetchResult) -> None:
+    async def keep(part: Part) -> None:
         parts.append(part)
 
     await archive.fetch_files(files, keep)
-    return slice_span(joined(archive.chart_type, parts).table, span)
+    return slice_span(Part.joined(parts, archive.chart_type).table, span)
 
 
 def _side_by_side(by_source: Mapping[str, Columns], interval: Interval) -> Comparison:

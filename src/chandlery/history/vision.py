@@ -22,10 +22,11 @@ from chandlery.core.query import ChartType, DataSource
 from chandlery.core.time import Micros, add_months, month_of
 from chandlery.history.archive_csv import Body, body_of, in_micros, inflate, parse_csv, prove
 from chandlery.history.checks import Columns, check, flawless, holes, require_grid
-from chandlery.history.interfaces import Deliver, FetchResult, first_error, joined
+from chandlery.history.interfaces import Deliver, first_error
 from chandlery.history.native import NativeClient
 from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.tables.frame import slice_span, table_of
+from chandlery.tables.part import Part
 
 _BATCH = 6 << 20
 """Size of zips collected before they are unzipped and parsed, while more is downloaded."""
@@ -75,25 +76,25 @@ class VisionDataClient(NativeClient):
         """Return whether the exchange declares an archive."""
         return adapter.archive_url is not None
 
-    async def fetch_span(self, span: Span) -> FetchResult:
+    async def fetch_span(self, span: Span) -> Part:
         """
         Fetch the candles of ``span`` from the fewest files.
 
         Candles of missing or unusable files, and those that files lack, are gaps: the exchange itself was not asked.
         """
-        parts: list[FetchResult] = []
+        parts: list[Part] = []
 
-        async def keep(part: FetchResult) -> None:
+        async def keep(part: Part) -> None:
             parts.append(part)
 
         await self.fetch_files(archive_files(span, self.interval), keep)
-        got = joined(self.chart_type, parts)
+        got = Part.joined(parts, self.chart_type)
         absent = subtract(span, [each.span for each in got.spans])
         gaps = [
             Gap(each.start, each.end, GapKind.NOT_IN_ARCHIVE, "the archive has no usable file with these candles")
             for each in absent
         ]
-        return FetchResult(slice_span(got.table, span), got.spans, gaps, got.events)
+        return Part(slice_span(got.table, span), got.spans, gaps, got.events)
 
     async def fetch_files(self, files: Sequence[ArchiveFile], deliver: Deliver) -> None:
         """
@@ -231,14 +232,14 @@ class VisionDataClient(NativeClient):
             return _Download(download.file, events=[*download.events, self._corrupt(download.file, error)])
         return structs.replace(download, zipped=b"", body=body)
 
-    def _parse(self, downloads: Sequence[_Download]) -> FetchResult:
+    def _parse(self, downloads: Sequence[_Download]) -> Part:
         events = [event for each in downloads for event in each.events]
         spans: list[SourceSpan] = []
         kept = self._candles([each for each in downloads if each.usable], spans, events)
         if not kept:
-            return joined(self.chart_type, [FetchResult(None, events=events)])
+            return Part(None, events=events)
         whole = kept[0] if len(kept) == 1 else {name: np.concatenate([each[name] for each in kept]) for name in kept[0]}
-        return FetchResult(table_of(self.chart_type, whole), spans, events=events)
+        return Part(table_of(self.chart_type, whole), spans, events=events)
 
     def _candles(
         self, downloads: Sequence[_Download], spans: list[SourceSpan], events: list[Event]

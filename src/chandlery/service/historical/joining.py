@@ -13,10 +13,10 @@ from msgspec import structs
 from chandlery.core.gaps import Gap, Span, joined_gaps
 from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
-from chandlery.history.interfaces import in_order
 from chandlery.service.historical.interfaces import Piece, Source, merge
 from chandlery.tables.candle_rows import SCHEMA
 from chandlery.tables.frame import empty_of, open_times
+from chandlery.tables.part import in_order
 
 _NEAR = 500
 """Holes with fewer candles between them are requested together, since small requests cost as much as large ones."""
