@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from decimal import Decimal
-
-from msgspec import Struct
+from operator import attrgetter
+from typing import Any, TypeAlias
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.live import CandleStream
 from chandlery.core.candle import CandleData
 from chandlery.core.interval import Grid, Interval
+from chandlery.core.resampling import RESAMPLING, How, columns_of, followed
 from chandlery.core.time import Micros
 
-_SUMS = ("volume", "quote_asset_volume", "taker_buy_volume", "taker_buy_quote_volume")
+_Values: TypeAlias = dict[str, Any]
+"""The values of a candle by column."""
+_SUMS = tuple(name for name in columns_of(How.SUM) if name != "count")
+_values_of = attrgetter(*RESAMPLING)
 
 
 class Resampler:
@@ -28,8 +31,8 @@ class Resampler:
         self._parts: dict[Micros, CandleData] = {}
         self._opened: Micros = -1
         self._latest: Micros = -1
-        self._before: _Total | None = None
-        """Sum of all parts but the latest."""
+        self._before: _Values | None = None
+        """The candle of all parts but the latest; its sums are exact."""
 
     def add(self, part: CandleData) -> CandleData | None:
         """Add a part. Return the candle that contains it, from the parts so far; ``None`` if the part is outdated."""
@@ -44,54 +47,27 @@ class Resampler:
             return None
         self._parts[part.open_time] = part
         if part.open_time > self._latest >= 0:
-            self._before = _added(self._before, self._parts[self._latest])
+            self._before = _extended(self._before, self._parts[self._latest])
             self._latest = part.open_time
         elif part.open_time != self._latest:
             *before, self._latest = sorted(self._parts)
-            self._before = _total(self._parts[each] for each in before)
-        return _added(self._before, self._parts[self._latest]).candle(opened, part)
+            self._before = None
+            for each in before:
+                self._before = _extended(self._before, self._parts[each])
+        values = _extended(self._before, self._parts[self._latest])
+        for name in _SUMS:
+            if (value := values[name]) is not None:
+                values[name] = float(value)
+        return CandleData(opened, closed=False, at=part.at, received_at=part.received_at, **values)
 
 
-class _Total(Struct, frozen=True):
-    """Exact decimal sums of consecutive parts; ``None`` for a value that one of them lacks."""
-
-    open: float
-    high: float
-    low: float
-    close: float
-    sums: tuple[Decimal | None, ...]
-    count: int | None
-
-    def candle(self, opened: Micros, newest: CandleData) -> CandleData:
-        """Return the running candle, with the times of the latest part."""
-        sums = {name: None if each is None else float(each) for name, each in zip(_SUMS, self.sums, strict=True)}
-        volume = sums.pop("volume") or 0.0
-        return CandleData(
-            opened, self.open, self.high, self.low, self.close, volume, count=self.count, closed=False,
-            at=newest.at, received_at=newest.received_at, **sums,
-        )  # fmt: skip
-
-
-def _total(parts: Iterable[CandleData]) -> _Total | None:
-    total = None
-    for part in parts:
-        total = _added(total, part)
-    return total
-
-
-def _added(total: _Total | None, part: CandleData) -> _Total:
-    values = [getattr(part, name) for name in _SUMS]
-    sums = tuple(None if value is None else Decimal(repr(value)) for value in values)
-    if total is None:
-        return _Total(part.open, part.high, part.low, part.close, sums, part.count)
-    return _Total(
-        total.open,
-        max(total.high, part.high),
-        min(total.low, part.low),
-        part.close,
-        tuple(None if a is None or b is None else a + b for a, b in zip(total.sums, sums, strict=True)),
-        None if total.count is None or part.count is None else total.count + part.count,
-    )
+def _extended(before: _Values | None, part: CandleData) -> _Values:
+    """Return the candle of the parts before ``part`` and of ``part``, with decimal sums, which are exact."""
+    values = dict(zip(RESAMPLING, _values_of(part), strict=True))
+    for name in _SUMS:
+        if (value := values[name]) is not None:
+            values[name] = Decimal(repr(value))
+    return values if before is None else followed(before, values)
 
 
 def live_stream(adapter: ExchangeAdapter, symbol: str, interval: Interval) -> CandleStream | None:

@@ -24,6 +24,7 @@ from chandlery.core.endpoints import key_of
 from chandlery.core.errors import ArchiveError, UnsupportedRequest
 from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import Interval
+from chandlery.core.resampling import RESAMPLING, How
 from chandlery.core.time import DAY, Clock, Micros
 from chandlery.history.checks import Columns, places
 from chandlery.history.interfaces import DataClientInterface
@@ -31,9 +32,9 @@ from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.history.vision import VisionDataClient
 from chandlery.tables.frame import open_times, slice_span
 from chandlery.tables.part import Part, in_order
+from chandlery.tables.resample import resampled
 
-_SUMS = ("volume", "quote_asset_volume", "count", "taker_buy_volume", "taker_buy_quote_volume")
-_COMPARED = ("open", "high", "low", "close", *_SUMS)
+_COMPARED = tuple(RESAMPLING)
 _SUM_TOLERANCE = 1e-9
 """Relative; sums of floats differ in their last digits by the order of addition."""
 
@@ -129,16 +130,8 @@ def aggregate(columns: Columns, interval: Interval) -> Columns:
         return columns
     place = places(columns["open_time"], interval)
     first = np.flatnonzero(np.concatenate(([True], place[1:] != place[:-1])))
-    last = np.concatenate((first[1:], [len(place)])) - 1
     opens = np.array([interval.floor(int(time)) for time in columns["open_time"][first]], np.int64)
-    built = {
-        "open_time": opens,
-        "open": columns["open"][first],
-        "high": np.maximum.reduceat(columns["high"], first),
-        "low": np.minimum.reduceat(columns["low"], first),
-        "close": columns["close"][last],
-    }
-    return built | {name: np.add.reduceat(columns[name], first) for name in _SUMS}
+    return {"open_time": opens, **resampled(columns, first)}
 
 
 async def recheck(archive: VisionDataClient, cache: UnifiedCacheManager, span: Span) -> list[Restatement]:
@@ -265,7 +258,7 @@ def _side_by_side(by_source: Mapping[str, Columns], interval: Interval) -> Compa
         if not stacked.size:
             continue
         low, high = np.fmin.reduce(stacked), np.fmax.reduce(stacked)
-        allowed = _SUM_TOLERANCE * np.abs(high) if column in _SUMS else 0.0
+        allowed = _SUM_TOLERANCE * np.abs(high) if RESAMPLING[column] is How.SUM else 0.0
         disagreements += [
             Disagreement(
                 int(every[i]), column, {name: float(value[i]) for name, value in values.items() if value[i] == value[i]}

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
 
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
+from chandlery.core.resampling import followed
 from chandlery.core.time import Micros, iso
 from chandlery.service.mcp.schemas import Summary
 from chandlery.tables.frame import open_times
+from chandlery.tables.resample import resampled
 
 _DIGITS = 8
+_COLUMNS = ("open", "high", "low", "close", "volume")
 
 
 class RunningSummary:
@@ -24,9 +28,8 @@ class RunningSummary:
         self.rows = 0
         self._first: Micros = 0
         self._last: Micros = 0
-        self._open = self._close = math.nan
-        self._high, self._low = -math.inf, math.inf
-        self._volume = 0.0
+        self._candle: Mapping[str, float] = {}
+        """All candles as one."""
         self._returns = 0
         self._mean = self._squares = 0.0
 
@@ -37,16 +40,13 @@ class RunningSummary:
         times = open_times(table)
         closes = table.column("close").to_numpy()
         if not self.rows:
-            self._first, self._open = int(times[0]), float(table.column("open")[0].as_py())
-            before = closes
-        else:
-            before = np.concatenate(([self._close], closes))
-        self._add_returns(before)
+            self._first = int(times[0])
+        self._add_returns(np.concatenate(([self._candle["close"]], closes)) if self.rows else closes)
         self.rows += table.num_rows
-        self._last, self._close = int(times[-1]), float(closes[-1])
-        self._high = max(self._high, float(table.column("high").to_numpy().max()))
-        self._low = min(self._low, float(table.column("low").to_numpy().min()))
-        self._volume += float(table.column("volume").to_numpy().sum())
+        self._last = int(times[-1])
+        one = resampled({name: table.column(name).to_numpy() for name in _COLUMNS}, np.zeros(1, np.intp))
+        candle = {name: float(values[0]) for name, values in one.items()}
+        self._candle = followed(self._candle, candle) if self._candle else candle
 
     def _add_returns(self, closes: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
         positive = closes[closes > 0]
@@ -63,7 +63,7 @@ class RunningSummary:
 
     def summary(self, interval: Interval) -> Summary:
         """Return the summary."""
-        known = self.rows > 0
+        known, candle = self.rows > 0, self._candle
         return Summary(
             start=iso(self.span.start),
             end=iso(self.span.end),
@@ -71,12 +71,12 @@ class RunningSummary:
             expected_rows=interval.count(self.span.start, self.span.end),
             first=iso(self._first) if known else None,
             last=iso(self._last) if known else None,
-            open=self._open if known else None,
-            high=self._high if known else None,
-            low=self._low if known else None,
-            close=self._close if known else None,
-            volume=round(self._volume, _DIGITS),
-            change=round(self._close / self._open - 1, _DIGITS) if known and self._open else None,
+            open=candle.get("open"),
+            high=candle.get("high"),
+            low=candle.get("low"),
+            close=candle.get("close"),
+            volume=round(candle.get("volume", 0.0), _DIGITS),
+            change=round(candle["close"] / candle["open"] - 1, _DIGITS) if candle.get("open") else None,
             volatility=round(math.sqrt(self._squares / (self._returns - 1)), _DIGITS) if self._returns > 1 else None,
         )
 

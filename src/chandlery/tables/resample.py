@@ -1,0 +1,29 @@
+"""Resample candles by column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chandlery.core.resampling import RESAMPLING, How
+
+_Values = NDArray[Any]
+_REDUCED: Mapping[How, Callable[[_Values, NDArray[np.intp]], _Values]] = {
+    How.FIRST: lambda values, firsts: values[firsts],
+    How.HIGHEST: np.maximum.reduceat,
+    How.LOWEST: np.minimum.reduceat,
+    How.LAST: lambda values, firsts: values[np.append(firsts[1:], len(values)) - 1],
+    How.SUM: np.add.reduceat,
+}
+
+
+def resampled(columns: Mapping[str, _Values], firsts: NDArray[np.intp]) -> dict[str, _Values]:
+    """
+    Combine consecutive candles, which are in order, to longer ones; columns without a rule in ``RESAMPLING`` are left out.
+
+    ``firsts`` are the rows that begin a longer candle, ascending, from 0; each has at least one row.
+    """
+    return {name: _REDUCED[how](columns[name], firsts) for name, how in RESAMPLING.items() if name in columns}
