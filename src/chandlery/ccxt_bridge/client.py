@@ -35,13 +35,14 @@ from chandlery.core.moment import Moment, range_of, require_begun
 from chandlery.core.provenance import Provenance
 from chandlery.core.time import SECOND, Clock, Micros, Unit
 from chandlery.feed.backoff import PACE, Pace
-from chandlery.history.interfaces import FetchResult, incomplete
+from chandlery.history.interfaces import incomplete
 from chandlery.net.clock import ExchangeClock, system_clock
 from chandlery.net.exchange_client import LIST_AGE
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.proxy import Proxies
 from chandlery.net.retry import retried
 from chandlery.tables.frame import to_output
+from chandlery.tables.part import Part
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -231,9 +232,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
 
         return await retried(once, self._backoff, retries)
 
-    async def past_candles(
-        self, symbol: str, interval: Interval, span: Span
-    ) -> tuple[FetchResult, ChandleryError | None]:
+    async def past_candles(self, symbol: str, interval: Interval, span: Span) -> tuple[Part, ChandleryError | None]:
         """Return the closed candles of a market's symbol, gaps with evidence, and the first error."""
 
         async def ask(length: Interval, part: Span, counts: bool) -> Rows:  # noqa: FBT001  # ``Ask`` has three parameters

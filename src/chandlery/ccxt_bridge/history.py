@@ -14,11 +14,12 @@ from chandlery.core.interval import Interval
 from chandlery.core.provenance import SourceSpan
 from chandlery.core.time import MINUTE, Micros
 from chandlery.history.checks import GridDiffers
-from chandlery.history.interfaces import FetchResult, SeriesFacts
+from chandlery.history.interfaces import SeriesFacts
 from chandlery.history.rest import read_all
 from chandlery.history.rest_reading import RestSeries
 from chandlery.net.candle_exchange import CandleExchange
 from chandlery.net.clock import ExchangeClock
+from chandlery.tables.part import Part
 
 Rows: TypeAlias = Sequence[Sequence[Any]]
 
@@ -117,9 +118,7 @@ class Market(CandleExchange):
             raise MalformedResponse(f"{symbol} {interval.value} by ccxt: rows that are not candles: {error}") from error
 
 
-async def fetch(
-    market: Market, symbol: str, interval: Interval, span: Span
-) -> tuple[FetchResult, ChandleryError | None]:
+async def fetch(market: Market, symbol: str, interval: Interval, span: Span) -> tuple[Part, ChandleryError | None]:
     """
     Return the closed candles that open in ``span``, a gap with evidence for each missing one, and the first error.
 

@@ -23,7 +23,7 @@ from chandlery.core.time import MINUTE, SECOND, Clock, Micros, Unit
 from chandlery.feed.backoff import Pace
 from chandlery.feed.events import Backfilled, Connected, Event, Missing, Reconnecting, Rejected
 from chandlery.feed.seam import Seam
-from chandlery.history.interfaces import FetchResult
+from chandlery.tables.part import Part
 
 POLL_S = 2.0
 """Polling interval in seconds for what ccxt cannot watch."""
@@ -63,9 +63,7 @@ class Exchange(Protocol):
         """Local clock."""
         ...
 
-    async def past_candles(
-        self, symbol: str, interval: Interval, span: Span
-    ) -> tuple[FetchResult, ChandleryError | None]:
+    async def past_candles(self, symbol: str, interval: Interval, span: Span) -> tuple[Part, ChandleryError | None]:
         """Return the closed candles of a symbol, gaps with evidence, and the first error."""
         ...
 
