@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chandlery.core.gaps import Gap, GapKind, Span, clipped, merge, subtract, subtract_each, without
+from chandlery.core.gaps import Gap, GapKind, Span, clipped, common, merge, subtract, subtract_each, without
 from chandlery.core.time import HOUR
 
 SPANS = st.builds(Span, st.integers(0, 40), st.integers(0, 40))
@@ -98,3 +98,12 @@ def test_gaps_without_what_is_taken(spans, taken):
 
     parts = [(gap.evidence, part) for gap in gaps for part in subtract(gap.span, taken)]
     assert parts == [(gap.evidence, gap.span) for gap in without(gaps, taken)]
+
+
+@given(MANY, MANY)
+def test_common_time_is_what_lies_in_both(spans, others):
+    """In order and merged."""
+    found = common(spans, others)
+
+    assert_tidy(found)
+    assert moments(*spans) & moments(*others) == moments(*found)

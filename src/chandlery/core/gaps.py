@@ -140,6 +140,12 @@ def subtract_all(spans: Iterable[Span], taken: Iterable[Span]) -> list[Span]:
     return [left for each in subtract_each(merge(spans), taken) for left in each]
 
 
+def common(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:
+    """Return the times that lie in both, in order."""
+    whole = merge(spans)
+    return subtract_all(whole, subtract_all(whole, others))
+
+
 def clipped(stretches: Iterable[_Stretch], span: Span) -> list[_Stretch]:
     """Return the parts of ``stretches`` that lie in ``span``."""
     found: list[_Stretch] = []

@@ -186,7 +186,7 @@ class DataClientInterface(ABC):
         """Return the time at the source; ``None`` if it does not tell, then the local clock decides what is closed."""
         return None
 
-    def oldest_served(self, now: Micros) -> Micros | None:  # nothing is declared
+    def oldest_served(self, now: Micros) -> Micros | None:
         """Return the oldest open time that it serves at ``now``; ``None`` for no limit."""
         return None
 
@@ -200,7 +200,7 @@ class DataClientInterface(ABC):
         deliver: Deliver,
         *,
         concurrent: int = 1,
-        seen: Seen | None = None,  # proves nothing here
+        seen: Seen | None = None,
         most: int | None = None,
     ) -> ChandleryError | None:
         """

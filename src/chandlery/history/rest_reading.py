@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from chandlery.adapter.layout import CandleColumns
 from chandlery.adapter.paging import Paging
 from chandlery.core.errors import ChandleryError, Closed, ExchangeError, InvalidInput, InvalidSymbol
-from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract_all, subtract_each
+from chandlery.core.gaps import Gap, GapKind, Span, common, merge, subtract_all, subtract_each
 from chandlery.core.holes import Life, explain
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import Event, EventKind, SourceSpan
@@ -246,9 +246,9 @@ class RestReading:
         settled = page.wanted
         if not paging.complete:
             unread = merge([*paging.open, *paging.proved])
-            wrong = _common(_common(answers.doubtful, page.wanted), unread)
-            opened = subtract_all(_common(paging.open, page.wanted), wrong)
-            proved = subtract_all(_common(paging.proved, page.wanted), wrong)
+            wrong = common(common(answers.doubtful, page.wanted), unread)
+            opened = subtract_all(common(paging.open, page.wanted), wrong)
+            proved = subtract_all(common(paging.proved, page.wanted), wrong)
             gaps = [gap for hole in proved for gap in self._gaps(hole, Life(), _BRACKETED, followed=True)]
             settled = subtract_all(page.wanted, [*opened, *wrong])
         table: pa.Table | None = None
@@ -278,7 +278,7 @@ class RestReading:
             return []
         begin = (None if life.again else life.first) or 0
         end = spans[-1].end if self._last is None else max(begin, self._grid.step(self._grid.floor(self._last)))
-        inner = _common(spans, [Span(begin, end)])
+        inner = common(spans, [Span(begin, end)])
         self._beyond = subtract_all(spans, inner)
         return inner
 
@@ -396,9 +396,3 @@ class RestReading:
         if spans:
             gaps = [Gap(each.start, each.end, GapKind.FETCH_FAILED, reason) for each in spans]
             await self._deliver(Part(None, gaps=gaps, final_before=0))
-
-
-def _common(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:
-    """Return the intersection; both are in order and disjoint."""
-    whole_of = list(spans)
-    return subtract_all(whole_of, subtract_all(whole_of, others))
