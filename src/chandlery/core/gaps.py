@@ -64,7 +64,7 @@ class GapKind(Enum):
 
 
 class Stretch(Struct, frozen=True):
-    """What is known about the time ``start <= t < end``, e.g. its source or why it has no candles."""
+    """Knowledge about the time ``start <= t < end``, e.g. its source or why it has no candles."""
 
     start: Micros
     end: Micros

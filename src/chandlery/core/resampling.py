@@ -1,4 +1,4 @@
-"""How consecutive candles form a longer one."""
+"""Resampling of consecutive candles to a longer one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class How(Enum):
-    """How the values of a column form one."""
+    """A rule by which the values of a column form one."""
 
     FIRST = "first"
     HIGHEST = "highest"
@@ -28,7 +28,7 @@ RESAMPLING: Mapping[str, How] = {
     "taker_buy_volume": How.SUM,
     "taker_buy_quote_volume": How.SUM,
 }
-"""How each column of candles is resampled; the times of the longer candle follow from its interval."""
+"""The rule of each column of candles; the times of the longer candle follow from its interval."""
 
 
 def columns_of(how: How) -> tuple[str, ...]:
