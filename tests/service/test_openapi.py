@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 from fixtures.processes import output_of, serving_process
 
 TIMEOUT_S = 100
+JSON = {"Content-Type": "application/json"}
 COMMAND = [sys.executable, "-c", "from schemathesis.cli import schemathesis; schemathesis()", "run"]
 OPTIONS = {
     "phases": "examples,coverage,fuzzing,stateful",
@@ -59,6 +61,21 @@ async def test_the_examples_of_the_document(tmp_path):
 
     assert 0 == code, said
     assert "Operations:" in said or "Tested:" in said
+
+
+@pytest.mark.parametrize("path", ["/token", "/revoke", "/v1/coins"])
+@pytest.mark.parametrize("body", [b"", b"x" * ((1 << 20) + 1)], ids=["no body", "a body over 1 MiB"])
+async def test_a_refused_body_is_documented(running, path, body):
+    """Also what is refused before the endpoint is reached."""
+    _, session = running
+    async with session.get("/openapi.json") as answer:
+        documented = (await answer.json())["paths"][path]["post"]["responses"]
+    async with session.post(path, data=io.BytesIO(body), headers=JSON) as answer:
+        problem = await answer.json(content_type="application/problem+json")
+
+    assert str(answer.status) in documented
+    assert "application/problem+json" in documented[str(answer.status)]["content"]
+    assert answer.status == problem["status"]
 
 
 @pytest.mark.soak

@@ -40,7 +40,7 @@ Accounts: TypeAlias = Annotated[AuthenticationModuleImpl, Depends(_accounts)]
 @routes.post(
     "/token",
     response_model=TokenResponse,
-    responses={**refusals(422, 503), **{status: {"model": TokenError} for status in (400, 401, 429)}},
+    responses={**refusals(408, 413, 415, 422, 503), **{status: {"model": TokenError} for status in (400, 401, 429)}},
     summary="Get a token",
 )
 async def token(request: Request, module: Accounts, login: Annotated[Login, Form()]) -> Response:
@@ -69,7 +69,7 @@ async def token(request: Request, module: Accounts, login: Annotated[Login, Form
     return JSONResponse(answer, headers=_NO_STORE)
 
 
-@routes.post("/revoke", summary="Revoke a token", responses=refusals(400, 422, 503))
+@routes.post("/revoke", summary="Revoke a token", responses=refusals(400, 408, 413, 415, 422, 503))
 async def revoke(module: Accounts, token: Annotated[str, Form(min_length=1)]) -> None:
     """Revoke a token (RFC 7009); idempotent, and an invalid token is not an error."""
     try:

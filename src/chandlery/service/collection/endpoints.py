@@ -37,7 +37,7 @@ async def list_coins(subject: Reader, collection: Collection) -> Coins:
     return Coins(coins=[Coin.of(each) for each in collection.list_coins()])
 
 
-@routes.post("/coins", status_code=201, responses=refusals(400, 404, 502, 504))
+@routes.post("/coins", status_code=201, responses=refusals(400, 404, 408, 413, 502, 504))
 async def add_coin(subject: Collector, collection: Collection, coin: CoinRequest) -> Coin:
     """Start collecting a coin, or further channels of one; the response shows whether the streams run."""
     return Coin.of(await collection.add_coin(coin.symbol, coin.exchange, coin.channels))
