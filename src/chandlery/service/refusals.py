@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable
 from time import monotonic
 
+from chandlery.service.log_limit import LogLimit
+
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
-
-_LOG_EVERY_S = 60.0
 
 
 class Refusals:
@@ -18,14 +18,10 @@ class Refusals:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.counts: Counter[str] = Counter()
-        self._clock = clock
-        self._logged: dict[str, tuple[float, int]] = {}
+        self._lines = LogLimit(clock)
 
     def count(self, limit: str) -> None:
         """Count one refusal."""
         self.counts[limit] += 1
-        now = self._clock()
-        when, before = self._logged.get(limit, (-_LOG_EVERY_S, 0))
-        if now - when >= _LOG_EVERY_S:
-            self._logged[limit] = (now, self.counts[limit])
-            log.warning("refused by the limit %s: %d since the last such line", limit, self.counts[limit] - before)
+        if number := self._lines.count(limit):
+            log.warning("refused by the limit %s: %d since the last such line", limit, number)

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import json
+import logging
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -129,6 +130,25 @@ async def test_what_cannot_be_had_is_never_a_silent_hole(tmp_path):
             for form in ("csv", "arrow", "parquet"):
                 status, body, _ = await get(session, "/v1/candles", **ASKED, format=form)
                 assert (502, "incomplete_data") == (status, json.loads(body)["code"])
+
+
+async def test_a_broken_exchange_is_logged_once_a_minute(tmp_path, caplog):
+    """However many requests of however many clients fail; the line gives the exchange, the reason and the number."""
+    faults = [Fault(FaultKind.SERVER_ERROR, "klines|/data/", times=100_000)]
+    asked = ASKED | {"start": "2024-01-01", "end": "2024-03-01"}
+    async with offline(faults=faults) as sim, served(sim, tmp_path) as (_, session):
+        sim.log.clear()
+        with no_waiting(), caplog.at_level(logging.WARNING):
+            for _ in range(3):
+                await get(session, "/v1/candles", **asked, format="csv")
+        failed = len(sim.log)
+    lines = [each.getMessage() for each in caplog.records if "since the last such line" in each.getMessage()]
+
+    assert failed > 100
+    assert [] == [each.getMessage() for each in caplog.records if each.name == "chandlery.net"]
+    assert 1 == len(lines)
+    assert lines[0].startswith("binance: GET 127.0.0.1")
+    assert lines[0].endswith("; delayed requests since the last such line: 1")
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])

@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
 from msgspec import structs
 
 from chandlery.clients.interfaces import IDataSourceConnector
-from chandlery.core.errors import ExchangeError, IncompleteData, InvalidRange, InvalidSymbol, StorageError
+from chandlery.core.errors import (
+    ChandleryError,
+    ExchangeError,
+    IncompleteData,
+    InvalidRange,
+    InvalidSymbol,
+    StorageError,
+)
 from chandlery.core.gaps import Gap, Span, subtract, subtract_all
 from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
@@ -23,8 +31,10 @@ from chandlery.database.gaps import GapRepository
 from chandlery.database.interfaces import IStorageManager
 from chandlery.database.raw import BookPage
 from chandlery.history.checks import holes_of
+from chandlery.net.delays import delays_to
 from chandlery.service.historical.interfaces import Piece, Source, merge
 from chandlery.service.historical.joining import hulls, joined, rows_within, within
+from chandlery.service.log_limit import LogLimit
 from chandlery.service.proofs import proved_gaps
 from chandlery.tables.candle_rows import timed
 from chandlery.tables.frame import open_times
@@ -61,6 +71,7 @@ class HistoricalFetcher:
         self._history = BookHistory(storage, gaps)
         self._clock = clock
         self._awaited = awaited
+        self._delays = LogLimit()
 
     async def candles(self, series: SeriesId, interval: Interval, span: Span, rows: int) -> AsyncGenerator[Piece, None]:
         """
@@ -104,9 +115,9 @@ class HistoricalFetcher:
         """The funding rates in ``span``, at most ``rows`` in a piece."""
         client = self._connector.get_client(series.exchange)
         try:
-            part = Part.of_output(
-                await client.fetch_funding(series.symbol, to_datetime(span.start), to_datetime(span.end))
-            )
+            with self._delays_logged(series.exchange):
+                output = await client.fetch_funding(series.symbol, to_datetime(span.start), to_datetime(span.end))
+            part = Part.of_output(output)
         except IncompleteData as error:
             part = Part.of_output(error.data, error.missing)
         for cut in _cut(_piece(part, span, series.exchange, self._origin(series)), rows):
@@ -135,10 +146,22 @@ class HistoricalFetcher:
             return await self._gaps.find(series, span)
         return await self._history.gaps(series, span, self._clock(), self._awaited(series) or 0)
 
+    @contextmanager
+    def _delays_logged(self, exchange: str) -> Iterator[None]:
+        """Log failed attempts and waits of requests once a minute: of a broken exchange a page has hundreds."""
+
+        def note(error: ChandleryError) -> None:
+            if number := self._delays.count(exchange):
+                log.warning("%s: %s; delayed requests since the last such line: %d", exchange, error, number)
+
+        with delays_to(note):
+            yield
+
     async def _require_listed(self, series: SeriesId) -> None:
         """Refuse what the exchange does not trade; where it cannot be asked, that nothing is stored is all that is known."""
         try:
-            listed = await self._connector.check_coin_availability(series.exchange, series.symbol)
+            with self._delays_logged(series.exchange):
+                listed = await self._connector.check_coin_availability(series.exchange, series.symbol)
         except ExchangeError as error:
             log.warning("whether %s trades %s is not known: %s", series.exchange, series.symbol, error)
             return
@@ -201,12 +224,14 @@ class HistoricalFetcher:
         among candles that were collected, so that the next page needs no client.
         """
         client = self._connector.get_client(series.exchange)
-        part = await client.fetch_part(series.symbol, hull, interval)
+        with self._delays_logged(series.exchange):
+            part = await client.fetch_part(series.symbol, hull, interval)
         if not client.keeps_candles and part.table.num_rows:
             await self._candles.save_table(series, rows_within(part.table, left))
         if collected or not client.keeps_candles:
             try:
-                proved = await proved_gaps(client, series, interval, part)
+                with self._delays_logged(series.exchange):
+                    proved = await proved_gaps(client, series, interval, part)
                 await self._gaps.settle(series, await asyncio.to_thread(within, proved, left))
             except StorageError as error:
                 log.warning("%s: proved gaps are not kept, and will be requested again: %s", series, error)
