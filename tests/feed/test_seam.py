@@ -77,23 +77,26 @@ def test_events_pass():
     assert [Connected(2)] == CandleSeam(M, 3 * MINUTE, most=10).take([Connected(2)])
 
 
-def test_a_hole_further_back_than_the_feed_keeps_is_said():
-    """A refill that begins after the hole does ends the waiting, and the hole is told."""
+def test_a_hole_that_the_feed_does_not_fill():
+    """A backfill that begins after the hole does not end it, but says that it has to be read."""
     ordering = CandleSeam(M, 3 * MINUTE, most=10)
     ordering.take([candle(8)])
-    told = ordering.take([Backfilled(Span(8 * MINUTE, 9 * MINUTE))])
-
-    assert [8] == minutes(told)
-    assert [Span(3 * MINUTE, 8 * MINUTE)] == [each.gap.span for each in told if isinstance(each, Missing)]
+    assert None is ordering.lost
+    assert [] == minutes(ordering.take([Backfilled(Span(7 * MINUTE, 9 * MINUTE))]))
+    assert Span(3 * MINUTE, 7 * MINUTE) == ordering.lost
+    assert [] == ordering.past(7 * MINUTE)
+    assert None is ordering.lost
+    assert [7, 8] == minutes(ordering.take([candle(7)]))
 
 
 def test_waiting_has_a_bound():
-    """When too many wait the hole is given up, and said."""
+    """When too many wait the hole has to be read, with those that there was no room for."""
     ordering = CandleSeam(M, 0, most=3)
-    told = [each for minute in range(2, 6) for each in ordering.take([candle(minute)])]
-
-    assert [2, 3, 4, 5] == minutes(told)
-    assert [Span(0, 2 * MINUTE)] == [each.gap.span for each in told if isinstance(each, Missing)]
+    assert [] == ordering.take([candle(2), candle(3)])
+    assert None is ordering.lost
+    assert [] == ordering.take([candle(4), candle(5)])
+    assert Span(0, 3 * MINUTE) == ordering.lost
+    assert [3, 4, 5] == minutes(ordering.past(3 * MINUTE))
 
 
 def test_all_that_comes_while_the_past_is_read_waits_behind_it():

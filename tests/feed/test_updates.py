@@ -11,8 +11,9 @@ from chandlery.core.errors import ExchangeUnavailable, InvalidRange
 from chandlery.core.gaps import GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND
+from chandlery.feed.conflating_queue import ConflatingQueue
 from chandlery.feed.events import Backfilled, Connected, Missing, Restated
-from chandlery.feed.updates import merged
+from chandlery.feed.updates import merged, updates_since
 from chandlery.sim.faults import Fault, FaultKind
 from fixtures.candle_feed import truth
 
@@ -85,6 +86,29 @@ async def test_through_a_lost_connection(sim_of, feed_of):
 
     assert len(heard.of(Backfilled)) > 1
     assert in_a_row(found, begin * SECOND)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_hole_that_the_feed_does_not_fill(sim_of, feed_of, http_of, fails):
+    """After an outage longer than what it stores the rest is requested, or named if that fails."""
+    sim = await sim_of()
+    feed, _ = feed_of(sim, max_records=20, http=http_of(retry_count=0))
+    begin = sim.clock() // SECOND - 100
+    rows = await feed.fetch_candles(begin, begin + 70)
+    backfilled = Backfilled(Span(rows[60].open_time, rows[-1].open_time))
+    queue = ConflatingQueue(100)
+    queue.put_all([rows[0], rows[68], backfilled, *rows[60:]])
+    queue.close()
+    sim.faults.extend([Fault(FaultKind.SERVER_ERROR, "klines")] * fails)
+    found = [each async for each in updates_since(feed.stream, queue, None)]
+
+    if fails:
+        assert [rows[0], backfilled, *rows[60:]] == [each for each in found if not isinstance(each, Missing)]
+        (gap,) = [each.gap for each in found if isinstance(each, Missing)]
+        assert (Span(rows[1].open_time, rows[60].open_time), GapKind.FETCH_FAILED) == (gap.span, gap.kind)
+        assert "503" in gap.evidence
+    else:
+        assert [rows[0], backfilled, *rows[1:]] == found
 
 
 async def test_what_the_exchange_does_not_have_is_named(sim_of, feed_of):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
 from chandlery.core.candle import CandleData
-from chandlery.core.gaps import Gap, GapKind, Span
+from chandlery.core.gaps import Span
 from chandlery.core.interval import Grid
 from chandlery.core.time import Micros
 from chandlery.feed.events import Backfilled, CandleUpdate, Missing, Restated
@@ -21,8 +21,7 @@ class Seam(Generic[Item]):
     The owner publishes the past itself and reports how far with ``past``; live items pass through the other methods,
     which return those to publish now. While ``held``, until the first ``past``, all live items wait. Later, closed
     candles wait only while one before them is missing; ``hole`` is the missing span. It ends once its candles arrive,
-    are ``absent``, or are ``past``. If more than ``most`` candles wait, the hole is given up and replaced by the item that
-    ``lost`` returns. Without ``lost``, or while held, the oldest waiting candle is discarded, so that the owner reads it
+    are ``absent``, or are ``past``. If more than ``most`` candles wait, the oldest is discarded, so that the owner reads it
     with the rest of the hole. ``expected`` is the open time of the next closed candle; ``None`` for the first to arrive.
     A running candle waits for the closed ones before it, unless ``eager``.
     """
@@ -35,14 +34,12 @@ class Seam(Generic[Item]):
         most: int,
         held: bool = False,
         eager: bool = False,
-        lost: Callable[[Span], Item] | None = None,
     ) -> None:
         self.expected = expected
         self.held = held
         self._grid = grid
         self._eager = eager
         self._most = most
-        self._lost = lost
         self._waiting: dict[Micros, Item] = {}
         self._others: list[tuple[Micros, Item]] = []
         """Other waiting items, each with the open time of the latest candle that waited when it arrived, or -1."""
@@ -83,13 +80,7 @@ class Seam(Generic[Item]):
         self._waiting[opened] = item
         published = self._ready()
         if len(self._waiting) > self._most:
-            first = min(self._waiting)
-            if self._lost is None or self.held or self.expected is None:
-                del self._waiting[first]
-            else:
-                published.append(self._lost(Span(self.expected, first)))
-                self.expected = first
-                published += self._ready()
+            del self._waiting[min(self._waiting)]
         return published
 
     def replace(self, opened: Micros, item: Item) -> bool:
@@ -164,11 +155,22 @@ class CandleSeam(Seam[CandleUpdate]):
     """
     The seam of a candles feed, whose late candles arrive after those that follow them.
 
-    Events are published at once, except while held. A hole that the feed can no longer fill is published as ``Missing``.
+    Events are published at once, except while held.
     """
 
     def __init__(self, grid: Grid, expected: Micros | None = None, *, most: int, held: bool = False) -> None:
-        super().__init__(grid, expected, most=most, held=held, lost=_lost)
+        super().__init__(grid, expected, most=most, held=held)
+        self._backfilled_from: Micros = -1
+        """Start of the latest backfill of the feed."""
+
+    @property
+    def lost(self) -> Span | None:
+        """The hole that the feed will not fill: it is older than its backfill, or as many candles wait as may; ``None`` if none."""
+        if self.held or self.expected is None:
+            return None
+        if self._backfilled_from > self.expected:
+            return Span(self.expected, self._backfilled_from)
+        return self.hole if len(self) >= self._most else None
 
     def take(self, updates: Iterable[CandleUpdate]) -> list[CandleUpdate]:
         """Add updates of the feed. Return those to publish now, in order."""
@@ -190,13 +192,6 @@ class CandleSeam(Seam[CandleUpdate]):
         published = [*self.other(event)] if self.held else [event]
         if isinstance(event, Missing):
             published += self.absent(event.gap.span)
-        elif isinstance(event, Backfilled) and not self.held and self.expected is not None:
-            start = self._grid.ceil(event.span.start)
-            if start > self.expected:
-                published.append(_lost(Span(self.expected, start)))
-                published += self.past(start)
+        elif isinstance(event, Backfilled) and not self.held:
+            self._backfilled_from = self._grid.ceil(event.span.start)
         return published
-
-
-def _lost(span: Span) -> Missing:
-    return Missing(Gap(span.start, span.end, GapKind.FETCH_FAILED, "older than the feed's buffer of candles"))

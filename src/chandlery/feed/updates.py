@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Iterable
 from operator import itemgetter
 from typing import TypeVar
 
+from chandlery.adapter.pages import rest_chunks
 from chandlery.core.candle import CandleData
-from chandlery.core.gaps import Gap, Span, subtract
+from chandlery.core.errors import ExchangeError
+from chandlery.core.gaps import Gap, GapKind, Span, subtract
 from chandlery.core.time import Micros
 from chandlery.feed.conflating_queue import ConflatingQueue
 from chandlery.feed.events import CandleUpdate, Missing, Restated
@@ -31,27 +33,23 @@ async def updates_since(
     Yield the closed candles that open at or after ``since``, each once and in order, with the updates between them.
 
     ``queue`` has the updates of ``stream`` since this was called; it ends with them. Without ``since``, the candles
-    follow the latest closed one of a stream that has begun. Raises the errors of requests for candles that the stream
-    does not store.
+    follow the latest closed one of a stream that has begun. Candles that the stream does not store, or no longer
+    backfills, are requested. Raises the errors of requests before the first live update; later ones are ``Missing``.
     """
     seam = CandleSeam(stream.grid, most=stream.processor.max_records, held=since is not None)
     if since is not None:
-        waiting: list[CandleUpdate] = []
-        while not stream.began:
-            updates = await queue.get_all()
-            if not updates:
-                return
-            waiting += updates
-        seam.expected = stream.grid.ceil(since)
-        async for update in _requested(stream, seam):
-            yield update
-        for update in _stored(stream, seam, [*waiting, *queue.drain()]):
+        async for update in _missed(stream, queue, seam, stream.grid.ceil(since)):
             yield update
     elif stream.began:
         seam.expected = stream.processor.following
     while updates := await queue.get_all():
         for update in seam.take(updates):
             yield update
+        while (lost := seam.lost) is not None:
+            async for update in _requested(stream, lost, may_fail=True):
+                yield update
+            for update in seam.past(lost.end):
+                yield update
 
 
 async def merged(sources: Iterable[tuple[Source, AsyncIterator[Update]]]) -> AsyncIterator[tuple[Source, Update]]:
@@ -84,25 +82,46 @@ async def merged(sources: Iterable[tuple[Source, AsyncIterator[Update]]]) -> Asy
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _requested(stream: LiveStream, seam: CandleSeam) -> AsyncIterator[CandleUpdate]:
-    """Request the expected candles before the oldest that the stream stores, and name those that do not exist."""
-    chunk = _PAGES * stream.network.adapter.page_size
-    while (first := stream.processor.first) is not None and seam.expected is not None and seam.expected < first:
-        span = Span(seam.expected, min(first, stream.grid.step(seam.expected, chunk)))
-        rows = await stream.network.candles(stream.symbol, stream.interval, span)
-        now = await stream.network.now()
+async def _missed(
+    stream: LiveStream, queue: ConflatingQueue, seam: CandleSeam, begin: Micros
+) -> AsyncIterator[CandleUpdate]:
+    """Yield the candles from ``begin`` to now, once the stream has begun, and the updates of ``queue`` until then."""
+    waiting: list[CandleUpdate] = []
+    while not stream.began:
+        updates = await queue.get_all()
+        if not updates:
+            return
+        waiting += updates
+    while (first := stream.processor.first) is not None and begin < first:
+        async for update in _requested(stream, Span(begin, first)):
+            yield update
+        begin = first
+    for update in _stored(stream, seam, begin, [*waiting, *queue.drain()]):
+        yield update
+
+
+async def _requested(stream: LiveStream, span: Span, *, may_fail: bool = False) -> AsyncIterator[CandleUpdate]:
+    """Request the candles of ``span``, before a later one, and name those that do not exist, or that a request failed for."""
+    for part in rest_chunks(span, stream.grid, chunk=_PAGES * stream.network.adapter.page_size):
+        try:
+            rows = await stream.network.candles(stream.symbol, stream.interval, part)
+            now = await stream.network.now()
+        except ExchangeError as error:
+            if not may_fail:
+                raise
+            yield Missing(Gap(part.start, part.end, GapKind.FETCH_FAILED, str(error)))
+            continue
         closed = [row for row in rows if row.closed]
         doubt = "" if len(closed) == len(rows) else "the exchange has not closed it"
         taken = [Span(row.open_time, stream.grid.step(row.open_time)) for row in closed]
-        gaps = [gap for hole in subtract(span, taken) for gap in stream.absences.explain(hole, now, doubt=doubt)]
+        gaps = [gap for hole in subtract(part, taken) for gap in stream.absences.explain(hole, now, doubt=doubt)]
         for each in _merged_by_time(closed, gaps, now):
             yield each
-        seam.expected = span.end
 
 
-def _stored(stream: LiveStream, seam: CandleSeam, waiting: Iterable[CandleUpdate]) -> list[CandleUpdate]:
+def _stored(stream: LiveStream, seam: CandleSeam, begin: Micros, waiting: Iterable[CandleUpdate]) -> list[CandleUpdate]:
     """Continue with the candles that the stream stores, in their latest state, and with the other ``waiting`` updates."""
-    begin, now = seam.expected or 0, stream.network.guess()
+    now = stream.network.guess()
     changes = [each for each in waiting if not isinstance(each, CandleData) and not _is_of(each, begin)]
     candles = [each for each in stream.processor.candles if each.open_time >= begin]
     gaps = [gap for hole in stream.processor.absences(begin) for gap in stream.absences.explain(hole, now)]
