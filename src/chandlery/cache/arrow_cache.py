@@ -19,7 +19,7 @@ from chandlery.cache.merge import disjoint, fresh, overlay, parts, settled
 from chandlery.cache.reading import Cached, Reader, UnknownFile, read_file
 from chandlery.cache.series import SeriesKey
 from chandlery.core.endpoints import UNKNOWN_ORIGIN
-from chandlery.core.errors import CacheError, CorruptCacheFile, InvalidInput, InvalidSymbol
+from chandlery.core.errors import CacheError, CorruptCacheFile, InvalidInput
 from chandlery.core.gaps import Gap, Span, without
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import SourceSpan
@@ -58,7 +58,7 @@ class UnifiedCacheManager:
 
         Raises:
             InvalidSymbol: The symbol cannot be a folder's name.
-            CacheError: The folder exists and cannot be read.
+            CacheError: The folder exists and cannot be read, or a symbolic link leads out of the cache.
         """
         folder = self._folder(key)
         with _told(folder, "read"):
@@ -228,7 +228,7 @@ class UnifiedCacheManager:
         except RuntimeError as error:
             raise CacheError(f"the cache in {folder} cannot be found: {error}") from error
         if not inside:
-            raise InvalidSymbol(f"{folder} leads out of the cache by a symbolic link")
+            raise CacheError(f"{folder} leads out of the cache by a symbolic link")
         return folder
 
 
