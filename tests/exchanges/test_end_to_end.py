@@ -10,6 +10,7 @@ import pytest
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.candle import CandleData
+from chandlery.core.errors import UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import SECOND, to_datetime
@@ -131,9 +132,14 @@ async def test_contracts_that_expire(exchange, symbol, known, tmp_path):
     facing = OfflineAdapter(exchange, BEGAN + 10**5 * SECOND, EXPIRING)
     facing.native, facing.symbol = symbol, known
     closed = {}
-    async with SimServer(
-        EXPIRING, exchanges=[exchange], clock=Fast(interval.longest / SECOND), tick_s=0.05, weight_limit=10**9
-    ) as sim:
+    speed = interval.longest / SECOND
+    polled = not facing.adapter.is_streamed(symbol)
+
+    async def sleep(wait_s):
+        # The exchange's clock runs fast, and what is polled waits by it.
+        await asyncio.sleep(wait_s / speed if polled else wait_s)
+
+    async with SimServer(EXPIRING, exchanges=[exchange], clock=Fast(speed), tick_s=0.05, weight_limit=10**9) as sim:
         options = {"endpoints": sim.endpoints, "clock": sim.clock}
         async with AsyncDataSourceManager(
             adapter.market_type, adapter.provider, cache_dir=tmp_path, **options
@@ -142,7 +148,9 @@ async def test_contracts_that_expire(exchange, symbol, known, tmp_path):
             for _ in range(2):
                 frame = await manager.get_data(symbol, end - timedelta(minutes=60), end, "1m", enforce_source="rest")
                 assert 60 == len(frame)
-        async with CandlesFeed(exchange, symbol, interval, max_records=20, **options) as feed, asyncio.timeout(30):
+        group = FeedGroup(exchange, **options, sleep=sleep)
+        feed = CandlesFeed(exchange, symbol, interval, max_records=20, group=group)
+        async with feed, asyncio.timeout(30):
             async for update in feed:
                 if isinstance(update, CandleData) and update.closed:
                     closed[update.open_time] = values(update)
@@ -150,6 +158,20 @@ async def test_contracts_that_expire(exchange, symbol, known, tmp_path):
                     break
     found = facing.expected(interval, Span(min(closed), interval.step(max(closed))))
     assert closed == {opened: found[opened][:5] for opened in closed}
+
+
+@pytest.mark.parametrize(
+    ("exchange", "symbol"), [each[:2] for each in DATED if not ExchangeRegistry.create(each[0]).is_streamed(each[1])]
+)
+async def test_contracts_that_expire_and_are_not_streamed(exchange, symbol):
+    """Their books, and candles by socket only, are refused before anything is sent; perpetuals are streamed."""
+    adapter = ExchangeRegistry.create(exchange)
+
+    assert adapter.is_streamed(first_example(adapter))
+    with pytest.raises(UnsupportedRequest, match=f"no live order books of {symbol}, which expires"):
+        OrderBookFeed(exchange, symbol)
+    with pytest.raises(UnsupportedRequest, match=f"no candles of {symbol}, which expires; use auto or polling"):
+        await CandlesFeed(exchange, symbol, "1m").start("websocket")
 
 
 @pytest.mark.parametrize("exchange", offline(lambda each: each.book_rule))

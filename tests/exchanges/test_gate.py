@@ -37,6 +37,29 @@ def test_a_request_names_its_first_and_its_last_candle_and_no_limit():
     } == month.params  # fmt: skip
 
 
+def test_contracts_that_expire_have_a_path_of_their_own():
+    """Their list follows that of the perpetuals, also where it is empty; BTC settles none."""
+    span = Span(micros(2025, 1, 1), micros(2025, 1, 1) + MINUTE)
+    row = {"quanto_multiplier": "0.0001", "order_price_round": "0.1", "order_size_min": 1, "in_delisting": False}
+    pages = [[row | {"name": "BTC_USDT", "status": "trading"}], [row | {"name": "BTC_USDT_20200814"}], []]
+    read = [PERPETUAL.instruments(json.dumps(each).encode()) for each in pages]
+
+    request = PERPETUAL.candles_request("BTC_USDT_20260327", Interval.MINUTE_1, span)
+    assert "https://api.gateio.ws/api/v4/delivery/usdt/candlesticks" == request.url
+    assert "BTC_USDT_20260327" == request.params["contract"]
+    assert ["/delivery/usdt", None, None] == [cursor for _, cursor in read]
+    assert "https://api.gateio.ws/api/v4/delivery/usdt/contracts" == PERPETUAL.instruments_request(read[0][1]).url
+    assert [["BTC/USDT:USDT"], ["BTC/USDT:USDT-200814"], []] == [
+        [str(each.instrument) for each in listings] for listings, _ in read
+    ]
+    assert (ListingStatus.LISTED, 0.0001, 1.0) == (
+        read[1][0][0].status, read[1][0][0].contract_size, read[1][0][0].lot_size,
+    )  # fmt: skip
+    assert INVERSE.instruments(json.dumps([row | {"name": "BTC_USD"}]).encode())[1] is None
+    with pytest.raises(InvalidSymbol):
+        INVERSE.symbol("BTC/USD:BTC-260327")
+
+
 def test_contracts_ask_for_decimal_sizes_on_both_roads():
     """Spot has no contracts, so it sends no header."""
     span = Span(0, MINUTE)

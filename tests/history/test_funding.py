@@ -25,7 +25,7 @@ from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.sim.server import SimServer
 from chandlery.sim.view import MarketView
-from fixtures.offline_adapter import MARKET
+from fixtures.offline_adapter import DATED, MARKET
 
 START = to_micros(datetime(2024, 5, 1, tzinfo=UTC))
 NOW = to_micros(datetime(2025, 3, 12, 10, 20, 30, tzinfo=UTC))
@@ -341,3 +341,16 @@ async def test_numbered_pages_that_lead_nowhere_are_errors(numbered, page, error
 
     with pytest.raises(error, match=words):
         await client.fetch_span(Span(START - 30 * DAY, START))
+
+
+@pytest.mark.parametrize(("exchange", "symbol"), [(exchange, symbol) for exchange, symbol, _ in DATED])
+async def test_a_contract_that_expires_has_none(exchange, symbol, tmp_path):
+    """It is refused with that reason, before anything is requested: nothing answers at this address."""
+    adapter = ExchangeRegistry.get(exchange)
+    nowhere = {exchange: {"rest": "http://127.0.0.1:9", "ws": "ws://127.0.0.1:9", "origin": "nowhere"}}
+    day = datetime(2025, 1, 1, tzinfo=UTC), datetime(2025, 1, 2, tzinfo=UTC)
+    async with AsyncDataSourceManager(
+        adapter.market_type, adapter.provider, cache_dir=tmp_path, endpoints=nowhere, retry_count=0
+    ) as manager:
+        with pytest.raises(UnsupportedRequest, match=f"{symbol} of {exchange} expires, so it has no funding rates"):
+            await manager.get_data(symbol, *day, chart_type=ChartType.FUNDING_RATE)

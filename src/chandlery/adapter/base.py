@@ -103,6 +103,8 @@ class ExchangeAdapter(Refusing):
     live_closes: ClassVar[bool] = False
     """True if live candles have a closed flag; if not, the next candle closes one."""
     socket: ClassVar[SocketRules] = SocketRules()
+    streams_expiring: ClassVar[bool] = True
+    """True if the sockets also send contracts that expire; if not, their candles are polled and they have no live books."""
     streams_lines: ClassVar[bool] = False
     """True if live candles are lines of endless HTTP answers, one stream each, not socket messages."""
 
@@ -169,6 +171,10 @@ class ExchangeAdapter(Refusing):
         """Return the grid of an interval's open times, as declared, before any rows have been seen."""
         anchor = self.anchors.get(interval)
         return interval if anchor is None else AnchoredGrid(interval, anchor)
+
+    def is_streamed(self, symbol: str) -> bool:
+        """Return whether the sockets send the candles and the book of a symbol, which is in the exchange's spelling."""
+        return self.streams_expiring or not self.expires(symbol)
 
     def live_interval_name(self, interval: Interval) -> str:
         """

@@ -21,6 +21,8 @@ from chandlery.core.instrument import (
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _CODES = "FGHJKMNQUVXZ"
+ENDS_WITH_DAY = re.compile(r"[-_](\d{6})$", re.ASCII)
+"""Matches the end of ``BTC-USD-260327`` and ``BTCUSDT_260327``."""
 DAY_MONTH_YEAR = r"\d{1,2}[A-Z]{3}\d\d"
 """Matches ``27MAR26``."""
 MONTH_CODE = rf"[{_CODES}]\d\d"
@@ -96,8 +98,8 @@ class Spelling(ABC):
     """True if its spellings are mixed-case, so that the case of a text with a capital is significant."""
     small: ClassVar[bool] = False
     """True if its symbols are in small letters."""
-    expires: ClassVar[bool] = False
-    """True if its symbols include contracts that expire."""
+    expiring: ClassVar[re.Pattern[str] | None] = None
+    """Pattern of the end of those of its symbols that expire; ``None`` if none do."""
     example: ClassVar[str]
     """Valid symbols for messages, e.g. ``BTCUSDT, BTC/USDT or BTC-USDT``."""
 
@@ -123,10 +125,14 @@ class Spelling(ABC):
 
     def _symbol_of(self, instrument: Instrument) -> str:
         spelled = self.names.symbol_of(str(instrument)) or self.spelled(instrument)
-        by_rule = self.native.fullmatch(spelled) and (self.expires or not instrument.expiry)
+        by_rule = self.native.fullmatch(spelled) and self.expires(spelled) == bool(instrument.expiry)
         if by_rule or self.names.lists(spelled):
             return spelled
         raise InvalidSymbol(f"{instrument} is not a symbol of {self.id}; it has e.g. {self.example}")
+
+    def expires(self, symbol: str) -> bool:
+        """Return whether a symbol, in the exchange's spelling, is a contract that expires."""
+        return self.expiring is not None and self.expiring.search(symbol) is not None
 
     def folded(self, text: str) -> str:
         """Convert the text to the case in which the exchange writes symbols."""

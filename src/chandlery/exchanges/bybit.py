@@ -339,7 +339,7 @@ class _Contracts(_Bybit):
     """Funding rates of the two contract markets: both bounds inclusive, latest first, 200 per page."""
 
     book_most = 500
-    expires = True
+    expiring = re.compile(rf"-{DAY_MONTH_YEAR}$|USD{MONTH_CODE}$", re.ASCII)
     funding_page_size = 200
     funding_newest_first = True
 

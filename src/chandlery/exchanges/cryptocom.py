@@ -29,6 +29,7 @@ from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource
 from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
+from chandlery.adapter.names import ENDS_WITH_DAY
 from chandlery.adapter.payload import Finite, Millis, Whole, batches, reader, sent_at
 from chandlery.adapter.refusals import Passing, Refusals
 from chandlery.adapter.registry import ExchangeRegistry
@@ -346,7 +347,7 @@ class CryptocomPerpetual(_Cryptocom):
     inst_types = frozenset({"PERPETUAL_SWAP", "FUTURE"})
     liquid = "BTCUSD-PERP"
     native = re.compile(rf"{CAPITAL}+USD-(PERP|\d{{6}})", re.ASCII)
-    expires = True
+    expiring = ENDS_WITH_DAY
     example = "BTCUSD-PERP, BTC/USD:USD or BTC-USD"
     funding_page_size = _MOST_RATES - 2
     """At least as many rates lie within the bounds of a full page."""

@@ -1,9 +1,10 @@
 """
-Gate.io spot and perpetual contracts, settled in USDT and in BTC: candles, order books, funding rates.
+Gate.io spot and contracts, settled in USDT and in BTC: candles, order books, funding rates.
 
 Sources:
 - https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
 - https://www.gate.com/docs/developers/apiv4/en/#futures-market-k-line-chart
+- https://www.gate.com/docs/developers/apiv4/en/#futures-market-k-line-chart-2 (contracts that expire)
 - https://www.gate.com/docs/developers/apiv4/en/#futures-market-historical-funding-rate
 - https://www.gate.com/docs/developers/apiv4/ws/en/#candlesticks-channel
 - https://www.gate.com/docs/developers/apiv4/ws/en/#order-book-v2-api
@@ -38,7 +39,7 @@ from chandlery.core.candle import CandleData
 from chandlery.core.errors import MalformedResponse, RateLimited
 from chandlery.core.gaps import Span
 from chandlery.core.http import RateLimit, Request
-from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, day_text, expiry_of
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import SECOND, Unit
@@ -165,6 +166,8 @@ class _Gate(ExchangeAdapter):
         r"^(INVALID_CURRENCY|INVALID_CURRENCY_PAIR|CONTRACT_NOT_FOUND):|unknown (currency pair|contract)"
     )
     path: ClassVar[str]
+    delivery_path: ClassVar[str | None] = None
+    """Path of the contracts that expire; ``None`` without any."""
     market: ClassVar[str]
     symbol_key: ClassVar[str]
     headers: ClassVar[Mapping[str, str]] = {}
@@ -182,8 +185,9 @@ class _Gate(ExchangeAdapter):
     )
 
     def spelled(self, instrument: Instrument) -> str:
-        """Return base and quote, joined by an underscore."""
-        return f"{instrument.base}_{instrument.quote}"
+        """Return base, quote and, if it has one, the day of expiry with its century, joined by underscores."""
+        day = f"_20{day_text(instrument.expiry)}" if instrument.expiry else ""
+        return f"{instrument.base}_{instrument.quote}{day}"
 
     def _get(self, path: str, **params: str | int) -> Request:
         return Request(f"{self.rest_url}{path}", params, self.headers, limits=self.limits)
@@ -194,7 +198,8 @@ class _Gate(ExchangeAdapter):
         last = max(interval.step(interval.ceil(span.end), -1), first)
         bounds = {"from": Unit.SECONDS.of(first), "to": Unit.SECONDS.of(last)}
         name = self.interval_name(interval)
-        return self._get(f"{self.path}/candlesticks", **{self.symbol_key: symbol}, interval=name, **bounds)
+        path = (self.delivery_path if self.expires(symbol) else None) or self.path
+        return self._get(f"{path}/candlesticks", **{self.symbol_key: symbol}, interval=name, **bounds)
 
     def server_time_request(self) -> Request:
         """Return the request for the clock, which all markets share."""
@@ -296,7 +301,7 @@ class GateSpot(_Gate):
 
 class _GateContracts(_Gate):
     """
-    Perpetual contracts.
+    Contracts.
 
     Without the header, sizes of contracts that trade in fractions are truncated to integers.
     The documentation allows 2000 candles; ccxt asks for at most 1999, and so does this adapter.
@@ -314,7 +319,6 @@ class _GateContracts(_Gate):
         *_Gate.unverified,
         "1w and 30d candles are assumed to be served; the documentation mentions them in the text but not in the list of values.",
         "If a range has more funding rates than a page, the page is assumed to contain the latest.",
-        "Contracts that expire are not supported; they have separate paths and WebSockets (/delivery).",
     )
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:
@@ -326,18 +330,21 @@ class _GateContracts(_Gate):
         return self.headers
 
     def instruments_request(self, cursor: str | None = None) -> Request:
-        """Return the request for all contracts, which are one page."""
-        return self._get(f"{self.path}/contracts")
+        """Request all contracts in one page; the cursor is the path of those that expire."""
+        return self._get(f"{cursor or self.path}/contracts")
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
         """Parse contracts; the inverse one has a value of 1 USD, which is sent as 0."""
-        return [self._listing(each) for each in _CONTRACTS(body) if self.native.fullmatch(each.name)], None
+        listed = _CONTRACTS(body)
+        is_last = not listed or any(self.expires(each.name) for each in listed)
+        ours = [self._listing(each) for each in listed if self.native.fullmatch(each.name)]
+        return ours, None if is_last else self.delivery_path
 
     def _listing(self, each: _Contract) -> Listing:
-        base, _, quote = each.name.partition("_")
+        base, quote, *day = each.name.split("_")
         return Listing(
             each.name,
-            Instrument.of(base, quote, self.market_type),
+            Instrument.of(base, quote, self.market_type, expiry_of(day[0][2:]) if day else None),
             ListingStatus.DELISTED if each.in_delisting else _STATUS.get(each.status, ListingStatus.HALTED),
             each.quanto_multiplier or 1.0,
             each.order_price_round,
@@ -368,14 +375,27 @@ class _GateContracts(_Gate):
 
 @ExchangeRegistry.register("gate_perpetual", aliases=("gate_io_perpetual",))
 class GatePerpetual(_GateContracts):
-    """Settled in USDT: volume and sizes count contracts, each worth a fraction of the base asset."""
+    """
+    Settled in USDT: volume and sizes count contracts, each worth a fraction of the base asset.
+
+    ``BTC_USDT_20260327`` expires. The sockets of such contracts have a URL of their own, and books in
+    another form, without the snapshot that begins those of version 2.
+    """
 
     market_type = MarketType.FUTURES_USDT
     path = "/futures/usdt"
-    native = re.compile(rf"{CAPITAL}+_USDT", re.ASCII)
+    delivery_path = "/delivery/usdt"
+    native = re.compile(rf"{CAPITAL}+_USDT(_20\d{{6}})?", re.ASCII)
+    expiring = re.compile(r"_20\d{6}$", re.ASCII)
+    streams_expiring = False
     example = "BTC_USDT, BTC/USDT:USDT or BTC-USDT"
     volume_unit = "contracts"
     rest_row = CandleLayout("t", "o", "h", "l", "c", "v", quote_asset_volume="sum", unit=Unit.SECONDS)
+    unverified = (
+        *_GateContracts.unverified,
+        "Contracts that expire have WebSockets of their own (/v4/ws/delivery/usdt), which are not used: their candles are polled, and they have no live order books.",
+        "Candles of contracts that expire are assumed to be available as long as those of perpetuals.",
+    )
 
 
 @ExchangeRegistry.register("gate_inverse", aliases=("gate_io_inverse",))
@@ -392,3 +412,7 @@ class GateInverse(_GateContracts):
     example = "BTC_USD, BTC/USD:BTC or BTC-USD"
     volume_unit = "quote"
     rest_row = CandleLayout("t", "o", "h", "l", "c", "v", unit=Unit.SECONDS)
+    unverified = (
+        *_GateContracts.unverified,
+        "Contracts that expire are documented for USDT only (/delivery/{settle}), so those settled in BTC are not supported.",
+    )

@@ -389,6 +389,6 @@ class KuCoinInverse(_Perpetuals):
 
     market_type = MarketType.FUTURES_COIN
     native = re.compile(rf"{CAPITAL}+(USDM|M{MONTH_CODE})", re.ASCII)
-    expires = True
+    expiring = re.compile(rf"M{MONTH_CODE}$", re.ASCII)
     example = "XBTUSDM, BTC/USD:BTC or BTC-USD"
     rest_row = CandleLayout(0, 1, 2, 3, 4, 5, path=("data",))

@@ -30,6 +30,7 @@ from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource
 from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
+from chandlery.adapter.names import ENDS_WITH_DAY
 from chandlery.adapter.payload import Finite, Millis, Whole, batches, reader
 from chandlery.adapter.refusals import Passing, Refusals
 from chandlery.adapter.registry import ExchangeRegistry
@@ -346,7 +347,7 @@ class _Perpetuals(_Okx):
     """Funding rates of the two perpetuals."""
 
     volume_unit = "contracts"
-    expires = True
+    expiring = ENDS_WITH_DAY
     funding_page_size = 100
     """The documentation of 2025 allows 400; earlier versions and other clients have 100."""
     funding_newest_first = True

@@ -78,6 +78,8 @@ class OrderBookFeed:
         self.exchange = network.adapter.id
         self.trading_pair = trading_pair
         self.symbol = network.adapter.symbol(trading_pair)
+        if not network.adapter.is_streamed(self.symbol):
+            raise UnsupportedRequest(f"{self.exchange} has no live order books of {self.symbol}, which expires")
         self.depth = self.group.depth
         self.stream = BookStream(
             network,

@@ -367,6 +367,10 @@ class FeedGroup(Group[CandlesFeed]):
     def _check(self, feed: CandlesFeed, strategy: Strategy) -> None:
         if strategy == "websocket" and feed.stream.live is None:
             adapter = self.network.adapter
+            if not adapter.is_streamed(feed.stream.symbol):
+                raise UnsupportedRequest(
+                    f"{adapter.id} sends no candles of {feed.stream.symbol}, which expires; use auto or polling"
+                )
             sent = " ".join(each.value for each in adapter.live_intervals) or "none"
             raise UnsupportedRequest(
                 f"{adapter.id} sends no candles for {feed.interval.value}; it sends {sent}; use auto or polling"

@@ -72,7 +72,7 @@ def _extended(before: _Values | None, part: CandleData) -> _Values:
 
 def live_stream(adapter: ExchangeAdapter, symbol: str, interval: Interval) -> CandleStream | None:
     """Return the stream for an interval: its own, else the longest one it can be resampled from; ``None`` without one."""
-    sent = adapter.live_intervals
+    sent = adapter.live_intervals if adapter.is_streamed(symbol) else {}
     if interval in sent:
         return CandleStream(symbol, interval)
     grid = adapter.grid(interval)

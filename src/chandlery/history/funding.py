@@ -65,10 +65,14 @@ class BinanceFundingRateClient(NativeClient):
         provider: DataProvider | None = None,
         resources: Resources | None = None,
     ) -> None:
-        """Refuse symbols that the exchange does not have; the default provider is Binance."""
+        """Refuse contracts that expire, and symbols that the exchange does not have; the default provider is Binance."""
         super().__init__(
             symbol=symbol, interval=interval, market_type=market_type, provider=provider, resources=resources
         )
+        if self.adapter.expires(self.symbol):
+            raise UnsupportedRequest(
+                f"{self.symbol} of {self.adapter.id} expires, so it has no funding rates; perpetuals have, e.g. BTC/USDT:USDT"
+            )
         if self.adapter.funding_by_page:
             self.page_size = None
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from chandlery.adapter.base import FundingColumns
-from chandlery.core.errors import MalformedResponse
+from chandlery.core.errors import InvalidSymbol, MalformedResponse
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY
@@ -58,21 +58,39 @@ def test_the_swaps_answer_for_two_years():
     assert 730 * DAY == NOON - oldest
 
 
-def test_dated_contracts_are_listed_with_the_linear_swaps():
-    """Coin-margined ones that expire are served elsewhere, and spelled differently."""
+def test_dated_contracts_are_listed_with_the_linear_swaps_and_after_the_coin_margined_ones():
+    """Coin-margined ones that expire have a list and a path of their own, and are spelled differently."""
     row = {"symbol": "BTC", "contract_size": 0.001, "price_tick": 0.1, "contract_status": 1}
     linear = [
         row | {"contract_code": "BTC-USDT", "contract_type": "swap"},
         row | {"contract_code": "BTC-USDT-211203", "contract_type": "this_week"},
     ]
-    inverse = [row | {"contract_code": "BTC-USD"}, row | {"contract_code": "BTC211126"}]
+    inverse = [[row | {"contract_code": "BTC-USD"}], [row | {"contract_code": "BTC211126", "contract_size": 100}], []]
 
-    listings, _ = PERPETUAL.instruments(json.dumps({"data": linear}).encode())
+    listings, cursor = PERPETUAL.instruments(json.dumps({"data": linear}).encode())
     assert [("BTC-USDT", "BTC/USDT:USDT"), ("BTC-USDT-211203", "BTC/USDT:USDT-211203")] == [
         (each.symbol, str(each.instrument)) for each in listings
     ]
+    assert cursor is None
     assert "all" == PERPETUAL.instruments_request().params["business_type"]
-    assert ["BTC-USD"] == [each.symbol for each in INVERSE.instruments(json.dumps({"data": inverse}).encode())[0]]
+    pages = [INVERSE.instruments(json.dumps({"data": each}).encode()) for each in inverse]
+    assert [["BTC/USD:BTC"], ["BTC/USD:BTC-211126"], []] == [
+        [str(each.instrument) for each in listings] for listings, _ in pages
+    ]
+    assert 100 == pages[1][0][0].contract_size
+    assert ["/api/v1/contract_contract_info", None, None] == [cursor for _, cursor in pages]
+    assert "https://api.hbdm.com/api/v1/contract_contract_info" == INVERSE.instruments_request(pages[0][1]).url
+
+
+def test_candles_of_coin_margined_contracts_that_expire_have_a_path_of_their_own():
+    """The parameter is named as on spot; what is no day is no contract."""
+    span = Span(NOON, NOON + 60_000_000)
+    dated, swap = (INVERSE.candles_request(each, Interval.MINUTE_1, span) for each in ("BTC260327", "BTC-USD"))
+
+    assert ("https://api.hbdm.com/market/history/kline", "BTC260327") == (dated.url, dated.params["symbol"])
+    assert ("https://api.hbdm.com/swap-ex/market/history/kline", "BTC-USD") == (swap.url, swap.params["contract_code"])
+    with pytest.raises(InvalidSymbol, match="BTC261327"):
+        INVERSE.symbol("BTC261327")
 
 
 def test_books_are_asked_for_by_their_changes():

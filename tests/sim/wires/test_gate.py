@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from chandlery.sim.book import tick_of
 from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.view import MarketView
 from chandlery.sim.wire import Session, SimRequest, Want
-from chandlery.sim.wires.gate import GateInverseWire, GatePerpetualWire, GateSpotWire
+from chandlery.sim.wires.gate.contracts import GateInverseWire, GatePerpetualWire
+from chandlery.sim.wires.gate.spot import GateSpotWire
 from fixtures.support import micros
 
 NOW = micros(2025, 3, 12, 10, 20, 30)
@@ -179,3 +181,29 @@ def test_live_candles_are_named_by_their_subscription():
     )  # fmt: skip
     assert [{"t", "v", "c", "h", "l", "o", "n", "a"}] == [set(each) for each in other["result"]]
     assert MarketType.FUTURES_USDT is perpetual.market_type
+
+
+def test_contracts_that_expire_are_below_a_path_of_their_own():
+    """Each of the two kinds is unknown below the path of the other, and to the sockets; a row has no turnover."""
+    symbols = ["BTCUSDT", "BTCUSDT_260327", "BTCUSDC_260327"]
+    view = MarketView(SyntheticMarket(symbols={MarketType.FUTURES_USDT: symbols}), MarketType.FUTURES_USDT, lambda: NOW)
+    gate = GatePerpetualWire(view, ticks=lambda: 0.0)
+    rows = {
+        (path, name): ask(gate, f"/{path}/usdt/candlesticks", contract=name, interval="1m", limit=2)
+        for path in ("futures", "delivery")
+        for name in ("BTC_USDT", "BTC_USDT_20260327")
+    }
+    listed = [ask(gate, f"/{path}/usdt/contracts")[1] for path in ("futures", "delivery")]
+
+    assert {200: 2, 400: 2} == Counter(status for status, _ in rows.values())
+    assert "CONTRACT_NOT_FOUND" == rows["futures", "BTC_USDT_20260327"][1]["label"]
+    assert "CONTRACT_NOT_FOUND" == rows["delivery", "BTC_USDT"][1]["label"]
+    assert "sum" in rows["futures", "BTC_USDT"][1][0]
+    assert ["t", "v", "c", "h", "l", "o"] == list(rows["delivery", "BTC_USDT_20260327"][1][0])
+    assert [["BTC_USDT"], ["BTC_USDT_20260327"]] == [[each["name"] for each in page] for page in listed]
+    assert 1_774_598_400 == listed[1][0]["expire_time"]
+    (told,) = gate.obey(
+        Session("/v4/ws/usdt", {}),
+        '{"channel":"futures.candlesticks","event":"subscribe","payload":["1m","BTC_USDT_20260327"]}',
+    )
+    assert {"status": "fail"} == told["result"]

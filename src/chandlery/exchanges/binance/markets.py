@@ -26,6 +26,7 @@ from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
 from chandlery.adapter.kit import command
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, FollowBook, LiveCandle, Sinks, SocketRules
+from chandlery.adapter.names import ENDS_WITH_DAY
 from chandlery.adapter.payload import Finite, Millis, Whole, batches, reader
 from chandlery.adapter.refusals import Refusals
 from chandlery.adapter.registry import ExchangeRegistry
@@ -117,7 +118,6 @@ _STATUS = {
     "CLOSE": ListingStatus.DELISTED,
 }
 """Any other status, e.g. BREAK or HALT, is a halt."""
-_DATED = re.compile(r"_(\d{6})$", re.ASCII)
 _CLOSING = re.compile(rb'"e":\s*"serverShutdown"')
 
 
@@ -205,7 +205,7 @@ class _Binance(ExchangeAdapter):
 
     def _listing(self, each: _Symbol) -> Listing:
         steps = {one.filter_type: one.tick_size or one.step_size for one in each.filters}
-        day = None if self.market_type is MarketType.SPOT else _DATED.search(each.symbol)
+        day = None if self.market_type is MarketType.SPOT else ENDS_WITH_DAY.search(each.symbol)
         ends = "DELIVERING" in each.contract_type
         return Listing(
             each.symbol,
@@ -285,7 +285,7 @@ class _Perpetuals(_Binance):
     """Funding rates of the futures: both bounds inclusive, oldest first, 1000 per page."""
 
     page_size = 1500
-    expires = True
+    expiring = ENDS_WITH_DAY
     book_rule = BookRule(Link.PREVIOUS, SnapshotSource.REST)
     funding_page_size = 1000
     funding_limits = (RateLimit(500, 300),)

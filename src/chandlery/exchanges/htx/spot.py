@@ -182,13 +182,18 @@ class Htx(ExchangeAdapter):
 
     def candles_request(self, symbol: str, interval: Interval, span: Span) -> Request:
         """Send both bounds as inclusive open times in seconds."""
+        path, key = self._candles_of(symbol)
         params: dict[str, str | int] = {
-            self.symbol_key: symbol,
+            key: symbol,
             "period": self.interval_name(interval),
             "from": -(-span.start // SECOND),
             "to": Unit.SECONDS.of(span.end - 1),
         }
-        return Request(f"{self.rest_url}{self.candles_path}", params, limits=self.limits)
+        return Request(f"{self.rest_url}{path}", params, limits=self.limits)
+
+    def _candles_of(self, symbol: str) -> tuple[str, str]:
+        """Return the path of a symbol's candles, and the parameter that names the symbol."""
+        return self.candles_path, self.symbol_key
 
     def candle_rows(self, body: bytes) -> CandleColumns:
         """Parse objects with ``id`` as the open time in seconds; sorted if sent in reverse order."""

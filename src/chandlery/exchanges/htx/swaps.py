@@ -1,5 +1,5 @@
 """
-HTX's perpetual swaps, linear and coin-margined: candles, order books, funding rates.
+HTX's contracts, linear and coin-margined: candles, order books, funding rates.
 
 Sources:
 - https://www.htx.com/en-us/opend/newApiPages/?id=8cb80aca-77b5-11ed-9966-0242ac110003 (linear candles)
@@ -8,6 +8,7 @@ Sources:
 - https://www.htx.com/en-us/opend/newApiPages/?id=5d5179ae-77b6-11ed-9966-0242ac110003 (coin-margined candles)
 - https://www.htx.com/en-us/opend/newApiPages/?id=5d514518-77b6-11ed-9966-0242ac110003 (coin-margined order books)
 - https://www.htx.com/en-us/opend/newApiPages/?id=5d516d2f-77b6-11ed-9966-0242ac110003 (coin-margined funding rates)
+- https://huobiapi.github.io/docs/dm/v1/en/#get-kline-data (coin-margined contracts that expire)
 
 The exchange counts each trade twice in ``vol``, ``amount`` and ``trade_turnover``, once for each of
 its sides. This adapter returns half of that, so that volume is comparable to other exchanges. ccxt returns the
@@ -25,6 +26,7 @@ from msgspec import Struct, structs
 from chandlery.adapter.base import FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource
 from chandlery.adapter.layout import CandleColumns
+from chandlery.adapter.names import ENDS_WITH_DAY
 from chandlery.adapter.pages import numbered_page
 from chandlery.adapter.payload import Finite, Millis, Whole, reader
 from chandlery.adapter.registry import ExchangeRegistry
@@ -32,7 +34,7 @@ from chandlery.adapter.standing import standings
 from chandlery.core.errors import MalformedResponse
 from chandlery.core.gaps import Span
 from chandlery.core.http import RateLimit, Request
-from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, expiry_of
+from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType, day_text, expiry_of
 from chandlery.core.time import DAY, Unit
 from chandlery.exchanges.htx.spot import CandleTick, Htx, candle_row
 
@@ -89,6 +91,8 @@ class _Swaps(Htx):
     book_depths = (20, 150)
     book_rule = BookRule(Link.FIRST, SnapshotSource.STREAM, truncates=True)
     unverified: ClassVar[tuple[str, ...]] = ("Both bounds of a range of candles are assumed to be inclusive.",)
+    expiring_path: ClassVar[str | None] = None
+    """Path of a separate list of the contracts that expire; ``None`` if there is none."""
 
     def candle_rows(self, body: bytes) -> CandleColumns:
         """Parse candles, whose volumes sum both sides of each trade."""
@@ -99,19 +103,25 @@ class _Swaps(Htx):
         return structs.replace(columns, volume=volume, quote_asset_volume=worth)
 
     def parse_instruments(self, body: bytes) -> tuple[list[Listing], str | None]:
-        """Parse swaps, and linear contracts that expire, whose code ends with the day; sizes are in whole contracts."""
-        return [self._listing(each) for each in _CONTRACTS(body) if self.native.fullmatch(each.contract_code)], None
+        """Parse swaps, and contracts that expire, whose code ends with the day; sizes are in whole contracts."""
+        listed = _CONTRACTS(body)
+        is_last = not listed or any(self.expires(each.contract_code) for each in listed)
+        ours = [self._listing(each) for each in listed if self.native.fullmatch(each.contract_code)]
+        return ours, None if is_last else self.expiring_path
 
     def _listing(self, each: _Contract) -> Listing:
-        base, quote, *day = each.contract_code.split("-")
         return Listing(
             each.contract_code,
-            Instrument.of(base, quote, self.market_type, expiry_of(day[0]) if day else None),
+            self._instrument(each.contract_code),
             _STATUSES.get(each.contract_status, ListingStatus.HALTED),
             each.contract_size,
             each.price_tick,
             1.0,
         )
+
+    def _instrument(self, code: str) -> Instrument:
+        base, quote, *day = code.split("-")
+        return Instrument.of(base, quote, self.market_type, expiry_of(day[0]) if day else None)
 
     def _book_topic(self, symbol: str, depth: int) -> str:
         return f"market.{symbol}.depth.size_{depth}.high_freq"
@@ -128,7 +138,7 @@ class HtxPerpetual(_Swaps):
 
     market_type = MarketType.FUTURES_USDT
     native = re.compile(rf"{CAPITAL}{{1,30}}-USDT(-\d{{6}})?", re.ASCII)
-    expires = True
+    expiring = ENDS_WITH_DAY
     example = "BTC-USDT, BTC/USDT:USDT or BTC/USDT"
     candles_path = "/linear-swap-ex/market/history/kline"
     live_path = depth_path = "/linear-swap-ws"
@@ -176,10 +186,17 @@ class HtxPerpetual(_Swaps):
 
 @ExchangeRegistry.register("htx_inverse", aliases=("huobi_inverse",))
 class HtxInverse(_Swaps):
-    """Coin-margined swaps: ``quote_asset_volume`` is in the base asset."""
+    """
+    Coin-margined contracts: ``quote_asset_volume`` is in the base asset.
+
+    ``BTC-USD`` is the swap, and ``BTC260327`` expires. Contracts that expire have separate paths and sockets.
+    """
 
     market_type = MarketType.FUTURES_COIN
-    native = re.compile(rf"{CAPITAL}{{1,30}}-USD", re.ASCII)
+    native = re.compile(rf"{CAPITAL}{{1,30}}-USD|{CAPITAL}{{1,30}}\d\d(0[1-9]|1[0-2])[0-3]\d", re.ASCII)
+    expiring = re.compile(r"\d{6}$", re.ASCII)
+    streams_expiring = False
+    expiring_path = "/api/v1/contract_contract_info"
     example = "BTC-USD, BTC/USD:BTC or BTC/USD"
     candles_path = "/swap-ex/market/history/kline"
     live_path = depth_path = "/swap-ws"
@@ -189,8 +206,29 @@ class HtxInverse(_Swaps):
     funding_by_page = True
     unverified = (
         *_Swaps.unverified,
-        "Contracts that expire are not supported; they have separate endpoints and names (contract_contract_info).",
+        "Contracts that expire have WebSockets of their own (/ws), which are not used: their candles are polled, and they have no live order books.",
+        "Candles of a contract that expires are documented to be available for four weeks after its expiry.",
     )
+
+    def spelled(self, instrument: Instrument) -> str:
+        """Return ``BTC-USD``, or with the day of expiry, ``BTC260327``."""
+        if instrument.expiry is None or instrument.quote != "USD":
+            return super().spelled(instrument)
+        return f"{instrument.base}{day_text(instrument.expiry)}"
+
+    def instruments_request(self, cursor: str | None = None) -> Request:
+        """Request all swaps in one page; the cursor is the path of the contracts that expire."""
+        if cursor is None:
+            return super().instruments_request()
+        return Request(f"{self.rest_url}{cursor}", limits=(RateLimit(120, 3),))
+
+    def _instrument(self, code: str) -> Instrument:
+        if not self.expires(code):
+            return super()._instrument(code)
+        return Instrument.of(code[:-6], "USD", self.market_type, expiry_of(code[-6:]))
+
+    def _candles_of(self, symbol: str) -> tuple[str, str]:
+        return ("/market/history/kline", "symbol") if self.expires(symbol) else super()._candles_of(symbol)
 
     def _volumes(self, tick: CandleTick) -> tuple[float | None, float | None]:
         return half(tick.vol), half(tick.amount)

@@ -8,9 +8,10 @@ from decimal import Decimal
 
 import pytest
 
+from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE, SECOND
-from chandlery.sim import SimServer
+from chandlery.sim import SimServer, SyntheticMarket
 
 LINEAR, INVERSE = "htx_perpetual", "htx_inverse"
 KLINE = {LINEAR: "/linear-swap-ex/market/history/kline", INVERSE: "/swap-ex/market/history/kline"}
@@ -142,3 +143,26 @@ async def test_a_swap_book_begins_with_a_snapshot(http, sim, clock):
     assert (20, True) == (len(ticks[0]["bids"]), all(isinstance(size, int) for _, size in ticks[0]["bids"]))
     assert topic == left["unsubbed"]
     assert "unsub with not subbed topic" in unknown["err-msg"]
+
+
+async def test_coin_margined_contracts_that_expire(http, clock):
+    """They have a list and a path of their own, and are unknown below that of the swaps; ccxt wants one listed always."""
+    query = {"period": "1min", "size": 2}
+    listed = []
+    for symbols in (["BTCUSD_PERP"], ["BTCUSD_PERP", "BTCUSD_260327"]):
+        market = SyntheticMarket(symbols={MarketType.FUTURES_COIN: symbols})
+        async with SimServer(market, clock=clock, tick_s=None, exchanges=[INVERSE]) as sim:
+            pages = [
+                await said(http, sim, INVERSE, path)
+                for path in ("/swap-api/v1/swap_contract_info", "/api/v1/contract_contract_info")
+            ]
+            listed.append([[(row["contract_code"], row["contract_status"]) for row in page["data"]] for page in pages])
+            dated = await said(http, sim, INVERSE, "/market/history/kline", symbol="BTC260327", **query)
+            mistaken = [
+                await said(http, sim, INVERSE, "/market/history/kline", symbol="BTC-USD", **query),
+                await said(http, sim, INVERSE, KLINE[INVERSE], contract_code="BTC260327", **query),
+            ]
+
+    assert [[[("BTC-USD", 1)], [("BTC200925", 8)]], [[("BTC-USD", 1)], [("BTC260327", 1)]]] == listed
+    assert ("market.BTC260327.kline.1min", 2) == (dated["ch"], len(dated["data"]))
+    assert ["invalid symbol"] * 2 == [each["err-msg"] for each in mistaken]

@@ -9,6 +9,7 @@ neighbours; ccxt for ``/v5/market/funding_rate_history``, where ``next`` is assu
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -57,8 +58,10 @@ class _SwapWire(HtxWire):
         }  # fmt: skip
 
     def _klines(self, query: Mapping[str, str]) -> Any:
+        return self._candles(*self._native(query), query)
+
+    def _candles(self, native: str, symbol: str, query: Mapping[str, str]) -> Any:
         """Return the latest ``size`` candles, or those from ``from`` to ``to``; of the last two years, oldest first."""
-        native, symbol = self._native(query)
         interval = self._period(query)
         start, end = (self._whole(query, name) for name in ("from", "to"))
         limit, span = self._size(query), Span(self.now - _TWO_YEARS, self.now + 1)
@@ -172,7 +175,11 @@ class HtxPerpetualWire(_SwapWire):
 
 
 class HtxInverseWire(_SwapWire):
-    """Settled in the coin, with a contract value in dollars."""
+    """
+    Settled in the coin, with a contract value in dollars.
+
+    Contracts that expire have paths of their own; their sockets are not served.
+    """
 
     id = "htx_inverse"
     market_type = MarketType.FUTURES_COIN
@@ -185,6 +192,7 @@ class HtxInverseWire(_SwapWire):
     def __init__(self, view: MarketView, *, ticks: Callable[[], float], weight_limit: int | None = None) -> None:
         super().__init__(view, ticks=ticks, weight_limit=weight_limit)
         self._paths[self.expiring_path] = self._expiring
+        self._paths["/market/history/kline"] = self._expiring_klines
 
     def answer(self, request: SimRequest) -> Reply:
         """Answer a request; reference data has its own form of errors."""
@@ -218,9 +226,23 @@ class HtxInverseWire(_SwapWire):
         }  # fmt: skip
 
     def _expiring(self, _: Mapping[str, str]) -> Any:
-        """Return one expiring contract without candles: clients that list swaps request these, too."""
-        ends = {"contract_type": "quarter", "delivery_date": "20991225", "delivery_time": "4101868800000"}
-        return {"data": [self._info("BTC991225", "BTCUSD_PERP") | {"symbol": "BTC"} | ends]}
+        """Return the contracts that expire; if the market has none, one that has been delivered: ccxt refuses an empty list."""
+        found = [(each, day) for each in self.view.symbols() if (day := dated.split(each)[1])]
+        gone = self._expiring_info("BTCUSD_200925", date(2020, 9, 25)) | {"contract_status": 8}
+        return {"data": [self._expiring_info(*each) for each in found] or [gone]}
+
+    def _expiring_info(self, symbol: str, day: date) -> dict[str, Any]:
+        pair, _ = dated.split(symbol)
+        ends = {"delivery_date": f"{day:%Y%m%d}", "delivery_time": str(dated.delivery_ms(day))}
+        named = {"symbol": pair.removesuffix("USD"), "contract_type": "quarter"}
+        return self._info(self._code(symbol), symbol) | named | ends
+
+    def _expiring_klines(self, query: Mapping[str, str]) -> Any:
+        native = query.get("symbol", "")
+        symbol = dated.find(self.view, native, self._code)
+        if symbol is None:
+            raise Refused("invalid symbol")
+        return self._candles(native, symbol, query)
 
     def symbol(self, native: str) -> str | None:
         """Return the symbol for ``BTC-USD``."""
@@ -229,7 +251,9 @@ class HtxInverseWire(_SwapWire):
         return symbol if dash and quote == "USD" and self.view.knows(symbol) else None
 
     def _code(self, symbol: str) -> str:
-        return f"{symbol.removesuffix('USD_PERP')}-USD"
+        pair, day = dated.split(symbol)
+        base = pair.removesuffix("USD")
+        return f"{base}-USD" if day is None else f"{base}{dated.digits(day)}"
 
     def _size_of(self, symbol: str) -> Any:
         return self.view.contract_value(symbol)

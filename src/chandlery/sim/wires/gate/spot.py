@@ -1,5 +1,5 @@
 """
-Gate.io's markets on the wire.
+Gate.io's spot market on the wire, and what it shares with the contracts.
 
 Sources: https://www.gate.com/docs/developers/apiv4/en/ and the pages of the sockets,
 https://www.gate.com/docs/developers/apiv4/ws/en/ and https://www.gate.com/docs/developers/futures/ws/en/.
@@ -28,7 +28,7 @@ _LIMIT, _WINDOW_S = 200, 10.0
 """Maximum number of requests per path within a time in seconds."""
 _KEPT = 10_000
 """Number of latest candles that are served."""
-_STREAMED = {name: Interval(name) for name in ("1m", "5m", "15m", "30m", "1h", "4h", "8h", "1d")}
+STREAMED = {name: Interval(name) for name in ("1m", "5m", "15m", "30m", "1h", "4h", "8h", "1d")}
 _DEPTHS = ("50", "400")
 _SPEEDS = {"100ms": ("100", "50", "20"), "20ms": ("20",)}
 _LABELS = {429: "TOO_MANY_REQUESTS", 418: "TOO_MANY_REQUESTS", 404: "NOT_FOUND"}
@@ -41,7 +41,7 @@ class _Command(msgspec.Struct):
     id: int | None = None
 
 
-class _Refused(ChandleryError):
+class Refused(ChandleryError):
     """Refusal of an invalid request."""
 
     def __init__(self, message: str, label: str = "INVALID_PARAM_VALUE", status: int = 400) -> None:
@@ -67,7 +67,7 @@ class GateSpotWire(Wire):
     unknown: ClassVar[str] = "INVALID_CURRENCY_PAIR"
     """Error label of an unknown symbol."""
     listing: ClassVar[str] = "currency_pairs"
-    names: ClassVar[Mapping[str, Interval]] = {"1s": Interval.SECOND_1, **_STREAMED, "30d": Interval.MONTH_1}
+    names: ClassVar[Mapping[str, Interval]] = {"1s": Interval.SECOND_1, **STREAMED, "30d": Interval.MONTH_1}
     most_candles: ClassVar[int] = 1000
     most_levels: ClassVar[int] = 1000
 
@@ -112,7 +112,7 @@ class GateSpotWire(Wire):
         left = limit - self._used[request.path]
         try:
             reply = self.refusal(429) if left < 0 else json_reply(handler(request))
-        except _Refused as refused:
+        except Refused as refused:
             reply = refused.reply
         headers = {"X-Gate-RateLimit-Requests-Remain": str(max(left, 0)), "X-Gate-RateLimit-Limit": str(limit)}
         return Reply(reply.status, reply.body, {**reply.headers, **headers})
@@ -120,15 +120,15 @@ class GateSpotWire(Wire):
     def refusal(self, status: int) -> Reply:
         """Return a label and a message."""
         label = _LABELS.get(status, "SERVER_ERROR")
-        return _Refused(label.replace("_", " ").capitalize(), label, status).reply
+        return Refused(label.replace("_", " ").capitalize(), label, status).reply
 
     def _wanted(self, query: Mapping[str, str]) -> str:
         native = query.get(self.key)
         if not native:
-            raise _Refused(f"Missing required parameter: {self.key}", "MISSING_REQUIRED_PARAM")
+            raise Refused(f"Missing required parameter: {self.key}", "MISSING_REQUIRED_PARAM")
         symbol = self.symbol(native)
         if symbol is None:
-            raise _Refused(f"Invalid {self.key.replace('_', ' ')}: {native}", self.unknown)
+            raise Refused(f"Invalid {self.key.replace('_', ' ')}: {native}", self.unknown)
         return symbol
 
     def _number(self, query: Mapping[str, str], name: str) -> int | None:
@@ -148,23 +148,26 @@ class GateSpotWire(Wire):
         return None if start is None else start * SECOND, self.now if end is None else end * SECOND
 
     def _candlesticks(self, request: SimRequest) -> list[Any]:
+        return self._page(request, self._wanted(request.query))
+
+    def _page(self, request: SimRequest, symbol: str) -> list[Any]:
         query = request.query
-        symbol, text = self._wanted(query), query.get("interval", "5m")
+        text = query.get("interval", "5m")
         interval = self.names.get(text)
         if interval is None:
             raise _invalid("interval", text)
         if "limit" in query and ("from" in query or "to" in query):
-            raise _Refused("limit conflicts with from and to")
+            raise Refused("limit conflicts with from and to")
         limit = self._limit(query, 100, self.most_candles)
         start, end = self._bounds(query)
         grid = self.view.grids[interval]
         if start is None:
             start = grid.step(grid.ceil(end + 1), -limit)
         elif start < grid.step(grid.floor(self.now), 1 - _KEPT):
-            raise _Refused(f"Candlestick too long ago. Maximum {_KEPT} points recently are allowed")
+            raise Refused(f"Candlestick too long ago. Maximum {_KEPT} points recently are allowed")
         span = Span(start, end + SECOND)
         if grid.count(span.start, span.end) > self.most_candles:
-            raise _Refused(
+            raise Refused(
                 f"Candlestick range too broad. Maximum {self.most_candles} data points are allowed per request"
             )
         candles = self.view.candles(symbol, interval, span, self.most_candles, newest=False)
@@ -221,7 +224,7 @@ class GateSpotWire(Wire):
         told: dict[str, Any] = {"payload": command.payload, "result": {"status": "success"}}
         try:
             self._take(session, command.event, self._want(kind, command.payload))
-        except _Refused as refused:
+        except Refused as refused:
             told |= {"error": {"code": 2, "message": str(refused)}, "result": {"status": "fail"}}
         return [self._said(kind, command.event, **told, **({} if command.id is None else {"id": command.id}))]
 
@@ -229,17 +232,17 @@ class GateSpotWire(Wire):
         if event == "unsubscribe":
             session.leave(want.key)
         elif event != "subscribe":
-            raise _Refused(f"unknown event {event}")
+            raise Refused(f"unknown event {event}")
         elif want.key.startswith("ob.") and want.key in session.wants:
-            raise _Refused(f"Alert sub {want.key}")
+            raise Refused(f"Alert sub {want.key}")
         else:
             session.join(want)
 
     def _want(self, kind: str, payload: Sequence[str]) -> Want:
         """Parse ``["1m", "BTC_USDT"]``, ``["ob.BTC_USDT.50"]`` or ``["BTC_USDT", "100ms", "100"]``."""
         match kind, *payload:
-            case "candlesticks", text, native if text in _STREAMED:
-                return Want(f"{text}_{native}", self._known(native), native, _STREAMED[text])
+            case "candlesticks", text, native if text in STREAMED:
+                return Want(f"{text}_{native}", self._known(native), native, STREAMED[text])
             case "obu", name if name.startswith("ob.") and name.rpartition(".")[2] in _DEPTHS:
                 native, _, depth = name.removeprefix("ob.").rpartition(".")
                 return Want(name, self._known(native), native, depth=int(depth))
@@ -247,12 +250,12 @@ class GateSpotWire(Wire):
                 depth = rest[0] if rest else _SPEEDS[speed][0]
                 if depth in _SPEEDS[speed]:
                     return Want(f"{native}@{speed}", self._known(native), native, depth=int(depth))
-        raise _Refused(f"invalid argument {list(payload)}")
+        raise Refused(f"invalid argument {list(payload)}")
 
     def _known(self, native: str) -> str:
         symbol = self.symbol(native)
         if symbol is None:
-            raise _Refused(f"unknown {self.key.replace('_', ' ')}: {native}")
+            raise Refused(f"unknown {self.key.replace('_', ' ')}: {native}")
         return symbol
 
     def _said(self, kind: str, event: str, **rest: Any) -> dict[str, Any]:
@@ -290,108 +293,5 @@ class GateSpotWire(Wire):
         return self._said("order_book_update", "update", result=at | ids | levels)
 
 
-def _invalid(name: str, text: str) -> _Refused:
-    return _Refused(f"Invalid request parameter `{name}` value: {text}")
-
-
-class _GateContractsWire(GateSpotWire):
-    """Contracts: rows are objects; sizes count contracts, as strings for clients that send ``X-Gate-Size-Decimal: 1``."""
-
-    channel, key = "futures", "contract"
-    unknown, listing = "CONTRACT_NOT_FOUND", "contracts"
-    names: ClassVar[Mapping[str, Interval]] = {**_STREAMED, "1w": Interval.WEEK_1, "30d": Interval.MONTH_1}
-    most_candles, most_levels = 2000, 300
-    kind: ClassVar[str] = "direct"
-
-    def __init__(self, view: MarketView, *, ticks: Callable[[], float], weight_limit: int | None = None) -> None:
-        super().__init__(view, ticks=ticks, weight_limit=weight_limit)
-        self._paths[f"{self.prefix}/funding_rate"] = self._funding
-
-    def size(self, symbol: str, volume: str) -> int:
-        """Convert a volume to contracts."""
-        return self.view.contracts(symbol, volume)
-
-    def multiplier(self, native: str) -> str:
-        """Return the value of a contract in the base asset."""
-        return str(self.view.lot(native.replace("_", "")))
-
-    def listed(self, native: str) -> dict[str, Any]:
-        """Return one contract."""
-        return {
-            "name": native, "type": self.kind, "quanto_multiplier": self.multiplier(native),
-            "mark_type": "index", "mark_price": "100", "index_price": "100", "last_price": "100",
-            "order_price_round": "0.0001", "mark_price_round": "0.0001", "order_price_deviate": "0.5",
-            "order_size_min": 1, "order_size_max": 1_000_000, "enable_decimal": False, "leverage_min": "1",
-            "leverage_max": "100", "funding_interval": 28_800, "in_delisting": False, "status": "trading",
-            "create_time": 1_546_300_800,
-        }  # fmt: skip
-
-    def row(self, symbol: str, each: SimCandle, *, decimal: bool) -> Any:
-        """Return a candle as an object."""
-        size = self.size(symbol, each.volume)
-        return {
-            "t": each.open_time // SECOND, "v": str(size) if decimal else size, "c": each.close, "h": each.high,
-            "l": each.low, "o": each.open, "sum": each.quote,
-        }  # fmt: skip
-
-    def live(self, want: Want, each: SimCandle) -> Any:
-        """Return a list of one candle."""
-        size = str(self.size(want.symbol, each.volume))
-        candle = {"t": each.open_time // SECOND, "v": size, "c": each.close, "h": each.high, "l": each.low}
-        return [candle | {"o": each.open, "n": want.key, "a": each.volume}]
-
-    def moment(self) -> float:
-        """Return seconds with a fraction."""
-        return Unit.MILLIS.of(self.now) / 1000
-
-    def levels(self, levels: Levels) -> Sequence[Any]:
-        """Return levels as objects."""
-        return [{"p": price, "s": size} for price, size in levels]
-
-    def sized(self, symbol: str, levels: Levels) -> Levels:
-        """Return levels with sizes in contracts."""
-        return [(price, str(self.size(symbol, size))) for price, size in levels]
-
-    def _funding(self, request: SimRequest) -> list[Any]:
-        """Return the latest rates first; a page too short for its span holds the latest part."""
-        symbol, limit = self._wanted(request.query), self.view.funding_limit(self._limit(request.query, 100, 1000))
-        start, end = self._bounds(request.query)
-        rates = self.view.funding(symbol, Span(start or 0, end + SECOND))
-        return [{"t": moment // SECOND, "r": rate} for moment, rate in rates[-limit:][::-1]]
-
-
-class GatePerpetualWire(_GateContractsWire):
-    """Settled in USDT."""
-
-    id = "gate_perpetual"
-    market_type = MarketType.FUTURES_USDT
-    prefix = "/futures/usdt"
-
-    def symbol(self, native: str) -> str | None:
-        """Return the symbol if it is quoted in USDT."""
-        return super().symbol(native) if native.endswith("_USDT") else None
-
-
-class GateInverseWire(_GateContractsWire):
-    """Settled in BTC: only BTC_USD, whose contract is 1 USD."""
-
-    id = "gate_inverse"
-    market_type = MarketType.FUTURES_COIN
-    prefix = "/futures/btc"
-    kind = "inverse"
-
-    def native(self, symbol: str) -> str | None:
-        """Return the only symbol."""
-        return "BTC_USD" if symbol == "BTCUSD_PERP" else None
-
-    def symbol(self, native: str) -> str | None:
-        """Return the only symbol."""
-        return "BTCUSD_PERP" if native == "BTC_USD" and self.view.knows("BTCUSD_PERP") else None
-
-    def size(self, symbol: str, volume: str) -> int:
-        """Convert a volume to contracts of 1 USD."""
-        return self.view.contracts(symbol, volume) * self.view.contract_value(symbol)
-
-    def multiplier(self, native: str) -> str:
-        """Return 0, as the exchange does."""
-        return "0"
+def _invalid(name: str, text: str) -> Refused:
+    return Refused(f"Invalid request parameter `{name}` value: {text}")
