@@ -45,7 +45,7 @@ from chandlery.core.query import DataProvider
 from chandlery.core.time import Micros, Unit
 
 CRYPTOCOM_KNOWN = standings("""
-    WebSocket address: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html
+    WebSocket address: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html; requests need no nonce (seen 2026-09-22)
     candles per request: contradicted elsewhere, 300 are documented (2025-11); another client requests a different number (2026-08)
     order of rows: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-candlestick
     alignment: documented, https://exchange-docs.crypto.com/exchange/v1/rest-ws/index.html#public-get-candlestick

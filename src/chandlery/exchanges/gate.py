@@ -53,8 +53,15 @@ GATE_KNOWN = standings("""
     order of rows: documented, https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
     history depth: documented, https://www.gate.com/docs/developers/apiv4/en/#market-k-line-chart
     closed flag: documented, https://www.gate.com/docs/developers/apiv4/ws/en/#candlesticks-channel
-    order book: recorded, 2026-09-15: U is the previous u + 1 in 39000 messages, some of which change nothing; levels beyond the depth are deleted
+    order book: documented, https://www.gate.com/docs/developers/apiv4/ws/en/#order-book-v2-api; contracts were recorded, in the same form
 """)
+GATE_CONTRACTS_KNOWN = standings(
+    """
+    candles per request: documented, https://www.gate.com/docs/developers/apiv4/en/#futures-market-k-line-chart
+    order book: recorded, 2026-09-15, 150 contracts: U is the previous u + 1 in 39000 messages, some of which change nothing; levels beyond the depth are deleted
+    """,
+    GATE_KNOWN,
+)
 
 _GATE = DataProvider.register("GATE")
 
@@ -307,6 +314,7 @@ class _GateContracts(_Gate):
     The documentation allows 2000 candles; ccxt asks for at most 1999, and so does this adapter.
     """
 
+    standing = GATE_CONTRACTS_KNOWN
     ws_url = "wss://fx-ws.gateio.ws/v4/ws"
     market = "futures"
     symbol_key = "contract"

@@ -11,8 +11,8 @@ Sources:
 - https://huobiapi.github.io/docs/dm/v1/en/#get-kline-data (coin-margined contracts that expire)
 
 The exchange counts each trade twice in ``vol``, ``amount`` and ``trade_turnover``, once for each of
-its sides. This adapter returns half of that, so that volume is comparable to other exchanges. ccxt returns the
-doubled ``amount``.
+its sides: 33 of 33 recorded trades and 3 of 3 candles are even. This adapter returns half of that, so that volume is comparable
+to other exchanges; ccxt returns the doubled ``amount``. ``count`` is not doubled, although documented so: 1, 5 and 5 were recorded.
 """
 
 from __future__ import annotations
