@@ -114,3 +114,18 @@ def test_a_third_party_adds_an_exchange_by_its_entry_point(tmp_path):
     )
 
     subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": str(tmp_path)})
+
+
+def test_a_third_partys_module_that_cannot_be_imported_is_named(tmp_path):
+    """Nothing else of a user's program says which of the installed packages it is."""
+    (tmp_path / "acme_chandlery.py").write_text("from chandlery.exchanges.binance import NoSuchAdapter\n")
+    info = tmp_path / "acme_chandlery-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-chandlery\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[chandlery.exchanges]\nacme = acme_chandlery\n")
+    used = subprocess.run(
+        [sys.executable, "-c", "from chandlery import ExchangeRegistry; ExchangeRegistry.names()"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+    assert "InvalidInput: the entry point acme = acme_chandlery of chandlery.exchanges cannot be" in used.stderr

@@ -10,6 +10,7 @@ from typing import ClassVar, TypeVar
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.core.endpoints import Endpoints
+from chandlery.core.entry_points import loaded
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.instrument import MarketType
 from chandlery.core.query import DataProvider
@@ -95,7 +96,7 @@ class ExchangeRegistry:
         for module in pkgutil.walk_packages(package.__path__, "chandlery.exchanges."):
             importlib.import_module(module.name)
         for entry in entry_points(group="chandlery.exchanges"):
-            entry.load()
+            loaded(entry)
         cls._found = True
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from chandlery.clients.interfaces import IExchangeAPIClient
 from chandlery.clients.names import canonical
 from chandlery.clients.settings import Settings
+from chandlery.core.entry_points import loaded
 from chandlery.core.errors import CloseFailed, InvalidInput, RequestTimeout, UnknownName
 
 GROUP = "chandlery.plugins"
@@ -118,14 +119,14 @@ def third_parties(exchange: str) -> dict[str, Callable[[Settings], IExchangeAPIC
     Return factories of third-party clients for an exchange, by full name.
 
     Raises:
-        InvalidInput: An entry point is not a subclass of ``IExchangeAPIClient``.
+        InvalidInput: An entry point cannot be imported, or is not a subclass of ``IExchangeAPIClient``.
     """
     found = [_class_of(each) for each in offered() if canonical(each.name) == exchange]
     return {qualified(each.family, exchange): each for each in found}
 
 
 def _class_of(entry: EntryPoint) -> Any:
-    found = entry.load()
+    found = loaded(entry)
     if not (isinstance(found, type) and issubclass(found, IExchangeAPIClient)):
         raise InvalidInput(
             f"the entry point {entry.name} = {entry.value} of {GROUP} is not a subclass of IExchangeAPIClient"

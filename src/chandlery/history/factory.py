@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 from typing import Any, ClassVar, NamedTuple
 
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.entry_points import loaded
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
@@ -123,7 +124,7 @@ class DataClientFactory:
         """Import the modules of third parties, once, so that their names are registered."""
         if not cls._found:
             for entry in entry_points(group="chandlery.data_clients"):
-                entry.load()
+                loaded(entry)
             cls._found = True
 
     @classmethod
