@@ -13,6 +13,7 @@ import pytest
 
 import chandlery
 import chandlery.service
+import chandlery.testing
 
 # The names that the five systems' own documents give.
 FIVE_SYSTEMS = set(
@@ -28,6 +29,7 @@ FIVE_SYSTEMS = set(
     RestDataClient VisionDataClient BinanceFundingRateClient UnifiedCacheManager OUTPUT_DTYPES FUNDING_RATE_DTYPES
     """.split()  # noqa: SIM905  # a list of so many names reads best as text
 )
+PACKAGES = [chandlery, chandlery.service, chandlery.testing]
 _ROW = re.compile(r"\| `(?P<name>\w+)` \| [^|]+ \| `(?P<module>[\w.]+)` \| (?P<since>planned|\d+\.\d+) \|")
 
 
@@ -48,31 +50,22 @@ def test_every_name_of_the_five_systems_is_documented(documented):
 
 
 def test_what_is_public_is_what_is_documented_as_present(documented):
-    """``chandlery.__all__``, that of the service, and the names page list the same names."""
-    present = {name for name, (_, since) in documented.items() if since != "planned"}
+    """``chandlery.__all__``, those of the service and of the tests, and the names page list the same names."""
+    present = [name for name, (_, since) in documented.items() if since != "planned"]
 
-    assert present == {*chandlery.__all__, *chandlery.service.__all__}
-    assert not set(chandlery.__all__) & set(chandlery.service.__all__)
-
-
-@pytest.mark.parametrize("name", chandlery.service.__all__)
-def test_name_of_the_service_imports_from_where_it_is_said_to_live(documented, name):
-    """``chandlery.service.X`` is the same object as the one in the module that the names page gives."""
-    module, _ = documented[name]
-
-    assert getattr(importlib.import_module(module), name) is getattr(chandlery.service, name)
-    assert name in dir(chandlery.service)
+    assert sorted(present) == sorted(name for package in PACKAGES for name in package.__all__)
 
 
-@pytest.mark.parametrize("name", chandlery.__all__)
-def test_name_imports_from_where_it_is_said_to_live(documented, name):
+@pytest.mark.parametrize(("package", "name"), [(each, name) for each in PACKAGES for name in each.__all__])
+def test_name_imports_from_where_it_is_said_to_live(documented, package, name):
     """``chandlery.X`` is the same object as the one in the module that the names page gives."""
     module, _ = documented[name]
 
-    assert getattr(importlib.import_module(module), name) is getattr(chandlery, name)
+    assert getattr(importlib.import_module(module), name) is getattr(package, name)
+    assert name in dir(package)
 
 
-@pytest.mark.parametrize("package", [chandlery, chandlery.service])
+@pytest.mark.parametrize("package", PACKAGES)
 def test_the_stub_of_a_package_is_its_list(package):
     """Type checkers see the names of ``__all__``, each once, and each under its own name."""
     tree = ast.parse(Path(package.__file__).with_suffix(".pyi").read_text())

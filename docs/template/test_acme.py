@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from acme_wire import AcmeWire
+
 from chandlery.testing import ExchangeTests
 
 
@@ -12,3 +14,4 @@ class TestAcmeSpot(ExchangeTests):
 
     exchange = "acme_spot"
     payloads = Path(__file__).parent / "payloads"
+    wire = AcmeWire

@@ -121,7 +121,7 @@ async def test_a_slow_callback_loses_no_closed_candle(offline, client_of):
 
         async def slow(_, entry):
             told.append(entry)
-            await asyncio.sleep(0.7)
+            await asyncio.sleep(0.7)  # it is slow
             if len(closed(told)) >= 5:
                 over.set()
 

@@ -18,7 +18,7 @@ from chandlery.core.series_id import SeriesId
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
-from fixtures.repositories import entry
+from chandlery.testing.repositories import book_entry as entry
 from fixtures.support import only_readable
 
 MADE = Path(__file__).parent.parent / "fixtures" / "version_1" / "chandlery.db"

@@ -21,7 +21,7 @@ from chandlery.database.coins import CoinRepository, CollectedCoin
 from chandlery.database.gaps import GapRepository
 from chandlery.database.series_ids import always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
-from fixtures.repositories import entry
+from chandlery.testing.repositories import book_entry as entry
 
 MADE = Path(__file__).parent.parent / "fixtures" / "version_1" / "chandlery.db"
 """By 0.1: a coin, two series, of which a candle, a book and a gap."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from chandlery.database.book_rows import SCHEMA, table_of_books
-from fixtures.repositories import entry
+from chandlery.testing.repositories import book_entry as entry
 
 
 def test_a_row_a_level():

@@ -15,7 +15,7 @@ from chandlery.database.book_history import BookHistory
 from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl
 from chandlery.database.gaps import GapRepository
 from chandlery.database.sqlite import SqliteDatabase
-from fixtures.repositories import RawRepositoryTests, entry
+from chandlery.testing.repositories import book_entry as entry
 from memory_repository import MemoryRawDataRepository
 
 
@@ -24,15 +24,6 @@ async def database(tmp_path):
     """An open one."""
     async with SqliteDatabase(tmp_path / "d.sqlite3") as opened:
         yield opened
-
-
-class TestRawDataRepositoryImpl(RawRepositoryTests):
-    """It does what every repository does."""
-
-    @pytest.fixture
-    def made(self, database):
-        """An empty one."""
-        return RawDataRepositoryImpl(database)
 
 
 COINS, EXCHANGES, MOMENTS = st.sampled_from(["A/B", "C/D"]), st.sampled_from(["x", "y"]), st.integers(0, 20)

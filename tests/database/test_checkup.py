@@ -11,7 +11,7 @@ from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.checkup import problems
 from chandlery.database.sqlite import SqliteDatabase
-from fixtures.repositories import entry
+from chandlery.testing.repositories import book_entry as entry
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from chandlery.database.principals import PrincipalRepository
 from chandlery.database.raw import encode
 from chandlery.database.series_ids import always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
-from fixtures.repositories import entry
+from chandlery.testing.repositories import book_entry as entry
 
 SMALL = {"series", "coins", "principals", "signing_keys"}
 """Tables with a row a coin, a series, an account; the others grow for as long as the service runs."""

@@ -168,6 +168,27 @@ class Seen:
         raise error
 
 
+class Looks:
+    """Sleeps, and counts how often."""
+
+    def __init__(self):
+        self.count = 0
+        self._news = asyncio.Event()
+
+    async def __call__(self, seconds):
+        self.count += 1
+        self._news.set()
+        await asyncio.sleep(seconds)
+
+    async def all_over_again(self):
+        """Wait until what sleeps in between has looked at everything once more."""
+        wanted = self.count + 2
+        async with asyncio.timeout(10):
+            while self.count < wanted:
+                self._news.clear()
+                await self._news.wait()
+
+
 async def watched(clock, updates, frames):
     """Watch a book of so many updates, then so many frames that are about others; the book, the connection."""
     network = NetworkClient(ExchangeRegistry.create("binance_spot"), clock=clock)
@@ -175,19 +196,18 @@ async def watched(clock, updates, frames):
     stream.take_snapshot(BookUpdate("X", [(1.0, 1.0)], [(2.0, 1.0)], is_snapshot=True, last=0, at=0))
     wire = Wire()
     wire.frame()
-    watch = BookWatch(
-        wire, {"X": stream}, Seen(), clock=clock, sleep=asyncio.sleep, pace=structs.replace(FAST, quiet_s=60)
-    )
+    looks = Looks()
+    watch = BookWatch(wire, {"X": stream}, Seen(), clock=clock, sleep=looks, pace=structs.replace(FAST, quiet_s=60))
     watch.listen(stream)
     task = asyncio.create_task(watch.silences())
     for number in range(1, updates + 1):
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.01)  # updates come at a pace
         stream.take(BookUpdate("X", [(1.0, 1.0 + number)], [], first=number, last=number, at=number))
     for _ in range(frames):
         clock.now += SECOND
-        await asyncio.sleep(2 * FAST.watch_every_s)
+        await looks.all_over_again()
         wire.frame()
-    await asyncio.sleep(2 * FAST.watch_every_s)
+    await looks.all_over_again()
     task.cancel()
     await asyncio.wait({task})
     await network.close()

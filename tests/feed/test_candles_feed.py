@@ -44,6 +44,7 @@ from chandlery.net.clock import system_clock
 from chandlery.sim import SyntheticMarket
 from chandlery.sim.faults import Fault, FaultKind
 from fixtures.candle_feed import SPOT, Heard, Quick, check_whole, tasks_left, truth
+from fixtures.waiting import until
 
 
 def connects(sim):
@@ -248,7 +249,7 @@ async def test_a_quiet_market_is_not_a_dead_socket(sim_of, feed_of, adapter_of):
     feed, heard = feed_of(sim, max_records=900, adapter=adapter)
     await feed.start()
     await heard.until_event(Missing, 20)
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(1.5)  # three times as long as what ends a silent connection
 
     assert 1 == connects(sim)
     assert [] == heard.of(Reconnecting)
@@ -325,7 +326,7 @@ async def test_start_can_be_cancelled(sim_of, feed_of, after_s, strategy):
     sim = await sim_of(Fault(FaultKind.SLOW, "klines|/ws", None, seconds=0.4))
     feed, _ = feed_of(sim)
     starting = asyncio.create_task(feed.start(strategy))
-    await asyncio.sleep(after_s)
+    await asyncio.sleep(after_s)  # the moment is what is tested
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
@@ -335,10 +336,11 @@ async def test_start_can_be_cancelled(sim_of, feed_of, after_s, strategy):
 
 async def test_stop(sim_of, feed_of):
     """Twice, at the same time, during the filling, and before the start: always the same."""
-    sim = await sim_of(Fault(FaultKind.SLOW, "klines", None, seconds=0.3))
+    slow = Fault(FaultKind.SLOW, "klines", None, seconds=0.3)
+    sim = await sim_of(slow)
     feed, _ = feed_of(sim)
     starting = asyncio.create_task(feed.start())
-    await asyncio.sleep(0.05)
+    await until(lambda: slow.used)
     await asyncio.gather(feed.stop(), feed.stop())
     with pytest.raises(Closed):
         await starting

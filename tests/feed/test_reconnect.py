@@ -13,6 +13,7 @@ from chandlery.core.errors import RateLimited
 from chandlery.core.http import RateLimit
 from chandlery.sim.faults import Fault, FaultKind
 from fixtures.candle_feed import FAST, SPOT
+from fixtures.waiting import until
 
 
 async def test_ever_longer_waits(sim_of, connection_of):
@@ -27,7 +28,7 @@ async def test_ever_longer_waits(sim_of, connection_of):
     connection.kick("too early")
     await receiver.until(lambda: len(receiver.ups) == 2 and receiver.candles > 3)
     assert [0.8] == waits.all[5:]
-    await asyncio.sleep(0.6)
+    await until(lambda: connection._connection.flowed_s >= pace.stable_s)
     connection.kick("stable")
     await receiver.until(lambda: len(receiver.ups) == 3)
     assert [0.1] == waits.all[6:]
@@ -124,10 +125,11 @@ async def test_pings_and_pauses(sim_of, connection_of, adapter_of):
     sim = await sim_of(tick_s=None)
     _, receiver, waits = connection_of(sim, adapter=adapter_of(socket=rules, ping=lambda _: asked, reply=reply))
     await receiver.until(lambda: receiver.ups)
-    await asyncio.sleep(0.55)
+    began = asyncio.get_running_loop().time()
+    await until(lambda: sum(b'"id":7' in each for each in answers) >= 5)
 
     assert [0.7] == waits.all
-    assert 4 <= sum(b'"id":7' in each for each in answers) <= 6
+    assert asyncio.get_running_loop().time() - began > 0.35
 
 
 async def test_replaced_before_its_life_ends(sim_of, connection_of, adapter_of):
@@ -197,18 +199,17 @@ async def test_no_command_before_the_welcome(sim_of, connection_of, adapter_of):
     """Nothing is sent until it comes; where it does not, the connection is given up."""
     sim = await sim_of(tick_s=None)
     rules = SocketRules(welcome=re.compile(rb"hello"))
-    _, receiver, _ = connection_of(sim, adapter=adapter_of(socket=rules))
-    async with asyncio.timeout(5):
-        while not (connections := sim._streams[SPOT]._connections):
-            await asyncio.sleep(0.01)
-    (connection,) = connections
-    await asyncio.sleep(0.2)
+    heard = []
+    _, receiver, _ = connection_of(
+        sim, adapter=adapter_of(socket=rules, reply=lambda _, message: heard.append(message))
+    )
+    (connection,) = await until(lambda: sim._streams[SPOT]._connections)
+    await connection.send('{"id":"other","type":"news"}')
+    await until(lambda: heard)
     assert ([], []) == (sim.subscriptions[SPOT], receiver.ups)
     await connection.send('{"id":"hello","type":"welcome"}')
     await receiver.until(lambda: receiver.ups)
-    async with asyncio.timeout(5):
-        while not sim.subscriptions[SPOT]:
-            await asyncio.sleep(0.01)
+    await until(lambda: sim.subscriptions[SPOT])
 
 
 async def test_a_welcome_that_does_not_come(sim_of, connection_of, adapter_of):
@@ -238,10 +239,8 @@ async def test_commands_that_came_too_fast_are_sent_again(sim_of, connection_of,
     adapter = adapter_of(live_rows=live_rows, socket=SocketRules(per_message=1))
     _, receiver, waits = connection_of(sim, adapter=adapter, count=3)
     await receiver.until(lambda: len(receiver.rejected) == 3)
-    async with asyncio.timeout(5):
-        while len(acknowledged) < 6:
-            await asyncio.sleep(0.01)
-    await asyncio.sleep(0.2)
+    await until(lambda: len(acknowledged) >= 6)
+    await asyncio.sleep(0.2)  # within this time more would be sent
 
     assert 6 == len(acknowledged)
     assert [] == receiver.aside

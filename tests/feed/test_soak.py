@@ -74,7 +74,7 @@ async def run(sim_of, group_of, adapter_of, market, *, symbols, seconds, per_con
         gc.collect()
         sizes.append(process.memory_info().rss / _MIB)
     sim.faults.clear()
-    await asyncio.sleep(3)
+    await asyncio.sleep(3)  # what the last faults cost is fetched meanwhile
     for feed, tally in zip(feeds, tallies, strict=True):
         check_whole(feed, market)
         assert {1} == set(tally.closed.values())

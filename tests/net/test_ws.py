@@ -559,7 +559,7 @@ async def test_any_frame_is_a_sign_of_life(serve, sent):
     began = asyncio.get_running_loop().create_future()
 
     async def talk(peer):
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(0.2)  # in time
         peer.writer.write(sent)
         began.set_result(asyncio.get_running_loop().time())
         await peer.left()

@@ -14,7 +14,7 @@ from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.sqlite import SqliteDatabase
 from chandlery.service.retention import Retention
-from fixtures.repositories import entry
+from chandlery.testing.repositories import book_entry as entry
 from memory_repository import MemoryRawDataRepository
 
 

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.testing.books import BookTests
+from chandlery.testing.candles import CandleTests
+from chandlery.testing.contradictions import CONTRADICTIONS
 from chandlery.testing.exchanges import ExchangeTests, read_payload
+from fixtures.numbered_exchange import NumberedSpot, NumberedWire
 
 SYNTHETIC = Path(__file__).parent.parent / "exchanges" / "synthetic"
 
@@ -20,6 +24,25 @@ class TestEveryExchange(ExchangeTests):
     def _one(self, request):
         self.exchange = request.param
         self.payloads = SYNTHETIC / request.param
+
+    def contradictions(self):
+        """Two of each exchange, so that all are tested; each exchange has twenty draws of all in the long run."""
+        names = [*CONTRADICTIONS]
+        first = 2 * ExchangeRegistry.names().index(self.exchange)
+        return [names[(first + each) % len(names)] for each in range(2)]
+
+
+class TestNumberedChannels(CandleTests, BookTests):
+    """An exchange whose messages name their stream by a number alone."""
+
+    exchange = "numbered_spot"
+    wire = NumberedWire
+
+    @pytest.fixture(autouse=True)
+    def _registered(self):
+        ExchangeRegistry.register(self.exchange)(NumberedSpot)
+        yield
+        del ExchangeRegistry._adapters[self.exchange]
 
 
 class Kraken(ExchangeTests):

@@ -1,6 +1,11 @@
-"""Tools for users to test their own code against chandlery."""
+"""
+Tools for users to test their own code against chandlery.
 
-from chandlery.testing.exchanges import ExchangeTests
-from chandlery.testing.retries import no_waiting
+``no_waiting`` needs no more than chandlery; the classes of tests need pytest, and what their modules name besides.
+"""
 
-__all__ = ["ExchangeTests", "no_waiting"]
+from __future__ import annotations
+
+from chandlery.core.lazy import exported
+
+__all__, __getattr__, __dir__ = exported(__name__, __file__)

@@ -1,4 +1,4 @@
-"""Tests that an exchange adapter inherits, in this package or in another."""
+"""Tests that an exchange adapter inherits, in this package or in another; they need pytest and hypothesis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ from chandlery.core.book import BookUpdate
 from chandlery.core.errors import ChandleryError, InvalidSymbol, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.http import Response
+from chandlery.core.instrument import Instrument
 from chandlery.core.interval import Interval
+from chandlery.testing.books import BookTests
+from chandlery.testing.candles import CandleTests
+from chandlery.testing.contradictions import ContradictionTests
 
 
 def _rest_candles(adapter: ExchangeAdapter, body: bytes, held: dict[str, Any]) -> Any:
@@ -100,7 +104,7 @@ def read_payload(adapter: ExchangeAdapter, kind: str, held: dict[str, Any]) -> A
     return _READERS[kind](adapter, bytes.fromhex(text) if held.get("binary") else text.encode(), held)
 
 
-class ExchangeTests:
+class ExchangeTests(CandleTests, BookTests, ContradictionTests):
     """
     Tests that every exchange adapter passes.
 
@@ -109,10 +113,13 @@ class ExchangeTests:
         class TestAcmeSpot(ExchangeTests):
             exchange = "acme_spot"
             payloads = Path(__file__).parent / "payloads"
+            wire = AcmeWire
+
+    With a ``wire`` the adapter is proved against the offline exchange; without one those tests are skipped.
     """
 
-    exchange: ClassVar[str]
     payloads: ClassVar[Path]
+    """The folder of the payloads that were written from the exchange's documentation."""
 
     @property
     def adapter(self) -> ExchangeAdapter:
@@ -200,3 +207,15 @@ class ExchangeTests:
                 assert len(str(refused)) < 400  # some lines
             else:
                 raise AssertionError(f"{text[:20]!r} is not a symbol")
+
+    def test_symbols_of_other_markets_are_refused(self) -> None:
+        """A perpetual is not a symbol of spot or of the other perpetuals."""
+        adapter = self.adapter
+        for text in ("BTC/USDT:USDT", "BTC/USD:BTC"):
+            if Instrument.parse(text).market is adapter.market_type:
+                continue
+            try:
+                adapter.symbol(text)
+            except InvalidSymbol:
+                continue
+            raise AssertionError(f"{text} is not a symbol of {self.exchange}")

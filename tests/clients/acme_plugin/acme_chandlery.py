@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from chandlery import IExchangeAPIClient, RealtimeStream
+from chandlery.core.errors import InvalidSymbol
+
+MINUTE = timedelta(minutes=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class AcmeClient(IExchangeAPIClient):
@@ -22,9 +26,10 @@ class AcmeClient(IExchangeAPIClient):
         return "acme"
 
     async def fetch_historical_data(self, coin, start, end, interval="1m"):
-        minutes = (end - start) // timedelta(minutes=1)
-        opens = [round((start + timedelta(minutes=each)).timestamp()) * 1000 for each in range(minutes)]
-        return [_row(coin, opened) for opened in opens]
+        if coin != "GOLD/USD":
+            raise InvalidSymbol(f"acme has GOLD/USD and no {coin}")
+        first, last = -((EPOCH - start) // MINUTE), (min(end, datetime.now(UTC) - MINUTE) - EPOCH) // MINUTE
+        return [_row(coin, minute * 60_000) for minute in range(first, last + (EPOCH + last * MINUTE < end))]
 
     async def check_coin_availability(self, coin):
         return coin == "GOLD/USD"

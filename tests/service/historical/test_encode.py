@@ -28,8 +28,8 @@ from chandlery.service.historical.encode import (
 )
 from chandlery.service.historical.interfaces import Piece
 from chandlery.tables.frame import schema_of
+from chandlery.testing.repositories import book_entry as entry
 from fixtures.candle_tables import candles
-from fixtures.repositories import entry
 
 SCHEMA = schema_of(ChartType.KLINES)
 

@@ -23,8 +23,8 @@ from chandlery.net.clock import system_clock
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.tables.candle_rows import TIMES, times_of
 from chandlery.testing import no_waiting
+from chandlery.testing.repositories import book_entry as entry
 from fixtures.candle_feed import truth
-from fixtures.repositories import entry
 from fixtures.service import MARKET, connected, offline, served
 
 ASKED = {"exchange": "binance", "symbol": "BTC/USDT", "interval": "1m", "start": "2026-11-01", "end": "2026-11-02"}

@@ -18,8 +18,8 @@ from chandlery.service.historical.fetcher import FETCHED_AT_ONCE
 from chandlery.service.historical.report import AnswerReport
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.tables.frame import open_times
+from chandlery.testing.repositories import book_entry as entry
 from fixtures.candle_feed import truth
-from fixtures.repositories import entry
 from fixtures.service import MARKET, offline, service_of
 
 MINUTES = SeriesId.parse("binance", "BTC/USDT", "candles:1m")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from chandlery.service.metrics import Metrics
 from chandlery.service.web.send_queue import HIGH_WATER, MOST_BEFORE_AUTH, MOST_BYTES, Pump, SendQueue
+from fixtures.waiting import until
 
 LARGE = b"x" * (HIGH_WATER + 1)
 
@@ -53,9 +54,14 @@ def made(grace_s=0.2, *, trusted=True):
 
 async def settle(socket, count=1):
     """Until something was written so often."""
-    async with asyncio.timeout(5):
-        while len(socket.written) < count:
-            await asyncio.sleep(0.001)
+    await until(lambda: len(socket.written) >= count, 5)
+
+
+async def turn(send_queue):
+    """Until the pump has had a turn: it has written what another client of it gets."""
+    other = Socket()
+    SendQueue(other, send_queue._pump, grace_s=60, on_slow=print, metrics=Metrics()).put(b"x")
+    await settle(other)
 
 
 ITEMS = st.lists(st.tuples(st.sampled_from("abk"), st.binary(min_size=1, max_size=3)), max_size=30)
@@ -104,7 +110,7 @@ async def test_a_slow_client_holds_up_nothing_and_is_told_of_the_latest():
     send_queue.put(b"closed")
     for number in range(100):
         send_queue.replace("book", b"%d" % number)
-    await asyncio.sleep(0.1)
+    await turn(send_queue)
     assert [] == socket.written
     socket.unsent = 0
     await settle(socket)
@@ -118,14 +124,13 @@ async def test_too_slow_for_closed_candles():
     socket, send_queue, slow, metrics = made(grace_s=0.1)
     socket.unsent = HIGH_WATER + 1
     send_queue.replace("book", b"1")
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.15)  # the grace time passes
+    await turn(send_queue)
     assert [] == slow
     send_queue.put(b"closed")
-    async with asyncio.timeout(5):
-        while not slow:
-            await asyncio.sleep(0.01)
+    await until(lambda: slow, 5)
     send_queue.put(b"more")
-    await asyncio.sleep(0.1)
+    await turn(send_queue)
 
     assert [1] == slow
     assert 1 == metrics.slow_clients
@@ -158,7 +163,7 @@ async def test_who_sends_much_waits_for_room():
     socket, send_queue, _, _ = made(grace_s=60)
     socket.unsent = HIGH_WATER + 1
     waiting = asyncio.create_task(send_queue.send([b"a"]))
-    await asyncio.sleep(0.1)
+    await turn(send_queue)
     assert not waiting.done()
     socket.unsent = 0
     send_queue.drained()
@@ -166,7 +171,7 @@ async def test_who_sends_much_waits_for_room():
     assert [b"a"] == socket.written
     socket.unsent = HIGH_WATER + 1
     waiting = asyncio.create_task(send_queue.send([b"b"]))
-    await asyncio.sleep(0.01)
+    await turn(send_queue)
     socket.is_open = False
     await asyncio.wait_for(waiting, 5)
     send_queue.put(b"late")

@@ -1,0 +1,10 @@
+from chandlery.testing.clients import ClientTests as ClientTests
+from chandlery.testing.data_clients import DataClientTests as DataClientTests
+from chandlery.testing.exchanges import ExchangeTests as ExchangeTests
+from chandlery.testing.principals import PrincipalRepositoryTests as PrincipalRepositoryTests
+from chandlery.testing.repositories import BookRepositoryTests as BookRepositoryTests
+from chandlery.testing.repositories import CandleRepositoryTests as CandleRepositoryTests
+from chandlery.testing.repositories import CoinRepositoryTests as CoinRepositoryTests
+from chandlery.testing.repositories import GapRepositoryTests as GapRepositoryTests
+from chandlery.testing.repositories import RepositoryTests as RepositoryTests
+from chandlery.testing.retries import no_waiting as no_waiting
