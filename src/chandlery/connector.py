@@ -173,7 +173,7 @@ class DataSourceConnectorImpl(IDataSourceConnector):
         if makers and not allowed:
             only = " and ".join(self._families or ())
             raise UnknownName(
-                f"{exchange_name!r}: {exchange} is reached by {', '.join(sorted(makers))}; here there is {only} only"
+                f"{exchange_name!r}: {exchange} is available as {', '.join(sorted(makers))}; this connector uses only {only}"
             )
         fitting = [name for name in allowed if not family or split(name)[0] == family]
         if len(fitting) > 1:
@@ -181,7 +181,7 @@ class DataSourceConnectorImpl(IDataSourceConnector):
         if fitting == [qualified(CCXTExchangeClient.family, exchange)]:
             require_exchange(exchange)
         if not fitting:
-            raise UnknownName(f"{exchange_name!r}: {exchange} is reached by {', '.join(sorted(makers))}")
+            raise UnknownName(f"{exchange_name!r}: {exchange} is available as {', '.join(sorted(makers))}")
         return fitting[0], makers[fitting[0]]
 
     def _ccxt_client(self, exchange: str) -> CCXTExchangeClient:

@@ -45,5 +45,5 @@ def test_a_header_has_the_time():
     """To the second; without one there is no time."""
     assert micros(2025, 3, 12, 10, 20, 30) == header_time(Response(200, {"date": "Wed, 12 Mar 2025 10:20:30 GMT"}, b""))
     for headers in ({}, {"date": "tomorrow"}):
-        with pytest.raises(MalformedResponse, match="header Date"):
+        with pytest.raises(MalformedResponse, match="Date header"):
             header_time(Response(200, headers, b""))

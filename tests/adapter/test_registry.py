@@ -79,7 +79,7 @@ def test_published_spellings_are_accepted(published, exchange):
 
 def test_unknown_names_are_refused_with_the_known_ones():
     """Nothing is guessed."""
-    with pytest.raises(UnknownName, match=r"'binance' is not an exchange; one of .*binance_spot"):
+    with pytest.raises(UnknownName, match=r"'binance' is not an exchange; use one of .*binance_spot"):
         ExchangeRegistry.get("binance")
     with pytest.raises(UnknownName, match="has no adapter for FUTURES_COIN"):
         ExchangeRegistry.of_market(DataProvider.TRADESTATION, MarketType.FUTURES_COIN)

@@ -258,7 +258,7 @@ def test_a_newer_version_is_neither_read_nor_overwritten(filled, make):
     assert cached.covered == [Span(make.start, make.start + DAY), Span(make.start + 2 * DAY, make.start + 3 * DAY)]
     assert "version 9" in cached.events[0].detail
     at = make.start + DAY
-    with pytest.raises(CacheError, match="stays as it is"):
+    with pytest.raises(CacheError, match="was not changed"):
         filled.store(make.series(), make.day_rows(1), [make.source(at, at + DAY)])
     assert path.read_bytes() == newer
 

@@ -68,7 +68,7 @@ async def test_what_an_exchange_no_longer_has(offline, client_of, last):
     """Kraken answers for the latest 720 alone: a longer range is incomplete, with the rest, and no silent hole."""
     async with offline("kraken_spot") as sim, client_of(sim, "kraken_spot") as client:
         start, end = last(1500, sim.clock)
-        with pytest.raises(IncompleteData, match="the exchange answers from") as caught:
+        with pytest.raises(IncompleteData, match="the exchange serves data from") as caught:
             await client.fetch_candles("BTC/USD", start, end)
         rows = open_times(caught.value.data)
 

@@ -71,7 +71,7 @@ def test_what_ccxt_could_not_read():
     error = translated(KeyError("data"), Account())
 
     assert isinstance(error, errors.MalformedResponse)
-    assert "acme: ccxt could not read the answer" in str(error)
+    assert "acme: ccxt could not parse the response" in str(error)
 
 
 def test_no_secret_and_no_query_is_left():

@@ -248,7 +248,7 @@ def test_cleanup_closes_what_is_old_and_unused(em):
 
     assert again is not unused
     assert again.fetch_ohlcv("BTC/USD", limit=2)
-    with pytest.raises(InvalidInput, match="give hours"):
+    with pytest.raises(InvalidInput, match="use 0 or more hours"):
         manager.cleanup_unused_exchanges(-1)
 
 
@@ -323,5 +323,5 @@ def test_fallback_takes_the_first_that_can(em):
 @pytest.mark.parametrize("order", [[], "binance", [1]])
 def test_priorities_that_are_none(em, order):
     """An order of exchanges is a list of ids."""
-    with pytest.raises(InvalidInput, match="is a list of exchanges"):
+    with pytest.raises(InvalidInput, match="must be a list of exchanges"):
         em(PublicExchangeManager).exchange_priority_for_fallback = order

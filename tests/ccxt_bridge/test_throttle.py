@@ -122,7 +122,7 @@ def test_without_a_pause_it_is_the_exchange_s_own(limiter):
 @pytest.mark.parametrize("pause", [-1, math.nan, math.inf])
 def test_pauses_that_are_none(limiter, pause):
     """A pause that is no number of seconds is refused, and the one before stays."""
-    with pytest.raises(InvalidInput, match="give seconds"):
+    with pytest.raises(InvalidInput, match="use 0 or more seconds"):
         Throttle(limiter, pause)
     throttle = Throttle(limiter, 0.5)
     with pytest.raises(InvalidInput):

@@ -127,7 +127,7 @@ def test_releasing_what_is_not_in_use():
     connections.release(exchange)
     with pytest.raises(InvalidInput, match="more often than"):
         connections.release(exchange)
-    with pytest.raises(InvalidInput, match="not connected here"):
+    with pytest.raises(InvalidInput, match="not connected by this manager"):
         connections.release(Exchange())
     with pytest.raises(InvalidInput, match="no connection to binance is in use"):
         connections.release_by_name("binance", testnet=None, contract_type=None)

@@ -32,7 +32,7 @@ def test_an_exchange_names_provider_and_market():
     assert (DataProvider.BINANCE, MarketType.FUTURES_COIN) == arguments.exchange("", "cm")
     assert (DataProvider("OKX"), MarketType.FUTURES_USDT) == arguments.exchange("okx_perpetual", "")
     assert arguments.exchange("gate_spot", "") == arguments.exchange("gate_io_spot", "")
-    with pytest.raises(InvalidInput, match="leave out --market um"):
+    with pytest.raises(InvalidInput, match="omit --market um"):
         arguments.exchange("okx_perpetual", "um")
     with pytest.raises(UnknownName, match=r"one of .*okx_spot"):
         arguments.exchange("okx", "")
@@ -41,7 +41,7 @@ def test_an_exchange_names_provider_and_market():
 @pytest.mark.parametrize("parse", [arguments.market, arguments.chart_type, arguments.source])
 def test_unknown_names_are_refused_with_the_known(parse):
     """The message lists what there is."""
-    with pytest.raises(UnknownName, match="'swap' is unknown; it is one of"):
+    with pytest.raises(UnknownName, match="'swap' is unknown; use one of"):
         parse("swap")
 
 
@@ -60,7 +60,7 @@ def test_endpoints():
         ('{"binance_spot"', "not JSON like"),
         ('["binance_spot"]', "not JSON like"),
         ('{"binance_spot": {"rest": 1}}', "not JSON like"),
-        ('{"binance_spt": {}}', "binance_spt; there is "),
+        ('{"binance_spt": {}}', "binance_spt; available: "),
         ('{"binance_spot": {"rest": "localhost:80"}}', "not a URL"),
     ],
 )
@@ -111,7 +111,7 @@ def test_faults(text, kind, path, times, probability):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("nope", "there is too_many_requests"),
+        ("nope", "available: too_many_requests"),
         ("slow:(", "regular expression"),
         ("slow:p=2", "0.1"),
         ("slow::p=x", "0.1"),

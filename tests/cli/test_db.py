@@ -76,7 +76,7 @@ def test_what_0_1_stored_is_ignored_until_it_is_adopted(chandlery, tmp_path):
     shutil.copy(MADE, tmp_path / FILE_NAME)
     target = tmp_path / "out.csv"
     export = ("db", "export", "binance_spot", "BTC/USDT", "candles:1m", "-o", target, "--data-dir", tmp_path)
-    ignored = "2 series and 1 coins of an older release do not say whose data they are, and are not used"
+    ignored = "2 series and 1 coins of an older release have no origin, and are not used"
     for command in ("migrate", "check"):
         code, out, _ = chandlery("db", command, "--data-dir", tmp_path)
         assert (0, True) == (code, ignored in out)
@@ -131,7 +131,7 @@ def test_an_impossible_version(chandlery, data):
     connection.close()
     for command in (("db", "check"), ("db", "migrate"), ("auth", "list")):
         code, _, err = chandlery(*command, "--data-dir", data)
-        assert (1, True) == (code, f"{FILE_NAME} claims version -3" in err), err
+        assert (1, True) == (code, f"{FILE_NAME} has version -3" in err), err
 
 
 def test_a_backup(chandlery, data):

@@ -173,7 +173,7 @@ def test_incomplete_data_is_code_3_and_writes_nothing(fetch, exchange, tmp_path)
         (("BTCUSDT", "1h", *DAY_1, "--on-missing", "panic"), "--on-missing 'panic' is unknown"),
         (("../x", "1h", *DAY_1), "is not"),
         (("..", "1h", *DAY_1), "is not"),
-        (("", "1h", *DAY_1), "a symbol is not empty"),
+        (("", "1h", *DAY_1), "the symbol is empty"),
         (("BTCUSDT", *DAY_1, "--type", "funding"), "FUNDING_RATE"),
         (("BTCUSDT", "1h", *DAY_1, "--endpoints", "{"), "not JSON like"),
         (("BTCUSDT", "1h", *DAY_1, "-o", "out.xlsx"), "the suffix selects the format"),

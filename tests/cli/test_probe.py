@@ -31,7 +31,7 @@ def test_it_prints_what_it_measured(chandlery, tmp_path):
 
 def test_mistakes_are_one_line(chandlery):
     """No exchange, or one that there is not."""
-    for args, said in (((), "name an exchange, or --all"), (("nowhere",), "nowhere")):
+    for args, said in (((), "give an exchange, or --all"), (("nowhere",), "nowhere")):
         code, out, err = chandlery("probe", *args)
 
         assert (2, "") == (code, out)

@@ -84,13 +84,13 @@ def test_serves_recorded_files(served, chandlery, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("--exchange", "nowhere_spot"), "is not offline; there is ascendex_spot, binance_inverse"),
+        (("--exchange", "nowhere_spot"), "is not available offline; available: ascendex_spot, binance_inverse"),
         (("--data", "missing"), "there is no folder"),
         (("--data", ".", "--synthetic", "1"), "not both"),
-        (("--fault", "nope"), "there is too_many_requests"),
+        (("--fault", "nope"), "available: too_many_requests"),
         (("--fault", "slow:("), "not a regular expression"),
         (("--unlike", "page_size=3"), "--unlike is not JSON"),
-        (("--unlike", '{"okx_spot": {"pages": 3}}'), "there is no pages; there is page_size"),
+        (("--unlike", '{"okx_spot": {"pages": 3}}'), "unknown: pages; available: page_size"),
     ],
 )
 def test_mistakes_are_one_line(chandlery, tmp_path, monkeypatch, args, said):

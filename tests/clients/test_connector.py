@@ -60,7 +60,7 @@ async def test_unknown_names(offline, connector_of):
         for name in ("nowhere", "", "ccxt.", "."):
             with pytest.raises(UnknownName, match="ccxt has no exchange"):
                 connector.get_client(name)
-        with pytest.raises(UnknownName, match=r"bitfinex is reached by ccxt\.bitfinex"):
+        with pytest.raises(UnknownName, match=r"bitfinex is available as ccxt\.bitfinex"):
             connector.get_client("native.bitfinex")
         with pytest.raises(UnknownName, match=r"ccxt has no exchange"):
             connector.get_client("ccxt.tradestation")

@@ -51,7 +51,7 @@ def test_arguments_that_a_method_takes():
     assert {} == accepted(two, **OPTIONS)
     assert {"interval": "1m", "depth": None} == accepted(some, **OPTIONS)
     assert {} == accepted(two, interval=Interval.MINUTE_1)
-    with pytest.raises(UnsupportedRequest, match="has only candles of 1m, not of 1h"):
+    with pytest.raises(UnsupportedRequest, match="has only 1m candles, not 1h"):
         accepted(two, interval="1h")
 
 

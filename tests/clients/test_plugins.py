@@ -84,10 +84,10 @@ def test_the_same_name_twice_is_refused():
 def test_a_name_that_is_none():
     """What is not open is refused with what is; another family's is none of ours."""
     registry = PluginRegistry()
-    with pytest.raises(UnknownName, match="there is none"):
+    with pytest.raises(UnknownName, match="open: none"):
         registry.get_plugin("binance")
     registry.add_plugin(Client("ccxt", "kraken"))
-    with pytest.raises(UnknownName, match=r"native\.kraken.*there is kraken"):
+    with pytest.raises(UnknownName, match=r"native\.kraken.*open: kraken"):
         registry.get_plugin("native.kraken")
 
 

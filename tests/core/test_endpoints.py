@@ -76,12 +76,12 @@ def test_one_market_at_several_addresses(given):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"origin": "Off line"}, "of a-z 0-9"),
-        ({"origin": "../up"}, "of a-z 0-9"),
+        ({"origin": "Off line"}, "characters a-z 0-9"),
+        ({"origin": "../up"}, "characters a-z 0-9"),
         ({"origin": "unknown"}, "not .*unknown"),
-        ({"origin": True}, "of a-z 0-9"),
+        ({"origin": True}, "characters a-z 0-9"),
         ({"mirror": "yes"}, "true or false"),
-        ({"origin": "x", "mirror": True}, "a mirror has none"),
+        ({"origin": "x", "mirror": True}, "use one of them"),
         ({"rest": 1}, "not a URL"),
         ({"api": "http://localhost:1"}, "rest, ws and archive"),
     ],

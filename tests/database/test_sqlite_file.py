@@ -153,7 +153,7 @@ def test_an_impossible_version_is_refused(tmp_path, version):
     connection.close()
     before = (tmp_path / "d").read_bytes()
     for work in (opened, opened_to_read):
-        with pytest.raises(UnknownSchema, match=rf"d claims version {version}, which does not exist"):
+        with pytest.raises(UnknownSchema, match=rf"d has version {version}, which does not exist"):
             work(tmp_path / "d")
 
     assert before == (tmp_path / "d").read_bytes()
@@ -176,7 +176,7 @@ def test_a_version_that_its_tables_are_not_of_is_refused(tmp_path, version):
     connection.execute(f"PRAGMA user_version = {version}")
     before = content(connection)
     connection.close()
-    with pytest.raises(UnknownSchema, match=f"claims version {version}"):
+    with pytest.raises(UnknownSchema, match=f"has version {version}"):
         opened(tmp_path / "d")
 
     connection = apsw.Connection(str(tmp_path / "d"))

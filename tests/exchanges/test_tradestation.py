@@ -75,7 +75,7 @@ def test_hours_off_the_clock_are_refused():
     """Equities begin at half past: their hours are no hours of ours, and are neither moved nor mixed with any."""
     ends = [micros(2020, 11, 12, hour, 30) for hour in range(15, 21)]
 
-    with pytest.raises(UnsupportedRequest, match="1h candles of this symbol begin with its session"):
+    with pytest.raises(UnsupportedRequest, match="1h candles of this symbol are aligned to its session"):
         ADAPTER.candles(body(*ends, micros(2020, 11, 12, 21)), Interval.HOUR_1)
     alone = ADAPTER.candles(body(micros(2020, 11, 12, 18), micros(2020, 11, 12, 18, 15)), Interval.HOUR_1)
     assert [micros(2020, 11, 12, 17), micros(2020, 11, 12, 17, 15)] == alone.open_time
@@ -146,7 +146,7 @@ def test_the_time_is_in_a_header():
         Response(200, {"date": "Wed, 12 Mar 2025 10:20:30 GMT"}, b"")
     )
     for said in ({}, {"date": "noon"}):
-        with pytest.raises(MalformedResponse, match="header Date"):
+        with pytest.raises(MalformedResponse, match="Date header"):
             ADAPTER.clock(Response(200, said, b""))
 
 

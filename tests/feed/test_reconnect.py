@@ -220,7 +220,7 @@ async def test_a_welcome_that_does_not_come(sim_of, connection_of, adapter_of):
     )
     await receiver.until(lambda: receiver.downs)
 
-    assert "no welcome within 0.2 s" in receiver.downs[0]
+    assert "no welcome message within 0.2 s" in receiver.downs[0]
     assert [] == receiver.ups
 
 

@@ -124,7 +124,9 @@ def test_a_client_is_made_as_documented():
 
 def test_what_nothing_serves_is_an_error_that_lists_what_is_served():
     """Among other things, spot has no funding."""
-    with pytest.raises(UnknownName, match=r"BINANCE SPOT FUNDING_RATE by REST; there is .*BINANCE SPOT KLINES by REST"):
+    with pytest.raises(
+        UnknownName, match=r"BINANCE SPOT FUNDING_RATE by REST; available: .*BINANCE SPOT KLINES by REST"
+    ):
         DataClientFactory.create_data_client(
             DataProvider.BINANCE, MarketType.SPOT, ChartType.FUNDING_RATE, "BTCUSDT", Interval.HOUR_8
         )
@@ -132,7 +134,7 @@ def test_what_nothing_serves_is_an_error_that_lists_what_is_served():
 
 def test_an_empty_symbol_is_refused():
     """Before an adapter is asked."""
-    with pytest.raises(InvalidSymbol, match="a symbol is not empty"):
+    with pytest.raises(InvalidSymbol, match="the symbol is empty"):
         DataClientFactory.create_data_client(
             DataProvider.BINANCE, MarketType.SPOT, ChartType.KLINES, "", Interval.HOUR_1
         )

@@ -327,8 +327,8 @@ async def test_numbered_pages_may_be_shorter_than_asked_for(numbered):
 @pytest.mark.parametrize(
     ("page", "error", "words"),
     [
-        (lambda _: (day_before(1), 4), MalformedResponse, "no further funding rates on page 2"),
-        (lambda number: ([] if number == 2 else day_before(number), 4), MalformedResponse, "no further .* on page 2"),
+        (lambda _: (day_before(1), 4), MalformedResponse, "no new funding rates on page 2"),
+        (lambda number: ([] if number == 2 else day_before(number), 4), MalformedResponse, "no new .* on page 2"),
         (lambda number: (day_before(number)[::-1], 4), MalformedResponse, "not ordered from the latest"),
         (lambda number: (day_before(number), 1000), UnsupportedRequest, "more than 5 pages .* later start"),
     ],

@@ -755,7 +755,7 @@ def test_there_is_no_running_candle_in_an_archive_nor_among_events(exchange, mor
     """Refused before anything is sent."""
     manager = exchange.manager(market_type=MarketType.FUTURES_USDT)
 
-    with pytest.raises(UnsupportedRequest, match="include_open needs candles, and REST"):
+    with pytest.raises(UnsupportedRequest, match="include_open needs candles and REST"):
         manager.get_data("BTCUSDT", at(2024, 5, 1), at(2024, 5, 2), "1h", include_open=True, **more)
 
     assert [] == exchange.asked()
@@ -777,7 +777,7 @@ def test_a_closed_manager_says_so(exchange):
         (
             {"endpoints": {"binance_sopt": {}}},
             UnknownName,
-            "binance_sopt, which is not an exchange; one of .*binance_spot",
+            "binance_sopt, which is not an exchange; use one of .*binance_spot",
         ),
         ({"provider": "BINNACE"}, UnknownName, "one of BINANCE"),
     ],

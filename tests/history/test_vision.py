@@ -185,7 +185,7 @@ async def test_a_checksum_that_is_none_proves_nothing(odd):
 
     assert 0 == len(got.table)
     assert {EventKind.BAD_CHECKSUM} == {event.kind for event in got.events}
-    assert "does not hold a SHA-256" in got.events[0].detail
+    assert "contains no SHA-256" in got.events[0].detail
 
 
 async def test_a_proved_file_may_still_hold_no_candles(odd):

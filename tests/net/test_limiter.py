@@ -171,7 +171,7 @@ async def test_a_refused_acquire_costs_nothing(limiter, fake):
 
 async def test_what_never_fits_is_refused(limiter):
     """A weight above the limit would wait for ever."""
-    with pytest.raises(UnsupportedRequest, match="never fits"):
+    with pytest.raises(UnsupportedRequest, match="can never be sent"):
         await limiter.acquire(HOST, MINUTE, 101)
 
 

@@ -95,7 +95,7 @@ def test_it_refuses_to_wait_for_itself(portal):
     async def nested():
         portal.run(_double(1))
 
-    with pytest.raises(InvalidInput, match="await it"):
+    with pytest.raises(InvalidInput, match="use await"):
         portal.run(nested())
 
 

@@ -33,7 +33,7 @@ async def test_what_is_served_to_one_that_leaves_is_cancelled():
     assert caller.left
     assert [Closed, Closed] == [type(each) for each in results]
     assert [0, 0] == ends
-    with pytest.raises(Closed, match="the client has left"):
+    with pytest.raises(Closed, match="the client has disconnected"):
         await work(caller, ends)
 
 

@@ -13,14 +13,14 @@ RANGE = {**COIN, "start": "2026-11-01", "end": "2026-11-02"}
 @pytest.mark.parametrize(
     ("method", "path", "query", "message"),
     [
-        ("GET", "/v1/candles", {**RANGE, "intervall": "5m"}, "'intervall' is no parameter here, did you mean interval; there is cursor, end, exchange, format, interval, limit, start, symbol"),
+        ("GET", "/v1/candles", {**RANGE, "intervall": "5m"}, "'intervall' is not a parameter here, did you mean interval; available: cursor, end, exchange, format, interval, limit, start, symbol"),
         ("GET", "/v1/candles", {**RANGE, "fromat": "csv"}, "did you mean format"),
-        ("GET", "/v1/funding", {**RANGE, "interval": "5m"}, "'interval' is no parameter here; there is cursor"),
-        ("GET", "/v1/books", {**RANGE, "format": "parquet"}, "'format' is no parameter here; there is cursor, end"),
-        ("GET", "/v1/books/latest", {**COIN, "depth": "5"}, "there is exchange, symbol"),
-        ("GET", "/v1/coins", {"exchange": "binance"}, "'exchange' is no parameter here; there is none"),
-        ("GET", "/v1/exchanges", {"x" * 5000: ""}, f"{'x' * 40!r} is no parameter here; there is none"),
-        ("GET", "/v1/availability", {**COIN, "market": "spot"}, "there is exchange, symbol"),
+        ("GET", "/v1/funding", {**RANGE, "interval": "5m"}, "'interval' is not a parameter here; available: cursor"),
+        ("GET", "/v1/books", {**RANGE, "format": "parquet"}, "'format' is not a parameter here; available: cursor, end"),
+        ("GET", "/v1/books/latest", {**COIN, "depth": "5"}, "available: exchange, symbol"),
+        ("GET", "/v1/coins", {"exchange": "binance"}, "'exchange' is not a parameter here; there are none"),
+        ("GET", "/v1/exchanges", {"x" * 5000: ""}, f"{'x' * 40!r} is not a parameter here; there are none"),
+        ("GET", "/v1/availability", {**COIN, "market": "spot"}, "available: exchange, symbol"),
         ("DELETE", "/v1/coins", {**COIN, "channels": "book"}, "did you mean channel"),
     ],
 )  # fmt: skip
@@ -40,7 +40,10 @@ async def test_fields_of_a_body(running):
         problem = await answer.json(content_type="application/problem+json")
 
     assert (422, "invalid_input") == (answer.status, problem["code"])
-    assert "'chanels' is no field here, did you mean channels; there is exchange, symbol, channels" in problem["detail"]
+    assert (
+        "'chanels' is not a field here, did you mean channels; available: exchange, symbol, channels"
+        in problem["detail"]
+    )
     assert [] == service.collection.list_coins()
 
 

@@ -222,8 +222,8 @@ async def test_a_database_of_0_1_is_ignored_until_it_is_adopted(sim, tmp_path, c
         async with served_by(sim, kind, tmp_path) as (_, session), session.get("/v1/coins") as answer:
             assert {"coins": []} == await answer.json()
         said = [each.getMessage() for each in caplog.records if "chandlery db adopt" in each.getMessage()]
-        assert [("2 series and 1 coins of an older release do not say whose data they are, and are not used; "
-                "chandlery db adopt takes them for the exchanges' own")] == said  # fmt: skip
+        assert [("2 series and 1 coins of an older release have no origin, and are not used; "
+                "chandlery db adopt marks them as the exchanges' own data")] == said  # fmt: skip
 
 
 async def test_two_markets_are_the_origins_of_their_own_symbols(tmp_path):

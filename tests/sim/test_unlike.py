@@ -142,14 +142,14 @@ def test_fields_of_one_come_before_those_of_all():
 @pytest.mark.parametrize(
     ("given", "error", "said"),
     [
-        ({"okx": {}}, UnknownName, r"no offline exchange okx; there is \*, okx_spot"),
-        ({"okx_spot": {"pages": 3}}, InvalidInput, "there is no pages; there is page_size, "),
+        ({"okx": {}}, UnknownName, r"no offline exchange okx; available: \*, okx_spot"),
+        ({"okx_spot": {"pages": 3}}, InvalidInput, "unknown: pages; available: page_size, "),
         ({"okx_spot": {"page_size": 0}}, InvalidInput, "unlike of okx_spot: .* >= 1"),
         ({"okx_spot": {"page_size": "x"}}, InvalidInput, "unlike of okx_spot: Expected `int"),
         ({"okx_spot": {"late_s": -1}}, InvalidInput, "unlike of okx_spot: .* >= 0"),
-        ({"*": {"anchor": {"3d": 30}}}, InvalidInput, "anchor of 3d: 30 s; it takes whole minutes"),
+        ({"*": {"anchor": {"3d": 30}}}, InvalidInput, "anchor of 3d: 30 s; use whole minutes"),
         ({"*": {"anchor": {"1h": 7200}}}, InvalidInput, "less than the interval"),
-        ({"*": {"funding_hours": [["2024-01-01T00:00:00", 4]]}}, InvalidInput, "moments have a time zone"),
+        ({"*": {"funding_hours": [["2024-01-01T00:00:00", 4]]}}, InvalidInput, "times must have a time zone"),
         (
             {"*": {"lives": {"X": [["2024-01-02T00:00:00Z", "2024-01-01T00:00:00Z"]]}}},
             InvalidInput,

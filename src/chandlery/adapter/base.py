@@ -252,7 +252,7 @@ class ExchangeAdapter(Refusing):
     def server_time(self, body: bytes) -> Micros:
         """Parse the exchange's clock from that answer; by default as declared in ``time_path`` and ``time_unit``."""
         if self.dated:
-            raise UnsupportedRequest(f"{self.id} has its time in the header Date only")
+            raise UnsupportedRequest(f"{self.id} returns its time only in the Date header")
         return clock_reader(self.time_path, self.time_unit)(body)
 
     def clock(self, response: Response) -> Micros:
@@ -302,7 +302,7 @@ class ExchangeAdapter(Refusing):
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
         """Return the messages that subscribe to candles, or unsubscribe with ``leave``."""
-        raise UnsupportedRequest(f"{self.id} sends no candles; poll it")
+        raise UnsupportedRequest(f"{self.id} sends no candles by WebSocket; poll them by REST")
 
     def leaving(self, message: str, answers: Sequence[bytes]) -> str | None:
         """
@@ -329,7 +329,7 @@ class ExchangeAdapter(Refusing):
             RequestRejected: The message refuses a subscription.
             MalformedResponse: It is not a message of the exchange.
         """
-        raise UnsupportedRequest(f"{self.id} sends no candles; poll it")
+        raise UnsupportedRequest(f"{self.id} sends no candles by WebSocket; poll them by REST")
 
     def live_shortcut(self, sinks: Sinks, clock: Callable[[], int]) -> Shortcut | None:
         """

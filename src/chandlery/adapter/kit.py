@@ -47,4 +47,4 @@ def header_time(response: Response) -> Micros:
     try:
         return micros_of(parsedate_to_datetime(text))
     except (ValueError, TypeError, OverflowError) as error:
-        raise MalformedResponse(f"not a time in the header Date: {text[:40]!r}") from error
+        raise MalformedResponse(f"invalid time in the Date header: {text[:40]!r}") from error

@@ -81,7 +81,7 @@ class Names:
             return None
         if len(found) > 1:
             raise InvalidSymbol(
-                f"{text!r} names {len(found)} symbols of the exchange: {', '.join(sorted(found))}; ask for one of them by that spelling"
+                f"{text!r} is ambiguous; use one of the exchange's spellings: {', '.join(sorted(found))}"
             )
         return next(iter(found))
 

@@ -40,7 +40,7 @@ def sent_at(value: int | None, nanos: int = 1_000_000) -> Micros | None:
         return None
     at = value * nanos // 1000
     if not 0 <= at <= LATEST:
-        raise MalformedResponse(f"{value} is not a valid time of sending")
+        raise MalformedResponse(f"{value} is not a valid time")
     return at
 
 

@@ -65,7 +65,7 @@ class ExchangeRegistry:
         try:
             return cls._adapters[cls._aliases.get(exchange_id, exchange_id)]
         except KeyError:
-            raise UnknownName(f"{exchange_id!r} is not an exchange; one of {', '.join(cls.names())}") from None
+            raise UnknownName(f"{exchange_id!r} is not an exchange; use one of {', '.join(cls.names())}") from None
 
     @classmethod
     def of_market(cls, provider: DataProvider, market_type: MarketType) -> type[ExchangeAdapter]:
@@ -73,7 +73,7 @@ class ExchangeRegistry:
         for adapter in cls.adapters():
             if adapter.provider is provider and adapter.market_type is market_type:
                 return adapter
-        raise UnknownName(f"{provider!r} has no adapter for {market_type.name}; there is {', '.join(cls.names())}")
+        raise UnknownName(f"{provider!r} has no adapter for {market_type.name}; available: {', '.join(cls.names())}")
 
     @classmethod
     def adapters(cls) -> list[type[ExchangeAdapter]]:

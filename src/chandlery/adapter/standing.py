@@ -64,7 +64,7 @@ def standings(text: str, like: Standings | None = None) -> Standings:
         name, _, seen = line.partition(": ")
         standing, _, note = seen.partition(", ")
         if name not in DECLARATIONS:
-            raise UnknownName(f"a standing is given of {name!r}; the declarations are {', '.join(DECLARATIONS)}")
+            raise UnknownName(f"{name!r} is not a declaration; use one of {', '.join(DECLARATIONS)}")
         found[name] = Seen(Standing(standing), note)
     return found
 

@@ -205,7 +205,7 @@ class UnifiedCacheManager:
         except FileNotFoundError:
             pass
         except NewerVersion as error:
-            raise CacheError(f"{path} stays as it is: {error}") from error
+            raise CacheError(f"{path} was not changed: {error}") from error
         except CorruptCacheFile:
             files.set_aside(path)
         both = settled(both, span)
@@ -226,7 +226,7 @@ class UnifiedCacheManager:
         try:
             inside = folder.resolve().is_relative_to(self.root.resolve())
         except RuntimeError as error:
-            raise CacheError(f"the cache in {folder} cannot be found: {error}") from error
+            raise CacheError(f"the path {folder} cannot be resolved: {error}") from error
         if not inside:
             raise CacheError(f"{folder} leads out of the cache by a symbolic link")
         return folder
@@ -249,7 +249,9 @@ def _rows_only(label: Label) -> list[SourceSpan]:
 def _check(key: SeriesKey, table: pa.Table) -> None:
     expected = schema_of(key.chart_type)
     if not table.schema.equals(expected):
-        raise InvalidInput(f"the table is not of {key.chart_type.name}: {table.schema.names}, not {expected.names}")
+        raise InvalidInput(
+            f"the table has the columns {table.schema.names}; {key.chart_type.name} needs {expected.names}, with their types"
+        )
     if np.any(np.diff(open_times(table)) <= 0):
         raise InvalidInput(f"the rows of {key.symbol} are not oldest first, or have duplicate times")
 

@@ -29,9 +29,9 @@ def folder(given: Path | str, name: str) -> Path:
         InvalidInput: It is not a path of a folder.
     """
     if not isinstance(given, Path | str):
-        raise InvalidInput(f"{name} is a Path or text, not {given!r}")
+        raise InvalidInput(f"{name} must be a Path or a string, not {given!r}")
     if not str(given).strip() or "\0" in str(given):
-        raise InvalidInput(f"{name} is {str(given)!r}, which is not a folder; '.' is the current one")
+        raise InvalidInput(f"{name} is {str(given)!r}, which is not a folder; use '.' for the current folder")
     try:
         return Path(given).expanduser().absolute()
     except RuntimeError as error:
@@ -80,7 +80,7 @@ def locked(
             if descriptor >= 0:
                 os.close(descriptor)
         if monotonic() > deadline:
-            raise CacheError(f"{folder} has been in use by another process for {timeout_s:g} s")
+            raise CacheError(f"{folder} has been locked by another process for {timeout_s:g} s")
         sleep(pause)
         pause = min(pause * 2, _LONGEST_PAUSE_S)
 
@@ -97,7 +97,7 @@ def alone_in(folder: Path, name: str) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         if not _acquired(descriptor, path):
-            raise StorageBusy(f"another {name} runs on {folder}; stop it, or name another folder")
+            raise StorageBusy(f"another {name} uses {folder}; stop it, or use another folder")
         yield
     finally:
         os.close(descriptor)

@@ -71,7 +71,7 @@ def read_file(path: Path, key: SeriesKey, span: Span) -> tuple[Label, pa.Table]:
 def _parse(content: bytes, key: SeriesKey, span: Span) -> tuple[Label, pa.Table]:
     label, table = day_file.parse(content, key.folder.as_posix(), schema_of(key.chart_type))
     if not _fits(label, span):
-        raise CorruptCacheFile(f"it holds times outside of {span}")
+        raise CorruptCacheFile(f"it contains times outside of {span}")
     return label, table
 
 

@@ -178,7 +178,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
     ) -> RealtimeStream:
         """Start a stream of what ccxt.pro watches, or by polling."""
         if channel not in {"candles", "book"}:
-            raise InvalidInput(f"channel is candles or book, not {channel!r}")
+            raise InvalidInput(f"channel is {channel!r}; use candles or book")
         if depth is not None and depth < 1:
             raise InvalidInput(f"depth is {depth}; it must be at least one level per side")
         length = interval if isinstance(interval, Interval) else Interval(interval)

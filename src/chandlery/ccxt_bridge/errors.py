@@ -64,7 +64,7 @@ def translated(error: BaseException, exchange: Any) -> ChandleryError:
     name = type(error).__name__
     text = without_secrets(str(error), _secrets(exchange))
     if not is_ccxt_error(error):
-        return MalformedResponse(f"{exchange.id}: ccxt could not read the answer ({name}: {text}); try again")
+        return MalformedResponse(f"{exchange.id}: ccxt could not parse the response ({name}: {text}); try again")
     kind: Any = type(error)
     ours: Any
     ours, advice = next(_OURS[each.__name__] for each in kind.__mro__ if each.__name__ in _OURS)

@@ -148,7 +148,7 @@ def _default_type(name: str, contract_type: ContractType | None) -> dict[str, st
 
 def _require_contracts(exchange: Any, contract_type: ContractType | None) -> None:
     if contract_type not in {None, *get_args(ContractType)}:
-        raise InvalidInput(f"contract_type is {contract_type!r}; it is one of {', '.join(get_args(ContractType))}")
+        raise InvalidInput(f"contract_type is {contract_type!r}; use one of {', '.join(get_args(ContractType))}")
     traded = contract_type is None or exchange.has.get(_HAS.get(contract_type, contract_type))
     if traded is False or (traded is None and contract_type != "spot"):
         raise UnsupportedRequest(

@@ -144,4 +144,6 @@ async def fetch(market: Market, symbol: str, interval: Interval, span: Span) -> 
         except GridDiffers as found:
             # The grid that the rows show is used; everything is evaluated again with it.
             facts.grid = found.grid
-    raise MalformedResponse(f"{symbol} {interval.value} by ccxt: candles open on several grids")
+    raise MalformedResponse(
+        f"{symbol} {interval.value} by ccxt: the open times of the candles have no common alignment"
+    )

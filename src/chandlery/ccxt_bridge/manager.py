@@ -90,7 +90,7 @@ class CountedExchanges(Throttle):
             CloseFailed: Some did not close; all others did.
         """
         if not 0 <= max_age_hours < math.inf:
-            raise InvalidInput(f"max_age_hours is {max_age_hours}; give hours, 0 for all unused ones")
+            raise InvalidInput(f"max_age_hours is {max_age_hours}; use 0 or more hours, 0 for all unused connections")
         return _close(self._connections.retire(max_age_s=max_age_hours * HOUR_S))
 
     def close_exchange(self, exchange_id: str) -> int:
@@ -253,7 +253,7 @@ class PublicExchangeManager(CountedExchanges):
     @exchange_priority_for_fallback.setter
     def exchange_priority_for_fallback(self, exchanges: Sequence[str]) -> None:
         if isinstance(exchanges, str) or not exchanges or not all(isinstance(each, str) for each in exchanges):
-            raise InvalidInput(f"exchange_priority_for_fallback is a list of exchanges, not {exchanges!r}")
+            raise InvalidInput(f"exchange_priority_for_fallback must be a list of exchanges, not {exchanges!r}")
         self._priority = list(exchanges)
 
     def connect_to_exchange_with_no_credentials(

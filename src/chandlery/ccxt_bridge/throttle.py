@@ -48,7 +48,9 @@ class Throttle:
     @request_pause.setter
     def request_pause(self, seconds: float | None) -> None:
         if seconds is not None and not 0 <= seconds < math.inf:
-            raise InvalidInput(f"request_pause is {seconds}; give seconds, 0 for no pause, None for the exchange's own")
+            raise InvalidInput(
+                f"request_pause is {seconds}; use 0 or more seconds (0: no pause), or None for the pause that ccxt declares"
+            )
         self._pause = seconds
 
     def throttled_call(self, fn: Callable[..., _T], /, *args: Any, **kwargs: Any) -> _T:
@@ -87,7 +89,7 @@ class Throttle:
             async with asyncio.timeout(LONGEST_WAIT_S), self._lanes[os.getpid(), lane]:
                 await self._limiter.acquire(lane, (RateLimit(1, pause),), max_wait_s=LONGEST_WAIT_S)
         except TimeoutError:
-            raise RateLimited(f"{lane}: no turn within {LONGEST_WAIT_S:g} s") from None
+            raise RateLimited(f"{lane}: the call waited {LONGEST_WAIT_S:g} s for others and was not sent") from None
 
 
 def exchange_of(fn: Callable[..., Any]) -> Any:

@@ -113,7 +113,9 @@ class Connections:
         if wrapper is not None:
             _leave(wrapper)
         elif exchange not in self._gone:
-            raise InvalidInput("this exchange was not connected here; release it where it was connected")
+            raise InvalidInput(
+                "this exchange was not connected by this manager; release it with the manager that connected it"
+            )
 
     def release_by_name(self, exchange: str, *, testnet: bool | None, contract_type: str | None) -> None:
         """

@@ -27,7 +27,7 @@ OK, FAILURE, MISTAKE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 app = typer.Typer(
     add_completion=False,
     help="Candles and funding rates of crypto exchanges: complete, correct and fast.",
-    epilog="Exit codes: 0 success, 1 failed (exchange, disk), 2 invalid usage, 3 incomplete data, 130 interrupted.",
+    epilog="Exit codes: 0 success, 1 failed (exchange, disk), 2 invalid command line, 3 incomplete data, 130 interrupted.",
     pretty_exceptions_enable=False,
     pretty_exceptions_show_locals=False,
 )
@@ -108,7 +108,7 @@ def _complain(message: str, code: int) -> int:
 def _advice(error: IncompleteData) -> str:
     first = error.missing[0]
     more = f", and {len(error.missing) - 1} more such spans," if len(error.missing) > 1 else ""
-    return f"incomplete: {first.span}{more} unavailable: {first.evidence}. --on-missing report takes the rest"
+    return f"incomplete: {first.span}{more} unavailable: {first.evidence}. Use --on-missing report to get the available rows"
 
 
 def _silence_stdout() -> None:

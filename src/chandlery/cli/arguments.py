@@ -70,7 +70,7 @@ def exchange(text: str, market_name: str) -> tuple[DataProvider, MarketType]:
     if not text:
         return DataProvider.BINANCE, market(market_name or "spot")
     if market_name:
-        raise InvalidInput(f"--exchange {text} names the market already; leave out --market {market_name}")
+        raise InvalidInput(f"--exchange {text} already selects a market; omit --market {market_name}")
     adapter = ExchangeRegistry.get(text)
     return adapter.provider, adapter.market_type
 
@@ -89,7 +89,7 @@ def _named(text: str, option: str, known: Mapping[str, _T]) -> _T:
     try:
         return known[text.lower().replace("-", "")]
     except KeyError:
-        raise UnknownName(f"{option} {text!r} is unknown; it is one of {', '.join(known)}") from None
+        raise UnknownName(f"{option} {text!r} is unknown; use one of {', '.join(known)}") from None
 
 
 def unlike(text: str) -> dict[str, dict[str, Any]]:
@@ -123,7 +123,7 @@ def endpoints(text: str | None) -> dict[str, dict[str, str | bool]]:
     unknown = sorted(set(given) - set(ExchangeRegistry.names()))
     if unknown:
         raise UnknownName(
-            f"the endpoints name {', '.join(unknown)}; there is {', '.join(sorted(ExchangeRegistry.names()))}"
+            f"the endpoints contain unknown exchanges: {', '.join(unknown)}; available: {', '.join(sorted(ExchangeRegistry.names()))}"
         )
     for name, urls in given.items():
         ExchangeRegistry.create(name, given)
@@ -165,7 +165,7 @@ def fault(text: str) -> Fault:
     kinds = {kind.value: kind for kind in FaultKind}
     kind = kinds.get(name.lower().replace("-", "_"))
     if kind is None:
-        raise UnknownName(f"--fault {name!r} is not a kind of fault; there is {', '.join(kinds)}")
+        raise UnknownName(f"--fault {name!r} is not a kind of fault; available: {', '.join(kinds)}")
     path, _, last = rest.rpartition(":")
     times, probability = _how_often(last)
     if times is None and probability is None:
@@ -188,5 +188,5 @@ def _how_often(text: str) -> tuple[int | None, float | None]:
     except ValueError:
         probability = -1.0
     if not 0 < probability <= 1:
-        raise InvalidInput(f"--fault …:{text}: a probability is above 0 and at most 1, e.g. p=0.1")
+        raise InvalidInput(f"--fault …:{text}: a probability must be above 0 and at most 1, e.g. p=0.1")
     return None, probability

@@ -26,13 +26,13 @@ commands = typer.Typer(
 )
 
 _SCOPE = typer.Option(["read"], "--scope", help="read, collect or admin. Repeatable.")
-_JSON = typer.Option(False, "--json", help="For scripts.")
+_JSON = typer.Option(False, "--json", help="Print JSON.")
 _TITLES = ("id", "kind", "name", "scopes", "created", "revoked")
 
 
 @commands.command("create-client")
 def create_client(
-    name: str = typer.Argument(help="A name for your reference."),
+    name: str = typer.Argument(help="Name of the program, for the list of accounts."),
     scope: list[str] = _SCOPE,
     data_dir: Path | None = arguments.DATA_DIR,
     *,
@@ -85,7 +85,7 @@ def revoke(
 
 @commands.command("revoke-token")
 def revoke_token(data_dir: Path | None = arguments.DATA_DIR) -> None:
-    """Revoke one token, ours or another issuer's, read from the first line of stdin or a prompt."""
+    """Revoke one token, of this service or of another issuer. It is read from stdin or a prompt."""
     token = _secret_line("Token")
     name = _with_accounts(data_dir, lambda module: module.revoke_unjudged(token.strip()))
     output.printer().print(f"{name} is revoked", soft_wrap=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 commands = typer.Typer(help="List, verify and clean the cache.", pretty_exceptions_show_locals=False)
 
-_JSON = typer.Option(False, "--json", help="For scripts.")
+_JSON = typer.Option(False, "--json", help="Print JSON.")
 _PATTERN_HELP = "A symbol, SYMBOL/INTERVAL, or a pattern such as BINANCE/SPOT/KLINES/*."
 _TITLES = (
     "provider",
@@ -80,7 +80,7 @@ def info(
 @commands.command()
 def verify(
     cache_dir: Path | None = arguments.CACHE_DIR,
-    endpoints: str = typer.Option("", envvar="CHANDLERY_ENDPOINTS", help="Base URLs as JSON, e.g. what chandlery sim prints.", show_default=False),
+    endpoints: str = typer.Option("", envvar="CHANDLERY_ENDPOINTS", help="Base URLs by exchange id, as JSON, e.g. the output of chandlery sim.", show_default=False),
     *,
     gaps: bool = typer.Option(True, "--gaps/--no-gaps", help="Request the gaps of candles again."),
     as_json: bool = _JSON,
@@ -100,7 +100,7 @@ def verify(
         )
         if found.unknown:
             to.print(
-                f"{output.counted(found.unknown, 'file')} not used: chandlery cache adopt takes them for the exchange's own"
+                f"{output.counted(found.unknown, 'file')} not used: chandlery cache adopt marks them as the exchange's own data"
             )
         if found.damaged:
             to.print("the next fetch of those days replaces them")
@@ -143,7 +143,7 @@ def clean(
     *,
     yes: bool = typer.Option(False, "--yes", "-y", help="Skip the confirmation."),
 ) -> None:  # fmt: skip
-    """Remove damaged and partial files; with --series or --before, data too."""
+    """Remove damaged and temporary files; with --series or --before, also data."""
     cache = _cache(cache_dir)
     limit = to_micros(before, name="--before", now=system_clock()) if before else None
     entries = _chosen(cache.entries(), series or "*") if series or before else []
@@ -162,7 +162,7 @@ def adopt(
     yes: bool = typer.Option(False, "--yes", "-y", help="Skip the confirmation."),
 ) -> None:
     """
-    Mark what chandlery 0.1 stored as the exchanges' own data.
+    Mark data stored by chandlery 0.1 as the exchanges' own data.
 
     Its files do not record their origin. Use this only for a cache that was never used with the offline exchange, a
     testnet or another server than the exchange's.
@@ -171,7 +171,7 @@ def adopt(
     unknown = sum(entry.unknown for entry in cache.entries())
     if unknown and not yes:
         if not sys.stdin.isatty():
-            raise InvalidInput("this would mark data as the exchanges' own; confirm with --yes without a terminal")
+            raise InvalidInput("this would mark data as the exchanges' own; without a terminal, confirm with --yes")
         if not typer.confirm(f"Mark {output.counted(unknown, 'file')} as the exchanges' own data?", err=True):
             raise typer.Exit(1)
     adopted = cache.adopt()
@@ -180,7 +180,7 @@ def adopt(
 
 def _ask(entries: Sequence[CacheEntry], before: str) -> None:
     if not sys.stdin.isatty():
-        raise InvalidInput("this would remove data; confirm with --yes without a terminal")
+        raise InvalidInput("this would remove data; without a terminal, confirm with --yes")
     names = ", ".join(entry.series for entry in entries[:3]) + (", ..." if len(entries) > 3 else "")
     what = f"the days before {before} of {names}" if before else f"{names} ({sum(each.days for each in entries)} files)"
     if not typer.confirm(f"Remove {what}?", err=True):
@@ -212,7 +212,7 @@ def _chosen(entries: Sequence[CacheEntry], pattern: str) -> list[CacheEntry]:
     chosen = [entry for entry in entries if any(fnmatchcase(name, pattern) for name in _names(entry))]
     if not chosen and entries:
         some = ", ".join(entry.series for entry in entries[:5])
-        raise UnknownName(f"no series {pattern!r} in the cache; there is {some}{', ...' if len(entries) > 5 else ''}")
+        raise UnknownName(f"no series {pattern!r} in the cache; available: {some}{', ...' if len(entries) > 5 else ''}")
     if not chosen and pattern != "*":
         raise UnknownName(f"no series {pattern!r}: the cache is empty")
     return chosen

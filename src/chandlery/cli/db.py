@@ -89,9 +89,9 @@ def _file_of(data_dir: Path | None, *, made: bool) -> Path:
         try:
             private_folder(folder)
         except OSError as error:
-            raise StorageUnavailable(f"the folder {folder} cannot be made: {error.strerror}") from error
+            raise StorageUnavailable(f"the folder {folder} cannot be created: {error.strerror}") from error
     elif not path.is_file():
-        raise InvalidInput(f"there is no {FILE_NAME} in {folder}; name the folder of the service with --data-dir")
+        raise InvalidInput(f"there is no {FILE_NAME} in {folder}; give the data folder of the service with --data-dir")
     return path
 
 
@@ -157,7 +157,7 @@ def backup(
     from chandlery.database.sqlite_file import backed_up  # noqa: PLC0415  # needs an extra
 
     if target.exists():
-        raise InvalidInput(f"{target} exists already; name a new file")
+        raise InvalidInput(f"{target} exists already; choose a new file")
     backed_up(database.path, target)
     output.printer().print(f"{output.size_text(target.stat().st_size)} to {target}", soft_wrap=True)
 
@@ -169,7 +169,7 @@ def adopt(
     yes: bool = typer.Option(False, "--yes", "-y", help="Skip the confirmation."),
 ) -> None:
     """
-    Mark what older releases stored as the exchanges' own data; stop the service first.
+    Mark data stored by older releases as the exchanges' own data; stop the service first.
 
     Their rows do not record their origin. Use this only for a folder that was never used with the offline exchange, a
     testnet or another server than the exchange's.
@@ -180,7 +180,9 @@ def adopt(
 
     database = database_of(data_dir)
     if (database.path.parent / _OFFLINE_MARK).exists():
-        raise InvalidInput(f"{database.path.parent} holds synthetic data of --offline, which is not an exchange's own")
+        raise InvalidInput(
+            f"{database.path.parent} contains synthetic data of --offline, which cannot be marked as an exchange's own"
+        )
 
     async def run() -> Unknown:
         async with database:
@@ -196,7 +198,7 @@ def adopt(
 
 def _ask(found: Unknown) -> None:
     if not sys.stdin.isatty():
-        raise InvalidInput("this would mark data as the exchanges' own; confirm with --yes without a terminal")
+        raise InvalidInput("this would mark data as the exchanges' own; without a terminal, confirm with --yes")
     if not typer.confirm(
         f"Mark {found.series:,} series and {found.coins:,} coins as the exchanges' own data?", err=True
     ):
@@ -210,8 +212,8 @@ def _print_ignored(found: Unknown) -> None:
 
 @commands.command()
 def export(
-    exchange: str = typer.Argument(help="Exchange as collected, e.g. binance."),
-    symbol: str = typer.Argument(help="Symbol as collected, e.g. BTC/USDT."),
+    exchange: str = typer.Argument(help="Name under which the exchange is collected, e.g. binance."),
+    symbol: str = typer.Argument(help="Symbol, e.g. BTC/USDT."),
     channel: str = typer.Argument(help="book, or candles:1m and so on."),
     target: Path = typer.Option(..., "-o", "--output", help="A file; its suffix selects the format.", show_default=False),
     start: str = typer.Option("1970-01-01", help="Start of the range."),

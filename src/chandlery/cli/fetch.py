@@ -67,19 +67,19 @@ def fetch(
     file: Path | None = typer.Option(None, "--output", "-o", help="Write .parquet, .csv, .arrow or .feather.", show_default=False),
     cache_dir: Path | None = arguments.CACHE_DIR,
     no_cache: bool = typer.Option(False, "--no-cache", help="Neither read nor write the cache."),
-    on_missing: str = typer.Option("raise", help="raise: fail if data is unavailable (exit code 3). report: take the rest."),
-    include_open: bool = typer.Option(False, "--include-open", help="Add the running candle; the column closed marks it."),
-    endpoints: str = typer.Option("", envvar="CHANDLERY_ENDPOINTS", help="Base URLs as JSON, e.g. what chandlery sim prints.", show_default=False),
+    on_missing: str = typer.Option("raise", help="raise: fail if data is unavailable (exit code 3). report: return the available rows."),
+    include_open: bool = typer.Option(False, "--include-open", help="Add the running candle, and a column closed, which is false for it."),
+    endpoints: str = typer.Option("", envvar="CHANDLERY_ENDPOINTS", help="Base URLs by exchange id, as JSON, e.g. the output of chandlery sim.", show_default=False),
     proxy: str | None = arguments.PROXY,
 ) -> None:  # fmt: skip
     """
     Fetch candles or funding rates of [START, END).
 
-    Without -o the first and last rows are shown, with sources and gaps.
+    Without -o, the first and last rows are printed, with sources and gaps.
     """
     path = None if file is None else arguments.output_file(file)
     if on_missing not in _ON_MISSING:
-        raise InvalidInput(f"--on-missing {on_missing!r} is unknown; it is one of {', '.join(_ON_MISSING)}")
+        raise InvalidInput(f"--on-missing {on_missing!r} is unknown; use one of {', '.join(_ON_MISSING)}")
     kind = arguments.chart_type(chart_type)
     provider, market_type = arguments.exchange(exchange, market)
     job = _Job(
@@ -119,7 +119,7 @@ def _interval(text: str, kind: ChartType) -> Interval:
     if text:
         return Interval(text)
     if kind.interval is None:
-        raise UnknownInterval("which INTERVAL? e.g. chandlery fetch BTCUSDT 1h --start 2024-01-01")
+        raise UnknownInterval("INTERVAL is missing; e.g. chandlery fetch BTCUSDT 1h --start 2024-01-01")
     return kind.interval
 
 

@@ -22,18 +22,18 @@ _URL = "http://localhost"
 def mcp(
     *,
     data_dir: Path | None = arguments.DATA_DIR,
-    offline: bool = typer.Option(False, "--offline", help="Use only a synthetic exchange in this process."),
-    exchange_endpoints: str | None = typer.Option(None, "--exchange-endpoints", metavar="JSON", help="Other base URLs by exchange id.", show_default=False),
+    offline: bool = typer.Option(False, "--offline", help="Use the built-in offline exchange instead of the real ones."),
+    exchange_endpoints: str | None = typer.Option(None, "--exchange-endpoints", metavar="JSON", help="Base URLs by exchange id, which replace the exchanges' own.", show_default=False),
     proxy: str | None = arguments.PROXY,
 ) -> None:  # fmt: skip
     """
-    Serve the Model Context Protocol on stdin and stdout, for the program that starts this.
+    Serve the Model Context Protocol on stdin and stdout, for the program that starts this process.
 
     The parent process has all scopes. The server ends when stdin ends.
     """
     endpoints = arguments.endpoints(exchange_endpoints)
     if offline and endpoints:
-        raise InvalidInput("--offline or --exchange-endpoints, not both")
+        raise InvalidInput("use either --offline or --exchange-endpoints, not both")
     with contextlib.suppress(asyncio.CancelledError):  # SIGTERM
         asyncio.run(_serve(data_folder(data_dir), endpoints, proxy, offline=offline))
 
@@ -45,7 +45,7 @@ async def _serve(data_dir: Path, endpoints: Endpoints, proxy: str | None, *, off
         from chandlery.service.run import offline_exchange  # noqa: PLC0415  # needs the extra, as all of the service
         from chandlery.service.settings import ServiceSettings  # noqa: PLC0415  # the same
     except ImportError as error:
-        raise MissingDependency("this needs the service's extra: pip install 'chandlery[server]'") from error
+        raise MissingDependency("this command needs an extra; run: pip install 'chandlery[server]'") from error
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  # this runs in one
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)

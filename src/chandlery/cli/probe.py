@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def probe(
-    exchange: list[str] = typer.Argument(None, metavar="[ID]...", help="Ids of chandlery exchanges, e.g. okx_perpetual.", show_default=False),  # typer declares arguments as defaults
+    exchange: list[str] = typer.Argument(None, metavar="[ID]...", help="Ids of exchanges, as listed by chandlery exchanges, e.g. okx_perpetual.", show_default=False),  # typer declares arguments as defaults
     *,
     everything: bool = typer.Option(False, "--all", help="All exchanges, in sequence."),
-    seconds: float = typer.Option(180.0, min=0, max=3600, help="Seconds to receive candles, and a third of it a book. 0: REST only."),
-    bundle: Path | None = typer.Option(None, help="Write the recordings to this folder; they hold no credentials.", show_default=False),
-    endpoints: str = typer.Option("", envvar="CHANDLERY_ENDPOINTS", help="Base URLs as JSON, e.g. what chandlery sim prints.", show_default=False),
+    seconds: float = typer.Option(180.0, min=0, max=3600, help="Seconds to receive candles; a third of it for an order book. 0: REST only."),
+    bundle: Path | None = typer.Option(None, help="Write the recordings to this folder; they contain no credentials.", show_default=False),
+    endpoints: str = typer.Option("", envvar="CHANDLERY_ENDPOINTS", help="Base URLs by exchange id, as JSON, e.g. the output of chandlery sim.", show_default=False),
 ) -> None:  # fmt: skip
     """
-    Measure exchanges over the network: declared, measured, verdict.
+    Measure exchanges over the network, and compare the results with the declarations.
 
-    Page size, order, bounds, grids, history limit, row width, clock, an unknown symbol, the list of symbols, funding,
-    WebSockets, delays of closed candles and their corrections, an order book. Exit code 1 if anything differs.
+    Measures page size, order, bounds, alignment, history depth, columns, clock, the error for an unknown symbol, the list
+    of symbols, funding, WebSockets, the delay of closed flags and corrections, and an order book. Exit code 1 on a difference.
     """
     import asyncio  # noqa: PLC0415  # loaded where it is used
 
@@ -38,7 +38,7 @@ def probe(
 
     names = ExchangeRegistry.names() if everything else exchange or []
     if not names:
-        raise InvalidInput(f"name an exchange, or --all; there is {', '.join(ExchangeRegistry.names())}")
+        raise InvalidInput(f"give an exchange, or --all; available: {', '.join(ExchangeRegistry.names())}")
     for name in names:
         ExchangeRegistry.get(name)
     options = Options(

@@ -21,15 +21,15 @@ _ENDS_WITHIN_S = 20.0
 def serve(
     *,
     host: str | None = typer.Option(None, help="Address to listen on.", show_default="127.0.0.1"),
-    port: int | None = typer.Option(None, min=0, max=65535, help="0 for a free one.", show_default="8700"),
+    port: int | None = typer.Option(None, min=0, max=65535, help="Port; 0 selects a free one.", show_default="8700"),
     public_url: str | None = typer.Option(None, "--public-url", help="URL that callers use, and audience of tokens.", show_default="listen address"),
     data_dir: Path | None = arguments.DATA_DIR,
-    exchange_endpoints: str | None = typer.Option(None, "--exchange-endpoints", metavar="JSON", help="Other base URLs by exchange id.", show_default=False),
+    exchange_endpoints: str | None = typer.Option(None, "--exchange-endpoints", metavar="JSON", help="Base URLs by exchange id, which replace the exchanges' own.", show_default=False),
     proxy: str | None = arguments.PROXY,
     offline: bool = typer.Option(False, "--offline", help="Use the built-in offline exchange instead of the real ones."),
     no_auth: bool = typer.Option(False, "--no-auth", help="Disable authentication; only on the loopback address."),
     snapshot_interval: str | None = typer.Option(None, "--snapshot-interval", help="Interval between stored order books.", show_default="5m"),
-    log_format: str | None = typer.Option(None, "--log-format", help="console or json.", show_default="console"),
+    log_format: str | None = typer.Option(None, "--log-format", help="Format of log lines: console or json.", show_default="console"),
 ) -> None:  # fmt: skip
     """
     Collect, store and serve market data over HTTP, WebSocket and MCP until Ctrl-C.
@@ -44,7 +44,7 @@ def serve(
         from chandlery.service.run import until_stopped  # noqa: PLC0415  # the same
         from chandlery.service.settings import ServiceSettings  # noqa: PLC0415  # the same
     except ImportError as error:
-        raise MissingDependency("this needs the service's extra: pip install 'chandlery[server]'") from error
+        raise MissingDependency("this command needs an extra; run: pip install 'chandlery[server]'") from error
 
     given: dict[str, Any] = {
         "host": host,

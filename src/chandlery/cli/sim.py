@@ -23,9 +23,9 @@ def sim(
     exchange: str = typer.Option("", help="Comma-separated ids: binance_spot,binance_perpetual,binance_inverse.", show_default="all"),
     data: list[str] = typer.Option([], metavar="[EXCHANGE=]DIR", help="Serve the archive's CSV files in a folder. Repeatable.", show_default=False),
     synthetic: int | None = typer.Option(None, metavar="SEED", help="Serve a synthetic market.", show_default=f"{_SEED}"),
-    port: int = typer.Option(0, min=0, max=65535, help="On 127.0.0.1.", show_default="a free one"),
+    port: int = typer.Option(0, min=0, max=65535, help="Port on 127.0.0.1.", show_default="a free one"),
     fault: list[str] = typer.Option([], metavar="KIND[:PATH-REGEX][:TIMES|p=0.1]", help="A fault, e.g. too_many_requests:klines:3. Repeatable.", show_default=False),
-    unlike: str = typer.Option("", metavar="JSON", help='Contradictions of the documentation, e.g. {"okx_spot": {"page_size": 100}}; "*" is all.', show_default=False),
+    unlike: str = typer.Option("", metavar="JSON", help='Deviations from the documentation, e.g. {"okx_spot": {"page_size": 100}}; "*" means all exchanges.', show_default=False),
 ) -> None:  # fmt: skip
     """
     Serve an offline exchange on this machine until Ctrl-C.
@@ -39,7 +39,7 @@ def sim(
 
     exchanges = _exchanges(exchange, list(wires()))
     if data and synthetic is not None:
-        raise InvalidInput("--data or --synthetic, not both")
+        raise InvalidInput("use either --data or --synthetic, not both")
     market = _recorded(data) if data else _synthetic(_SEED if synthetic is None else synthetic)
     faults = [arguments.fault(text) for text in fault]
     asyncio.run(
@@ -67,7 +67,7 @@ def _exchanges(text: str, known: list[str]) -> list[str]:
     chosen = [name for part in text.split(",") if (name := part.strip())] or known
     for name in chosen:
         if name not in known:
-            raise UnknownName(f"--exchange {name!r} is not offline; there is {', '.join(known)}")
+            raise UnknownName(f"--exchange {name!r} is not available offline; available: {', '.join(known)}")
     return chosen
 
 

@@ -34,7 +34,7 @@ def accepted(method: Callable[..., Any], **options: Any) -> dict[str, Any]:
     names = {each.name for each in parameters if each.kind is not inspect.Parameter.POSITIONAL_ONLY}
     interval = Interval(options["interval"]) if "interval" in options else Interval.MINUTE_1
     if "interval" not in names and interval is not Interval.MINUTE_1:
-        raise UnsupportedRequest(f"this client has only candles of 1m, not of {interval.value}")
+        raise UnsupportedRequest(f"this client has only 1m candles, not {interval.value}")
     return {name: value for name, value in options.items() if name in names}
 
 

@@ -68,7 +68,7 @@ class LiveFeeds:
     ) -> RealtimeStream:
         """Start a stream named ``name``, and return it once its feed has its history or its book."""
         if channel not in {"candles", "book"}:
-            raise InvalidInput(f"channel is candles or book, not {channel!r}")
+            raise InvalidInput(f"channel is {channel!r}; use candles or book")
         if depth is not None and depth < 1:
             raise InvalidInput(f"depth is {depth}; it must be at least one level per side")
         feed: CandlesFeed | OrderBookFeed

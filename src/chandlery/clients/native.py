@@ -80,7 +80,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         if not markets:
             known = sorted({each.provider.value.lower() for each in ExchangeRegistry.adapters()})
             raise UnknownName(
-                f"{exchange!r} is not an exchange that we have an adapter for; one of {', '.join(known)}, or of their markets, e.g. binance_spot"
+                f"{exchange!r} is not an exchange that chandlery has an adapter for; use one of {', '.join(known)}, or one of their markets, e.g. binance_spot"
             )
         self._settings = settings or Settings()
         provider = markets[0].provider.value.lower()
@@ -241,7 +241,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         if fitting:
             names = ", ".join(each.id for each in fitting)
             raise InvalidSymbol(
-                f"{coin!r} may be of {names}; write BTC/USDT for spot, BTC/USDT:USDT for linear, BTC/USD:BTC for inverse, or ask the one market"
+                f"{coin!r} is ambiguous: it may belong to {names}; write BTC/USDT for spot, BTC/USDT:USDT for linear, BTC/USD:BTC for inverse, or use the name of one market"
             )
         raise InvalidSymbol(f"{coin!r} is not a symbol of {self._name}; write e.g. BTC/USDT or BTC/USDT:USDT")
 
@@ -266,7 +266,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         if adapter is None:
             has = ", ".join(each.id for each in self._adapters.values())
             raise WrongMarket(
-                f"{coin!r} is of {instrument.market.name}, which {self._name} does not have here; it has {has}"
+                f"{coin!r} belongs to {instrument.market.name}, which chandlery does not support on {self._name}; it supports {has}"
             )
         return adapter
 

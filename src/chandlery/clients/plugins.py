@@ -60,7 +60,7 @@ class PluginRegistry:
             return self._plugins[found[0]]
         if found:
             raise ambiguous(name, found)
-        raise UnknownName(f"no plugin for {name!r} is open; there is {', '.join(self.list_plugins()) or 'none'}")
+        raise UnknownName(f"no plugin for {name!r} is open; open: {', '.join(self.list_plugins()) or 'none'}")
 
     def names_of(self, name: str) -> list[str]:
         """Return the full names of the open clients that match a name, with or without a family."""
@@ -105,7 +105,7 @@ def split(name: str) -> tuple[str, str]:
 
 def ambiguous(name: str, found: list[str]) -> InvalidInput:
     """Return the error for an ambiguous name."""
-    return InvalidInput(f"{name!r} is ambiguous: {' and '.join(sorted(found))}; name one of them")
+    return InvalidInput(f"{name!r} is ambiguous: {' and '.join(sorted(found))}; use one of these names")
 
 
 @cache

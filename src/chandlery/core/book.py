@@ -121,7 +121,7 @@ class _Side(ABC):
 
     def top(self, count: int) -> list[Level]:
         if count < 0:
-            raise InvalidInput(f"a book has no {count} levels; ask for 0 or more")
+            raise InvalidInput(f"count is {count}; use 0 or more levels")
         if count <= _WIDEST:
             self.width = max(self.width, 3 * count)
         front = self.front

@@ -67,7 +67,7 @@ def checked(exchange_id: str, given: Endpoint, own: Mapping[str, str | None]) ->
     if unknown:
         known = "rest, ws and archive" if "auth" not in own else "auth, rest, ws and archive"
         raise UnsupportedRequest(
-            f"endpoints of {exchange_id} are {known}, not {', '.join(unknown)}; origin or mirror tell whose data they serve"
+            f"endpoints of {exchange_id} contain {', '.join(unknown)}; use {known}, and origin or mirror to declare the source of the data"
         )
     urls: dict[str, str | bool] = {name: given.get(name, url or "") or "" for name, url in own.items()}
     wrong = [name for name, url in urls.items() if not isinstance(url, str)]
@@ -75,13 +75,13 @@ def checked(exchange_id: str, given: Endpoint, own: Mapping[str, str | None]) ->
         raise InvalidInput(f"the endpoint {wrong[0]} of {exchange_id} is {urls[wrong[0]]!r}, which is not a URL")
     name, mirror = given.get("origin"), given.get("mirror", False)
     if not isinstance(mirror, bool):
-        raise InvalidInput(f"mirror of {exchange_id} is {mirror!r}; it is true or false")
+        raise InvalidInput(f"mirror of {exchange_id} is {mirror!r}; use true or false")
     if name is not None and (not isinstance(name, str) or not _NAME.fullmatch(name) or name in _RESERVED):
         raise InvalidInput(
-            f"the origin of {exchange_id} is {name!r}; it is 1 to 64 of a-z 0-9 . _ - and not {' or '.join(_RESERVED)}"
+            f"the origin of {exchange_id} is {name!r}; use 1 to 64 of the characters a-z 0-9 . _ - and not {' or '.join(_RESERVED)}"
         )
     if name is not None and mirror:
-        raise InvalidInput(f"endpoints of {exchange_id} name an origin, {name}, and say mirror; a mirror has none")
+        raise InvalidInput(f"endpoints of {exchange_id} have both origin {name} and mirror; use one of them")
     return {name: str(url).rstrip("/") for name, url in urls.items()}
 
 

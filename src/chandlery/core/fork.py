@@ -36,7 +36,7 @@ def require_own(made_in: int, name: str) -> None:
         ForkedProcess: A parent has made the object called ``name``.
     """
     if made_in != _Process.generation:
-        raise ForkedProcess(f"{name} was in use before this process was forked; make a new one here, or {_ADVICE}")
+        raise ForkedProcess(f"{name} was in use before this process was forked; create a new one here, or {_ADVICE}")
 
 
 def require_polars() -> None:
@@ -48,7 +48,7 @@ def require_polars() -> None:
     """
     if _Process.without_polars:
         raise ForkedProcess(
-            f"this process was forked after polars had been used, as by reading an archive; polars, which reads archives, hangs here: {_ADVICE}"
+            f"this process was forked after polars was used, for example to read an archive; polars would hang in it: {_ADVICE}"
         )
 
 

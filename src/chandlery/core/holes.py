@@ -66,7 +66,7 @@ def explain(
 
     again, unsure = (None, "") if life.sure else (now, f"; {UNCONFIRMED}")
     if life.served_from is not None:
-        cut(life.served_from, GapKind.NO_LONGER_SERVED, f"the exchange answers from {iso(life.served_from)} on")
+        cut(life.served_from, GapKind.NO_LONGER_SERVED, f"the exchange serves data from {iso(life.served_from)} on")
     if life.first is not None:
         kind = GapKind.NOT_LISTED if life.sure else GapKind.FETCH_FAILED
         cut(life.first, kind, f"first candle {iso(life.first)}{unsure}")

@@ -48,9 +48,9 @@ def require_symbol(text: object) -> str:
         InvalidSymbol: It is not text, is empty or too long, or has unprintable characters.
     """
     if not isinstance(text, str):
-        raise InvalidSymbol(f"a symbol is text, e.g. 'BTC/USDT', not {type(text).__name__}")
+        raise InvalidSymbol(f"a symbol must be a string, e.g. 'BTC/USDT', not {type(text).__name__}")
     if not text.strip():
-        raise InvalidSymbol("a symbol is not empty; give e.g. BTC/USDT")
+        raise InvalidSymbol("the symbol is empty; give e.g. BTC/USDT")
     if len(text) > LONGEST_SYMBOL:
         raise InvalidSymbol(f"{text[:20]!r}... has {len(text)} characters; a symbol has at most {LONGEST_SYMBOL}")
     if not text.isprintable():

@@ -118,7 +118,7 @@ class Interval(Grid, Enum):
     @classmethod
     def _missing_(cls, value: object) -> Any:
         known = " ".join(member.value for member in cls)
-        raise UnknownInterval(f"{value!r} is not an interval; one of {known} (1m is a minute, 1M a month)")
+        raise UnknownInterval(f"{value!r} is not an interval; use one of {known} (1m is a minute, 1M a month)")
 
     @property
     def slug(self) -> str:

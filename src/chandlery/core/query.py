@@ -89,13 +89,15 @@ class _OpenName(metaclass=_OpenNames):
         if member is None and cls.find():
             return cls(value)
         if member is None:
-            raise UnknownName(f"{value!r} is not a {cls.__name__}; one of {', '.join(cls._members)}")
+            raise UnknownName(f"{value!r} is not a {cls.__name__}; use one of {', '.join(cls._members)}")
         return member
 
     @classmethod
     def _add(cls, name: str, value: str) -> Self:
         if not (name.isidentifier() and name.isupper()):
-            raise InvalidInput(f"{name!r} cannot name a {cls.__name__}: give an identifier in capitals, e.g. NEW_NAME")
+            raise InvalidInput(
+                f"{name!r} cannot be the name of a {cls.__name__}: use an identifier in capitals, e.g. NEW_NAME"
+            )
         if not value.isidentifier():
             raise InvalidInput(
                 f"{value!r} cannot be the value of a {cls.__name__}: use letters, digits and _ only, since it names a cache folder"

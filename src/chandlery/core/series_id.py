@@ -75,7 +75,7 @@ class SeriesId(Struct, frozen=True, cache_hash=True):
             UnknownInterval: It has no candles.
         """
         if self.interval is None:
-            raise UnknownInterval(f"{self} has no interval; candles have")
+            raise UnknownInterval(f"{self} has no interval; only candles have one")
         return self.interval
 
     def plain(self) -> dict[str, Any]:

@@ -29,8 +29,8 @@ class Unknown(Struct, frozen=True):
     def __str__(self) -> str:
         """Format for logs and commands."""
         return (
-            f"{self.series:,} series and {self.coins:,} coins of an older release do not say whose data they are, "
-            "and are not used; chandlery db adopt takes them for the exchanges' own"
+            f"{self.series:,} series and {self.coins:,} coins of an older release have no origin, "
+            "and are not used; chandlery db adopt marks them as the exchanges' own data"
         )
 
 

@@ -90,7 +90,7 @@ def decode(entry: bytes) -> BookSnapshot:
         raise CorruptStorage(f"an order book of {len(entry)} bytes is damaged: its checksum does not match its content")
     version, flags, bids, asks, sequence, at, received_at = _HEAD.unpack_from(body)
     if version != _VERSION:
-        raise CorruptStorage(f"an order book has encoding {version}; this program reads {_VERSION}")
+        raise CorruptStorage(f"an order book has encoding version {version}; this chandlery reads version {_VERSION}")
     numbers = _numbers(body[_HEAD.size :], bids + asks)
     levels = [*map(tuple, numbers.tolist())]
     return BookSnapshot(

@@ -114,7 +114,9 @@ class SqliteDatabase(IDatabaseConnection):
             if (dead := self._dead()) is not None:
                 raise dead
             if len(self._jobs) >= self._max_waiting:
-                raise StorageBusy(f"{len(self._jobs)} writes wait for {self.path.name} already; try again later")
+                raise StorageBusy(
+                    f"too many writes are queued for {self.path.name} ({len(self._jobs)}); try again later"
+                )
             self._jobs.append(job)
             if len(self._jobs) == 1:
                 self._wake.notify()

@@ -211,7 +211,7 @@ def migrate(connection: apsw.Connection, path: Path) -> tuple[int, int]:
         connection.execute("COMMIT")
         with_rollback = False
     except apsw.SQLError as error:
-        raise UnknownSchema(f"{path} claims version {version}, but its tables differ: {error}") from error
+        raise UnknownSchema(f"{path} has version {version}, but its tables differ: {error}") from error
     finally:
         if with_rollback and connection.in_transaction:
             connection.execute("ROLLBACK")
@@ -225,9 +225,9 @@ def _version(connection: apsw.Connection, path: Path) -> int:
         version = int(connection.pragma("user_version"))
         has_tables = bool(connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall())
     if application != APPLICATION_ID and has_tables:
-        raise UnknownSchema(f"{path} is a database of another program; name another data folder")
+        raise UnknownSchema(f"{path} is a database of another program; use another data folder")
     if version < (1 if application == APPLICATION_ID else 0):
-        raise UnknownSchema(f"{path} claims version {version}, which does not exist; use a copy of it")
+        raise UnknownSchema(f"{path} has version {version}, which does not exist; restore a backup")
     if version > len(MIGRATIONS):
         raise UnknownSchema(
             f"{path} has version {version}, written by a newer chandlery; this one supports {len(MIGRATIONS)}: upgrade chandlery"
@@ -249,7 +249,7 @@ def _require_tables(connection: apsw.Connection, path: Path) -> None:
     missing = sorted(TABLES - found)
     if missing:
         raise UnknownSchema(
-            f"{path} claims version {len(MIGRATIONS)}, but lacks the tables {', '.join(missing)}; use a copy of it"
+            f"{path} has version {len(MIGRATIONS)}, but lacks the tables {', '.join(missing)}; restore a backup"
         )
 
 

@@ -71,7 +71,7 @@ class ReadOnlyDatabase(IDatabaseConnection):
     async def write(self, *statements: Statement) -> None:
         """Refuse to write."""
         raise StorageUnavailable(
-            f"{self.path.name} can only be read here: {len(statements)} statements were not executed"
+            f"{self.path.name} is opened read-only: {len(statements)} statements were not executed"
         )
 
     async def check(self) -> list[str]:
@@ -80,7 +80,7 @@ class ReadOnlyDatabase(IDatabaseConnection):
 
     async def vacuum(self) -> None:
         """Refuse to write."""
-        raise StorageUnavailable(f"{self.path.name} can only be read here")
+        raise StorageUnavailable(f"{self.path.name} is opened read-only")
 
     async def _in_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)

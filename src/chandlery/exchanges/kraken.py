@@ -225,7 +225,7 @@ class KrakenSpot(ExchangeAdapter):
             return None
         said = ", ".join(errors)
         if said.startswith(_TOO_MANY):
-            return RateLimited(f"{self.id} asks for a pause: {said}")
+            return RateLimited(f"{self.id} requires a pause: {said}")
         if said.startswith(_DOWN):
             return ExchangeUnavailable(f"{self.id} is not available: {said}")
         return self.refused(said, status=response.status, code=errors[0])
@@ -347,7 +347,7 @@ class KrakenSpot(ExchangeAdapter):
 def _only(held: Mapping[str, _T]) -> _T:
     """Return the value of the single pair."""
     if len(held) != 1:
-        raise MalformedResponse(f"not the answer for one pair: it names {', '.join(held) or 'none'}")
+        raise MalformedResponse(f"the response must contain one pair; it contains {', '.join(held) or 'none'}")
     return next(iter(held.values()))
 
 

@@ -239,7 +239,7 @@ class _KuCoin(ExchangeAdapter):
 
     def _nothing(self, event: _Event[Any]) -> tuple[()]:
         if event.type == "error":
-            busy = RateLimited(f"{self.id} asks for a pause: {event.data} (code {event.code})")
+            busy = RateLimited(f"{self.id} requires a pause: {event.data} (code {event.code})")
             raise busy if event.code in {509, "509"} else self.refused(event.data, code=event.code)
         return ()
 

@@ -170,7 +170,7 @@ class TradeStation(ExchangeAdapter):
         off = any(interval.floor(at) != at and interval.step(at) == after for at, after in pairwise(rows.open_time))
         if off:
             raise UnsupportedRequest(
-                f"the {interval.value} candles of this symbol begin with its session, not on the clock; 30m and shorter do"
+                f"the {interval.value} candles of this symbol are aligned to its session, not to the clock; use 30m or shorter"
             )
         return rows
 

@@ -173,7 +173,7 @@ class SubscriptionBisector(Generic[Item]):
                 error = await trial.run(group)
                 break
             except ChandleryError as failure:
-                log.warning("%s: could not try subscriptions: %s", self._network.adapter.id, failure)
+                log.warning("%s: could not test subscriptions: %s", self._network.adapter.id, failure)
             await self._sleep(wait_s)
         if error is None:
             await self._taken(group)

@@ -387,7 +387,7 @@ class BookBundle:
             newest = await self._network.book(stream.symbol, stream.depth)
         except UnsupportedRequest:
             if heard == stream.heard:
-                stream.lost(AuditKind.SILENT, "no message for long")
+                stream.lost(AuditKind.SILENT, "silent for too long")
                 await self._mended(stream, subscribed=False)
             return
         except ChandleryError as error:

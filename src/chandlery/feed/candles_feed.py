@@ -351,7 +351,7 @@ class FeedGroup(Group[CandlesFeed]):
 
     def _choose(self, strategy: Strategy) -> None:
         if strategy not in {"auto", "websocket", "polling"}:
-            raise InvalidInput(f"strategy is auto, websocket or polling, not {strategy!r}")
+            raise InvalidInput(f"strategy is {strategy!r}; use auto, websocket or polling")
         for feed in self.feeds:
             self._check(feed, strategy)
         self.sockets.fall_back = strategy == "auto"

@@ -181,7 +181,7 @@ class Connection(Generic[Item]):
         if closed.done():
             raise closing_error(closed.result())
         if not self._welcomed.done():
-            raise ExchangeUnavailable(f"{socket.name}: no welcome within {self._welcome_s:g} s")
+            raise ExchangeUnavailable(f"{socket.name}: no welcome message within {self._welcome_s:g} s")
 
     async def began(self, timeout_s: float) -> None:
         """Wait for data, or the close."""
@@ -283,7 +283,10 @@ class Connection(Generic[Item]):
     def _shortcut_failed(self, error: Exception) -> None:
         """Fall back to the general path, which finds the message that failed."""
         log.error(
-            "%s: messages are read one by one from now on: %s", self._adapter.id, described(error), exc_info=error
+            "%s: the fast path failed, so messages are parsed one by one from now on: %s",
+            self._adapter.id,
+            described(error),
+            exc_info=error,
         )
         self._shortcut = None
 

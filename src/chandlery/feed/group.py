@@ -107,7 +107,7 @@ class Group(ABC, Generic[_Feed]):
             Closed: Its event loop has ended.
         """
         if self._abandoned and not self._stopped:
-            raise Closed("the event loop of this feed has ended; make a new one in the loop that runs")
+            raise Closed("the event loop of this feed has ended; create a new one in the running loop")
 
     async def stop(self) -> None:
         """Stop all feeds."""
@@ -230,7 +230,7 @@ class Group(ABC, Generic[_Feed]):
         if self._stopped:
             return
         error = None if task.cancelled() else task.exception()
-        log.error("%s: the feeds end: %r", self.network.adapter.id, error or "cancelled")
+        log.error("%s: all feeds of the group end: %r", self.network.adapter.id, error or "cancelled")
         for feed in self.feeds:
             feed.end()
         self.look()

@@ -65,7 +65,9 @@ class NetworkClient:
         """Number of requests for second reads."""
         self._own = http is None
         if http is not None and proxy is not None:
-            raise InvalidInput("give the proxy to the HTTP client that is shared: HttpClient(proxies=Proxies(...))")
+            raise InvalidInput(
+                "proxy cannot be combined with http; pass it to the shared client: HttpClient(proxies=Proxies(...))"
+            )
         self._http = http or HttpClient(limiter=self._limiter, proxies=Proxies(proxy, endpoints=endpoints))
         self._client = Accounts(self._http, credentials).client(adapter)
         self.clock = clock
@@ -154,7 +156,12 @@ class NetworkClient:
         try:
             now = await self.now()
         except ExchangeError as error:
-            log.warning("%s %s: an order book without a time: %s", self.adapter.id, symbol, error)
+            log.warning(
+                "%s %s: the snapshot has no time, and the clock of the exchange could not be read: %s",
+                self.adapter.id,
+                symbol,
+                error,
+            )
             return book
         return structs.replace(book, at=now - round((self._ticks() - began) * SECOND))
 

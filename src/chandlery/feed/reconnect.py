@@ -202,7 +202,7 @@ class PersistentConnection(Generic[Item]):
             pause_s = error.retry_after_s if isinstance(error, RateLimited) else None
             wait_s = max(pause_s or 0.0, next(waits))
             log.warning(
-                "%s: %s; connecting again in %.1f s, attempt %d",
+                "%s: %s; reconnecting in %.1f s, attempt %d",
                 self._adapter.id, described(error), wait_s, self.attempts + 1,
             )  # fmt: skip
             self._listener.on_down(error)
@@ -290,7 +290,7 @@ class PersistentConnection(Generic[Item]):
         except ChandleryError as error:
             failure = error
         except Exception as error:
-            log.exception("%s: the connection ends by an internal error", self._adapter.id)
+            log.exception("%s: an internal error ends the connection", self._adapter.id)
             failure = error
         finally:
             connection, self._connection = self._connection, None

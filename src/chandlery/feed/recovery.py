@@ -89,7 +89,7 @@ async def kept_up(
         else:
             return
         wait_s = waits.next_s(asyncio.get_running_loop().time())
-        log.error("%s failed: %s; starting it again in %.1f s", name, described(failure), wait_s, exc_info=failure)
+        log.error("%s failed: %s; restarting it in %.1f s", name, described(failure), wait_s, exc_info=failure)
         if on_failure is not None:
             on_failure(failure)
         await sleep(wait_s)

@@ -21,7 +21,7 @@ class ReorderBuffer:
         self._until: Micros = 0
 
     def __repr__(self) -> str:
-        return f"Waiting({self._candles})"
+        return f"ReorderBuffer({self._candles})"
 
     def put(self, candles: Iterable[CandleData]) -> None:
         """Queue candles."""

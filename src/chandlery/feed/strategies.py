@@ -102,7 +102,7 @@ class NetworkStrategy(ABC):
                         await stream.fill()
             except ChandleryError as error:
                 self._warn(stream, f"no history: {error}; retrying in {wait_s:.1f} s")
-                stream.reject(f"could not be filled: {error}", stream.symbol)
+                stream.reject(f"backfill failed: {error}", stream.symbol)
                 stream.note_delay(error)
                 if stream.failure is not None:
                     return
@@ -310,7 +310,9 @@ class WebSocketStrategy(NetworkStrategy):
         try:
             await send(items)
         except ChandleryError as error:
-            log.warning("%s: %s; the next connection subscribes", self.network.adapter.id, error)
+            log.warning(
+                "%s: could not change subscriptions: %s; the next connection will", self.network.adapter.id, error
+            )
 
     async def _watch(self, bundle: Bundle) -> None:
         while True:

@@ -63,7 +63,7 @@ def inflate(zipped: bytes, url: str) -> bytes:
         with zipfile.ZipFile(io.BytesIO(zipped)) as archive:
             (member,) = archive.infolist()
         if member.file_size > MAX_TEXT:
-            raise CorruptArchive(f"{url} would inflate to {member.file_size} bytes")
+            raise CorruptArchive(f"{url} would decompress to {member.file_size} bytes")
         name_length, extra_length = struct.unpack_from("<HH", zipped, member.header_offset + 26)
         begin = member.header_offset + _LOCAL_HEADER + name_length + extra_length
         packed = memoryview(zipped)[begin : begin + member.compress_size]

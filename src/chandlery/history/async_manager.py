@@ -96,15 +96,15 @@ class AsyncDataSourceManager(SourceLimits):
             "max_concurrent_downloads": max_concurrent_downloads,
         }.items():
             if value is not None and value < 1:
-                raise InvalidInput(f"{name} is {value}; at least 1 is needed")
+                raise InvalidInput(f"{name} is {value}; use at least 1")
         if retry_count < 0:
-            raise InvalidInput(f"retry_count is {retry_count}; 0 means no second attempt")
+            raise InvalidInput(f"retry_count is {retry_count}; use 0 or more")
         for name, by_exchange in {"endpoints": endpoints, "credentials": credentials}.items():
             unknown = set(by_exchange or ()) - set(ExchangeRegistry.names())
             if unknown:
                 known = ", ".join(ExchangeRegistry.names())
                 raise UnknownName(
-                    f"{name} names {', '.join(sorted(unknown))}, which is not an exchange; one of {known}"
+                    f"{name} names {', '.join(sorted(unknown))}, which is not an exchange; use one of {known}"
                 )
         DataClientFactory.discover()
         self.market_type = _member(MarketType, market_type, "market_type")
@@ -172,7 +172,7 @@ class AsyncDataSourceManager(SourceLimits):
         query = self._query(symbol, span, interval, provider or self.provider, chart_type or self.chart_type)
         if include_open and (query.chart_type.interval is not None or source is DataSource.VISION):
             raise UnsupportedRequest(
-                "include_open needs candles, and REST: events and the archive have no running candle"
+                "include_open needs candles and REST; funding rates and the archive have no running candle"
             )
 
         def finish(part: Part) -> tuple[Any, list[Gap]]:
@@ -211,7 +211,7 @@ class AsyncDataSourceManager(SourceLimits):
                 # The rows decide; evaluate everything again on their grid.
                 series.adopt(found.grid)
         raise MalformedResponse(
-            f"the {query.interval.value} candles of {query.symbol} open on several grids; ask for a shorter interval"
+            f"the {query.interval.value} candles of {query.symbol} have no common alignment of their open times; request a shorter interval"
         )
 
     async def _answer(
@@ -379,11 +379,11 @@ class AsyncDataSourceManager(SourceLimits):
 
 def _require_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise InvalidInput(f"{name} is {value!r}; it is one of {', '.join(known)}")
+        raise InvalidInput(f"{name} is {value!r}; use one of {', '.join(known)}")
 
 
 def _member(kind: type[_Member], given: _Member | str, name: str) -> _Member:
     try:
         return kind(given)
     except ValueError:
-        raise InvalidInput(f"{name} is {given!r}; it is one of {', '.join(each.value for each in kind)}") from None
+        raise InvalidInput(f"{name} is {given!r}; use one of {', '.join(each.value for each in kind)}") from None

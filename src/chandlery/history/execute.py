@@ -102,7 +102,7 @@ class Execution:
         beyond = [step.span for step in steps if isinstance(step, BeyondStep)]
         if beyond:
             oldest = iso(max(span.end for span in beyond))
-            self._fail(beyond, GapKind.NO_LONGER_SERVED, f"the exchange answers from {oldest} on")
+            self._fail(beyond, GapKind.NO_LONGER_SERVED, f"the exchange serves data from {oldest} on")
         try:
             async with asyncio.TaskGroup() as group:
                 parts = (self._by_archive(by_archive), self._by_rest(by_rest))

@@ -152,10 +152,10 @@ class BinanceFundingRateClient(NativeClient):
                 return
             if not fresh:
                 raise MalformedResponse(
-                    f"{self.adapter.id} sent no further funding rates on page {number}, not the last"
+                    f"{self.adapter.id} sent no new funding rates on page {number}, which is not the last"
                 )
         raise UnsupportedRequest(
-            f"{wanted} begins more than {self.most_pages} pages of funding rates of {self.adapter.id} ago; give a later start"
+            f"{wanted} begins more than {self.most_pages} pages before the latest funding rate of {self.adapter.id}; give a later start"
         )
 
     async def _explained(self, hole: Span, rates: _Rates, now: Micros) -> list[Gap]:

@@ -276,7 +276,7 @@ def incomplete(data: Any, missing: Sequence[Gap], wanted: Span, advice: str = ""
     """Create the error for a result that lacks ``missing``, of which there is at least one."""
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     message = f"{missing[0].span}{more} of {wanted} could not be fetched: {missing[0].evidence}"
-    return IncompleteData(f"{message}. The error's .data is the rest{advice}", data=data, missing=missing)
+    return IncompleteData(f"{message}. The error's .data has the available rows{advice}", data=data, missing=missing)
 
 
 async def in_body(tasks: Collection[asyncio.Task[None]]) -> None:

@@ -70,8 +70,8 @@ async def _published(archive: VisionDataClient, file: ArchiveFile) -> str | None
 def _noted(cached: Cached, cache: UnifiedCacheManager) -> Cached:
     first, last = cached.unknown[0].span, cached.unknown[-1].span
     detail = (
-        f"{len(cached.unknown)} files of an older release do not say whose data they hold, and are not used; "
-        f"chandlery cache adopt {cache.root} takes them for the exchange's own"
+        f"{len(cached.unknown)} files of an older release have no origin, and are not used; "
+        f"chandlery cache adopt {cache.root} marks them as the exchange's own data"
     )
     if str(cache.root) not in _warned:
         _warned.add(str(cache.root))

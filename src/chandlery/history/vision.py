@@ -167,7 +167,7 @@ class VisionDataClient(NativeClient):
         answer = await self.shared.http.send(Request(f"{url}.CHECKSUM"))
         words = answer.body.decode("ascii", "replace").split()
         if not words or len(words[0]) != 64:
-            raise ChecksumMismatch(f"{url}.CHECKSUM does not hold a SHA-256")
+            raise ChecksumMismatch(f"{url}.CHECKSUM contains no SHA-256")
         return words[0].lower()
 
     def _request(self, file: ArchiveFile) -> Request:

@@ -249,7 +249,7 @@ class Socket(picows.WSListener):
             self.pongs += 1
             self._pong_by = inf
         elif (self._fragments is None) == (kind == WSMsgType.CONTINUATION):
-            self._fail("malformed", MalformedResponse(f"{self.name}: a fragment out of place"))
+            self._fail("malformed", MalformedResponse(f"{self.name}: an unexpected fragment"))
         else:
             self._on_fragment(payload, last=bool(frame.fin))
 
@@ -340,6 +340,6 @@ class Socket(picows.WSListener):
             kind = ResponseTooLarge if code == 1009 else MalformedResponse
             error: ChandleryError = kind(f"{self.name}: {found}")
             return CloseReason("malformed", code, str(error), error)
-        error = ExchangeUnavailable(f"{self.name}: cut off")
+        error = ExchangeUnavailable(f"{self.name}: the connection was cut")
         error.__cause__ = found
         return CloseReason("cut", 1006, str(error), error)

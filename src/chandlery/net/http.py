@@ -221,5 +221,7 @@ class HttpClient:
                 max_redirects=self._max_redirects,
             )
         elif self._transport.loop is not asyncio.get_running_loop():
-            raise InvalidInput("its connections belong to another event loop; make a new one in each asyncio.run")
+            raise InvalidInput(
+                "the connections of this client belong to another event loop; create a new client in each asyncio.run"
+            )
         return self._transport

@@ -97,7 +97,7 @@ class RateLimiter:
         for limit in limits:
             if weight > limit.weight:
                 raise UnsupportedRequest(
-                    f"{host} allows a weight of {limit.weight} in {limit.seconds:g} s; {weight} never fits"
+                    f"{host} allows a weight of {limit.weight} per {limit.seconds:g} s; a request of weight {weight} can never be sent"
                 )
         if not limits and not self.is_paused(host):
             return
@@ -192,9 +192,11 @@ class RateLimiter:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = folder.lstat()
             if self._state_dir is None and (found.st_uid != os.getuid() or not stat.S_ISDIR(found.st_mode)):
-                raise CacheError(f"{folder} is not a folder of this user; give RateLimiter a state_dir")
+                raise CacheError(f"{folder} is not a folder of this user; pass another state_dir to RateLimiter")
             if not self._files:
                 remove_expired(folder, self._clock())
         except OSError as error:
-            raise CacheError(f"no folder for the shared rate limits: {error}; give RateLimiter a state_dir") from error
+            raise CacheError(
+                f"no folder for the shared rate limits: {error}; pass a state_dir to RateLimiter"
+            ) from error
         return folder

@@ -87,7 +87,7 @@ class Portal:
         if self._closed:
             raise Closed("the portal is closed")
         if self._thread is threading.current_thread():
-            raise InvalidInput("this runs in the portal already, where waiting would never end; await it instead")
+            raise InvalidInput("this runs in the portal's thread, where waiting would never end; use await instead")
         if self._thread is None:
             started = threading.Event()
             self._thread = threading.Thread(
@@ -117,7 +117,7 @@ class Portal:
 def _require_going_on(error: BaseException) -> None:
     """Raise ``Closed`` if Python is shutting down: it starts no threads then, even before ``atexit`` functions run."""
     if isinstance(error, RuntimeError) and "shutdown" in str(error):
-        raise Closed("Python is ending and starts no threads any more; fetch before, not in atexit") from error
+        raise Closed("Python is shutting down and starts no threads; fetch earlier, not in atexit") from error
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:

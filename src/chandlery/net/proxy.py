@@ -96,7 +96,7 @@ class Proxies:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         if proxy is not None and not isinstance(proxy, str):
-            raise InvalidInput(f"proxy is the address of a proxy as text, not {type(proxy).__name__}")
+            raise InvalidInput(f"proxy must be a URL as a string, not {type(proxy).__name__}")
         self._by_scheme: dict[str, Proxy]
         if proxy is None:
             self._by_scheme = _of_environment(environ)

@@ -93,13 +93,13 @@ class Transport:
     async def _body(self, answer: aiohttp.ClientResponse, name: str) -> bytes:
         """Read the body in pieces as received. The declared length may be that of compressed data, so both are checked."""
         if (answer.content_length or 0) > self._max_bytes:
-            raise ResponseTooLarge(f"{name}: {answer.content_length} bytes; the cap is {self._max_bytes}")
+            raise ResponseTooLarge(f"{name}: {answer.content_length} bytes; the limit is {self._max_bytes}")
         pieces = []
         size = 0
         async for piece in answer.content.iter_any():
             size += len(piece)
             if size > self._max_bytes:
-                raise ResponseTooLarge(f"{name}: more than {self._max_bytes} bytes, which is the cap")
+                raise ResponseTooLarge(f"{name}: more than {self._max_bytes} bytes, which is the limit")
             pieces.append(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -217,7 +217,7 @@ def _of_response(name: str, error: aiohttp.ClientResponseError) -> ChandleryErro
         return proxy_failure(name, error.status)
     if isinstance(error, aiohttp.TooManyRedirects):
         return RequestRejected(f"{name}: too many redirects", status=error.status)
-    return MalformedResponse(f"{name}: not an HTTP answer ({error.message})")
+    return MalformedResponse(f"{name}: not an HTTP response ({error.message})")
 
 
 def _is_certificates(error: BaseException | None) -> bool:

@@ -94,7 +94,7 @@ async def connect(
             raise failure from error
     else:
         if listener is None:
-            raise ExchangeUnavailable(f"{name}: cut off before the connection was open")
+            raise ExchangeUnavailable(f"{name}: the connection was cut before it was open")
         return made
     raise failure  # without the error, whose traceback holds the address of the proxy with its credentials
 

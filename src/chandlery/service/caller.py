@@ -40,7 +40,7 @@ class Caller:
             Closed: The client disconnected, and the block was cancelled.
         """
         if self.left:
-            raise Closed("the client has left")
+            raise Closed("the client has disconnected")
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # this runs in one
         self._serving.append(task)
@@ -49,7 +49,7 @@ class Caller:
         except asyncio.CancelledError:
             if not self._gone.is_set() or task.uncancel() > 0:
                 raise
-            raise Closed("the client has left") from None
+            raise Closed("the client has disconnected") from None
         finally:
             self._serving.remove(task)
 

@@ -73,5 +73,5 @@ def _refusal(what: str, unknown: Collection[str], known: Collection[str]) -> str
     first = next(iter(unknown))
     near = difflib.get_close_matches(first, known, 1)
     hint = f", did you mean {near[0]}" if near else ""
-    names = f"there is {', '.join(known)}" if known else "there is none"
-    return f"{first[:40]!r} is no {what} here{hint}; {names}"
+    names = f"available: {', '.join(known)}" if known else "there are none"
+    return f"{first[:40]!r} is not a {what} here{hint}; {names}"

@@ -10,7 +10,7 @@ Label: TypeAlias = Annotated[
     str | None,
     Field(
         exclude_if=lambda origin: origin is None,
-        description="The server that answered in place of the exchange; absent for the exchange's own data.",
+        description="The server that responded in place of the exchange; absent for the exchange's own data.",
         examples=["offline-7"],
     ),
 ]

@@ -49,7 +49,7 @@ async def running(
     """
     settings.check()
     if settings.offline and endpoints:
-        raise InvalidInput("--offline or --exchange-endpoints, not both")
+        raise InvalidInput("use either --offline or --exchange-endpoints, not both")
     async with AsyncExitStack() as stack:
         if settings.offline:
             endpoints = (await stack.enter_async_context(offline_exchange())).endpoints

@@ -54,7 +54,7 @@ class Supervised:
         loop = asyncio.get_running_loop()
         wait_s = self._waits.next_s(loop.time())
         self.fault = f"the task {self.name!r} has ended: {why}"
-        log.error("%s; starting it again in %.1f s", self.fault, wait_s, exc_info=failure)
+        log.error("%s; restarting it in %.1f s", self.fault, wait_s, exc_info=failure)
         self._again = loop.call_later(wait_s, self._start_again)
 
     def _start_again(self) -> None:

@@ -80,7 +80,7 @@ class SimServer:
         exchanges = list(known) if exchanges is None else exchanges
         unknown = set(exchanges) - set(known)
         if unknown:
-            raise UnknownName(f"no offline exchange {', '.join(sorted(unknown))}; there is {', '.join(known)}")
+            raise UnknownName(f"no offline exchange {', '.join(sorted(unknown))}; available: {', '.join(known)}")
         self.market = market
         self.clock = clock
         self.faults = list(faults)

@@ -82,12 +82,12 @@ class Unlike(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         spans = {symbol: [each for life in lives for each in life if each] for symbol, lives in self.lives.items()}
         for name, ordered in {"funding_hours": moments, **spans}.items():
             if any(each.tzinfo is None for each in ordered) or sorted(set(ordered)) != ordered:
-                raise InvalidInput(f"{name}: moments have a time zone and ascend")
+                raise InvalidInput(f"{name}: times must have a time zone and ascend")
         for text, seconds in self.anchor.items():
             interval = Interval(text)
             if seconds * SECOND % MINUTE or not 0 < seconds * SECOND < interval.longest:
                 raise InvalidInput(
-                    f"anchor of {text}: {seconds} s; it takes whole minutes, more than none and less than the interval"
+                    f"anchor of {text}: {seconds} s; use whole minutes, more than 0 and less than the interval"
                 )
 
     @property
@@ -147,7 +147,7 @@ def contradictions(given: Mapping[str, Unlike | Mapping[str, Any]], known: tuple
     """
     strangers = sorted(given.keys() - {*known, EVERY})
     if strangers:
-        raise UnknownName(f"unlike: no offline exchange {', '.join(strangers)}; there is {EVERY}, {', '.join(known)}")
+        raise UnknownName(f"unlike: no offline exchange {', '.join(strangers)}; available: {EVERY}, {', '.join(known)}")
     every = _fields(given.get(EVERY, {}))
     return {each: _unlike(each, every | _fields(given.get(each, {}))) for each in known}
 
@@ -166,7 +166,7 @@ def _unlike(exchange: str, fields: Mapping[str, Any]) -> Unlike:
     unknown = sorted(fields.keys() - set(Unlike.__struct_fields__))
     if unknown:
         there_is = ", ".join(Unlike.__struct_fields__)
-        raise InvalidInput(f"unlike of {exchange}: there is no {', '.join(unknown)}; there is {there_is}")
+        raise InvalidInput(f"unlike of {exchange}: unknown: {', '.join(unknown)}; available: {there_is}")
     try:
         return msgspec.convert(fields, Unlike)
     except (msgspec.ValidationError, InvalidInput) as error:

@@ -83,7 +83,7 @@ def table_of(chart_type: ChartType, columns: Mapping[str, Any]) -> pa.Table:
     arrays = []
     for field in schema:
         if field.name not in columns:
-            raise MalformedResponse(f"{chart_type.name} without the column {field.name}; there is {', '.join(columns)}")
+            raise MalformedResponse(f"{chart_type.name} without the column {field.name}; it has {', '.join(columns)}")
         try:
             arrays.append(_array(field.type, columns[field.name]))
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
@@ -175,7 +175,7 @@ def to_output(table: pa.Table, output: Output, provenance: Provenance) -> Any:
         frame = _to_pandas(table)
         frame.attrs[PROVENANCE_KEY] = provenance
         return frame
-    raise InvalidInput(f"output is pandas, polars or arrow, not {output!r}")
+    raise InvalidInput(f"output must be pandas, polars or arrow, not {output!r}")
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:

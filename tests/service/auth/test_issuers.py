@@ -308,7 +308,7 @@ def test_a_dangerous_configuration_is_refused(wrong):
 @pytest.mark.parametrize("issuers", [(ISSUER,), (THEIRS, THEIRS)])
 async def test_an_issuer_is_no_other(database, clock, hashes, issuers):
     """Neither this service itself, whose accounts it could then make up, nor named twice."""
-    with pytest.raises(InvalidInput, match="named once"):
+    with pytest.raises(InvalidInput, match="must be distinct"):
         authentication(
             database,
             clock,

@@ -102,7 +102,7 @@ async def test_a_revoked_client_logs_in_no_more(module):
         (" ", PASSWORD, ["read"], "name"),
         ("a" * 257, PASSWORD, ["read"], "at most 256"),
         ("ada", PASSWORD, ["fly"], "fly"),
-        ("ada", PASSWORD, [], "give some of read"),
+        ("ada", PASSWORD, [], "use read"),
     ],
 )
 async def test_made_wrongly(module, name, password, scopes, said):

@@ -230,7 +230,7 @@ async def test_a_silent_plugin_has_no_valid_book(tmp_path):
 async def test_intervals_that_a_plugin_lacks_are_refused_before_anything_is_noted(tmp_path):
     """A client that takes no interval has candles of a minute alone."""
     async with collecting(Plugin, tmp_path) as (service, name):
-        with pytest.raises(UnsupportedRequest, match="has only candles of 1m, not of 5m"):
+        with pytest.raises(UnsupportedRequest, match="has only 1m candles, not 5m"):
             await service.collection.add_coin(COIN, name, ["candles:5m"])
         assert [] == service.collection.list_coins()
 

@@ -40,7 +40,7 @@ async def test_which_exchange(repository):
     await coins.add_coin("BTC/USDT", "kraken", ("book",))
     with pytest.raises(InvalidInput, match="binance, kraken"):
         coins.get_exchange("BTC/USDT")
-    with pytest.raises(UnknownName, match="there is BTC/USDT of binance"):
+    with pytest.raises(UnknownName, match="collected: BTC/USDT of binance"):
         coins.get_exchange("ETH/USDT")
 
 
@@ -51,5 +51,5 @@ async def test_removed(repository):
     await coins.remove_coin("BTC/USDT", "binance")
 
     assert [] == await coins.load()
-    with pytest.raises(UnknownName, match="there is nothing"):
+    with pytest.raises(UnknownName, match="collected: nothing"):
         await coins.remove_coin("BTC/USDT", "binance")

@@ -552,7 +552,7 @@ async def test_offline_nothing_real_is_reached(sim, tmp_path):
 
 async def test_too_frequent_snapshots_are_refused(sim, tmp_path):
     """Before anything runs."""
-    with pytest.raises(InvalidInput, match="snapshots every 0"):
+    with pytest.raises(InvalidInput, match="snapshot interval is 0"):
         service_of(sim, tmp_path, snapshot_interval=0)
 
 

@@ -34,7 +34,7 @@ def test_cursors_name_a_moment(moment):
     """And none of another range, nor anything else, is taken for one."""
     span = Span(moment, moment + 1)
     assert moment == moment_of_cursor(cursor_of(moment), span)
-    with pytest.raises(InvalidInput, match="not of this range"):
+    with pytest.raises(InvalidInput, match="does not belong to this range"):
         moment_of_cursor(cursor_of(moment + 1), span)
 
 

@@ -76,9 +76,9 @@ async def test_the_capability_matrix(url):
         ("file:///etc/passwd", "unknown resource"),
         ("chandlery://exchanges/../../etc", "unknown resource"),
         ("chandlery://[", "is not a URI"),
-        (RANGE.replace("2026-09-02", "soon"), "is not a moment"),
+        (RANGE.replace("2026-09-02", "soon"), "is not a time"),
         (RANGE.replace("1m", "7m"), "is not an interval"),
-        (f"{RANGE}?cursor=abc", "is not of this range"),
+        (f"{RANGE}?cursor=abc", "does not belong to this range"),
     ],
 )
 async def test_addresses_of_nothing(url, uri, says):

@@ -177,7 +177,7 @@ class HtxPerpetual(_Swaps):
         """
         rows = _FUNDING(body)
         if len(rows) >= self.funding_page_size and rows[0].funding_time > rows[-1].funding_time:
-            raise MalformedResponse(f"{self.id} sent the latest funding rates of the span where the oldest were wanted")
+            raise MalformedResponse(f"{self.id} sent the latest funding rates of the range instead of the oldest")
         rows.sort(key=lambda row: row.funding_time)
         return FundingColumns(
             [Unit.MILLIS.micros(row.funding_time) for row in rows], [row.funding_rate for row in rows]

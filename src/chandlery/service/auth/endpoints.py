@@ -137,7 +137,7 @@ def _credentials(request: Request, login: Login) -> tuple[str, str, str]:
     if login.grant_type == "password":
         return "user", login.username, login.password
     if login.grant_type != "client_credentials":
-        raise InvalidInput("unsupported_grant_type: it is client_credentials or password")
+        raise InvalidInput("unsupported_grant_type: use client_credentials or password")
     kind, _, encoded = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "basic":
         return "client", login.client_id, login.client_secret

@@ -107,4 +107,4 @@ class Secrets:
 
 
 def _too_many() -> Overloaded:
-    return Overloaded("too many log in at once; try again in 1 s", retry_after_s=1)
+    return Overloaded("too many concurrent logins; try again in 1 s", retry_after_s=1)

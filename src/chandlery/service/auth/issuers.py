@@ -77,7 +77,7 @@ class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         """Reject insecure settings."""
         if not self.issuer or not _is_safe(self.jwks_url):
-            raise InvalidInput(f"{self.issuer!r}: keys are fetched by https, or from this machine, not {self.jwks_url}")
+            raise InvalidInput(f"{self.issuer!r}: jwks_url must be https, or http on this machine, not {self.jwks_url}")
         weak = set(self.algorithms) - ASYMMETRIC
         if weak or not self.algorithms:
             raise InvalidInput(
@@ -85,9 +85,7 @@ class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
             )
         unknown = {scope for ours in self.scopes.values() for scope in ours} - set(SCOPES)
         if unknown:
-            raise InvalidInput(
-                f"{self.issuer}: {', '.join(sorted(unknown))} is not a scope; one of {', '.join(SCOPES)}"
-            )
+            raise InvalidInput(f"{self.issuer}: {', '.join(sorted(unknown))} is not a scope; use {', '.join(SCOPES)}")
 
     def ours(self, theirs: str) -> frozenset[str]:
         """Map a text of the issuer's scopes to ours."""

@@ -173,7 +173,7 @@ class LoginGuard:
                         return held, pause
                     await full.wait()
         except TimeoutError:
-            raise Overloaded("too many log in at once; try again in 1 s", retry_after_s=1) from None
+            raise Overloaded("too many concurrent logins; try again in 1 s", retry_after_s=1) from None
 
     @contextmanager
     def _used(self, key: _Key) -> Iterator[_Counter]:

@@ -165,7 +165,7 @@ class AuthenticationModuleImpl(IAuthenticationModule):
         given = tuple(each for each in asked if each in principal.scopes)
         if not given or not set(asked) <= SCOPES.keys():
             more = " ".join(sorted(set(asked) - set(principal.scopes)))
-            raise InvalidInput(f"invalid_scope: {more}; there may be {' '.join(principal.scopes)}")
+            raise InvalidInput(f"invalid_scope: {more}; allowed are {' '.join(principal.scopes)}")
         kid, key = await self.keys.signing()
         now = self._clock()
         content = {
@@ -186,7 +186,7 @@ class AuthenticationModuleImpl(IAuthenticationModule):
             raise InvalidInput(f"a {kind} needs a name of at most {_LONGEST_NAME} characters")
         unknown = set(scopes) - set(SCOPES)
         if unknown or not scopes:
-            raise InvalidInput(f"scopes {sorted(unknown)} are unknown; give some of {', '.join(SCOPES)}")
+            raise InvalidInput(f"scopes {sorted(unknown)} are unknown; use {', '.join(SCOPES)}")
         hashed = await self._secrets.hash(secret)
         principal = Principal(identifier, kind, name, hashed, tuple(dict.fromkeys(scopes)), self._clock())
         if not await self._accounts.add(principal):

@@ -95,7 +95,7 @@ class TokenValidator:
         self._clock = clock
         self._others = {each.issuer.issuer: each for each in others}
         if issuer in self._others or len(self._others) != len(others):
-            raise InvalidInput("each of the other issuers is named once, and none of them is this service itself")
+            raise InvalidInput("other issuers must be distinct, and must not include this service")
 
     async def validate_token(self, token: str | None) -> Subject:
         """
@@ -168,7 +168,7 @@ def parsed(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
         InvalidToken: The text is not a token.
     """
     if len(token) > _LONGEST_TOKEN:
-        raise InvalidToken("the token is too long to be one")
+        raise InvalidToken("the token is too long")
     with _judging():
         both = jwt.decode_complete(token, options={"verify_signature": False})
     return both["header"], both["payload"]
@@ -235,7 +235,7 @@ def _text(value: object) -> str:
     if isinstance(value, list) and all(isinstance(each, str) for each in value):
         return " ".join(value)
     if not isinstance(value, str):
-        raise InvalidToken("the token holds a value of the wrong type")
+        raise InvalidToken("the token contains a value of the wrong type")
     if not value.isascii() and any("\ud800" <= each <= "\udfff" for each in value):
-        raise InvalidToken("the token holds a text that is no Unicode")
+        raise InvalidToken("the token contains text that is not Unicode")
     return value

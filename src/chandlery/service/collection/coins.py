@@ -49,10 +49,10 @@ class CoinCollectionList:
         """
         found = self._coins.get((exchange, coin))
         if found is None:
-            raise UnknownName(f"{coin} of {exchange} is not collected; there is {self._told()}")
+            raise UnknownName(f"{coin} of {exchange} is not collected; collected: {self._told()}")
         if channel is not None and channel not in found.channels:
             raise UnknownName(
-                f"{channel} of {coin} of {exchange} is not collected; there is {', '.join(found.channels)}"
+                f"{channel} of {coin} of {exchange} is not collected; collected: {', '.join(found.channels)}"
             )
         left = tuple(each for each in found.channels if channel not in {None, each})
         if left:
@@ -75,7 +75,7 @@ class CoinCollectionList:
         if len(found) > 1:
             raise InvalidInput(f"{coin} is collected from {', '.join(found)}; name the exchange")
         if not found:
-            raise UnknownName(f"{coin} is not collected; there is {self._told()}")
+            raise UnknownName(f"{coin} is not collected; collected: {self._told()}")
         return found[0]
 
     def find(self, coin: str, exchange: str) -> CollectedCoin | None:

@@ -64,7 +64,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         if snapshot_every < SECOND:
-            raise InvalidInput(f"snapshots every {snapshot_every / SECOND:g} s are too many; one a second at most")
+            raise InvalidInput(f"the snapshot interval is {snapshot_every / SECOND:g} s; use at least 1 s")
         self.coins = coins
         self.broadcaster = broadcaster
         self._connector = connector

@@ -223,7 +223,7 @@ class StreamSupervisor:
         self._error = error
         self._lost = None
         self._invalid()
-        log.warning("%s: failed the %d. time in a row: %r", self.series, self.failures, error)
+        log.warning("%s: %d consecutive failures, the last: %r", self.series, self.failures, error)
         self.started.set()
 
     async def _run(self) -> None:

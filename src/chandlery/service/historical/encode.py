@@ -47,7 +47,7 @@ def require_format(name: str, known: Sequence[str]) -> None:
         InvalidInput: It is not.
     """
     if name not in known:
-        raise InvalidInput(f"format is {name!r}; it is one of {', '.join(known)}")
+        raise InvalidInput(f"format is {name!r}; use one of {', '.join(known)}")
 
 
 def rows_of(table: pa.Table) -> list[Any]:

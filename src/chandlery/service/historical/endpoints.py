@@ -57,10 +57,12 @@ PAGE, LARGEST_PAGE = 1_000, 50_000
 BOOK_PAGE, LARGEST_BOOK_PAGE = 20, 200
 STREAM_ROWS = 50_000
 
-Start: TypeAlias = Annotated[str, Query(examples=["2024-01-01"], description=f"The first moment: {MOMENT_HELP}")]
-End: TypeAlias = Annotated[str | None, Query(description="The moment after the last; now where there is none.")]
-Cursor: TypeAlias = Annotated[str | None, Query(max_length=64, description="The next of the page before.")]
-Limit: TypeAlias = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="How many rows a page of JSON has.")]
+Start: TypeAlias = Annotated[
+    str, Query(examples=["2024-01-01"], description=f"Start of the range, inclusive: {MOMENT_HELP}")
+]
+End: TypeAlias = Annotated[str | None, Query(description="End of the range, exclusive; defaults to now.")]
+Cursor: TypeAlias = Annotated[str | None, Query(max_length=64, description="next of the previous page.")]
+Limit: TypeAlias = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="Number of rows of a JSON page.")]
 Form: TypeAlias = Annotated[str, Query(alias="format", examples=["json"], description=", ".join(FORMATS))]
 
 _FILES: dict[int | str, dict[str, Any]] = {
@@ -72,7 +74,7 @@ _FILES: dict[int | str, dict[str, Any]] = {
             if name != "json"
         },
     },
-    304: {"description": "As the caller has it."},
+    304: {"description": "Not modified since the response with this ETag."},
 }
 
 
@@ -87,13 +89,13 @@ class _Parts:
         self.request = request
 
     def named(self, series: SeriesId) -> SeriesId:
-        """The series, in the spelling under which it is kept."""
+        """Return the series, in the spelling under which it is stored."""
         named: SeriesId = self.request.app.state.collection.named(series)
         return named
 
     async def take_turn(self, subject: Subject) -> None:
         """
-        Wait until something heavy may be done for the caller, until its answer is whole.
+        Wait for a slot for a heavy request of the caller, and hold it until the response is complete.
 
         Raises:
             TooMuchAtOnce: That is not soon.
@@ -102,7 +104,7 @@ class _Parts:
         await caller_of(self.request.scope).held.enter_async_context(workload.turn(subject))
 
     def origin(self, series: SeriesId) -> str | None:
-        """The origin of the series' data; ``None`` for the exchange's own."""
+        """Return the origin of the series' data; ``None`` for the exchange's own."""
         origin: str | None = self.request.app.state.collection.origin(series)
         return origin
 
@@ -128,9 +130,9 @@ async def candles(
     cursor: Cursor = None,
 ) -> Response:
     """
-    Closed candles with start <= open < end, oldest first: from the database, the cache, the archive or REST.
+    Return closed candles with start <= open < end, oldest first, from the database, the cache, the archive or REST.
 
-    JSON comes in pages, each with its sources and gaps; the other formats come whole, in bounded memory.
+    JSON is returned in pages, each with its sources and gaps; other formats as one file, in bounded memory.
     """
     require_format(form, list(FORMATS))
     span = span_of(start, end, parts.clock())
@@ -155,7 +157,7 @@ async def funding(
     limit: Limit = PAGE,
     cursor: Cursor = None,
 ) -> Response:
-    """The funding rates of a perpetual with start <= moment < end, oldest first, from the cache or REST."""
+    """Return the funding rates of a perpetual with start <= time < end, oldest first, from the cache or REST."""
     require_format(form, list(FORMATS))
     span = span_of(start, end, parts.clock())
     series = parts.named(SeriesId.of_funding(exchange, symbol))
@@ -178,7 +180,7 @@ async def books(
     limit: Annotated[int, Query(ge=1, le=LARGEST_BOOK_PAGE)] = BOOK_PAGE,
     cursor: Cursor = None,
 ) -> Books:
-    """The order books that were kept with start <= timestamp < end, oldest first, and where there are none."""
+    """Return the stored order books with start <= timestamp < end, oldest first, and the gaps between them."""
     span = span_of(start, end, parts.clock())
     series = parts.named(SeriesId.of_book(exchange, symbol))
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
@@ -196,7 +198,7 @@ async def books(
 
 @routes.get("/books/latest")
 async def latest_book(subject: Reader, parts: Parts, exchange: Exchange, symbol: Symbol) -> Book:
-    """The order book as it is now where it is collected, else the last one that was kept."""
+    """Return the live order book if it is collected, otherwise the last stored one."""
     series = parts.named(SeriesId.of_book(exchange, symbol))
     row = await parts.historical.get_most_current_data(series)
     if row is None:
@@ -241,7 +243,7 @@ async def _answer(
     form: str,
     pieces: Callable[[int], AsyncGenerator[Piece, None]],
 ) -> Response:
-    """A page of JSON, or a whole file; nothing where the caller has it already."""
+    """Return a JSON page or a whole file; 304 if the caller already has it."""
     request = parts.request
     immutable = is_immutable(span, parts.clock())
     origin = parts.origin(series)
@@ -278,7 +280,7 @@ async def _answer(
 
 async def _complete(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
     """
-    The pieces; a file has no place to say what is missing in it.
+    Yield the pieces. A file cannot report gaps, so a failed one is an error.
 
     Raises:
         IncompleteData: A part could not be had.
@@ -292,7 +294,7 @@ async def _complete(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece
 
 
 async def _chained(first: Part, rest: AsyncGenerator[Part, None]) -> AsyncGenerator[Part, None]:
-    """All parts; between them others have their turn, since a client that takes all at once never makes the writer wait."""
+    """Yield all parts, and let other tasks run in between, because a client that reads fast never makes the writer wait."""
     async with aclosing(rest):
         yield first
         async for each in rest:
@@ -301,7 +303,7 @@ async def _chained(first: Part, rest: AsyncGenerator[Part, None]) -> AsyncGenera
 
 
 async def _in_turns(parts: Iterable[Part]) -> AsyncGenerator[Part, None]:
-    """Yield the parts, and let others have their turn after each."""
+    """Yield the parts, and let other tasks run after each."""
     for each in parts:
         yield each
         await asyncio.sleep(0)

@@ -163,7 +163,7 @@ class HistoricalFetcher:
             with self._delays_logged(series.exchange):
                 listed = await self._connector.check_coin_availability(series.exchange, series.symbol)
         except ExchangeError as error:
-            log.warning("whether %s trades %s is not known: %s", series.exchange, series.symbol, error)
+            log.warning("cannot determine whether %s trades %s: %s", series.exchange, series.symbol, error)
             return
         if not listed:
             raise InvalidSymbol(
@@ -234,7 +234,7 @@ class HistoricalFetcher:
                     proved = await proved_gaps(client, series, interval, part)
                 await self._gaps.settle(series, await asyncio.to_thread(within, proved, left))
             except StorageError as error:
-                log.warning("%s: proved gaps are not kept, and will be requested again: %s", series, error)
+                log.warning("%s: proved gaps could not be stored, and will be requested again: %s", series, error)
         part = structs.replace(part, table=timed(part.table))
         stretches = len(part.spans) + len(part.gaps)
         return await _worked(stretches, _piece, part, hull, series.exchange, self._origin(series))

@@ -49,7 +49,7 @@ def moment_of_cursor(cursor: str, span: Span) -> Micros:
     except (binascii.Error, ValueError):
         moment = -1
     if not span.start <= moment < span.end:
-        raise InvalidInput(f"cursor {cursor[:40]!r} is not of this range; take the one that the page before it named")
+        raise InvalidInput(f"cursor {cursor[:40]!r} does not belong to this range; use next of the previous page")
     return moment
 
 

@@ -60,7 +60,7 @@ class Library:
                 uri_template=_CANDLES,
                 name="candles",
                 title="Candles of a range",
-                description="Closed candles as CSV, in pages; comments say where they come from, what is missing, and which page is next. "
+                description="Closed candles as CSV, in pages; comments list the sources, the gaps and the next page. "
                 "The symbol is percent-encoded: BTC%2FUSDT.",
                 mime_type=_CSV,
             ),

@@ -23,9 +23,7 @@ Symbol: TypeAlias = Annotated[
     SymbolText,
     Field(examples=["BTC/USDT"], description="E.g. BTC/USDT; a perpetual is BTC/USDT:USDT."),
 ]
-CursorText: TypeAlias = Annotated[
-    str | None, Field(max_length=200, description="The cursor under next in the previous answer.")
-]
+CursorText: TypeAlias = Annotated[str | None, Field(max_length=200, description="next of the previous result.")]
 Next: TypeAlias = Annotated[str | None, Field(description="Cursor of the next page; null on the last page.")]
 Moment: TypeAlias = Annotated[str, Field(examples=["2024-01-01T00:00:00Z"])]
 
@@ -187,7 +185,7 @@ class BookNow(BaseModel):
     received_at: str | None = Field(description="Receive time of its last message, by the clock of the service.")
     bids: list[tuple[float, float]]
     asks: list[tuple[float, float]]
-    omitted_levels: int = Field(description="Number of levels on both sides together.")
+    omitted_levels: int = Field(description="Number of omitted levels, of both sides together.")
 
 
 class CurrentAnswer(BaseModel):
@@ -199,7 +197,7 @@ class CurrentAnswer(BaseModel):
     candle: CandleNow | None = None
     book: BookNow | None = None
     age_s: float | None = Field(description="Age of the last message in seconds; for a candle, time since its open.")
-    source: str = Field(description="The live stream; without one, the database or a request.")
+    source: str = Field(description="live stream, database, or a request to the exchange.")
     origin: Label = None
     gaps: list[GapSpan] = Field(description="Gaps in the data collected in the last hour.")
     omitted_gaps: int = 0

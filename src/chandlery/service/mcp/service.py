@@ -46,10 +46,10 @@ _LOCAL = Subject("local", "local", frozenset(SCOPES), "this process")
 """Local caller over stdio, with all scopes."""
 
 _INSTRUCTIONS = f"""Candles and order books of crypto exchanges, past and live.
-Exchanges go by the ids and aliases of list_exchanges, symbols are like BTC/USDT, or BTC/USDT:USDT for a perpetual.
-Moments are UTC. Ranges hold their start and not their end, and closed candles only.
-Every answer says where it comes from and what is missing in it, and has at most {TOKEN_BUDGET:,} tokens;
-a cursor under next leads to the rest. To understand a long range use summarize_candles, not its rows."""
+Name exchanges by an id or alias of list_exchanges. Symbols are written BTC/USDT, or BTC/USDT:USDT for a perpetual.
+Times are UTC. Ranges include their start and exclude their end. They contain only closed candles.
+Every result lists its sources and gaps, and has at most {TOKEN_BUDGET:,} tokens.
+Pass next as cursor to get the rest. For a long range use summarize_candles instead of its rows."""
 
 
 class MCPRouter:

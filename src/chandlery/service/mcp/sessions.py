@@ -80,7 +80,7 @@ class AccountSessions:
         subject: Subject = scope[SUBJECT]
         account = (subject.issuer, subject.id)
         if self._opening[account] + self._at_work(account) >= self._of_account:
-            raise Overloaded(f"{self._of_account} sessions of this account are at work; end one", retry_after_s=1)
+            raise Overloaded(f"{self._of_account} sessions of this account are busy; end one", retry_after_s=1)
 
         async def noted(message: Message) -> None:
             opened = _opened_by(message)

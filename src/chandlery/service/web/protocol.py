@@ -183,7 +183,7 @@ class DirectProtocol(WebSocketsSansIOProtocol):
                 "message before auth", _TOO_BIG, f"before auth a message has at most {LARGEST_BEFORE_AUTH} bytes"
             )
         elif self.curr_msg_data_type == "text" and not _is_text(self.frames):
-            self._fail("malformed messages", _INVALID_DATA, "a text is UTF-8")
+            self._fail("malformed messages", _INVALID_DATA, "a text message must be UTF-8")
         else:
             super().send_receive_event_to_app()
 

@@ -106,7 +106,7 @@ class Session:
             await self._guarded(self._unsubscribe(message), message.id)
         elif len(self._tasks) >= MOST_TASKS:
             self._notify_error(
-                InvalidInput(f"{len(self._tasks)} requests are under way; wait for one of them"), message.id
+                InvalidInput(f"{len(self._tasks)} requests are in progress; wait for one of them"), message.id
             )
         else:
             self._begin(message)
@@ -180,7 +180,7 @@ class Session:
     async def _request(self, message: RequestHistorical) -> None:
         subject = self._require(READ)
         if message.follow and message.end is not None:
-            raise InvalidInput("follow goes on from now, so it takes no end")
+            raise InvalidInput("follow continues with live data, so it cannot be combined with end")
         series = self._series(message)
         now = self._clock()
         span = span_of(message.start, message.end, now)
@@ -198,7 +198,7 @@ class Session:
             await handler.send(span)
             return
         if series in self._subscriptions:
-            raise InvalidInput("this series is subscribed to already; unsubscribe first, to follow it from the past")
+            raise InvalidInput("this series is already subscribed; unsubscribe first, then request it with follow")
         subscription = Subscription(series, self._send_queue, held=True)
         self._add(subscription)
         self._following[series] = asyncio.current_task()
@@ -230,7 +230,7 @@ class Session:
 
     def _add(self, subscription: Subscription) -> None:
         if len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
-            raise InvalidInput(f"a connection takes {MOST_SUBSCRIPTIONS} subscriptions; open another one")
+            raise InvalidInput(f"a connection has at most {MOST_SUBSCRIPTIONS} subscriptions; open another one")
         self._subscriptions[subscription.series] = subscription
         self._collection.broadcaster.subscribe(subscription.series, subscription)
 
