@@ -46,13 +46,13 @@ log.addHandler(logging.NullHandler())
 _T = TypeVar("_T")
 
 _MANY = 500
-"""From how many stretches on a thread works on them; to ask one takes as long as a few of them."""
+"""Number of spans from which work runs in a thread; starting a thread takes as long as a few of them."""
 FETCHED_AT_ONCE = 50_000
-"""Candles that are counted in the database and requested of a client at once; bounds the memory and time of a piece."""
+"""Maximum number of candles per read of the database and per request to a client; bounds the memory and time of a piece."""
 
 
 class HistoricalFetcher:
-    """Reads the database, and asks the exchange for what it lacks."""
+    """Past data from the database; parts that it lacks are requested from the exchange."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class HistoricalFetcher:
         clock: Clock,
         awaited: Callable[[SeriesId], Micros | None],
     ) -> None:
-        """``awaited`` is how long an order book may be on its way; ``None`` where the series is not collected."""
+        """Create a fetcher. ``awaited`` returns the time for which an order book may be overdue, or ``None`` if the series is not collected."""
         self._connector = connector
         self._candles = candles
         self._storage = storage
@@ -75,16 +75,16 @@ class HistoricalFetcher:
 
     async def candles(self, series: SeriesId, interval: Interval, span: Span, rows: int) -> AsyncGenerator[Piece, None]:
         """
-        The closed candles that open in ``span``, oldest first, at most ``rows`` in a piece.
+        Yield the closed candles that open in ``span``, oldest first, at most ``rows`` per piece.
 
         Raises:
-            InvalidRange: It is none, or lies in the future.
+            InvalidRange: The span is empty, or starts in the future.
         """
         wanted = self._closed(interval, span)
         at, width = wanted.start, rows
         stored_from = await self._stored_from(series, wanted)
         while at < wanted.end:
-            # First as much as one piece takes, then twice as much each time: who takes one page must not pay for the rest.
+            # The first read has the size of one piece, each further one twice the size, so that a single page stays cheap.
             width = min(width, FETCHED_AT_ONCE)
             window = Span(at, min(interval.step(at, width), wanted.end))
             read = self._requested if window.end <= stored_from else self._window
@@ -94,7 +94,7 @@ class HistoricalFetcher:
             at, width = window.end, width * 2
 
     async def books(self, series: SeriesId, span: Span, snapshots: int) -> AsyncGenerator[Piece, None]:
-        """The order books that are stored of ``span``, a row a level, at most so many ``snapshots`` in a piece."""
+        """Yield the stored order books of ``span``, one row per level, at most ``snapshots`` books per piece."""
         gaps = await self.gaps(series, span)
         at = span.start
         while True:
@@ -112,7 +112,7 @@ class HistoricalFetcher:
             at = until
 
     async def funding(self, series: SeriesId, span: Span, rows: int) -> AsyncGenerator[Piece, None]:
-        """The funding rates in ``span``, at most ``rows`` in a piece."""
+        """Yield the funding rates in ``span``, at most ``rows`` per piece."""
         client = self._connector.get_client(series.exchange)
         try:
             with self._delays_logged(series.exchange):
@@ -125,10 +125,10 @@ class HistoricalFetcher:
 
     async def snapshots(self, series: SeriesId, span: Span, limit: int) -> BookPage:
         """
-        The first ``limit`` order books that are stored of ``span``.
+        Return the first ``limit`` stored order books of ``span``.
 
         Raises:
-            InvalidSymbol: None is stored of the series, and the exchange does not trade it.
+            InvalidSymbol: No book of the series is stored, and the exchange does not trade it.
         """
         page = await self._storage.get_book_page(series.symbol, span.start, span.end, limit, exchange=series.exchange)
         if (
@@ -141,7 +141,7 @@ class HistoricalFetcher:
         return page
 
     async def gaps(self, series: SeriesId, span: Span) -> list[Gap]:
-        """The recorded gaps that touch ``span``; of order books every stretch that was not collected."""
+        """Return the recorded gaps that touch ``span``; for order books, every span that was not collected."""
         if series.interval is not None:
             return await self._gaps.find(series, span)
         return await self._history.gaps(series, span, self._clock(), self._awaited(series) or 0)
@@ -158,7 +158,7 @@ class HistoricalFetcher:
             yield
 
     async def _require_listed(self, series: SeriesId) -> None:
-        """Refuse what the exchange does not trade; where it cannot be asked, that nothing is stored is all that is known."""
+        """Raise an error if the exchange does not trade the symbol; accept the symbol if this cannot be determined."""
         try:
             with self._delays_logged(series.exchange):
                 listed = await self._connector.check_coin_availability(series.exchange, series.symbol)
@@ -180,7 +180,7 @@ class HistoricalFetcher:
         return Span(start, max(start, min(interval.ceil(span.end), interval.floor(now))))
 
     def _kept(self, series: SeriesId, start: Micros, end: Micros, rows: int) -> Source:
-        """A stretch of the database."""
+        """Return the source of rows from the database."""
         return Source("database", start, end, rows, self._origin(series))
 
     def _origin(self, series: SeriesId) -> str | None:
@@ -188,13 +188,13 @@ class HistoricalFetcher:
         return None if origin is None else str(origin)
 
     async def _stored_from(self, series: SeriesId, span: Span) -> Micros:
-        """Before which moment the database has nothing of ``span``; its end where it has nothing at all."""
+        """Return the time before which the database has no data of ``span``; the end of ``span`` if it has none at all."""
         first = await self._candles.first(series, span)
         gaps = await self._gaps.believed(series, span, self._clock(), limit=1)
         return min([span.end if first is None else first, *(each.start for each in gaps)])
 
     async def _window(self, series: SeriesId, interval: Interval, window: Span) -> Piece:
-        """All of a stretch: from the database, and by few requests what it does not account for."""
+        """Return all of a span: from the database, and the rest by as few requests as possible."""
         table = await self._candles.table(series, interval, window, FETCHED_AT_ONCE)
         collected = table.num_rows > 0
         holes = await asyncio.to_thread(holes_of, table, interval, window) if collected else [window]
@@ -209,7 +209,7 @@ class HistoricalFetcher:
         return await asyncio.to_thread(joined, kept, left, answers)
 
     async def _requested(self, series: SeriesId, interval: Interval, window: Span) -> Piece:
-        """All of a stretch of which nothing is stored."""
+        """Return all of a span of which nothing is stored."""
         answer = await self._answer(series, interval, window, [window], collected=False)
         stretches = len(answer.sources) + len(answer.gaps)
         return await _worked(stretches, joined, Piece(answer.table.slice(0, 0)), [window], [answer])
@@ -218,10 +218,10 @@ class HistoricalFetcher:
         self, series: SeriesId, interval: Interval, hull: Span, left: Sequence[Span], *, collected: bool
     ) -> Piece:
         """
-        The answer of the exchange's client.
+        Request ``hull`` from the exchange's client.
 
-        What it says of ``left`` is stored where the client does not store it; proved gaps also where they lie
-        among candles that were collected, so that the next page needs no client.
+        Rows in ``left`` are stored if the client does not store them itself. Proved gaps are also stored if they lie
+        among collected candles, so that the next page needs no request.
         """
         client = self._connector.get_client(series.exchange)
         with self._delays_logged(series.exchange):
@@ -241,18 +241,18 @@ class HistoricalFetcher:
 
 
 async def _worked(stretches: int, work: Callable[..., _T], *args: Any) -> _T:
-    """The result of ``work``, which a thread does where it is about many stretches."""
+    """Return the result of ``work``, which runs in a thread if it processes many spans."""
     return work(*args) if stretches < _MANY else await asyncio.to_thread(work, *args)
 
 
 def _accounted(gaps: Sequence[Gap], holes: Sequence[Span]) -> tuple[list[Gap], list[Span]]:
-    """The parts of ``gaps`` that lie in ``holes``, and what of these is in none of them."""
+    """Return the parts of ``gaps`` within ``holes``, and the parts of ``holes`` outside of all gaps."""
     known = within(gaps, holes)
     return known, subtract_all(holes, [gap.span for gap in known])
 
 
 def _piece(part: Part, span: Span, exchange: str, origin: str | None) -> Piece:
-    """A client's answer; where it does not say where its rows came from, the exchange is their source."""
+    """Convert a client's result; without sources, the exchange is the source of all rows."""
     table, spans = part.table, part.spans
     if not spans:
         sources = [Source(exchange, span.start, span.end, table.num_rows, origin)] if table.num_rows else []
@@ -267,7 +267,7 @@ def _piece(part: Part, span: Span, exchange: str, origin: str | None) -> Piece:
 
 
 def _cut(piece: Piece, rows: int) -> Iterator[Piece]:
-    """A piece as several of at most so many rows; its account goes with the first."""
+    """Split a piece into several of at most ``rows`` rows; sources and gaps stay with the first."""
     if piece.table.num_rows <= rows:
         yield piece
         return

@@ -1,4 +1,4 @@
-"""One page of an answer, and where the next one begins."""
+"""Pages of a response, and their cursors."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ IMMUTABLE_AFTER: Micros = 2 * DAY + HOUR
 
 
 def cursor_of(moment: Micros) -> str:
-    """The cursor of what begins at a moment."""
+    """Return the cursor of a page that begins at ``moment``."""
     return base64.urlsafe_b64encode(str(moment).encode()).decode().rstrip("=")
 
 
 def moment_of_cursor(cursor: str, span: Span) -> Micros:
     """
-    Return the moment at which the page of a cursor begins.
+    Return the time at which the page of a cursor begins.
 
     Raises:
-        InvalidInput: It is none of this range.
+        InvalidInput: The cursor does not belong to this range.
     """
     try:
         text = base64.urlsafe_b64decode(cursor.encode() + b"=" * (-len(cursor) % 4)).decode("ascii")
@@ -65,10 +65,10 @@ async def candle_page(
     ticks: Callable[[], float] = monotonic,
 ) -> tuple[bytes, bool]:
     """
-    The first ``limit`` rows of the pieces, encoded, and whether nothing failed to be had of them.
+    Encode the first ``limit`` rows of the pieces; also return true if no part of them failed.
 
-    They are not read further than that takes, and closed. After ``LONGEST_PAGE_S`` of ``ticks`` the page ends where the
-    piece does that has come, also without rows, as far before a listing.
+    No more pieces are read than this needs, and ``pieces`` is closed. After ``LONGEST_PAGE_S`` of ``ticks`` the page ends
+    with the last piece received, even if it has no rows, as for times long before a listing.
     """
     report = AnswerReport()
     tables: list[pa.Table] = []
@@ -104,7 +104,7 @@ def _encoded(
     following: Micros | None,
     origin: str | None,
 ) -> tuple[bytes, bool]:
-    """The page as JSON, and whether nothing failed to be had of it; ``account`` is cut to what it holds."""
+    """Encode the page as JSON; also return true if no part of it failed. ``report`` is clipped to the page."""
     table = pa.concat_tables(tables).combine_chunks() if tables else empty_of(schema)
     report.sources = [_of_page(each, table, page) for each in report.sources if each.start < page.end]
     report.gaps = [each for each in report.gaps if each.start < page.end]
@@ -140,5 +140,5 @@ def cache_headers(tag: str, *, immutable: bool) -> dict[str, str]:
 
 
 def tag_of(content: bytes) -> str:
-    """The tag of an answer, or of the question where the answer never changes."""
+    """Return the ETag of a response, or of its request if the response never changes."""
     return f'"{hashlib.sha256(content).hexdigest()[:32]}"'
