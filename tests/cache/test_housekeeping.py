@@ -44,7 +44,7 @@ def test_verify_looks_at_what_the_rows_are_too(filled, make):
     (folder / "2024-01-03.arrow").write_bytes(day_file.render(make.day_rows(), series, day, []))
     reasons = [damaged.reason for damaged in filled.verify().damaged]
     assert "order" in reasons[0] or "cover" in reasons[0]
-    assert reasons[1] == "it has rows that it does not say it covers"
+    assert reasons[1] == "it has rows outside of its spans"
     assert "times outside" in reasons[2]
 
 

@@ -158,7 +158,7 @@ async def test_a_feed_that_is_refused_fails_alone_whichever_is_started_first(kin
         feeds = [group.add(symbol) for symbol in ("NO/USD", "BTC/USD", "NOPE/USD", "ETH/USD")]
         with pytest.raises(InvalidSymbol, match="does not know") as raised:
             await group.start(timeout_s=15)
-        assert ["refused for good: NO/USD, NOPE/USD; the other feeds continue"] == raised.value.__notes__
+        assert ["refused permanently: NO/USD, NOPE/USD; the other feeds continue"] == raised.value.__notes__
         assert [feeds[1], feeds[3]] == group.feeds
         before = [feed.stream.heard for feed in group.feeds]
         await until(lambda: all(feed.stream.heard > count for feed, count in zip(group.feeds, before, strict=True)))

@@ -161,7 +161,7 @@ def test_pitfall_07_a_halt_is_told_from_a_failed_fetch(exchange):
     with pytest.raises(IncompleteData) as failed:
         exchange.manager(retry_count=0).get_data("BTCUSDT", at(2024, 11, 5), at(2024, 11, 6), "1m")
 
-    assert [(GapKind.HALT, "two answers hold candles before and after, and none here")] == [
+    assert [(GapKind.HALT, "two responses contain candles before and after, and none here")] == [
         (g.kind, g.evidence) for g in account(halted).gaps
     ]
     assert {GapKind.FETCH_FAILED} == {gap.kind for gap in failed.value.missing}

@@ -438,5 +438,5 @@ async def test_a_client_alone_says_that_candles_open_elsewhere(exchange_of):
         resources = Resources(http, lambda: exchange.now, exchange.sim.endpoints)
         client = RestDataClient(symbol="BTCUSDT", interval=Interval.DAY_3, resources=resources)
 
-        with pytest.raises(MalformedResponse, match="candles open at 1970-01-03"):
+        with pytest.raises(MalformedResponse, match="candles are aligned to 1970-01-03"):
             await client.fetch_span(Span(exchange.now - 30 * DAY, exchange.now))

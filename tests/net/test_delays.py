@@ -53,6 +53,6 @@ async def test_a_long_wait_for_the_limits_is_told(tmp_path):
         limiter.pause("a.example:443", 30.0)
         await limiter.acquire("a.example:443", ())
 
-    assert ["a.example:443 can be asked again in 30.0 s"] == [*map(str, told)]
+    assert ["a.example:443 accepts requests again in 30.0 s"] == [*map(str, told)]
     assert told[0].retry_after_s == pytest.approx(30.0)
     assert isinstance(told[0], RateLimited)

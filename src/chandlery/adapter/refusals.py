@@ -101,7 +101,7 @@ class Refusing(Spelling):
         """
         passing = None if code is None else self.passing.get(code)
         if passing is not None:
-            return passing(f"{self.id} asks for a pause: {said} (code {code})")
+            return passing(f"{self.id} requires a pause: {said} (code {code})")
         if self.unknown is not None and self.unknown.search(f"{code}: {said}"):
             return self.unknown_symbol(said)
         which = f"code {code}" if status is None or code is not None else f"status {status}"

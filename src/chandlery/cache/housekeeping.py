@@ -149,9 +149,9 @@ def _checked(content: bytes, series: str, day: Micros) -> Label:
 def _disorder(label: Label, table: pa.Table, span: Span | None) -> str | None:
     covered = merge(each.span for each in label.spans)
     if span is not None and any(each.clip(span) != each for each in covered):
-        return f"it holds times outside of {span}"
+        return f"it contains times outside of {span}"
     if label.rows != table.num_rows or sum(slice_span(table, each).num_rows for each in covered) != table.num_rows:
-        return "it has rows that it does not say it covers"
+        return "it has rows outside of its spans"
     if np.any(np.diff(open_times(table)) <= 0):
         return "its rows are not in order"
     return None

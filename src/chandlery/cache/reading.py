@@ -156,7 +156,7 @@ class Reader:
         except FileNotFoundError:  # removed after it was listed
             return None
         except NewerVersion as error:
-            found.events.append(self._event(file, f"{error}; left as it is"))
+            found.events.append(self._event(file, f"{error}; not changed"))
             return None
         except CorruptCacheFile as error:
             return self._damaged(key, file, found, error)

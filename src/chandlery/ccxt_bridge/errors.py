@@ -39,12 +39,12 @@ _OURS: Mapping[str, tuple[type[ChandleryError], str]] = {
     "NetworkError": (ExchangeUnavailable, "try again, or another exchange"),
     "BadResponse": (MalformedResponse, "try again"),
     "OperationFailed": (ExchangeUnavailable, "try again, or another exchange"),
-    "BadSymbol": (InvalidSymbol, "see the exchange's markets for what it lists"),
-    "NotSupported": (UnsupportedRequest, "see the exchange's 'has' for what it can do"),
+    "BadSymbol": (InvalidSymbol, "see exchange.markets for the listed symbols"),
+    "NotSupported": (UnsupportedRequest, "see exchange.has for the supported features"),
     "ArgumentsRequired": (InvalidInput, "pass the missing argument"),
     "ExchangeClosedByUser": (Closed, "connect again"),
     "OrderNotFound": (NotFound, "check the order's id"),
-    "BaseError": (RequestRejected, "see what the exchange says"),
+    "BaseError": (RequestRejected, "see the exchange's error text"),
 }
 
 

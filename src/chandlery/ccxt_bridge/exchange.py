@@ -78,7 +78,7 @@ def exchange_class(ccxt: Any, exchange: str, contract_type: ContractType | None 
 
 def _unknown(exchange: str, names: Sequence[str]) -> UnknownName:
     near = difflib.get_close_matches(canonical(exchange), names, 3)
-    hint = f"did you mean {' or '.join(near)}" if near else f"one of {', '.join(names)}"
+    hint = f"did you mean {' or '.join(near)}" if near else f"use one of {', '.join(names)}"
     return UnknownName(f"ccxt has no exchange {exchange!r}; {hint}")
 
 

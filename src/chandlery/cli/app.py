@@ -107,7 +107,7 @@ def _complain(message: str, code: int) -> int:
 
 def _advice(error: IncompleteData) -> str:
     first = error.missing[0]
-    more = f", and {len(error.missing) - 1} more such spans," if len(error.missing) > 1 else ""
+    more = f", and {len(error.missing) - 1} more spans," if len(error.missing) > 1 else ""
     return f"incomplete: {first.span}{more} unavailable: {first.evidence}. Use --on-missing report to get the available rows"
 
 

@@ -31,7 +31,7 @@ commands = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-_NEEDED = "this needs the service's extra: pip install 'chandlery[server]'"
+_NEEDED = "this command needs an extra; run: pip install 'chandlery[server]'"
 _PAGE = 10_000
 _BOOK_PAGE = 200
 _MOST_GAPS = 10

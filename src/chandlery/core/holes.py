@@ -14,7 +14,7 @@ _YOUNG = HOUR
 """Gaps younger than this are never stored."""
 _FINAL = 48 * HOUR
 """Proved gaps older than this are stored for good; between the two, until their age has doubled."""
-UNCONFIRMED = "no longer candles confirm that the exchange has not just forgotten older ones"
+UNCONFIRMED = "no candles of a longer interval confirm that the exchange has not dropped older data"
 
 
 class Life(Struct, frozen=True):

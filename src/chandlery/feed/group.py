@@ -164,7 +164,9 @@ class Group(ABC, Generic[_Feed]):
         else:
             for feed in refused:
                 self.remove(feed)
-            error.add_note(f"refused for good: {', '.join(each.symbol for each in refused)}; the other feeds continue")
+            error.add_note(
+                f"refused permanently: {', '.join(each.symbol for each in refused)}; the other feeds continue"
+            )
         raise error
 
     async def _begun(self, feeds: Sequence[_Feed], minded: Sequence[_Feed], timeout_s: float) -> None:

@@ -26,7 +26,7 @@ class Verdict(Enum):
     IMPOSSIBLE = "impossible"
     """The high is not the highest price, or the low not the lowest."""
     OFF_GRID = "off_grid"
-    """It opens where no candle of the interval opens."""
+    """Its open time is not aligned to the interval."""
     EARLY = "early"
     """It opens more than a day from now."""
 

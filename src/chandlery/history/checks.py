@@ -137,9 +137,7 @@ class GridDiffers(MalformedResponse):
     """
 
     def __init__(self, grid: Grid) -> None:
-        super().__init__(
-            f"candles open at {iso(grid.anchor)} and multiples of their length from there, not on the assumed grid"
-        )
+        super().__init__(f"candles are aligned to {iso(grid.anchor)}, not as declared")
         self.grid = grid
 
 
@@ -227,7 +225,7 @@ def _inside(columns: Columns, span: Span, events: list[Event], where: str) -> Co
     inside = (times >= span.start) & (times < span.end)
     outside = int(len(times) - inside.sum())
     events.append(
-        Event(span.start, span.end, EventKind.INVALID_ROWS, f"{where}: {outside} rows outside of {span} were left out")
+        Event(span.start, span.end, EventKind.INVALID_ROWS, f"{where}: {outside} rows outside of {span} were dropped")
     )
     return _take(columns, inside)
 
@@ -270,8 +268,6 @@ def _believable(columns: Columns, interval: Grid, events: list[Event], doubtful:
     if good.all():
         return columns
     bad = columns["open_time"][~good]
-    events.append(
-        _event(EventKind.INVALID_ROWS, bad, interval, f"{where}: {len(bad)} rows hold values that no candle can have")
-    )
+    events.append(_event(EventKind.INVALID_ROWS, bad, interval, f"{where}: {len(bad)} rows have impossible values"))
     doubtful += [Span(int(t), interval.step(interval.floor(int(t)))) for t in bad]
     return _take(columns, good)

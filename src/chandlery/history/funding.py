@@ -42,7 +42,7 @@ class BinanceFundingRateClient(NativeClient):
     past the hour. ``funding_interval`` is the time since the previous funding, in whole hours; if that is missing,
     the time to the next, and empty if there is neither. It may change during the life of a perpetual.
 
-    A stretch without rates that is longer than both intervals next to it is a gap.
+    A span without rates that is longer than both adjacent intervals is a gap.
     """
 
     source = "rest"
@@ -88,7 +88,7 @@ class BinanceFundingRateClient(NativeClient):
 
     async def fetch_chunk(self, span: Span) -> Part:
         """
-        Fetch the funding rates in ``span``, and a gap for each stretch that lacks some.
+        Fetch the funding rates in ``span``, and a gap for each span that lacks rates.
 
         Raises:
             UnsupportedRequest: The span begins more than ``most_pages`` numbered pages ago.
@@ -127,7 +127,7 @@ class BinanceFundingRateClient(NativeClient):
 
     async def _by_time(self, wanted: Span, rates: _Rates) -> None:
         """
-        Request rates until no new ones arrive: first the whole span, then each stretch that is too long.
+        Request rates until no new ones arrive: first the whole span, then each part without rates that is too long.
 
         The rows show how many rates a page holds, and whether it begins with the oldest.
         """
@@ -161,7 +161,10 @@ class BinanceFundingRateClient(NativeClient):
     async def _explained(self, hole: Span, rates: _Rates, now: Micros) -> list[Gap]:
         """Explain why there are no rates: before the first, after the last, or none between two."""
         first, last = min(rates.found, default=None), max(rates.found, default=None)
-        life, doubt = Life(), "the exchange sent no funding rate, and not enough of its answers show others around"
+        life, doubt = (
+            Life(),
+            "the exchange returned no funding rate, and too few responses contain rates before and after",
+        )
         try:
             if first is None or hole.start < first:
                 life = await self._beginning(first, now)
@@ -213,7 +216,7 @@ class BinanceFundingRateClient(NativeClient):
 
 
 class _Rates:
-    """The rates of several answers, and the stretches that answers bracket."""
+    """The rates of several responses, and the spans between rates of one response."""
 
     def __init__(self) -> None:
         self.found: dict[Micros, float] = {}
@@ -227,7 +230,7 @@ class _Rates:
             known = self.found.setdefault(moment, rate)
             fresh = fresh or known is rate
             if known != rate:
-                detail = f"{symbol}: two funding rates at one moment, {known} and {rate}"
+                detail = f"{symbol}: two funding rates at the same time, {known} and {rate}"
                 event = Event(moment, moment + 1, EventKind.CONFLICTING_ROWS, detail)
                 self.events += [] if event in self.events else [event]
         if page.open_time:
@@ -241,9 +244,9 @@ class _Rates:
 
 def funding_holes(times: NDArray[np.int64], span: Span) -> list[Span]:
     """
-    Return the stretches of ``span`` that lack rates; ``times`` is ascending.
+    Return the parts of ``span`` that lack rates; ``times`` is ascending.
 
-    Such a stretch is longer than the larger of the two intervals next to it, and begins when the next rate was due.
+    Such a part is longer than both adjacent intervals, and begins when the next rate was due.
     """
     if len(times) < 2:
         return [span] if span and not len(times) else []

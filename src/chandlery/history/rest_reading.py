@@ -32,11 +32,11 @@ from chandlery.tables.part import Part
 
 _MANY_PAGES = 8
 """Number of pages from which the ends of the series are located first, so that nothing beyond them is requested."""
-_BRACKETED = "two answers hold candles before and after, and none here"
+_BRACKETED = "two responses contain candles before and after, and none here"
 _SILENT = "requested twice, the exchange sent no candle; it has some before and after"
 _ENDED = "requested twice, the exchange sent no candle up to now"
 _DOUBT = "the exchange sent rows that contradict each other or are impossible"
-_UNPROVED = "the exchange sent no candle, and not enough of its answers show candles before and after"
+_UNPROVED = "the exchange returned no candle, and too few responses contain candles before and after"
 
 
 class RestSeries(Struct):

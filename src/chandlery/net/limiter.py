@@ -106,7 +106,7 @@ class RateLimiter:
             at = self._book(host, limits, weight, latest)
             try:
                 if (wait_s := (at - self._clock()) / SECOND) >= _TOLD_FROM_S:
-                    report_delay(RateLimited(f"{host} can be asked again in {wait_s:.1f} s", retry_after_s=wait_s))
+                    report_delay(RateLimited(f"{host} accepts requests again in {wait_s:.1f} s", retry_after_s=wait_s))
                 waited = await self._wait_until(at)
                 if not waited or self._may_start(host, limits, at):
                     return
@@ -152,7 +152,7 @@ class RateLimiter:
             at = budget.book(limits, weight, now=now, latest=latest)
         if at > latest:
             wait_s = (at - now) / SECOND
-            raise RateLimited(f"{host} can be asked again in {wait_s:.1f} s", retry_after_s=wait_s)
+            raise RateLimited(f"{host} accepts requests again in {wait_s:.1f} s", retry_after_s=wait_s)
         return at
 
     async def _wait_until(self, at: Micros) -> bool:

@@ -163,7 +163,7 @@ async def unknown_symbol(ask: Requester) -> list[Finding]:
                 agrees=isinstance(error, InvalidSymbol),
             )
         ]
-    return [Finding.of("unknown_symbol", "InvalidSymbol", "an answer without an error", agrees=False)]
+    return [Finding.of("unknown_symbol", "InvalidSymbol", "a response without an error", agrees=False)]
 
 
 async def listing(ask: Requester) -> list[Finding]:
@@ -184,10 +184,10 @@ async def listing(ask: Requester) -> list[Finding]:
         if cursor is None:
             break
     measured = f"{names} listed" + (f", unusual: {' '.join(odd[:5])}" if odd else "")
-    measured += ", other scripts, left out" if script and not odd else ""
-    measured += f", not understood: {' '.join(refused[:5])}" if refused else ""
+    measured += ", other scripts, omitted" if script and not odd else ""
+    measured += f", not parsed: {' '.join(refused[:5])}" if refused else ""
     return [
-        Finding.of("symbols", "names are ASCII and understood", measured, agrees=not (refused or odd or script)),
+        Finding.of("symbols", "names are ASCII and can be parsed", measured, agrees=not (refused or odd or script)),
         Finding.of("lives", f"{ask.symbol} trades", "listed" if example else "not listed", agrees=example),
     ]
 

@@ -172,7 +172,7 @@ def install(app: FastAPI, metadata_url: str) -> None:
         return problem_response(error.status_code, problem(error.status_code, code, str(error.detail)), headers)
 
     async def gone(_: Request, __: Exception) -> Response:
-        return problem_response(400, problem(400, "bad_request", "the request has not come to its end"))
+        return problem_response(400, problem(400, "bad_request", "the request is incomplete"))
 
     plain_document = app.openapi
 

@@ -80,7 +80,7 @@ class Part(Struct, frozen=True):
 
     def until(self, now: Micros, end: Micros) -> Self:
         """Add the event that the range ended at ``end``, later than ``now``."""
-        detail = f"the range ends in the future; it is answered up to {iso(now)}"
+        detail = f"the range ends in the future; it is served up to {iso(now)}"
         return structs.replace(self, events=[*self.events, Event(now, end, EventKind.ENDS_IN_FUTURE, detail)])
 
     def with_running(self, running: pa.Table, opened: Micros) -> Self:

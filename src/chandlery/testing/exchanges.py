@@ -28,8 +28,8 @@ def _rest_candles(adapter: ExchangeAdapter, body: bytes, held: dict[str, Any]) -
 
 
 def _rest_error(adapter: ExchangeAdapter, body: bytes, held: dict[str, Any]) -> Any:
-    assert held["status"] < 500, "an answer with status 5xx is retried, whatever it says"
-    assert held["status"] != 429, "an answer with status 429 is retried, whatever it says"
+    assert held["status"] < 500, "a response with status 5xx is always retried"
+    assert held["status"] != 429, "a response with status 429 is always retried"
     return _name_of(adapter.error(Response(held["status"], {}, body)))
 
 
@@ -127,7 +127,7 @@ class ExchangeTests(CandleTests, BookTests, ContradictionTests):
         return ExchangeRegistry.create(self.exchange)
 
     def test_payloads_are_read_as_documented(self) -> None:
-        """Candles and a refusal by REST, candles of the socket where it sends any, and whatever else there is."""
+        """Payloads of all required kinds exist, and each is parsed as expected."""
         adapter = self.adapter
         files = {path.stem: path for path in sorted(self.payloads.glob("*.json"))}
         kinds = {name.partition("-")[0] for name in files}
@@ -167,11 +167,13 @@ class ExchangeTests(CandleTests, BookTests, ContradictionTests):
             assert limit is None or (limit.weight > 0 and limit.seconds > 0)
 
     def test_standings_are_shown(self) -> None:
-        """Each declaration has one; what is documented has a link, what was seen or is contradicted says by what."""
+        """Each declaration has one; a documented one has a link, a recorded or contradicted one its evidence."""
         standing = self.adapter.standing
 
         assert set(DECLARATIONS) == set(standing)
-        assert standing != NOTHING, "say of each declaration how well it is known: chandlery.adapter.standing"
+        assert standing != NOTHING, (
+            "state the evidence for each declaration in standing; see chandlery.adapter.standing"
+        )
         for name, seen in standing.items():
             if seen.standing is Standing.DOCUMENTED:
                 assert "https://" in seen.note, name
@@ -195,7 +197,7 @@ class ExchangeTests(CandleTests, BookTests, ContradictionTests):
                 raise AssertionError(f"{interval.value} is not declared and not refused")
 
     def test_examples_are_symbols(self) -> None:
-        """Those of ``example`` are understood, and their spelling again; other text is refused, shortly."""
+        """Spellings of ``example`` are parsed, and so are the resulting symbols; other text raises a short error."""
         adapter = self.adapter
         symbols = [adapter.symbol(each.strip()) for each in re.split(r",| or ", adapter.example)]
 

@@ -48,7 +48,7 @@ async def token(request: Request, module: Accounts, login: Annotated[Login, Form
     try:
         kind, name, secret = _credentials(request, login)
         if not name or not secret:
-            return _refused(400, "invalid_request", "name and secret are needed")
+            return _refused(400, "invalid_request", "name and secret are required")
         address = address_of(request.scope, request.app.state.trusted_proxies)
         given = await module.login(kind, name, secret, scope=login.scope, resource=login.resource, address=address)
     except TooManyLogins as error:

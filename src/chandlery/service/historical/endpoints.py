@@ -283,7 +283,7 @@ async def _complete(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece
     Yield the pieces. A file cannot report gaps, so a failed one is an error.
 
     Raises:
-        IncompleteData: A part could not be had.
+        IncompleteData: A part could not be fetched.
     """
     async with aclosing(pieces):
         async for piece in pieces:

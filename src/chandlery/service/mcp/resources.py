@@ -108,7 +108,7 @@ def _csv(asked: Asked, page: Page) -> str:
     known = told(page.sources, page.gaps)
     notes = [
         f"{series.exchange} {series.symbol} {series.length.value}, {iso(page.at)} to {iso(page.end)}: {len(page.rows)} rows",
-        f"the whole range: {iso(asked.span.start)} to {iso(asked.span.end)}, {asked.count} rows where none is missing",
+        f"the whole range: {iso(asked.span.start)} to {iso(asked.span.end)}, {asked.count} rows if none is missing",
         *([] if asked.origin is None else [f"NOT the exchange's own data, but of {asked.origin}"]),
         *(f"source {each.source}: {each.start} to {each.end}, {each.rows} rows" for each in known["sources"]),
         *(f"gap {each.start} to {each.end}: {each.kind}, {' '.join(each.evidence.split())}" for each in known["gaps"]),
@@ -116,7 +116,7 @@ def _csv(asked: Asked, page: Page) -> str:
     if not known["gaps"]:
         notes.append("no gaps")
     omitted = {name: known[f"omitted_{name}"] for name in ("sources", "gaps")}
-    notes += [f"{count} more {name}; a shorter range names them" for name, count in omitted.items() if count]
+    notes += [f"{count} more {name}; request a shorter range to see them" for name, count in omitted.items() if count]
     following = page.next(asked)
     notes.append("no page after this one" if following is None else f"next page: {asked.uri}?cursor={following}")
     out.writelines(f"# {note}\n" for note in notes)

@@ -97,7 +97,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         except httptools.HttpParserError:
             if not self._refused:
-                self._refuse("malformed requests", 400, "malformed_request", "this is no HTTP/1.1")
+                self._refuse("malformed requests", 400, "malformed_request", "the request is not HTTP/1.1")
         if not self._refused and self._loose > limits.MOST_HEAD:
             self._too_long()
         return not self._refused
@@ -172,7 +172,7 @@ class BoundedProtocol(HttpToolsProtocol):
             and scope["method"] == "POST"
             and headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _FORM
         ):
-            self._refuse("forms", 415, "unsupported_media_type", f"this takes {_FORM.decode()} and nothing else")
+            self._refuse("forms", 415, "unsupported_media_type", f"the content type must be {_FORM.decode()}")
         else:
             super()._start_asgi_task(cycle, app)
 

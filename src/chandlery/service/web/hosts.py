@@ -72,7 +72,7 @@ class OwnHosts:
         # Browsers always send one; HTTP/1.0 has none, and health checks still use it.
         hosts = headers.getlist("host") or (["localhost"] if scope["http_version"] == "1.0" else [])
         if len(hosts) != 1:
-            return (400, "bad_request", "a request has one Host header")
+            return (400, "bad_request", "a request must have exactly one Host header")
         if not self._hosts.is_own(hosts[0]):
             return (421, "unknown_host", "unknown host name; add it to CHANDLERY_ALLOWED_HOSTS to allow it")
         origins = headers.getlist("origin")
@@ -84,7 +84,7 @@ class OwnHosts:
                 "cross-origin requests are refused; add the origin to CHANDLERY_ALLOWED_ORIGINS to allow it",
             )
         if self._open_to_all and not origins and headers.get("sec-fetch-site") in {"cross-site", "same-site"}:
-            return (403, "foreign_origin", "pages of other sites may not call here")
+            return (403, "foreign_origin", "pages of other sites may not call this service")
         return None
 
 

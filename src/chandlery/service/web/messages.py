@@ -128,7 +128,7 @@ def _fields_of(text: str) -> str:
     except (msgspec.MsgspecError, RecursionError):
         return ""
     kind = next((each for each in get_args(Message) if each.__struct_config__.tag == meant), None)
-    return "" if kind is None else f"; {meant} takes {', '.join(kind.__struct_fields__)}"
+    return "" if kind is None else f"; {meant} has the fields {', '.join(kind.__struct_fields__)}"
 
 
 def id_of(text: str) -> Id:

@@ -136,7 +136,7 @@ class Session:
             self._notify_error(error, request)
         except Exception as error:
             log.exception("a request of a client failed")
-            message = f"{type(error).__name__}; the service's log says more"
+            message = f"{type(error).__name__}; see the log of the service"
             self._notify("error", request, code="internal_error", message=message, retryable=False)
 
     def _require(self, scope: str) -> Subject:
