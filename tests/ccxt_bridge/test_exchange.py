@@ -29,7 +29,7 @@ def test_every_exchange_of_ccxt_can_be_made(name, limiter):
 
 def test_unknown_exchanges():
     """What ccxt has not is refused with what it has."""
-    with pytest.raises(UnknownName, match=r"ccxt has no exchange 'nowhere'; one of .*binance"):
+    with pytest.raises(UnknownName, match=r"ccxt has no exchange 'nowhere'; use one of .*binance"):
         exchange_class(ccxt, "nowhere")
     with pytest.raises(UnknownName, match="ccxt has no exchange 'binanc'; did you mean binance"):
         exchange_class(ccxt, "binanc")

@@ -169,9 +169,9 @@ def test_every_failure_is_its_own(em):
         exchange = manager.connect_to_exchange_with_no_credentials("binance")
         with pytest.raises(ExchangeUnavailable, match="try again, or another exchange"):
             manager.throttled_call(exchange.fetch_ohlcv, "BTC/USDT")
-        with pytest.raises(InvalidSymbol, match="see exchange.markets"):
+        with pytest.raises(InvalidSymbol, match=r"see exchange\.markets"):
             manager.throttled_call(exchange.fetch_ohlcv, "NOPE/USDT")
-        with pytest.raises(UnknownName, match="ccxt has no exchange 'nowhere'; one of"):
+        with pytest.raises(UnknownName, match="ccxt has no exchange 'nowhere'; use one of"):
             manager.connect_to_exchange_with_no_credentials("nowhere")
         kraken = manager.connect_to_exchange_with_no_credentials("kraken")
         with pytest.raises(InvalidSymbol):
