@@ -1,5 +1,5 @@
 """
-Take candles from the first of two exchanges that can give them, the second by ccxt.
+Fetch candles from an exchange; if it fails, from a second one through ccxt.
 
 Run: ``pip install 'chandlery[ccxt]'``, then ``python examples/ccxt_fallback.py``.
 """

@@ -1,7 +1,7 @@
 """
 Follow many symbols over shared connections.
 
-Run: ``python examples/many_symbols.py [seconds]``; it prints a line a symbol after 10 seconds unless given.
+Run: ``python examples/many_symbols.py [seconds]``; it prints one line per symbol after that time (10 by default).
 """
 
 import asyncio

@@ -1,5 +1,5 @@
 """
-Ask a running service through the Model Context Protocol, as a language model does.
+Call tools of a running service over the Model Context Protocol, as a language model does.
 
 Run: ``chandlery serve --no-auth`` and, in another terminal, ``python examples/mcp_client.py [url]``.
 """

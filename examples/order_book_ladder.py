@@ -1,5 +1,5 @@
 """
-Show the ladder of a live order book in the terminal.
+Show the best levels of a live order book in the terminal.
 
 Run: ``python examples/order_book_ladder.py [updates]``; without a number of updates it runs until Ctrl-C.
 """

@@ -1,8 +1,8 @@
 """
-Read the past and the live candles of a running service over HTTP and WebSocket.
+Read past and live candles from a running service over HTTP and WebSocket.
 
 Run: ``chandlery serve --no-auth`` and, in another terminal, ``python examples/service_client.py [url]``.
-A service that wants a token takes it from the variable ``TOKEN``.
+If the service requires a token, set the environment variable ``TOKEN``.
 """
 
 import asyncio

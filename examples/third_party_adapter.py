@@ -1,8 +1,8 @@
 """
 Add an exchange: Poloniex spot, candles by REST.
 
-Run: ``python examples/third_party_adapter.py``. In a package of yours the entry point group
-``chandlery.exchanges`` names the module, and nothing needs to import it.
+Run: ``python examples/third_party_adapter.py``. In a package of your own, register the module under
+the entry point group ``chandlery.exchanges``; chandlery then imports it.
 """
 
 import re

@@ -1,8 +1,8 @@
 """
-Reach an exchange by a client of your own: Binance US, candles by REST.
+Connect to an exchange with your own client: Binance US, candles by REST.
 
-Run: ``python examples/third_party_client.py``. In a package of yours the entry point group
-``chandlery.plugins`` names the class, and the connector makes it with its settings.
+Run: ``python examples/third_party_client.py``. In a package of your own, register the class under the
+entry point group ``chandlery.plugins``; the connector creates it with its settings.
 """
 
 import asyncio
