@@ -297,7 +297,7 @@ def test_rows_that_are_not_in_order_or_of_another_kind_are_refused(cache, make):
     for bad in (make.rows([make.start, make.start]), make.rows([make.start + 1, make.start])):
         with pytest.raises(InvalidInput, match="oldest first"):
             cache.store(make.series(), bad, spans)
-    with pytest.raises(InvalidInput, match="not of KLINES"):
+    with pytest.raises(InvalidInput, match="KLINES needs"):
         cache.store(make.series(), make.rows([make.start], chart_type=FUNDING), spans)
     assert not cache.root.exists()
 

@@ -61,7 +61,7 @@ def test_contracts_that_an_exchange_has_not(limiter):
     """A kind of contract that an exchange does not trade is refused."""
     with pytest.raises(UnsupportedRequest, match="coinbase has no option in ccxt"):
         exchange_of(limiter, "coinbase", "option")
-    with pytest.raises(InvalidInput, match="contract_type is 'futures'; it is one of spot, margin, future"):
+    with pytest.raises(InvalidInput, match="contract_type is 'futures'; use one of spot, margin, future"):
         exchange_of(limiter, "coinbase", "futures")
 
 

@@ -96,7 +96,7 @@ def test_what_0_1_made_up_is_never_adopted(chandlery, tmp_path):
     shutil.copy(MADE, tmp_path / FILE_NAME)
     with alone_in(tmp_path, "service"):
         code, _, err = chandlery("db", "adopt", "--yes", "--data-dir", tmp_path)
-        assert (1, True) == (code, "another service runs on" in err)
+        assert (1, True) == (code, "another service uses" in err)
     (tmp_path / ".offline").touch()
     code, _, err = chandlery("db", "adopt", "--yes", "--data-dir", tmp_path)
     assert (2, True) == (code, "synthetic data" in err)

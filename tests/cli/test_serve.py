@@ -60,7 +60,7 @@ def test_two_services_do_not_share_a_folder(served, chandlery, tmp_path):
     code, _, err = chandlery("serve", "--offline", "--no-auth", "--port", 0, "--data-dir", tmp_path)
 
     assert 1 == code
-    assert "another service runs on" in err
+    assert "another service uses" in err
     assert (0, "all in order\n") == chandlery("db", "check", "--data-dir", tmp_path)[:2]
     child.send_signal(signal.SIGINT)
     child.communicate(timeout=30)

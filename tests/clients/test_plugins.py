@@ -62,7 +62,7 @@ def test_two_for_one_exchange_must_be_named():
     registry.add_plugin(ours)
     registry.add_plugin(theirs)
     registry.add_plugin(Client("ccxt", "kraken"))
-    with pytest.raises(InvalidInput, match=r"'binance' is ambiguous: ccxt\.binance and native\.binance; name one"):
+    with pytest.raises(InvalidInput, match=r"'binance' is ambiguous: ccxt\.binance and native\.binance; use one"):
         registry.get_plugin("binance")
 
     assert (ours, theirs) == (registry.get_plugin("native.binance"), registry.get_plugin("ccxt.binance"))
