@@ -85,7 +85,7 @@ def test_text_as_ccxt_writes_it(text, market, settle):
 def test_what_is_no_instrument_is_refused(text):
     """The message shows what to write, what it may settle in, or what the text lacks."""
     with pytest.raises(
-        InvalidSymbol, match=r"write BTC/USDT for spot|it settles in|a symbol |unprintable|write YYMMDD"
+        InvalidSymbol, match=r"write BTC/USDT for spot|it settles in|symbol is empty|a symbol |unprintable|write YYMMDD"
     ):
         Instrument.parse(text)
 

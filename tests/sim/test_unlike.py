@@ -153,7 +153,7 @@ def test_fields_of_one_come_before_those_of_all():
         (
             {"*": {"lives": {"X": [["2024-01-02T00:00:00Z", "2024-01-01T00:00:00Z"]]}}},
             InvalidInput,
-            "X: moments .* ascend",
+            "X: times .* ascend",
         ),
         ({"*": {"anchor": {"9d": 60}}}, InvalidInput, "'9d' is not an interval"),
     ],
