@@ -161,7 +161,7 @@ def test_incomplete_data_is_code_3_and_writes_nothing(fetch, exchange, tmp_path)
         (("BTCUSDT", "7m", *DAY_1), "'7m' is not an interval"),
         (("BTCUSDT", "1mo", *DAY_1), "1m is a minute, 1M a month"),
         (("BTCUSDT", "1s", *DAY_1, "--market", "um"), "binance_perpetual has no 1s candles"),
-        (("BTCUSDT", *DAY_1), "which INTERVAL?"),
+        (("BTCUSDT", *DAY_1), "INTERVAL is missing"),
         (("BTCUSDT", "1h", "--start", "yesterday"), "--start 'yesterday' is not a time"),
         (("BTCUSDT", "1h", "--start", "2024-01-02", "--end", "2024-01-01"), "not after its start"),
         (("BTCUSDT", "1h", "--start", "2024-01-01", "--end", "2024-01-01"), "not after its start"),

@@ -54,7 +54,7 @@ async def test_fields_of_a_message(client):
 
     assert "invalid_input" == error["code"]
     assert "unknown field `intervall`" in error["message"]
-    assert "subscribe takes channel, exchange, symbol, interval, id" in error["message"]
+    assert "subscribe has the fields channel, exchange, symbol, interval, id" in error["message"]
     await client.say("subscribed")
     assert "takes" not in (await client.until("error"))["message"]
 

@@ -218,7 +218,7 @@ def export(
     target: Path = typer.Option(..., "-o", "--output", help="A file; its suffix selects the format.", show_default=False),
     start: str = typer.Option("1970-01-01", help="Start of the range."),
     end: str = typer.Option("", help="End of the range, exclusive.", show_default="now"),
-    origin: str = typer.Option("", help="The server that answered in place of the exchange, e.g. offline-7.", show_default="the exchange itself"),
+    origin: str = typer.Option("", help="Origin of the data, e.g. offline-7.", show_default="the exchange itself"),
     data_dir: Path | None = arguments.DATA_DIR,
 ) -> None:  # fmt: skip
     """Export a collected series to a file: .parquet, .csv, .arrow or .feather."""

@@ -118,7 +118,7 @@ def _of_datetime(moment: datetime, name: str) -> Micros:
     if moment.utcoffset() is None:
         if nanosecond is None:
             raise InvalidRange(
-                f"{name} {moment} has no time zone; say which, e.g. {moment.isoformat(sep=' ')}+00:00 or .replace(tzinfo=timezone.utc)"
+                f"{name} {moment} has no time zone; add one, e.g. {moment.isoformat(sep=' ')}+00:00 or .replace(tzinfo=timezone.utc)"
             )
         moment = moment.replace(tzinfo=UTC)  # a pandas.Timestamp, which is naive unless a zone is given
     return micros_of(moment) + bool(nanosecond)

@@ -44,7 +44,9 @@ def assemble(chart_type: ChartType, interval: Grid, wanted: Span, parts: Sequenc
         # One pass over holes and gaps together: there may be very many of both.
         absent = holes_of(whole.table, interval, wanted)
         silent += subtract_all(absent, [*silent, *(gap.span for gap in gaps)]) if absent else []
-    gaps += [Gap(each.start, each.end, GapKind.FETCH_FAILED, "no source answered for it") for each in merge(silent)]
+    gaps += [
+        Gap(each.start, each.end, GapKind.FETCH_FAILED, "no source returned data for it") for each in merge(silent)
+    ]
     return Part(whole.table, sorted(spans), joined_gaps(gaps), sorted(set(whole.events), key=_by_place))
 
 

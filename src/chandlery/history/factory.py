@@ -116,7 +116,7 @@ class DataClientFactory:
         if client_class is None:
             served = "; ".join(cls._all())
             asked = _text((provider, market_type, chart_type), source)
-            raise UnknownName(f"nothing serves {asked}; there is {served}")
+            raise UnknownName(f"nothing serves {asked}; available: {served}")
         return client_class(symbol=symbol, interval=interval, market_type=market_type, provider=provider, **options)
 
     @classmethod

@@ -236,9 +236,7 @@ class RestReading:
         """Return what the answers to the requests of a page settle."""
         paging = answers.paging
         if paging.page_size < self._size():
-            detail = (
-                f"{answers.where}: answers hold {paging.page_size} candles; {self._declared.page_size} are declared"
-            )
+            detail = f"{answers.where}: responses contain {paging.page_size} candles; {self._declared.page_size} are declared"
             answers.events[Event(page.span.start, page.span.end, EventKind.SHORT_PAGE, detail)] = None
         opened: list[Span] = []
         wrong: list[Span] = []
