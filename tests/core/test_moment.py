@@ -147,7 +147,7 @@ def test_the_unit_of_integers():
     """Seconds and microseconds by name."""
     assert NOON == to_micros(NOON // SECOND, unit="s")
     assert NOON == to_micros(NOON, unit="us")
-    with pytest.raises(InvalidInput, match="unit is 'sec'; it is one of s, ms, us"):
+    with pytest.raises(InvalidInput, match="unit is 'sec'; use one of s, ms, us"):
         to_micros(NOON, unit="sec")
 
 

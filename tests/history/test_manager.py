@@ -703,7 +703,7 @@ def test_one_manager_serves_both_kinds(exchange):
         ({"enforce_source": "rets"}, InvalidInput, "one of auto, rest, vision"),
         ({"output": "numpy"}, InvalidInput, "one of pandas, polars, arrow"),
         ({"on_missing": "ignore"}, InvalidInput, "one of raise, report"),
-        ({"provider": "NASDAQ"}, UnknownName, "is not a DataProvider; one of BINANCE, "),
+        ({"provider": "NASDAQ"}, UnknownName, "is not a DataProvider; use one of BINANCE, "),
         ({"chart_type": "trades"}, UnknownName, "one of klines, fundingRate"),
         ({"chart_type": ChartType.FUNDING_RATE}, UnknownName, "nothing serves BINANCE SPOT FUNDING_RATE"),
         ({"provider": NOBODY}, UnknownName, "nothing serves NOBODY"),
@@ -773,7 +773,7 @@ def test_a_closed_manager_says_so(exchange):
 @pytest.mark.parametrize(
     ("option", "error", "says"),
     [
-        ({"market_type": "fx"}, InvalidInput, "market_type is 'fx'; it is one of spot, futures_usdt, futures_coin"),
+        ({"market_type": "fx"}, InvalidInput, "market_type is 'fx'; use one of spot, futures_usdt, futures_coin"),
         (
             {"endpoints": {"binance_sopt": {}}},
             UnknownName,

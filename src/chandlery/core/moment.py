@@ -133,7 +133,7 @@ def _of_numpy(moment: Any, name: str) -> Micros:
 
 def _of_number(number: int, name: str, unit: str) -> Micros:
     if unit not in _UNITS:
-        raise InvalidInput(f"unit is {unit!r}; it is one of {', '.join(_UNITS)}")
+        raise InvalidInput(f"unit is {unit!r}; use one of {', '.join(_UNITS)}")
     if unit == "ms" and not (number == 0 or _FIRST_MILLIS <= number < _LAST_MILLIS):
         raise InvalidRange(
             f"{name} {number} is not in milliseconds since 1970; multiply seconds by 1000, divide microseconds by 1000,"
