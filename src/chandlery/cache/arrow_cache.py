@@ -228,7 +228,7 @@ class UnifiedCacheManager:
         except RuntimeError as error:
             raise CacheError(f"the path {folder} cannot be resolved: {error}") from error
         if not inside:
-            raise CacheError(f"{folder} leads out of the cache by a symbolic link")
+            raise CacheError(f"{folder} is outside of the cache, through a symbolic link")
         return folder
 
 
