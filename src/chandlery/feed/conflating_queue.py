@@ -76,8 +76,11 @@ class ConflatingQueue:
 
     async def get(self) -> CandleUpdate | None:
         """Wait for the next update and return it; ``None`` after the last."""
-        if not await self._some():
-            return None
+        while not self._items and not self._unsaid:
+            if self._closed:
+                return None
+            self._filled.clear()
+            await self._filled.wait()
         if self._unsaid:
             count, self._unsaid = self._unsaid, 0
             return Dropped(count)
@@ -85,22 +88,16 @@ class ConflatingQueue:
 
     async def get_all(self) -> list[CandleUpdate]:
         """Wait for updates and return all that are there; empty after the last."""
-        await self._some()
+        while not self._items and not self._unsaid and not self._closed:
+            self._filled.clear()
+            await self._filled.wait()
         return self.drain()
 
     def drain(self) -> list[CandleUpdate]:
         """Return all updates that are there."""
-        dropped = [Dropped(self._unsaid)] if self._unsaid else []
-        updates = [*dropped, *self._items]
+        updates = list(self._items)
         self._items.clear()
-        self._unsaid = 0
+        if self._unsaid:
+            updates.insert(0, Dropped(self._unsaid))
+            self._unsaid = 0
         return updates
-
-    async def _some(self) -> bool:
-        """Wait for an update. Return whether there is one, and not the end."""
-        while not self._items and not self._unsaid:
-            if self._closed:
-                return False
-            self._filled.clear()
-            await self._filled.wait()
-        return True

@@ -47,10 +47,6 @@ class Seam(Generic[Item]):
         """The latest running candle, if it arrived before its turn."""
         self._absent: list[Span] = []
 
-    def __len__(self) -> int:
-        """Return the number of waiting closed candles."""
-        return len(self._waiting)
-
     @property
     def hole(self) -> Span | None:
         """The span whose candles the waiting ones wait for; ``None`` if none waits, or while held."""
@@ -170,7 +166,7 @@ class CandleSeam(Seam[CandleUpdate]):
             return None
         if self._backfilled_from > self.expected:
             return Span(self.expected, self._backfilled_from)
-        return self.hole if len(self) >= self._most else None
+        return self.hole if len(self._waiting) >= self._most else None
 
     def take(self, updates: Iterable[CandleUpdate]) -> list[CandleUpdate]:
         """Add updates of the feed. Return those to publish now, in order."""
@@ -178,12 +174,9 @@ class CandleSeam(Seam[CandleUpdate]):
         for update in updates:
             if not isinstance(update, CandleData):
                 published += self._event(update)
-            elif self.expected is not None and update.open_time < self.expected and not self.held:
-                pass  # a feed repeats its history to readers that came before it
-            elif update.closed:
-                published += self.closed(update.open_time, update)
-            else:
-                published += self.running(update.open_time, update)
+            elif self.held or self.expected is None or update.open_time >= self.expected:
+                published += (self.closed if update.closed else self.running)(update.open_time, update)
+            # A feed repeats its history to readers that came before it.
         return published
 
     def _event(self, event: CandleUpdate) -> Sequence[CandleUpdate]:

@@ -413,6 +413,24 @@ async def test_what_comes_while_what_was_missed_is_fetched(service):
     assert set(reader.closed()) <= set(await kept(service))
 
 
+async def test_backfilled_candles_are_published_to_those_who_want_them(service):
+    """All of them, in order; where nobody does, the last one alone is known as the latest."""
+    await service.collection.add_coin("BTC/USDT", "binance", ["candles:1s"])
+    (stream_supervisor,) = service.collection.stream_supervisors()
+    await until_kept(service, 3)
+    await stream_supervisor.end()
+    table = await service.candles.table(SECONDS, Interval.SECOND_1, EVER, 3)
+    opens, broadcaster, reader = [each // 1000 for each in open_times(table).tolist()], service.broadcaster, Reader()
+    before = broadcaster.published
+    stream_supervisor._processor.publish_stored(SECONDS, table)
+    assert (before + 1, opens[-1]) == (broadcaster.published, broadcaster.latest(SECONDS).content["timestamp"])
+    broadcaster.subscribe(SECONDS, reader)
+    stream_supervisor._processor.publish_stored(SECONDS, table)
+    stream_supervisor._processor.publish_stored(SECONDS, table.slice(3))
+
+    assert opens == [each.content["timestamp"] for each in reader.taken]
+
+
 async def test_a_candle_that_was_closed_too_early_is_stored_as_it_ended(tmp_path):
     """The last trades of a minute come after the first of the next: what is stored and published is replaced."""
     clock, reader = FastClock(1_796_038_000 * SECOND, 20), Reader()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pyarrow as pa
 from msgspec import structs
 
-from chandlery.clients.rows import Row
+from chandlery.clients.rows import Row, rows_of_table
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap
 from chandlery.core.holes import storable
@@ -63,9 +64,12 @@ class RealTimeProcessor:
             await self._candles.save(series, [candle])
         self._broadcaster.publish(Update(series, "closed" if candle.closed else "running", entry))
 
-    def tell(self, series: SeriesId, entry: Row) -> None:
-        """Publish a closed candle that is already stored."""
-        self._broadcaster.publish(Update(series, "closed", entry))
+    def publish_stored(self, series: SeriesId, table: pa.Table) -> None:
+        """Publish closed candles that are already stored, oldest first; without subscribers only the last one, as the latest."""
+        if not self._broadcaster.count(series):
+            table = table.slice(max(len(table) - 1, 0))
+        for row in rows_of_table(table, series.exchange, series.symbol, series.length, counts=True):
+            self._broadcaster.publish(Update(series, "closed", row))
 
     async def restate(self, series: SeriesId, entry: Row) -> None:
         """

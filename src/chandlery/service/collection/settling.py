@@ -13,6 +13,8 @@ from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import MINUTE, Micros, to_datetime
 from chandlery.database.candles import CandleRepository
+from chandlery.feed.backoff import Pace
+from chandlery.feed.recovery import Job, Waits, kept_up
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -49,6 +51,17 @@ async def settle(
                 del spans[0]
         except ExchangeError as error:
             log.warning("cannot re-read the latest candles: %s", error)
+
+
+async def retried(
+    job: Job,
+    series: SeriesId,
+    pace: Pace,
+    sleep: Callable[[float], Awaitable[None]],
+    random: Callable[[], float],
+) -> None:
+    """Run ``job``, which settles a series; start it again with backoff after an internal error."""
+    await kept_up(job, name=f"{series}: settling", waits=Waits(pace, random), sleep=sleep)
 
 
 async def changed(

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from chandlery.clients.interfaces import IDataSourceConnector
-from chandlery.clients.rows import Row, row_of_candle, rows_of_table
+from chandlery.clients.rows import Row, row_of_candle
 from chandlery.clients.streaming import RealtimeStream
 from chandlery.core.errors import Closed, StorageError
 from chandlery.core.gaps import GapKind, Span
@@ -30,16 +30,16 @@ from chandlery.feed.events import (
     Resyncing,
     Unsettled,
 )
-from chandlery.feed.recovery import Waits, kept_up
 from chandlery.feed.seam import Seam
 from chandlery.service.collection.book_moments import BookMoments
 from chandlery.service.collection.book_proof import proved_book
 from chandlery.service.collection.gap_queue import GapQueue
 from chandlery.service.collection.interfaces import ChannelStatus
 from chandlery.service.collection.processor import RealTimeProcessor
-from chandlery.service.collection.settling import changed, settle, unsettled
+from chandlery.service.collection.settling import changed, retried, settle, unsettled
 from chandlery.service.proofs import proved_gaps
 from chandlery.service.supervision import Supervisor
+from chandlery.tables.frame import open_times
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -267,9 +267,7 @@ class StreamSupervisor:
                 fetch = partial(changed, self._connector, self._candles, self.series, self.interval)
                 spans = unsettled(self.interval, resumed_from, self._clock())
                 job = partial(settle, spans, fetch, self._restate, self._sleep, self._pace.delays(self._random))
-                waits = Waits(self._pace, self._random)
-                kept = kept_up(job, name=f"{self.series}: settling", waits=waits, sleep=self._sleep)
-                settling = asyncio.create_task(kept)
+                settling = asyncio.create_task(retried(job, self.series, self._pace, self._sleep, self._random))
             await self._stream.wait()
         finally:
             if settling is not None:
@@ -278,7 +276,6 @@ class StreamSupervisor:
             await self._stream.end()
 
     def _new_seam(self) -> Seam[Row]:
-        # Of order books only the latest waits, as a running candle does.
         return Seam(self.interval or Interval.SECOND_1, most=MOST_HELD, held=True, eager=True)
 
     async def _backfill(self, interval: Interval, span: Span) -> Micros:
@@ -289,10 +286,10 @@ class StreamSupervisor:
             self._gaps.add(gap)
         await self._candles.save_table(self.series, part.table)
         await self._processor.settle(self.series, await proved_gaps(client, self.series, interval, part))
+        self._processor.publish_stored(self.series, part.table)
         until = span.start
-        for row in rows_of_table(part.table, self.series.exchange, self.series.symbol, interval, counts=True):
-            self._processor.tell(self.series, row)
-            self._told = Unit.MILLIS.micros(row["timestamp"])
+        if len(part.table):
+            self._told = int(open_times(part.table)[-1])
             until = interval.step(self._told)
         for gap in part.gaps if self._seam.held else ():
             if gap.kind is not GapKind.NOT_YET:
@@ -301,6 +298,9 @@ class StreamSupervisor:
 
     async def _process_all(self, rows: Sequence[Row]) -> None:
         """Process entries, and those that waited for a hole. One before the first live closed candle is backfilled."""
+        if len(rows) == 1 and not rows[0].get("closed") and not self._processing.locked():
+            await self._process(rows[0])  # faster, and as good while none is processed
+            return
         async with self._processing:
             for row in rows:
                 await self._process(row)
@@ -326,7 +326,7 @@ class StreamSupervisor:
             entry = self._latest_book = {"received_at": Unit.MILLIS.of(now), **entry}
             if not self._seam.held:
                 self._moments.find(self._clock())
-            await self._process_all(self._seam.running(0, entry))
+            await self._process_all(self._seam.running(0, entry))  # only the latest waits
         else:
             add = self._seam.closed if entry["closed"] else self._seam.running
             await self._process_all(add(Unit.MILLIS.micros(told), entry))
