@@ -174,6 +174,8 @@ class CandleSeam(Seam[CandleUpdate]):
         for update in updates:
             if not isinstance(update, CandleData):
                 published += self._event(update)
+            elif update.open_time == self.expected and not (update.closed or self.held or self._running):
+                published.append(update)  # most are; a call would take as long as all else
             elif self.held or self.expected is None or update.open_time >= self.expected:
                 published += (self.closed if update.closed else self.running)(update.open_time, update)
             # A feed repeats its history to readers that came before it.
