@@ -73,5 +73,8 @@ from chandlery.history.interfaces import FetchResult as FetchResult
 from chandlery.history.manager import DataSourceManager as DataSourceManager
 from chandlery.history.rest import RestDataClient as RestDataClient
 from chandlery.history.vision import VisionDataClient as VisionDataClient
+from chandlery.shortcuts import candles as candles
+from chandlery.shortcuts import get_data as get_data
+from chandlery.shortcuts import instruments as instruments
 
 __version__: str

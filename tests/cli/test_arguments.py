@@ -8,37 +8,10 @@ import pytest
 
 from chandlery.cli import arguments
 from chandlery.core.errors import InvalidInput, UnknownName
-from chandlery.core.instrument import MarketType
-from chandlery.core.query import DataProvider
 from chandlery.sim.faults import FaultKind
 
 
-@pytest.mark.parametrize(
-    ("texts", "expected"),
-    [
-        (("spot", "SPOT"), MarketType.SPOT),
-        (("um", "usdm", "usd-m", "linear", "futures_usdt"), MarketType.FUTURES_USDT),
-        (("cm", "coinm", "coin-m", "inverse", "futures_coin"), MarketType.FUTURES_COIN),
-    ],
-)
-def test_markets(texts, expected):
-    """Each market has its names, in any case."""
-    assert {expected} == {arguments.market(text) for text in texts}
-
-
-def test_an_exchange_names_provider_and_market():
-    """By its id, also in a published spelling; without one it is Binance and the market says which."""
-    assert (DataProvider.BINANCE, MarketType.SPOT) == arguments.exchange("", "")
-    assert (DataProvider.BINANCE, MarketType.FUTURES_COIN) == arguments.exchange("", "cm")
-    assert (DataProvider("OKX"), MarketType.FUTURES_USDT) == arguments.exchange("okx_perpetual", "")
-    assert arguments.exchange("gate_spot", "") == arguments.exchange("gate_io_spot", "")
-    with pytest.raises(InvalidInput, match="omit --market um"):
-        arguments.exchange("okx_perpetual", "um")
-    with pytest.raises(UnknownName, match=r"one of .*okx_spot"):
-        arguments.exchange("okx", "")
-
-
-@pytest.mark.parametrize("parse", [arguments.market, arguments.chart_type, arguments.source])
+@pytest.mark.parametrize("parse", [arguments.chart_type, arguments.source])
 def test_unknown_names_are_refused_with_the_known(parse):
     """The message lists what there is."""
     with pytest.raises(UnknownName, match="'swap' is unknown; use one of"):

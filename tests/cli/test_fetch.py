@@ -72,8 +72,8 @@ def test_csv_is_the_market(fetch, exchange, tmp_path):
 
 
 def test_funding(fetch, tmp_path):
-    """Funding rates of a perpetual need no interval."""
-    code, out, err = fetch("BTCUSDT", "--type", "funding", "--market", "um", *DAY_1)
+    """Funding rates need no interval; they are those of the perpetual."""
+    code, out, err = fetch("BTCUSDT", "--type", "funding", *DAY_1)
 
     assert (0, "") == (code, err)
     assert "BTCUSDT, BINANCE FUTURES_USDT FUNDING_RATE: 3 rows" in out
@@ -92,6 +92,25 @@ def test_times_in_milliseconds(fetch):
     _, out, _ = fetch("BTCUSDT", "1m", "--start", "1704067200000", "--end", "1704070800000")
 
     assert "BTCUSDT 1m, BINANCE SPOT KLINES: 60 candles" in out
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("BTC/USDT:USDT", "1h"), "BTC/USDT:USDT 1h, BINANCE FUTURES_USDT KLINES: 24 candles"),
+        (
+            ("BTCUSDT", "1h", "--exchange", "OKX", "--market", "futures"),
+            "BTCUSDT 1h, OKX FUTURES_USDT KLINES: 24 candles",
+        ),
+        (("BTCUSDT", "1h", "-e", "Binance_Spot"), "BTCUSDT 1h, BINANCE SPOT KLINES: 24 candles"),
+        (("BTCUSDT",), "BTCUSDT 1m, BINANCE SPOT KLINES: 1,440 candles"),
+    ],
+)
+def test_exchange_market_and_symbol_in_any_spelling(fetch, args, said):
+    """The first line names the market taken; a minute is the default."""
+    code, out, _ = fetch(*args, *DAY_1)
+
+    assert (0, said) == (code, out.splitlines()[0])
 
 
 def test_the_last_hours(fetch):
@@ -161,7 +180,6 @@ def test_incomplete_data_is_code_3_and_writes_nothing(fetch, exchange, tmp_path)
         (("BTCUSDT", "7m", *DAY_1), "'7m' is not an interval"),
         (("BTCUSDT", "1mo", *DAY_1), "1m is a minute, 1M a month"),
         (("BTCUSDT", "1s", *DAY_1, "--market", "um"), "binance_perpetual has no 1s candles"),
-        (("BTCUSDT", *DAY_1), "INTERVAL is missing"),
         (("BTCUSDT", "1h", "--start", "yesterday"), "--start 'yesterday' is not a time"),
         (("BTCUSDT", "1h", "--start", "2024-01-02", "--end", "2024-01-01"), "not after its start"),
         (("BTCUSDT", "1h", "--start", "2024-01-01", "--end", "2024-01-01"), "not after its start"),
@@ -174,7 +192,9 @@ def test_incomplete_data_is_code_3_and_writes_nothing(fetch, exchange, tmp_path)
         (("../x", "1h", *DAY_1), "is not"),
         (("..", "1h", *DAY_1), "is not"),
         (("", "1h", *DAY_1), "the symbol is empty"),
-        (("BTCUSDT", *DAY_1, "--type", "funding"), "FUNDING_RATE"),
+        (("BTCUSDT", *DAY_1, "--type", "funding", "--market", "spot"), "has no funding rates"),
+        (("BTCUSDT", *DAY_1, "--exchange", "binanec"), "did you mean binance?"),
+        (("BTCUSDT", *DAY_1, "--exchange", "binance_spot", "--market", "um"), "binance_spot has no market"),
         (("BTCUSDT", "1h", *DAY_1, "--endpoints", "{"), "not JSON like"),
         (("BTCUSDT", "1h", *DAY_1, "-o", "out.xlsx"), "the suffix selects the format"),
         (("BTCUSDT", "1h", *DAY_1, "-o", "missing/out.csv"), "there is no folder"),

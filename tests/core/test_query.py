@@ -45,9 +45,9 @@ def test_a_member_stays_the_only_one_of_its_name(member):
     assert member is pickle.loads(pickle.dumps(member))
 
 
-@pytest.mark.parametrize("value", ["binance", "", None, 3])
+@pytest.mark.parametrize("value", ["binanec", "", None, 3])
 def test_an_unknown_value_names_the_known_ones(value):
-    """Nothing is guessed, not even the case."""
+    """Nothing is guessed."""
     with pytest.raises(UnknownName, match="one of BINANCE, TRADESTATION"):
         DataProvider(value)
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from chandlery.ccxt_bridge.errors import is_ccxt_error, translated
 from chandlery.ccxt_bridge.exchange import exchange_class, made, missing_ccxt
 from chandlery.ccxt_bridge.history import Market, MarketFacts, Rows, fetch
+from chandlery.ccxt_bridge.listings import listings_of
 from chandlery.ccxt_bridge.stream import BookLoop, CandleLoop
 from chandlery.clients.interfaces import EventCallback, IExchangeAPIClient, StreamChannel
 from chandlery.clients.names import canonical
@@ -29,7 +30,7 @@ from chandlery.core.errors import (
     WrongMarket,
 )
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, require_symbol
+from chandlery.core.instrument import Instrument, Listing, require_symbol
 from chandlery.core.interval import Interval
 from chandlery.core.moment import Moment, range_of, require_begun
 from chandlery.core.provenance import Provenance
@@ -154,6 +155,12 @@ class CCXTExchangeClient(IExchangeAPIClient):
             Instrument.parse(coin)
             return False
         return market.get("active") is not False
+
+    async def instruments(self) -> list[tuple[str, Listing]]:
+        """Return ccxt's list of markets without options."""
+        markets = await self._markets()
+        listings = listings_of(markets.values(), self.exchange.precisionMode)
+        return [(self._name, each) for each in listings]
 
     def require_interval(self, coin: str, interval: Interval) -> None:
         """Check the interval against ccxt's declaration."""

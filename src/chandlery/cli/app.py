@@ -16,6 +16,7 @@ from chandlery.cli.cache import commands as cache_commands
 from chandlery.cli.db import commands as db_commands
 from chandlery.cli.exchanges import exchanges
 from chandlery.cli.fetch import fetch
+from chandlery.cli.instruments import instruments
 from chandlery.cli.mcp import mcp
 from chandlery.cli.probe import probe
 from chandlery.cli.serve import serve
@@ -54,6 +55,7 @@ app.command()(serve)
 app.command()(sim)
 app.command()(mcp)
 app.command()(exchanges)
+app.command()(instruments)
 app.command()(probe)
 
 

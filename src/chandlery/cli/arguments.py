@@ -15,26 +15,13 @@ import typer
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.cache.files import folder
 from chandlery.core.errors import InvalidInput, UnknownName
-from chandlery.core.instrument import MarketType
-from chandlery.core.query import ChartType, DataProvider, DataSource
+from chandlery.core.query import ChartType, DataSource
 
 if TYPE_CHECKING:
     from chandlery.sim.faults import Fault
 
 _T = TypeVar("_T")
 
-MARKETS: Mapping[str, MarketType] = {
-    "spot": MarketType.SPOT,
-    "um": MarketType.FUTURES_USDT,
-    "usdm": MarketType.FUTURES_USDT,
-    "linear": MarketType.FUTURES_USDT,
-    "futures_usdt": MarketType.FUTURES_USDT,
-    "cm": MarketType.FUTURES_COIN,
-    "coinm": MarketType.FUTURES_COIN,
-    "inverse": MarketType.FUTURES_COIN,
-    "futures_coin": MarketType.FUTURES_COIN,
-}
-CHART_TYPES: Mapping[str, ChartType] = {"klines": ChartType.KLINES, "funding": ChartType.FUNDING_RATE}
 SOURCES: Mapping[str, DataSource] = {source.value: source for source in DataSource}
 SUFFIXES = (".parquet", ".csv", ".arrow", ".feather")
 
@@ -54,30 +41,13 @@ PROXY = typer.Option(
 _URL = re.compile(r"(https?|wss?)://[^\s/]+\S*", re.ASCII)
 
 
-def market(text: str) -> MarketType:
-    """Return the market of a name."""
-    return _named(text, "--market", MARKETS)
-
-
-def exchange(text: str, market_name: str) -> tuple[DataProvider, MarketType]:
-    """
-    Return provider and market of an exchange id; without an id, one of Binance's markets.
-
-    Raises:
-        InvalidInput: Both are given, and might conflict.
-        UnknownName: The id is unknown; the message lists the known ones.
-    """
-    if not text:
-        return DataProvider.BINANCE, market(market_name or "spot")
-    if market_name:
-        raise InvalidInput(f"--exchange {text} already selects a market; omit --market {market_name}")
-    adapter = ExchangeRegistry.get(text)
-    return adapter.provider, adapter.market_type
-
-
 def chart_type(text: str) -> ChartType:
     """Return the chart type of a name."""
-    return _named(text, "--type", CHART_TYPES)
+    try:
+        return ChartType(text)
+    except UnknownName:
+        known = ", ".join(each.value for each in ChartType)
+        raise UnknownName(f"--type {text!r} is unknown; use one of funding, {known}") from None
 
 
 def source(text: str) -> DataSource:

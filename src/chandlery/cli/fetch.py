@@ -6,16 +6,18 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.cli import arguments, output
+from chandlery.clients.markets import Candidate, candidates, in_its_market, market_type
 from chandlery.core.endpoints import Endpoints
-from chandlery.core.errors import InvalidInput, UnknownInterval
+from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
@@ -55,13 +57,13 @@ class _Job(Struct, frozen=True):
 
 def fetch(
     symbol: str = typer.Argument(help="BTCUSDT, BTC/USDT or BTC-USDT.", show_default=False),
-    interval: str = typer.Argument("", help="1s 1m … 1h … 1d 3d 1w 1M; 1m is a minute, 1M a month. Not for funding.", show_default=False),
+    interval: str = typer.Argument("", help="1s 1m … 1h … 1d 3d 1w 1M; 1m is a minute, 1M a month. Not for funding.", show_default="1m"),
     *,
     start: str = typer.Option("", help="Start: 2024-01-01, 2024-01-01T12:00+01:00 (UTC without a zone), milliseconds, or 7d for seven days ago.", show_default=False),
     end: str = typer.Option("", help="End, exclusive, in the same form.", show_default="now"),
     last: str = typer.Option("", help="In place of --start and --end: 12h, 30d, 6M, 1y until now.", show_default=False),
-    exchange: str = typer.Option("", "--exchange", "-e", help="Id of an exchange, as listed by chandlery exchanges, e.g. okx_perpetual.", show_default="Binance's market"),
-    market: str = typer.Option("", help="Market of Binance: spot; um (usdm, linear); cm (coinm, inverse).", show_default="spot"),
+    exchange: str = typer.Option("binance", "--exchange", "-e", help="An exchange, or a market of chandlery exchanges: okx, okx_perpetual."),
+    market: str = typer.Option("", help="spot; linear (or perpetual, futures, um); inverse (or cm).", show_default="spot if it has the symbol"),
     chart_type: str = typer.Option("klines", "--type", help="klines or funding."),
     source: str = typer.Option("auto", help="auto: cache, archive, then REST. rest or vision (the archive): only that source."),
     file: Path | None = typer.Option(None, "--output", "-o", help="Write .parquet, .csv, .arrow or .feather.", show_default=False),
@@ -81,13 +83,14 @@ def fetch(
     if on_missing not in _ON_MISSING:
         raise InvalidInput(f"--on-missing {on_missing!r} is unknown; use one of {', '.join(_ON_MISSING)}")
     kind = arguments.chart_type(chart_type)
-    provider, market_type = arguments.exchange(exchange, market)
+    chosen = market_type(market, name="--market") if market else None
+    markets = candidates(exchange, symbol, chosen, funding=kind is ChartType.FUNDING_RATE)
     job = _Job(
         symbol,
         _interval(interval, kind),
         _span(start, end, last),
-        provider,
-        market_type,
+        markets[0].adapter.provider,
+        markets[0].adapter.market_type,
         kind,
         arguments.source(source),
         on_missing,
@@ -97,7 +100,7 @@ def fetch(
         arguments.endpoints(endpoints),
         proxy,
     )
-    table, retries = _got(job)
+    job, table, retries = in_its_market(markets, partial(_got, job), partial(_lists, job))
     report = Provenance.from_json(table.schema.metadata[b"chandlery"])
     if path is None:
         to = output.printer()
@@ -116,15 +119,23 @@ def _span(start: str, end: str, last: str) -> Span:
 
 
 def _interval(text: str, kind: ChartType) -> Interval:
-    if text:
-        return Interval(text)
-    if kind.interval is None:
-        raise UnknownInterval("INTERVAL is missing; e.g. chandlery fetch BTCUSDT 1h --start 2024-01-01")
-    return kind.interval
+    return Interval(text) if text else kind.interval or Interval.MINUTE_1
 
 
-def _got(job: _Job) -> tuple[pa.Table, int]:
-    """Return the rows, and the number of repeated requests."""
+def _lists(job: _Job, market: Candidate) -> bool:
+    """Return whether a market lists the symbol."""
+    from pydantic import SecretStr  # noqa: PLC0415  # rarely needed
+
+    from chandlery.clients.settings import Settings  # noqa: PLC0415  # the same
+    from chandlery.shortcuts import lists  # noqa: PLC0415  # the same
+
+    proxy = None if job.proxy is None else SecretStr(job.proxy)
+    return lists(Settings().model_copy(update={"endpoints": job.endpoints, "proxy": proxy}), market)
+
+
+def _got(job: _Job, market: Candidate) -> tuple[_Job, pa.Table, int]:
+    """Return the job in a market, its rows, and the number of repeated requests."""
+    job = structs.replace(job, provider=market.adapter.provider, market=market.adapter.market_type)
     from chandlery.history.manager import DataSourceManager  # noqa: PLC0415  # loads all that a fetch needs
 
     with (
@@ -142,7 +153,7 @@ def _got(job: _Job) -> tuple[pa.Table, int]:
         ) as manager,
     ):
         table = manager.get_data(
-            job.symbol,
+            market.symbol,
             to_datetime(job.span.start),
             to_datetime(job.span.end),
             job.interval,
@@ -152,7 +163,7 @@ def _got(job: _Job) -> tuple[pa.Table, int]:
             on_missing="report" if job.on_missing == "report" else "raise",
             include_open=job.include_open,
         )
-    return table, len(retries)
+    return job, table, len(retries)
 
 
 def _credentials(job: _Job) -> Credentials | None:

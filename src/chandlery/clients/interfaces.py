@@ -14,7 +14,7 @@ from chandlery.clients.streaming import Callback, RealtimeStream
 from chandlery.core.endpoints import Origin
 from chandlery.core.errors import IncompleteData, UnsupportedRequest
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument
+from chandlery.core.instrument import Instrument, Listing
 from chandlery.core.interval import Interval
 from chandlery.core.moment import Moment
 from chandlery.core.time import Micros, to_datetime
@@ -162,6 +162,15 @@ class IExchangeAPIClient(ABC):
             IncompleteData: Part of the range is unavailable; ``data`` holds the rest.
         """
         raise UnsupportedRequest(f"{self.family}.{self.get_exchange_name()} has no funding rates of {coin}")
+
+    async def instruments(self) -> list[tuple[str, Listing]]:
+        """
+        Return the instruments that the exchange lists, at most ten minutes old, each with the id of its market.
+
+        Raises:
+            UnsupportedRequest: The client has no list.
+        """
+        raise UnsupportedRequest(f"{self.family}.{self.get_exchange_name()} has no list of instruments")
 
     async def exchange_time(self, coin: str) -> Micros | None:
         """Return the time of the exchange's clock in the market of ``coin``; ``None`` if unknown."""

@@ -26,7 +26,7 @@ from chandlery.core.errors import (
     WrongMarket,
 )
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, MarketType, require_symbol
+from chandlery.core.instrument import Instrument, Listing, MarketType, require_symbol
 from chandlery.core.interval import Interval
 from chandlery.core.moment import Moment
 from chandlery.core.query import ChartType
@@ -195,6 +195,12 @@ class NativeExchangeClient(IExchangeAPIClient):
             depth=depth,
             on_event=on_event,
         )
+
+    async def instruments(self) -> list[tuple[str, Listing]]:
+        """Return the lists of its markets."""
+        markets = self._exchanges.items()
+        lists = await asyncio.gather(*(exchange.listings() for _, exchange in markets))
+        return [(name, each) for (name, _), found in zip(markets, lists, strict=True) for each in found.values()]
 
     def origin(self, coin: str) -> Origin | None:
         """Return the origin of its market's endpoints, which must all have the same one."""

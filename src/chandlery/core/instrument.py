@@ -171,3 +171,10 @@ class Listing(Struct, frozen=True):
     contract_size: float | None = None
     tick_size: float | None = None
     lot_size: float | None = None
+
+    @property
+    def kind(self) -> str:
+        """``spot``, ``perpetual``, or ``future`` for a contract that expires."""
+        if self.instrument.market is MarketType.SPOT:
+            return "spot"
+        return "perpetual" if self.instrument.expiry is None else "future"

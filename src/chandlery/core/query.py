@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, ClassVar, Self
 
@@ -67,25 +67,35 @@ class _OpenNames(type):
         return True
 
 
+def _folded(name: str) -> str:
+    return name.strip().lower().replace("-", "").replace("_", "")
+
+
 class _OpenName(metaclass=_OpenNames):
     """
     A name from a set that third parties can extend, unlike an ``Enum``.
 
-    Members are attributes, ``X.NAME``, and are looked up by value, ``X("value")``.
+    Members are attributes, ``X.NAME``, and are looked up by value, ``X("value")``, by name, or by another name of the
+    same; case, ``-`` and ``_`` do not matter.
     """
 
     _members: ClassVar[dict[str, Any]]
+    _spelled: ClassVar[dict[str, Any]]
+    """Members by folded names, values and other names."""
     name: str
     value: str
 
     def __init_subclass__(cls) -> None:
         cls._members = {}
+        cls._spelled = {}
 
     def __new__(cls, value: Self | str) -> Self:
-        """Return the member with that value."""
+        """Return the member of that value or name."""
         if isinstance(value, cls):
             return value
-        member: Self | None = cls._members.get(value) if isinstance(value, str) else None
+        member: Self | None = None
+        if isinstance(value, str):
+            member = cls._members.get(value) or cls._spelled.get(_folded(value))
         if member is None and cls.find():
             return cls(value)
         if member is None:
@@ -93,7 +103,7 @@ class _OpenName(metaclass=_OpenNames):
         return member
 
     @classmethod
-    def _add(cls, name: str, value: str) -> Self:
+    def _add(cls, name: str, value: str, *others: str) -> Self:
         if not (name.isidentifier() and name.isupper()):
             raise InvalidInput(
                 f"{name!r} cannot be the name of a {cls.__name__}: use an identifier in capitals, e.g. NEW_NAME"
@@ -109,6 +119,8 @@ class _OpenName(metaclass=_OpenNames):
         member.name = name
         member.value = value
         cls._members[value] = member
+        for each in (name, value, *others):
+            cls._spelled.setdefault(_folded(each), member)
         setattr(cls, name, member)
         return member
 
@@ -148,14 +160,22 @@ class ChartType(_OpenName):
     interval: Interval | None
 
     @classmethod
-    def register(cls, name: str, value: str, *, dtypes: Mapping[str, str], interval: Interval | None = None) -> Self:
+    def register(
+        cls,
+        name: str,
+        value: str,
+        *,
+        dtypes: Mapping[str, str],
+        interval: Interval | None = None,
+        other_names: Sequence[str] = (),
+    ) -> Self:
         """Add a kind of data, e.g. ``register("OPEN_INTEREST", "openInterest", dtypes={"open_interest": "float64"})``."""
         unknown = {column: dtype for column, dtype in dtypes.items() if dtype not in COLUMN_DTYPES}
         if unknown or not dtypes or "open_time" in dtypes:
             raise InvalidInput(
                 f"dtypes {dict(dtypes)} cannot be stored: name at least one column besides open_time, each one of {', '.join(sorted(COLUMN_DTYPES))}"
             )
-        member = cls._add(name, value)
+        member = cls._add(name, value, *other_names)
         member.dtypes = dict(dtypes)
         member.interval = interval
         return member
@@ -163,8 +183,14 @@ class ChartType(_OpenName):
 
 DataProvider.register("BINANCE")
 DataProvider.register("TRADESTATION")
-ChartType.register("KLINES", "klines", dtypes=OUTPUT_DTYPES)
-ChartType.register("FUNDING_RATE", "fundingRate", dtypes=FUNDING_RATE_DTYPES, interval=Interval.HOUR_8)
+ChartType.register("KLINES", "klines", dtypes=OUTPUT_DTYPES, other_names=("candles",))
+ChartType.register(
+    "FUNDING_RATE",
+    "fundingRate",
+    dtypes=FUNDING_RATE_DTYPES,
+    interval=Interval.HOUR_8,
+    other_names=("funding", "funding_rates"),
+)
 
 
 class DataSource(Enum):

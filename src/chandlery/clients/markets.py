@@ -1,0 +1,178 @@
+"""The market of an exchange that a caller means."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, TypeVar
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.clients.names import canonical, other_names
+from chandlery.core.errors import InvalidSymbol, UnknownName, UnsupportedRequest, WrongMarket
+from chandlery.core.instrument import MarketType, require_symbol
+
+_T = TypeVar("_T")
+
+MARKETS: Mapping[str, MarketType] = {
+    "spot": MarketType.SPOT,
+    **dict.fromkeys(
+        ("linear", "perpetual", "perp", "swap", "futures", "um", "usdm", "futures_usdt"), MarketType.FUTURES_USDT
+    ),
+    **dict.fromkeys(("inverse", "cm", "coinm", "futures_coin"), MarketType.FUTURES_COIN),
+}
+"""The names of a market, in small letters."""
+
+_ORDER = list(MarketType)
+
+
+_QUOTES = (
+    "FDUSD",
+    "USDT",
+    "USDC",
+    "USDE",
+    "TUSD",
+    "BUSD",
+    "USD",
+    "EUR",
+    "GBP",
+    "JPY",
+    "TRY",
+    "BRL",
+    "KRW",
+    "BTC",
+    "ETH",
+    "BNB",
+)
+"""Quote assets by which a text without a separator is split, longer ones first."""
+
+
+class Candidate(NamedTuple):
+    """A market and the spelling of a symbol in it."""
+
+    adapter: type[ExchangeAdapter]
+    symbol: str
+
+
+def market_type(text: MarketType | str, *, name: str = "market") -> MarketType:
+    """
+    Return the market of a name, in any case: ``spot``, ``linear``, ``perpetual``, ``um``, ``inverse``, ``cm`` and so on.
+
+    Raises:
+        UnknownName: It is none of them.
+    """
+    if isinstance(text, MarketType):
+        return text
+    found = MARKETS.get(text.strip().lower().replace("-", ""))
+    if found is None:
+        raise UnknownName(f"{name} {text!r} is unknown; {_nearest(text, MARKETS)}use one of {', '.join(MARKETS)}")
+    return found
+
+
+def markets_of(exchange: str, market: MarketType | str | None = None) -> list[type[ExchangeAdapter]]:
+    """
+    Return the markets of an exchange, spot first; with ``market``, that one.
+
+    ``exchange`` is a name in any case, with or without a market: ``binance``, ``Huobi``, ``OKX_perpetual``.
+
+    Raises:
+        UnknownName: The exchange has no adapter, or no such market, or names another one; the message has the nearest.
+    """
+    wanted = None if market is None else market_type(market)
+    name = canonical(exchange)
+    found = [each for each in ExchangeRegistry.adapters() if name in {_exchange(each), each.id}]
+    if not found:
+        try:
+            found = [ExchangeRegistry.get(exchange.strip().lower())]
+        except UnknownName:
+            known = {_exchange(each) for each in ExchangeRegistry.adapters()}
+            spelled = [*known, *ExchangeRegistry.names(), *(other for each in known for other in other_names(each))]
+            raise UnknownName(
+                f"{exchange!r} is not an exchange; {_nearest(name, spelled)}there is {', '.join(sorted(known))}"
+            ) from None
+    fitting = [each for each in found if wanted in {None, each.market_type}]
+    if not fitting:
+        has = ", ".join(each.id for each in found)
+        raise UnknownName(f"{exchange} has no market {market}; it has {has}")
+    return sorted(fitting, key=lambda each: _ORDER.index(each.market_type))
+
+
+def candidates(
+    exchange: str, symbol: str, market: MarketType | str | None = None, *, funding: bool = False
+) -> list[Candidate]:
+    """
+    Return the markets whose symbols can be spelled like this one, spot first; with ``funding``, those that have rates.
+
+    There is at least one. ``BTCUSDT`` is also a spelling where an exchange writes ``BTC-USDT``.
+
+    Raises:
+        UnknownName: As ``markets_of``.
+        UnsupportedRequest: None of these markets has funding rates.
+        InvalidSymbol: It is a symbol of none of the markets.
+    """
+    require_symbol(symbol)
+    markets = markets_of(exchange, market)
+    if funding:
+        names = ", ".join(each.id for each in markets)
+        markets = [each for each in markets if each.funding_page_size]
+        if not markets:
+            raise UnsupportedRequest(f"{names} has no funding rates; perpetuals have, e.g. BTC/USDT:USDT")
+    refused: list[InvalidSymbol] = []
+    found = []
+    for each in markets:
+        try:
+            found.append(Candidate(each, _spelled(each(), symbol)))
+        except InvalidSymbol as error:
+            refused.append(error)
+    if found:
+        return found
+    if len(refused) == 1:
+        raise refused[0]
+    raise InvalidSymbol(
+        f"{symbol!r} is not a symbol of {exchange}; write e.g. BTC/USDT for spot, BTC/USDT:USDT for linear, BTC/USD:BTC for inverse"
+    )
+
+
+def in_its_market(markets: list[Candidate], fetch: Callable[[Candidate], _T], lists: Callable[[Candidate], bool]) -> _T:
+    """
+    Fetch from the first of the markets; if it does not know the symbol, from the only other one that lists it.
+
+    Raises:
+        InvalidSymbol: No market knows it, or several of the others list it; the message names them.
+    """
+    first, *others = markets
+    try:
+        return fetch(first)
+    except WrongMarket:
+        raise
+    except InvalidSymbol:
+        listed = [each for each in others if lists(each)]
+        if not listed:
+            raise
+    if len(listed) > 1:
+        names = ", ".join(each.adapter.id for each in listed)
+        raise InvalidSymbol(f"{first.symbol!r} is listed by {names}; name one of them as exchange")
+    return fetch(listed[0])
+
+
+def _spelled(adapter: ExchangeAdapter, symbol: str) -> str:
+    try:
+        return adapter.symbol(symbol)
+    except WrongMarket:
+        raise
+    except InvalidSymbol:
+        text = symbol.upper()
+        quote = next((each for each in _QUOTES if text.endswith(each) and text != each), None)
+        if quote is None or not text.isalnum():
+            raise
+        return adapter.symbol(f"{text.removesuffix(quote)}-{quote}")
+
+
+def _exchange(adapter: type[ExchangeAdapter]) -> str:
+    return adapter.provider.value.lower()
+
+
+def _nearest(text: str, known: Iterable[str]) -> str:
+    """Return ``did you mean …? ``, or nothing if no known name is near."""
+    found = difflib.get_close_matches(text.strip().lower(), list(known), n=1)
+    return f"did you mean {found[0]}? " if found else ""

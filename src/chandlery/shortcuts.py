@@ -1,0 +1,293 @@
+"""One call for past candles, live candles and instruments, with the settings of the environment and a shared cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import msgspec
+
+from chandlery.adapter.base import ExchangeAdapter
+from chandlery.clients.instruments import select
+from chandlery.clients.markets import Candidate, candidates, in_its_market, market_type, markets_of
+from chandlery.clients.native import NativeExchangeClient
+from chandlery.clients.settings import Settings, StorageConfig
+from chandlery.core.candle import CandleData
+from chandlery.core.endpoints import Endpoints
+from chandlery.core.errors import InvalidInput
+from chandlery.core.instrument import Listing, ListingStatus, MarketType
+from chandlery.core.interval import Interval
+from chandlery.core.moment import Moment
+from chandlery.core.query import ChartType
+from chandlery.feed.candles_feed import CandlesFeed
+from chandlery.history.manager import DataSourceManager
+from chandlery.net.portal import shared_portal
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+_OnMissing = Literal["raise", "report"]
+
+
+@overload
+def get_data(
+    symbol: str,
+    interval: Interval | str = "1m",
+    *,
+    start: Moment,
+    end: Moment | None = None,
+    exchange: str = "binance",
+    market: MarketType | str | None = None,
+    chart_type: ChartType | str = ChartType.KLINES,
+    output: Literal["pandas"] = "pandas",
+    on_missing: _OnMissing = "raise",
+    include_open: bool = False,
+    unit: str = "ms",
+    cache_dir: Path | str | None = None,
+    endpoints: Endpoints | None = None,
+) -> pd.DataFrame: ...
+
+
+@overload
+def get_data(
+    symbol: str,
+    interval: Interval | str = "1m",
+    *,
+    start: Moment,
+    end: Moment | None = None,
+    exchange: str = "binance",
+    market: MarketType | str | None = None,
+    chart_type: ChartType | str = ChartType.KLINES,
+    output: Literal["polars"],
+    on_missing: _OnMissing = "raise",
+    include_open: bool = False,
+    unit: str = "ms",
+    cache_dir: Path | str | None = None,
+    endpoints: Endpoints | None = None,
+) -> pl.DataFrame: ...
+
+
+@overload
+def get_data(
+    symbol: str,
+    interval: Interval | str = "1m",
+    *,
+    start: Moment,
+    end: Moment | None = None,
+    exchange: str = "binance",
+    market: MarketType | str | None = None,
+    chart_type: ChartType | str = ChartType.KLINES,
+    output: Literal["arrow"],
+    on_missing: _OnMissing = "raise",
+    include_open: bool = False,
+    unit: str = "ms",
+    cache_dir: Path | str | None = None,
+    endpoints: Endpoints | None = None,
+) -> pa.Table: ...
+
+
+def get_data(
+    symbol: str,
+    interval: Interval | str = "1m",
+    *,
+    start: Moment,
+    end: Moment | None = None,
+    exchange: str = "binance",
+    market: MarketType | str | None = None,
+    chart_type: ChartType | str = ChartType.KLINES,
+    output: Literal["pandas", "polars", "arrow"] = "pandas",
+    on_missing: _OnMissing = "raise",
+    include_open: bool = False,
+    unit: str = "ms",
+    cache_dir: Path | str | None = None,
+    endpoints: Endpoints | None = None,
+) -> Any:
+    """
+    Return the closed candles that open in ``[start, end)``, oldest first, like ``DataSourceManager.get_data``.
+
+    Connections and settings are shared by all calls of the process. The settings are those of the environment,
+    ``CHANDLERY_CACHE_DIR`` and so on, and of ``.env``.
+
+    Args:
+        symbol: In any spelling: ``BTCUSDT``, ``BTC/USDT``, ``BTC-USDT``, ``BTC/USDT:USDT``.
+        interval: ``"1m"``, ``"1h"`` and so on; ignored for funding rates.
+        start: Inclusive, a ``Moment``: ``"2024-01-01"``, ``"7d"``, a date, a datetime, milliseconds.
+        end: Exclusive, in the same forms; now by default.
+        exchange: In any case, with or without a market: ``"binance"``, ``"okx_perpetual"``.
+        market: ``"spot"``, ``"linear"`` (``"perpetual"``, ``"um"``), ``"inverse"`` (``"cm"``). By default spot if it
+            has the symbol, otherwise the only market that lists it.
+        chart_type: ``"klines"`` or ``"funding"``.
+        output: ``"pandas"``, ``"polars"`` or ``"arrow"``.
+        on_missing: ``"report"`` returns the available rows if some could not be fetched.
+        include_open: Adds the running candle, and a column ``closed`` that marks it.
+        unit: The unit of integers as times: ``"s"``, ``"ms"`` or ``"us"``.
+        cache_dir: The folder of the day files; by default that of the settings.
+        endpoints: Base URLs in place of an exchange's own; by default those of the settings.
+
+    Raises:
+        InvalidInput: The request is invalid, e.g. an unknown exchange or symbol, or a symbol of several markets.
+        IncompleteData: Part of the range could not be fetched; it carries the rest.
+    """
+    kind = ChartType(chart_type)
+    length = kind.interval or interval
+    settings = _settings(endpoints, cache_dir)
+
+    def fetch(found: Candidate) -> Any:
+        return _manager(found.adapter, settings).get_data(
+            found.symbol,
+            start,
+            end,
+            length,
+            chart_type=kind,
+            output=output,
+            on_missing=on_missing,
+            include_open=include_open,
+            unit=unit,
+        )
+
+    markets = candidates(exchange, symbol, market, funding=kind is ChartType.FUNDING_RATE)
+    return in_its_market(markets, fetch, partial(lists, settings))
+
+
+def instruments(
+    exchange: str = "binance",
+    *,
+    market: MarketType | str | None = None,
+    status: ListingStatus | str | None = None,
+    search: str = "",
+    endpoints: Endpoints | None = None,
+) -> list[Listing]:
+    """
+    Return the instruments that an exchange lists, of all its markets or one.
+
+    Args:
+        exchange: In any case, with or without a market: ``"binance"``, ``"okx_perpetual"``.
+        market: ``"spot"``, ``"linear"``, ``"inverse"`` or another name of one.
+        status: ``"listed"``, ``"upcoming"``, ``"halted"`` or ``"delisted"``.
+        search: Words that must all match, e.g. ``"btc perp"``; the most likely comes first.
+        endpoints: Base URLs in place of an exchange's own; by default those of the settings.
+
+    Raises:
+        InvalidInput: Exchange, market or status is unknown.
+        UnsupportedRequest: The exchange publishes no list.
+        ExchangeError: The exchange, or the connection to it, failed.
+    """
+    wanted = None if status is None else _status(status)
+    chosen = None if market is None else market_type(market)
+    found: list[Listing] = []
+    settings = _settings(endpoints, None)
+    for adapter in markets_of(exchange, chosen):
+        found += _listings(adapter, settings)
+    return select(found, status=wanted, search=search)
+
+
+async def candles(
+    symbol: str,
+    interval: Interval | str = "1m",
+    *,
+    exchange: str = "binance",
+    market: MarketType | str | None = None,
+    endpoints: Endpoints | None = None,
+) -> AsyncIterator[CandleData]:
+    """
+    Yield live candles: each closed one once and in order, and states of the running one between them.
+
+    Use it as ``async for candle in candles("BTCUSDT", "1m"):``. It reconnects, and fetches the candles that it missed.
+    Symbol, exchange and market are as in ``get_data``; without a market, it is the first one that can spell the symbol.
+    ``CandlesFeed`` also has the history, the events and the choice of the transport.
+
+    Raises:
+        InvalidInput: Exchange, market, symbol or interval is unknown.
+        ExchangeError: The exchange refuses the subscription.
+    """
+    adapter, spelled = candidates(exchange, symbol, market)[0]
+    settings = _settings(endpoints, None)
+    async with CandlesFeed(
+        adapter.id,
+        spelled,
+        interval,
+        endpoints=settings.endpoints,
+        proxy=settings.proxy_url,
+        credentials=settings.sign_in([adapter]),
+    ) as feed:
+        async for update in feed.updates():
+            if isinstance(update, CandleData):
+                yield update
+
+
+def lists(settings: Settings, market: Candidate) -> bool:
+    """
+    Return whether a market lists the symbol.
+
+    Raises:
+        ExchangeError: The list could not be fetched.
+    """
+    return any(each.symbol == market.symbol for each in _listings(market.adapter, settings))
+
+
+def _listings(adapter: type[ExchangeAdapter], settings: Settings) -> list[Listing]:
+    async def read() -> list[Listing]:
+        async with NativeExchangeClient(adapter.id, settings) as client:
+            return [listing for _, listing in await client.instruments()]
+
+    return shared_portal().run(read())
+
+
+def _status(status: ListingStatus | str) -> ListingStatus:
+    try:
+        return ListingStatus(status)
+    except ValueError:
+        raise InvalidInput(
+            f"status is {status!r}; use one of {', '.join(each.value for each in ListingStatus)}"
+        ) from None
+
+
+def _settings(endpoints: Endpoints | None, cache_dir: Path | str | None) -> Settings:
+    settings = Settings()
+    if endpoints is not None:
+        settings = settings.model_copy(update={"endpoints": endpoints})
+    if cache_dir is not None:
+        storage = StorageConfig(**{**settings.storage.model_dump(), "cache_dir": cache_dir})
+        settings = settings.model_copy(update={"storage": storage})
+    return settings
+
+
+def _manager(adapter: type[ExchangeAdapter], settings: Settings) -> DataSourceManager:
+    """Return the manager that calls with the same settings share; a child process has its own."""
+    storage = settings.storage
+    return _shared_manager(
+        os.getpid(),
+        adapter,
+        storage.cache_dir,
+        storage.use_cache,
+        msgspec.json.encode(settings.endpoints),
+        settings.proxy_url,
+        msgspec.json.encode(settings.sign_in([adapter])),
+    )
+
+
+@cache
+def _shared_manager(
+    process: int,
+    adapter: type[ExchangeAdapter],
+    cache_dir: Path | None,
+    use_cache: bool,  # noqa: FBT001  # part of the key
+    endpoints: bytes,
+    proxy: str | None,
+    credentials: bytes,
+) -> DataSourceManager:
+    del process
+    return DataSourceManager(
+        adapter.market_type,
+        adapter.provider,
+        cache_dir=cache_dir,
+        use_cache=use_cache,
+        endpoints=msgspec.json.decode(endpoints),
+        proxy=proxy,
+        credentials=msgspec.json.decode(credentials),
+    )
