@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
-import pyarrow as pa
 from msgspec import Struct, structs
 
 from chandlery.cache.arrow_cache import UnifiedCacheManager
@@ -200,43 +199,35 @@ class Execution:
 
     async def _flush(self) -> None:
         parts, self._unkept = self._unkept, []
-        await self._write(parts)
-
-    async def _write(self, parts: Sequence[Part]) -> None:
-        """Cache the final rows of ``parts``, which are in any order, and gaps for their storage time."""
         if self._cache is None or not parts:
             return
-        failed = await asyncio.to_thread(self._stored, self._cache, parts)
+        failed = await asyncio.to_thread(self._store, self._cache, parts)
         if failed is not None:
             self.parts.append(Part(None, events=[failed]))
 
-    def _stored(self, cache: UnifiedCacheManager, parts: Sequence[Part]) -> Event | None:
-        """Store the final rows of ``parts``. Return the event that this failed."""
-        table, spans, gaps = self._final(parts)
-        if not spans:
+    def _store(self, cache: UnifiedCacheManager, parts: Sequence[Part]) -> Event | None:
+        """Cache what is final of ``parts``, which are in any order. Return the event that this failed."""
+        final = self._final(parts)
+        if not final.spans:
             return None
         try:
-            cache.store(self._series.key, table, spans, gaps)
+            cache.store(self._series.key, final.table, final.spans, final.gaps)
         except CacheError as error:
-            return Event(
-                min(each.start for each in spans),
-                max(each.end for each in spans),
-                EventKind.CACHE_NOT_WRITTEN,
-                str(error),
-            )
+            start, end = min(each.start for each in final.spans), max(each.end for each in final.spans)
+            return Event(start, end, EventKind.CACHE_NOT_WRITTEN, str(error))
         return None
 
-    def _final(self, parts: Sequence[Part]) -> tuple[pa.Table, list[SourceSpan], list[Gap]]:
+    def _final(self, parts: Sequence[Part]) -> Part:
         """Return all rows of ``parts``, and those of their spans and gaps that are final."""
         spans: list[SourceSpan] = []
         gaps: list[Gap] = []
         for part in parts:
             final = Span(0, self._final_before if part.final_before is None else part.final_before)
-            stored, young = storable(map(self._certain, part.gaps), self.grid, self._now)
+            stored, young = storable(map(self._certain, part.gaps), self.grid, self._now) if part.gaps else ([], [])
             final_spans = clipped(part.spans, final)
             spans += without(final_spans, young) if young else final_spans
             gaps += [gap for gap in stored if gap.end <= final.end]
-        return in_order([part.table for part in parts], self._chart_type), spans, gaps
+        return Part(in_order([part.table for part in parts], self._chart_type), spans, gaps)
 
     def _certain(self, gap: Gap) -> Gap:
         """Mark a gap as not storable if the archive was not allowed and may have candles of an earlier instrument."""

@@ -108,8 +108,6 @@ def plan(
     Raises:
         UnsupportedRequest: The sources that ``source`` allows cannot serve the range.
     """
-    if [wanted] == covered:
-        return [CacheStep(wanted)]
     steps: list[Step] = [CacheStep(found) for span in merge(covered) if (found := span.clip(wanted))]
     for hole in subtract(wanted, covered):
         if source is DataSource.VISION:

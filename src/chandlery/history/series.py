@@ -14,7 +14,7 @@ from chandlery.core.time import DAY, HOUR, Micros
 from chandlery.history.assemble import restrict, without_due
 from chandlery.history.checks import require_grid
 from chandlery.history.interfaces import DataClientInterface, Resources
-from chandlery.history.plan import Abilities, SourceLimits, Step, plan
+from chandlery.history.plan import Abilities, CacheStep, SourceLimits, Step, plan
 from chandlery.history.unknown import load_proved
 from chandlery.history.vision import VisionDataClient
 from chandlery.tables.frame import empty_table, open_times
@@ -82,6 +82,8 @@ class Series:
         Raises:
             UnsupportedRequest: The allowed sources cannot serve the range.
         """
+        if [wanted] == covered:
+            return [CacheStep(wanted)]
         abilities = Abilities(
             rest=self.rest is not None,
             archive=self.archive is not None,
