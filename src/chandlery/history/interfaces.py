@@ -45,6 +45,15 @@ FetchResult = Part
 Deliver: TypeAlias = Callable[[Part], Awaitable[None]]
 """Takes a part of an answer."""
 
+
+class Parts(list[Part]):
+    """Parts in the order in which they are delivered."""
+
+    async def take(self, part: Part) -> None:
+        """Add a part."""
+        self.append(part)
+
+
 MOST_SERIES = 4096
 """Number of series whose facts are cached; evicted ones are found again when needed."""
 

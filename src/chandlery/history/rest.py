@@ -16,7 +16,7 @@ from chandlery.core.query import ChartType
 from chandlery.core.time import Micros
 from chandlery.history.checks import check
 from chandlery.history.columns import arrays, whole, within
-from chandlery.history.interfaces import Deliver, Seen
+from chandlery.history.interfaces import Deliver, Parts, Seen
 from chandlery.history.native import NativeClient
 from chandlery.history.rest_reading import RestReading, RestSeries
 from chandlery.tables.frame import empty_table, table_of
@@ -132,11 +132,7 @@ class RestDataClient(NativeClient):
 
 async def read_all(series: RestSeries, spans: Sequence[Span]) -> tuple[Part, ChandleryError | None]:
     """Read the candles that open in ``spans``, in order, with a gap for each that is absent. Return also the first failure."""
-    parts: list[Part] = []
-
-    async def take(part: Part) -> None:
-        parts.append(part)
-
-    failure = await RestReading(series, take, concurrent=1, seen=Seen()).run(spans)
+    parts = Parts()
+    failure = await RestReading(series, parts.take, concurrent=1, seen=Seen()).run(spans)
     got = Part.joined(parts, ChartType.KLINES)
     return structs.replace(got, spans=sorted(got.spans), gaps=joined_gaps(got.gaps)), failure

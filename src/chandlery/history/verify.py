@@ -27,7 +27,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.resampling import RESAMPLING, How
 from chandlery.core.time import DAY, Clock, Micros
 from chandlery.history.checks import Columns, places
-from chandlery.history.interfaces import DataClientInterface
+from chandlery.history.interfaces import DataClientInterface, Parts
 from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.history.vision import VisionDataClient
 from chandlery.tables.frame import open_times, slice_span
@@ -159,12 +159,8 @@ async def recheck(archive: VisionDataClient, cache: UnifiedCacheManager, span: S
         published = await archive.checksum(file)
         if published == sha256:
             continue
-        parts: list[Part] = []
-
-        async def keep(part: Part, parts: list[Part] = parts) -> None:
-            parts.append(part)
-
-        await archive.fetch_files([file], keep)
+        parts = Parts()
+        await archive.fetch_files([file], parts.take)
         fresh = Part.joined(parts, archive.chart_type)
         if not fresh.spans:
             reasons = "; ".join(event.detail for event in fresh.events)
@@ -221,24 +217,16 @@ def _files_used(cached: Cached, archive: VisionDataClient) -> dict[ArchiveFile, 
 
 
 async def _by_rest(rest: DataClientInterface, span: Span, chunk: int) -> pa.Table:
-    parts: list[Part] = []
-
-    async def take(part: Part) -> None:
-        parts.append(part)
-
-    failure = await rest.read_spans([span], take, most=chunk)
+    parts = Parts()
+    failure = await rest.read_spans([span], parts.take, most=chunk)
     if failure is not None:
         raise failure
     return in_order([part.table for part in parts], rest.chart_type)
 
 
 async def _of_files(archive: VisionDataClient, files: Sequence[ArchiveFile], span: Span) -> pa.Table:
-    parts: list[Part] = []
-
-    async def keep(part: Part) -> None:
-        parts.append(part)
-
-    await archive.fetch_files(files, keep)
+    parts = Parts()
+    await archive.fetch_files(files, parts.take)
     return slice_span(Part.joined(parts, archive.chart_type).table, span)
 
 

@@ -22,7 +22,7 @@ from chandlery.core.query import ChartType, DataSource
 from chandlery.core.time import Micros, add_months, month_of
 from chandlery.history.archive_csv import Body, body_of, in_micros, inflate, parse_csv, prove
 from chandlery.history.checks import Columns, check, flawless, holes, require_grid
-from chandlery.history.interfaces import Deliver, first_error
+from chandlery.history.interfaces import Deliver, Parts, first_error
 from chandlery.history.native import NativeClient
 from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.tables.frame import slice_span, table_of
@@ -82,12 +82,8 @@ class VisionDataClient(NativeClient):
 
         Candles of missing or unusable files, and those that files lack, are gaps: the exchange itself was not asked.
         """
-        parts: list[Part] = []
-
-        async def keep(part: Part) -> None:
-            parts.append(part)
-
-        await self.fetch_files(archive_files(span, self.interval), keep)
+        parts = Parts()
+        await self.fetch_files(archive_files(span, self.interval), parts.take)
         got = Part.joined(parts, self.chart_type)
         absent = subtract(span, [each.span for each in got.spans])
         gaps = [
