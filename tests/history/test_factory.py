@@ -173,6 +173,21 @@ async def test_what_rows_have_shown_is_remembered_of_so_many_series():
         assert grid == client("ETHUSDT").grid == idle.grid
 
 
+async def test_series_share_an_adapter_that_learns_no_list():
+    """A symbol is read the same before and after the exchange's list was."""
+    async with HttpClient() as http:
+        resources = Resources(http, system_clock)
+        first, second = (
+            RestDataClient(symbol=each, interval=Interval.HOUR_1, resources=resources)
+            for each in ("BTCUSDT", "ETHUSDT")
+        )
+        archive = VisionDataClient(symbol="BTCUSDT", interval=Interval.HOUR_1, resources=resources)
+
+        assert first.adapter is second.adapter is archive.adapter
+        assert first.exchange is second.exchange
+        assert first.exchange.adapter is not first.adapter
+
+
 def counting(price):
     """A third party's class of hourly candles of one price, and a list with an entry for each client created."""
     made = []

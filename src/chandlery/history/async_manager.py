@@ -36,7 +36,7 @@ from chandlery.core.time import Clock
 from chandlery.history.assemble import assemble
 from chandlery.history.checks import GridDiffers
 from chandlery.history.execute import Execution, Progress, reporter
-from chandlery.history.factory import DataClientFactory
+from chandlery.history.factory import DataClientFactory, Served
 from chandlery.history.interfaces import DataClientInterface, Resources, incomplete
 from chandlery.history.plan import ArchiveStep, CacheStep, RestStep, SourceLimits
 from chandlery.history.rest import RestDataClient
@@ -266,8 +266,9 @@ class AsyncDataSourceManager(SourceLimits):
     ) -> Comparison:
         """Compare sources; see ``DataSourceManager.compare``."""
         query = self._query(symbol, range_of(start_time, end_time, self._clock()), interval)
-        rest, archive = self._clients(query)
-        _, minutes = self._clients(structs.replace(query, interval=Interval.MINUTE_1))
+        served = DataClientFactory.served(query.provider, query.market_type, query.chart_type)
+        rest, archive = self._clients(query, served)
+        _, minutes = self._clients(structs.replace(query, interval=Interval.MINUTE_1), served)
         wanted = Span(query.interval.ceil(query.span.start), query.interval.ceil(query.span.end))
         return await compare(rest, archive, minutes, wanted, self.REST_CHUNK_SIZE)
 
@@ -335,11 +336,12 @@ class AsyncDataSourceManager(SourceLimits):
         """Return a series with its clients, which are created once; refuse unsupported requests before anything is sent."""
         kind = (query.provider, query.market_type, query.chart_type)
         # By their classes too: another one may be registered for the series at any time.
-        key = (*kind, query.symbol, query.interval, source, DataClientFactory.served(*kind))
-        return self._known.get(key, lambda: self._opened(query, source))
+        served = DataClientFactory.served(*kind)
+        key = (*kind, query.symbol, query.interval, source, served)
+        return self._known.get(key, lambda: self._opened(query, source, served))
 
-    def _opened(self, query: CandleQuery, source: DataSource) -> Series:
-        rest, archive = self._clients(query)
+    def _opened(self, query: CandleQuery, source: DataSource, served: Served) -> Series:
+        rest, archive = self._clients(query, served)
         client = rest or archive
         if client is None:
             # Raises, and lists what is supported.
@@ -356,9 +358,10 @@ class AsyncDataSourceManager(SourceLimits):
         key = SeriesKey.of(structs.replace(query, symbol=client.symbol), key_of(origin))
         return Series(key, source, client, rest, archive, self._resources)
 
-    def _clients(self, query: CandleQuery) -> tuple[DataClientInterface | None, VisionDataClient | None]:
+    def _clients(
+        self, query: CandleQuery, served: Served
+    ) -> tuple[DataClientInterface | None, VisionDataClient | None]:
         """Create the clients of a series by REST and by archive, as far as there are any."""
-        served = DataClientFactory.served(query.provider, query.market_type, query.chart_type)
         options: dict[str, Any] = {
             "symbol": query.symbol,
             "interval": query.interval,

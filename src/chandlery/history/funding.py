@@ -73,6 +73,7 @@ class BinanceFundingRateClient(NativeClient):
             raise UnsupportedRequest(
                 f"{self.symbol} of {self.adapter.id} expires, so it has no funding rates; perpetuals have, e.g. BTC/USDT:USDT"
             )
+        self.exchange = self.shared.exchange(type(self.adapter))
         if self.adapter.funding_by_page:
             self.page_size = None
 
@@ -111,19 +112,18 @@ class BinanceFundingRateClient(NativeClient):
             [self.answered(each, at) for each in subtract(span, failed)],
             gaps,
             [event for event in rates.events if span.holds(event.start)],
-            None if self.shared.exchange(self.adapter).synchronised else 0,
+            None if self.exchange.synchronised else 0,
         )
 
     async def _now_there(self) -> Micros:
-        exchange = self.shared.exchange(self.adapter)
         try:
-            return await exchange.now()
+            return await self.exchange.now()
         except ExchangeError:
-            return exchange.guess()
+            return self.exchange.guess()
 
     async def _page(self, span: Span, number: int = 1) -> FundingColumns:
         request = self.adapter.funding_request(self.symbol, span, number)
-        return await self.http.fetch(request, self.adapter.funding_rows, error_of=self.adapter.failure)
+        return await self.exchange.http.fetch(request, self.adapter.funding_rows, error_of=self.adapter.failure)
 
     async def _by_time(self, wanted: Span, rates: _Rates) -> None:
         """
@@ -187,9 +187,8 @@ class BinanceFundingRateClient(NativeClient):
 
     async def _beginning(self, first: Micros | None, now: Micros) -> Life:
         """Find the beginning of the rates: that of the candles, or later if the exchange no longer serves older ones."""
-        exchange = self.shared.exchange(self.adapter)
         known = [each for each in self.adapter.intervals if each.longest <= DAY]
-        candles = await Bounds(exchange, self.symbol, max(known, key=lambda each: each.longest)).first(now)
+        candles = await Bounds(self.exchange, self.symbol, max(known, key=lambda each: each.longest)).first(now)
         listed = candles.first
         if first is None or listed is None:
             return Life(first=listed)

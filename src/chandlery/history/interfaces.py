@@ -27,7 +27,7 @@ from chandlery.core.time import MINUTE, Clock, Micros, to_datetime
 from chandlery.net.clock import system_clock
 from chandlery.net.exchange_client import ExchangeClient
 from chandlery.net.http import HttpClient
-from chandlery.net.tokens import Account, Accounts, TokenIssuer
+from chandlery.net.tokens import Accounts
 from chandlery.tables.frame import from_pandas, slice_span
 from chandlery.tables.part import Part
 
@@ -97,25 +97,32 @@ class Resources(Struct, frozen=True):
     max_concurrent: int = 50
     max_concurrent_downloads: int = 16
     accounts: Accounts | None = None
+    adapters: dict[str, ExchangeAdapter] = field(default_factory=dict)
+    """Adapters by exchange id, which read the symbols of all series by rules: they learn no list."""
     exchanges: dict[str, ExchangeClient] = field(default_factory=dict)
     """Clients by exchange id, so that the exchange's time and list are requested once for all series."""
     series: Recent[tuple[str, str, Interval], SeriesFacts] = field(default_factory=lambda: Recent(MOST_SERIES))
     """Facts about each series."""
 
-    def exchange(self, adapter: ExchangeAdapter) -> ExchangeClient:
-        """Return the client of an exchange."""
-        known = self.exchanges.get(adapter.id)
+    def adapter(self, kind: type[ExchangeAdapter]) -> ExchangeAdapter:
+        """Return the adapter of an exchange, with the base URLs in ``endpoints``."""
+        known = self.adapters.get(kind.id)
         if known is None:
-            known = self.exchanges[adapter.id] = ExchangeClient(adapter, self.client(adapter), clock=self.clock)
+            known = self.adapters[kind.id] = kind(self.endpoints.get(kind.id))
+        return known
+
+    def exchange(self, kind: type[ExchangeAdapter]) -> ExchangeClient:
+        """Return the client of an exchange, with its account if it has one."""
+        known = self.exchanges.get(kind.id)
+        if known is None:
+            adapter = kind(self.endpoints.get(kind.id))
+            http = (self.accounts or Accounts(self.http)).client(adapter)
+            known = self.exchanges[kind.id] = ExchangeClient(adapter, http, clock=self.clock)
         return known
 
     def facts(self, adapter: ExchangeAdapter, symbol: str, interval: Interval) -> SeriesFacts:
         """Return the facts about a series, those declared if it is new or was evicted after ``MOST_SERIES`` others."""
         return self.series.get((adapter.id, symbol, interval), lambda: SeriesFacts(adapter.grid(interval)))
-
-    def client(self, exchange: TokenIssuer) -> HttpClient | Account:
-        """Return the HTTP client for an exchange, with its account if it has one."""
-        return (self.accounts or Accounts(self.http)).client(exchange)
 
 
 class DataClientInterface(ABC):

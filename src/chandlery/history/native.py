@@ -46,9 +46,7 @@ class NativeClient(DataClientInterface):
         """Refuse symbols and intervals that the exchange does not have; the default provider is Binance."""
         super().__init__(symbol=symbol, interval=interval, resources=resources)
         self.shared = resources or Resources(HttpClient(), system_clock)
-        adapter = ExchangeRegistry.of_market(provider or DataProvider.BINANCE, market_type)
-        self.adapter = adapter(self.shared.endpoints.get(adapter.id))
-        self.http = self.shared.client(self.adapter)
+        self.adapter = self.shared.adapter(ExchangeRegistry.of_market(provider or DataProvider.BINANCE, market_type))
         self.settle = self.adapter.settle
         self.origin = self.adapter.origin(self.role)
         self.symbol = self.adapter.symbol(symbol)

@@ -32,7 +32,7 @@ class RestDataClient(NativeClient):
     def __init__(self, **options: Any) -> None:
         """Create a client; see ``NativeClient``."""
         super().__init__(**options)
-        self.exchange = self.shared.exchange(self.adapter)
+        self.exchange = self.shared.exchange(type(self.adapter))
         self.series = RestSeries(
             self.exchange,
             self.symbol,

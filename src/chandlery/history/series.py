@@ -103,6 +103,8 @@ class Series:
 
     def _allowed(self, cached: Cached) -> Cached:
         """Return the usable part of cached data, on the known grid of the series."""
+        if not cached.spans:
+            return cached
         if self.key.chart_type.interval is None:
             require_grid(open_times(cached.table), self.key.interval, self.grid)
         cached = without_due(cached, self.resources.clock())
