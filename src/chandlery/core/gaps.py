@@ -63,8 +63,8 @@ class GapKind(Enum):
         return self in {GapKind.FETCH_FAILED, GapKind.NOT_IN_ARCHIVE, GapKind.NO_LONGER_SERVED}
 
 
-class Stretch(Struct, frozen=True):
-    """Knowledge about the time ``start <= t < end``, e.g. its source or why it has no candles."""
+class SpanInfo(Struct, frozen=True):
+    """Information about the time ``start <= t < end``, e.g. its source or why it has no candles."""
 
     start: Micros
     end: Micros
@@ -81,10 +81,10 @@ class Stretch(Struct, frozen=True):
         return structs.replace(self, start=span.start, end=span.end)
 
 
-_Stretch = TypeVar("_Stretch", bound=Stretch)
+_Info = TypeVar("_Info", bound=SpanInfo)
 
 
-class Gap(Stretch, frozen=True, omit_defaults=True):
+class Gap(SpanInfo, frozen=True, omit_defaults=True):
     """
     A hole in a series, and its known cause.
 
@@ -146,20 +146,20 @@ def common(spans: Iterable[Span], others: Iterable[Span]) -> list[Span]:
     return subtract_all(whole, subtract_all(whole, others))
 
 
-def clipped(stretches: Iterable[_Stretch], span: Span) -> list[_Stretch]:
-    """Return the parts of ``stretches`` that lie in ``span``."""
-    found: list[_Stretch] = []
-    for each in stretches:
+def clipped(infos: Iterable[_Info], span: Span) -> list[_Info]:
+    """Return the parts of ``infos`` that lie in ``span``."""
+    found: list[_Info] = []
+    for each in infos:
         start, end = max(each.start, span.start), min(each.end, span.end)
         if start < end:
             found.append(each.at(Span(start, end)))
     return found
 
 
-def without(stretches: Sequence[_Stretch], taken: Iterable[Span]) -> list[_Stretch]:
-    """Return the parts of ``stretches`` that lie in none of ``taken``."""
-    left = subtract_each((each.span for each in stretches), taken)
-    return [each.at(span) for each, spans in zip(stretches, left, strict=True) for span in spans]
+def without(infos: Sequence[_Info], taken: Iterable[Span]) -> list[_Info]:
+    """Return the parts of ``infos`` that lie in none of ``taken``."""
+    left = subtract_each((each.span for each in infos), taken)
+    return [each.at(span) for each, spans in zip(infos, left, strict=True) for span in spans]
 
 
 def joined_gaps(gaps: Iterable[Gap]) -> list[Gap]:

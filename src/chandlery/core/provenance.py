@@ -9,11 +9,11 @@ from typing import Any, Self
 import msgspec
 from msgspec import Struct
 
-from chandlery.core.gaps import Gap, Stretch
+from chandlery.core.gaps import Gap, SpanInfo
 from chandlery.core.time import Micros
 
 
-class SourceSpan(Stretch, frozen=True):
+class SourceSpan(SpanInfo, frozen=True):
     """
     One part of a series that has one source.
 
