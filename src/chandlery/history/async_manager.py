@@ -225,6 +225,7 @@ class AsyncDataSourceManager(SourceLimits):
     ) -> tuple[_Result, Span, ChandleryError | None]:
         """Answer one call, on the currently known grid of the series."""
         cache = self.cache if use_cache else None
+        grid = series.grid
         now = await series.now(span.end, fetches=False)
         wanted = series.closed_part(span, now)
         cached = await series.load(cache, wanted)
@@ -235,7 +236,7 @@ class AsyncDataSourceManager(SourceLimits):
                 now, wanted = there, series.closed_part(span, there)
                 steps = series.plan(wanted, cached.covered, now, self)
         require_begun(span, now)
-        report = None if progress is None else reporter(progress, series.grid, wanted)
+        report = None if progress is None else reporter(progress, grid, wanted)
         if report is not None:
             for step in steps:
                 if isinstance(step, CacheStep):
@@ -246,7 +247,6 @@ class AsyncDataSourceManager(SourceLimits):
             execution = Execution(series, cached=cached, cache=cache, now=now, most=self.REST_CHUNK_SIZE, report=report)
             await execution.run(steps)
             parts, failure = execution.parts, execution.failure
-        grid = series.grid
         running = await series.client.running_row(span, now) if include_open else None
 
         def finished() -> _Result:
