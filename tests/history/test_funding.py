@@ -70,6 +70,17 @@ async def contract():
     await runner.cleanup()
 
 
+async def test_no_rate_is_final_while_the_exchange_does_not_state_its_time(contract):
+    """Nothing is stored that depends on a clock that may be wrong; this exchange has no clock."""
+    client, due, _ = contract
+    due += [START - number * 8 * HOUR for number in range(1, 9)]
+
+    got = await client.fetch_span(Span(START - 2 * DAY, START))
+
+    assert 6 == len(got.table)
+    assert 0 == got.final_before
+
+
 async def test_the_interval_is_the_time_since_the_funding_before(contract):
     """A contract that went from eight hours to four; times a few milliseconds late do not matter."""
     client, due, _ = contract
