@@ -206,6 +206,15 @@ async def test_intervals_that_an_exchange_has_not(offline, client_of, last):
         assert [] == list(sim.log)
 
 
+def test_order_books_that_an_exchange_has_not():
+    """Checked without a request, by what ccxt declares."""
+    config = CCXTConfig(_env_file=None, default_contract_type="swap")
+
+    with pytest.raises(UnsupportedRequest, match="mudrex has no order books in ccxt"):
+        CCXTExchangeClient(config, "mudrex").require_books("BTC/USDT:USDT")
+    CCXTExchangeClient(config, "okx").require_books("BTC/USDT:USDT")
+
+
 async def test_a_limit_without_an_end_is_raised(offline, client_of, last):
     """An exchange that always refuses for too many requests is an error of its own kind."""
     fault = Fault(FaultKind.TOO_MANY_REQUESTS, path="klines", retry_after=0, times=None)

@@ -176,6 +176,18 @@ class ExchangeAdapter(Refusing):
         """Return whether the sockets send the candles and the book of a symbol, which is in the exchange's spelling."""
         return self.streams_expiring or not self.expires(symbol)
 
+    def require_books(self, symbol: str) -> None:
+        """
+        Check that the sockets send the book of a symbol, which is in the exchange's spelling.
+
+        Raises:
+            UnsupportedRequest: They do not.
+        """
+        if not self.book_depths or self.book_rule is None:
+            raise UnsupportedRequest(f"{self.id} has no live order books")
+        if not self.is_streamed(symbol):
+            raise UnsupportedRequest(f"{self.id} has no live order books of {symbol}, which expires")
+
     def live_interval_name(self, interval: Interval) -> str:
         """
         Return the spelling of an interval on the sockets.

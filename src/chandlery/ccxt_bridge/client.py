@@ -166,6 +166,11 @@ class CCXTExchangeClient(IExchangeAPIClient):
         """Check the interval against ccxt's declaration."""
         self._require(interval)
 
+    def require_books(self, coin: str) -> None:
+        """Check that ccxt can watch or fetch order books."""
+        if not any(self.exchange.has.get(each) for each in ("watchOrderBook", "fetchOrderBook")):
+            raise UnsupportedRequest(f"{self._name} has no order books in ccxt")
+
     def origin(self, coin: str) -> Origin | None:
         """Return the testnet, or the host that replaces the exchange's addresses."""
         if self._config.testnet:

@@ -191,6 +191,15 @@ class IExchangeAPIClient(ABC):
         """
         accepted(self.start_realtime_stream, interval=interval)
 
+    def require_books(self, coin: str) -> None:  # noqa: B027  # most clients have the books of all coins
+        """
+        Check that there are live order books of the coin, as far as is known without a request.
+
+        Raises:
+            UnsupportedRequest: There are none.
+            InvalidSymbol: The coin is not a symbol of this exchange.
+        """
+
     def spelled(self, coin: str) -> str:
         """
         Return the coin as entries name it: in ccxt's notation, if any spelling can be converted to it.

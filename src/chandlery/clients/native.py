@@ -155,6 +155,11 @@ class NativeExchangeClient(IExchangeAPIClient):
         """Check the interval against the market's declaration."""
         self._market_of(coin)[0].interval_name(interval)
 
+    def require_books(self, coin: str) -> None:
+        """Check the coin against the market's declaration."""
+        adapter, symbol = self._market_of(coin)
+        adapter.require_books(symbol)
+
     def spelled(self, coin: str) -> str:
         """Return the coin with its market; in the exchange's own spelling if there is no other."""
         return self._spelled(coin, self._market_of(coin)[0])

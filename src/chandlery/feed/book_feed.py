@@ -78,8 +78,7 @@ class OrderBookFeed:
         self.exchange = network.adapter.id
         self.trading_pair = trading_pair
         self.symbol = network.adapter.symbol(trading_pair)
-        if not network.adapter.is_streamed(self.symbol):
-            raise UnsupportedRequest(f"{self.exchange} has no live order books of {self.symbol}, which expires")
+        network.adapter.require_books(self.symbol)
         self.depth = self.group.depth
         self.stream = BookStream(
             network,

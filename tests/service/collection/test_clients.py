@@ -15,9 +15,11 @@ from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import MINUTE, SECOND, Unit, to_datetime
 from chandlery.net.clock import system_clock
+from chandlery.sim import SimServer
 from chandlery.tables.candle_rows import TIMES, times_of
 from chandlery.tables.frame import open_times
 from fixtures.ccxt_accounts import config_of
+from fixtures.offline_adapter import EXPIRING
 from fixtures.service import offline, service_of
 from fixtures.waiting import until
 
@@ -233,6 +235,25 @@ async def test_intervals_that_a_plugin_lacks_are_refused_before_anything_is_note
         with pytest.raises(UnsupportedRequest, match="has only 1m candles, not 5m"):
             await service.collection.add_coin(COIN, name, ["candles:5m"])
         assert [] == service.collection.list_coins()
+
+
+@pytest.mark.parametrize(
+    ("exchange", "coin"),
+    [("gate", "BTC/USDT:USDT-260327"), ("htx", "BTC/USD:BTC-260327"), ("htx_inverse", "BTC260327")],
+)
+async def test_order_books_that_an_exchange_does_not_send_are_refused_before_anything_is_noted(
+    exchange, coin, tmp_path
+):
+    """These contracts have candles, which are polled, and no live books."""
+    async with (
+        SimServer(EXPIRING, exchanges=["gate_perpetual", "htx_inverse"], tick_s=0.05) as sim,
+        service_of(sim, tmp_path) as service,
+    ):
+        with pytest.raises(UnsupportedRequest, match=r"no live order books of BTC.*, which expires"):
+            await service.collection.add_coin(coin, exchange, ["candles:1m", "book"])
+        assert [] == service.collection.list_coins()
+        added = await service.collection.add_coin(coin, exchange, ["candles:1m"])
+        assert ["running"] == [each.state for each in added.channels]
 
 
 class Once(Bare, IExchangeAPIClient):

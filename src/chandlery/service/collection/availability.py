@@ -39,6 +39,16 @@ class AvailabilityChecker:
             client.require_interval(named.symbol, named.interval)
         return named
 
+    def require_stream(self, series: SeriesId) -> None:
+        """
+        Check that a series, in its canonical spelling, can be collected, as far as is known without a request.
+
+        Raises:
+            UnsupportedRequest: It is an order book, and the exchange has no live ones of the coin.
+        """
+        if series.interval is None:
+            self._connector.get_client(series.exchange).require_books(series.symbol)
+
     async def check(self, coin: str, exchange: str) -> bool:
         """Return whether the exchange trades the coin now."""
         return await self._connector.check_coin_availability(exchange, coin)

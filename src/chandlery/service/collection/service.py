@@ -106,6 +106,8 @@ class DataCollectionManagerImpl(IDataCollectionManager):
             known = self.coins.find(symbol, exchange)
             if known is None or not set(wanted) <= set(known.series):
                 await self._checker.require(symbol, exchange)
+                for each in wanted:
+                    self._checker.require_stream(each)
                 known = await self.coins.add_coin(symbol, exchange, tuple(each.channel_text for each in wanted))
             stream_supervisors = self._begin(known)
         waits = [
