@@ -20,7 +20,7 @@ async def test_the_tools_over_stdin_and_stdout(tmp_path):
     command = StdioServerParameters(command=sys.executable, args=[*START, str(tmp_path)], env=dict(os.environ))
     with (tmp_path / "log").open("w+") as log:
         async with Client(stdio_client(command, errlog=log)) as client:
-            assert 8 == len((await client.list_tools()).tools)
+            assert 9 == len((await client.list_tools()).tools)
             added = (await client.call_tool("add_coin", COIN)).structured_content
             heard = []
 

@@ -30,7 +30,7 @@ from chandlery.core.errors import (
     WrongMarket,
 )
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing, require_symbol
+from chandlery.core.instrument import Instrument, Listing, MarketType, require_symbol
 from chandlery.core.interval import Interval
 from chandlery.core.moment import Moment, range_of, require_begun
 from chandlery.core.provenance import Provenance
@@ -156,11 +156,11 @@ class CCXTExchangeClient(IExchangeAPIClient):
             return False
         return market.get("active") is not False
 
-    async def instruments(self) -> list[tuple[str, Listing]]:
+    async def instruments(self, market: MarketType | None = None) -> list[tuple[str, Listing]]:
         """Return ccxt's list of markets without options."""
         markets = await self._markets()
         listings = listings_of(markets.values(), self.exchange.precisionMode)
-        return [(self._name, each) for each in listings]
+        return [(self._name, each) for each in listings if market in {None, each.instrument.market}]
 
     def require_interval(self, coin: str, interval: Interval) -> None:
         """Check the interval against ccxt's declaration."""

@@ -11,7 +11,7 @@ import typer
 from chandlery.core.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from chandlery.core.instrument import Listing, ListingStatus
+    from chandlery.core.instrument import Listing, ListingStatus, MarketType
 
 _STATUSES = ("listed", "upcoming", "halted", "delisted")
 
@@ -33,7 +33,7 @@ def instruments(
 
     chosen = market_type(market, name="--market") if market else None
     wanted = _status(status)
-    listings = asyncio.run(_listed(exchange))
+    listings = asyncio.run(_listed(exchange, chosen))
     units = {id(each): (name, unit) for name, unit, each in listings}
     found = select((each for _, _, each in listings), market=chosen, status=wanted, search=" ".join(words or ()))
     if as_json:
@@ -43,14 +43,16 @@ def instruments(
         _print(found, limit, of=len(listings))
 
 
-async def _listed(exchange: str) -> list[tuple[str, str | None, Listing]]:
+async def _listed(exchange: str, market: MarketType | None) -> list[tuple[str, str | None, Listing]]:
     """Return each listing with the id of its market and the unit of its volume."""
     from chandlery.clients.settings import Settings  # noqa: PLC0415  # loaded where it is used
     from chandlery.connector import DataSourceConnectorImpl  # noqa: PLC0415  # loads the clients
 
     async with DataSourceConnectorImpl(settings=Settings()) as connector:
         client = connector.get_client(exchange)
-        return [(name, client.volume_unit(str(each.instrument)), each) for name, each in await client.instruments()]
+        return [
+            (name, client.volume_unit(str(each.instrument)), each) for name, each in await client.instruments(market)
+        ]
 
 
 def _status(text: str) -> ListingStatus | None:

@@ -14,7 +14,7 @@ from chandlery.clients.streaming import Callback, RealtimeStream
 from chandlery.core.endpoints import Origin
 from chandlery.core.errors import IncompleteData, UnsupportedRequest
 from chandlery.core.gaps import Span
-from chandlery.core.instrument import Instrument, Listing
+from chandlery.core.instrument import Instrument, Listing, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.moment import Moment
 from chandlery.core.time import Micros, to_datetime
@@ -163,9 +163,11 @@ class IExchangeAPIClient(ABC):
         """
         raise UnsupportedRequest(f"{self.family}.{self.get_exchange_name()} has no funding rates of {coin}")
 
-    async def instruments(self) -> list[tuple[str, Listing]]:
+    async def instruments(self, market: MarketType | None = None) -> list[tuple[str, Listing]]:
         """
         Return the instruments that the exchange lists, at most ten minutes old, each with the id of its market.
+
+        ``market`` requests the list of one market alone where an exchange has several lists.
 
         Raises:
             UnsupportedRequest: The client has no list.

@@ -201,11 +201,11 @@ class NativeExchangeClient(IExchangeAPIClient):
             on_event=on_event,
         )
 
-    async def instruments(self) -> list[tuple[str, Listing]]:
-        """Return the lists of its markets."""
-        markets = self._exchanges.items()
-        lists = await asyncio.gather(*(exchange.listings() for _, exchange in markets))
-        return [(name, each) for (name, _), found in zip(markets, lists, strict=True) for each in found.values()]
+    async def instruments(self, market: MarketType | None = None) -> list[tuple[str, Listing]]:
+        """Return the lists of its markets, or of one."""
+        names = [each.id for each in self._adapters.values() if market in {None, each.market_type}]
+        lists = await asyncio.gather(*(self._exchanges[name].listings() for name in names))
+        return [(name, each) for name, found in zip(names, lists, strict=True) for each in found.values()]
 
     def origin(self, coin: str) -> Origin | None:
         """Return the origin of its market's endpoints, which must all have the same one."""

@@ -44,6 +44,7 @@ from chandlery.service.collection.service import DataCollectionManagerImpl
 from chandlery.service.historical.current import CurrentDataFetcher
 from chandlery.service.historical.fetcher import HistoricalFetcher
 from chandlery.service.historical.service import HistoricalDataManagerImpl
+from chandlery.service.instruments import InstrumentSearch
 from chandlery.service.readiness import Readiness
 from chandlery.service.retention import Retention
 from chandlery.service.settings import ServiceSettings
@@ -118,6 +119,7 @@ class Service:
             book_levels=settings.book_levels,
             sleep=sleep,
         )
+        self.instruments = InstrumentSearch(self.connector)
         self.historical = self._history()
         self.readiness = Readiness(self.database, self.supervisor, self.collection, settings.data_dir)
         self._watch = partial(watched, self.database, sleep)

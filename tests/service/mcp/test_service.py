@@ -23,6 +23,7 @@ TOOLS = {
     "get_most_current_data",
     "summarize_candles",
     "list_exchanges",
+    "list_instruments",
 }
 COIN = {"exchange": "binance", "symbol": "BTC/USDT"}
 DAYS = {**COIN, "start": "2026-09-01", "end": "2026-09-04"}
@@ -54,6 +55,9 @@ async def test_every_tool_and_resource(start, connected, mode):
 
         assert (await answer(client, "check_availability", **COIN))["available"]
         assert not (await answer(client, "check_availability", exchange="binance", symbol="NO/SUCH"))["available"]
+        found = await answer(client, "list_instruments", exchange="binance_spot", search="btc usdt")
+        assert ["BTC/USDT", "BTCUSDT", "spot", "listed"] in [row[:4] for row in found["instruments"]["rows"]]
+        assert "offline-7" == found["origin"]
         added = await answer(client, "add_coin", **COIN)
         assert {"book": "running", "candles:1m": "running"} == {
             each["channel"]: each["state"] for each in added["channels"]

@@ -13,6 +13,7 @@ from mcp.client import Client
 from msgspec import structs
 
 from chandlery.clients.rows import row_of_candle
+from chandlery.connector import DataSourceConnectorImpl
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.instrument import LONGEST_SYMBOL
@@ -22,6 +23,7 @@ from chandlery.core.time import DAY, MINUTE, iso
 from chandlery.service.auth.interfaces import EverybodyMay
 from chandlery.service.collection.interfaces import ChannelStatus, CoinStatus, IDataCollectionManager
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece, Source
+from chandlery.service.instruments import InstrumentSearch
 from chandlery.service.mcp.budget import TOKEN_BUDGET, tokens_of
 from chandlery.service.mcp.service import MCPRouter
 from chandlery.service.workload import Workload
@@ -113,6 +115,7 @@ def router(collection=None, historical=None):
         EverybodyMay(),
         lambda: NOW,
         Workload(8),
+        instruments=InstrumentSearch(DataSourceConnectorImpl()),
         url="http://127.0.0.1:8700",
     )
 

@@ -15,6 +15,7 @@ from chandlery.service.label import Label
 MOST_PREVIEWED, PREVIEWED = 500, 20
 MOST_BUCKETS, BUCKETS = 50, 24
 MOST_LEVELS, LEVELS = 100, 10
+MOST_INSTRUMENTS = 500
 
 ExchangeName: TypeAlias = Annotated[
     str, Field(max_length=64, examples=["binance"], description="An id or alias from list_exchanges.")
@@ -62,6 +63,17 @@ class ExchangesAsked(KnownFields):
         None, max_length=64, examples=["okx"], description="Only exchanges whose id or alias contains this text."
     )
     cursor: CursorText = None
+
+
+class InstrumentsAsked(KnownFields):
+    """Search in the instruments of an exchange."""
+
+    exchange: ExchangeName
+    search: str = Field("", max_length=64, examples=["btc perp"], description="Words that must all match.")
+    market: str | None = Field(None, max_length=20, description="spot, linear or inverse.")
+    status: str | None = Field(
+        "listed", max_length=20, description="listed, upcoming, halted, delisted, or null for all."
+    )
 
 
 class CurrentAsked(CoinName):
@@ -153,6 +165,36 @@ class ExchangeRow(BaseModel):
     funding: bool
     live_candles: bool
     live_books: bool
+
+
+INSTRUMENT_COLUMNS = (
+    "symbol",
+    "exchange_symbol",
+    "kind",
+    "status",
+    "tick_size",
+    "lot_size",
+    "contract_size",
+    "volume_unit",
+)
+InstrumentTuple: TypeAlias = tuple[str, str, str, str, float | None, float | None, float | None, str | None]
+
+
+class InstrumentTable(BaseModel):
+    """Instruments, one row each; symbol is the argument of the other tools."""
+
+    columns: list[str] = list(INSTRUMENT_COLUMNS)
+    rows: list[InstrumentTuple]
+
+
+class InstrumentsAnswer(BaseModel):
+    """Instruments that match a search."""
+
+    exchange: str
+    instruments: InstrumentTable
+    total: int = Field(description="Number of matches; add words to search if it exceeds the rows.")
+    source: str = "the exchange's list of instruments, at most ten minutes old"
+    origin: Label = None
 
 
 class ExchangesAnswer(BaseModel):

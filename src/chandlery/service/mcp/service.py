@@ -27,6 +27,7 @@ from chandlery.service.caller import caller_of
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.errors import code_of
 from chandlery.service.historical.interfaces import IHistoricalDataManager
+from chandlery.service.instruments import InstrumentSearch
 from chandlery.service.mcp.bearer_middleware import SUBJECT, BearerMiddleware
 from chandlery.service.mcp.budget import TOKEN_BUDGET, clipped
 from chandlery.service.mcp.ranges import CandleRanges
@@ -67,12 +68,13 @@ class MCPRouter:
         clock: Clock,
         workload: Workload,
         *,
+        instruments: InstrumentSearch,
         url: str,
         origins: Mapping[str, str] | None = None,
     ) -> None:
         self._workload = workload
         ranges = CandleRanges(collection, historical, clock)
-        self._toolbox = Toolbox(collection, historical, ranges, clock)
+        self._toolbox = Toolbox(collection, historical, ranges, instruments, clock)
         self._declared = [tool.declared() for tool in self._toolbox.tools.values()]
         self._library = Library(ranges)
         self._sessions: AccountSessions | None = None

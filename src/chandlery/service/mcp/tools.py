@@ -19,6 +19,7 @@ from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.schemas import Coin
 from chandlery.service.historical.interfaces import IHistoricalDataManager
 from chandlery.service.historical.pages import moment_of_cursor
+from chandlery.service.instruments import InstrumentSearch
 from chandlery.service.known import KnownFields, shown
 from chandlery.service.mcp import schemas
 from chandlery.service.mcp.budget import after, clipped, longest_answer
@@ -79,11 +80,13 @@ class Toolbox:
         collection: IDataCollectionManager,
         historical: IHistoricalDataManager,
         ranges: CandleRanges,
+        instruments: InstrumentSearch,
         clock: Clock,
     ) -> None:
         self._collection = collection
         self._historical = historical
         self._ranges = ranges
+        self._instruments = instruments
         self._clock = clock
         tools = (
             Tool("add_coin", COLLECT, schemas.CoinToAdd, schemas.CoinAnswer, self._add_coin, changes=True),
@@ -93,6 +96,7 @@ class Toolbox:
             Tool("download_historical_data", READ, schemas.RangeToDownload, schemas.DownloadAnswer, self._download, heavy=True),
             Tool("get_most_current_data", READ, schemas.CurrentAsked, schemas.CurrentAnswer, self._current),
             Tool("summarize_candles", READ, schemas.RangeToSum, schemas.SummaryAnswer, self._summarize, heavy=True),
+            Tool("list_instruments", READ, schemas.InstrumentsAsked, schemas.InstrumentsAnswer, self._list_instruments),
             Tool("list_exchanges", READ, schemas.ExchangesAsked, schemas.ExchangesAnswer, self._list_exchanges),
         )  # fmt: skip
         self.tools = {tool.name: tool for tool in tools}
@@ -223,6 +227,22 @@ class Toolbox:
             return schemas.ExchangesAnswer(exchanges=left[:count], total=len(found), next=following)
 
         return longest_answer(len(left), answer)
+
+    async def _list_instruments(self, asked: schemas.InstrumentsAsked, _: Progress) -> schemas.InstrumentsAnswer:
+        """Search in the instruments that an exchange lists, by words such as btc perp; the most likely comes first."""
+        query = (asked.exchange, asked.market, asked.status, asked.search, schemas.MOST_INSTRUMENTS)
+        found = await self._instruments.find(*query)
+        rows = [tuple(row[name] for name in schemas.INSTRUMENT_COLUMNS) for row in found.instruments]
+
+        def answer(count: int) -> schemas.InstrumentsAnswer:
+            return schemas.InstrumentsAnswer(
+                exchange=asked.exchange,
+                instruments=schemas.InstrumentTable(rows=rows[:count]),
+                total=found.total,
+                origin=found.origin,
+            )
+
+        return longest_answer(len(rows), answer)
 
     def _asked(self, asked: schemas.Range) -> Asked:
         return self._ranges.asked(asked.exchange, asked.symbol, asked.interval, asked.start, asked.end)

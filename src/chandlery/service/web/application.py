@@ -21,6 +21,7 @@ from chandlery.service.auth.wiring import MCP_PATH
 from chandlery.service.collection.endpoints import routes as collection_routes
 from chandlery.service.historical.endpoints import routes as historical_routes
 from chandlery.service.historical.response_cache import ResponseCache
+from chandlery.service.instruments import routes as instrument_routes
 from chandlery.service.loop_lag import measured
 from chandlery.service.mcp.service import MCPRouter
 from chandlery.service.metrics import Metrics
@@ -53,6 +54,7 @@ def application(service: Service) -> FastAPI:
         service.authentication,
         service.clock,
         service.workload,
+        instruments=service.instruments,
         url=service.url,
         origins=service.origins,
     )
@@ -83,6 +85,7 @@ def application(service: Service) -> FastAPI:
         auth_routes,
         health_routes,
         catalogue_routes,
+        instrument_routes,
         collection_routes,
         historical_routes,
         socket_routes,
@@ -109,6 +112,7 @@ def _share(app: FastAPI, service: Service, metrics: Metrics) -> None:
     app.state.trusted_proxies = service.settings.trusted_proxies
     app.state.collection = service.collection
     app.state.historical = service.historical
+    app.state.instruments = service.instruments
     app.state.answers = ResponseCache()
     app.state.readiness = service.readiness
     app.state.clock = service.clock

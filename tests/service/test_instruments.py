@@ -1,0 +1,55 @@
+"""The instruments of an exchange over HTTP."""
+
+from __future__ import annotations
+
+import pytest
+
+
+async def get(session, **params):
+    """Status and content."""
+    async with session.get("/v1/instruments", params=params) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_what_matches_best_comes_first(running):
+    """In any spelling of exchange and market; the answer names the server in place of the exchange."""
+    status, found = await get(running[1], exchange="Binance", search="btc usdt", market="perpetual", status="listed")
+    (first, *_) = found["instruments"]
+
+    assert (200, "offline-7") == (status, found["origin"])
+    assert ("BTC/USDT:USDT", "BTCUSDT", "binance_perpetual") == (
+        first["symbol"],
+        first["exchange_symbol"],
+        first["exchange"],
+    )
+    assert ("linear", "perpetual", "listed", "base") == tuple(
+        first[name] for name in ("market", "kind", "status", "volume_unit")
+    )
+    assert len(found["instruments"]) == found["total"]
+
+
+async def test_the_total_counts_what_the_limit_leaves_out(running):
+    """Of one market by its id."""
+    status, found = await get(running[1], exchange="binance_spot", limit=2)
+
+    assert (200, 2) == (status, len(found["instruments"]))
+    assert found["total"] > 10
+
+
+@pytest.mark.parametrize(
+    ("params", "status", "says"),
+    [
+        ({"exchange": "nowhere"}, 404, "nowhere"),
+        ({"exchange": "binance", "market": "lineer"}, 404, "did you mean linear?"),
+        ({"exchange": "binance", "status": "gone"}, 422, "use one of listed"),
+        ({"exchange": "binance", "limit": 0}, 422, ""),
+        ({"exchange": "binance", "words": "btc"}, 422, "words"),
+        ({}, 422, ""),
+    ],
+)
+async def test_asked_wrongly(running, params, status, says):
+    """A problem document that says what would be right."""
+    found, content = await get(running[1], **params)
+
+    assert (status, status) == (found, content["status"])
+    assert says in content["detail"]
