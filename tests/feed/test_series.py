@@ -57,6 +57,8 @@ class Against(RuleBasedStateMachine):
         provisional = self.provisional.get(given.open_time)
         if verdict is Verdict.TAKEN:
             self.take(given, fetched=fetched)
+        elif verdict is Verdict.REPEATED and not fetched and given.open_time == max(self.model, default=None):
+            self.live = given.open_time  # the same state, now also received live
         self.mark(verdict, given, final=final)
         changed = self.made.process(given, fetched=fetched, final=settled)
 
