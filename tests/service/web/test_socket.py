@@ -187,7 +187,7 @@ async def test_the_latest(client):
         ({"type": "request_historical", **BTC, "start": "yesterday"}, "invalid_range"),
         ({"type": "request_historical", **BTC, "start": "2024-01-02", "end": "2024-01-01"}, "invalid_range"),
         ({"type": "request_historical", **BTC, "start": "2999-01-01"}, "invalid_range"),
-        ({"type": "request_historical", **BTC, "start": 1, "format": "xml"}, "invalid_input"),
+        ({"type": "request_historical", **BTC, "start": "2024-01-01", "format": "xml"}, "invalid_input"),
         ({"type": "request_historical", **BTC, "start": 1, "end": 2, "follow": True}, "invalid_input"),
         ({"type": "most_current", "exchange": "binance", "symbol": ""}, "invalid_symbol"),
     ],
