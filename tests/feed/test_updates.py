@@ -68,12 +68,15 @@ async def test_a_reader_before_the_start_gets_the_history_once(sim_of, feed_of):
 async def test_without_a_moment_it_goes_on_from_now(sim_of, feed_of):
     """The first is the one after the latest closed one, though the reader was there before the history was."""
     feed, _ = feed_of(await sim_of(), max_records=20)
-    updates = feed.updates()
+    early = feed.updates()
     async with feed:
+        late = feed.updates()
         closed = [each.open_time for each in feed.get_candles() if each.closed]
-        found = await closed_until(updates, 3)
+        found = await closed_until(early, 3)
+        assert in_a_row(opens(found), closed[-1] + SECOND)
+        found = await closed_until(late, 5)
 
-    assert in_a_row(opens(found), closed[-1] + SECOND)
+    assert in_a_row(opens(found), closed[-1] + SECOND), "though it was read only later"
 
 
 async def test_through_a_lost_connection(sim_of, feed_of):

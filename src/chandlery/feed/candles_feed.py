@@ -206,9 +206,10 @@ class CandlesFeed:
         Yield the closed candles since a moment, each once and in order, and the events and running candles between them.
 
         The candles that open at or after ``since`` are yielded first; it is a ``Moment``, whose integers are whole
-        seconds since 1970 here. By default, candles follow the latest closed one at the start of the iteration. Candles that wait
-        for a late one make those after them wait, too. Candles that do not exist are yielded as ``Missing``, and later
-        changes as ``Restated``. Candles that the feed does not store are requested by REST. It ends when the feed stops.
+        seconds since 1970 here. By default, candles follow the latest closed one at the call, or at the first iteration
+        if the feed had not started before. Candles wait for a late one before them. Candles that do not exist are
+        yielded as ``Missing``, and later changes as ``Restated``. Candles that the feed does not store are requested by
+        REST. It ends when the feed stops.
 
         Raises:
             Closed: The event loop of the feed has ended.

@@ -26,21 +26,27 @@ Source = TypeVar("Source")
 Update = TypeVar("Update")
 
 
-async def updates_since(
-    stream: LiveStream, queue: ConflatingQueue, since: Micros | None
-) -> AsyncIterator[CandleUpdate]:
+def updates_since(stream: LiveStream, queue: ConflatingQueue, since: Micros | None) -> AsyncIterator[CandleUpdate]:
     """
     Yield the closed candles that open at or after ``since``, each once and in order, with the updates between them.
 
     ``queue`` has the updates of ``stream`` since this was called; it ends with them. Without ``since``, the candles
-    follow the latest closed one of a stream that has begun. Candles that the stream does not store, or no longer
-    backfills, are requested. Raises the errors of requests before the first live update; later ones are ``Missing``.
+    follow the latest closed one at the call, or at the first iteration if the stream had not begun before. Candles that
+    the stream does not store, or no longer backfills, are requested. Raises the errors of requests before the first
+    live update; later ones are ``Missing``.
     """
-    seam = CandleSeam(stream.grid, most=stream.processor.max_records, held=since is not None)
+    return _updates(stream, queue, since, stream.processor.following if stream.began else None)
+
+
+async def _updates(
+    stream: LiveStream, queue: ConflatingQueue, since: Micros | None, following: Micros | None
+) -> AsyncIterator[CandleUpdate]:
+    expected = following if since is None else None
+    seam = CandleSeam(stream.grid, expected, most=stream.processor.max_records, held=since is not None)
     if since is not None:
         async for update in _missed(stream, queue, seam, stream.grid.ceil(since)):
             yield update
-    elif stream.began:
+    elif expected is None and stream.began:
         seam.expected = stream.processor.following
     while updates := await queue.get_all():
         for update in seam.take(updates):
