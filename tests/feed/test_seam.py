@@ -11,7 +11,7 @@ from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
 from chandlery.feed.events import Backfilled, Connected, Missing, Restated
-from chandlery.feed.seam import CandleSeam, Seam
+from chandlery.feed.seam import MOST_OTHERS, CandleSeam, Seam
 
 M = Interval.MINUTE_1
 
@@ -139,6 +139,15 @@ def test_whatever_was_read_the_live_ones_follow_once(first, read_until, more):
         told += seam.past(hole.end)
 
     assert [minute for minute in kept if minute >= read_until] == told
+
+
+def test_other_items_have_a_bound_too():
+    """Without room the oldest is let go."""
+    seam = Seam(M, most=1, held=True)
+    for number in range(MOST_OTHERS + 2):
+        seam.other(number)
+
+    assert list(range(2, MOST_OTHERS + 2)) == seam.past(0)
 
 
 def test_what_changes_while_it_waits_comes_out_changed():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Generic, TypeVar
 
@@ -12,6 +13,9 @@ from chandlery.core.time import Micros
 from chandlery.feed.events import Backfilled, CandleUpdate, Missing, Restated
 
 Item = TypeVar("Item")
+
+MOST_OTHERS = 100_000
+"""Maximum number of waiting items that are no candles; beyond it the oldest are discarded."""
 
 
 class Seam(Generic[Item]):
@@ -41,7 +45,7 @@ class Seam(Generic[Item]):
         self._eager = eager
         self._most = most
         self._waiting: dict[Micros, Item] = {}
-        self._others: list[tuple[Micros, Item]] = []
+        self._others: deque[tuple[Micros, Item]] = deque()
         """Other waiting items, each with the open time of the latest candle that waited when it arrived, or -1."""
         self._running: tuple[Micros, Item] | None = None
         """The latest running candle, if it arrived before its turn."""
@@ -91,6 +95,8 @@ class Seam(Generic[Item]):
         if not self.held and not self._waiting:
             return (item,)
         self._others.append((max(self._waiting, default=-1), item))
+        if len(self._others) > MOST_OTHERS:
+            self._others.popleft()
         return ()
 
     def absent(self, span: Span) -> Sequence[Item]:
@@ -143,7 +149,7 @@ class Seam(Generic[Item]):
     def _others_before(self, opened: Micros | None) -> list[Item]:
         """Remove and return the items that arrived before the waiting candle with this open time; all if it is ``None``."""
         ready = [item for mark, item in self._others if opened is None or mark < opened]
-        self._others = [each for each in self._others if opened is not None and each[0] >= opened]
+        self._others = deque(each for each in self._others if opened is not None and each[0] >= opened)
         return ready
 
 

@@ -92,17 +92,17 @@ async def _missed(
     stream: LiveStream, queue: ConflatingQueue, seam: CandleSeam, begin: Micros
 ) -> AsyncIterator[CandleUpdate]:
     """Yield the candles from ``begin`` to now, once the stream has begun, and the updates of ``queue`` until then."""
-    waiting: list[CandleUpdate] = []
+    events: list[CandleUpdate] = []
     while not stream.began:
         updates = await queue.get_all()
         if not updates:
             return
-        waiting += updates
+        events += [each for each in updates if not isinstance(each, CandleData)]
     while (first := stream.processor.first) is not None and begin < first:
         async for update in _requested(stream, Span(begin, first)):
             yield update
         begin = first
-    for update in _stored(stream, seam, begin, [*waiting, *queue.drain()]):
+    for update in _stored(stream, seam, begin, [*events, *queue.drain()]):
         yield update
 
 
