@@ -68,7 +68,7 @@ async def test_a_closed_candle_does_not_give_way():
 
 
 async def test_a_block_is_one_step():
-    """Its updates follow in order; without room the oldest are dropped, and that is said before the rest."""
+    """Its updates follow in order; without room the oldest are dropped, and ``Dropped`` comes before the rest."""
     queue = ConflatingQueue(4)
     queue.put(Connected(0))
     assert 0 == queue.put_all([candle(each, closed=True) for each in (1, 2)])

@@ -22,25 +22,25 @@ def candle(minute, *, closed=True):
 
 
 def minutes(updates):
-    """Which closed candles were told."""
+    """The closed candles among updates, in minutes."""
     return [each.open_time // MINUTE for each in updates if isinstance(each, CandleData) and each.closed]
 
 
 @given(st.permutations(range(12)), st.sets(st.integers(1, 10)))
 def test_any_order_comes_out_in_order(order, absent):
-    """Whatever order candles come in, and whatever is said to be missing, each is told once, in order, and soon."""
+    """Candles in any order, some of them missing: each is published once, in order, as soon as those before it are."""
     ordering = CandleSeam(M, 0, most=100)
-    told = []
+    published = []
     for minute in order:
         known = Missing(Gap(minute * MINUTE, (minute + 1) * MINUTE, GapKind.HALT))
-        told += ordering.take([known if minute in absent else candle(minute)])
-        told += ordering.take([candle(minute)]) if minute not in absent else []
+        published += ordering.take([known if minute in absent else candle(minute)])
+        published += ordering.take([candle(minute)]) if minute not in absent else []
 
-    assert sorted(set(range(12)) - absent) == minutes(told)
+    assert sorted(set(range(12)) - absent) == minutes(published)
 
 
-def test_what_is_restated_while_it_waits_is_told_once():
-    """As it is then; what was told before is told as restated."""
+def test_a_candle_restated_while_it_waits_is_published_once():
+    """In its latest state; a candle that was published before is published as restated."""
     ordering = CandleSeam(M, 3 * MINUTE, most=10)
     better = structs.replace(candle(4), volume=2.0)
     assert [] == ordering.take([candle(4)])
@@ -51,7 +51,7 @@ def test_what_is_restated_while_it_waits_is_told_once():
 
 
 def test_without_a_beginning_the_first_to_come_is_the_first():
-    """What closed before the first that was told is not told afterwards."""
+    """A candle that opens before the first published one is left out."""
     ordering = CandleSeam(M, None, most=10)
 
     assert [5] == minutes(ordering.take([candle(5)]))
@@ -59,7 +59,7 @@ def test_without_a_beginning_the_first_to_come_is_the_first():
 
 
 def test_running_candles_wait_for_none_but_follow_all():
-    """The running candle is told when all before it are; while one is missing its latest state waits."""
+    """The running candle is published once all before it are; while one is missing, its latest state waits."""
     ordering = CandleSeam(M, 3 * MINUTE, most=10)
     running = candle(3, closed=False)
 
@@ -73,12 +73,12 @@ def test_running_candles_wait_for_none_but_follow_all():
 
 
 def test_events_pass():
-    """What is no candle is told at once."""
+    """Events are published at once."""
     assert [Connected(2)] == CandleSeam(M, 3 * MINUTE, most=10).take([Connected(2)])
 
 
 def test_a_hole_that_the_feed_does_not_fill():
-    """A backfill that begins after the hole does not end it, but says that it has to be read."""
+    """A backfill that begins after the hole does not end it: the owner has to read it."""
     ordering = CandleSeam(M, 3 * MINUTE, most=10)
     ordering.take([candle(8)])
     assert None is ordering.lost
@@ -130,15 +130,15 @@ def test_whatever_was_read_the_live_ones_follow_once(first, read_until, more):
     seam = Seam(M, most=3, held=True)
     for minute in range(first, first + more):
         assert not seam.closed(minute * MINUTE, minute)
-    told = [*seam.past(read_until * MINUTE)]
-    kept = list(range(first, first + more))[-3:]
+    published = [*seam.past(read_until * MINUTE)]
+    waiting = list(range(first, first + more))[-3:]
     hole = seam.hole
     if hole is not None:
-        assert Span(read_until * MINUTE, next(each for each in kept if each >= read_until) * MINUTE) == hole
-        assert [] == told
-        told += seam.past(hole.end)
+        assert Span(read_until * MINUTE, next(each for each in waiting if each >= read_until) * MINUTE) == hole
+        assert [] == published
+        published += seam.past(hole.end)
 
-    assert [minute for minute in kept if minute >= read_until] == told
+    assert [minute for minute in waiting if minute >= read_until] == published
 
 
 def test_other_items_have_a_bound_too():
@@ -165,6 +165,6 @@ def test_events_wait_while_the_past_is_read():
     seam = CandleSeam(M, most=10, held=True)
     missing = Missing(Gap(4 * MINUTE, 5 * MINUTE, GapKind.HALT))
     assert [] == seam.take([candle(2), Connected(1), candle(3), missing, candle(5), Backfilled(Span(0, 9 * MINUTE))])
-    told = seam.past(3 * MINUTE)
+    published = seam.past(3 * MINUTE)
 
-    assert [Connected(1), candle(3), missing, candle(5), Backfilled(Span(0, 9 * MINUTE))] == [*told]
+    assert [Connected(1), candle(3), missing, candle(5), Backfilled(Span(0, 9 * MINUTE))] == [*published]

@@ -1,4 +1,4 @@
-"""What a feed has had since a moment, then what comes: from a real offline exchange."""
+"""The candles of a feed since a moment, then its live updates, against an offline exchange."""
 
 from __future__ import annotations
 

@@ -390,7 +390,7 @@ async def test_a_candle_that_was_stored_when_the_stream_ended_is_published(sim, 
 
 
 async def test_what_comes_while_what_was_missed_is_fetched(service):
-    """It waits; a hole before the first live candle, as where too many came, is fetched before that is told."""
+    """Live candles wait; a hole before the first of them is backfilled before it is published."""
     reader = Reader()
     await service.collection.stream_realtime_data(SECONDS, reader)
     await until(reader.closed)
@@ -414,7 +414,7 @@ async def test_what_comes_while_what_was_missed_is_fetched(service):
 
 
 async def test_backfilled_candles_are_published_to_those_who_want_them(service):
-    """All of them, in order; where nobody does, the last one alone is known as the latest."""
+    """All of them, in order; without subscribers only the last one, as the latest."""
     await service.collection.add_coin("BTC/USDT", "binance", ["candles:1s"])
     (stream_supervisor,) = service.collection.stream_supervisors()
     await until_kept(service, 3)
