@@ -207,7 +207,7 @@ async def test_too_many_requests_at_once(client):
     """Are refused by name; the others are answered."""
     for number in range(60):
         await client.say("request_historical", **BTC, interval="1m", start=ago(86_400 * 20), id=number)
-    await client.until("error", lambda each: "under way" in each["message"])
+    await client.until("error", lambda each: "in progress" in each["message"])
     await client.until("historical_data_complete")
 
 
