@@ -25,7 +25,7 @@ from chandlery.clients.sources import FallbackResult
 from chandlery.clients.streaming import Callback, RealtimeStream
 from chandlery.core.errors import Closed, UnknownName
 from chandlery.core.interval import Interval
-from chandlery.core.moment import Moment, range_of
+from chandlery.core.moment import TimeLike, range_of
 from chandlery.core.time import to_datetime
 from chandlery.net.clock import system_clock
 from chandlery.net.limiter import RateLimiter
@@ -90,8 +90,8 @@ class DataSourceConnectorImpl(IDataSourceConnector):
         self,
         exchange_name: str,
         coin_symbol: str,
-        start_time: Moment,
-        end_time: Moment | None = None,
+        start_time: TimeLike,
+        end_time: TimeLike | None = None,
         interval: Interval | str = "1m",
     ) -> list[Row]:
         """Return the closed candles with ``start_time <= open < end_time``, oldest first; clients get datetimes."""
@@ -104,8 +104,8 @@ class DataSourceConnectorImpl(IDataSourceConnector):
         self,
         exchange_name: str,
         coin_symbol: str,
-        start_time: Moment,
-        end_time: Moment | None = None,
+        start_time: TimeLike,
+        end_time: TimeLike | None = None,
         interval: Interval | str = "1m",
     ) -> pa.Table:
         """Fetch the closed candles of the range by column."""
@@ -141,8 +141,8 @@ class DataSourceConnectorImpl(IDataSourceConnector):
     async def fetch_with_fallback(
         self,
         symbol: str,
-        start_time: Moment,
-        end_time: Moment | None = None,
+        start_time: TimeLike,
+        end_time: TimeLike | None = None,
         interval: Interval | str = "1m",
         *,
         exchanges: Sequence[str] | None = None,

@@ -20,7 +20,7 @@ from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput
 from chandlery.core.instrument import Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.moment import Moment
+from chandlery.core.moment import TimeLike
 from chandlery.core.query import ChartType
 from chandlery.feed.candles_feed import CandlesFeed
 from chandlery.history.manager import DataSourceManager
@@ -39,8 +39,8 @@ def get_data(
     symbol: str,
     interval: Interval | str = "1m",
     *,
-    start: Moment,
-    end: Moment | None = None,
+    start: TimeLike,
+    end: TimeLike | None = None,
     exchange: str = "binance",
     market: MarketType | str | None = None,
     chart_type: ChartType | str = ChartType.KLINES,
@@ -58,8 +58,8 @@ def get_data(
     symbol: str,
     interval: Interval | str = "1m",
     *,
-    start: Moment,
-    end: Moment | None = None,
+    start: TimeLike,
+    end: TimeLike | None = None,
     exchange: str = "binance",
     market: MarketType | str | None = None,
     chart_type: ChartType | str = ChartType.KLINES,
@@ -77,8 +77,8 @@ def get_data(
     symbol: str,
     interval: Interval | str = "1m",
     *,
-    start: Moment,
-    end: Moment | None = None,
+    start: TimeLike,
+    end: TimeLike | None = None,
     exchange: str = "binance",
     market: MarketType | str | None = None,
     chart_type: ChartType | str = ChartType.KLINES,
@@ -95,8 +95,8 @@ def get_data(
     symbol: str,
     interval: Interval | str = "1m",
     *,
-    start: Moment,
-    end: Moment | None = None,
+    start: TimeLike,
+    end: TimeLike | None = None,
     exchange: str = "binance",
     market: MarketType | str | None = None,
     chart_type: ChartType | str = ChartType.KLINES,
@@ -116,7 +116,7 @@ def get_data(
     Args:
         symbol: In any spelling: ``BTCUSDT``, ``BTC/USDT``, ``BTC-USDT``, ``BTC/USDT:USDT``.
         interval: ``"1m"``, ``"1h"`` and so on; ignored for funding rates.
-        start: Inclusive, a ``Moment``: ``"2024-01-01"``, ``"7d"``, a date, a datetime, milliseconds.
+        start: Inclusive, a ``TimeLike``: ``"2024-01-01"``, ``"7d"``, a date, a datetime, milliseconds.
         end: Exclusive, in the same forms; now by default.
         exchange: In any case, with or without a market: ``"binance"``, ``"okx_perpetual"``.
         market: ``"spot"``, ``"linear"`` (``"perpetual"``, ``"um"``), ``"inverse"`` (``"cm"``). By default spot if it

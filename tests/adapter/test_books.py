@@ -167,7 +167,7 @@ class Wire(RuleBasedStateMachine):
     @invariant()
     def what_waits_is_bounded(self):
         """However long no snapshot comes."""
-        assert 20 >= len(self.sync._kept)
+        assert 20 >= len(self.sync._buffered)
 
     def teardown(self):
         """Once the wire is good, one snapshot is enough."""

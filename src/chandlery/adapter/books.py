@@ -97,7 +97,7 @@ class Fault(Struct, frozen=True):
     came: int | None = None
 
 
-def _unheard(book: OrderBook) -> None:
+def _ignored(book: OrderBook) -> None:
     """Do nothing."""
 
 
@@ -150,7 +150,7 @@ class BookSync:
         """Number of updates applied by ``follow``."""
         self.dropped = 0
         """Number of updates dropped because the buffer was full."""
-        self.on_followed: Callable[[Any], object] = _unheard
+        self.on_followed: Callable[[Any], object] = _ignored
         """Called with the book whenever ``follow`` has changed it; may be replaced at any time."""
         self.on_failed: Callable[[Exception], object] = _raised
         """Called with what that raises."""
@@ -162,9 +162,9 @@ class BookSync:
         """The time of the last snapshot, if it had one."""
         self._older_run = self._older_since = 0
         self._older_last: int | None = None
-        self._kept: deque[BookUpdate] = deque()
-        self._keep = keep
-        self._keeps = rule.link is not Link.NONE and rule.snapshot is not SnapshotSource.STREAM
+        self._buffered: deque[BookUpdate] = deque()
+        self._most_buffered = keep
+        self._buffers = rule.link is not Link.NONE and rule.snapshot is not SnapshotSource.STREAM
         self._linked = rule.link is not Link.NONE
         self._by_first = rule.link is Link.FIRST
         self._plain = self._linked and rule.checksum is None and not rule.truncates
@@ -186,7 +186,7 @@ class BookSync:
             if self._by_first:
                 after = None if update.first is None else update.first - 1
             if after != book.last or not self._joined:
-                odd = self._place(update, after)
+                odd = self._out_of_sequence(update, after)
                 if odd is not None:
                     return odd
         book.apply(update)
@@ -242,7 +242,7 @@ class BookSync:
     def reset(self) -> None:
         """Clear all state, as after a lost connection."""
         self._valid = self._joined = False
-        self._kept.clear()
+        self._buffered.clear()
         self.fault = None
 
     def fail(self, fault: Fault) -> Outcome:
@@ -260,7 +260,7 @@ class BookSync:
         self._snapshot_at = update.at
         self._older_run = 0
         self._checked(update)
-        kept, self._kept = [*self._kept], deque()
+        kept, self._buffered = [*self._buffered], deque()
         begin = self._first_after(kept)
         self.counts[Outcome.STALE] += begin
         for each in kept[begin:]:
@@ -291,14 +291,14 @@ class BookSync:
         return None if update.first is None else update.first - 1
 
     def _wait(self, update: BookUpdate) -> Outcome:
-        if self._keeps:
-            if len(self._kept) >= self._keep:
-                self._kept.popleft()
+        if self._buffers:
+            if len(self._buffered) >= self._most_buffered:
+                self._buffered.popleft()
                 self.dropped += 1
-            self._kept.append(update)
+            self._buffered.append(update)
         return self._count(Outcome.WAITING)
 
-    def _place(self, update: BookUpdate, after: int | None) -> Outcome | None:
+    def _out_of_sequence(self, update: BookUpdate, after: int | None) -> Outcome | None:
         """Classify a message that does not directly follow the last one; ``None`` if it is to be applied."""
         last = self._book.last
         if after is None or last is None or update.last is None:
@@ -313,11 +313,11 @@ class BookSync:
 
     def _stale(self, update: BookUpdate, after: int, last: int) -> Outcome:
         """Classify an update that is not newer than the book by its id."""
-        if update.last != last and self._counts_anew(update, after, last):
+        if update.last != last and self._has_restarted(update, after, last):
             return self._gap(update, after)
         return self._count(Outcome.DUPLICATE if self._joined and update.last == last else Outcome.STALE)
 
-    def _counts_anew(self, update: BookUpdate, after: int, last: int) -> bool:
+    def _has_restarted(self, update: BookUpdate, after: int, last: int) -> bool:
         """Return whether an update with a lower id is newer because ids restarted, by its time or by the number of such updates."""
         if update.at is not None and self._joined:
             return self._book.at is not None and update.at > self._book.at
@@ -332,8 +332,8 @@ class BookSync:
 
     def _gap(self, update: BookUpdate, after: int | None) -> Outcome:
         outcome = self.fail(Fault(Outcome.GAP, self._book.last, after))
-        if self._keeps:
-            self._kept.append(update)
+        if self._buffers:
+            self._buffered.append(update)
         return outcome
 
     def _checked(self, update: BookUpdate) -> Outcome:

@@ -101,7 +101,7 @@ class CandleLayout(Struct, frozen=True):
             if name not in index:
                 return None
             values = by_place[index[name]][::step]
-            if name not in _NEEDED and _lacks(values):
+            if name not in _NEEDED and _is_missing(values):
                 return None
             return [value * scale for value in values] if name in _TIMES else values
 
@@ -114,7 +114,7 @@ class CandleLayout(Struct, frozen=True):
         return CandleData(*(open_time * self.unit.value, *rest, bool(closed), at))
 
 
-def _lacks(values: Sequence[float | None]) -> bool:
+def _is_missing(values: Sequence[float | None]) -> bool:
     """Return whether there is a ``None`` among them; faster than a search."""
     try:
         sum(values)  # type: ignore[arg-type]  # None raises

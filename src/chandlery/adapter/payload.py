@@ -76,7 +76,7 @@ def reader(kind: type[_T], *path: str, what: str) -> Callable[[bytes], _T]:
         try:
             value: Any = decoder.decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            value = _read_anew(body, decoder)
+            value = _decode_cut_rows(body, decoder)
             if value is None:
                 raise MalformedResponse(f"not {what}: {error}; it begins {bytes(body[:80])!r}") from error
         for _ in path:
@@ -114,7 +114,7 @@ def _most(kind: inspect.IntType | inspect.FloatType) -> float | None:
     return kind.lt if kind.le is None else kind.le
 
 
-def _read_anew(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+def _decode_cut_rows(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     """Decode again with rows cut, or padded, to the used places; ``None`` if that does not help."""
     cut = _cut_of(decoder)
     if cut is None:

@@ -32,7 +32,7 @@ from chandlery.core.errors import (
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, Listing, MarketType, require_symbol
 from chandlery.core.interval import Interval
-from chandlery.core.moment import Moment, range_of, require_begun
+from chandlery.core.moment import TimeLike, range_of, require_begun
 from chandlery.core.provenance import Provenance
 from chandlery.core.time import SECOND, Clock, Micros, Unit
 from chandlery.feed.backoff import PACE, Pace
@@ -101,7 +101,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         self._exchange: Any = None
         self._made_with = (limiter or RateLimiter(), proxies or Proxies(), credentials, contract_type)
         self.clock = clock
-        self._time = ExchangeClock(self._ask_time, clock=clock)
+        self._time = ExchangeClock(self._request_time, clock=clock)
         self._pace = pace
         self._listed_at: Micros | None = None
         self._listing = asyncio.Lock()
@@ -113,7 +113,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         return self._name
 
     async def fetch_historical_data(
-        self, coin: str, start: Moment, end: Moment | None, interval: Interval | str = "1m"
+        self, coin: str, start: TimeLike, end: TimeLike | None, interval: Interval | str = "1m"
     ) -> list[Row]:
         """Return the closed candles, fetched page by page."""
         try:
@@ -124,7 +124,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         return await self._rows(table, coin, interval)
 
     async def fetch_candles(
-        self, coin: str, start: Moment, end: Moment | None, interval: Interval | str = "1m"
+        self, coin: str, start: TimeLike, end: TimeLike | None, interval: Interval | str = "1m"
     ) -> pa.Table:
         """
         Return the same candles as a table; NaN in all columns that ccxt does not provide, which has only open to
@@ -270,7 +270,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         """Return the exchange's time, estimated from its last response."""
         return self._time.guess()
 
-    async def _ask_time(self) -> Micros:
+    async def _request_time(self) -> Micros:
         if self.exchange.has.get("fetchTime"):
             answer = await self.call("fetch_time")
             if isinstance(answer, int):

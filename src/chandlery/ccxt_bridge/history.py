@@ -23,7 +23,7 @@ from chandlery.tables.part import Part
 
 Rows: TypeAlias = Sequence[Sequence[Any]]
 
-Ask: TypeAlias = Callable[[Interval, Span, bool], Awaitable[Rows]]
+FetchRows: TypeAlias = Callable[[Interval, Span, bool], Awaitable[Rows]]
 """Request for the candles of a span that fits one response, with or without a count."""
 
 ROW = CandleLayout(0, 1, 2, 3, 4, 5)
@@ -74,7 +74,12 @@ class Market(CandleExchange):
     """
 
     def __init__(
-        self, facts: MarketFacts, ask: Ask, time: ExchangeClock, *, is_listed: Callable[[], Awaitable[bool | None]]
+        self,
+        facts: MarketFacts,
+        ask: FetchRows,
+        time: ExchangeClock,
+        *,
+        is_listed: Callable[[], Awaitable[bool | None]],
     ) -> None:
         super().__init__(time)
         self._facts = facts

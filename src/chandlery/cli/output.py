@@ -189,7 +189,7 @@ def _write_csv(table: pa.Table, path: Path) -> None:
     import pyarrow as pa  # noqa: PLC0415  # loaded where it is used
     from pyarrow import csv  # noqa: PLC0415  # loaded where it is used
 
-    columns = [_moments(each) if pa.types.is_timestamp(each.type) else each for each in table.columns]
+    columns = [_times(each) if pa.types.is_timestamp(each.type) else each for each in table.columns]
     with path.open("wb") as file:
         file.write((",".join(table.column_names) + "\n").encode())
         # No text in these tables needs quotes; one that does raises an error instead of writing a broken row.
@@ -197,7 +197,7 @@ def _write_csv(table: pa.Table, path: Path) -> None:
         csv.write_csv(pa.table(columns, table.column_names), file, options)
 
 
-def _moments(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _times(column: pa.ChunkedArray) -> pa.ChunkedArray:
     import pyarrow as pa  # noqa: PLC0415  # loaded where it is used
     import pyarrow.compute as pc  # noqa: PLC0415  # loaded where it is used
 

@@ -17,7 +17,7 @@ from chandlery.core.errors import (
 )
 from chandlery.core.gaps import Gap, GapKind, Span, subtract
 from chandlery.core.interval import Interval
-from chandlery.core.moment import Moment, range_of
+from chandlery.core.moment import TimeLike, range_of
 from chandlery.core.time import to_datetime
 from chandlery.net.clock import system_clock
 
@@ -25,8 +25,8 @@ from chandlery.net.clock import system_clock
 async def first_of(
     clients: Mapping[str, IExchangeAPIClient],
     symbol: str,
-    start: Moment,
-    end: Moment | None,
+    start: TimeLike,
+    end: TimeLike | None,
     interval: Interval | str,
     *,
     allow_mixed: bool,

@@ -16,7 +16,7 @@ from chandlery.core.errors import IncompleteData, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, Listing, MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.moment import Moment
+from chandlery.core.moment import TimeLike
 from chandlery.core.time import Micros, to_datetime
 from chandlery.feed.events import Event
 from chandlery.tables.part import Part
@@ -267,8 +267,8 @@ class IDataSourceConnector(ABC):
         self,
         exchange_name: str,
         coin_symbol: str,
-        start_time: Moment,
-        end_time: Moment | None = None,
+        start_time: TimeLike,
+        end_time: TimeLike | None = None,
         interval: Interval | str = "1m",
     ) -> list[Row]:
         """Return the closed candles with ``start_time <= open < end_time``, oldest first."""
@@ -291,8 +291,8 @@ class IDataSourceConnector(ABC):
     async def fetch_with_fallback(
         self,
         symbol: str,
-        start_time: Moment,
-        end_time: Moment | None = None,
+        start_time: TimeLike,
+        end_time: TimeLike | None = None,
         interval: Interval | str = "1m",
         *,
         exchanges: Sequence[str] | None = None,

@@ -28,7 +28,7 @@ from chandlery.core.errors import (
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, Listing, MarketType, require_symbol
 from chandlery.core.interval import Interval
-from chandlery.core.moment import Moment
+from chandlery.core.moment import TimeLike
 from chandlery.core.query import ChartType
 from chandlery.core.time import Clock, Micros
 from chandlery.history.async_manager import AsyncDataSourceManager
@@ -104,7 +104,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         return self._name
 
     async def fetch_historical_data(
-        self, coin: str, start: Moment, end: Moment | None, interval: Interval | str = "1m"
+        self, coin: str, start: TimeLike, end: TimeLike | None, interval: Interval | str = "1m"
     ) -> list[Row]:
         """Return the closed candles, from cache, archive or REST."""
         try:
@@ -115,7 +115,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         return self._rows(table, coin, interval)
 
     async def fetch_candles(
-        self, coin: str, start: Moment, end: Moment | None, interval: Interval | str = "1m"
+        self, coin: str, start: TimeLike, end: TimeLike | None, interval: Interval | str = "1m"
     ) -> pa.Table:
         """Return the same candles as a table, with the provenance of each part."""
         adapter, symbol = await self._listed(coin)
@@ -127,7 +127,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         adapter, symbol = await self._listed(coin)
         return await self._manager(adapter).fetch_part(symbol, span, interval)
 
-    async def fetch_funding(self, coin: str, start: Moment, end: Moment | None) -> pa.Table:
+    async def fetch_funding(self, coin: str, start: TimeLike, end: TimeLike | None) -> pa.Table:
         """Return funding rates from cache or REST."""
         adapter, symbol = await self._listed(coin)
         if not adapter.funding_page_size:

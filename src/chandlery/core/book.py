@@ -245,7 +245,7 @@ class OrderBook:
         """Local time at which the last update was received, in nanoseconds; 0 if not recorded."""
         self._bids = _Bids()
         self._asks = _Asks()
-        self._reach = (-inf, inf)
+        self._known_range = (-inf, inf)
 
     def apply(self, update: BookUpdate) -> None:
         """Apply an update, or replace all levels by a snapshot."""
@@ -253,7 +253,7 @@ class OrderBook:
         if update.is_snapshot:
             bids.replace(update.bids)
             asks.replace(update.asks)
-            self._reach = (min(bids.levels, default=-inf), max(asks.levels, default=inf))
+            self._known_range = (min(bids.levels, default=-inf), max(asks.levels, default=inf))
         else:
             bids.update(update.bids)
             asks.update(update.asks)
@@ -298,7 +298,7 @@ class OrderBook:
         If updates cover the whole book but the snapshot only its best part, levels
         beyond that part are missing unless they have changed since.
         """
-        lowest, highest = self._reach
+        lowest, highest = self._known_range
         return self._bids.reaches(count, lowest) and self._asks.reaches(count, highest)
 
     @property

@@ -19,7 +19,7 @@ class NumpyTime(Protocol):
         """Convert to another unit."""
 
 
-Moment: TypeAlias = datetime | date | str | SupportsIndex | NumpyTime
+TimeLike: TypeAlias = datetime | date | str | SupportsIndex | NumpyTime
 """
 A time as a caller writes it. Without a time zone it is UTC, except a naive ``datetime``, which is refused.
 
@@ -29,7 +29,7 @@ A time as a caller writes it. Without a time zone it is UTC, except a naive ``da
 - an integer, or text of digits: milliseconds since 1970.
 """
 
-MOMENT_HELP = "2024-01-01, 2024-01-01T12:00:00Z, milliseconds since 1970, now, or a time before now: 12h, 7d, 6M, 1y"
+TIME_HELP = "2024-01-01, 2024-01-01T12:00:00Z, milliseconds since 1970, now, or a time before now: 12h, 7d, 6M, 1y"
 
 _EARLIEST, _LATEST = (micros_of(datetime(year, 1, 1, tzinfo=UTC)) for year in (1, 9999))
 """Candles of any length that open between these end before the last possible datetime."""
@@ -45,7 +45,7 @@ _LAST_MILLIS = 10**15
 """Larger integers are microseconds or nanoseconds."""
 
 
-def to_micros(moment: Moment, *, name: str = "the time", now: Micros | None = None, unit: str = "ms") -> Micros:
+def to_micros(moment: TimeLike, *, name: str = "the time", now: Micros | None = None, unit: str = "ms") -> Micros:
     """
     Convert a time to microseconds.
 
@@ -61,8 +61,8 @@ def to_micros(moment: Moment, *, name: str = "the time", now: Micros | None = No
 
 
 def range_of(
-    start: Moment,
-    end: Moment | None,
+    start: TimeLike,
+    end: TimeLike | None,
     now: Micros,
     *,
     unit: str = "ms",
@@ -97,7 +97,7 @@ def require_begun(span: Span, now: Micros, *, name: str = "start_time") -> None:
         )
 
 
-def _micros(moment: Moment, name: str, now: Micros | None, unit: str) -> Micros:
+def _micros(moment: TimeLike, name: str, now: Micros | None, unit: str) -> Micros:
     if isinstance(moment, str):
         return _of_text(moment.strip(), name, now, unit)
     if isinstance(moment, datetime):
@@ -108,12 +108,12 @@ def _micros(moment: Moment, name: str, now: Micros | None, unit: str) -> Micros:
         return _of_numpy(moment, name)
     if isinstance(moment, Integral) and type(moment).__name__ not in {"bool", "timedelta64"}:
         return _of_number(int(moment), name, unit)
-    raise InvalidRange(f"{name} is a {type(moment).__name__}, {moment!r:.80}; write {MOMENT_HELP}")
+    raise InvalidRange(f"{name} is a {type(moment).__name__}, {moment!r:.80}; write {TIME_HELP}")
 
 
 def _of_datetime(moment: datetime, name: str) -> Micros:
     if moment != moment:  # noqa: PLR0124  # only NaT is not itself
-        raise InvalidRange(f"{name} is {moment}, which is not a time; write {MOMENT_HELP}")
+        raise InvalidRange(f"{name} is {moment}, which is not a time; write {TIME_HELP}")
     nanosecond: int | None = getattr(moment, "nanosecond", None)
     if moment.utcoffset() is None:
         if nanosecond is None:
@@ -126,7 +126,7 @@ def _of_datetime(moment: datetime, name: str) -> Micros:
 
 def _of_numpy(moment: Any, name: str) -> Micros:
     if moment != moment:  # noqa: PLR0124  # only NaT is not itself
-        raise InvalidRange(f"{name} is {moment}, which is not a time; write {MOMENT_HELP}")
+        raise InvalidRange(f"{name} is {moment}, which is not a time; write {TIME_HELP}")
     whole = moment.astype("datetime64[us]")
     return int(whole.astype("int64")) + bool(whole < moment)
 
@@ -156,7 +156,7 @@ def _of_text(text: str, name: str, now: Micros | None, unit: str) -> Micros:
         finer = re.search(r"[.,]\d{6}(\d+)", text)
         return micros_of(at if at.tzinfo else at.replace(tzinfo=UTC)) + bool(finer and finer[1].strip("0"))
     except (ValueError, OverflowError):
-        raise InvalidRange(f"{name} {text!r:.80} is not a time; write {MOMENT_HELP}") from None
+        raise InvalidRange(f"{name} {text!r:.80} is not a time; write {TIME_HELP}") from None
 
 
 def _before(now: Micros, count: int, unit: str) -> Micros:

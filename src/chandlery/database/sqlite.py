@@ -74,7 +74,7 @@ class SqliteDatabase(IDatabaseConnection):
     @property
     def failure(self) -> StorageError | None:
         """The reason why it is unusable: a failed write, a thread that has ended, or a missing file; ``None`` if it is usable."""
-        return self._failure or self._dead() or self._gone()
+        return self._failure or self._dead() or self._file_removed()
 
     @property
     def waiting(self) -> int:
@@ -182,7 +182,7 @@ class SqliteDatabase(IDatabaseConnection):
             return None
         return tuple((each.st_dev, each.st_ino) for each in found)
 
-    def _gone(self) -> StorageUnavailable | None:
+    def _file_removed(self) -> StorageUnavailable | None:
         """Return an error if the files were deleted or replaced, since SQLite would go on writing to the old ones."""
         if self._identity is None or self._closing or self._files() == self._identity:
             return None
@@ -233,7 +233,7 @@ class SqliteDatabase(IDatabaseConnection):
     def _transaction(self, batch: list[_Job]) -> StorageError | None:
         connection = self._connection
         assert connection is not None  # noqa: S101  # set before this thread was started
-        if (gone := self._gone()) is not None:
+        if (gone := self._file_removed()) is not None:
             return gone
         try:
             if connection.in_transaction:

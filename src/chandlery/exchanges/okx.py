@@ -72,7 +72,7 @@ _BOOKS = {1: "bbo-tbt", 5: "books5", 400: "books"}
 _ACTIONS = frozenset({"snapshot", "update"})
 _WHOLE = frozenset({"bbo-tbt", "books5"})
 """Channels whose messages are whole books."""
-_SECONDS_KEPT: Micros = 89 * DAY
+_SECONDS_RETENTION: Micros = 89 * DAY
 """Candles of a second are available for three months, which may be as short as this."""
 
 _Rows: TypeAlias = list[tuple[Price, Size, Any, Any]]
@@ -230,7 +230,9 @@ class _Okx(ExchangeAdapter):
 
     def oldest(self, interval: Interval, now: Micros) -> Micros | None:
         """Return the limit of three months for candles of a second; there is none for others."""
-        return interval.ceil(now - _SECONDS_KEPT) if interval is Interval.SECOND_1 else super().oldest(interval, now)
+        return (
+            interval.ceil(now - _SECONDS_RETENTION) if interval is Interval.SECOND_1 else super().oldest(interval, now)
+        )
 
     def _request(self, path: str, limits: tuple[RateLimit, ...], **params: str | int) -> Request:
         return Request(f"{self.rest_url}/api/v5{path}", params, limits=limits)

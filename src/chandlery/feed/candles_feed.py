@@ -13,7 +13,7 @@ from chandlery.core.candle import CandleData
 from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import Closed, InvalidInput, UnsupportedRequest
 from chandlery.core.interval import Interval
-from chandlery.core.moment import Moment, range_of, to_micros
+from chandlery.core.moment import TimeLike, range_of, to_micros
 from chandlery.core.time import SECOND, Clock
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.conflating_queue import ConflatingQueue
@@ -180,14 +180,14 @@ class CandlesFeed:
         """Return the stored candles as a frame indexed by ``open_time``, with the columns of ``OUTPUT_DTYPES`` and ``closed``."""
         return candles_frame(self.get_candles(), self.interval)
 
-    async def fetch_candles(self, start: Moment, end: Moment) -> list[CandleData]:
+    async def fetch_candles(self, start: TimeLike, end: TimeLike) -> list[CandleData]:
         """
         Fetch the candles with ``start <= open < end`` by REST, oldest first, whether or not the feed stores them.
 
-        Both are a ``Moment``, whose integers are whole seconds since 1970 here.
+        Both are a ``TimeLike``, whose integers are whole seconds since 1970 here.
 
         Raises:
-            InvalidRange: A value is not a ``Moment``, or the end is not after the start.
+            InvalidRange: A value is not a ``TimeLike``, or the end is not after the start.
         """
         span = range_of(start, end, self.group.network.clock(), unit="s", names=("start", "end"))
         return await self.group.network.candles(self.symbol, self.interval, span)
@@ -201,11 +201,11 @@ class CandlesFeed:
         """
         return self._read()
 
-    def updates(self, since: Moment | None = None) -> AsyncIterator[CandleUpdate]:
+    def updates(self, since: TimeLike | None = None) -> AsyncIterator[CandleUpdate]:
         """
         Yield the closed candles since a moment, each once and in order, and the events and running candles between them.
 
-        The candles that open at or after ``since`` are yielded first; it is a ``Moment``, whose integers are whole
+        The candles that open at or after ``since`` are yielded first; it is a ``TimeLike``, whose integers are whole
         seconds since 1970 here. By default, candles follow the latest closed one at the call, or at the first iteration
         if the feed had not started before. Candles wait for a late one before them. Candles that do not exist are
         yielded as ``Missing``, and later changes as ``Restated``. Candles that the feed does not store are requested by
@@ -213,7 +213,7 @@ class CandlesFeed:
 
         Raises:
             Closed: The event loop of the feed has ended.
-            InvalidRange: ``since`` is not a ``Moment``.
+            InvalidRange: ``since`` is not a ``TimeLike``.
             ExchangeError: A request for candles before the feed's history failed; the iteration ends.
         """
         now = self.group.network.clock()
@@ -331,7 +331,7 @@ class FeedGroup(Group[CandlesFeed]):
         """Counters of second reads of all feeds, and their backlog; see ``SecondReader.counts``."""
         return self._second.counts
 
-    def updates(self, since: Moment | None = None) -> AsyncIterator[tuple[CandlesFeed, CandleUpdate]]:
+    def updates(self, since: TimeLike | None = None) -> AsyncIterator[tuple[CandlesFeed, CandleUpdate]]:
         """Yield the updates of the present feeds, as ``CandlesFeed.updates`` does, each with its feed; in order for each."""
         return merged([(feed, feed.updates(since)) for feed in self.feeds])
 

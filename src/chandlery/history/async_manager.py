@@ -29,7 +29,7 @@ from chandlery.core.errors import (
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.moment import Moment, range_of, require_begun
+from chandlery.core.moment import TimeLike, range_of, require_begun
 from chandlery.core.query import CandleQuery, ChartType, DataProvider, DataSource
 from chandlery.core.recent import Recent
 from chandlery.core.time import Clock
@@ -150,8 +150,8 @@ class AsyncDataSourceManager(SourceLimits):
     async def get_data(
         self,
         symbol: str,
-        start_time: Moment,
-        end_time: Moment | None = None,
+        start_time: TimeLike,
+        end_time: TimeLike | None = None,
         interval: Interval | str = Interval.SECOND_1,
         use_cache: bool = True,  # noqa: FBT001, FBT002  # the documented signature
         enforce_source: DataSource | str = DataSource.AUTO,
@@ -262,7 +262,7 @@ class AsyncDataSourceManager(SourceLimits):
         return finished() if few else await asyncio.to_thread(finished), wanted, failure
 
     async def compare(
-        self, symbol: str, start_time: Moment, end_time: Moment | None, interval: Interval | str
+        self, symbol: str, start_time: TimeLike, end_time: TimeLike | None, interval: Interval | str
     ) -> Comparison:
         """Compare sources; see ``DataSourceManager.compare``."""
         query = self._query(symbol, range_of(start_time, end_time, self._clock()), interval)
@@ -275,8 +275,8 @@ class AsyncDataSourceManager(SourceLimits):
     async def recheck(
         self,
         symbol: str,
-        start_time: Moment,
-        end_time: Moment | None,
+        start_time: TimeLike,
+        end_time: TimeLike | None,
         interval: Interval | str,
         *,
         gaps_only: bool = False,

@@ -10,7 +10,7 @@ from chandlery.cache.arrow_cache import UnifiedCacheManager
 from chandlery.core.endpoints import Endpoints
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.moment import Moment
+from chandlery.core.moment import TimeLike
 from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.core.time import Clock
 from chandlery.history.async_manager import (
@@ -115,8 +115,8 @@ class DataSourceManager(SourceLimits):
     def get_data(
         self,
         symbol: str,
-        start_time: Moment,
-        end_time: Moment | None = None,
+        start_time: TimeLike,
+        end_time: TimeLike | None = None,
         interval: Interval | str = Interval.SECOND_1,
         use_cache: bool = True,  # noqa: FBT001, FBT002  # the documented signature
         enforce_source: DataSource | str = DataSource.AUTO,
@@ -174,7 +174,9 @@ class DataSourceManager(SourceLimits):
             )
         )
 
-    def compare(self, symbol: str, start_time: Moment, end_time: Moment | None, interval: Interval | str) -> Comparison:
+    def compare(
+        self, symbol: str, start_time: TimeLike, end_time: TimeLike | None, interval: Interval | str
+    ) -> Comparison:
         """
         Compare monthly files, daily files, REST, and candles built from minutes.
 
@@ -186,8 +188,8 @@ class DataSourceManager(SourceLimits):
     def recheck(
         self,
         symbol: str,
-        start_time: Moment,
-        end_time: Moment | None,
+        start_time: TimeLike,
+        end_time: TimeLike | None,
         interval: Interval | str,
         *,
         gaps_only: bool = False,

@@ -9,7 +9,7 @@ from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Grid, Interval
-from chandlery.core.moment import Moment, range_of
+from chandlery.core.moment import TimeLike, range_of
 from chandlery.core.provenance import Provenance
 from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.history.interfaces import DataClientInterface, Resources, incomplete
@@ -84,12 +84,12 @@ class NativeClient(DataClientInterface):
         """The kind of data."""
         return self.kind
 
-    def fetch(self, start_time: Moment, end_time: Moment, **kwargs: Any) -> pd.DataFrame:
+    def fetch(self, start_time: TimeLike, end_time: TimeLike, **kwargs: Any) -> pd.DataFrame:
         """
         Fetch the rows that open in ``[start_time, end_time)`` as a frame; gaps and sources in ``attrs["chandlery"]``.
 
         Raises:
-            InvalidRange: A value is not a ``Moment``, or the end is not after the start.
+            InvalidRange: A value is not a ``TimeLike``, or the end is not after the start.
             IncompleteData: Part of it could not be fetched; it carries the rest.
         """
         del kwargs

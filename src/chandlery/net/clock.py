@@ -27,29 +27,29 @@ class ExchangeClock:
     """
     The time at an exchange: the local clock, corrected by the exchange's answer.
 
-    ``ask`` requests the exchange's time. ``clock`` is the local wall clock. ``ticks`` is a monotonic clock in seconds,
+    ``request_time`` requests the exchange's time. ``clock`` is the local wall clock. ``ticks`` is a monotonic clock in seconds,
     which detects that the wall clock was set.
     """
 
     def __init__(
         self,
-        ask: Callable[[], Awaitable[Micros]],
+        request_time: Callable[[], Awaitable[Micros]],
         *,
         clock: Clock = system_clock,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._ask = ask
+        self._request_time = request_time
         self._clock = clock
         self._ticks = ticks
         self._offset: Micros = 0
-        self._asked_at: Micros | None = None
-        self._asked_ticks = 0.0
+        self._measured_at: Micros | None = None
+        self._measured_ticks = 0.0
         self._asking = asyncio.Lock()
 
     @property
     def synchronised(self) -> bool:
         """True while ``guess`` is based on an answer within the last hour and after the last step of the local clock."""
-        return self._asked_at is not None and not self._is_in_doubt(self._clock() - self._asked_at)
+        return self._measured_at is not None and not self._is_in_doubt(self._clock() - self._measured_at)
 
     async def now(self) -> Micros:
         """
@@ -60,12 +60,12 @@ class ExchangeClock:
         """
         async with self._asking:
             if not self.synchronised:
-                self._asked_at, self._offset = None, 0
-                answered = await self._ask()
+                self._measured_at, self._offset = None, 0
+                answered = await self._request_time()
                 ended = self._clock()
                 # Assume no latency: the estimate is never ahead, and a clock that is behind closes no candle early.
-                self._offset, self._asked_at = answered - ended, ended
-                self._asked_ticks = self._ticks()
+                self._offset, self._measured_at = answered - ended, ended
+                self._measured_ticks = self._ticks()
         return self.guess()
 
     def guess(self) -> Micros:
@@ -74,5 +74,5 @@ class ExchangeClock:
 
     def _is_in_doubt(self, passed: Micros) -> bool:
         """Return whether too much time has passed, or the wall clock deviates from the monotonic clock."""
-        really = round((self._ticks() - self._asked_ticks) * SECOND)
+        really = round((self._ticks() - self._measured_ticks) * SECOND)
         return abs(passed) > _SYNCHRONISE_EVERY or abs(passed - really) > _STEPPED

@@ -30,7 +30,7 @@ _LONGEST_CONTROL = 125
 """Longest payload of a control frame (RFC 6455, 5.5)."""
 _MOST_AT_ONCE = 64
 """Number of messages collected from one read; more gain nothing."""
-_HELD_UP_S = 0.1
+_DELAYED_S = 0.1
 _CODES: dict[Cause, int] = {"idle": 1001, "pong": 1001, "unread": 1001, "malformed": 1002, "failed": 1011}
 
 # A library does not write to stderr unless the user configures logging.
@@ -110,7 +110,7 @@ class Socket(picows.WSListener):
         self._last_frame_at = self._clock()  # of those in ``_on_other``
         self._watcher: asyncio.TimerHandle | None = None
         self._killer: asyncio.TimerHandle | None = None
-        self._held_up = False
+        self._is_delayed = False
         self._watching_at = self._ping_at = self._pong_by = inf
 
     @property
@@ -171,7 +171,7 @@ class Socket(picows.WSListener):
         self._transport = transport
         # Only this reports errors that picows found itself.
         gone = self._loop.create_task(transport.wait_disconnected())
-        gone.add_done_callback(self._on_gone)
+        gone.add_done_callback(self._on_closed)
         self._ping_at = self._clock() + self._ping_every_s
         self._watch()
 
@@ -279,12 +279,12 @@ class Socket(picows.WSListener):
     def _watch(self) -> None:
         """Check the time-outs, and set the timer for the next of them."""
         now = self._clock()
-        if now - self._watching_at > _HELD_UP_S and not self._held_up:
+        if now - self._watching_at > _DELAYED_S and not self._is_delayed:
             # The loop was blocked: data received meanwhile are still to be read.
-            self._held_up = True
-            self._watch_at(now + _HELD_UP_S)
+            self._is_delayed = True
+            self._watch_at(now + _DELAYED_S)
             return
-        self._held_up = False
+        self._is_delayed = False
         idle_at = self.last_frame_at + self._idle_s
         if self._transport.is_close_frame_sent:  # by picows, to a peer that may not read it
             self._transport.disconnect(graceful=False)
@@ -321,7 +321,7 @@ class Socket(picows.WSListener):
         if reason.cause != "ours":  # otherwise wait for the peer's close frame
             self._transport.disconnect(graceful=reason.cause != "unread")
 
-    def _on_gone(self, gone: asyncio.Task[None]) -> None:
+    def _on_closed(self, gone: asyncio.Task[None]) -> None:
         self._longest_other = maxsize
         for timer in (self._watcher, self._killer):
             if timer is not None:

@@ -41,7 +41,7 @@ class ExchangeClient(CandleExchange):
         clock: Clock = system_clock,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        super().__init__(ExchangeClock(self._ask_time, clock=clock, ticks=ticks))
+        super().__init__(ExchangeClock(self._request_time, clock=clock, ticks=ticks))
         self.adapter = adapter
         self.http = http
         self._clock = clock
@@ -54,7 +54,7 @@ class ExchangeClient(CandleExchange):
         """The declared properties of the adapter."""
         return self.adapter
 
-    async def _ask_time(self) -> Micros:
+    async def _request_time(self) -> Micros:
         adapter = self.adapter
         return await self.http.ask(adapter.server_time_request(), adapter.clock, error_of=adapter.failure)
 

@@ -109,7 +109,7 @@ class Portal:
         """Reset the state in the child of a fork, which has none of the parent's threads and locks."""
         if self._thread is not None:
             # Closing the loop here would also unregister the parent's descriptors.
-            _left_to_parent.append(self._loop)
+            _of_parent_process.append(self._loop)
         self._lock = threading.Lock()
         self._thread = None
 
@@ -126,7 +126,7 @@ def _run(main: Coroutine[Any, Any, None]) -> None:
 
 
 _portals: weakref.WeakSet[Portal] = weakref.WeakSet()
-_left_to_parent: list[asyncio.AbstractEventLoop] = []
+_of_parent_process: list[asyncio.AbstractEventLoop] = []
 _shared = Portal()
 
 

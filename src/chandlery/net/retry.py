@@ -44,7 +44,7 @@ async def retried(
         if on(error) is False:
             raise
         failure = error
-    _keep_quiet()
+    _silence_structlog()
     attempts = retry_count + 1
 
     def report(error: ChandleryError, each: stamina.Attempt) -> None:
@@ -77,7 +77,7 @@ async def retried(
     raise AssertionError  # pragma: no cover  # the last attempt returns or raises
 
 
-def _keep_quiet() -> None:
+def _silence_structlog() -> None:
     """Replace the structlog hook, if structlog is not configured: stamina would print, and a warning to the logger is enough."""
     if find_spec("structlog") is None or import_module("structlog").is_configured():
         return

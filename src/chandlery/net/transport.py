@@ -156,7 +156,7 @@ def _drop(sessions: dict[Proxy | None, aiohttp.ClientSession], loop: asyncio.Abs
         if session.closed:
             continue
         if made_in != generation():
-            _left_to_parent.append(session)
+            _of_parent_process.append(session)
         elif not loop.is_closed():
             loop.call_soon_threadsafe(_close_soon, session)
         else:
@@ -173,7 +173,7 @@ def _close_soon(session: aiohttp.ClientSession) -> None:
 
 
 _closing: set[asyncio.Future[None]] = set()
-_left_to_parent: list[aiohttp.ClientSession] = []
+_of_parent_process: list[aiohttp.ClientSession] = []
 
 
 def url_of(request: Request) -> URL:

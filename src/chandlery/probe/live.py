@@ -37,7 +37,7 @@ class _Seen(Struct):
     closed_at: Micros | None = None
 
 
-class _Heard:
+class _Received:
     """Messages of one WebSocket."""
 
     def __init__(self, ask: Requester, interval: Interval | None) -> None:
@@ -97,26 +97,26 @@ async def candles(ask: Requester, network: NetworkClient, seconds: float, sleep:
         return []
     interval = min(adapter.live_intervals, key=lambda each: (each.longest, each is not Interval.MINUTE_1))
     interval = Interval.MINUTE_1 if Interval.MINUTE_1 in adapter.live_intervals else interval
-    heard = _Heard(ask, interval)
+    received = _Received(ask, interval)
     first = interval.floor(ask.now())
     rest = asyncio.create_task(_rest(ask, interval, first, seconds, sleep))
     try:
         messages = adapter.subscribe([CandleStream(ask.symbol, interval)])
-        found, alive = await _listen(heard, network, Channel.CANDLES, messages, seconds, sleep)
+        found, alive = await _listen(received, network, Channel.CANDLES, messages, seconds, sleep)
     finally:
         arrived = await rest
     if not alive:
         return found
-    return [*found, *_closing(ask, heard, interval, first, arrived)]
+    return [*found, *_closing(ask, received, interval, first, arrived)]
 
 
 async def _listen(
-    heard: _Heard, network: NetworkClient, channel: Channel, messages: Sequence[str], seconds: float, sleep: Sleep
+    received: _Received, network: NetworkClient, channel: Channel, messages: Sequence[str], seconds: float, sleep: Sleep
 ) -> tuple[list[Finding], bool]:
     """Connect, subscribe and receive; return findings, and whether the connection lasted without a refusal."""
-    adapter, name = heard.ask.adapter, f"socket {channel.value}"
+    adapter, name = received.ask.adapter, f"socket {channel.value}"
     try:
-        socket = await network.connect(channel, heard)
+        socket = await network.connect(channel, received)
     except ChandleryError as error:
         return [Finding.of(name, adapter.ws_url, f"{type(error).__name__}: {error}", agrees=False)], False
     try:
@@ -128,9 +128,9 @@ async def _listen(
         while left > 0 and not socket.closed.done():
             await sleep(min(_POLL_S, left))
             left, ping_in = left - _POLL_S, ping_in - _POLL_S
-            _answer(heard, socket, ping=ping_in <= 0)
+            _answer(received, socket, ping=ping_in <= 0)
             ping_in = (adapter.socket.ping_every_s or seconds + 1) if ping_in <= 0 else ping_in
-        heard.until = heard.ask.now()
+        received.until = received.ask.now()
         over = socket.closed.result() if socket.closed.done() else None
     except Closed:
         over = await socket.closed
@@ -139,16 +139,16 @@ async def _listen(
             await socket.close()
     opened = Finding.of(name, adapter.ws_url, "open", agrees=True)
     if over is not None:
-        said = f"closed {over.code} {over.reason}".strip()
-        return [opened, Finding.of("close_on_subscribe", "stays open", said, agrees=False)], False
-    if heard.errors:
-        return [opened, Finding.of("refused", "subscribed", str(heard.errors[0]), agrees=False)], False
+        reason = f"closed {over.code} {over.reason}".strip()
+        return [opened, Finding.of("close_on_subscribe", "stays open", reason, agrees=False)], False
+    if received.errors:
+        return [opened, Finding.of("refused", "subscribed", str(received.errors[0]), agrees=False)], False
     return [opened], True
 
 
-def _answer(heard: _Heard, socket: Socket | LineStream, *, ping: bool) -> None:
-    texts, heard.replies = heard.replies, []
-    own = heard.ask.adapter.ping() if ping else None
+def _answer(received: _Received, socket: Socket | LineStream, *, ping: bool) -> None:
+    texts, received.replies = received.replies, []
+    own = received.ask.adapter.ping() if ping else None
     for text in [*texts, *([own] if own else [])]:
         socket.send(text)
 
@@ -175,21 +175,23 @@ async def _rest(ask: Requester, interval: Interval, first: Micros, seconds: floa
 
 
 def _closing(
-    ask: Requester, heard: _Heard, interval: Interval, first: Micros, rest: dict[Micros, _Seen]
+    ask: Requester, received: _Received, interval: Interval, first: Micros, rest: dict[Micros, _Seen]
 ) -> list[Finding]:
     """Measure delays after the close for every candle that closed during both measurements."""
     ended = [
-        each for each in sorted(heard.candles) if each >= first and interval.step(each) + 3 * SECOND <= heard.until
+        each
+        for each in sorted(received.candles)
+        if each >= first and interval.step(each) + 3 * SECOND <= received.until
     ]
-    if not heard.candles:
-        return [Finding.of("refused", "candles come", f"{heard.messages} messages, no candle", agrees=False)]
+    if not received.candles:
+        return [Finding.of("refused", "candles come", f"{received.messages} messages, no candle", agrees=False)]
     if not ended:
         return [Finding.of("close_delay_s", "0", "no candle closed meanwhile", agrees=None)]
     found = []
     if ask.adapter.live_closes:
-        closed = [(heard.candles[each].closed_at or heard.until) - interval.step(each) for each in ended]
+        closed = [(received.candles[each].closed_at or received.until) - interval.step(each) for each in ended]
         found.append(Finding.of("close_delay_s", "0", f"{_seconds(closed)}", agrees=max(closed) <= _allowed(ask)))
-    last = [heard.candles[each].changed_at - interval.step(each) for each in ended]
+    last = [received.candles[each].changed_at - interval.step(each) for each in ended]
     last += [rest[each].changed_at - (rest[each].closed_at or 0) for each in ended if each in rest]
     late = max(last)
     found.append(Finding.of("late_update_ms", "settled", f"{late / 1000:.0f}", agrees=late <= _allowed(ask)))
@@ -213,10 +215,10 @@ def _seconds(delays: Sequence[Micros]) -> str:
 class _Followed:
     """One order book whose messages must be consecutive."""
 
-    def __init__(self, ask: Requester, network: NetworkClient, heard: _Heard, depth: int, rule: BookRule) -> None:
+    def __init__(self, ask: Requester, network: NetworkClient, received: _Received, depth: int, rule: BookRule) -> None:
         self.sync = BookSync(ask.symbol, rule, depth=depth)
         self.faults: list[Outcome] = []
-        self._ask, self._network, self._heard, self._depth = ask, network, heard, depth
+        self._ask, self._network, self._received, self._depth = ask, network, received, depth
         self._source = rule.snapshot
         self._wanted = asyncio.Event()
 
@@ -238,7 +240,7 @@ class _Followed:
                 with suppress(ChandleryError):
                     self.sync.snapshot(await self._network.book(self._ask.symbol, self._depth))
             elif self._source is SnapshotSource.MESSAGE:
-                self._heard.replies.append(self._ask.adapter.book_message(self._ask.symbol, self._depth))
+                self._received.replies.append(self._ask.adapter.book_message(self._ask.symbol, self._depth))
             await sleep(1.0)
 
 
@@ -247,13 +249,13 @@ async def books(ask: Requester, network: NetworkClient, seconds: float, sleep: S
     adapter, rule = ask.adapter, ask.adapter.book_rule
     if not adapter.book_depths or rule is None:
         return []
-    depth, heard = adapter.book_depths[-1], _Heard(ask, None)
-    book = _Followed(ask, network, heard, depth, rule)
-    heard.take = book.take
+    depth, received = adapter.book_depths[-1], _Received(ask, None)
+    book = _Followed(ask, network, received, depth, rule)
+    received.take = book.take
     fetching = asyncio.create_task(book.fetch(sleep))
     try:
         messages = adapter.subscribe_book([ask.symbol], depth)
-        found, alive = await _listen(heard, network, Channel.BOOK, messages, seconds, sleep)
+        found, alive = await _listen(received, network, Channel.BOOK, messages, seconds, sleep)
     finally:
         fetching.cancel()
         await asyncio.wait([fetching])

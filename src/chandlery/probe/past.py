@@ -67,16 +67,16 @@ async def page(ask: Requester) -> list[Finding]:
     if missing and ask.adapter.sends_empty_candles and missing[0].start == span.start:
         measured = f"at least {len(opens)}"
         memory = (_running(ask) - opens[0]) // MINUTE + 1
-        told = _told(ask)
-        agrees = told is not None and abs(memory - told) <= _FEW
+        declared_depth = _declared_depth(ask)
+        agrees = declared_depth is not None and abs(memory - declared_depth) <= _FEW
         return [
             Finding.of("page_size", declared, measured, agrees=None),
-            Finding.of("memory", _memory(ask), f"{memory} candles", agrees=agrees),
+            Finding.of("memory", _depth_text(ask), f"{memory} candles", agrees=agrees),
         ]
     full = len(opens) == declared or not ask.adapter.sends_empty_candles
     return [
         Finding.of("page_size", declared, len(opens), agrees=full),
-        await _reach(ask, end),
+        await _history_depth(ask, end),
     ]
 
 
@@ -89,7 +89,7 @@ async def order(ask: Requester) -> list[Finding]:
     inside = [each for each in opens if span.holds(each)]
     if len(inside) < 2:
         return [Finding.of("bounds", "[start, end)", f"{len(inside)} of 5 candles", agrees=None)]
-    newest_first = _place(body, inside[0]) > _place(body, inside[-1])
+    newest_first = _position(body, inside[0]) > _position(body, inside[-1])
     beyond = {"before": sum(each < span.start for each in opens), "after": sum(each >= span.end for each in opens)}
     extra = ", ".join(f"{count} {where}" for where, count in beyond.items() if count) or "no other"
     return [
@@ -249,18 +249,18 @@ def _holes(opens: Iterable[Micros], span: Span) -> list[Span]:
     return [part for part in parts if part]
 
 
-def _told(ask: Requester) -> int | None:
+def _declared_depth(ask: Requester) -> int | None:
     """Return the declared number of one-minute candles that are served, including the running one."""
     oldest = ask.adapter.oldest(Interval.MINUTE_1, ask.now())
     return None if oldest is None else (_running(ask) - oldest) // MINUTE + 1
 
 
-def _memory(ask: Requester) -> str:
-    told = _told(ask)
-    return "unlimited" if told is None else f"{told} candles"
+def _depth_text(ask: Requester) -> str:
+    declared_depth = _declared_depth(ask)
+    return "unlimited" if declared_depth is None else f"{declared_depth} candles"
 
 
-async def _reach(ask: Requester, end: Micros) -> Finding:
+async def _history_depth(ask: Requester, end: Micros) -> Finding:
     """Measure how far back one-minute candles are served, within some pages."""
     last, pages = end, 1
     while pages <= _FARTHEST:
@@ -268,16 +268,18 @@ async def _reach(ask: Requester, end: Micros) -> Finding:
         if not await ask.opens(Interval.MINUTE_1, Span(at - 30 * MINUTE, at)):
             break
         last, pages = at, pages * 2
-    reached, declared = (_running(ask) - last) // MINUTE, _memory(ask)
+    reached, declared = (_running(ask) - last) // MINUTE, _depth_text(ask)
     if pages > _FARTHEST:
-        return Finding.of("memory", declared, f"over {reached} candles", agrees=(_told(ask) or reached) >= reached)
+        return Finding.of(
+            "memory", declared, f"over {reached} candles", agrees=(_declared_depth(ask) or reached) >= reached
+        )
     beyond = (_running(ask) - (end - pages * ask.adapter.page_size * MINUTE)) // MINUTE
-    told = _told(ask)
-    agrees = told is not None and reached <= told + _FEW and told <= beyond + _FEW
+    declared_depth = _declared_depth(ask)
+    agrees = declared_depth is not None and reached <= declared_depth + _FEW and declared_depth <= beyond + _FEW
     return Finding.of("memory", declared, f"{reached} to {beyond} candles", agrees=agrees)
 
 
-def _place(body: bytes, moment: Micros) -> int:
+def _position(body: bytes, moment: Micros) -> int:
     """Return the position of a time in a body, in whichever unit it is written."""
     texts = (str(moment // unit).encode() for unit in (1, 1000, SECOND))
     return next((body.find(text) for text in texts if text in body), -1)

@@ -34,8 +34,8 @@ from chandlery.net.limiter import RateLimiter
 from chandlery.service.auth.hashing import Secrets
 from chandlery.service.auth.interfaces import EverybodyMay, IAuthenticationModule
 from chandlery.service.auth.issuers import key_client
+from chandlery.service.auth.monotonic_clock import MonotonicClock
 from chandlery.service.auth.service import AuthenticationModuleImpl
-from chandlery.service.auth.steady import SteadyClock
 from chandlery.service.auth.wiring import authentication
 from chandlery.service.collection.broadcaster import Broadcaster
 from chandlery.service.collection.coins import CoinCollectionList
@@ -101,7 +101,7 @@ class Service:
         self.storage = StorageManagerImpl(books)
         self.candles = CandleRepository(self.database, self._origin_of)
         self.gaps = GapRepository(self.database, self._origin_of)
-        self.token_clock = SteadyClock(clock)
+        self.token_clock = MonotonicClock(clock)
         """Clock for the validity of tokens."""
         self._issuers_http = key_client(limiter, self.library.proxies)
         self.accounts: AuthenticationModuleImpl = authentication(self.database, self.token_clock, issuer=url, issuers=settings.issuers, http=self._issuers_http, hashes=hashes)  # fmt: skip

@@ -10,7 +10,7 @@ from chandlery.core.time import Micros, iso
 
 def span_of(start: str | int, end: str | int | None, now: Micros) -> Span:
     """
-    Return the range from ``start`` to ``end``, which defaults to now, in the forms of ``core.moment.Moment``.
+    Return the range from ``start`` to ``end``, which defaults to now, in the forms of ``core.moment.TimeLike``.
 
     Raises:
         InvalidRange: A value is not a time, or the range is not ascending, or starts before 1970 or in the future.

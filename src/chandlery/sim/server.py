@@ -157,7 +157,7 @@ class SimServer:
         self.port = runner.addresses[0][1]
         self._runner = runner
         if self._tick_s is not None:
-            self._ticker = asyncio.create_task(self._keep_ticking(self._tick_s))
+            self._ticker = asyncio.create_task(self._tick(self._tick_s))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -175,7 +175,7 @@ class SimServer:
         for streams in self._streams.values():
             await streams.tick()
 
-    async def _keep_ticking(self, every_s: float) -> None:
+    async def _tick(self, every_s: float) -> None:
         while True:
             await self._sleep(every_s)
             await self.tick()
@@ -198,7 +198,11 @@ class SimServer:
                 return await _cut_off(request, self._headed(reply, name))
             status = reply.status
             wire = self._wires.get(name)
-            if wire is not None and status == 200 and (text := wire.stream_of(_asked(request, rest, body))) is not None:
+            if (
+                wire is not None
+                and status == 200
+                and (text := wire.stream_of(_sim_request(request, rest, body))) is not None
+            ):
                 headers = self._headed(reply, name).headers
                 return await self._streams[name].serve_lines(request, f"/{rest}", text, headers)
             return web.Response(status=reply.status, body=reply.body, headers=self._headed(reply, name).headers)
@@ -218,14 +222,14 @@ class SimServer:
             return self._archive.answer(rest, request.query)
         if wire is None:
             return _refusal(404)
-        return wire.respond(_asked(request, rest, body))
+        return wire.respond(_sim_request(request, rest, body))
 
     def _headed(self, reply: Reply, exchange: str) -> Reply:
         clock = self._views[exchange].clock if exchange in self._views else self.clock
         return Reply(reply.status, reply.body, {"Date": format_date_time(clock() // SECOND), **reply.headers})
 
 
-def _asked(request: web.BaseRequest, rest: str, body: bytes) -> SimRequest:
+def _sim_request(request: web.BaseRequest, rest: str, body: bytes) -> SimRequest:
     headers = {key.lower(): value for key, value in request.headers.items()}
     return SimRequest(request.method, f"/{rest}", dict(request.query), headers, body, request.rel_url.raw_query_string)
 

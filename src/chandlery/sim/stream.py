@@ -88,12 +88,12 @@ class Streams:
         connection = _Connection(socket, request, session)
         self._connections.add(connection)
         try:
-            await self._say(connection, self.wire.greeting(session))
+            await self._reply(connection, self.wire.greeting(session))
             self._begin(connection)
             async for message in socket:
                 if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
                     text = message.data if isinstance(message.data, str) else message.data.decode(errors="replace")
-                    await self._say(connection, self.wire.heed(session, text))
+                    await self._reply(connection, self.wire.heed(session, text))
                     self._begin(connection)
                     if session.cut or (connection.published and self._cuts()):
                         connection.cut()
@@ -112,7 +112,7 @@ class Streams:
         connection = _Connection(socket, request, session)
         self._connections.add(connection)
         try:
-            await self._say(connection, self.wire.heed(session, text))
+            await self._reply(connection, self.wire.heed(session, text))
             self._begin(connection)
             if self._cuts():
                 connection.cut()
@@ -156,14 +156,14 @@ class Streams:
             if want.symbol
         }
 
-    async def _say(self, connection: _Connection, contents: Iterable[Any]) -> None:
+    async def _reply(self, connection: _Connection, contents: Iterable[Any]) -> None:
         for content in contents:
             await connection.send(self.wire.frame(content))
 
     async def _notify(self, connection: _Connection) -> None:
         try:
             if not connection.session.silent and not connection.stalled:
-                await self._say(connection, self.wire.heartbeat(connection.session))
+                await self._reply(connection, self.wire.heartbeat(connection.session))
             for key, published in tuple(connection.published.items()):
                 want = connection.session.wants.get(key)
                 if want is not None and not connection.session.silent:

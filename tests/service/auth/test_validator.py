@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from chandlery.core.errors import InvalidToken, TokenExpired
 from chandlery.core.time import SECOND
 from chandlery.database.sqlite import SqliteDatabase
-from chandlery.service.auth.steady import SteadyClock
+from chandlery.service.auth.monotonic_clock import MonotonicClock
 from chandlery.service.auth.wiring import authentication
 from fixtures.service_accounts import ISSUER, SetClock, claims, encoded, wrong_tokens
 
@@ -165,7 +165,7 @@ async def test_a_request_costs_no_question_to_the_database(tmp_path, clock, hash
 async def test_expired_stays_expired(database, hashes):
     """Also where the clock is set back, as long as the process lives; and a token of another issuer, too."""
     clock, ticks = SetClock(), [0.0]
-    module = authentication(database, SteadyClock(clock, lambda: ticks[0]), issuer=ISSUER, hashes=hashes)
+    module = authentication(database, MonotonicClock(clock, lambda: ticks[0]), issuer=ISSUER, hashes=hashes)
     client, secret = await module.create_client("bot", ["read"])
     token = (await module.login("client", client.id, secret)).text
     clock.later(1000)

@@ -60,7 +60,7 @@ _INTERVALS = {name: interval for interval, name in SOCKET_NAMES.items()}
 _SPOT_STATUS = {"1": ListingStatus.LISTED, "2": ListingStatus.HALTED, "3": ListingStatus.DELISTED}
 
 
-class _Said(Struct):
+class _CommandReply(Struct):
     """An error, in ``msg`` on spot, in ``message`` on contracts."""
 
     code: Whole = 0
@@ -85,7 +85,7 @@ class _Snapshot(Struct, rename="camel"):
 
 _SYMBOLS = reader(list[_Symbol], "symbols", what="a list of symbols")
 _SNAPSHOT = reader(_Snapshot, what="an order book")
-_ACK = reader(_Said, what="an answer to a command")
+_ACK = reader(_CommandReply, what="an answer to a command")
 _ACCEPTED = ("spot@", "PONG")
 """Prefixes of answers to commands that were accepted."""
 

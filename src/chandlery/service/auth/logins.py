@@ -100,7 +100,7 @@ class LoginGuard:
         self._timeout_s = timeout_s
         self._remembered = remembered
         self._sleep = sleep
-        self._judged_s = 0.0
+        self._hashing_s = 0.0
         self._counters: OrderedDict[_Key, _Counter] = OrderedDict()
         # Addresses from which an account has logged in; only account owners can add to it.
         self._proven: OrderedDict[_Key, None] = OrderedDict()
@@ -129,7 +129,7 @@ class LoginGuard:
                 try:
                     yield proven
                 except LoginFailed:
-                    self._judged_s = asyncio.get_running_loop().time() - began
+                    self._hashing_s = asyncio.get_running_loop().time() - began
                     self._heat_up(name)
                     if pause > 0:
                         raise _refusal(pause) from None
@@ -163,7 +163,7 @@ class LoginGuard:
                     pause = max(all_of_address.until - now, 0)
                     refused = pause if own is None else own.until - now
                     if refused > 0:
-                        await self._sleep(min(self._judged_s, _LONGEST_REFUSAL_S))
+                        await self._sleep(min(self._hashing_s, _LONGEST_REFUSAL_S))
                         raise _refusal(refused)
                     held = [each for each in (own, None if pause else all_of_address) if each is not None]
                     full = next((each for each in held if each.is_full), None)

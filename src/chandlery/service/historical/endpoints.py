@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from chandlery.core.errors import UnknownName
 from chandlery.core.gaps import Span
-from chandlery.core.moment import MOMENT_HELP
+from chandlery.core.moment import TIME_HELP
 from chandlery.core.query import ChartType
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock, Micros, Unit, iso
@@ -58,7 +58,7 @@ BOOK_PAGE, LARGEST_BOOK_PAGE = 20, 200
 STREAM_ROWS = 50_000
 
 Start: TypeAlias = Annotated[
-    str, Query(examples=["2024-01-01"], description=f"Start of the range, inclusive: {MOMENT_HELP}")
+    str, Query(examples=["2024-01-01"], description=f"Start of the range, inclusive: {TIME_HELP}")
 ]
 End: TypeAlias = Annotated[str | None, Query(description="End of the range, exclusive; defaults to now.")]
 Cursor: TypeAlias = Annotated[str | None, Query(max_length=64, description="next of the previous page.")]

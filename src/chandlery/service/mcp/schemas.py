@@ -6,7 +6,7 @@ from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, Field
 
-from chandlery.core.moment import MOMENT_HELP
+from chandlery.core.moment import TIME_HELP
 from chandlery.service.collection.schemas import Coin
 from chandlery.service.historical.schemas import GapSpan, SourceSpan
 from chandlery.service.known import KnownFields, SymbolText
@@ -26,7 +26,7 @@ Symbol: TypeAlias = Annotated[
 ]
 CursorText: TypeAlias = Annotated[str | None, Field(max_length=200, description="next of the previous result.")]
 Next: TypeAlias = Annotated[str | None, Field(description="Cursor of the next page; null on the last page.")]
-Moment: TypeAlias = Annotated[str, Field(examples=["2024-01-01T00:00:00Z"])]
+TimeText: TypeAlias = Annotated[str, Field(examples=["2024-01-01T00:00:00Z"])]
 
 
 class CoinName(KnownFields):
@@ -87,7 +87,7 @@ class Range(CoinName):
     """Range of candles."""
 
     interval: str = Field("1m", max_length=8, description="1s 1m 5m 1h 1d 1w and so on; 1m is a minute, 1M a month.")
-    start: str | int = Field(examples=["2024-01-01"], description=f"Start of the range: {MOMENT_HELP}")
+    start: str | int = Field(examples=["2024-01-01"], description=f"Start of the range: {TIME_HELP}")
     end: str | int | None = Field(None, description="End of the range, exclusive; defaults to now.")
 
 
@@ -209,7 +209,7 @@ class ExchangesAnswer(BaseModel):
 class CandleNow(BaseModel):
     """A candle; the last one may still be running."""
 
-    open_time: Moment
+    open_time: TimeText
     open: float
     high: float
     low: float
@@ -248,8 +248,8 @@ class CurrentAnswer(BaseModel):
 class Summary(BaseModel):
     """Statistics of consecutive candles; prices are null without candles."""
 
-    start: Moment
-    end: Moment
+    start: TimeText
+    end: TimeText
     rows: int
     expected_rows: int = Field(description="Number of candles if none were missing.")
     first: str | None = Field(description="The open time of the first candle.")

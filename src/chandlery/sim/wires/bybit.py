@@ -225,25 +225,25 @@ class _BybitWire(Wire):
         try:
             command = msgspec.json.decode(text, type=_Command)
         except msgspec.MsgspecError:
-            return [self._said("", "", "error:request parsing failed")]
+            return [self._message("", "", "error:request parsing failed")]
         if command.op == "ping":
             return [self._pong(command.req_id)]
         if command.op not in {"subscribe", "unsubscribe"}:
-            return [self._said(command.op, command.req_id, "error:invalid op")]
+            return [self._message(command.op, command.req_id, "error:invalid op")]
         if len(command.args) > self.most_topics:
-            return [self._said(command.op, command.req_id, f"args size >{self.most_topics}")]
+            return [self._message(command.op, command.req_id, f"args size >{self.most_topics}")]
         wants = [self._want(topic) for topic in command.args]
         for topic, want in zip(command.args, wants, strict=True):
             if want is None:
-                return [self._said(command.op, command.req_id, f"error:handler not found,topic:{topic}")]
+                return [self._message(command.op, command.req_id, f"error:handler not found,topic:{topic}")]
         for want in filter(None, wants):
             if command.op == "subscribe":
                 session.join(want)
             else:
                 session.leave(want.key)
-        return [self._said(command.op, command.req_id, None)]
+        return [self._message(command.op, command.req_id, None)]
 
-    def _said(self, operation: str, req_id: str | int, refused: str | None) -> Any:
+    def _message(self, operation: str, req_id: str | int, refused: str | None) -> Any:
         message = "" if refused is None else refused
         return {"success": refused is None, "ret_msg": message, "conn_id": "sim", "req_id": req_id, "op": operation}
 

@@ -37,7 +37,7 @@ _LIGHT = frozenset({"l2Book", "exchangeStatus"})
 _NO_JSON = b"Failed to deserialize the JSON body into the target type"
 
 
-class _Asked(msgspec.Struct, rename="camel"):
+class _Request(msgspec.Struct, rename="camel"):
     """Request, or the ``req`` within it."""
 
     type: str = ""
@@ -45,7 +45,7 @@ class _Asked(msgspec.Struct, rename="camel"):
     interval: str = ""
     start_time: int | None = None
     end_time: int | None = None
-    req: _Asked | None = None
+    req: _Request | None = None
 
 
 class _Subscription(msgspec.Struct):
@@ -69,7 +69,7 @@ class _HyperliquidWire(Wire):
         super().__init__(view, ticks=ticks, weight_limit=weight_limit)
         self._window = -1
         self._used = 0
-        self._answers: dict[str, Callable[[_Asked], Any]] = {
+        self._answers: dict[str, Callable[[_Request], Any]] = {
             "candleSnapshot": self._candles,
             "l2Book": self._book,
             "fundingHistory": self._funding,
@@ -89,7 +89,7 @@ class _HyperliquidWire(Wire):
         if request.path != "/info" or request.method != "POST":
             return Reply(404, b"", {"Content-Type": "text/plain"})
         try:
-            asked = msgspec.json.decode(request.body, type=_Asked)
+            asked = msgspec.json.decode(request.body, type=_Request)
             content = self._answers[asked.type](asked)
         except (msgspec.MsgspecError, KeyError, Refused):
             return Reply(422, _NO_JSON, {"Content-Type": "text/plain"})
@@ -110,7 +110,7 @@ class _HyperliquidWire(Wire):
 
     # --- REST ---
 
-    def _candles(self, asked: _Asked) -> Any:
+    def _candles(self, asked: _Request) -> Any:
         req = asked.req
         if req is None or req.start_time is None or req.interval not in _INTERVALS:
             raise Refused
@@ -132,7 +132,7 @@ class _HyperliquidWire(Wire):
             "o": each.open, "c": each.close, "h": each.high, "l": each.low, "v": each.volume, "n": each.count,
         }  # fmt: skip
 
-    def _book(self, asked: _Asked) -> Any:
+    def _book(self, asked: _Request) -> Any:
         symbol, tick = self.listed(asked.coin), tick_of(self.now)
         return None if symbol is None else self._levels(asked.coin, self.view.book(symbol, _LEVELS, tick))
 
@@ -140,7 +140,7 @@ class _HyperliquidWire(Wire):
         sides = [[{"px": price, "sz": size, "n": 1} for price, size in side] for side in (state.bids, state.asks)]
         return {"coin": coin, "time": Unit.MILLIS.of(self.now), "levels": sides}
 
-    def _funding(self, asked: _Asked) -> Any:
+    def _funding(self, asked: _Request) -> Any:
         symbol = self.listed(asked.coin)
         if asked.start_time is None:
             raise Refused

@@ -36,7 +36,7 @@ _LATEST_ROWS = 1440
 _MOST_ROWS = 300
 _MOST_RATES = 400
 _MOST_LEVELS = 400
-_SECONDS_KEPT = 92 * DAY
+_SECONDS_RETENTION = 92 * DAY
 _CHECKED = 25
 _REFUSALS = {
     404: ("50404", "The requested resource does not exist"),
@@ -150,7 +150,7 @@ class _OkxWire(Wire):
             grid = self.view.grids[interval]
             span = span.clip(Span(grid.step(grid.floor(self.now), 1 - _LATEST_ROWS), span.end))
         elif interval is Interval.SECOND_1:
-            span = span.clip(Span(self.now - _SECONDS_KEPT, span.end))
+            span = span.clip(Span(self.now - _SECONDS_RETENTION, span.end))
         limit = min(self._number(query, "limit", 100), _MOST_ROWS)
         return [self._row(symbol, each) for each in self.view.candles(symbol, interval, span, limit, newest=True)[::-1]]
 

@@ -29,7 +29,7 @@ _FILE = re.compile(
     re.ASCII,
 )
 _KEYS_PER_PAGE = 1000
-_KEPT_BYTES = 256 * 2**20
+_CACHED_BYTES = 256 * 2**20
 _DAILY_DELAY: Micros = DAY
 _INTERVALS = {each.slug: each for each in Interval}
 _PATHS = {venue.archive_path: venue for venue in VENUES.values()}
@@ -99,13 +99,13 @@ class Archive:
         self._market = market
         self._clock = clock
         self._faults = faults
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
-        self._kept_bytes = 0
+        self._cached: OrderedDict[str, bytes] = OrderedDict()
+        self._cached_bytes = 0
 
     def forget(self) -> None:
         """Discard all files, since the market has changed."""
-        self._kept.clear()
-        self._kept_bytes = 0
+        self._cached.clear()
+        self._cached_bytes = 0
 
     def answer(self, path: str, query: Mapping[str, str]) -> Reply:
         """Return the archive's response to ``GET path?query``; ``path`` has no leading slash."""
@@ -130,7 +130,7 @@ class Archive:
         if any(fault.kind is FaultKind.MISSING_DAY for fault in faults):
             return None
         if not faults:
-            return self._keep(file)
+            return self._cache(file)
         if any(fault.kind is FaultKind.CORRUPT_ZIP for fault in faults):
             return b"PK\x03\x04 this is no zip file " + file.name.encode()
         lines = self._lines(file)
@@ -143,14 +143,14 @@ class Archive:
             file.venue.market_type, file.symbol, file.interval, file.span
         )
 
-    def _keep(self, file: ArchiveFile) -> bytes:
-        content = self._kept.pop(file.path, None)
+    def _cache(self, file: ArchiveFile) -> bytes:
+        content = self._cached.pop(file.path, None)
         if content is None:
             content = self._zipped(file, self._lines(file))
-            self._kept_bytes += len(content)
-        self._kept[file.path] = content
-        while self._kept_bytes > _KEPT_BYTES and len(self._kept) > 1:
-            self._kept_bytes -= len(self._kept.popitem(last=False)[1])
+            self._cached_bytes += len(content)
+        self._cached[file.path] = content
+        while self._cached_bytes > _CACHED_BYTES and len(self._cached) > 1:
+            self._cached_bytes -= len(self._cached.popitem(last=False)[1])
         return content
 
     def _lines(self, file: ArchiveFile) -> list[bytes]:

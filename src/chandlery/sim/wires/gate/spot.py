@@ -217,16 +217,16 @@ class GateSpotWire(Wire):
         try:
             command = msgspec.json.decode(text, type=_Command)
         except msgspec.MsgspecError:
-            return [self._said("", "", error={"code": 1, "message": "Invalid request body format"}, result=None)]
+            return [self._message("", "", error={"code": 1, "message": "Invalid request body format"}, result=None)]
         kind = command.channel.removeprefix(f"{self.channel}.")
         if kind == "ping":
-            return [self._said("pong", "", error=None, result=None)]
+            return [self._message("pong", "", error=None, result=None)]
         told: dict[str, Any] = {"payload": command.payload, "result": {"status": "success"}}
         try:
             self._take(session, command.event, self._want(kind, command.payload))
         except Refused as refused:
             told |= {"error": {"code": 2, "message": str(refused)}, "result": {"status": "fail"}}
-        return [self._said(kind, command.event, **told, **({} if command.id is None else {"id": command.id}))]
+        return [self._message(kind, command.event, **told, **({} if command.id is None else {"id": command.id}))]
 
     def _take(self, session: Session, event: str, want: Want) -> None:
         if event == "unsubscribe":
@@ -258,13 +258,13 @@ class GateSpotWire(Wire):
             raise Refused(f"unknown {self.key.replace('_', ' ')}: {native}")
         return symbol
 
-    def _said(self, kind: str, event: str, **rest: Any) -> dict[str, Any]:
+    def _message(self, kind: str, event: str, **rest: Any) -> dict[str, Any]:
         now = {"time": self.now // SECOND, "time_ms": Unit.MILLIS.of(self.now)}
         return now | {"channel": f"{self.channel}.{kind}", "event": event} | rest
 
     def candles(self, session: Session, want: Want, candles: Sequence[SimCandle]) -> Sequence[Any]:
         """Return candles named by the subscription; times are in seconds."""
-        return [self._said("candlesticks", "update", result=self.live(want, each)) for each in candles]
+        return [self._message("candlesticks", "update", result=self.live(want, each)) for each in candles]
 
     def live(self, want: Want, each: SimCandle) -> Any:
         """Return a live candle: the volume is ``a``, and ``w`` marks it closed."""
@@ -288,9 +288,9 @@ class GateSpotWire(Wire):
         at = {"t": Unit.MILLIS.of(self.now)}
         b, a = self.sized(want.symbol, bids), self.sized(want.symbol, asks)
         if want.key.startswith("ob."):
-            return self._said("obu", "update", result=at | ids | {"s": want.key, "b": b, "a": a})
+            return self._message("obu", "update", result=at | ids | {"s": want.key, "b": b, "a": a})
         levels = {"s": want.native, "l": str(want.depth), "b": self.levels(b), "a": self.levels(a)}
-        return self._said("order_book_update", "update", result=at | ids | levels)
+        return self._message("order_book_update", "update", result=at | ids | levels)
 
 
 def _invalid(name: str, text: str) -> Refused:

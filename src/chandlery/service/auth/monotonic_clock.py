@@ -11,10 +11,10 @@ from chandlery.core.time import SECOND, Clock, Micros
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
 
-_TOLD: Micros = 5 * SECOND
+_LOGGED_STEP: Micros = 5 * SECOND
 
 
-class SteadyClock:
+class MonotonicClock:
     """
     Wall clock that never goes back; after the wall clock is set back, it follows the monotonic clock until both agree.
 
@@ -27,7 +27,7 @@ class SteadyClock:
         self._ticks = ticks
         self._base = clock()
         self._base_ticks = ticks()
-        self._told = False
+        self._logged = False
 
     def __call__(self) -> Micros:
         """Return the time."""
@@ -35,10 +35,10 @@ class SteadyClock:
         steady = self._base + int((ticks - self._base_ticks) * SECOND)
         if now >= steady:
             self._base, self._base_ticks = now, ticks
-            self._told = False
+            self._logged = False
             return now
-        if steady - now > _TOLD and not self._told:
-            self._told = True
+        if steady - now > _LOGGED_STEP and not self._logged:
+            self._logged = True
             behind_s = (steady - now) / SECOND
             log.warning("the clock was set back by %.0f s; tokens expire by elapsed time while this process runs", behind_s)  # fmt: skip
         return steady

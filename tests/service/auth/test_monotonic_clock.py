@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chandlery.core.time import HOUR, SECOND
-from chandlery.service.auth.steady import SteadyClock
+from chandlery.service.auth.monotonic_clock import MonotonicClock
 from fixtures.service_accounts import SetClock
 
 
@@ -32,7 +32,7 @@ def moved(clock, ticks, passed_s, stepped_s=0):
 def test_no_less_time_passes_than_really_does(steps):
     """Whichever way the wall clock is set, and it is never behind that."""
     clock, ticks = SetClock(), Ticks()
-    steady = SteadyClock(clock, ticks)
+    steady = MonotonicClock(clock, ticks)
     for passed_s, stepped_s in steps:
         before = steady()
         moved(clock, ticks, passed_s, stepped_s)
@@ -43,7 +43,7 @@ def test_no_less_time_passes_than_really_does(steps):
 def test_a_clock_that_is_set_back(caplog):
     """Time goes on as before, which is logged once; when the wall clock has caught up, it leads again."""
     clock, ticks = SetClock(), Ticks()
-    steady = SteadyClock(clock, ticks)
+    steady = MonotonicClock(clock, ticks)
     begun = steady()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
