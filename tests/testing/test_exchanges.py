@@ -12,6 +12,7 @@ from chandlery.testing.books import BookTests
 from chandlery.testing.candles import CandleTests
 from chandlery.testing.contradictions import CONTRADICTIONS
 from chandlery.testing.exchanges import ExchangeTests, read_payload
+from chandlery.testing.live import LIVE, LiveTests
 from fixtures.numbered_exchange import NumberedSpot, NumberedWire
 
 SYNTHETIC = Path(__file__).parent.parent / "exchanges" / "synthetic"
@@ -27,16 +28,26 @@ class TestEveryExchange(ExchangeTests):
 
     def contradictions(self):
         """Two of each exchange, so that all are tested; each exchange has twenty draws of all in the long run."""
-        names = [*CONTRADICTIONS]
+        return self._two_of(CONTRADICTIONS)
+
+    def live_contradictions(self):
+        """Likewise."""
+        return self._two_of(LIVE)
+
+    def _two_of(self, names):
         first = 2 * ExchangeRegistry.names().index(self.exchange)
-        return [names[(first + each) % len(names)] for each in range(2)]
+        return [[*names][(first + each) % len(names)] for each in range(2)]
 
 
-class TestNumberedChannels(CandleTests, BookTests):
+class TestNumberedChannels(CandleTests, BookTests, LiveTests):
     """An exchange whose messages name their stream by a number alone."""
 
     exchange = "numbered_spot"
     wire = NumberedWire
+
+    def live_contradictions(self):
+        """Connections that are replaced, and subscriptions that are refused."""
+        return ["connection closed", "symbol refused in a batch"]
 
     @pytest.fixture(autouse=True)
     def _registered(self):

@@ -46,7 +46,7 @@ def test_a_third_party_inherits_the_published_tests(template, tmp_path):
 
     skipped = re.findall(r"SKIPPED .*: (.*)", out)
     assert {"it has no funding rates", "every message is a whole book"} == set(skipped)
-    assert 20 == len(re.findall(r"test_acme\.py::TestAcmeSpot::test_\w+ PASSED", out))
+    assert 21 == len(re.findall(r"test_acme\.py::TestAcmeSpot::test_\w+ PASSED", out))
 
 
 @pytest.mark.parametrize("with_wire", [True, False])

@@ -36,7 +36,7 @@ class _Published(Struct):
     silent: bool = False
 
 
-class _Connection:
+class Connection:
     """One WebSocket: its session, and the progress of each subscription."""
 
     def __init__(self, socket: web.WebSocketResponse | LineSocket, request: web.BaseRequest, session: Session) -> None:
@@ -75,7 +75,7 @@ class Streams:
         self.dropped = 0
         """Number of WebSockets closed because the client did not read, or by a fault."""
         self._faults = faults
-        self._connections: set[_Connection] = set()
+        self._connections: set[Connection] = set()
 
     async def serve(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Serve a WebSocket until it is closed; ``path`` is relative to the market's base URL."""
@@ -85,23 +85,35 @@ class Streams:
             return web.Response(status=refused.status, body=refused.body, headers=refused.headers)
         socket = web.WebSocketResponse(heartbeat=_PING_S, compress=False)
         await socket.prepare(request)
-        connection = _Connection(socket, request, session)
-        self._connections.add(connection)
+        connection = Connection(socket, request, session)
         try:
-            await self._reply(connection, self.wire.greeting(session))
-            self._begin(connection)
+            await self.join(connection)
             async for message in socket:
                 if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
                     text = message.data if isinstance(message.data, str) else message.data.decode(errors="replace")
-                    await self._reply(connection, self.wire.heed(session, text))
-                    self._begin(connection)
-                    if session.cut or (connection.published and self._cuts()):
-                        connection.cut()
+                    await self.take(connection, text)
         except (TimeoutError, ConnectionError):
             self.dropped += 1
         finally:
-            self._connections.discard(connection)
+            self.leave(connection)
         return socket
+
+    async def join(self, connection: Connection) -> None:
+        """Greet a connection, which gets updates from now on."""
+        self._connections.add(connection)
+        await self._reply(connection, self.wire.greeting(connection.session))
+        self._begin(connection)
+
+    async def take(self, connection: Connection, text: str) -> None:
+        """Obey a message of the client."""
+        await self._reply(connection, self.wire.heed(connection.session, text))
+        self._begin(connection)
+        if connection.session.cut or (connection.published and self._cuts()):
+            connection.cut()
+
+    def leave(self, connection: Connection) -> None:
+        """Send no more updates to a connection."""
+        self._connections.discard(connection)
 
     async def serve_lines(
         self, request: web.BaseRequest, path: str, text: str, headers: Mapping[str, str]
@@ -109,7 +121,7 @@ class Streams:
         """Serve a response of lines until it is closed; ``text`` is the request for ``obey``."""
         session = Session(path, dict(request.query))
         socket = await LineSocket.opened(request, headers)
-        connection = _Connection(socket, request, session)
+        connection = Connection(socket, request, session)
         self._connections.add(connection)
         try:
             await self._reply(connection, self.wire.heed(session, text))
@@ -144,7 +156,7 @@ class Streams:
         """Streams subscribed to now, over all WebSockets, sorted."""
         return sorted(key for connection in self._connections for key in connection.session.wants)
 
-    def _begin(self, connection: _Connection) -> None:
+    def _begin(self, connection: Connection) -> None:
         """Record the start of each new subscription."""
         now = self.wire.now
         published = connection.published
@@ -156,11 +168,11 @@ class Streams:
             if want.symbol
         }
 
-    async def _reply(self, connection: _Connection, contents: Iterable[Any]) -> None:
+    async def _reply(self, connection: Connection, contents: Iterable[Any]) -> None:
         for content in contents:
             await connection.send(self.wire.frame(content))
 
-    async def _notify(self, connection: _Connection) -> None:
+    async def _notify(self, connection: Connection) -> None:
         try:
             if not connection.session.silent and not connection.stalled:
                 await self._reply(connection, self.wire.heartbeat(connection.session))
@@ -173,7 +185,7 @@ class Streams:
             self._connections.discard(connection)
             await connection.socket.close()
 
-    async def _notify_of(self, connection: _Connection, want: Want, published: _Published) -> None:
+    async def _notify_of(self, connection: Connection, want: Want, published: _Published) -> None:
         session = connection.session
         contents = (
             self._candles(session, want, want.interval, published)
@@ -216,7 +228,7 @@ class Streams:
     def _name(self, want: Want) -> str:
         return f"{self.wire.id}/{want.key}"
 
-    async def _send(self, connection: _Connection, want: Want, published: _Published, content: Any) -> None:
+    async def _send(self, connection: Connection, want: Want, published: _Published, content: Any) -> None:
         frame = self.wire.frame(content)
         fault = self._faults.of_frame(self._name(want), ON_FRAMES)
         if fault is not None:
@@ -226,7 +238,7 @@ class Streams:
         while connection.held:
             await connection.send(connection.held.pop())
 
-    async def _strike(self, connection: _Connection, published: _Published, fault: Fault, frame: str | bytes) -> None:
+    async def _strike(self, connection: Connection, published: _Published, fault: Fault, frame: str | bytes) -> None:
         match fault.kind:
             case FaultKind.DROP:
                 connection.cut()

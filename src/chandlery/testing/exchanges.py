@@ -19,6 +19,7 @@ from chandlery.core.interval import Interval
 from chandlery.testing.books import BookTests
 from chandlery.testing.candles import CandleTests
 from chandlery.testing.contradictions import ContradictionTests
+from chandlery.testing.live import LiveTests
 
 
 def _rest_candles(adapter: ExchangeAdapter, body: bytes, held: dict[str, Any]) -> Any:
@@ -104,7 +105,7 @@ def read_payload(adapter: ExchangeAdapter, kind: str, held: dict[str, Any]) -> A
     return _READERS[kind](adapter, bytes.fromhex(text) if held.get("binary") else text.encode(), held)
 
 
-class ExchangeTests(CandleTests, BookTests, ContradictionTests):
+class ExchangeTests(CandleTests, BookTests, ContradictionTests, LiveTests):
     """
     Tests that every exchange adapter passes.
 
