@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 
 import pytest
@@ -14,6 +13,7 @@ from chandlery.feed.candles_feed import FeedGroup
 from chandlery.feed.events import Connected, Reconnecting, Rejected
 from chandlery.sim import SimServer, SyntheticMarket
 from fixtures.candle_feed import FAST, Heard
+from fixtures.waiting import until
 
 # As documented, or seen on the wire.
 CLOSING = [
@@ -79,12 +79,6 @@ async def test_a_feed_outlives_an_announced_close(exchange, message, kind):
 
     assert [] == heard.of(Reconnecting) + heard.of(Rejected)
     assert 2 == len(heard.of(Connected))
-
-
-async def until(condition):
-    async with asyncio.timeout(15):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 @READ

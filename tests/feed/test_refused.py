@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import cache
 
 import pytest
 
@@ -19,45 +19,40 @@ from chandlery.sim.market import SyntheticMarket
 from chandlery.sim.server import SimServer
 from chandlery.sim.wires import wires
 from fixtures.candle_feed import FAST, Heard, tasks_left
-from fixtures.offline_adapter import first_example
+from fixtures.offline_adapter import OfflineAdapter, listed
+from fixtures.support import micros
+from fixtures.waiting import until
 
-_QUOTES = ("USDT", "USDC", "USD", "USD_PERP")
+_COINS = ("BTC", "ETH", "SOL")
+_LINEAR = [f"{base}{quote}" for base in _COINS for quote in ("USDT", "USDC", "USD")]
 MARKET = SyntheticMarket(
-    symbols={each: [f"{base}{quote}" for base in ("BTC", "ETH", "SOL") for quote in _QUOTES] for each in MarketType}
+    symbols={
+        MarketType.SPOT: _LINEAR,
+        MarketType.FUTURES_USDT: _LINEAR,
+        MarketType.FUTURES_COIN: [f"{base}USD_PERP" for base in _COINS],
+    }
 )
-_ALONE = {"gate_inverse", "tradestation"}
-"""Those that have a single contract, or one subscription a connection."""
-EXCHANGES = [each for each in wires() if each not in _ALONE]
-REFUSING = [each for each in EXCHANGES if not wires()[each].takes_unknown]
+NOW = micros(2025, 3, 12, 10, 20)
 
 
+@cache
 def pairs(exchange):
-    """Three pairs; of the last one also the symbol of the market."""
-    adapter = ExchangeRegistry.create(exchange)
-    first = first_example(adapter)
-    coin = next(each for each in ("BTC", "btc", "XBT") if each in first)
-    found = [first, *(first.replace(coin, base.lower() if coin.islower() else base) for base in ("ETH", "SOL"))]
-    if exchange == "hyperliquid_spot":
-        found[2] = "@156"
-    quote = next(each for each in reversed(_QUOTES) if f"SOL{each}" in _symbols(exchange, found[2]))
-    return found, f"SOL{quote}"
+    """Three pairs of one quote currency, and the symbol of the market of the last one; fewer where there are not as many."""
+    facing = OfflineAdapter(exchange, NOW, MARKET)
+    quotes = {each.symbol: each.instrument.quote for each in listed(facing)}
+    others = [each for each in quotes if quotes[each] == quotes[facing.native] and each != facing.native]
+    found = [facing.native, *others[:2]]
+    return found, facing.wire.symbol(found[-1])
 
 
-def _symbols(exchange, native):
-    wire = wires()[exchange]
-    view = SimServer(MARKET, exchanges=[exchange]).view(exchange)
-    return {wire(view, ticks=lambda: 0.0).symbol(ExchangeRegistry.create(exchange).symbol(native))}
+EXCHANGES = [each for each in wires() if ExchangeRegistry.get(each).socket.streams > 2 and len(pairs(each)[0]) == 3]
+"""Those that have three contracts, and as many subscriptions a connection."""
+REFUSING = [each for each in EXCHANGES if not wires()[each].takes_unknown]
 
 
 def live_interval(exchange):
     adapter = ExchangeRegistry.get(exchange)
     return Interval.MINUTE_1 if Interval.MINUTE_1 in adapter.live_intervals else Interval.MINUTE_5
-
-
-async def until(condition, within_s=15):
-    async with asyncio.timeout(within_s):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def check_candles(sim, exchange, refused):
