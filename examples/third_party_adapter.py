@@ -9,11 +9,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-import msgspec
-
 from chandlery import (
     BaseAdapter,
-    ChandleryError,
     DataProvider,
     DataSourceManager,
     ExchangeRegistry,
@@ -23,9 +20,11 @@ from chandlery import (
     Settings,
     Span,
 )
+from chandlery.adapter.kit import intervals_of
 from chandlery.adapter.layout import CandleLayout
-from chandlery.core.http import RateLimit, Request, Response
-from chandlery.core.time import Micros, Unit
+from chandlery.adapter.refusals import Refusals
+from chandlery.core.http import RateLimit, Request
+from chandlery.core.time import Unit
 
 POLONIEX = DataProvider.register("POLONIEX")
 
@@ -38,10 +37,12 @@ class PoloniexSpot(BaseAdapter):
     market_type = MarketType.SPOT
     rest_url, ws_url = "https://api.poloniex.com", "wss://ws.poloniex.com/ws/public"
     native, example = re.compile(r"[A-Z0-9]+_[A-Z0-9]+"), "BTC_USDT"
-    intervals: ClassVar = {Interval.MINUTE_1: "MINUTE_1", Interval.HOUR_1: "HOUR_1", Interval.DAY_1: "DAY_1"}
+    intervals: ClassVar = intervals_of("1m=MINUTE_1 1h=HOUR_1 1d=DAY_1")
     page_size = 500
     limits = (RateLimit(10, 1),)
     rest_row = CandleLayout(12, 2, 1, 0, 3, 5, close_time=13, quote_asset_volume=4, count=8, taker_buy_volume=7)
+    refusals = Refusals("code", ("message",), least_status=400)
+    time_path = ("serverTime",)
 
     def spelled(self, instrument: Instrument) -> str:
         return f"{instrument.base}_{instrument.quote}"
@@ -53,12 +54,6 @@ class PoloniexSpot(BaseAdapter):
 
     def server_time_request(self) -> Request:
         return Request(f"{self.rest_url}/timestamp", limits=self.limits)
-
-    def server_time(self, body: bytes) -> Micros:
-        return Unit.MILLIS.micros(msgspec.json.decode(body)["serverTime"])
-
-    def error(self, response: Response) -> ChandleryError | None:
-        return self.refused(bytes(response.body[:200]), status=response.status) if response.status >= 400 else None
 
 
 if __name__ == "__main__":
