@@ -24,7 +24,7 @@ _Piece = TypeVar("_Piece", SourceSpan, Gap)
 
 def parts(content: Part, spans: Sequence[Span]) -> Iterator[Part]:
     """Yield the part of ``content`` in each of ``spans``, which are in order and disjoint; only rows that a source covers."""
-    sources, gaps = clipped_each(content.spans, spans), clipped_each(content.gaps, spans)
+    sources, gaps = _clipped_each(content.spans, spans), _clipped_each(content.gaps, spans)
     for covered, missing in zip(sources, gaps, strict=True):
         yield Part(_covered_rows(content.table, covered), tuple(covered), tuple(missing))
 
@@ -78,7 +78,7 @@ def settled(content: Part, whole: Span) -> Part:
     return msgspec.structs.replace(content, spans=tuple(spans))
 
 
-def clipped_each(pieces: Iterable[_Piece], spans: Iterable[Span]) -> Iterator[list[_Piece]]:
+def _clipped_each(pieces: Iterable[_Piece], spans: Iterable[Span]) -> Iterator[list[_Piece]]:
     """Yield the spans or gaps clipped to each of ``spans``, which are in order and disjoint, in a single pass."""
     waiting = sorted(pieces)
     at = 0

@@ -111,12 +111,12 @@ def day_of_name(name: str) -> Micros | None:
 @lru_cache(maxsize=1024)
 def _folder(key: SeriesKey) -> Path:
     """Build and check the folder; cached, since it is costly and needed for each file."""
-    above = [] if key.origin is None else [origin_folder(key.origin)]
+    above = [] if key.origin is None else [_origin_folder(key.origin)]
     parts = (key.provider.name, key.market_type.name, key.chart_type.name, _named_folder(key.symbol), key.interval.slug)
     return Path(*above, *parts)
 
 
-def origin_folder(origin: str) -> str:
+def _origin_folder(origin: str) -> str:
     """Return the folder of all series of an origin; its first character occurs in no provider's name."""
     return _ORIGIN_MARK + safe_name(origin.replace("%", "%25").replace(":", "%3A"))
 

@@ -39,7 +39,7 @@ _HOSTS_OF: Mapping[str, tuple[str, ...]] = {
 
 
 @cache
-def ccxt_names() -> frozenset[str] | None:
+def _ccxt_names() -> frozenset[str] | None:
     """Return ccxt's exchange ids, read from its folder, since importing it takes seconds; ``None`` if it is not installed."""
     found = find_spec("ccxt")
     if found is None or not found.submodule_search_locations:
@@ -55,7 +55,7 @@ def require_exchange(exchange: str) -> None:
     Raises:
         UnknownName: It has none of that id.
     """
-    names = ccxt_names()
+    names = _ccxt_names()
     if names is not None and canonical(exchange) not in names:
         raise _unknown(exchange, sorted(names))
 

@@ -54,7 +54,7 @@ def opened(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         connection = apsw.Connection(str(path))
-        make_private(path)
+        _make_private(path)
     except OSError as error:
         raise StorageUnavailable(f"{path.name} cannot be created: {error.strerror}") from error
     except apsw.Error as error:
@@ -83,7 +83,7 @@ def _closed_on_failure(connection: apsw.Connection, path: Path) -> Iterator[None
         raise
 
 
-def make_private(path: Path) -> None:
+def _make_private(path: Path) -> None:
     """Restrict the permissions of a database and its other files to this user; older releases did not."""
     for each in (path, _beside(path, "-wal"), _beside(path, "-shm")):
         with suppress(FileNotFoundError, PermissionError):  # a file of another user
@@ -99,14 +99,14 @@ def opened_to_read(path: Path, busy_ms: int = BUSY_MS) -> apsw.Connection:
         UnknownSchema: The file is of another version, or of another program.
         StorageError: It cannot be read.
     """
-    connection = read_only(path)
+    connection = _read_only(path)
     with _closed_on_failure(connection, path):
         connection.set_busy_timeout(busy_ms)
         _require_current(connection, path)
     return connection
 
 
-def read_only(path: Path) -> apsw.Connection:
+def _read_only(path: Path) -> apsw.Connection:
     """
     Open a connection that writes nothing to a file or its folder.
 
@@ -145,7 +145,7 @@ def backed_up(path: Path, target: Path, busy_ms: int = BUSY_MS) -> None:
         raise StorageUnavailable(f"{target} cannot be created: {error.strerror}") from error
     try:
         connection = (
-            read_only(path)
+            _read_only(path)
             if not os.access(path.parent, os.W_OK)
             else apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         )

@@ -102,7 +102,7 @@ class BinanceFundingRateClient(NativeClient):
         else:
             await self._by_time(around, rates)
         times = np.array(sorted(rates.found), np.int64)
-        holes = funding_holes(times, Span(around.start, min(around.end, now)))
+        holes = _funding_holes(times, Span(around.start, min(around.end, now)))
         found = [gap for hole in holes if hole.clip(span) for gap in await self._explained(hole, rates, now)]
         gaps = clipped(found, span)
         failed = [gap.span for gap in gaps if gap.kind.is_failure or gap.kind is GapKind.NOT_YET]
@@ -141,7 +141,7 @@ class BinanceFundingRateClient(NativeClient):
             if not rates.add(await self._page(asked), self.symbol):
                 vain[hole] += 1
             times = np.array([each for each in sorted(rates.found) if wanted.holds(each)], np.int64)
-            holes = [each for each in funding_holes(times, wanted) if vain[each] < _VAIN]
+            holes = [each for each in _funding_holes(times, wanted) if vain[each] < _VAIN]
 
     async def _by_number(self, wanted: Span, rates: _Rates) -> None:
         """Read numbered pages. A new rate meanwhile shifts others to the next page: one may repeat, but none is skipped."""
@@ -241,7 +241,7 @@ class _Rates:
         return sum(first < hole.start and last >= hole.end for first, last in self._answers) >= _VAIN
 
 
-def funding_holes(times: NDArray[np.int64], span: Span) -> list[Span]:
+def _funding_holes(times: NDArray[np.int64], span: Span) -> list[Span]:
     """
     Return the parts of ``span`` that lack rates; ``times`` is ascending.
 

@@ -6,18 +6,20 @@ import asyncio
 import base64
 import json
 from collections import Counter
+from typing import Annotated
 
 import aiohttp
 import jwt
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
 from pwdlib.hashers.argon2 import Argon2Hasher
 
 from chandlery.service import errors
 from chandlery.service.addresses import networks
 from chandlery.service.auth.endpoints import routes
-from chandlery.service.auth.guard import Admin, Collector, Reader
+from chandlery.service.auth.guard import Collector, Reader, get_current_user
 from chandlery.service.auth.hashing import Secrets
+from chandlery.service.auth.interfaces import ADMIN, Subject
 from chandlery.service.auth.wiring import authentication
 from chandlery.service.web.server import serving
 from fixtures.service import bound_socket
@@ -50,7 +52,7 @@ async def app(site, database, clock, hashes):
         return subject.id
 
     @app.get("/admin")
-    async def admin(subject: Admin) -> str:
+    async def admin(subject: Annotated[Subject, Security(get_current_user, scopes=[ADMIN])]) -> str:
         return subject.id
 
     async with serving(app, bound), aiohttp.ClientSession(url) as session:

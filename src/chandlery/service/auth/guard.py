@@ -9,14 +9,14 @@ from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
-from chandlery.service.auth.interfaces import ADMIN, COLLECT, READ, SCOPES, IAuthenticationModule, Subject
+from chandlery.service.auth.interfaces import COLLECT, READ, SCOPES, IAuthenticationModule, Subject
 
 PLACE = "chandlery.place"
 """Key of the ASGI scope under which the server stores the connection's slot; ``trust`` marks it as authenticated."""
 _BEARER = OAuth2PasswordBearer(tokenUrl="token", scopes=SCOPES, auto_error=False, description="A token of POST /token.")
 
 
-def module_of(connection: HTTPConnection) -> IAuthenticationModule:
+def _module_of(connection: HTTPConnection) -> IAuthenticationModule:
     """Return the authentication module of the application."""
     module: IAuthenticationModule = connection.app.state.authentication
     return module
@@ -39,7 +39,7 @@ async def get_current_user(
         InvalidToken: The token is missing or invalid.
         InsufficientScope: The token lacks a scope.
     """
-    subject = await module_of(request).validate_token(token)
+    subject = await _module_of(request).validate_token(token)
     vouch(request.scope)
     for scope in needed.scopes:
         subject.require(scope)
@@ -48,4 +48,3 @@ async def get_current_user(
 
 Reader: TypeAlias = Annotated[Subject, Security(get_current_user, scopes=[READ])]
 Collector: TypeAlias = Annotated[Subject, Security(get_current_user, scopes=[COLLECT])]
-Admin: TypeAlias = Annotated[Subject, Security(get_current_user, scopes=[ADMIN])]

@@ -36,7 +36,7 @@ _READ_AGAIN_FOR: Micros = SECOND
 _TRIES = 5
 
 
-def new_key(kid: str, signs_from: Micros) -> SigningKey:
+def _new_key(kid: str, signs_from: Micros) -> SigningKey:
     """Create a private key."""
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -171,7 +171,7 @@ class KeyRing:
         self._public = {key.kid: self._public.get(key.kid) or _loaded(key).public_key() for key in keys}
 
     def _make(self, signs_from: Micros) -> SigningKey:
-        return new_key(self._kids(), signs_from)
+        return _new_key(self._kids(), signs_from)
 
     @staticmethod
     def _make_none(signs_from: Micros) -> SigningKey:

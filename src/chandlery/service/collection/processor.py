@@ -56,7 +56,7 @@ class RealTimeProcessor:
         if "bids" in entry:
             self._broadcaster.publish(Update(series, "book", entry))
             return
-        candle = candle_of(entry)
+        candle = _candle_of(entry)
         if candle.closed:
             await self._candles.save(series, [candle])
         elif self._clock() - self._running_kept.get(series, 0) >= _RUNNING_KEPT_EVERY:
@@ -78,7 +78,7 @@ class RealTimeProcessor:
         Raises:
             StorageError: The candle could not be stored, and was not published.
         """
-        await self._candles.save(series, [candle_of(entry)])
+        await self._candles.save(series, [_candle_of(entry)])
         self._broadcaster.publish(Update(series, "restated", entry))
 
     async def snapshot(self, series: SeriesId, book: Row, at: Micros) -> None:
@@ -133,7 +133,7 @@ class RealTimeProcessor:
         await self._gaps.settle(series, gaps)
 
 
-def candle_of(entry: Row) -> CandleData:
+def _candle_of(entry: Row) -> CandleData:
     """Return the candle of a client's row, which may lack the times."""
     return CandleData(
         Unit.MILLIS.micros(entry["timestamp"]),

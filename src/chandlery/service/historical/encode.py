@@ -170,7 +170,7 @@ async def encoded(pieces: AsyncGenerator[Piece, None], schema: pa.Schema, form: 
 
     def written(table: pa.Table) -> list[Part]:
         plain = _plain_moments(table) if form == "csv" else table
-        out.write_table(plain.cast(out_schema(schema, form)))
+        out.write_table(plain.cast(_out_schema(schema, form)))
         return buffer.take()
 
     def closed() -> list[Part]:
@@ -198,7 +198,7 @@ def slices(content: Part) -> Iterator[Part]:
         yield view[at : at + _WRITTEN_AT_ONCE]
 
 
-def out_schema(schema: pa.Schema, form: str) -> pa.Schema:
+def _out_schema(schema: pa.Schema, form: str) -> pa.Schema:
     """Return the output schema of a format: CSV has times in milliseconds."""
     if form != "csv":
         return schema
@@ -212,7 +212,7 @@ def _writer(schema: pa.Schema, form: str) -> Any:
             # The writer would quote the names.
             buffer.write((",".join(schema.names) + "\n").encode())
             options = csv.WriteOptions(include_header=False, quoting_style="none")
-            return csv.CSVWriter(sink, out_schema(schema, form), write_options=options)
+            return csv.CSVWriter(sink, _out_schema(schema, form), write_options=options)
         if form == "arrow":
             return pa.ipc.new_stream(sink, as_exported(schema))
         return pq.ParquetWriter(sink, as_exported(schema), compression="zstd")

@@ -97,7 +97,7 @@ class _Server(uvicorn.Server):
         return BoundedProtocol(self.config, self.server_state, self.lifespan.state, place=place, edge=self._edge)
 
 
-def server_of(app: FastAPI) -> uvicorn.Server:
+def _server_of(app: FastAPI) -> uvicorn.Server:
     """Return uvicorn, configured for this application."""
     config = uvicorn.Config(
         app,
@@ -145,7 +145,7 @@ async def serving(app: FastAPI, bound: socket.socket) -> AsyncIterator[uvicorn.S
     Raises the errors of the application's startup. A server that ends by itself ends the block, which raises its error,
     or ``Closed``.
     """
-    server = server_of(app)
+    server = _server_of(app)
     task = asyncio.create_task(_run(app, server, bound), name="chandlery server")
     try:
         async with asyncio.timeout(_START_TIMEOUT_S):
