@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chandlery.adapter.live import CandleStream
@@ -56,7 +56,8 @@ class WireTests:
 def drawn(count: int, check: Callable[[st.DataObject], None]) -> None:
     """Run a check with ``count`` draws; hypothesis reports the smallest one that fails."""
 
-    @settings(max_examples=count, deadline=None)
+    # How long an example takes on a busy machine is no fault.
+    @settings(max_examples=count, deadline=None, suppress_health_check=[HealthCheck.too_slow])
     @given(data=st.data())
     def run(data: st.DataObject) -> None:
         check(data)
