@@ -19,7 +19,8 @@ calls
 The journeys are:
 
 frame
-    A WebSocket message of Kraken, from the socket to the series of a ``CandlesFeed``.
+    A WebSocket message of Kraken, from the socket to the series of a ``CandlesFeed``. The timers that run meanwhile do
+    not count.
 get_data
     ``AsyncDataSourceManager.get_data`` of 500 candles by REST into an empty cache, by a new manager.
 GET cold, GET warm
@@ -89,8 +90,8 @@ class Recorder:
         sys.setprofile(self._event)
 
     @contextmanager
-    def recording(self) -> Iterator[list[Counts]]:
-        """Record until the end of the block; then the list holds the counts."""
+    def recording(self, since: str = "") -> Iterator[list[Counts]]:
+        """Record until ``stop`` or the end of the block; then the list holds the counts, from the last call of ``since`` on."""
         found: list[Counts] = []
         self._called = {}
         self._records = True
@@ -98,7 +99,13 @@ class Recorder:
             yield found
         finally:
             self._records = False
+        if since:
+            self._called = {thread: _since(codes, since) for thread, codes in self._called.items()}
         found.append(self._counts())
+
+    def stop(self) -> None:
+        """End the recording before the end of its block."""
+        self._records = False
 
     def _event(self, frame: FrameType, event: str, _: object) -> None:
         if self._records and event == "call":
@@ -122,6 +129,12 @@ class Recorder:
         return Counts(len({each[0] for each in steps}), len({each[1] for each in steps}), changes, len(steps))
 
 
+def _since(codes: list[CodeType], name: str) -> list[CodeType]:
+    """Return the calls from the last one of a function on; none without it."""
+    names = [code.co_name for code in codes]
+    return codes[len(names) - 1 - names[::-1].index(name) :] if name in names else []
+
+
 def _is_first(frame: FrameType) -> bool:
     """Whether a frame is entered for the first time, not resumed after a wait."""
     code = frame.f_code
@@ -134,14 +147,19 @@ def _is_first(frame: FrameType) -> bool:
 
 async def _frame(recorder: Recorder, sim: SimServer, folder: Path) -> Counts:
     del folder
-    heard = asyncio.Event()
-    async with CandlesFeed(_KRAKEN, "BTC-USDT", on_update=lambda _: heard.set(), endpoints=sim.endpoints):
+    received = asyncio.Event()
+
+    def update(_: object) -> None:
+        recorder.stop()
+        received.set()
+
+    async with CandlesFeed(_KRAKEN, "BTC-USDT", on_update=update, endpoints=sim.endpoints):
         for _ in range(2):  # the first message is one of many at the start
-            heard.clear()
-            await asyncio.wait_for(heard.wait(), _TIMEOUT_S)
-        heard.clear()
-        with recorder.recording() as found:
-            await asyncio.wait_for(heard.wait(), _TIMEOUT_S)
+            received.clear()
+            await asyncio.wait_for(received.wait(), _TIMEOUT_S)
+        received.clear()
+        with recorder.recording(since="on_ws_frame") as found:
+            await asyncio.wait_for(received.wait(), _TIMEOUT_S)
     return found[0]
 
 
