@@ -37,8 +37,8 @@ SUFFIX = ".limits"
 """Ends the name of each file."""
 
 _EXPIRY_S = 86400.0
-_MOST_LOOKED_AT = 1000
-_MOST_REMOVED = 50
+_MOST_LOOKED_AT = 200
+_MOST_REMOVED = 20
 
 
 class Window(Struct):
@@ -223,7 +223,7 @@ def remove_expired(folder: Path, now: Micros) -> None:
     Remove the files of ``folder`` that were not written for a day, and whose budgets no longer count at ``now``.
 
     A file is removed while it is locked; whoever waits for its lock then uses a new file. To be quick, a call
-    looks at 1,000 files and removes 50 at most; the next call removes further ones.
+    looks at 200 files and removes 20 at most, since it may run in an event loop; the next call removes further ones.
     """
     removed = 0
     with os.scandir(folder) as entries:
