@@ -60,7 +60,7 @@ class Seam(Generic[Item]):
 
     def running(self, opened: Micros, item: Item) -> Sequence[Item]:
         """Add a running candle. If it must wait, it replaces the one that waits; an outdated one is ignored."""
-        if not self.held and self._is_next(opened):
+        if not self.held and (opened == self.expected or self._is_next(opened)):
             self._running = None
             return (item,)
         if self.expected is None or opened >= self.expected:

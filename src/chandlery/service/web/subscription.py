@@ -38,19 +38,18 @@ class Subscription:
 
     def take(self, update: Update) -> None:
         """Forward an update, or queue it while held."""
-        if self._seam is None:
-            self._forward(update)
-        elif update.kind == "running":
-            self._forward_all(self._seam.running(opened(update.content), update))
-        elif update.kind == "closed":
-            self._forward_all(self._seam.closed(opened(update.content), update))
-        elif update.kind != "book":
-            self._forward_all(self._seam.other(update))
+        if self._seam is not None:
+            self._join(update, self._seam)
+        elif update.conflates:
+            self._send_queue.replace(self.series, update.frame)
+        else:
+            self._send_queue.drop(self.series)
+            self._send_queue.put(update.frame)
 
     def past(self, until: Micros) -> None:
         """Note that the candles that open before ``until`` were sent, and forward those that follow them."""
         if self._seam is not None:
-            self._forward_all(self._seam.past(until))
+            self._forward(self._seam.past(until), self._seam)
 
     async def hole(self) -> Span | None:
         """Wait for the first closed candle after the past. Return the span before it that is missing; ``None`` if nothing is."""
@@ -64,21 +63,24 @@ class Subscription:
         self.past(0)
         self._seam = None
 
-    def _forward_all(self, updates: Sequence[Update]) -> None:
-        for update in updates:
-            self._forward(update)
-        if self._seam is not None and self._seam.hole is not None:
-            self._passed.set()
-        elif any(update.kind == "closed" for update in updates):
-            self._seam = None
-            self._passed.set()
+    def _join(self, update: Update, seam: Seam[Update]) -> None:
+        if update.kind == "running":
+            self._forward(seam.running(opened(update.content), update), seam)
+        elif update.kind == "closed":
+            self._forward(seam.closed(opened(update.content), update), seam)
+        elif update.kind != "book":
+            self._forward(seam.other(update), seam)
 
-    def _forward(self, update: Update) -> None:
-        if update.conflates:
-            self._send_queue.replace(self.series, update.frame)
-        else:
-            self._send_queue.drop(self.series)
-            self._send_queue.put(update.frame)
+    def _forward(self, updates: Sequence[Update], seam: Seam[Update]) -> None:
+        """Forward what the seam returned. The seam ends once a closed candle has passed and no hole is left."""
+        self._seam = None
+        for update in updates:
+            self.take(update)
+        passed = any(update.kind == "closed" for update in updates)
+        if seam.hole is not None or not passed:
+            self._seam = seam
+        if seam.hole is not None or passed:
+            self._passed.set()
 
 
 def opened(row: Row) -> Micros:
