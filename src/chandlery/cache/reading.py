@@ -101,8 +101,10 @@ class Reader:
         """Read the data of ``span`` in the folder; damaged files are set aside."""
         found = _Found([], [], [], [])
         listed = _listed(folder, key, span)
+        if not listed:
+            return Cached(empty_table(key.chart_type), [], [], [])
         read = self._wide if is_wide(schema_of(key.chart_type)) else self._any
-        table = read(key, listed, found) if listed else empty_table(key.chart_type)
+        table = read(key, listed, found)
         spans = clipped((each for label in found.labels for each in label.spans), span)
         return Cached(
             slice_span(table, span),

@@ -76,7 +76,7 @@ def check(columns: Columns, interval: Grid, span: Span, where: str) -> Checked:
         events.append(
             _event(EventKind.OFF_GRID, times[off], interval, f"{where}: {len(off)} candles open off the grid")
         )
-    return Checked(columns, events, merge(doubtful))
+    return Checked(columns, events, merge(doubtful) if doubtful else [])
 
 
 def holes(times: NDArray[np.int64], interval: Grid, span: Span) -> list[Span]:
