@@ -42,7 +42,7 @@ def test_waiting_for_a_lock_ends(tmp_path):
 
     with (
         files.locked(tmp_path),
-        pytest.raises(CacheError, match="in use"),
+        pytest.raises(CacheError, match="locked by another process"),
         files.locked(tmp_path, timeout_s=2, sleep=sleep, monotonic=lambda: now),
     ):
         pass
@@ -83,7 +83,7 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path):
 def test_who_is_alone_is_alone(tmp_path):
     """A second one is refused by name, another name is not, and afterwards the place is free."""
     with files.alone_in(tmp_path, "service"):
-        with pytest.raises(StorageBusy, match="another service runs"), files.alone_in(tmp_path, "service"):
+        with pytest.raises(StorageBusy, match="another service uses"), files.alone_in(tmp_path, "service"):
             pass
         with files.alone_in(tmp_path, "other"):
             pass
