@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
@@ -440,3 +443,33 @@ async def test_a_client_alone_says_that_candles_open_elsewhere(exchange_of):
 
         with pytest.raises(MalformedResponse, match="candles are aligned to 1970-01-03"):
             await client.fetch_span(Span(exchange.now - 30 * DAY, exchange.now))
+
+
+class Recorder(ThreadPoolExecutor):
+    """The threads of the event loop, and the names of what they were handed."""
+
+    def __init__(self):
+        super().__init__(2)
+        self.names = set()
+
+    def submit(self, work, /, *args, **options):
+        function = work.args[0] if isinstance(work, partial) else work  # what asyncio.to_thread runs in its context
+        function = function.func if isinstance(function, partial) else function
+        self.names.add(getattr(function, "__qualname__", None))
+        return super().submit(work, *args, **options)
+
+
+@pytest.mark.parametrize("holes", [False, True])
+async def test_only_pages_with_holes_are_processed_in_a_thread(exchange_of, holes):
+    """To hand over a whole page would take as long as to process it."""
+    exchange = await exchange_of()
+    if holes:
+        first, again = [datetime(2019, 1, 1, tzinfo=UTC), ago(hours=29, minutes=30)], [ago(hours=29), None]
+        exchange.contradict(lives={"BTCUSDT": [first, again]})
+    threads = Recorder()
+    asyncio.get_running_loop().set_default_executor(threads)
+
+    opens, account = await exchange.get(ago(hours=30), ago(hours=28))
+
+    assert holes == ("RestReading._taken" in threads.names)
+    assert holes == bool(account.gaps) == (len(opens) < 120)

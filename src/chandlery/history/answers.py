@@ -16,6 +16,8 @@ from chandlery.core.time import Micros
 from chandlery.history.checks import Columns, check, places, require_grid
 from chandlery.history.columns import arrays, closed, merged, within
 
+_FEW = 2_000
+
 
 class Answers(Struct):
     """The closed candles of ``span``, which opens on ``grid``, from all added answers."""
@@ -33,6 +35,11 @@ class Answers(Struct):
     """Spans whose rows in an answer were not credible; another answer may have better ones."""
     failure: ChandleryError | None = None
     """The error that ended the requests."""
+
+    def is_quick(self, rows: CandleColumns, asked: Span) -> bool:
+        """Return whether an answer is processed faster than it is handed to a thread: it has few rows, and no hole."""
+        count = len(rows.open_time)
+        return count <= _FEW and count == self.grid.count(asked.start, asked.end)
 
     def add(self, rows: CandleColumns, asked: Span) -> NDArray[np.int64]:
         """

@@ -23,7 +23,7 @@ def arrays(rows: CandleColumns) -> Columns:
     """Convert the columns that the exchange sends."""
     sent = {name: getattr(rows, name) for name in _STORED}
     return {
-        name: np.array(values, np.int64 if name in _INTEGERS else np.float64)
+        name: np.fromiter(values, np.int64 if name in _INTEGERS else np.float64, len(values))
         for name, values in sent.items()
         if values is not None
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import pyarrow as pa
@@ -214,8 +214,8 @@ class RestReading:
         try:
             while settled is None and (asked := paging.next()) is not None:
                 rows = await series.exchange.candles(series.symbol, series.interval, asked)
-                # In a thread, as all that is done once for each candle of a page.
-                opens, settled = await asyncio.to_thread(self._taken, page, answers, rows, asked)
+                take = partial(self._taken, page, answers, rows, asked)
+                opens, settled = take() if answers.is_quick(rows, asked) else await asyncio.to_thread(take)
                 self._saw(opens)
         except (InvalidInput, Closed, GridDiffers):
             raise
