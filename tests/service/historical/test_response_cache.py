@@ -42,12 +42,12 @@ async def test_the_latest_that_fit(asked):
 async def test_blocks():
     """Parts of any size become blocks of one size, of memory of their own."""
     answers = ResponseCache()
-    small, large = bytearray(b"a" * 1_000), bytearray(b"b" * (5 << 19))
+    small, large = bytearray(b"a" * 1_000), bytearray(b"b" * (5 << 21))
     await passed(answers, "a", small, memoryview(large), b"c")
     expected = bytes(small + large + b"c")
     small[:], large[:] = b"", b""
 
-    assert [1 << 20, 1 << 20, (1 << 19) + 1_001] == [len(each) for each in answers.get("a")]
+    assert [1 << 22, 1 << 22, (1 << 21) + 1_001] == [len(each) for each in answers.get("a")]
     assert expected == cached_of(answers, "a")
 
 
