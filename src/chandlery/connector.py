@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _Maker = Callable[[], IExchangeAPIClient]
+_MOST_NAMES = 1_000
+"""Maximum number of spellings of names that are cached, of which callers may write any number."""
 
 
 class DataSourceConnectorImpl(IDataSourceConnector):
@@ -60,27 +62,36 @@ class DataSourceConnectorImpl(IDataSourceConnector):
         self._limiter = limiter or RateLimiter()
         self._made: set[str] = set()
         """The full names of those that were not added by anybody, who would prefer them to others."""
-        self._meant: dict[tuple[str, str], str] = {}
-        """Clients by the names that they were requested by, since looking for third parties takes milliseconds."""
+        self._found: dict[str, IExchangeAPIClient] = {}
+        """Clients by the names that they were requested by, as of ``_version`` of the registry; at most ``_MOST_NAMES``."""
+        self._version = self.registry.version
         self._closed = False
 
     def get_client(self, exchange_name: str) -> IExchangeAPIClient:
         """See ``IDataSourceConnector.get_client``."""
         if self._closed:
             raise Closed("this connector is closed; make a new one")
+        if self._version != self.registry.version or len(self._found) >= _MOST_NAMES:
+            self._found.clear()
+            self._version = self.registry.version
+        found = self._found.get(exchange_name)
+        if found is None:
+            found = self._found[exchange_name] = self._client(exchange_name)
+            self._version = self.registry.version  # a client that is made here does not change what other names mean
+        return found
+
+    def _client(self, exchange_name: str) -> IExchangeAPIClient:
+        """Return the client of a name; create it on first use."""
         added = [each for each in self.registry.names_of(exchange_name) if each not in self._made]
         if len(added) > 1:
             raise ambiguous(exchange_name, added)
         if added:
             return self.registry.get_plugin(added[0])
-        asked = split(exchange_name)
-        if asked not in self._meant:
-            name, make = self._maker(exchange_name)
-            if name not in self._made:
-                self.registry.add_plugin(make())
-                self._made.add(name)
-            self._meant[asked] = name
-        return self.registry.get_plugin(self._meant[asked])
+        name, make = self._maker(exchange_name)
+        if name not in self._made:
+            self.registry.add_plugin(make())
+            self._made.add(name)
+        return self.registry.get_plugin(name)
 
     async def check_coin_availability(self, exchange_name: str, coin_symbol: str) -> bool:
         """Check that the exchange lists the coin and it trades now."""

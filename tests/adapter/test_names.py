@@ -60,3 +60,14 @@ def test_days_as_contracts_write_them():
     assert ["F26", "H26", "Z30"] == [month_code(date(*day)) for day in ((2026, 1, 30), (2026, 3, 27), (2030, 12, 27))]
     assert date(2026, 3, 27) == day_of(1774598400000)
     assert [None, None] == [day_of(0), day_of(None)]
+
+
+def test_only_news_changes_the_version():
+    """A list that is read again without a change keeps what was looked up valid; a new or renamed symbol does not."""
+    names, versions = Names(), []
+    for each in (listing("A", "OLD"), listing("A", "OLD"), listing("A", "NEW"), listing("B", "NEW")):
+        names.learn([each])
+        versions.append(names.version)
+
+    assert versions[0] == versions[1]
+    assert 3 == len(set(versions))

@@ -16,10 +16,14 @@ from chandlery.core.errors import (
     InvalidInput,
     InvalidSymbol,
     UnknownName,
+    UnsupportedRequest,
 )
+from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.sim.faults import Fault, FaultKind
 from chandlery.testing import no_waiting
 from fixtures.ccxt_accounts import config_of
+from fixtures.offline_adapter import MARKET
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -79,6 +83,21 @@ async def test_what_was_added_comes_first(offline, connector_of, settings_of, li
         with pytest.raises(InvalidInput, match=r"ccxt\.binance and native\.binance"):
             connector.get_client("binance")
         assert connector.get_client("ccxt.binance") is added
+
+
+async def test_a_series_is_resolved_whatever_its_spelling(offline, connector_of):
+    """To the names under which data is stored, the client and whose data it is; what the exchange lacks is refused."""
+    async with offline("binance_spot", "kraken_spot") as sim:
+        connector = connector_of(sim)
+        found = connector.resolve(SeriesId.parse(" Binance", "btc-usdt", "candles:1m"))
+
+        assert SeriesId.of_candles("binance", "BTC/USDT", Interval.MINUTE_1) == found.id
+        assert (connector.get_client("binance"), MARKET.origin) == (found.client, found.origin)
+        assert found == connector.resolve(found.id)
+        with pytest.raises(InvalidSymbol):
+            connector.resolve(SeriesId.of_book("binance", "nonsense!"))
+        with pytest.raises(UnsupportedRequest, match="kraken_spot"):
+            connector.resolve(SeriesId.of_candles("kraken", "BTC/USDT", Interval.SECOND_1))
 
 
 async def test_it_asks_the_client(offline, connector_of, last):

@@ -6,6 +6,8 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.clients.native import NativeExchangeClient, native_markets
@@ -158,6 +160,33 @@ async def test_an_instrument_whose_spelling_follows_no_rule_is_looked_up(offline
         assert await client.check_coin_availability("SOL/USDC")
         with pytest.raises(InvalidSymbol, match="by an index"):
             await client.check_coin_availability("NOSUCH/USDC")
+
+
+async def test_a_coin_is_resolved_anew_when_the_list_changes(offline, client_of):
+    """One that was refused is found once the list names it; one that was found is refused where the list names two."""
+    async with offline("hyperliquid_spot", market=SyntheticMarket(symbols={MarketType.SPOT: ["SOLUSDC"]})) as sim:
+        client = client_of(sim, "hyperliquid_spot")
+        with pytest.raises(InvalidSymbol):
+            client.spelled("SOL/USDC")
+        assert await client.check_coin_availability("SOL/USDC")
+        assert "SOL/USDC" == client.spelled("SOL/USDC")
+    row = {"status": "TRADING", "baseAsset": "LIT", "quoteAsset": "USDT", "filters": []}
+
+    async def listed(_):
+        return web.json_response({"symbols": [row | {"symbol": symbol} for symbol in ("LITUSDT", "LITNEWUSDT")]})
+
+    app = web.Application()
+    app.router.add_get("/api/v3/exchangeInfo", listed)
+    async with TestServer(app) as server:
+        settings = Settings(
+            _env_file=None, env_file=None, endpoints={"binance_spot": {"rest": str(server.make_url(""))}}
+        )
+        async with NativeExchangeClient("binance_spot", settings) as client:
+            assert "LIT/USDT" == client.spelled("LIT/USDT")
+            with pytest.raises(InvalidSymbol, match="LITNEWUSDT, LITUSDT"):
+                await client.check_coin_availability("LIT/USDT")
+            with pytest.raises(InvalidSymbol, match="LITNEWUSDT, LITUSDT"):
+                client.spelled("LIT/USDT")
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,7 @@ def questions(database):
             "save": lambda: candles.save(CANDLES, [one]),
             "table": lambda: candles.table(CANDLES, Interval.MINUTE_1, span, 10),
             "save_table": lambda: resaved(candles, span),
+            "stores": lambda: candles.stores(CANDLES),
             "first": lambda: candles.first(CANDLES, span),
             "latest": lambda: candles.latest(CANDLES),
             "last_closed": lambda: candles.last_closed(CANDLES),

@@ -596,7 +596,9 @@ async def collected(running_one):
     series = SeriesId.of_book("binance", "BTC/USDT")
     await running_one.collection.add_coin("BTC/USDT", "binance", ["book"])
     async with asyncio.timeout(20):
-        while not (await running_one.historical.get_books(series, Span(0, 2**60), 1)).entries:
+        while not (
+            await running_one.historical.get_books(running_one.collection.resolve(series), Span(0, 2**60), 1)
+        ).entries:
             await asyncio.sleep(0.05)
 
 

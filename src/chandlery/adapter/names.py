@@ -52,6 +52,8 @@ class Names:
     """
 
     def __init__(self) -> None:
+        self.version = 0
+        """Grows with every name that is learnt or changes; what was looked up before may be outdated."""
         self._text_of: dict[str, str] = {}
         self._symbols_of: dict[str, frozenset[str]] = {}
 
@@ -59,11 +61,14 @@ class Names:
         """Add a page of a list; safe in a thread while others look names up."""
         for each in listings:
             text = str(each.instrument)
-            former = self._text_of.get(each.symbol, text)
-            if former != text:
+            former = self._text_of.get(each.symbol)
+            if former == text:
+                continue
+            if former is not None:
                 self._symbols_of[former] -= {each.symbol}
             self._text_of[each.symbol] = text
             self._symbols_of[text] = self._symbols_of.get(text, frozenset()) | {each.symbol}
+            self.version += 1
 
     def lists(self, symbol: str) -> bool:
         """Return whether the exchange has listed this symbol, in its own spelling."""

@@ -8,7 +8,10 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
+from msgspec import Struct
+
 from chandlery.clients.documented import accepted, fetch_rows
+from chandlery.clients.names import canonical
 from chandlery.clients.rows import Row, table_of_rows
 from chandlery.clients.streaming import Callback, RealtimeStream
 from chandlery.core.endpoints import Origin
@@ -17,6 +20,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, Listing, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.moment import TimeLike
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros, to_datetime
 from chandlery.feed.events import Event
 from chandlery.tables.part import Part
@@ -228,6 +232,19 @@ class IExchangeAPIClient(ABC):
         """Stop the streams and close the connections; idempotent."""
 
 
+class ResolvedSeries(Struct, frozen=True):
+    """
+    A series with the client of its exchange.
+
+    ``id`` has the spelling under which data is stored. ``origin`` serves the data in place of the exchange; ``None`` for
+    the exchange itself.
+    """
+
+    id: SeriesId
+    client: IExchangeAPIClient
+    origin: str | None = None
+
+
 class IDataSourceConnector(ABC):
     """Clients of all exchanges by name; an async context manager. Names and errors are those of ``IExchangeAPIClient``."""
 
@@ -257,6 +274,22 @@ class IDataSourceConnector(ABC):
     def origin(self, exchange_name: str, coin_symbol: str) -> Origin | None:
         """Return the origin that serves the coin in place of the exchange; ``None`` for the exchange itself."""
         return self.get_client(exchange_name).origin(coin_symbol)
+
+    def resolve(self, series: SeriesId) -> ResolvedSeries:
+        """
+        Resolve a series whose exchange and symbol are in any spelling; what follows needs no name again.
+
+        Raises:
+            InvalidInput: The exchange is unknown, or the symbol is not one of its.
+            UnsupportedRequest: The exchange has no candles of the interval, as far as is known without a request.
+        """
+        client = self.get_client(series.exchange)
+        symbol = client.spelled(series.symbol)
+        if series.interval is not None:
+            client.require_interval(symbol, series.interval)
+        origin = client.origin(symbol)
+        named = SeriesId(canonical(series.exchange), symbol, series.channel, series.interval)
+        return ResolvedSeries(named, client, None if origin is None else str(origin))
 
     @abstractmethod
     async def check_coin_availability(self, exchange_name: str, coin_symbol: str) -> bool:

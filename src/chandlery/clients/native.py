@@ -7,6 +7,8 @@ import contextlib
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct
+
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.clients.interfaces import EventCallback, IExchangeAPIClient, StreamChannel
@@ -42,6 +44,9 @@ from chandlery.tables.part import Part
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_MOST_COINS = 5_000
+"""Maximum number of texts of coins that are cached, of which callers may write any number."""
+
 
 def native_markets(exchange: str) -> list[type[ExchangeAdapter]]:
     """Return the adapters of an exchange, e.g. ``binance``, or of one market, e.g. ``binance_spot``; empty if unknown."""
@@ -53,6 +58,18 @@ def native_markets(exchange: str) -> list[type[ExchangeAdapter]]:
         return [ExchangeRegistry.get(exchange.strip().lower())]
     except UnknownName:
         return []
+
+
+class _Coin(Struct, frozen=True):
+    """
+    A coin: its market, and its symbol there in the exchange's spelling.
+
+    ``text`` is as entries name it: in ccxt's notation, or the exchange's own spelling if the coin was named so.
+    """
+
+    adapter: ExchangeAdapter
+    symbol: str
+    text: str
 
 
 class NativeExchangeClient(IExchangeAPIClient):
@@ -98,6 +115,9 @@ class NativeExchangeClient(IExchangeAPIClient):
         self._managers: dict[MarketType, AsyncDataSourceManager] = {}
         self._live = LiveFeeds(self._name, endpoints, self._credentials, self._http, clock)
         self._closed = False
+        self._coins: dict[str, _Coin] = {}
+        """Coins by the text that named them, as of ``_version`` of the names; at most ``_MOST_COINS``."""
+        self._version = 0
 
     def get_exchange_name(self) -> str:
         """Return the exchange, or the id of its market."""
@@ -118,31 +138,33 @@ class NativeExchangeClient(IExchangeAPIClient):
         self, coin: str, start: TimeLike, end: TimeLike | None, interval: Interval | str = "1m"
     ) -> pa.Table:
         """Return the same candles as a table, with the provenance of each part."""
-        adapter, symbol = await self._listed(coin)
-        table: pa.Table = await self._manager(adapter).get_data(symbol, start, end, interval, output="arrow")
+        found = await self._listed(coin)
+        table: pa.Table = await self._manager(found.adapter).get_data(
+            found.symbol, start, end, interval, output="arrow"
+        )
         return table
 
     async def fetch_part(self, coin: str, span: Span, interval: Interval) -> Part:
         """Return the candles with the provenance of cache, archive and REST."""
-        adapter, symbol = await self._listed(coin)
-        return await self._manager(adapter).fetch_part(symbol, span, interval)
+        found = await self._listed(coin)
+        return await self._manager(found.adapter).fetch_part(found.symbol, span, interval)
 
     async def fetch_funding(self, coin: str, start: TimeLike, end: TimeLike | None) -> pa.Table:
         """Return funding rates from cache or REST."""
-        adapter, symbol = await self._listed(coin)
-        if not adapter.funding_page_size:
-            raise UnsupportedRequest(f"{adapter.id} has no funding rates; perpetuals have, e.g. BTC/USDT:USDT")
-        manager = self._manager(adapter)
+        found = await self._listed(coin)
+        if not found.adapter.funding_page_size:
+            raise UnsupportedRequest(f"{found.adapter.id} has no funding rates; perpetuals have, e.g. BTC/USDT:USDT")
+        manager = self._manager(found.adapter)
         table: pa.Table = await manager.get_data(
-            symbol, start, end, Interval.HOUR_8, chart_type=ChartType.FUNDING_RATE, output="arrow"
+            found.symbol, start, end, Interval.HOUR_8, chart_type=ChartType.FUNDING_RATE, output="arrow"
         )
         return table
 
     async def exchange_time(self, coin: str) -> Micros | None:
         """Return the exchange's time, from its clock as read within the last hour."""
-        adapter, _ = await self._listed(coin)
+        found = await self._listed(coin)
         try:
-            return await self._exchanges[adapter.id].now()
+            return await self._exchanges[found.adapter.id].now()
         except ExchangeError:
             return None
 
@@ -153,16 +175,16 @@ class NativeExchangeClient(IExchangeAPIClient):
 
     def require_interval(self, coin: str, interval: Interval) -> None:
         """Check the interval against the market's declaration."""
-        self._market_of(coin)[0].interval_name(interval)
+        self._coin(coin).adapter.interval_name(interval)
 
     def require_books(self, coin: str) -> None:
         """Check the coin against the market's declaration."""
-        adapter, symbol = self._market_of(coin)
-        adapter.require_books(symbol)
+        found = self._coin(coin)
+        found.adapter.require_books(found.symbol)
 
     def spelled(self, coin: str) -> str:
         """Return the coin with its market; in the exchange's own spelling if there is no other."""
-        return self._spelled(coin, self._market_of(coin)[0])
+        return self._coin(coin).text
 
     async def check_coin_availability(self, coin: str) -> bool:
         """
@@ -171,9 +193,9 @@ class NativeExchangeClient(IExchangeAPIClient):
         Raises:
             InvalidSymbol: Also if the list gives the coin's name to several symbols.
         """
-        adapter, symbol = await self._listed(coin)
-        trades = await self._exchanges[adapter.id].trades(symbol)
-        self._market_of(coin)
+        found = await self._listed(coin)
+        trades = await self._exchanges[found.adapter.id].trades(found.symbol)
+        self._coin(coin)
         return trades
 
     async def start_realtime_stream(
@@ -187,13 +209,12 @@ class NativeExchangeClient(IExchangeAPIClient):
         on_event: EventCallback | None = None,
     ) -> RealtimeStream:
         """Start a stream from the feed of the coin; coins of a market share connections."""
-        adapter, symbol = await self._listed(coin)
-        instrument = self._spelled(coin, adapter)
+        found = await self._listed(coin)
         return await self._live.start(
-            adapter,
-            symbol,
+            found.adapter,
+            found.symbol,
             coin,
-            instrument,
+            found.text,
             callback,
             channel=channel,
             interval=interval,
@@ -209,12 +230,18 @@ class NativeExchangeClient(IExchangeAPIClient):
 
     def origin(self, coin: str) -> Origin | None:
         """Return the origin of its market's endpoints, which must all have the same one."""
-        if len(set(self._origins.values())) == 1:
-            return next(iter(self._origins.values()))
-        instrument = _parsed(coin)
-        if instrument is not None and instrument.market in self._origins:
-            return self._origins[instrument.market]
-        return self._origins[self._market_of(coin)[0].market_type]
+        origins = self._origins
+        try:
+            market = self._coin(coin).adapter.market_type
+        except InvalidSymbol:
+            # Stored data has an origin, also of a coin that only the exchange's list, not read yet, can resolve.
+            if len(set(origins.values())) == 1:
+                return next(iter(origins.values()))
+            instrument = _parsed(coin)
+            if instrument is None or instrument.market not in origins:
+                raise
+            market = instrument.market
+        return origins[market]
 
     @cached_property
     def _origins(self) -> dict[MarketType, Origin | None]:
@@ -222,7 +249,7 @@ class NativeExchangeClient(IExchangeAPIClient):
 
     def volume_unit(self, coin: str) -> str | None:
         """Return the unit that the market declares."""
-        return self._market_of(coin)[0].volume_unit
+        return self._coin(coin).adapter.volume_unit
 
     async def close(self) -> None:
         """Stop the streams and close the connections."""
@@ -234,11 +261,23 @@ class NativeExchangeClient(IExchangeAPIClient):
             await asyncio.gather(*(each.close() for each in managers.values()))
             await self._http.close()
 
-    def _market_of(self, coin: str) -> tuple[ExchangeAdapter, str]:
-        """Return the adapter of a coin, and the coin in its spelling."""
+    def _coin(self, coin: str) -> _Coin:
+        """Resolve a coin; cached until the exchange's list changes, errors are not."""
         if self._closed:
             raise Closed(f"the client of {self._name} is closed; make a new one")
-        require_symbol(coin)
+        version = sum([each.names.version for each in self._adapters.values()])
+        if version != self._version or len(self._coins) >= _MOST_COINS:
+            self._coins.clear()
+            self._version = version
+        found = self._coins.get(coin) if isinstance(coin, str) else None
+        if found is None:
+            adapter, symbol = self._market_of(require_symbol(coin))
+            instrument = adapter.instrument(coin)
+            found = self._coins[coin] = _Coin(adapter, symbol, coin if instrument is None else str(instrument))
+        return found
+
+    def _market_of(self, coin: str) -> tuple[ExchangeAdapter, str]:
+        """Return the adapter of a coin, and the coin in its spelling."""
         if len(self._adapters) == 1:
             (adapter,) = self._adapters.values()
             return adapter, adapter.symbol(coin)
@@ -256,10 +295,10 @@ class NativeExchangeClient(IExchangeAPIClient):
             )
         raise InvalidSymbol(f"{coin!r} is not a symbol of {self._name}; write e.g. BTC/USDT or BTC/USDT:USDT")
 
-    async def _listed(self, coin: str) -> tuple[ExchangeAdapter, str]:
-        """Return the adapter and the coin; for irregular spellings, look them up in the exchange's list."""
+    async def _listed(self, coin: str) -> _Coin:
+        """Resolve a coin; for irregular spellings, look them up in the exchange's list."""
         try:
-            return self._market_of(coin)
+            return self._coin(coin)
         except WrongMarket:
             raise
         except InvalidSymbol:
@@ -270,7 +309,7 @@ class NativeExchangeClient(IExchangeAPIClient):
                 raise
             with contextlib.suppress(UnsupportedRequest):
                 await self._exchanges[adapter.id].listings()
-            return self._market_of(coin)
+            return self._coin(coin)
 
     def _of_instrument(self, instrument: Instrument, coin: str) -> ExchangeAdapter:
         adapter = self._adapters.get(instrument.market)
@@ -280,11 +319,6 @@ class NativeExchangeClient(IExchangeAPIClient):
                 f"{coin!r} belongs to {instrument.market.name}, which chandlery does not support on {self._name}; it supports {has}"
             )
         return adapter
-
-    def _spelled(self, coin: str, adapter: ExchangeAdapter) -> str:
-        """Return the coin as entries name it: in ccxt's notation, or unchanged if it is the exchange's own spelling."""
-        instrument = adapter.instrument(coin)
-        return coin if instrument is None else str(instrument)
 
     def _manager(self, adapter: ExchangeAdapter) -> AsyncDataSourceManager:
         market = adapter.market_type
@@ -304,10 +338,10 @@ class NativeExchangeClient(IExchangeAPIClient):
         return self._managers[market]
 
     def _rows(self, table: Any, coin: str, interval: Interval | str) -> list[Row]:
-        adapter, _ = self._market_of(coin)
+        found = self._coin(coin)
         length = interval if isinstance(interval, Interval) else Interval(interval)
-        counts = adapter.rest_row.count is not None
-        return rows_of_table(table, self._name, self._spelled(coin, adapter), length, counts=counts)
+        counts = found.adapter.rest_row.count is not None
+        return rows_of_table(table, self._name, found.text, length, counts=counts)
 
 
 def _parsed(coin: str) -> Instrument | None:

@@ -34,6 +34,8 @@ class PluginRegistry:
 
     def __init__(self) -> None:
         self._plugins: dict[str, IExchangeAPIClient] = {}
+        self.version = 0
+        """Grows with every client that is added or removed; a name may mean another client then."""
 
     def add_plugin(self, plugin: IExchangeAPIClient) -> None:
         """
@@ -46,6 +48,7 @@ class PluginRegistry:
         known = self._plugins.setdefault(name, plugin)
         if known is not plugin:
             raise InvalidInput(f"a plugin for {name} is open already; use that one, or close it first")
+        self.version += 1
 
     def get_plugin(self, name: str) -> IExchangeAPIClient:
         """
@@ -85,6 +88,7 @@ class PluginRegistry:
             CloseFailed: Some failed, or took longer than ``timeout_s``; all others are closed.
         """
         plugins, self._plugins = self._plugins, {}
+        self.version += 1
         answers = await asyncio.gather(*(_closed(each, timeout_s) for each in plugins.values()))
         failures = {name: answer for name, answer in zip(plugins, answers, strict=True) if answer is not None}
         if failures:

@@ -70,6 +70,10 @@ class CandleRepository:
         rows = [(number, *row, 1) for row in zip(*columns, strict=True)]
         await self._database.write((_UPSERT, rows))
 
+    async def stores(self, series: SeriesId) -> bool:
+        """Return whether anything was ever stored for the series, of which there may be gaps without candles."""
+        return await self._ids.find(series) is not None
+
     async def first(self, series: SeriesId, span: Span) -> Micros | None:
         """Return the open time of the first closed candle that opens in ``span``; ``None`` if there is none."""
         number = await self._ids.find(series)

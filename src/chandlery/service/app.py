@@ -165,10 +165,8 @@ class Service:
 
     def _history(self) -> HistoricalDataManagerImpl:
         return HistoricalDataManagerImpl(
-            HistoricalFetcher(
-                self.connector, self.candles, self.storage, self.gaps, self.clock, self.collection.book_awaited
-            ),
-            CurrentDataFetcher(self.broadcaster, self.connector, self.candles, self.storage, self.clock),
+            HistoricalFetcher(self.candles, self.storage, self.gaps, self.clock, self.collection.book_awaited),
+            CurrentDataFetcher(self.broadcaster, self.candles, self.storage, self.clock),
         )
 
     def _origin_of(self, exchange: str, symbol: str) -> str:

@@ -56,7 +56,8 @@ async def page(service, sim, span):
     """The opens of a page and its gaps, and how many requests for candles it took."""
     sim.log.clear()
     report, tables = AnswerReport(), []
-    async for piece in service.historical.stream_historical_data(THIN, span, rows=1000):
+    resolved = service.collection.resolve(THIN)
+    async for piece in service.historical.stream_historical_data(resolved, span, rows=1000):
         report.add(piece)
         tables.append(piece.table)
     opens = open_times(pa.concat_tables(tables)).tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chandlery.connector import DataSourceConnectorImpl
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import MINUTE, iso
@@ -9,7 +10,9 @@ from chandlery.service.historical.interfaces import Source
 from chandlery.service.historical.pages import moment_of_cursor
 from chandlery.service.mcp.ranges import Asked, Page, told
 
-ASKED = Asked(SeriesId.parse("binance", "BTC/USDT:USDT", "candles:1m"), Span(0, 10 * MINUTE))
+ASKED = Asked(
+    DataSourceConnectorImpl().resolve(SeriesId.parse("binance", "BTC-USDT:USDT", "candles:1m")), Span(0, 10 * MINUTE)
+)
 
 
 def page():

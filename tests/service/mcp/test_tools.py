@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from mcp.client import Client
 from msgspec import structs
 
+from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.clients.rows import row_of_candle
 from chandlery.connector import DataSourceConnectorImpl
 from chandlery.core.candle import CandleData
@@ -37,6 +38,7 @@ class Collection(IDataCollectionManager):
 
     def __init__(self, coins=0):
         self.coins = coins
+        self.clients = DataSourceConnectorImpl()
 
     async def add_coin(self, coin, exchange, channels=("book",)):
         raise RuntimeError("a secret of the database")
@@ -51,8 +53,8 @@ class Collection(IDataCollectionManager):
     async def check_availability(self, coin, exchange):
         return True
 
-    def named(self, series):
-        return series
+    def resolve(self, series):
+        return ResolvedSeries(series, self.clients.get_client(series.exchange))
 
     def origin(self, series):
         return None
@@ -70,7 +72,7 @@ class History(IHistoricalDataManager):
         self.evidence = evidence
 
     async def stream_historical_data(self, series, span, *, rows, snapshots=50):
-        length = series.length.micros
+        length = series.id.length.micros
         for at in range(span.start, span.end, rows * length):
             end = min(at + rows * length, span.end)
             opens = np.arange(at, end, length, dtype=np.int64)
@@ -98,8 +100,8 @@ class History(IHistoricalDataManager):
     async def get_most_current_data(self, series):
         levels = [(1 / 3e-5, 1 / 3)] * 1_000
         return {
-            "exchange": series.exchange,
-            "symbol": series.symbol,
+            "exchange": series.id.exchange,
+            "symbol": series.id.symbol,
             "timestamp": NOW // 1000,
             "sequence": 1,
             "bids": levels,
@@ -172,7 +174,7 @@ class Latest(History):
         self.candle = candle
 
     async def get_most_current_data(self, series):
-        return row_of_candle(self.candle, series.exchange, series.symbol, Interval.MINUTE_1)
+        return row_of_candle(self.candle, series.id.exchange, series.id.symbol, Interval.MINUTE_1)
 
 
 async def test_when_the_latest_candle_came():

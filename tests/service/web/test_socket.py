@@ -154,7 +154,8 @@ async def test_following_a_book(client, running):
     await client.until("unsubscribed")
     series = SeriesId.of_book("binance", "BTC/USDT")
     async with asyncio.timeout(10):
-        while not (await running[0].historical.get_books(series, Span(0, 2**60), 2)).entries:
+        resolved = running[0].collection.resolve(series)
+        while not (await running[0].historical.get_books(resolved, Span(0, 2**60), 2)).entries:
             await asyncio.sleep(0.05)
     client.told.clear()
     await client.say("request_historical", **BTC, channel="book", start=ago(60), follow=True)

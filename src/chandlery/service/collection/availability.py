@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from msgspec import structs
-
 from chandlery.clients.interfaces import IDataSourceConnector
-from chandlery.clients.names import canonical
 from chandlery.core.errors import ChandleryError, InvalidSymbol
 from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
@@ -23,21 +20,6 @@ class AvailabilityChecker:
     def __init__(self, connector: IDataSourceConnector, clock: Clock) -> None:
         self._connector = connector
         self._clock = clock
-
-    def named(self, series: SeriesId) -> SeriesId:
-        """
-        Return a series in its canonical spelling, under which it is stored.
-
-        Raises:
-            InvalidInput: The exchange is unknown, or the coin is not one of its symbols.
-            UnsupportedRequest: The exchange does not offer the interval, as far as is known without a request; the
-                message names the intervals that it offers.
-        """
-        client = self._connector.get_client(series.exchange)
-        named = structs.replace(series, exchange=canonical(series.exchange), symbol=client.spelled(series.symbol))
-        if named.interval is not None:
-            client.require_interval(named.symbol, named.interval)
-        return named
 
     def require_stream(self, series: SeriesId) -> None:
         """

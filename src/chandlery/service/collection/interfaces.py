@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros
 from chandlery.service.collection.broadcaster import Subscriber
@@ -84,12 +85,12 @@ class IDataCollectionManager(ABC):
         """
 
     @abstractmethod
-    def named(self, series: SeriesId) -> SeriesId:
+    def resolve(self, series: SeriesId) -> ResolvedSeries:
         """
-        Return a series in its canonical spelling, under which it is stored.
+        Return a series in its canonical spelling, under which it is stored, with its client and origin.
 
         Raises:
-            InvalidInput: The exchange, symbol or channel is unknown.
+            InvalidInput: The exchange or symbol is unknown, or the exchange has no candles of the interval.
         """
 
     @abstractmethod

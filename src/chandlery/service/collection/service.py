@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from weakref import WeakValueDictionary
 
-from chandlery.clients.interfaces import IDataSourceConnector
+from chandlery.clients.interfaces import IDataSourceConnector, ResolvedSeries
 from chandlery.core.errors import InvalidInput, MissingDependency
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import SECOND, Clock, Micros
@@ -100,7 +100,10 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         """Check, store and start a coin; returns when each stream runs, or has failed for the first time."""
         if not channels:
             raise InvalidInput("name at least one channel: book, or candles:1m and so on")
-        wanted = [self.named(SeriesId.parse(exchange, coin, channel)) for channel in channels]
+        return await self.collect([self.resolve(SeriesId.parse(exchange, coin, channel)).id for channel in channels])
+
+    async def collect(self, wanted: Sequence[SeriesId]) -> CoinStatus:
+        """Perform ``add_coin`` for the series of one coin, of which there is at least one, in their canonical spelling."""
         exchange, symbol = wanted[0].exchange, wanted[0].symbol
         async with self._changing.setdefault((exchange, symbol), asyncio.Lock()):
             known = self.coins.find(symbol, exchange)
@@ -122,10 +125,10 @@ class DataCollectionManagerImpl(IDataCollectionManager):
 
     async def remove_coin(self, coin: str, exchange: str, channel: str | None = None) -> None:
         """Remove a coin, or one channel of it, from the list, and stop its streams."""
-        named = self.named(SeriesId.of_book(exchange, coin))
-        async with self._changing.setdefault((named.exchange, named.symbol), asyncio.Lock()):
-            for removed in await self.coins.remove_coin(named.symbol, named.exchange, channel):
-                series = SeriesId.parse(named.exchange, named.symbol, removed)
+        book = self.resolve(SeriesId.of_book(exchange, coin)).id
+        async with self._changing.setdefault((book.exchange, book.symbol), asyncio.Lock()):
+            for removed in await self.coins.remove_coin(book.symbol, book.exchange, channel):
+                series = SeriesId.parse(book.exchange, book.symbol, removed)
                 stream_supervisor = self._stream_supervisors.pop(series, None)
                 if stream_supervisor is not None:
                     await stream_supervisor.end()
@@ -141,17 +144,17 @@ class DataCollectionManagerImpl(IDataCollectionManager):
 
     async def stream_realtime_data(self, series: SeriesId, subscriber: Subscriber) -> None:
         """Subscribe, then make sure that the series is collected."""
-        named = self.named(series)
+        named = self.resolve(series).id
         self.broadcaster.subscribe(named, subscriber)
         try:
-            await self.add_coin(named.symbol, named.exchange, [named.channel_text])
+            await self.collect([named])
         except BaseException:
             self.broadcaster.unsubscribe(named, subscriber)
             raise
 
-    def named(self, series: SeriesId) -> SeriesId:
-        """Return the series in the spelling of the exchange's client."""
-        return self._checker.named(series)
+    def resolve(self, series: SeriesId) -> ResolvedSeries:
+        """Resolve the series with the exchange's client."""
+        return self._connector.resolve(series)
 
     def origin(self, series: SeriesId) -> str | None:
         """Return the origin that the exchange's client reports."""

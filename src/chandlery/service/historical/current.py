@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from chandlery.clients.interfaces import IDataSourceConnector
+from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.clients.rows import Row, row_of_candle, rows_of_table
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
@@ -22,23 +22,21 @@ class CurrentDataFetcher:
     def __init__(
         self,
         broadcaster: Broadcaster,
-        connector: IDataSourceConnector,
         candles: CandleRepository,
         storage: IStorageManager,
         clock: Clock,
     ) -> None:
         self._broadcaster = broadcaster
-        self._connector = connector
         self._candles = candles
         self._storage = storage
         self._clock = clock
 
-    async def latest(self, series: SeriesId) -> Row | None:
+    async def latest(self, series: ResolvedSeries) -> Row | None:
         """Return the latest order book or candle; ``None`` if there is none."""
-        update = self._broadcaster.latest(series)
+        update = self._broadcaster.latest(series.id)
         if update is not None:
             return update.content
-        return await (self._book(series) if series.interval is None else self._candle(series, series.interval))
+        return await (self._book(series.id) if series.id.interval is None else self._candle(series, series.id.interval))
 
     async def _book(self, series: SeriesId) -> Row | None:
         entry = await self._storage.get_latest_raw_entry(series.symbol, exchange=series.exchange)
@@ -55,15 +53,16 @@ class CurrentDataFetcher:
             "asks": book.asks,
         }
 
-    async def _candle(self, series: SeriesId, interval: Interval) -> Row | None:
+    async def _candle(self, found: ResolvedSeries, interval: Interval) -> Row | None:
+        series = found.id
         kept = await self._candles.latest(series)
         now = self._clock()
         current = interval.step(interval.floor(now), -1)
         if kept is not None and kept.open_time >= current:
             return row_of_candle(kept, series.exchange, series.symbol, interval)
         span = Span(interval.step(current, -_LOOKED_BACK), now)
-        client = self._connector.get_client(series.exchange)
-        table = await client.fetch_candles(series.symbol, to_datetime(span.start), to_datetime(span.end), interval)
+        start, end = to_datetime(span.start), to_datetime(span.end)
+        table = await found.client.fetch_candles(series.symbol, start, end, interval)
         rows = rows_of_table(
             table.slice(max(table.num_rows - 1, 0)), series.exchange, series.symbol, interval, counts=True
         )

@@ -11,6 +11,7 @@ import pyarrow as pa
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
+from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.core.errors import UnknownName
 from chandlery.core.gaps import Span
 from chandlery.core.moment import TIME_HELP
@@ -88,10 +89,10 @@ class _Parts:
         self.clock: Clock = state.clock
         self.request = request
 
-    def named(self, series: SeriesId) -> SeriesId:
-        """Return the series, in the spelling under which it is stored."""
-        named: SeriesId = self.request.app.state.collection.named(series)
-        return named
+    def resolve(self, series: SeriesId) -> ResolvedSeries:
+        """The series, in the spelling under which it is stored."""
+        resolved: ResolvedSeries = self.request.app.state.collection.resolve(series)
+        return resolved
 
     async def take_turn(self, subject: Subject) -> None:
         """
@@ -102,11 +103,6 @@ class _Parts:
         """
         workload: Workload = self.request.app.state.workload
         await caller_of(self.request.scope).held.enter_async_context(workload.turn(subject))
-
-    def origin(self, series: SeriesId) -> str | None:
-        """Return the origin of the series' data; ``None`` for the exchange's own."""
-        origin: str | None = self.request.app.state.collection.origin(series)
-        return origin
 
 
 async def _parts(request: Request) -> _Parts:
@@ -135,14 +131,15 @@ async def candles(
     JSON is returned in pages, each with its sources and gaps; other formats as one file, in bounded memory.
     """
     require_format(form, list(FORMATS))
-    span = span_of(start, end, parts.clock())
-    series = parts.named(SeriesId.parse(exchange, symbol, "candles", interval))
+    now = parts.clock()
+    span = span_of(start, end, now)
+    series = parts.resolve(SeriesId.parse(exchange, symbol, "candles", interval))
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
 
     def pieces(rows: int) -> AsyncGenerator[Piece, None]:
         return parts.historical.stream_historical_data(series, Span(at, span.end), rows=rows)
 
-    return await _answer(parts, subject, SCHEMA, series, span, at, limit, form, pieces)
+    return await _answer(parts, subject, SCHEMA, series, span, now, at, limit, form, pieces)
 
 
 @routes.get("/funding", responses=_FILES)
@@ -159,14 +156,15 @@ async def funding(
 ) -> Response:
     """Return the funding rates of a perpetual with start <= time < end, oldest first, from the cache or REST."""
     require_format(form, list(FORMATS))
-    span = span_of(start, end, parts.clock())
-    series = parts.named(SeriesId.of_funding(exchange, symbol))
+    now = parts.clock()
+    span = span_of(start, end, now)
+    series = parts.resolve(SeriesId.of_funding(exchange, symbol))
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
 
     def pieces(rows: int) -> AsyncGenerator[Piece, None]:
         return parts.historical.stream_funding(series, Span(at, span.end), rows=rows)
 
-    return await _answer(parts, subject, schema_of(ChartType.FUNDING_RATE), series, span, at, limit, form, pieces)
+    return await _answer(parts, subject, schema_of(ChartType.FUNDING_RATE), series, span, now, at, limit, form, pieces)
 
 
 @routes.get("/books")
@@ -182,24 +180,24 @@ async def books(
 ) -> Books:
     """Return the stored order books with start <= timestamp < end, oldest first, and the gaps between them."""
     span = span_of(start, end, parts.clock())
-    series = parts.named(SeriesId.of_book(exchange, symbol))
+    series = parts.resolve(SeriesId.of_book(exchange, symbol))
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
     await parts.take_turn(subject)
     page = await parts.historical.get_books(series, Span(at, span.end), limit)
     following = page.following
-    gaps = await parts.historical.get_gaps(series, Span(at, span.end if following is None else following))
+    gaps = await parts.historical.get_gaps(series.id, Span(at, span.end if following is None else following))
     return Books(
         books=[_book(entry) for entry in page.entries],
         gaps=[GapSpan(**gap_content(gap)) for gap in sorted([*gaps, *page.damaged])],
         next=None if following is None else cursor_of(following),
-        origin=parts.origin(series),
+        origin=series.origin,
     )
 
 
 @routes.get("/books/latest")
 async def latest_book(subject: Reader, parts: Parts, exchange: Exchange, symbol: Symbol) -> Book:
     """Return the live order book if it is collected, otherwise the last stored one."""
-    series = parts.named(SeriesId.of_book(exchange, symbol))
+    series = parts.resolve(SeriesId.of_book(exchange, symbol))
     row = await parts.historical.get_most_current_data(series)
     if row is None:
         raise UnknownName(f"there is no order book of {symbol} at {exchange}; collect it with POST /v1/coins")
@@ -215,7 +213,7 @@ async def latest_book(subject: Reader, parts: Parts, exchange: Exchange, symbol:
         sequence=row["sequence"],
         bids=list(map(list, row["bids"])),
         asks=list(map(list, row["asks"])),
-        origin=parts.origin(series),
+        origin=series.origin,
     )
 
 
@@ -236,8 +234,9 @@ async def _answer(
     parts: _Parts,
     subject: Subject,
     schema: pa.Schema,
-    series: SeriesId,
+    series: ResolvedSeries,
     span: Span,
+    now: Micros,
     at: Micros,
     limit: int,
     form: str,
@@ -245,15 +244,14 @@ async def _answer(
 ) -> Response:
     """Return a JSON page or a whole file; 304 if the caller already has it."""
     request = parts.request
-    immutable = is_immutable(span, parts.clock())
-    origin = parts.origin(series)
-    asked = f"{form} {series} {schema.names} {at} {span} {limit if form == 'json' else ''}{origin or ''}"
+    immutable = is_immutable(span, now)
+    asked = f"{form} {series.id} {schema.names} {at} {span.start} {span.end} {limit if form == 'json' else ''}{series.origin or ''}"
     tag = tag_of(asked.encode())
     if immutable and tag in request.headers.get("If-None-Match", ""):
         return Response(status_code=304, headers=cache_headers(tag, immutable=True))
     if form == "json":
         await parts.take_turn(subject)
-        content, whole = await candle_page(pieces(limit + 1), schema, series, span, at, limit, origin=origin)
+        content, whole = await candle_page(pieces(limit + 1), schema, series.id, span, at, limit, origin=series.origin)
         if not whole:
             return Response(content, media_type=FORMATS["json"], headers={"Cache-Control": "no-store"})
         if not immutable:
@@ -261,7 +259,9 @@ async def _answer(
             if tag in request.headers.get("If-None-Match", ""):
                 return Response(status_code=304, headers=cache_headers(tag, immutable=False))
         return Response(content, media_type=FORMATS["json"], headers=cache_headers(tag, immutable=immutable))
-    name = f"{series.exchange}-{series.symbol}-{series.channel_text}.{form}".replace("/", "-").replace(":", "-")
+    name = f"{series.id.exchange}-{series.id.symbol}-{series.id.channel_text}.{form}".replace("/", "-").replace(
+        ":", "-"
+    )
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if immutable:
         headers |= cache_headers(tag, immutable=True)

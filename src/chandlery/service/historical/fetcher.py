@@ -11,19 +11,12 @@ from typing import Any, TypeVar
 import numpy as np
 from msgspec import structs
 
-from chandlery.clients.interfaces import IDataSourceConnector
-from chandlery.core.errors import (
-    ChandleryError,
-    ExchangeError,
-    IncompleteData,
-    InvalidRange,
-    InvalidSymbol,
-    StorageError,
-)
+from chandlery.clients.interfaces import ResolvedSeries
+from chandlery.core.errors import ChandleryError, ExchangeError, IncompleteData, InvalidSymbol, StorageError
 from chandlery.core.gaps import Gap, Span, subtract, subtract_all
 from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
-from chandlery.core.time import Clock, Micros, iso, to_datetime
+from chandlery.core.time import Clock, Micros, to_datetime
 from chandlery.database.book_history import BookHistory
 from chandlery.database.book_rows import table_of_books
 from chandlery.database.candles import CandleRepository
@@ -56,7 +49,6 @@ class HistoricalFetcher:
 
     def __init__(
         self,
-        connector: IDataSourceConnector,
         candles: CandleRepository,
         storage: IStorageManager,
         gaps: GapRepository,
@@ -64,7 +56,6 @@ class HistoricalFetcher:
         awaited: Callable[[SeriesId], Micros | None],
     ) -> None:
         """Create a fetcher. ``awaited`` returns the time for which an order book may be overdue, or ``None`` if the series is not collected."""
-        self._connector = connector
         self._candles = candles
         self._storage = storage
         self._gaps = gaps
@@ -73,16 +64,17 @@ class HistoricalFetcher:
         self._awaited = awaited
         self._delays = LogLimit()
 
-    async def candles(self, series: SeriesId, interval: Interval, span: Span, rows: int) -> AsyncGenerator[Piece, None]:
+    async def candles(
+        self, series: ResolvedSeries, interval: Interval, span: Span, rows: int
+    ) -> AsyncGenerator[Piece, None]:
         """
         Yield the closed candles that open in ``span``, oldest first, at most ``rows`` per piece.
 
-        Raises:
-            InvalidRange: The span is empty, or starts in the future.
+        Callers have checked the range; an empty one, or one in the future, has no candles.
         """
         wanted = self._closed(interval, span)
         at, width = wanted.start, rows
-        stored_from = await self._stored_from(series, wanted)
+        stored_from = await self._stored_from(series.id, wanted)
         while at < wanted.end:
             # The first read has the size of one piece, each further one twice the size, so that a single page stays cheap.
             width = min(width, FETCHED_AT_ONCE)
@@ -93,9 +85,9 @@ class HistoricalFetcher:
                 yield cut
             at, width = window.end, width * 2
 
-    async def books(self, series: SeriesId, span: Span, snapshots: int) -> AsyncGenerator[Piece, None]:
+    async def books(self, series: ResolvedSeries, span: Span, snapshots: int) -> AsyncGenerator[Piece, None]:
         """Yield the stored order books of ``span``, one row per level, at most ``snapshots`` books per piece."""
-        gaps = await self.gaps(series, span)
+        gaps = await self.gaps(series.id, span)
         at = span.start
         while True:
             page = await self.snapshots(series, Span(at, span.end), snapshots)
@@ -105,31 +97,32 @@ class HistoricalFetcher:
             if entries or gaps or page.damaged:
                 table, source = table_of_books(entries), []
                 if entries:
-                    source = [self._kept(series, entries[0].timestamp, entries[-1].timestamp + 1, table.num_rows)]
+                    source = [_kept(series, entries[0].timestamp, entries[-1].timestamp + 1, table.num_rows)]
                 yield Piece(table, source, sorted([*found, *page.damaged]))
             if page.following is None:
                 return
             at = until
 
-    async def funding(self, series: SeriesId, span: Span, rows: int) -> AsyncGenerator[Piece, None]:
+    async def funding(self, series: ResolvedSeries, span: Span, rows: int) -> AsyncGenerator[Piece, None]:
         """Yield the funding rates in ``span``, at most ``rows`` per piece."""
-        client = self._connector.get_client(series.exchange)
+        start, end = to_datetime(span.start), to_datetime(span.end)
         try:
-            with self._delays_logged(series.exchange):
-                output = await client.fetch_funding(series.symbol, to_datetime(span.start), to_datetime(span.end))
+            with self._delays_logged(series.id.exchange):
+                output = await series.client.fetch_funding(series.id.symbol, start, end)
             part = Part.of_output(output)
         except IncompleteData as error:
             part = Part.of_output(error.data, error.missing)
-        for cut in _cut(_piece(part, span, series.exchange, self._origin(series)), rows):
+        for cut in _cut(_piece(part, span, series), rows):
             yield cut
 
-    async def snapshots(self, series: SeriesId, span: Span, limit: int) -> BookPage:
+    async def snapshots(self, found: ResolvedSeries, span: Span, limit: int) -> BookPage:
         """
         Return the first ``limit`` stored order books of ``span``.
 
         Raises:
             InvalidSymbol: No book of the series is stored, and the exchange does not trade it.
         """
+        series = found.id
         page = await self._storage.get_book_page(series.symbol, span.start, span.end, limit, exchange=series.exchange)
         if (
             not page.entries
@@ -137,7 +130,7 @@ class HistoricalFetcher:
             and self._awaited(series) is None
             and await self._history.bounds(series) is None
         ):
-            await self._require_listed(series)
+            await self._require_listed(found)
         return page
 
     async def gaps(self, series: SeriesId, span: Span) -> list[Gap]:
@@ -157,65 +150,53 @@ class HistoricalFetcher:
         with delays_to(note):
             yield
 
-    async def _require_listed(self, series: SeriesId) -> None:
+    async def _require_listed(self, series: ResolvedSeries) -> None:
         """Raise an error if the exchange does not trade the symbol; accept the symbol if this cannot be determined."""
+        exchange, symbol = series.id.exchange, series.id.symbol
         try:
-            with self._delays_logged(series.exchange):
-                listed = await self._connector.check_coin_availability(series.exchange, series.symbol)
+            with self._delays_logged(exchange):
+                listed = await series.client.check_coin_availability(symbol)
         except ExchangeError as error:
-            log.warning("cannot determine whether %s trades %s: %s", series.exchange, series.symbol, error)
+            log.warning("cannot determine whether %s trades %s: %s", exchange, symbol, error)
             return
         if not listed:
-            raise InvalidSymbol(
-                f"{series.exchange} does not trade {series.symbol} now, and no order book of it is stored"
-            )
+            raise InvalidSymbol(f"{exchange} does not trade {symbol} now, and no order book of it is stored")
 
     def _closed(self, interval: Interval, span: Span) -> Span:
-        now = self._clock()
-        if not span:
-            raise InvalidRange(f"the range ends at {iso(span.end)}, not after its start at {iso(span.start)}")
-        if span.start > now:
-            raise InvalidRange(f"the range starts at {iso(span.start)}, in the future: it is {iso(now)}")
         start = interval.ceil(span.start)
-        return Span(start, max(start, min(interval.ceil(span.end), interval.floor(now))))
-
-    def _kept(self, series: SeriesId, start: Micros, end: Micros, rows: int) -> Source:
-        """Return the source of rows from the database."""
-        return Source("database", start, end, rows, self._origin(series))
-
-    def _origin(self, series: SeriesId) -> str | None:
-        origin = self._connector.origin(series.exchange, series.symbol)
-        return None if origin is None else str(origin)
+        return Span(start, max(start, min(interval.ceil(span.end), interval.floor(self._clock()))))
 
     async def _stored_from(self, series: SeriesId, span: Span) -> Micros:
         """Return the time before which the database has no data of ``span``; the end of ``span`` if it has none at all."""
+        if not await self._candles.stores(series):
+            return span.end
         first = await self._candles.first(series, span)
         gaps = await self._gaps.believed(series, span, self._clock(), limit=1)
         return min([span.end if first is None else first, *(each.start for each in gaps)])
 
-    async def _window(self, series: SeriesId, interval: Interval, window: Span) -> Piece:
+    async def _window(self, series: ResolvedSeries, interval: Interval, window: Span) -> Piece:
         """Return all of a span: from the database, and the rest by as few requests as possible."""
-        table = await self._candles.table(series, interval, window, FETCHED_AT_ONCE)
+        table = await self._candles.table(series.id, interval, window, FETCHED_AT_ONCE)
         collected = table.num_rows > 0
         holes = await asyncio.to_thread(holes_of, table, interval, window) if collected else [window]
         if not holes:
-            return Piece(table, [self._kept(series, window.start, window.end, table.num_rows)])
-        known = await self._gaps.believed(series, window, self._clock())
+            return Piece(table, [_kept(series, window.start, window.end, table.num_rows)])
+        known = await self._gaps.believed(series.id, window, self._clock())
         believed, left = await _worked(len(known) + len(holes), _accounted, known, holes)
         answers = [
             await self._answer(series, interval, hull, left, collected=collected) for hull in hulls(left, interval)
         ]
-        kept = Piece(table, [self._kept(series, each.start, each.end, 0) for each in subtract(window, left)], believed)
+        kept = Piece(table, [_kept(series, each.start, each.end, 0) for each in subtract(window, left)], believed)
         return await asyncio.to_thread(joined, kept, left, answers)
 
-    async def _requested(self, series: SeriesId, interval: Interval, window: Span) -> Piece:
+    async def _requested(self, series: ResolvedSeries, interval: Interval, window: Span) -> Piece:
         """Return all of a span of which nothing is stored."""
         answer = await self._answer(series, interval, window, [window], collected=False)
         stretches = len(answer.sources) + len(answer.gaps)
         return await _worked(stretches, joined, Piece(answer.table.slice(0, 0)), [window], [answer])
 
     async def _answer(
-        self, series: SeriesId, interval: Interval, hull: Span, left: Sequence[Span], *, collected: bool
+        self, series: ResolvedSeries, interval: Interval, hull: Span, left: Sequence[Span], *, collected: bool
     ) -> Piece:
         """
         Request ``hull`` from the exchange's client.
@@ -223,21 +204,26 @@ class HistoricalFetcher:
         Rows in ``left`` are stored if the client does not store them itself. Proved gaps are also stored if they lie
         among collected candles, so that the next page needs no request.
         """
-        client = self._connector.get_client(series.exchange)
-        with self._delays_logged(series.exchange):
-            part = await client.fetch_part(series.symbol, hull, interval)
+        client = series.client
+        with self._delays_logged(series.id.exchange):
+            part = await client.fetch_part(series.id.symbol, hull, interval)
         if not client.keeps_candles and part.table.num_rows:
-            await self._candles.save_table(series, rows_within(part.table, left))
+            await self._candles.save_table(series.id, rows_within(part.table, left))
         if collected or not client.keeps_candles:
             try:
-                with self._delays_logged(series.exchange):
-                    proved = await proved_gaps(client, series, interval, part)
-                await self._gaps.settle(series, await asyncio.to_thread(within, proved, left))
+                with self._delays_logged(series.id.exchange):
+                    proved = await proved_gaps(client, series.id, interval, part)
+                await self._gaps.settle(series.id, await asyncio.to_thread(within, proved, left))
             except StorageError as error:
-                log.warning("%s: proved gaps could not be stored, and will be requested again: %s", series, error)
+                log.warning("%s: proved gaps could not be stored, and will be requested again: %s", series.id, error)
         part = structs.replace(part, table=timed(part.table))
         stretches = len(part.spans) + len(part.gaps)
-        return await _worked(stretches, _piece, part, hull, series.exchange, self._origin(series))
+        return await _worked(stretches, _piece, part, hull, series)
+
+
+def _kept(series: ResolvedSeries, start: Micros, end: Micros, rows: int) -> Source:
+    """Return the source of rows from the database."""
+    return Source("database", start, end, rows, series.origin)
 
 
 async def _worked(stretches: int, work: Callable[..., _T], *args: Any) -> _T:
@@ -251,11 +237,13 @@ def _accounted(gaps: Sequence[Gap], holes: Sequence[Span]) -> tuple[list[Gap], l
     return known, subtract_all(holes, [gap.span for gap in known])
 
 
-def _piece(part: Part, span: Span, exchange: str, origin: str | None) -> Piece:
+def _piece(part: Part, span: Span, series: ResolvedSeries) -> Piece:
     """Convert a client's result; without sources, the exchange is the source of all rows."""
     table, spans = part.table, part.spans
     if not spans:
-        sources = [Source(exchange, span.start, span.end, table.num_rows, origin)] if table.num_rows else []
+        sources = (
+            [Source(series.id.exchange, span.start, span.end, table.num_rows, series.origin)] if table.num_rows else []
+        )
         return Piece(table, sources, part.gaps)
     bounds = np.array([(each.start, each.end) for each in spans], np.int64).reshape(-1, 2)
     firsts, ends = np.searchsorted(open_times(table), bounds).T.tolist()

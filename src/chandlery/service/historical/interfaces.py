@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, structs
 
+from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.clients.rows import Row
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.series_id import SeriesId
@@ -59,7 +60,7 @@ class IHistoricalDataManager(ABC):
 
     @abstractmethod
     def stream_historical_data(
-        self, series: SeriesId, span: Span, *, rows: int, snapshots: int = 50
+        self, series: ResolvedSeries, span: Span, *, rows: int, snapshots: int = 50
     ) -> AsyncGenerator[Piece, None]:
         """
         Yield the data of ``span``, oldest first, in pieces of at most ``rows`` rows, or ``snapshots`` order books.
@@ -67,12 +68,12 @@ class IHistoricalDataManager(ABC):
         Data comes from storage; what is missing is fetched from the exchange and stored. Closed candles only.
 
         Raises:
-            InvalidInput: The exchange, symbol or channel is unknown, or the range is invalid.
+            InvalidInput: The symbol is unknown.
             StorageError: The storage cannot be read.
         """
 
     @abstractmethod
-    def stream_funding(self, series: SeriesId, span: Span, *, rows: int) -> AsyncGenerator[Piece, None]:
+    def stream_funding(self, series: ResolvedSeries, span: Span, *, rows: int) -> AsyncGenerator[Piece, None]:
         """
         Yield the funding rates of a perpetual, in pieces of at most ``rows`` rows.
 
@@ -81,7 +82,7 @@ class IHistoricalDataManager(ABC):
         """
 
     @abstractmethod
-    async def get_books(self, series: SeriesId, span: Span, limit: int) -> BookPage:
+    async def get_books(self, series: ResolvedSeries, span: Span, limit: int) -> BookPage:
         """
         Return the first ``limit`` stored order books of ``span``, oldest first; each corrupt one is a gap at its time.
 
@@ -97,11 +98,11 @@ class IHistoricalDataManager(ABC):
         """
 
     @abstractmethod
-    async def get_most_current_data(self, series: SeriesId) -> Row | None:
+    async def get_most_current_data(self, series: ResolvedSeries) -> Row | None:
         """
         Return the latest order book or candle, ``closed`` or not, as clients return them; ``None`` if there is none.
 
         Raises:
-            InvalidInput: The exchange, symbol or channel is unknown.
+            InvalidInput: The symbol is unknown.
             ExchangeError: The request to the exchange failed.
         """

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.clients.rows import Row
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.series_id import SeriesId
@@ -25,18 +26,18 @@ class HistoricalDataManagerImpl(IHistoricalDataManager):
         """Number of rows by source."""
 
     def stream_historical_data(
-        self, series: SeriesId, span: Span, *, rows: int, snapshots: int = 50
+        self, series: ResolvedSeries, span: Span, *, rows: int, snapshots: int = 50
     ) -> AsyncGenerator[Piece, None]:
         """Yield candles or order books, depending on the channel."""
-        if series.interval is None:
+        if series.id.interval is None:
             return self._counted(self._fetcher.books(series, span, snapshots))
-        return self._counted(self._fetcher.candles(series, series.interval, span, rows))
+        return self._counted(self._fetcher.candles(series, series.id.interval, span, rows))
 
-    def stream_funding(self, series: SeriesId, span: Span, *, rows: int) -> AsyncGenerator[Piece, None]:
+    def stream_funding(self, series: ResolvedSeries, span: Span, *, rows: int) -> AsyncGenerator[Piece, None]:
         """Yield funding rates from the exchange's client, which stores them."""
         return self._counted(self._fetcher.funding(series, span, rows))
 
-    async def get_books(self, series: SeriesId, span: Span, limit: int) -> BookPage:
+    async def get_books(self, series: ResolvedSeries, span: Span, limit: int) -> BookPage:
         """Return order books from the database."""
         return await self._fetcher.snapshots(series, span, limit)
 
@@ -44,7 +45,7 @@ class HistoricalDataManagerImpl(IHistoricalDataManager):
         """Return gaps from the database."""
         return await self._fetcher.gaps(series, span)
 
-    async def get_most_current_data(self, series: SeriesId) -> Row | None:
+    async def get_most_current_data(self, series: ResolvedSeries) -> Row | None:
         """Return the latest order book or candle."""
         return await self._current.latest(series)
 

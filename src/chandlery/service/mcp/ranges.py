@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pyarrow as pa
 from msgspec import Struct, structs
 
+from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.core.errors import InvalidRange
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.series_id import SeriesId
@@ -46,10 +47,13 @@ class Sums(Protocol):
 class Asked(Struct, frozen=True):
     """Range of closed candles, from the first to the last."""
 
-    series: SeriesId
+    source: ResolvedSeries
     span: Span
-    origin: str | None = None
-    """Origin of the data, if not the exchange itself."""
+
+    @property
+    def series(self) -> SeriesId:
+        """Series of the candles."""
+        return self.source.id
 
     @property
     def uri(self) -> str:
@@ -114,12 +118,12 @@ class CandleRanges:
         """
         now = self._clock()
         span = span_of(start, end, now)
-        series = self._collection.named(SeriesId.parse(exchange, symbol, "candles", interval))
-        length = series.length
+        series = self._collection.resolve(SeriesId.parse(exchange, symbol, "candles", interval))
+        length = series.id.length
         closed = Span(length.ceil(span.start), min(length.ceil(span.end), length.floor(now)))
         if not closed:
             raise InvalidRange(f"no candle of {interval} that opens in {span} has closed by now, {iso(now)}")
-        asked = Asked(series, closed, self._collection.origin(series))
+        asked = Asked(series, closed)
         if asked.count > MOST_CANDLES:
             raise InvalidRange(
                 f"the range has {asked.count:,} candles of {interval}, more than {MOST_CANDLES:,}; take a shorter range or a longer interval"
@@ -156,7 +160,7 @@ class CandleRanges:
         return _page(asked, at, kept, report).first(rows)
 
     def _pieces(self, asked: Asked, at: Micros, rows: int) -> AsyncGenerator[Piece, None]:
-        return self._historical.stream_historical_data(asked.series, Span(at, asked.span.end), rows=rows)
+        return self._historical.stream_historical_data(asked.source, Span(at, asked.span.end), rows=rows)
 
 
 def _page(asked: Asked, at: Micros, tables: list[pa.Table], report: AnswerReport) -> Page:

@@ -109,7 +109,7 @@ def _csv(asked: Asked, page: Page) -> str:
     notes = [
         f"{series.exchange} {series.symbol} {series.length.value}, {iso(page.at)} to {iso(page.end)}: {len(page.rows)} rows",
         f"the whole range: {iso(asked.span.start)} to {iso(asked.span.end)}, {asked.count} rows if none is missing",
-        *([] if asked.origin is None else [f"NOT the exchange's own data, but of {asked.origin}"]),
+        *([] if asked.source.origin is None else [f"NOT the exchange's own data, but of {asked.source.origin}"]),
         *(f"source {each.source}: {each.start} to {each.end}, {each.rows} rows" for each in known["sources"]),
         *(f"gap {each.start} to {each.end}: {each.kind}, {' '.join(each.evidence.split())}" for each in known["gaps"]),
     ]

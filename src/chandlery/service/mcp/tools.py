@@ -154,8 +154,9 @@ class Toolbox:
 
     async def _current(self, asked: schemas.CurrentAsked, _: Progress) -> schemas.CurrentAnswer:
         """Get the latest order book or candle, which may be running; it is live if the coin is collected."""
-        series = self._collection.named(SeriesId.parse(asked.exchange, asked.symbol, asked.channel))
-        row = await self._historical.get_most_current_data(series)
+        found = self._collection.resolve(SeriesId.parse(asked.exchange, asked.symbol, asked.channel))
+        series = found.id
+        row = await self._historical.get_most_current_data(found)
         if row is None:
             raise UnknownName(
                 f"there is no {series.channel_text} of {series.symbol} at {series.exchange}; add_coin starts collecting it"
@@ -172,7 +173,7 @@ class Toolbox:
             channel=series.channel_text,
             age_s=None if since is None else (now - since) / SECOND,
             source=self._source(series),
-            origin=self._collection.origin(series),
+            origin=found.origin,
             **told_gaps(await self._historical.get_gaps(series, Span(now - _GAPS_LOOKED_BACK, now))),
         )
         told_at, told_received, told_sent = (None if each is None else iso(each) for each in (at, received, sent))
@@ -206,7 +207,7 @@ class Toolbox:
                 exchange=wanted.series.exchange,
                 symbol=wanted.series.symbol,
                 interval=wanted.series.length.value,
-                origin=wanted.origin,
+                origin=wanted.source.origin,
                 whole=stretches.whole.summary(wanted.series.length),
                 candles_per_bucket=stretches.candles,
                 buckets=schemas.Buckets(rows=[_bucket(part) for part in parts[:count]]),
@@ -295,7 +296,7 @@ def _download_answer(
         exchange=asked.series.exchange,
         symbol=asked.series.symbol,
         interval=asked.series.length.value,
-        origin=asked.origin,
+        origin=asked.source.origin,
         summary=summary,
         preview=schemas.Preview(rows=page.rows),
         next=page.next(asked),

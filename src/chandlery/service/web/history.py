@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
+from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.clients.rows import rows_of_table
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Interval
-from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros
 from chandlery.service.collection.broadcaster import Update, gap_content
 from chandlery.service.frames import Part, binary_frame, text_frame
@@ -40,12 +40,11 @@ class StreamingHandler:
         self,
         historical: IHistoricalDataManager,
         send_queue: SendQueue,
-        series: SeriesId,
+        series: ResolvedSeries,
         *,
         form: str,
         request: Id,
         turn: Callable[[], AbstractAsyncContextManager[None]],
-        origin: str | None = None,
     ) -> None:
         """``turn`` is held while historical data is sent."""
         require_format(form, list(CHUNK_ROWS))
@@ -53,9 +52,9 @@ class StreamingHandler:
         self._historical = historical
         self._send_queue = send_queue
         self._series = series
-        self._interval = series.interval
+        self._interval = series.id.interval
         self._form = form
-        self._head = series.plain() | labelled(origin)
+        self._head = series.id.plain() | labelled(series.origin)
         if request is not None:
             self._head["id"] = request
         self._chunks = 0
@@ -106,7 +105,7 @@ class StreamingHandler:
                 self._notify(piece, interval)
 
     def _notify(self, piece: Piece, interval: Interval) -> None:
-        series = self._series
+        series = self._series.id
         for row in rows_of_table(piece.table, series.exchange, series.symbol, interval, counts=True):
             self._send_queue.put(Update(series, "closed", row).frame)
         for gap in piece.gaps:

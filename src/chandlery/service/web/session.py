@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.core.errors import ChandleryError, InvalidInput, InvalidToken
 from chandlery.core.gaps import Span
 from chandlery.core.series_id import SeriesId
@@ -153,48 +154,52 @@ class Session:
         left = None if ends is None else max(ends - self._token_clock(), 0) // SECOND
         self._notify("authenticated", message.id, scopes=sorted(self.subject.scopes), expires_in=left)
 
-    def _series(self, message: Subscribe | Unsubscribe | RequestHistorical | MostCurrent) -> SeriesId:
-        return self._collection.named(
+    def _series(self, message: Subscribe | Unsubscribe | RequestHistorical | MostCurrent) -> ResolvedSeries:
+        return self._collection.resolve(
             SeriesId.parse(message.exchange, str(message.symbol), message.channel, message.interval or "1m")
         )
 
     async def _subscribe(self, message: Subscribe) -> None:
-        series = await self._collected(message)
+        self._require(READ)
+        found = self._series(message)
+        await self._collect(found.id)
+        series = found.id
         if series not in self._subscriptions:
             self._add(Subscription(series, self._send_queue))
-        self._notify("subscribed", message.id, **self._named(series))
+        self._notify("subscribed", message.id, **_named(found))
         latest = self._collection.broadcaster.latest(series)
         if latest is not None:
             self._send_queue.replace(series, latest.frame)
 
     async def _unsubscribe(self, message: Unsubscribe) -> None:
         self._require(READ)
-        series = self._series(message)
+        found = self._series(message)
+        series = found.id
         if series not in self._subscriptions:
             raise InvalidInput(
                 f"there is no subscription to {series.channel_text} of {series.symbol} at {series.exchange}"
             )
         self._drop(series)
-        self._notify("unsubscribed", message.id, **self._named(series))
+        self._notify("unsubscribed", message.id, **_named(found))
 
     async def _request(self, message: RequestHistorical) -> None:
         subject = self._require(READ)
         if message.follow and message.end is not None:
             raise InvalidInput("follow continues with live data, so it cannot be combined with end")
-        series = self._series(message)
+        found = self._series(message)
+        series = found.id
         now = self._clock()
         span = span_of(message.start, message.end, now)
         handler = StreamingHandler(
             self._historical,
             self._send_queue,
-            series,
+            found,
             form=message.format,
             request=message.id,
             turn=partial(self._workload.turn, subject),
-            origin=self._collection.origin(series),
         )
         if not message.follow:
-            await self._collected(message)
+            await self._collect(series)
             await handler.send(span)
             return
         if series in self._subscriptions:
@@ -203,7 +208,7 @@ class Session:
         self._add(subscription)
         self._following[series] = asyncio.current_task()
         try:
-            await self._collected(message)
+            await self._collect(series)
             await handler.follow(subscription, Span(span.start, max(self._clock(), span.start + 1)))
         except BaseException:
             self._following.pop(series, None)
@@ -214,19 +219,17 @@ class Session:
 
     async def _most_current(self, message: MostCurrent) -> None:
         self._require(READ)
-        series = self._series(message)
-        data = await self._historical.get_most_current_data(series)
-        self._notify("most_current_data", message.id, **self._named(series), data=data)
+        found = self._series(message)
+        data = await self._historical.get_most_current_data(found)
+        self._notify("most_current_data", message.id, **_named(found), data=data)
 
-    async def _collected(self, message: Subscribe | RequestHistorical) -> SeriesId:
-        """Return the series after making sure that it is collected; starting to collect it needs the scope."""
+    async def _collect(self, series: SeriesId) -> None:
+        """Make sure that the series is collected; starting to collect it needs the scope."""
         self._require(READ)
-        series = self._series(message)
         known = self._collection.coins.find(series.symbol, series.exchange)
         if known is None or series.channel_text not in known.channels:
             self._require(COLLECT)
-        await self._collection.add_coin(series.symbol, series.exchange, [series.channel_text])
-        return series
+        await self._collection.collect([series])
 
     def _add(self, subscription: Subscription) -> None:
         if len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
@@ -247,5 +250,6 @@ class Session:
         head = {"type": kind} if request is None else {"type": kind, "id": request}
         self._send_queue.put(text_frame(msgspec.json.encode(head | content)))
 
-    def _named(self, series: SeriesId) -> dict[str, Any]:
-        return series.plain() | labelled(self._collection.origin(series))
+
+def _named(series: ResolvedSeries) -> dict[str, Any]:
+    return series.id.plain() | labelled(series.origin)
