@@ -12,9 +12,13 @@ from chandlery.clients.interfaces import IExchangeAPIClient
 from chandlery.clients.settings import Settings
 from chandlery.clients.streaming import RealtimeStream
 from chandlery.connector import DataSourceConnectorImpl
-from chandlery.core.errors import Closed, MalformedResponse, RequestTimeout, UnsupportedRequest
+from chandlery.core.errors import Closed, IncompleteData, MalformedResponse, RequestTimeout, UnsupportedRequest
+from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.interval import Interval
+from chandlery.core.time import MINUTE
 from chandlery.net.clock import system_clock
+from chandlery.tables.frame import open_times
+from fixtures.candle_tables import candles
 
 OPTIONS = {"channel": "candles", "interval": "1m", "depth": None, "on_event": None}
 CANDLE = {"timestamp": 0, **dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0), "closed": True}
@@ -174,3 +178,27 @@ async def test_a_client_with_the_documented_methods_of_the_past():
         assert [{"interval": "1h", **CANDLE}] == await connector.fetch_historical_data("acme", "BTC/USDT", *DAY, "1h")
         with pytest.raises(UnsupportedRequest, match="acme has no streams"):
             await connector.start_realtime_stream("acme", "BTC/USDT", lambda *_: None)
+
+
+async def test_what_a_client_answers_beside_the_range_is_left_out():
+    """Rows and gaps alike; of a gap that reaches out of the range, its part in it stays."""
+    span = Span(10 * MINUTE, 20 * MINUTE)
+    missing = [Gap(19 * MINUTE, 30 * MINUTE, GapKind.FETCH_FAILED, "b"), Gap(0, 11 * MINUTE, GapKind.FETCH_FAILED, "a")]
+
+    class Acme(IExchangeAPIClient):
+        def get_exchange_name(self):
+            return "acme"
+
+        async def fetch_historical_data(self, coin, start, end, interval="1m"):
+            raise NotImplementedError
+
+        async def fetch_candles(self, coin, start, end, interval="1m"):
+            raise IncompleteData("cut off", data=candles(25, 0), missing=missing)
+
+        async def check_coin_availability(self, coin):
+            return True
+
+    part = await Acme().fetch_part("BTC/USDT", span, Interval.MINUTE_1)
+
+    assert [minute * MINUTE for minute in range(10, 20)] == open_times(part.table).tolist()
+    assert [Span(10 * MINUTE, 11 * MINUTE), Span(19 * MINUTE, 20 * MINUTE)] == [each.span for each in part.gaps]

@@ -16,7 +16,7 @@ from chandlery.clients.rows import Row, table_of_rows
 from chandlery.clients.streaming import Callback, RealtimeStream
 from chandlery.core.endpoints import Origin
 from chandlery.core.errors import IncompleteData, UnsupportedRequest
-from chandlery.core.gaps import Span
+from chandlery.core.gaps import Span, clipped
 from chandlery.core.instrument import Instrument, Listing, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.moment import TimeLike
@@ -109,13 +109,13 @@ class IExchangeAPIClient(ABC):
         """
         Return the candles of ``span`` with their provenance as an object, for callers in this process.
 
-        Unavailable candles are gaps of the result.
+        Unavailable candles are gaps of the result; both lie in ``span``.
         """
         try:
             table = await self.fetch_candles(coin, to_datetime(span.start), to_datetime(span.end), interval)
         except IncompleteData as error:
-            return Part.of_output(error.data, error.missing)
-        return Part.of_output(table)
+            return Part.of_output(error.data, sorted(clipped(error.missing, span))).cut(span)
+        return Part.of_output(table).cut(span)
 
     @abstractmethod
     async def check_coin_availability(self, coin: str) -> bool:

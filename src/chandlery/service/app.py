@@ -43,7 +43,6 @@ from chandlery.service.collection.processor import RealTimeProcessor
 from chandlery.service.collection.service import DataCollectionManagerImpl
 from chandlery.service.historical.current import CurrentDataFetcher
 from chandlery.service.historical.fetcher import HistoricalFetcher
-from chandlery.service.historical.service import HistoricalDataManagerImpl
 from chandlery.service.instruments import InstrumentSearch
 from chandlery.service.readiness import Readiness
 from chandlery.service.retention import Retention
@@ -163,11 +162,10 @@ class Service:
         """Stop the streams, commit queued writes and close everything."""
         await self._open.aclose()
 
-    def _history(self) -> HistoricalDataManagerImpl:
-        return HistoricalDataManagerImpl(
-            HistoricalFetcher(self.candles, self.storage, self.gaps, self.clock, self.collection.book_awaited),
-            CurrentDataFetcher(self.broadcaster, self.candles, self.storage, self.clock),
-        )
+    def _history(self) -> HistoricalFetcher:
+        current = CurrentDataFetcher(self.broadcaster, self.candles, self.storage, self.clock)
+        awaited = self.collection.book_awaited
+        return HistoricalFetcher(self.candles, self.storage, self.gaps, current, self.clock, awaited)
 
     def _origin_of(self, exchange: str, symbol: str) -> str:
         """Return the origin of stored data; offline, an exchange that is unavailable gets that of the others."""

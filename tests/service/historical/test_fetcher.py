@@ -155,12 +155,14 @@ async def test_funding(service):
     end = Interval.DAY_1.floor(system_clock())
     series = service.collection.resolve(SeriesId.of_funding("binance", "BTC/USDT:USDT"))
     spot = service.collection.resolve(SeriesId.of_funding("binance", "BTC/USDT"))
-    pieces = [piece async for piece in service.historical.stream_funding(series, Span(end - 3 * DAY, end), rows=4)]
+    pieces = [
+        piece async for piece in service.historical.stream_historical_data(series, Span(end - 3 * DAY, end), rows=4)
+    ]
 
     assert [4, 4, 1] == [piece.table.num_rows for piece in pieces]
     assert not any(math.isnan(each) for piece in pieces for each in piece.table.column("funding_rate").to_pylist())
     with pytest.raises(UnsupportedRequest):
-        _ = [piece async for piece in service.historical.stream_funding(spot, Span(end - DAY, end), rows=4)]
+        _ = [piece async for piece in service.historical.stream_historical_data(spot, Span(end - DAY, end), rows=4)]
 
 
 async def test_the_latest(service):

@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 
 from chandlery.core.gaps import Gap, GapKind, Span, merge, subtract, subtract_all
 from chandlery.core.interval import Interval
+from chandlery.core.provenance import SourceSpan
 from chandlery.core.query import ChartType
 from chandlery.core.time import DAY, MINUTE
 from chandlery.history.checks import holes_of
-from chandlery.service.historical.interfaces import Piece, Source
+from chandlery.service.historical.interfaces import sources_of
 from chandlery.service.historical.joining import hulls, joined, rows_within, within
 from chandlery.tables.candle_rows import SCHEMA, timed
 from chandlery.tables.frame import open_times, table_of
+from chandlery.tables.part import Part
 
 START = 19_723 * DAY
 M = Interval.MINUTE_1
@@ -58,24 +60,23 @@ def test_every_moment_comes_once(collected, known, answered):
     believed = within([Gap(*_ends(minute), GapKind.HALT, "known") for minute in sorted(known)], holes)
     left = subtract_all(holes, [gap.span for gap in believed])
     lacking = subtract(WINDOW, [span(minute) for minute in answered])
-    answer = Piece(
+    answer = Part(
         table(answered),
-        [Source("rest", WINDOW.start, WINDOW.end, 0)],
+        [SourceSpan(WINDOW.start, WINDOW.end, "rest", 0)],
         [Gap(each.start, each.end, GapKind.NO_TRADES, "asked") for each in lacking],
     )
-    around = [Source("database", each.start, each.end, 0, "elsewhere") for each in subtract(WINDOW, left)]
-    piece = joined(Piece(stored, around, believed), left, [answer])
+    around = [SourceSpan(each.start, each.end, "database", 0, origin="elsewhere") for each in subtract(WINDOW, left)]
+    part = joined(Part(stored, around, believed), left, [answer])
 
     rest = set(range(COUNT)) - collected - known
-    assert sorted(collected | (answered & rest)) == [(at - START) // MINUTE for at in open_times(piece.table).tolist()]
-    silent = [at for gap in piece.gaps for at in range((gap.start - START) // MINUTE, (gap.end - START) // MINUTE)]
+    assert sorted(collected | (answered & rest)) == [(at - START) // MINUTE for at in open_times(part.table).tolist()]
+    silent = [at for gap in part.gaps for at in range((gap.start - START) // MINUTE, (gap.end - START) // MINUTE)]
     assert sorted((known - collected) | (rest - answered)) == silent
-    assert [WINDOW] == merge(Span(each.start, each.end) for each in piece.sources)
-    assert piece.table.num_rows == sum(each.rows for each in piece.sources)
-    assert {None if each.source == "rest" else "elsewhere" for each in piece.sources} == {
-        each.origin for each in piece.sources
-    }
-    assert left == [Span(each.start, each.end) for each in piece.sources if each.source == "rest"]
+    sources = sources_of(part)
+    assert [WINDOW] == merge(each.span for each in part.spans) == merge(Span(each.start, each.end) for each in sources)
+    assert part.table.num_rows == sum(each.rows for each in sources)
+    assert {None if each.source == "rest" else "elsewhere" for each in sources} == {each.origin for each in sources}
+    assert left == [Span(each.start, each.end) for each in sources if each.source == "rest"]
     assert sorted(answered & rest) == [
         (at - START) // MINUTE for at in open_times(rows_within(table(answered), left)).tolist()
     ]
@@ -87,6 +88,6 @@ def _ends(minute):
 
 def test_a_stretch_without_rows_has_the_columns_of_the_others():
     """Or what lies around it could not be put together with it."""
-    nothing = joined(Piece(table([])), [WINDOW], [Piece(table([]))])
+    nothing = joined(Part(table([])), [WINDOW], [Part(table([]))])
 
     assert (0, SCHEMA) == (nothing.table.num_rows, nothing.table.schema)

@@ -87,10 +87,6 @@ class History(IHistoricalDataManager):
             gaps = [Gap(at, at + MINUTE, GapKind.FETCH_FAILED, self.evidence)] * self.gaps
             yield Piece(table, sources, gaps)
 
-    async def stream_funding(self, series, span, *, rows):
-        raise NotImplementedError
-        yield
-
     async def get_books(self, series, span, limit):
         raise NotImplementedError
 

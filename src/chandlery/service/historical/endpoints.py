@@ -87,12 +87,8 @@ class _Parts:
         self.historical: IHistoricalDataManager = state.historical
         self.answers: ResponseCache = state.answers
         self.clock: Clock = state.clock
+        self.resolve: Callable[[SeriesId], ResolvedSeries] = state.resolve
         self.request = request
-
-    def resolve(self, series: SeriesId) -> ResolvedSeries:
-        """The series, in the spelling under which it is stored."""
-        resolved: ResolvedSeries = self.request.app.state.collection.resolve(series)
-        return resolved
 
     async def take_turn(self, subject: Subject) -> None:
         """
@@ -162,7 +158,7 @@ async def funding(
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
 
     def pieces(rows: int) -> AsyncGenerator[Piece, None]:
-        return parts.historical.stream_funding(series, Span(at, span.end), rows=rows)
+        return parts.historical.stream_historical_data(series, Span(at, span.end), rows=rows)
 
     return await _answer(parts, subject, schema_of(ChartType.FUNDING_RATE), series, span, now, at, limit, form, pieces)
 

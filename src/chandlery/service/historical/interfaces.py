@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from msgspec import Struct, structs
 
 from chandlery.clients.interfaces import ResolvedSeries
@@ -15,6 +16,8 @@ from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros, iso
 from chandlery.database.raw import BookPage
 from chandlery.service.label import labelled
+from chandlery.tables.frame import open_times
+from chandlery.tables.part import Part
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,6 +50,17 @@ def merge(known: list[Source], more: Iterable[Source]) -> list[Source]:
     return known
 
 
+def sources_of(part: Part) -> list[Source]:
+    """Count the rows of each source of a part, of which neighbours of one kind are one."""
+    bounds = np.array([(each.start, each.end) for each in part.spans], np.int64).reshape(-1, 2)
+    firsts, ends = np.searchsorted(open_times(part.table), bounds).T.tolist()
+    sources = [
+        Source(f"cache ({each.source})" if each.cached else each.source, each.start, each.end, end - first, each.origin)
+        for each, first, end in zip(part.spans, firsts, ends, strict=True)
+    ]
+    return merge([], sources)
+
+
 class Piece(Struct, frozen=True):
     """Consecutive rows, their sources, and the gaps among them."""
 
@@ -65,20 +79,13 @@ class IHistoricalDataManager(ABC):
         """
         Yield the data of ``span``, oldest first, in pieces of at most ``rows`` rows, or ``snapshots`` order books.
 
-        Data comes from storage; what is missing is fetched from the exchange and stored. Closed candles only.
+        Data comes from storage; what is missing is fetched from the exchange and stored. Closed candles only. Callers
+        have checked the range; one that is empty, or lies in the future, has none.
 
         Raises:
             InvalidInput: The symbol is unknown.
-            StorageError: The storage cannot be read.
-        """
-
-    @abstractmethod
-    def stream_funding(self, series: ResolvedSeries, span: Span, *, rows: int) -> AsyncGenerator[Piece, None]:
-        """
-        Yield the funding rates of a perpetual, in pieces of at most ``rows`` rows.
-
-        Raises:
             UnsupportedRequest: The exchange or the coin has no funding rates.
+            StorageError: The storage cannot be read.
         """
 
     @abstractmethod

@@ -12,16 +12,16 @@ from msgspec import structs
 
 from chandlery.core.gaps import Gap, Span, joined_gaps
 from chandlery.core.interval import Interval
+from chandlery.core.provenance import SourceSpan
 from chandlery.core.query import ChartType
-from chandlery.service.historical.interfaces import Piece, Source, merge
 from chandlery.tables.candle_rows import SCHEMA
 from chandlery.tables.frame import empty_of, open_times
-from chandlery.tables.part import in_order
+from chandlery.tables.part import Part, in_order
 
 _NEAR = 500
 """Holes with fewer candles between them are requested together, since small requests cost as much as large ones."""
 
-_Stretch = TypeVar("_Stretch", Gap, Source)
+_Stretch = TypeVar("_Stretch", Gap, SourceSpan)
 
 
 def hulls(holes: Iterable[Span], interval: Interval) -> list[Span]:
@@ -35,23 +35,18 @@ def hulls(holes: Iterable[Span], interval: Interval) -> list[Span]:
     return found
 
 
-def joined(stored: Piece, left: Sequence[Span], answers: Sequence[Piece]) -> Piece:
+def joined(stored: Part, left: Sequence[Span], answers: Sequence[Part]) -> Part:
     """
-    Merge a span, with its sources and gaps.
+    Merge the rows, sources and gaps of a span.
 
     ``left`` is what neither the rows nor the gaps of ``stored`` cover; the sources of ``stored`` lie around it. Of
     ``answers``, only the parts within ``left`` are used.
     """
     tables = [each for each in (stored.table, *(rows_within(each.table, left) for each in answers)) if each.num_rows]
     table = in_order(tables, ChartType.KLINES) if tables else empty_of(SCHEMA)
-    sources = [*stored.sources]
-    sources += within([each for answer in answers for each in answer.sources], left)
-    sources.sort(key=lambda each: each.start)
-    bounds = np.array([(each.start, each.end) for each in sources], np.int64).reshape(-1, 2)
-    firsts, ends = np.searchsorted(open_times(table), bounds).T.tolist()
-    counted = [structs.replace(each, rows=end - first) for each, first, end in zip(sources, firsts, ends, strict=True)]
+    spans = [*stored.spans, *within([each for answer in answers for each in answer.spans], left)]
     gaps = within([gap for answer in answers for gap in answer.gaps], left)
-    return Piece(table, merge([], counted), joined_gaps([*stored.gaps, *gaps]))
+    return Part(table, sorted(spans, key=lambda each: each.start), joined_gaps([*stored.gaps, *gaps]))
 
 
 def within(stretches: Iterable[_Stretch], spans: Sequence[Span]) -> list[_Stretch]:

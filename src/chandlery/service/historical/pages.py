@@ -123,7 +123,9 @@ def _encoded(
 
 
 def _of_page(source: Source, table: pa.Table, page: Span) -> Source:
-    """Return the part of a source that lies in a page."""
+    """Return the part of a source that lies in a page; its rows are counted again unless that is all of it."""
+    if page.start <= source.start and source.end <= page.end:
+        return source
     span = Span(source.start, source.end).clip(page)
     return structs.replace(source, start=span.start, end=span.end, rows=slice_span(table, span).num_rows)
 

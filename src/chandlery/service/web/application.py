@@ -110,6 +110,7 @@ def _share(app: FastAPI, service: Service, metrics: Metrics) -> None:
     app.state.authentication = service.authentication
     app.state.open_to_all = service.settings.no_auth
     app.state.trusted_proxies = service.settings.trusted_proxies
+    app.state.resolve = service.connector.resolve
     app.state.collection = service.collection
     app.state.historical = service.historical
     app.state.instruments = service.instruments

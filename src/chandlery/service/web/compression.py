@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +23,8 @@ before.
 _GZIP_LEVEL = 1
 _LARGE = 1 << 14
 _WITH_GZIP_HEAD = 31
+_KNOWN = 64
+"""Maximum number of cached texts of ``Accept-Encoding``, of which clients may send any number."""
 
 
 class _Gzip:
@@ -55,12 +58,18 @@ class Compression:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on, compressing the response if the client accepts it."""
         taken = Headers(scope=scope).get("Accept-Encoding", "") if scope["type"] == "http" else ""
-        offers = [_offer(part) for part in taken.lower().split(",")]
-        encoding = next((name for name in _ENCODINGS if name in offers), None)
+        encoding = _encoding(taken)
         if encoding is None:
             await self._app(scope, receive, send)
         else:
             await self._app(scope, receive, _Smaller(send, encoding))
+
+
+@lru_cache(_KNOWN)
+def _encoding(taken: str) -> str | None:
+    """Return the encoding for the text of ``Accept-Encoding``; ``None`` if it accepts none of ours."""
+    offers = [_offer(part) for part in taken.lower().split(",")]
+    return next((name for name in _ENCODINGS if name in offers), None)
 
 
 def _offer(part: str) -> str:
