@@ -10,7 +10,6 @@ import pytest
 
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Span
-from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import HOUR, MINUTE
@@ -40,7 +39,7 @@ async def database(tmp_path):
 
 async def served(database, *origin):
     """What a service finds: opens of candles, moments of books, gaps, coins."""
-    candles = await CandleRepository(database, *origin).table(CANDLES, Interval.MINUTE_1, EVER, 100)
+    candles = await CandleRepository(database, *origin).table(CANDLES, EVER, 100)
     books = await RawDataRepositoryImpl(database, *origin).find_by_range("BTC/USDT", 0, EVER.end, 100)
     gaps = await GapRepository(database, *origin).find(CANDLES, EVER)
     coins = await CoinRepository(database, *origin).all()

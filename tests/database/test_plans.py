@@ -12,7 +12,6 @@ import pytest
 from chandlery.core.candle import CandleData
 from chandlery.core.endpoints import UNKNOWN_ORIGIN
 from chandlery.core.gaps import Gap, GapKind, Span
-from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import MINUTE
 from chandlery.database.adoption import adopt
@@ -68,7 +67,7 @@ def questions(database):
         },
         candles: {
             "save": lambda: candles.save(CANDLES, [one]),
-            "table": lambda: candles.table(CANDLES, Interval.MINUTE_1, span, 10),
+            "table": lambda: candles.table(CANDLES, span, 10),
             "save_table": lambda: resaved(candles, span),
             "stores": lambda: candles.stores(CANDLES),
             "first": lambda: candles.first(CANDLES, span),
@@ -98,7 +97,7 @@ def questions(database):
 
 async def resaved(candles, span):
     """Save what was read."""
-    await candles.save_table(CANDLES, await candles.table(CANDLES, Interval.MINUTE_1, span, 10))
+    await candles.save_table(CANDLES, await candles.table(CANDLES, span, 10))
 
 
 async def test_every_statement_uses_an_index(tmp_path):
@@ -173,7 +172,7 @@ def measured(database, rows):
         "page in the middle": lambda: books.find_by_range("BTC/USDT", late, 2**60, 20, exchange="binance"),
         "last closed candle": lambda: candles.last_closed(CANDLES),
         "first closed candle": lambda: candles.first(CANDLES, Span(0, 2**60)),
-        "candles of a page": lambda: candles.table(CANDLES, Interval.MINUTE_1, Span(late, 2**60), 1000),
+        "candles of a page": lambda: candles.table(CANDLES, Span(late, 2**60), 1000),
         "gaps of a page": lambda: gaps.find(CANDLES, page),
         "believed gaps of a page": lambda: gaps.believed(CANDLES, page, 0),
         "first believed gap": lambda: gaps.believed(CANDLES, Span(0, 2**60), 0, limit=1),

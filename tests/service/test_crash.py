@@ -76,7 +76,7 @@ async def in_the_file(data_dir, symbol):
     """All closed candles, order books and gaps of a coin, read without the service; the file is in order."""
     async with SqliteDatabase(data_dir / FILE_NAME) as database:
         series = SeriesId.parse("binance", symbol, "candles:1s")
-        table = await CandleRepository(database, OFFLINE).table(series, Interval.SECOND_1, EVER, 100_000)
+        table = await CandleRepository(database, OFFLINE).table(series, EVER, 100_000)
         values = zip(*(table.column(name).to_pylist() for name in COLUMNS), strict=True)
         candles = dict(zip(open_times(table).tolist(), map(list, values), strict=True))
         entries = await RawDataRepositoryImpl(database, OFFLINE).find_by_range(

@@ -54,7 +54,7 @@ async def told_of(service, client, count):
 
 async def kept_candles(database):
     """The opens of the closed candles in a database, in seconds."""
-    table = await CandleRepository(database, OFFLINE).table(SECONDS, Interval.SECOND_1, EVER, 100_000)
+    table = await CandleRepository(database, OFFLINE).table(SECONDS, EVER, 100_000)
     return [each // SECOND for each in open_times(table).tolist()]
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from chandlery.core.gaps import Span
-from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import SECOND, iso
 from chandlery.database.books import RawDataRepositoryImpl
@@ -72,7 +71,7 @@ async def faults_on_all_sides(target, lasts_s, table):
 async def stored(database, origin, exchange, symbol):
     """The candles' closes by open in milliseconds, the moments of the order books, and the gaps of these."""
     series = SeriesId.parse(exchange, symbol, "candles:1m")
-    table = await CandleRepository(database, origin).table(series, Interval.MINUTE_1, EVER, 100_000)
+    table = await CandleRepository(database, origin).table(series, EVER, 100_000)
     candles = dict(zip((open_times(table) // 1000).tolist(), table.column("close").to_pylist(), strict=True))
     entries = await RawDataRepositoryImpl(database, origin).find_by_range(symbol, 0, 2**60, 100_000, exchange=exchange)
     gaps = await GapRepository(database, origin).find(SeriesId.of_book(exchange, symbol), EVER)

@@ -91,7 +91,7 @@ async def test_a_coin_is_added(sim, guarded, stored):
     assert book["data"]["bids"][0][0] < book["data"]["asks"][0][0]
 
     # It had been stored before that, where other processes find it.
-    table = await CandleRepository(stored, OFFLINE).table(SECONDS, Interval.SECOND_1, EVER, 100)
+    table = await CandleRepository(stored, OFFLINE).table(SECONDS, EVER, 100)
     at = open_times(table).tolist().index(closed["data"]["timestamp"] * 1000)
     assert closed["data"]["close"] == table.column("close")[at].as_py()
     async with asyncio.timeout(10):

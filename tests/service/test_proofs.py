@@ -44,7 +44,7 @@ def gap(age, kind=GapKind.NO_TRADES):
 async def test_age_decides_and_is_that_of_the_proof(clock):
     """A young gap is not stored, one of some hours is due at double its age, an old one is final; read later or not."""
     gaps = [gap(3 * DAY), gap(5 * HOUR), gap(30 * MINUTE)]
-    old, due = await proved_gaps(Client(clock), SERIES, M, answer(gaps))
+    old, due = await proved_gaps(Client(clock), SERIES, answer(gaps))
 
     assert gaps[0] == old
     assert (gaps[1].start, NOW + 5 * HOUR - MINUTE) == (due.start, due.recheck_at)
@@ -52,7 +52,7 @@ async def test_age_decides_and_is_that_of_the_proof(clock):
 
 async def test_a_clock_of_this_machine_that_is_ahead_makes_no_gap_old():
     """The exchange's time counts where the answer says that it came later."""
-    assert [] == await proved_gaps(Client(NOW), SERIES, M, answer([gap(30 * MINUTE)], fetched_at=NOW + 9 * DAY))
+    assert [] == await proved_gaps(Client(NOW), SERIES, answer([gap(30 * MINUTE)], fetched_at=NOW + 9 * DAY))
 
 
 async def test_what_proves_nothing():
@@ -61,7 +61,7 @@ async def test_what_proves_nothing():
     failed = answer([gap(3 * DAY, GapKind.FETCH_FAILED)])
     uncovered = Part(pa.table({}), [SourceSpan(NOW, NOW + MINUTE, "rest", NOW)], [old])
 
-    assert [] == await proved_gaps(Client(NOW), SERIES, M, failed)
-    assert [] == await proved_gaps(Client(None), SERIES, M, answer([old]))
-    assert [] == await proved_gaps(Client(NOW), SERIES, M, uncovered)
-    assert [] == await proved_gaps(Client(NOW), SERIES, M, Part(pa.table({}), gaps=[old]))
+    assert [] == await proved_gaps(Client(NOW), SERIES, failed)
+    assert [] == await proved_gaps(Client(None), SERIES, answer([old]))
+    assert [] == await proved_gaps(Client(NOW), SERIES, uncovered)
+    assert [] == await proved_gaps(Client(NOW), SERIES, Part(pa.table({}), gaps=[old]))

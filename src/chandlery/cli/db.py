@@ -13,7 +13,6 @@ import typer
 from chandlery.cli import arguments, output
 from chandlery.core.errors import InvalidInput, MissingDependency, StorageUnavailable
 from chandlery.core.gaps import Gap, Span
-from chandlery.core.interval import Interval
 from chandlery.core.moment import range_of
 from chandlery.net.clock import system_clock
 
@@ -235,7 +234,7 @@ def export(
         async with database:
             if series.interval is None:
                 return await _books(database, series, span, origin_of)
-            return await _candles(database, series, series.interval, span, origin_of), []
+            return await _candles(database, series, span, origin_of), []
 
     table, gaps = asyncio.run(run())
     if not table.num_rows:
@@ -248,9 +247,7 @@ def export(
         output.printer().print(f"  and {output.counted(len(gaps) - _MOST_GAPS, 'gap')} more")
 
 
-async def _candles(
-    database: IDatabaseConnection, series: SeriesId, interval: Interval, span: Span, origin_of: OriginOf
-) -> pa.Table:
+async def _candles(database: IDatabaseConnection, series: SeriesId, span: Span, origin_of: OriginOf) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415  # loaded where it is used
 
     from chandlery.database.candles import CandleRepository  # noqa: PLC0415  # loads pyarrow
@@ -258,7 +255,7 @@ async def _candles(
 
     pages, at = [], span.start
     while True:
-        page = await CandleRepository(database, origin_of).table(series, interval, Span(at, span.end), _PAGE)
+        page = await CandleRepository(database, origin_of).table(series, Span(at, span.end), _PAGE)
         pages.append(page)
         if page.num_rows < _PAGE:
             return pa.concat_tables(pages)

@@ -83,12 +83,12 @@ class CandleRepository:
         rows: list[Any] = await self._database.read(sql, (number, span.start, span.end))
         return rows[0][0] if rows else None
 
-    async def table(self, series: SeriesId, interval: Interval, span: Span, limit: int) -> pa.Table:
+    async def table(self, series: SeriesId, span: Span, limit: int) -> pa.Table:
         """Return the first ``limit`` closed candles that open in ``span``, oldest first, with their times of receipt."""
         number = await self._ids.find(series)
         sql = f"SELECT {_NAMES} FROM candles WHERE series = ? AND open_time >= ? AND open_time < ? AND closed ORDER BY open_time LIMIT ?"
         rows = await self._database.read(sql, (number, span.start, span.end, limit))
-        return await asyncio.to_thread(_table, rows, interval) if rows else empty_of(SCHEMA)
+        return await asyncio.to_thread(_table, rows, series.length) if rows else empty_of(SCHEMA)
 
     async def latest(self, series: SeriesId) -> CandleData | None:
         """Return the newest candle, closed or running; ``None`` if there is none."""

@@ -14,7 +14,7 @@ from chandlery.core.time import Micros
 from chandlery.tables.part import Part
 
 
-async def proved_gaps(client: IExchangeAPIClient, series: SeriesId, interval: Interval, part: Part) -> list[Gap]:
+async def proved_gaps(client: IExchangeAPIClient, series: SeriesId, part: Part) -> list[Gap]:
     """
     Return the gaps of a response that may be stored, oldest first, each with the time of its next request.
 
@@ -24,7 +24,7 @@ async def proved_gaps(client: IExchangeAPIClient, series: SeriesId, interval: In
     if not part.spans or not part.gaps:
         return []
     now = await client.exchange_time(series.symbol)
-    return [] if now is None else await asyncio.to_thread(_storable, part, interval, now)
+    return [] if now is None else await asyncio.to_thread(_storable, part, series.length, now)
 
 
 def _storable(part: Part, interval: Interval, now: Micros) -> list[Gap]:

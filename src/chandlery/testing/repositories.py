@@ -144,7 +144,7 @@ class CandleRepositoryTests(ABC):
         """Columns and types are those of past candles: closed ones, oldest first; NaN for values that were not sent."""
         full = _candle(0, quote_asset_volume=7.0, count=3, taker_buy_volume=4.0, taker_buy_quote_volume=5.0)
         await candles.save(_CANDLES, [_candle(2), full, _candle(3, closed=False)])
-        table = await candles.table(_CANDLES, Interval.MINUTE_1, _EVER, 100)
+        table = await candles.table(_CANDLES, _EVER, 100)
 
         assert table.schema == SCHEMA
         assert table.column_names == ["open_time", *OUTPUT_DTYPES, *TIMES]
@@ -175,17 +175,17 @@ class CandleRepositoryTests(ABC):
             "taker_buy_quote_volume": 5.0,
         }
         await candles.save(_CANDLES, [_candle(0, **more), _candle(1, **more)])
-        table = await candles.table(_CANDLES, Interval.MINUTE_1, _EVER, 10)
+        table = await candles.table(_CANDLES, _EVER, 10)
         await candles.save_table(other, table)
 
-        assert (await candles.table(other, Interval.MINUTE_1, _EVER, 10)).equals(table)
+        assert (await candles.table(other, _EVER, 10)).equals(table)
 
     async def test_a_candle_is_stored_with_its_times(self, candles: CandleRepository) -> None:
         """Both times are exact to the microsecond, or absent; a candle that replaces another brings its own."""
         given: list[dict[str, Any]] = [{"at": 5, "received_at": 7}, {"received_at": 9}, {}]
         both, early, none = (_candle(minute, **times) for minute, times in enumerate(given))
         await candles.save(_CANDLES, [_candle(0, closed=False, at=1, received_at=2), both, early, none])
-        table = await candles.table(_CANDLES, Interval.MINUTE_1, _EVER, 100)
+        table = await candles.table(_CANDLES, _EVER, 100)
         latest = await candles.latest(_CANDLES)
 
         assert [times_of(table, name) for name in TIMES] == [[7, 9, None], [5, None, None]]
@@ -193,7 +193,7 @@ class CandleRepositoryTests(ABC):
         assert (latest.at, latest.received_at) == (None, None)
         replaced = timed(table.select(range(11)), {"received_at": [11, 12, None], "at": [None] * 3})
         await candles.save_table(_CANDLES, replaced)
-        again = await candles.table(_CANDLES, Interval.MINUTE_1, _EVER, 100)
+        again = await candles.table(_CANDLES, _EVER, 100)
         assert [times_of(again, name) for name in TIMES] == [[11, 12, None], [None] * 3]
         await candles.save(_CANDLES, [_candle(3, closed=False, at=3, received_at=4)])
         running = await candles.latest(_CANDLES)
@@ -207,7 +207,7 @@ class CandleRepositoryTests(ABC):
             structs.replace(_CANDLES, symbol="BTC/USDT:USDT"),
             structs.replace(_CANDLES, interval=Interval.MONTH_1),
         ):
-            assert (await candles.table(other, Interval.MINUTE_1, _EVER, 10)).num_rows == 0
+            assert (await candles.table(other, _EVER, 10)).num_rows == 0
             assert await candles.latest(other) is None
             assert await candles.last_closed(other) is None
             assert await candles.first(other, _EVER) is None
@@ -216,11 +216,11 @@ class CandleRepositoryTests(ABC):
         """A page has the first candles of its range; older ones are removed, of every series."""
         await candles.save(_CANDLES, [_candle(minute) for minute in range(10)])
         await candles.save(structs.replace(_CANDLES, symbol="ETH/USDT"), [_candle(0)])
-        page = await candles.table(_CANDLES, Interval.MINUTE_1, Span(_START + 2 * MINUTE, _START + DAY), 3)
+        page = await candles.table(_CANDLES, Span(_START + 2 * MINUTE, _START + DAY), 3)
 
         assert [(each - _START) // MINUTE for each in open_times(page).tolist()] == [2, 3, 4]
         assert await candles.prune(_START + 4 * MINUTE) == 5
-        left = await candles.table(_CANDLES, Interval.MINUTE_1, _EVER, 100)
+        left = await candles.table(_CANDLES, _EVER, 100)
         assert open_times(left).tolist() == [_START + minute * MINUTE for minute in range(4, 10)]
 
 

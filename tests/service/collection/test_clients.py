@@ -159,9 +159,7 @@ async def test_candles_are_stored_in_a_row_and_fetched_after_a_restart(kind, tmp
     length = MINUTE if isinstance(kind, type) else SECOND
 
     async def table(service, name):
-        return await service.candles.table(
-            SeriesId.parse(name, COIN, channel), Interval(channel.partition(":")[2]), EVER, 100_000
-        )
+        return await service.candles.table(SeriesId.parse(name, COIN, channel), EVER, 100_000)
 
     client = kind() if isinstance(kind, type) else None
     async with offline("binance_spot") as sim:

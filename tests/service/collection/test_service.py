@@ -65,7 +65,7 @@ def channel(service, name="candles:1s"):
 
 async def kept(service, series=SECONDS):
     """The opens of the closed candles in the database, in seconds."""
-    table = await service.candles.table(series, Interval.SECOND_1, EVER, 100_000)
+    table = await service.candles.table(series, EVER, 100_000)
     return [each // SECOND for each in open_times(table).tolist()]
 
 
@@ -94,7 +94,7 @@ async def test_candles_are_kept_before_they_are_told(service):
 
     assert in_a_row(told)
     assert set(told) <= set(there)
-    table = await service.candles.table(SECONDS, Interval.SECOND_1, EVER, 10)
+    table = await service.candles.table(SECONDS, EVER, 10)
     span = Span(told[0] * SECOND, (told[-1] + 1) * SECOND)
     expected = [each.close for each in truth(MARKET, "BTCUSDT", Interval.SECOND_1, span, MarketType.SPOT)]
     assert expected == table.column("close").to_pylist()[: len(expected)]
@@ -419,7 +419,7 @@ async def test_backfilled_candles_are_published_to_those_who_want_them(service):
     (stream_supervisor,) = service.collection.stream_supervisors()
     await until_kept(service, 3)
     await stream_supervisor.end()
-    table = await service.candles.table(SECONDS, Interval.SECOND_1, EVER, 3)
+    table = await service.candles.table(SECONDS, EVER, 3)
     opens, broadcaster, reader = [each // 1000 for each in open_times(table).tolist()], service.broadcaster, Reader()
     before = broadcaster.published
     stream_supervisor._processor.publish_stored(SECONDS, table)
@@ -444,7 +444,7 @@ async def test_a_candle_that_was_closed_too_early_is_stored_as_it_ended(tmp_path
         (stream_supervisor,) = service.collection.stream_supervisors()
         await until(lambda: stream_supervisor.restated >= 2)
         restated = [each.content["timestamp"] * 1000 for each in reader.taken if each.kind == "restated"]
-        table = await service.candles.table(series, Interval.MINUTE_1, EVER, 1000)
+        table = await service.candles.table(series, EVER, 1000)
         metrics = Metrics()
         metrics.service = service
         counted = metrics.text()
@@ -478,7 +478,7 @@ async def test_a_restart_corrects_what_was_stored_too_early(sim, tmp_path):
         await second.candles.save(SECONDS, [structs.replace(right, volume=right.volume / 2)])
         await second.collection.stream_realtime_data(SECONDS, reader)
         await until(lambda: any(each.kind == "restated" for each in reader.taken))
-        table = await second.candles.table(SECONDS, Interval.SECOND_1, Span(opened, opened + 1), 1)
+        table = await second.candles.table(SECONDS, Span(opened, opened + 1), 1)
 
     assert [right.volume] == table.column("volume").to_pylist()
     assert [opened] == [each.content["timestamp"] * 1000 for each in reader.taken if each.kind == "restated"]

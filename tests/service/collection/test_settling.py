@@ -37,7 +37,7 @@ async def test_what_is_stored_otherwise(sim, tmp_path):
     early = structs.replace(candles[3], volume=candles[3].volume / 2)
     async with service_of(sim, tmp_path) as service:
         await service.candles.save(MINUTES, [candles[0], candles[2], early, candles[4]])
-        rows = await changed(service.connector, service.candles, MINUTES, Interval.MINUTE_1, span)
+        rows = await changed(service.connector, service.candles, MINUTES, span)
 
     assert [(START + 3 * MINUTE, candles[3].volume)] == [(row["timestamp"] * 1000, row["volume"]) for row in rows]
 

@@ -65,19 +65,19 @@ async def retried(
 
 
 async def changed(
-    connector: IDataSourceConnector, candles: CandleRepository, series: SeriesId, interval: Interval, span: Span
+    connector: IDataSourceConnector, candles: CandleRepository, series: SeriesId, span: Span
 ) -> list[Row]:
     """
     Return the exchange's rows that differ from the stored ones.
 
     Raises the errors of the client, except for missing data.
     """
-    client = connector.get_client(series.exchange)
+    client, interval = connector.get_client(series.exchange), series.length
     try:
         table = await client.fetch_candles(series.symbol, to_datetime(span.start), to_datetime(span.end), interval)
     except IncompleteData as error:
         table = error.data
-    stored = await candles.table(series, interval, span, len(table) + 1)
+    stored = await candles.table(series, span, len(table) + 1)
     now, before = (
         rows_of_table(each, series.exchange, series.symbol, interval, counts=True) for each in (table, stored)
     )

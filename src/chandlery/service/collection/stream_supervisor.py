@@ -264,7 +264,7 @@ class StreamSupervisor:
                 await self._record_gaps()
             self.started.set()
             if self.interval is not None and resumed_from is not None:
-                fetch = partial(changed, self._connector, self._candles, self.series, self.interval)
+                fetch = partial(changed, self._connector, self._candles, self.series)
                 spans = unsettled(self.interval, resumed_from, self._clock())
                 job = partial(settle, spans, fetch, self._restate, self._sleep, self._pace.delays(self._random))
                 settling = asyncio.create_task(retried(job, self.series, self._pace, self._sleep, self._random))
@@ -285,7 +285,7 @@ class StreamSupervisor:
         for gap in part.failures:
             self._gaps.add(gap)
         await self._candles.save_table(self.series, part.table)
-        await self._processor.settle(self.series, await proved_gaps(client, self.series, interval, part))
+        await self._processor.settle(self.series, await proved_gaps(client, self.series, part))
         self._processor.publish_stored(self.series, part.table)
         until = span.start
         if len(part.table):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.clients.rows import Row, row_of_candle, rows_of_table
 from chandlery.core.gaps import Span
-from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock, Unit, to_datetime
 from chandlery.database.candles import CandleRepository
@@ -36,7 +35,7 @@ class CurrentDataFetcher:
         update = self._broadcaster.latest(series.id)
         if update is not None:
             return update.content
-        return await (self._book(series.id) if series.id.interval is None else self._candle(series, series.id.interval))
+        return await (self._candle(series) if series.id.channel == "candles" else self._book(series.id))
 
     async def _book(self, series: SeriesId) -> Row | None:
         entry = await self._storage.get_latest_raw_entry(series.symbol, exchange=series.exchange)
@@ -53,8 +52,8 @@ class CurrentDataFetcher:
             "asks": book.asks,
         }
 
-    async def _candle(self, found: ResolvedSeries, interval: Interval) -> Row | None:
-        series = found.id
+    async def _candle(self, found: ResolvedSeries) -> Row | None:
+        series, interval = found.id, found.id.length
         kept = await self._candles.latest(series)
         now = self._clock()
         current = interval.step(interval.floor(now), -1)

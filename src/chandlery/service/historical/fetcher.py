@@ -191,7 +191,7 @@ class HistoricalFetcher(IHistoricalDataManager):
     async def _window(self, series: ResolvedSeries, window: Span) -> Part:
         """Return all of a span: from the database, and the rest by as few requests as possible."""
         interval, now = series.id.length, self._clock()
-        table = await self._candles.table(series.id, interval, window, FETCHED_AT_ONCE)
+        table = await self._candles.table(series.id, window, FETCHED_AT_ONCE)
         collected = table.num_rows > 0
         holes = await asyncio.to_thread(holes_of, table, interval, window) if collected else [window]
         if not holes:
@@ -220,7 +220,7 @@ class HistoricalFetcher(IHistoricalDataManager):
         if collected or not stored:
             try:
                 with self._delays_logged(series.id.exchange):
-                    proved = await proved_gaps(client, series.id, series.id.length, part)
+                    proved = await proved_gaps(client, series.id, part)
                 await self._gaps.settle(series.id, await asyncio.to_thread(within, proved, left))
             except StorageError as error:
                 log.warning("%s: proved gaps could not be stored, and will be requested again: %s", series.id, error)
