@@ -17,6 +17,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
+from chandlery.database.series_ids import SeriesIds
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.testing.repositories import book_entry as entry
 from fixtures.support import only_readable
@@ -31,10 +32,10 @@ def data(tmp_path):
 
     async def fill():
         async with SqliteDatabase(tmp_path / FILE_NAME) as database:
-            await RawDataRepositoryImpl(database).save([entry(moment) for moment in range(300)])
+            await RawDataRepositoryImpl(SeriesIds(database)).save([entry(moment) for moment in range(300)])
             series = SeriesId.of_candles("binance", "BTC/USDT", Interval.MINUTE_1)
             candles = [CandleData(at * 60_000_000, 1.0, 2.0, 0.5, 1.5, 9.0) for at in range(11_000)]
-            await CandleRepository(database).save(series, candles)
+            await CandleRepository(SeriesIds(database)).save(series, candles)
 
     asyncio.run(fill())
     return tmp_path

@@ -18,7 +18,7 @@ from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.coins import CoinRepository, CollectedCoin
 from chandlery.database.gaps import GapRepository
-from chandlery.database.series_ids import always
+from chandlery.database.series_ids import SeriesIds, always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.testing.repositories import book_entry as entry
 
@@ -39,9 +39,9 @@ async def database(tmp_path):
 
 async def served(database, *origin):
     """What a service finds: opens of candles, moments of books, gaps, coins."""
-    candles = await CandleRepository(database, *origin).table(CANDLES, EVER, 100)
-    books = await RawDataRepositoryImpl(database, *origin).find_by_range("BTC/USDT", 0, EVER.end, 100)
-    gaps = await GapRepository(database, *origin).find(CANDLES, EVER)
+    candles = await CandleRepository(SeriesIds(database, *origin)).table(CANDLES, EVER, 100)
+    books = await RawDataRepositoryImpl(SeriesIds(database, *origin)).find_by_range("BTC/USDT", 0, EVER.end, 100)
+    gaps = await GapRepository(SeriesIds(database, *origin)).find(CANDLES, EVER)
     coins = await CoinRepository(database, *origin).all()
     return candles.column("close").to_pylist(), [each.timestamp for each in books], len(gaps), len(coins)
 
@@ -58,8 +58,8 @@ async def test_rows_of_0_1_are_ignored_and_stay(database, origin):
     assert Unknown(series=2, coins=1) == await unknown(database)
     assert ([], [], 0, 0) == await served(database, always(origin))
 
-    await CandleRepository(database, always(origin)).prune(2**60)
-    await RawDataRepositoryImpl(database, always(origin)).prune(2**60)
+    await CandleRepository(SeriesIds(database, always(origin))).prune(2**60)
+    await RawDataRepositoryImpl(SeriesIds(database, always(origin))).prune(2**60)
     await CoinRepository(database, always(origin)).remove("binance_spot", "BTC/USDT")
     assert [1, 1, 1, 1] == await rows(database)
 
@@ -78,8 +78,8 @@ async def test_what_is_adopted_is_served(database):
 async def test_what_was_collected_since_is_kept(database):
     """Of a moment with two rows the one of known origin stays, and rows of both are one series."""
     later = [CandleData(OPENED + at * MINUTE, 2.0, 2.0, 2.0, 2.0, 1.0) for at in range(2)]
-    await CandleRepository(database).save(CANDLES, later)
-    await RawDataRepositoryImpl(database).save([entry(OPENED + HOUR, exchange="binance_spot")])
+    await CandleRepository(SeriesIds(database)).save(CANDLES, later)
+    await RawDataRepositoryImpl(SeriesIds(database)).save([entry(OPENED + HOUR, exchange="binance_spot")])
     await CoinRepository(database).save(CollectedCoin("binance_spot", "BTC/USDT", ("book",), OPENED + HOUR))
     await adopt(database)
 
@@ -93,13 +93,15 @@ async def test_data_of_different_origins_never_meet(tmp_path):
     async with SqliteDatabase(tmp_path / FILE_NAME) as database:
         for at, origin in enumerate(("", "offline-7", "127.0.0.1:8080")):
             of = always(origin)
-            await CandleRepository(database, of).save(CANDLES, [CandleData(0, 1.0, 1.0, 1.0, float(at), 1.0)])
-            await RawDataRepositoryImpl(database, of).save([entry(at)])
+            await CandleRepository(SeriesIds(database, of)).save(
+                CANDLES, [CandleData(0, 1.0, 1.0, 1.0, float(at), 1.0)]
+            )
+            await RawDataRepositoryImpl(SeriesIds(database, of)).save([entry(at)])
             await CoinRepository(database, of).save(CollectedCoin("binance", "BTC/USDT", ("book",), at))
         assert ([1.0], [1], 0, 1) == await served(database, always("offline-7"))
 
-        await CandleRepository(database, always("offline-7")).prune(2**60)
-        await RawDataRepositoryImpl(database, always("offline-7")).prune(2**60)
+        await CandleRepository(SeriesIds(database, always("offline-7"))).prune(2**60)
+        await RawDataRepositoryImpl(SeriesIds(database, always("offline-7"))).prune(2**60)
         await CoinRepository(database, always("offline-7")).remove("binance", "BTC/USDT")
         assert ([], [], 0, 0) == await served(database, always("offline-7"))
         assert ([0.0], [0], 0, 1) == await served(database)

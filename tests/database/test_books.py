@@ -14,6 +14,7 @@ from chandlery.core.series_id import SeriesId
 from chandlery.database.book_history import BookHistory
 from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl
 from chandlery.database.gaps import GapRepository
+from chandlery.database.series_ids import SeriesIds
 from chandlery.database.sqlite import SqliteDatabase
 from chandlery.testing.repositories import book_entry as entry
 from memory_repository import MemoryRawDataRepository
@@ -42,7 +43,7 @@ def test_it_is_the_memory_repository_in_a_file(tmp_path_factory, steps, asked):
     async def run():
         model = MemoryRawDataRepository()
         async with SqliteDatabase(tmp_path_factory.mktemp("db") / "d.sqlite3") as database:
-            made = RawDataRepositoryImpl(database)
+            made = RawDataRepositoryImpl(SeriesIds(database))
             for name, argument in steps:
                 assert await getattr(model, name)(argument) == await getattr(made, name)(argument)
             coin, start, end, limit, offset, exchange = asked
@@ -58,15 +59,15 @@ def test_it_is_the_memory_repository_in_a_file(tmp_path_factory, steps, asked):
 
 async def test_a_damaged_entry_is_named(database):
     """Which exchange, coin and moment, and never another book."""
-    await RawDataRepositoryImpl(database).save([entry(10)])
+    await RawDataRepositoryImpl(SeriesIds(database)).save([entry(10)])
     await database.write(("UPDATE books SET entry = ?", [(b"\x01" * 50,)]))
     with pytest.raises(CorruptStorage, match=r"binance BTC/USDT 1970-01-01T00:00:00\.000010Z"):
-        await RawDataRepositoryImpl(database).find_by_range("BTC/USDT", 0, 100, 1)
+        await RawDataRepositoryImpl(SeriesIds(database)).find_by_range("BTC/USDT", 0, 100, 1)
 
 
 async def test_a_damaged_entry_is_a_gap_of_its_moment(database):
     """The others of its page are there, wherever the page begins and ends; the newest is the newest that can be read."""
-    repository = RawDataRepositoryImpl(database)
+    repository = RawDataRepositoryImpl(SeriesIds(database))
     entries = [entry(at) for at in (10, 20, 30, 40, 50)]
     await repository.save(entries)
     await database.write(("UPDATE books SET entry = ? WHERE at = ?", [(b"\x01" * 50, at) for at in (10, 30, 50)]))
@@ -82,7 +83,7 @@ async def test_a_damaged_entry_is_a_gap_of_its_moment(database):
         assert [(10, 11), (30, 31), (50, 51)] == [(gap.start, gap.end) for gap in damaged]
     assert all("is damaged" in gap.evidence for gap in damaged)
     assert entries[3] == await repository.find_latest("BTC/USDT")
-    history = BookHistory(StorageManagerImpl(repository), GapRepository(database))
+    history = BookHistory(StorageManagerImpl(repository), GapRepository(SeriesIds(database)))
     assert Span(10, 40) == await history.bounds(SeriesId.of_book("binance", "BTC/USDT"))
     await database.write(("UPDATE books SET entry = ?", [(b"",)]))
     assert None is await repository.find_latest("BTC/USDT")
@@ -91,7 +92,7 @@ async def test_a_damaged_entry_is_a_gap_of_its_moment(database):
 
 async def test_the_manager_stores_and_finds(database):
     """By the plan's names."""
-    manager = StorageManagerImpl(RawDataRepositoryImpl(database))
+    manager = StorageManagerImpl(RawDataRepositoryImpl(SeriesIds(database)))
     entries = [entry(at) for at in (10, 20, 30)]
     for each in entries:
         await manager.store_raw_data(each.coin_symbol, each.data, exchange=each.exchange, timestamp=each.timestamp)

@@ -10,6 +10,7 @@ from chandlery.core.series_id import SeriesId
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.checkup import problems
+from chandlery.database.series_ids import SeriesIds
 from chandlery.database.sqlite import SqliteDatabase
 from chandlery.testing.repositories import book_entry as entry
 
@@ -18,10 +19,10 @@ from chandlery.testing.repositories import book_entry as entry
 async def database(tmp_path):
     """With order books and candles."""
     async with SqliteDatabase(tmp_path / "d.sqlite3") as opened:
-        await RawDataRepositoryImpl(opened).save([entry(moment) for moment in range(3)])
+        await RawDataRepositoryImpl(SeriesIds(opened)).save([entry(moment) for moment in range(3)])
         series = SeriesId.of_candles("binance", "BTC/USDT", Interval.MINUTE_1)
         candles = [CandleData(at * 60_000_000, 1.0, 2.0, 0.5, 1.5, 9.0) for at in range(3)]
-        await CandleRepository(opened).save(series, candles)
+        await CandleRepository(SeriesIds(opened)).save(series, candles)
         yield opened
 
 

@@ -21,7 +21,7 @@ from chandlery.database.coins import CoinRepository, CollectedCoin
 from chandlery.database.gaps import GapRepository
 from chandlery.database.principals import PrincipalRepository
 from chandlery.database.raw import encode
-from chandlery.database.series_ids import always
+from chandlery.database.series_ids import SeriesIds, always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.testing.repositories import book_entry as entry
 
@@ -51,7 +51,8 @@ class Recording(SqliteDatabase):
 
 def questions(database):
     """A call of every method of every repository, by its name."""
-    books, candles, gaps = RawDataRepositoryImpl(database), CandleRepository(database), GapRepository(database)
+    ids = SeriesIds(database)
+    books, candles, gaps = RawDataRepositoryImpl(ids), CandleRepository(ids), GapRepository(ids)
     coins, accounts = CoinRepository(database), PrincipalRepository(database)
     span = Span(0, 100 * MINUTE)
     one = CandleData(0, 1.0, 1.0, 1.0, 1.0, 1.0)
@@ -106,7 +107,9 @@ async def test_every_statement_uses_an_index(tmp_path):
         for calls in questions(database).values():
             for call in calls.values():
                 await call()
-        await CandleRepository(database, always(UNKNOWN_ORIGIN)).save(CANDLES, [CandleData(0, 1.0, 1.0, 1.0, 1.0, 1.0)])
+        await CandleRepository(SeriesIds(database, always(UNKNOWN_ORIGIN))).save(
+            CANDLES, [CandleData(0, 1.0, 1.0, 1.0, 1.0, 1.0)]
+        )
         await adopt(database)
     connection = apsw.Connection(str(tmp_path / FILE_NAME))
     bad = []
@@ -135,7 +138,7 @@ async def test_gaps_of_any_length_that_touch(tmp_path):
     """Short and long ones, one inside the other: exactly those that touch the span."""
     gaps = [Gap(at, at + length, GapKind.HALT, "x") for at in range(0, 60, 7) for length in (1, 5, 40)]
     async with SqliteDatabase(tmp_path / FILE_NAME) as database:
-        repository = GapRepository(database)
+        repository = GapRepository(SeriesIds(database))
         for gap in gaps:
             await repository.record(CANDLES, gap)
         for start in range(0, 110, 3):
@@ -161,7 +164,8 @@ def fill(path, first, count):
 
 def measured(database, rows):
     """The calls that users wait for, on so many minutes; each asks for as much, however many there are."""
-    books, candles, gaps = RawDataRepositoryImpl(database), CandleRepository(database), GapRepository(database)
+    ids = SeriesIds(database)
+    books, candles, gaps = RawDataRepositoryImpl(ids), CandleRepository(ids), GapRepository(ids)
     late = rows // 2 * MINUTE
     page = Span(late, late + 1000 * MINUTE)
     return {
@@ -199,8 +203,8 @@ async def test_time_does_not_grow_with_the_rows(tmp_path):
     found = {}
     sizes = (10**4, 10**5, 10**6)
     async with SqliteDatabase(tmp_path / FILE_NAME) as database:
-        await RawDataRepositoryImpl(database).save([entry(-1), entry(-1, exchange="kraken")])
-        await CandleRepository(database).save(CANDLES, [CandleData(-MINUTE, 1.0, 1.0, 1.0, 1.0, 1.0)])
+        await RawDataRepositoryImpl(SeriesIds(database)).save([entry(-1), entry(-1, exchange="kraken")])
+        await CandleRepository(SeriesIds(database)).save(CANDLES, [CandleData(-MINUTE, 1.0, 1.0, 1.0, 1.0, 1.0)])
         for before, size in zip((0, *sizes), sizes, strict=False):
             await asyncio.to_thread(fill, database.path, before, size)
             for name, call in measured(database, size).items():

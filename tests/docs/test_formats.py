@@ -33,6 +33,7 @@ from chandlery.database.candles import CandleRepository
 from chandlery.database.coins import CoinRepository, CollectedCoin
 from chandlery.database.gaps import GapRepository
 from chandlery.database.raw import BookSnapshot, RawOrderBookEntry
+from chandlery.database.series_ids import SeriesIds
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.history.manager import DataSourceManager
 from chandlery.net.clock import system_clock
@@ -374,15 +375,15 @@ def data(tmp_path_factory):
     async def fill():
         async with SqliteDatabase(folder / FILE_NAME) as database:
             books = [RawOrderBookEntry("binance", "BTC/USDT", at * SECOND, book) for at, book in enumerate(BOOKS, 1)]
-            await RawDataRepositoryImpl(database).save(books)
+            await RawDataRepositoryImpl(SeriesIds(database)).save(books)
             minutes = SeriesId.of_candles("binance", "BTC/USDT", Interval.MINUTE_1)
             candles = [
                 CandleData(0, 1.0, 2.0, 0.5, 1.5, 9.0, 9.5, 4, 3.0, 3.5, closed=True, at=7_000, received_at=9_000),
                 CandleData(MINUTE, 1.0, 2.0, 0.5, 1.5, 9.0, closed=True),
                 CandleData(2 * MINUTE, 1.0, 2.0, 0.5, 1.5, 9.0, closed=False),
             ]
-            await CandleRepository(database).save(minutes, candles)
-            gaps = GapRepository(database)
+            await CandleRepository(SeriesIds(database)).save(minutes, candles)
+            gaps = GapRepository(SeriesIds(database))
             await gaps.record(minutes, Gap(0, MINUTE, GapKind.FETCH_FAILED))
             await gaps.settle(minutes, [Gap(MINUTE, HOUR, GapKind.HALT, "seen")])
             await CoinRepository(database).save(CollectedCoin("binance", "BTC/USDT", ("book", "candles:1m"), 7))

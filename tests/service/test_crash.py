@@ -18,7 +18,7 @@ from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.checkup import problems
 from chandlery.database.gaps import GapRepository
-from chandlery.database.series_ids import always
+from chandlery.database.series_ids import SeriesIds, always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.tables.frame import open_times
 from fixtures.candle_feed import truth
@@ -76,14 +76,14 @@ async def in_the_file(data_dir, symbol):
     """All closed candles, order books and gaps of a coin, read without the service; the file is in order."""
     async with SqliteDatabase(data_dir / FILE_NAME) as database:
         series = SeriesId.parse("binance", symbol, "candles:1s")
-        table = await CandleRepository(database, OFFLINE).table(series, EVER, 100_000)
+        table = await CandleRepository(SeriesIds(database, OFFLINE)).table(series, EVER, 100_000)
         values = zip(*(table.column(name).to_pylist() for name in COLUMNS), strict=True)
         candles = dict(zip(open_times(table).tolist(), map(list, values), strict=True))
-        entries = await RawDataRepositoryImpl(database, OFFLINE).find_by_range(
+        entries = await RawDataRepositoryImpl(SeriesIds(database, OFFLINE)).find_by_range(
             symbol, 0, 2**60, 100_000, exchange="binance"
         )
         books = {entry.timestamp: levels(entry.data.bids, entry.data.asks) for entry in entries}
-        gaps = await GapRepository(database, OFFLINE).find(SeriesId.of_book("binance", symbol), EVER)
+        gaps = await GapRepository(SeriesIds(database, OFFLINE)).find(SeriesId.of_book("binance", symbol), EVER)
         assert [] == await problems(database)
     return candles, books, [gap.span for gap in gaps]
 

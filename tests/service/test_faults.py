@@ -14,7 +14,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import SECOND
 from chandlery.database.candles import CandleRepository
-from chandlery.database.series_ids import always
+from chandlery.database.series_ids import SeriesIds, always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.net.clock import system_clock
 from chandlery.tables.frame import open_times
@@ -54,7 +54,7 @@ async def told_of(service, client, count):
 
 async def kept_candles(database):
     """The opens of the closed candles in a database, in seconds."""
-    table = await CandleRepository(database, OFFLINE).table(SECONDS, EVER, 100_000)
+    table = await CandleRepository(SeriesIds(database, OFFLINE)).table(SECONDS, EVER, 100_000)
     return [each // SECOND for each in open_times(table).tolist()]
 
 

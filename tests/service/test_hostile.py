@@ -18,7 +18,7 @@ from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.checkup import problems
 from chandlery.database.gaps import GapRepository
-from chandlery.database.series_ids import always
+from chandlery.database.series_ids import SeriesIds, always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.sim.server import running
 from chandlery.tables.frame import open_times
@@ -71,10 +71,12 @@ async def faults_on_all_sides(target, lasts_s, table):
 async def stored(database, origin, exchange, symbol):
     """The candles' closes by open in milliseconds, the moments of the order books, and the gaps of these."""
     series = SeriesId.parse(exchange, symbol, "candles:1m")
-    table = await CandleRepository(database, origin).table(series, EVER, 100_000)
+    table = await CandleRepository(SeriesIds(database, origin)).table(series, EVER, 100_000)
     candles = dict(zip((open_times(table) // 1000).tolist(), table.column("close").to_pylist(), strict=True))
-    entries = await RawDataRepositoryImpl(database, origin).find_by_range(symbol, 0, 2**60, 100_000, exchange=exchange)
-    gaps = await GapRepository(database, origin).find(SeriesId.of_book(exchange, symbol), EVER)
+    entries = await RawDataRepositoryImpl(SeriesIds(database, origin)).find_by_range(
+        symbol, 0, 2**60, 100_000, exchange=exchange
+    )
+    gaps = await GapRepository(SeriesIds(database, origin)).find(SeriesId.of_book(exchange, symbol), EVER)
     return candles, [entry.timestamp for entry in entries], gaps
 
 

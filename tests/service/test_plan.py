@@ -13,7 +13,7 @@ from chandlery.core.series_id import SeriesId
 from chandlery.core.time import MINUTE, SECOND
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
-from chandlery.database.series_ids import always
+from chandlery.database.series_ids import SeriesIds, always
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
 from chandlery.net.clock import system_clock
 from chandlery.sim.faults import Fault, FaultKind
@@ -91,11 +91,13 @@ async def test_a_coin_is_added(sim, guarded, stored):
     assert book["data"]["bids"][0][0] < book["data"]["asks"][0][0]
 
     # It had been stored before that, where other processes find it.
-    table = await CandleRepository(stored, OFFLINE).table(SECONDS, EVER, 100)
+    table = await CandleRepository(SeriesIds(stored, OFFLINE)).table(SECONDS, EVER, 100)
     at = open_times(table).tolist().index(closed["data"]["timestamp"] * 1000)
     assert closed["data"]["close"] == table.column("close")[at].as_py()
     async with asyncio.timeout(10):
-        while not (entry := await RawDataRepositoryImpl(stored, OFFLINE).find_latest("BTC/USDT", exchange="binance")):
+        while not (
+            entry := await RawDataRepositoryImpl(SeriesIds(stored, OFFLINE)).find_latest("BTC/USDT", exchange="binance")
+        ):
             await asyncio.sleep(0.05)  # it is in a file
     assert entry.timestamp % SECOND == 0
 
@@ -150,7 +152,9 @@ async def test_the_past_is_requested(sim, guarded, stored):
     end = Interval.MINUTE_1.floor(system_clock()) - 10 * MINUTE
     span, seam = Span(end - 8_000 * MINUTE, end), end - 1_900 * MINUTE
     # Also the latest, since collecting begins by fetching what is missing after those.
-    await keep_marked(CandleRepository(stored, OFFLINE), Span(span.start, seam), Span(end, end + 10 * MINUTE))
+    await keep_marked(
+        CandleRepository(SeriesIds(stored, OFFLINE)), Span(span.start, seam), Span(end, end + 10 * MINUTE)
+    )
 
     # Nobody is answered before it is known who asks.
     async with connected(session) as client:

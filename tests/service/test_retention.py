@@ -12,6 +12,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
 from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
+from chandlery.database.series_ids import SeriesIds
 from chandlery.database.sqlite import SqliteDatabase
 from chandlery.service.retention import Retention
 from chandlery.testing.repositories import book_entry as entry
@@ -21,7 +22,7 @@ from memory_repository import MemoryRawDataRepository
 async def test_each_kind_by_its_own_length(tmp_path):
     """What is kept for ever is left alone."""
     async with SqliteDatabase(tmp_path / "d.sqlite3") as database:
-        books, candles = RawDataRepositoryImpl(database), CandleRepository(database)
+        books, candles = RawDataRepositoryImpl(SeriesIds(database)), CandleRepository(SeriesIds(database))
         await books.save([entry(at) for at in range(10)])
         series = SeriesId.of_candles("x", "A/B", Interval.SECOND_1)
         await candles.save(series, [CandleData(0, 1.0, 1.0, 1.0, 1.0, 1.0)])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from chandlery.core.series_id import SeriesId
     from chandlery.database.adoption import Unknown
     from chandlery.database.interfaces import IDatabaseConnection
-    from chandlery.database.series_ids import OriginOf
+    from chandlery.database.series_ids import SeriesIds
     from chandlery.database.sqlite import SqliteDatabase
 
 commands = typer.Typer(
@@ -222,19 +222,19 @@ def export(
 ) -> None:  # fmt: skip
     """Export a collected series to a file: .parquet, .csv, .arrow or .feather."""
     from chandlery.core.series_id import SeriesId  # noqa: PLC0415  # loaded where it is used
-    from chandlery.database.series_ids import always  # noqa: PLC0415  # loaded where it is used
+    from chandlery.database.series_ids import SeriesIds, always  # noqa: PLC0415  # loaded where it is used
 
     series = SeriesId.parse(exchange, symbol, channel)
     path = arguments.output_file(target)
     span = range_of(start, end or None, system_clock(), names=("--start", "--end"))
     database = readable_database_of(data_dir)
-    origin_of = always(origin)
+    ids = SeriesIds(database, always(origin))
 
     async def run() -> tuple[pa.Table, list[Gap]]:
         async with database:
             if series.interval is None:
-                return await _books(database, series, span, origin_of)
-            return await _candles(database, series, span, origin_of), []
+                return await _books(ids, series, span)
+            return await _candles(ids, series, span), []
 
     table, gaps = asyncio.run(run())
     if not table.num_rows:
@@ -247,7 +247,7 @@ def export(
         output.printer().print(f"  and {output.counted(len(gaps) - _MOST_GAPS, 'gap')} more")
 
 
-async def _candles(database: IDatabaseConnection, series: SeriesId, span: Span, origin_of: OriginOf) -> pa.Table:
+async def _candles(ids: SeriesIds, series: SeriesId, span: Span) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415  # loaded where it is used
 
     from chandlery.database.candles import CandleRepository  # noqa: PLC0415  # loads pyarrow
@@ -255,24 +255,22 @@ async def _candles(database: IDatabaseConnection, series: SeriesId, span: Span, 
 
     pages, at = [], span.start
     while True:
-        page = await CandleRepository(database, origin_of).table(series, Span(at, span.end), _PAGE)
+        page = await CandleRepository(ids).table(series, Span(at, span.end), _PAGE)
         pages.append(page)
         if page.num_rows < _PAGE:
             return pa.concat_tables(pages)
         at = int(open_times(page)[-1]) + 1
 
 
-async def _books(
-    database: IDatabaseConnection, series: SeriesId, span: Span, origin_of: OriginOf
-) -> tuple[pa.Table, list[Gap]]:
+async def _books(ids: SeriesIds, series: SeriesId, span: Span) -> tuple[pa.Table, list[Gap]]:
     """Return one row per level, bids before asks, best first; and the gaps."""
     from chandlery.database.book_history import BookHistory  # noqa: PLC0415  # loads pyarrow
     from chandlery.database.book_rows import table_of_books  # noqa: PLC0415  # the same
     from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl  # noqa: PLC0415  # the same
     from chandlery.database.gaps import GapRepository  # noqa: PLC0415  # the same
 
-    books, at = RawDataRepositoryImpl(database, origin_of), span.start
-    history = BookHistory(StorageManagerImpl(books), GapRepository(database, origin_of))
+    books, at = RawDataRepositoryImpl(ids), span.start
+    history = BookHistory(StorageManagerImpl(books), GapRepository(ids))
     gaps = await history.gaps(series, span, system_clock())
     entries = []
     while True:

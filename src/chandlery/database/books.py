@@ -10,9 +10,9 @@ from chandlery.core.errors import CorruptStorage, InvalidInput
 from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros, iso
-from chandlery.database.interfaces import IDatabaseConnection, IRawDataRepository, IStorageManager, Record, Value
+from chandlery.database.interfaces import IRawDataRepository, IStorageManager, Record, Value
 from chandlery.database.raw import BookPage, BookSnapshot, RawOrderBookEntry, decode, encode
-from chandlery.database.series_ids import OriginOf, SeriesIds, exchange_own
+from chandlery.database.series_ids import SeriesIds
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())
@@ -21,11 +21,11 @@ _PRUNED_AT_ONCE = 5_000
 
 
 class RawDataRepositoryImpl(IRawDataRepository):
-    """The table ``books``, for the origins that ``origin_of`` returns."""
+    """The table ``books``, of the series that ``ids`` number."""
 
-    def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
-        self._database = database
-        self._ids = SeriesIds(database, origin_of)
+    def __init__(self, ids: SeriesIds) -> None:
+        self._database = ids.database
+        self._ids = ids
 
     async def save(self, entries: Sequence[RawOrderBookEntry]) -> None:
         """Encode and commit the entries."""

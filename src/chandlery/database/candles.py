@@ -15,8 +15,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros
-from chandlery.database.interfaces import IDatabaseConnection
-from chandlery.database.series_ids import OriginOf, SeriesIds, exchange_own
+from chandlery.database.series_ids import SeriesIds
 from chandlery.tables.candle_rows import SCHEMA, TIMES, timed, times_of
 from chandlery.tables.frame import empty_of, open_times, table_of
 
@@ -45,11 +44,11 @@ _PRUNED_AT_ONCE = 5_000
 
 
 class CandleRepository:
-    """The table ``candles``, for the origins that ``origin_of`` returns."""
+    """The table ``candles``, of the series that ``ids`` number."""
 
-    def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
-        self._database = database
-        self._ids = SeriesIds(database, origin_of)
+    def __init__(self, ids: SeriesIds) -> None:
+        self._database = ids.database
+        self._ids = ids
 
     async def save(self, series: SeriesId, candles: Sequence[CandleData]) -> None:
         """

@@ -9,8 +9,7 @@ from typing import Any
 from chandlery.core.gaps import Gap, GapKind, Span
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros
-from chandlery.database.interfaces import IDatabaseConnection
-from chandlery.database.series_ids import OriginOf, SeriesIds, exchange_own
+from chandlery.database.series_ids import SeriesIds
 
 _TOUCHING = """
     SELECT start, stop, kind, evidence FROM gaps
@@ -27,11 +26,11 @@ _MANY = 500
 
 
 class GapRepository:
-    """The table ``gaps``, for the origins that ``origin_of`` returns."""
+    """The table ``gaps``, of the series that ``ids`` number."""
 
-    def __init__(self, database: IDatabaseConnection, origin_of: OriginOf = exchange_own) -> None:
-        self._database = database
-        self._ids = SeriesIds(database, origin_of)
+    def __init__(self, ids: SeriesIds) -> None:
+        self._database = ids.database
+        self._ids = ids
 
     async def record(self, series: SeriesId, gap: Gap) -> None:
         """Store a gap; returns once it is committed."""

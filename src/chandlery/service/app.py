@@ -25,7 +25,7 @@ from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.coins import CoinRepository
 from chandlery.database.gaps import GapRepository
-from chandlery.database.series_ids import EXCHANGE_OWN
+from chandlery.database.series_ids import EXCHANGE_OWN, SeriesIds
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase, watched
 from chandlery.history.factory import DataClientFactory
 from chandlery.net.clock import system_clock
@@ -90,16 +90,16 @@ class Service:
             PluginRegistry(),
             self.library,
             limiter=limiter,
-            # The offline exchange simulates only our own adapters; any other client would reach the real exchange.
-            families=(NativeExchangeClient.family,) if settings.offline else None,
+            families=(NativeExchangeClient.family,) if settings.offline else None,  # others reach the real exchange
         )
         self.broadcaster = Broadcaster()
         self.supervisor = Supervisor()
         self.workload = Workload(settings.heavy_requests)
-        books = RawDataRepositoryImpl(self.database, self._origin_of)
+        ids = SeriesIds(self.database, self._origin_of)
+        books = RawDataRepositoryImpl(ids)
         self.storage = StorageManagerImpl(books)
-        self.candles = CandleRepository(self.database, self._origin_of)
-        self.gaps = GapRepository(self.database, self._origin_of)
+        self.candles = CandleRepository(ids)
+        self.gaps = GapRepository(ids)
         self.token_clock = MonotonicClock(clock)
         """Clock for the validity of tokens."""
         self._issuers_http = key_client(limiter, self.library.proxies)

@@ -23,6 +23,7 @@ from chandlery.database.gaps import GapRepository
 from chandlery.database.interfaces import IDatabaseConnection, IRawDataRepository
 from chandlery.database.principals import PrincipalRepository
 from chandlery.database.raw import BookSnapshot, RawOrderBookEntry
+from chandlery.database.series_ids import SeriesIds
 from chandlery.tables.candle_rows import SCHEMA, TIMES, timed, times_of
 from chandlery.tables.frame import open_times
 from chandlery.testing.principals import PrincipalRepositoryTests
@@ -311,17 +312,17 @@ class RepositoryTests(
     @pytest.fixture
     def books(self, database: IDatabaseConnection) -> IRawDataRepository:
         """Return the repository of order books."""
-        return RawDataRepositoryImpl(database)
+        return RawDataRepositoryImpl(SeriesIds(database))
 
     @pytest.fixture
     def candles(self, database: IDatabaseConnection) -> CandleRepository:
         """Return the repository of candles."""
-        return CandleRepository(database)
+        return CandleRepository(SeriesIds(database))
 
     @pytest.fixture
     def gaps(self, database: IDatabaseConnection) -> GapRepository:
         """Return the repository of gaps."""
-        return GapRepository(database)
+        return GapRepository(SeriesIds(database))
 
     @pytest.fixture
     def coins(self, database: IDatabaseConnection) -> CoinRepository:
