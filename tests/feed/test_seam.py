@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from time import process_time
+
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
@@ -148,6 +150,23 @@ def test_other_items_have_a_bound_too():
         seam.other(number)
 
     assert list(range(2, MOST_OTHERS + 2)) == seam.past(0)
+    assert 2 == seam.discarded
+
+
+def test_many_items_among_many_candles_are_released_in_one_pass():
+    """In the order in which they came; a pass for each candle would take minutes."""
+    seam = Seam(M, 0, most=2_000)
+    sent = []
+    for number in range(1, 2_000):
+        seam.closed(number * MINUTE, f"candle {number}")
+        events = [f"event {number} {each}" for each in range(40)]
+        for event in events:
+            seam.other(event)
+        sent += [f"candle {number}", *events]
+
+    begun = process_time()
+    assert ["first", *sent] == list(seam.closed(0, "first"))
+    assert process_time() - begun < 1
 
 
 def test_what_changes_while_it_waits_comes_out_changed():

@@ -15,7 +15,7 @@ from chandlery.feed.events import Backfilled, CandleUpdate, Missing, Restated
 Item = TypeVar("Item")
 
 MOST_OTHERS = 100_000
-"""Maximum number of waiting items that are no candles; beyond it the oldest are discarded."""
+"""Maximum number of waiting items that are no candles; beyond it the oldest are discarded, and counted."""
 
 
 class Seam(Generic[Item]):
@@ -41,6 +41,8 @@ class Seam(Generic[Item]):
     ) -> None:
         self.expected = expected
         self.held = held
+        self.discarded = 0
+        """Number of discarded items that are no candles."""
         self._grid = grid
         self._eager = eager
         self._most = most
@@ -97,6 +99,7 @@ class Seam(Generic[Item]):
         self._others.append((max(self._waiting, default=-1), item))
         if len(self._others) > MOST_OTHERS:
             self._others.popleft()
+            self.discarded += 1
         return ()
 
     def absent(self, span: Span) -> Sequence[Item]:
@@ -147,9 +150,10 @@ class Seam(Generic[Item]):
         return self.expected is None or opened == self.expected or (self._eager and opened > self.expected)
 
     def _others_before(self, opened: Micros | None) -> list[Item]:
-        """Remove and return the items that arrived before the waiting candle with this open time; all if it is ``None``."""
-        ready = [item for mark, item in self._others if opened is None or mark < opened]
-        self._others = deque(each for each in self._others if opened is not None and each[0] >= opened)
+        """Remove and return, in order, the items that wait for no candle from this open time on; all if it is ``None``."""
+        ready: list[Item] = []
+        while self._others and (opened is None or self._others[0][0] < opened):
+            ready.append(self._others.popleft()[1])
         return ready
 
 
