@@ -27,7 +27,7 @@ from chandlery.core.errors import (
     UnsupportedRequest,
 )
 from chandlery.core.gaps import Gap, Span
-from chandlery.core.instrument import MarketType
+from chandlery.core.instrument import MarketType, require_symbol
 from chandlery.core.interval import Interval
 from chandlery.core.moment import TimeLike, range_of, require_begun
 from chandlery.core.query import CandleQuery, ChartType, DataProvider, DataSource
@@ -319,12 +319,12 @@ class AsyncDataSourceManager(SourceLimits):
         provider: DataProvider | str | None = None,
         chart_type: ChartType | str = ChartType.KLINES,
     ) -> CandleQuery:
-        """Build the query and check each part of it, except the symbol, which the client checks."""
+        """Build the query and check each part of it; that the market has the symbol, the client checks."""
         self._http.require_own()
         if self._closed:
             raise Closed("this manager is closed; make a new one")
         return CandleQuery(
-            symbol,
+            require_symbol(symbol),
             interval if isinstance(interval, Interval) else Interval(interval),
             span,
             self.market_type,
