@@ -47,8 +47,10 @@ class Seam(Generic[Item]):
         self._eager = eager
         self._most = most
         self._waiting: dict[Micros, Item] = {}
+        self._latest: Micros = -1
+        """Open time of the latest candle that ever waited."""
         self._others: deque[tuple[Micros, Item]] = deque()
-        """Other waiting items, each with the open time of the latest candle that waited when it arrived, or -1."""
+        """Other waiting items, each with the open time of the latest candle that had waited when it arrived, or -1."""
         self._running: tuple[Micros, Item] | None = None
         """The latest running candle, if it arrived before its turn."""
         self._absent: list[Span] = []
@@ -80,6 +82,7 @@ class Seam(Generic[Item]):
                 self.expected = self._grid.step(opened)
                 return (item,)
         self._waiting[opened] = item
+        self._latest = max(self._latest, opened)
         published = self._ready()
         if len(self._waiting) > self._most:
             del self._waiting[min(self._waiting)]
@@ -96,7 +99,7 @@ class Seam(Generic[Item]):
         """Add an item that is no candle. It waits behind the candles that wait."""
         if not self.held and not self._waiting:
             return (item,)
-        self._others.append((max(self._waiting, default=-1), item))
+        self._others.append((self._latest, item))
         if len(self._others) > MOST_OTHERS:
             self._others.popleft()
             self.discarded += 1
