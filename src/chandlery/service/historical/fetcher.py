@@ -27,6 +27,7 @@ from chandlery.database.raw import BookPage
 from chandlery.history.checks import holes_of
 from chandlery.net.delays import delays_to
 from chandlery.service.historical.current import CurrentDataFetcher
+from chandlery.service.historical.encode import FEW_ROWS
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece, Source, sources_of
 from chandlery.service.historical.joining import hulls, joined, rows_within, within
 from chandlery.service.log_limit import LogLimit
@@ -197,7 +198,7 @@ class HistoricalFetcher(IHistoricalDataManager):
         if not holes:
             return Part(table, [SourceSpan(window.start, window.end, "database", now, origin=series.origin)])
         known = await self._gaps.believed(series.id, window, now)
-        believed, left = await _worked(len(known) + len(holes), _accounted, known, holes)
+        believed, left = await _worked(0, len(known) + len(holes), _accounted, known, holes)
         answers = [await self._answer(series, hull, left, collected=collected) for hull in hulls(left, interval)]
         read = [
             SourceSpan(each.start, each.end, "database", now, origin=series.origin) for each in subtract(window, left)
@@ -215,8 +216,10 @@ class HistoricalFetcher(IHistoricalDataManager):
         with self._delays_logged(series.id.exchange):
             part = await client.fetch_part(series.id.symbol, hull, series.id.length)
         stored = client.keeps_candles
-        if not stored and part.table.num_rows:
-            await self._candles.save_table(series.id, rows_within(part.table, left))
+        rows = part.table.num_rows
+        if not stored and rows:
+            inside = await _worked(rows, len(left), rows_within, part.table, left)
+            await self._candles.save_table(series.id, inside)
         if collected or not stored:
             try:
                 with self._delays_logged(series.id.exchange):
@@ -224,7 +227,8 @@ class HistoricalFetcher(IHistoricalDataManager):
                 await self._gaps.settle(series.id, await asyncio.to_thread(within, proved, left))
             except StorageError as error:
                 log.warning("%s: proved gaps could not be stored, and will be requested again: %s", series.id, error)
-        return self._sourced(structs.replace(part, table=timed(part.table)), hull, series)
+        table = await _worked(rows, 0, timed, part.table)
+        return self._sourced(structs.replace(part, table=table), hull, series)
 
     def _sourced(self, part: Part, span: Span, series: ResolvedSeries) -> Part:
         """Return a client's part; if it names no sources, the exchange is the source of all rows."""
@@ -235,7 +239,7 @@ class HistoricalFetcher(IHistoricalDataManager):
 
     async def _pieces(self, part: Part, rows: int) -> list[Piece]:
         """Split a part into pieces of at most ``rows`` rows, and count them; sources and gaps stay with the first."""
-        sources = await _worked(len(part.spans), sources_of, part)
+        sources = await _worked(part.table.num_rows, len(part.spans), sources_of, part)
         for each in sources:
             self.rows[each.source] += each.rows
         first, *more = range(0, part.table.num_rows, rows) or [0]
@@ -245,9 +249,10 @@ class HistoricalFetcher(IHistoricalDataManager):
         ]
 
 
-async def _worked(stretches: int, work: Callable[..., _T], *args: Any) -> _T:
-    """Return the result of ``work``, which runs in a thread if it processes many spans."""
-    return work(*args) if stretches < _MANY else await asyncio.to_thread(work, *args)
+async def _worked(rows: int, stretches: int, work: Callable[..., _T], *args: Any) -> _T:
+    """Return the result of ``work``, which runs in a thread if it processes many rows or spans."""
+    few = rows <= FEW_ROWS and stretches < _MANY
+    return work(*args) if few else await asyncio.to_thread(work, *args)
 
 
 def _accounted(gaps: Sequence[Gap], holes: Sequence[Span]) -> tuple[list[Gap], list[Span]]:
