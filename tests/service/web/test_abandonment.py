@@ -289,4 +289,4 @@ async def test_a_process_that_is_told_to_stop_ends(tmp_path, left, form):
     print(f"\n{form}, {'left' if left else 'waiting'}: ended {took_s:.1f} s after SIGTERM")  # noqa: T201  # the figures of the long run
 
     assert 0 == code
-    assert took_s < (5 if left else 20)
+    assert took_s < (10 if left else 20)  # responses that are waited for have 14 s
