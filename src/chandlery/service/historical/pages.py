@@ -27,6 +27,8 @@ from chandlery.tables.frame import empty_of, slice_span
 
 LONGEST_PAGE_S = 3.0
 """Seconds for gathering the rows of a page; the first byte of an answer must not wait for a long range without rows."""
+_FEW_STRETCHES = 100
+"""Maximum number of sources and gaps that are encoded without a thread; each takes as long as several rows."""
 IMMUTABLE_AFTER: Micros = 2 * DAY + HOUR
 """Age from which answers no longer change, unless the exchange restates candles."""
 
@@ -91,7 +93,7 @@ async def candle_page(
     until = span.end if following is None else following
     page = Span(at, until)
     work = partial(_encoded, report, tables, schema, series, page, following, origin)
-    few = report.rows + len(report.sources) + len(report.gaps) <= FEW_ROWS
+    few = report.rows <= FEW_ROWS and len(report.sources) + len(report.gaps) <= _FEW_STRETCHES
     return work() if few else await asyncio.to_thread(work)
 
 
