@@ -29,7 +29,7 @@ from chandlery.adapter.standing import standings
 from chandlery.core.book import BookUpdate
 from chandlery.core.gaps import Span
 from chandlery.core.http import RateLimit, Request
-from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
+from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
 from chandlery.core.time import Unit
@@ -73,7 +73,7 @@ class AcmeSpot(ExchangeAdapter):
     market_type = MarketType.SPOT
     rest_url = "https://api.acme.example"
     ws_url = "wss://stream.acme.example"
-    native = re.compile(r"[A-Z0-9]+_[A-Z0-9]+")
+    native = re.compile(rf"{CAPITAL}+_{CAPITAL}+")
     example = "BTC_USDT, BTC/USDT or BTC-USDT"
     intervals: ClassVar[Mapping[Interval, str]] = intervals_of("1m=1 1h=60")
     live_intervals: ClassVar[Mapping[Interval, str]] = intervals

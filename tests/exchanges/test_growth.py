@@ -24,8 +24,8 @@ from fixtures.support import micros
 NOW = micros(2025, 3, 12, 10, 20, 30) + 500_000
 MAPS = {("kraken_spot", "books"): "result", ("kraken_spot", "instruments"): "result"}
 """Objects whose keys are pairs, so that one more would be a pair more."""
-BY_COLUMN = {"mexc_perpetual", "mexc_inverse"}
-"""Whose candles come as an object of columns by REST, so that an appended element would be one candle's."""
+BY_COLUMN = {("mexc_perpetual", "candles"), ("mexc_inverse", "candles")}
+"""Whose rows come as one array for each column, or as one flat array, by REST, so that an appended element is data."""
 
 
 class Case(NamedTuple):
@@ -36,11 +36,16 @@ class Case(NamedTuple):
     grow_rows: bool = True
 
 
+def grows(facing: OfflineAdapter, kind: Callable[[OfflineAdapter], Case]) -> bool:
+    """Return whether an appended element is none of the data."""
+    return (facing.adapter.id, kind.__name__) not in BY_COLUMN
+
+
 def candles(facing: OfflineAdapter) -> Case:
     """A page by REST."""
     interval = Interval.MINUTE_1
     body = facing.body(facing.adapter.candles_request(facing.native, interval, Span(NOW - 4 * MINUTE, NOW)))
-    return Case([body], lambda message: facing.adapter.candles(message, interval), facing.adapter.id not in BY_COLUMN)
+    return Case([body], lambda message: facing.adapter.candles(message, interval), grows(facing, candles))
 
 
 def live_candles(facing: OfflineAdapter) -> Case:
@@ -72,7 +77,7 @@ def live_books(facing: OfflineAdapter) -> Case:
 def books(facing: OfflineAdapter) -> Case:
     """A snapshot by REST."""
     body = facing.body(facing.adapter.book_request(facing.native, facing.adapter.book_depths[0]))
-    return Case([body], lambda message: [facing.adapter.book_snapshot(facing.native, message)])
+    return Case([body], lambda message: [facing.adapter.book_snapshot(facing.native, message)], grows(facing, books))
 
 
 def funding(facing: OfflineAdapter) -> Case:
