@@ -8,21 +8,12 @@ from typing import TYPE_CHECKING
 
 from chandlery.ccxt_bridge.client import CCXTExchangeClient
 from chandlery.ccxt_bridge.exchange import require_exchange
-from chandlery.clients.documented import fetch_rows, start_stream
-from chandlery.clients.fallback import first_of
-from chandlery.clients.interfaces import (
-    EventCallback,
-    IDataSourceConnector,
-    IExchangeAPIClient,
-    StreamChannel,
-)
-from chandlery.clients.names import PRIORITY
+from chandlery.clients.documented import fetch_rows, respelled
+from chandlery.clients.interfaces import IDataSourceConnector, IExchangeAPIClient
 from chandlery.clients.native import NativeExchangeClient, native_markets
 from chandlery.clients.plugins import PluginRegistry, ambiguous, qualified, split, third_parties
 from chandlery.clients.rows import Row
 from chandlery.clients.settings import Settings
-from chandlery.clients.sources import FallbackResult
-from chandlery.clients.streaming import Callback, RealtimeStream
 from chandlery.core.errors import Closed, UnknownName
 from chandlery.core.interval import Interval
 from chandlery.core.moment import TimeLike, range_of
@@ -93,10 +84,12 @@ class DataSourceConnectorImpl(IDataSourceConnector):
             self._made.add(name)
         return self.registry.get_plugin(name)
 
+    @respelled(coin="coin_symbol")
     async def check_coin_availability(self, exchange_name: str, coin_symbol: str) -> bool:
         """Check that the exchange lists the coin and it trades now."""
         return await self.get_client(exchange_name).check_coin_availability(coin_symbol)
 
+    @respelled(coin="coin_symbol", start="start_time", end="end_time")
     async def fetch_historical_data(
         self,
         exchange_name: str,
@@ -124,44 +117,6 @@ class DataSourceConnectorImpl(IDataSourceConnector):
         span = range_of(start_time, end_time, system_clock())
         times = (to_datetime(span.start), to_datetime(span.end))
         return await client.fetch_candles(coin_symbol, *times, interval)
-
-    async def start_realtime_stream(
-        self,
-        exchange_name: str,
-        coin_symbol: str,
-        callback: Callback,
-        *,
-        channel: StreamChannel = "candles",
-        interval: Interval | str = "1m",
-        depth: int | None = None,
-        on_event: EventCallback | None = None,
-    ) -> RealtimeStream:
-        """Call back with every entry of the coin from now on."""
-        client = self.get_client(exchange_name)
-        return await start_stream(
-            client.start_realtime_stream,
-            coin_symbol,
-            callback,
-            name=f"{client.get_exchange_name()} {coin_symbol} {channel}",
-            channel=channel,
-            interval=interval,
-            depth=depth,
-            on_event=on_event,
-        )
-
-    async def fetch_with_fallback(
-        self,
-        symbol: str,
-        start_time: TimeLike,
-        end_time: TimeLike | None = None,
-        interval: Interval | str = "1m",
-        *,
-        exchanges: Sequence[str] | None = None,
-        allow_mixed: bool = False,
-    ) -> FallbackResult:
-        """See ``IDataSourceConnector.fetch_with_fallback``; without ``exchanges``, those of ``PRIORITY``."""
-        clients = {name: self.get_client(name) for name in (PRIORITY if exchanges is None else exchanges)}
-        return await first_of(clients, symbol, start_time, end_time, interval, allow_mixed=allow_mixed)
 
     async def close_all_plugins(self) -> None:
         """Close every client, whatever fails, and raise what did."""

@@ -13,6 +13,7 @@ from chandlery.ccxt_bridge.exchange import exchange_class, made, missing_ccxt
 from chandlery.ccxt_bridge.history import Market, MarketFacts, Rows, fetch
 from chandlery.ccxt_bridge.listings import listings_of
 from chandlery.ccxt_bridge.stream import BookLoop, CandleLoop
+from chandlery.clients.documented import respelled
 from chandlery.clients.interfaces import EventCallback, IExchangeAPIClient, StreamChannel
 from chandlery.clients.names import canonical
 from chandlery.clients.rows import Row, rows_of_table
@@ -112,6 +113,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         """Return ccxt's id of the exchange."""
         return self._name
 
+    @respelled(coin_symbol="coin", start_time="start", end_time="end")
     async def fetch_historical_data(
         self, coin: str, start: TimeLike, end: TimeLike | None, interval: Interval | str = "1m"
     ) -> list[Row]:
@@ -145,6 +147,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
             raise incomplete(table, failures, span) from failure
         return table
 
+    @respelled(coin_symbol="coin")
     async def check_coin_availability(self, coin: str) -> bool:
         """Return whether ccxt's list of markets has the coin and does not mark it inactive."""
         try:
@@ -178,6 +181,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         moved = self._config.endpoints.get(self._class.__name__, {})
         return next((Origin(urlsplit(url).netloc.lower() or url) for url in moved.values()), None)
 
+    @respelled(coin_symbol="coin")
     async def start_realtime_stream(
         self,
         coin: str,

@@ -7,7 +7,8 @@ import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from datetime import datetime
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from chandlery.clients.rows import MORE, PRICES, Row
 from chandlery.clients.streaming import Callback, RealtimeStream, deliver
@@ -19,6 +20,30 @@ from chandlery.net.clock import system_clock
 MOST_WAITING = 10_000
 """Maximum number of entries queued for the callback; a stream that is further behind ends."""
 _SHOWN = 200
+
+_Method = TypeVar("_Method", bound=Callable[..., Awaitable[Any]])
+
+
+def respelled(**names: str) -> Callable[[_Method], _Method]:
+    """
+    Let an asynchronous method also accept its parameters under other names, each given as ``other="parameter"``.
+
+    The documents name the parameters of one method differently.
+    """
+
+    def decorate(method: _Method) -> _Method:
+        @wraps(method)
+        async def called(*args: Any, **options: Any) -> Any:
+            for other, name in names.items():
+                if other in options:
+                    if name in options:
+                        raise TypeError(f"{method.__name__}() got both {name} and {other}, which mean the same")
+                    options[name] = options.pop(other)
+            return await method(*args, **options)
+
+        return cast("_Method", called)
+
+    return decorate
 
 
 def accepted(method: Callable[..., Any], **options: Any) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
 
 from chandlery.clients.documented import fetch_rows
-from chandlery.clients.interfaces import IExchangeAPIClient
 from chandlery.clients.rows import Row
 from chandlery.clients.sources import ExchangeSpan, FallbackResult
 from chandlery.core.errors import (
@@ -22,8 +23,20 @@ from chandlery.core.time import to_datetime
 from chandlery.net.clock import system_clock
 
 
+class Fetches(Protocol):
+    """The part of a client that is used here."""
+
+    async def fetch_historical_data(
+        self, coin: str, start: datetime, end: datetime, interval: Interval | str = "1m"
+    ) -> list[Row]:
+        """Return the closed candles of a range."""
+
+    def volume_unit(self, coin: str) -> str | None:
+        """Return the unit of ``volume``; ``None`` if unknown."""
+
+
 async def first_of(
-    clients: Mapping[str, IExchangeAPIClient],
+    clients: Mapping[str, Fetches],
     symbol: str,
     start: TimeLike,
     end: TimeLike | None,
@@ -51,7 +64,7 @@ class _Search:
         symbol: str,
         interval: Interval | str,
         wanted: Span,
-        clients: Mapping[str, IExchangeAPIClient],
+        clients: Mapping[str, Fetches],
         *,
         allow_mixed: bool,
     ) -> None:
@@ -113,7 +126,7 @@ class _Search:
 
 
 async def _asked(
-    client: IExchangeAPIClient, symbol: str, span: Span, interval: Interval | str
+    client: Fetches, symbol: str, span: Span, interval: Interval | str
 ) -> tuple[list[Row], IncompleteData | None]:
     """Return the rows of a span; if some are missing for a temporary reason, the others and the error."""
     try:

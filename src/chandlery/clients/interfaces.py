@@ -5,13 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
 from msgspec import Struct
 
-from chandlery.clients.documented import accepted, fetch_rows
-from chandlery.clients.names import canonical
+from chandlery.clients.documented import accepted, fetch_rows, respelled, start_stream
+from chandlery.clients.fallback import first_of
+from chandlery.clients.names import PRIORITY, canonical
 from chandlery.clients.rows import Row, table_of_rows
 from chandlery.clients.streaming import Callback, RealtimeStream
 from chandlery.core.endpoints import Origin
@@ -246,7 +248,11 @@ class ResolvedSeries(Struct, frozen=True):
 
 
 class IDataSourceConnector(ABC):
-    """Clients of all exchanges by name; an async context manager. Names and errors are those of ``IExchangeAPIClient``."""
+    """
+    Clients of all exchanges by name; an async context manager. Names and errors are those of ``IExchangeAPIClient``.
+
+    A third party implements the abstract methods; the others use the clients of ``get_client``.
+    """
 
     async def __aenter__(self) -> Self:
         """Return the connector; clients are created on demand."""
@@ -306,7 +312,7 @@ class IDataSourceConnector(ABC):
     ) -> list[Row]:
         """Return the closed candles with ``start_time <= open < end_time``, oldest first."""
 
-    @abstractmethod
+    @respelled(coin="coin_symbol")
     async def start_realtime_stream(
         self,
         exchange_name: str,
@@ -319,8 +325,41 @@ class IDataSourceConnector(ABC):
         on_event: EventCallback | None = None,
     ) -> RealtimeStream:
         """Start a stream that calls back with every new entry of the coin."""
+        client = self.get_client(exchange_name)
+        return await start_stream(
+            client.start_realtime_stream,
+            coin_symbol,
+            callback,
+            name=f"{client.get_exchange_name()} {coin_symbol} {channel}",
+            channel=channel,
+            interval=interval,
+            depth=depth,
+            on_event=on_event,
+        )
 
-    @abstractmethod
+    async def open_stream(
+        self,
+        exchange_name: str,
+        coin_symbol: str,
+        callback: Callback,
+        *,
+        channel: StreamChannel,
+        interval: Interval,
+        depth: int | None,
+        on_event: EventCallback,
+    ) -> RealtimeStream:
+        """Call ``start_realtime_stream`` with the arguments that it accepts, and return a stream, whatever it returns."""
+        return await start_stream(
+            partial(self.start_realtime_stream, exchange_name),
+            coin_symbol,
+            callback,
+            name=f"{exchange_name} {coin_symbol} {channel}",
+            channel=channel,
+            interval=interval,
+            depth=depth,
+            on_event=on_event,
+        )
+
     async def fetch_with_fallback(
         self,
         symbol: str,
@@ -332,7 +371,7 @@ class IDataSourceConnector(ABC):
         allow_mixed: bool = False,
     ) -> FallbackResult:
         """
-        Return the candles of the first exchange, in this order, that has them.
+        Return the candles of the first exchange, in this order, that has them; by default, in the order of ``PRIORITY``.
 
         After a temporary failure of an exchange the next one is tried; any other error is raised at once. All candles
         come from one exchange, unless ``allow_mixed``: then each exchange fills what the previous ones lack, and
@@ -342,7 +381,8 @@ class IDataSourceConnector(ABC):
             IncompleteData: Mixing was allowed, and no exchange has the rest; ``data`` holds the available rows.
             ExchangeUnavailable: No exchange has the whole range; the message gives the reason of each.
         """
+        clients = {name: self.get_client(name) for name in (PRIORITY if exchanges is None else exchanges)}
+        return await first_of(clients, symbol, start_time, end_time, interval, allow_mixed=allow_mixed)
 
-    @abstractmethod
-    async def close_all_plugins(self) -> None:
-        """Close every client, whatever fails, and raise the errors."""
+    async def close_all_plugins(self) -> None:  # noqa: B027  # a connector may own no clients
+        """Close every client that the connector owns, whatever fails, and raise the errors."""

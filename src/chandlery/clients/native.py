@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.clients.documented import respelled
 from chandlery.clients.interfaces import EventCallback, IExchangeAPIClient, StreamChannel
 from chandlery.clients.live import LiveFeeds
 from chandlery.clients.names import canonical
@@ -123,6 +124,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         """Return the exchange, or the id of its market."""
         return self._name
 
+    @respelled(coin_symbol="coin", start_time="start", end_time="end")
     async def fetch_historical_data(
         self, coin: str, start: TimeLike, end: TimeLike | None, interval: Interval | str = "1m"
     ) -> list[Row]:
@@ -186,6 +188,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         """Return the coin with its market; in the exchange's own spelling if there is no other."""
         return self._coin(coin).text
 
+    @respelled(coin_symbol="coin")
     async def check_coin_availability(self, coin: str) -> bool:
         """
         Return whether the exchange lists the coin as trading; without a list, whether it has candles.
@@ -198,6 +201,7 @@ class NativeExchangeClient(IExchangeAPIClient):
         self._coin(coin)
         return trades
 
+    @respelled(coin_symbol="coin")
     async def start_realtime_stream(
         self,
         coin: str,

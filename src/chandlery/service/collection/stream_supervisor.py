@@ -234,7 +234,7 @@ class StreamSupervisor:
             self._moments.last = resumed_from
         self._seam, self._may_lack = self._new_seam(), True
         settling: asyncio.Task[None] | None = None
-        self._stream = await self._connector.start_realtime_stream(
+        self._stream = await self._connector.open_stream(
             self.series.exchange,
             self.series.symbol,
             self._take,
