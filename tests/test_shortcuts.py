@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import multiprocessing
 
 import pandas as pd
 import pytest
@@ -111,22 +110,6 @@ def test_what_is_wrong_is_refused(get_data, options, error, says):
     """With what would be right."""
     with pytest.raises(error, match=says):
         get_data(**({"symbol": "BTCUSDT", "interval": "1h"} | DAY | options))
-
-
-def _rows(queue, endpoints, folder):
-    queue.put(len(chandlery.get_data("BTCUSDT", "1h", endpoints=endpoints, cache_dir=folder, **DAY)))
-
-
-def test_a_child_process_has_its_own_connections(get_data, exchange, tmp_path):
-    """Also a forked one of a process that has used them."""
-    get_data("BTCUSDT", "1h", **DAY)
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    child = context.Process(target=_rows, args=(queue, exchange.endpoints, tmp_path / "child"))
-    child.start()
-
-    assert 24 == queue.get(timeout=60)
-    child.join(30)
 
 
 def test_instruments(get_data):

@@ -46,7 +46,7 @@ def pyright(tmp_path, *files):
     return ended.returncode, ended.stdout.splitlines()
 
 
-@pytest.mark.parametrize("checker", [mypy, pyright])
+@pytest.mark.parametrize("checker", [mypy, pytest.param(pyright, marks=pytest.mark.soak)])
 def test_programs_of_users_are_accepted(checker, tmp_path, project):
     """The examples have no error, each public name has a type, and a misspelled one is an error."""
     named = tmp_path / "named.py"

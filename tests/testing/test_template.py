@@ -49,7 +49,7 @@ def test_a_third_party_inherits_the_published_tests(template, tmp_path):
     assert 21 == len(re.findall(r"test_acme\.py::TestAcmeSpot::test_\w+ PASSED", out))
 
 
-@pytest.mark.parametrize("with_wire", [True, False])
+@pytest.mark.parametrize("with_wire", [True, pytest.param(False, marks=pytest.mark.soak)])
 def test_an_exchange_is_a_module_and_a_folder(project, template, tmp_path, with_wire):
     """In a copy of this repository nothing else is added; without a wire what needs one is skipped, with that reason."""
     ignored = shutil.ignore_patterns("__pycache__", "synthetic")

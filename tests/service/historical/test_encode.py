@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv
 
@@ -61,6 +61,7 @@ def test_books_as_json():
     assert (5000, 5000, None, None, "bid", 0, 100.0, 1.0) == rows[0]
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 20) | st.integers(2_000, 2_010), st.integers(1, 25), st.booleans())
 def test_blocks_are_the_rows(count, size, odd):
     """However they are cut, and whatever their numbers are: as the general way writes them."""
