@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -42,7 +43,14 @@ def chandlery(capsys):
     """Runs a command line in this process: exit code, stdout, stderr."""
 
     def call(*args):
-        code = run([str(arg) for arg in args])
+        root = logging.getLogger()
+        handlers, level = root.handlers, root.level
+        try:
+            code = run([str(arg) for arg in args])
+        finally:
+            # ``serve`` configures the log of the process, whose standard error is another one in the next test.
+            root.handlers = handlers
+            root.setLevel(level)
         out, err = capsys.readouterr()
         return code, out, err
 
