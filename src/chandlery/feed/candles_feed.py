@@ -6,12 +6,12 @@ import asyncio
 import random as dice
 from collections.abc import AsyncIterator, Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.candle import CandleData
 from chandlery.core.endpoints import Endpoints
-from chandlery.core.errors import Closed, InvalidInput, UnsupportedRequest
+from chandlery.core.errors import Closed, InvalidInput
 from chandlery.core.interval import Interval
 from chandlery.core.moment import TimeLike, range_of, to_micros
 from chandlery.core.time import SECOND, Clock
@@ -22,10 +22,12 @@ from chandlery.feed.events import CandleUpdate
 from chandlery.feed.frame import candles_frame
 from chandlery.feed.group import Group
 from chandlery.feed.network import NetworkClient
+from chandlery.feed.processed import ProcessorOf
 from chandlery.feed.readers import Readers
 from chandlery.feed.recovery import kept_up
 from chandlery.feed.second_reader import SecondReader
-from chandlery.feed.strategies import RESTPollingStrategy, WebSocketStrategy
+from chandlery.feed.selection import Strategy, require_strategy, require_streamed
+from chandlery.feed.strategies import NetworkStrategy, RESTPollingStrategy, WebSocketStrategy
 from chandlery.feed.stream import LiveStream
 from chandlery.feed.updates import merged, updates_since
 from chandlery.net.clock import system_clock
@@ -33,8 +35,6 @@ from chandlery.net.http import HttpClient
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Strategy = Literal["auto", "websocket", "polling"]
 
 _PATIENCE_S = 60.0
 _SLACK = 3
@@ -47,6 +47,7 @@ class CandlesFeed:
 
     An async context manager that starts and stops it. ``exchange`` is an id, e.g. ``binance_spot``; ``trading_pair`` is
     ``BTC-USDT``, ``BTC/USDT`` or the exchange's spelling. ``history`` candles are requested at the start, by default all.
+    ``processor`` replaces the ``DataProcessor``: a subclass of it, or an instance, whose ``max_records`` then apply.
     ``on_update`` is called with each update, in the event loop, and must not block. Its exceptions are counted and
     reported; the feed continues. Iterating yields the same updates: candles and events in order. ``endpoints`` and
     ``credentials`` are by exchange id. ``http`` is a shared client, whose proxies are used; without it, ``proxy`` or the
@@ -67,6 +68,7 @@ class CandlesFeed:
         max_records: int = 150,
         *,
         history: int | None = None,
+        processor: ProcessorOf | None = None,
         on_update: Callable[[CandleUpdate], object] | None = None,
         endpoints: Endpoints | None = None,
         proxy: str | None = None,
@@ -95,12 +97,13 @@ class CandlesFeed:
             self.interval,
             max_records=max_records,
             history=history,
+            processor=processor,
             publish=self._readers.publish,
             publish_all=self._readers.publish_all,
             on_begun=self.group.look,
         )
         """The series, for the strategies."""
-        self._readers.follow(self.stream.processor)
+        self._readers.follow(self.stream)
         self.group.join(self)
 
     async def __aenter__(self) -> Self:
@@ -117,10 +120,11 @@ class CandlesFeed:
         Backfill the history and continue live; returns once the history is complete. Running candles are published before that.
 
         ``auto`` uses a socket if the exchange streams these candles, or shorter ones to resample,
-        and polls if it does not, or while no connection delivers any. A feed of a group
-        starts the whole group; if the group already runs, only this feed is awaited.
+        and polls if it does not, or while no connection delivers any. A ``NetworkStrategy`` of ``group.network`` feeds
+        all series itself. A feed of a group starts the whole group; if the group already runs, only this feed is awaited.
 
         Raises:
+            InvalidInput: The strategy is unknown, or is for another exchange.
             RequestTimeout: The history was not complete within ``timeout_s``, by default ``group.patience_s``; the feed is stopped.
             InvalidSymbol: The exchange does not know the symbol.
             UnsupportedRequest: ``websocket``, and the exchange does not stream such candles.
@@ -275,6 +279,7 @@ class FeedGroup(Group[CandlesFeed]):
         max_records: int = 150,
         *,
         history: int | None = None,
+        processor: ProcessorOf | None = None,
         on_update: Callable[[CandleUpdate], object] | None = None,
     ) -> CandlesFeed:
         """Add a feed to the group. In a running group it begins at once, and its ``start`` waits for its history."""
@@ -284,6 +289,7 @@ class FeedGroup(Group[CandlesFeed]):
             interval,
             max_records,
             history=history,
+            processor=processor,
             on_update=on_update,
             group=self,
         )
@@ -292,7 +298,7 @@ class FeedGroup(Group[CandlesFeed]):
         """End one feed of the group; the others continue."""
         if feed in self.feeds:
             self.feeds.remove(feed)
-            for strategy in (self.sockets, self.polling):
+            for strategy in self._strategies():
                 if feed.stream in strategy.streams:
                     strategy.remove(feed.stream)
                     self._second.remove(feed.stream)
@@ -346,40 +352,34 @@ class FeedGroup(Group[CandlesFeed]):
         if self.ended:
             raise Closed("this group was stopped; make a new one")
         if self._strategy is not None:
-            self._check(feed, self._strategy)
+            require_streamed(self._strategy, self.network.adapter, feed.stream)
             self._feed(feed, self._strategy)
         self.feeds.append(feed)
 
     def _choose(self, strategy: Strategy) -> None:
-        if strategy not in {"auto", "websocket", "polling"}:
-            raise InvalidInput(f"strategy is {strategy!r}; use auto, websocket or polling")
+        require_strategy(strategy, self.network.adapter)
         for feed in self.feeds:
-            self._check(feed, strategy)
+            require_streamed(strategy, self.network.adapter, feed.stream)
         self.sockets.fall_back = strategy == "auto"
         for feed in self.feeds:
             self._feed(feed, strategy)
         self._strategy = strategy
 
     def _feed(self, feed: CandlesFeed, strategy: Strategy) -> None:
-        listens = strategy != "polling" and feed.stream.live is not None
-        (self.sockets if listens else self.polling).add(feed.stream)
+        if isinstance(strategy, NetworkStrategy):
+            strategy.add(feed.stream)
+        else:
+            listens = strategy != "polling" and feed.stream.live is not None
+            (self.sockets if listens else self.polling).add(feed.stream)
         self._second.add(feed.stream)
 
-    def _check(self, feed: CandlesFeed, strategy: Strategy) -> None:
-        if strategy == "websocket" and feed.stream.live is None:
-            adapter = self.network.adapter
-            if not adapter.is_streamed(feed.stream.symbol):
-                raise UnsupportedRequest(
-                    f"{adapter.id} sends no candles of {feed.stream.symbol}, which expires; use auto or polling"
-                )
-            sent = " ".join(each.value for each in adapter.live_intervals) or "none"
-            raise UnsupportedRequest(
-                f"{adapter.id} sends no candles for {feed.interval.value}; it sends {sent}; use auto or polling"
-            )
+    def _strategies(self) -> list[NetworkStrategy]:
+        own: list[NetworkStrategy] = [self.sockets, self.polling]
+        return [*own, self._strategy] if isinstance(self._strategy, NetworkStrategy) else own
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            parts = {"sockets": self.sockets.run, "polling": self.polling.run, "second reads": self._second.run}
-            for part, run in parts.items():
+            parts = [(type(strategy).__name__, strategy.run) for strategy in self._strategies()]
+            for part, run in [*parts, ("second reads", self._second.run)]:
                 name = f"{self.network.adapter.id}: {part}"
                 tasks.create_task(kept_up(run, name=name, waits=self.waits(), sleep=self._sleep))

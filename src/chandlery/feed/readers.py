@@ -8,8 +8,8 @@ from weakref import ref
 from chandlery.feed.callback import CallbackErrors
 from chandlery.feed.conflating_queue import ConflatingQueue
 from chandlery.feed.events import CandleUpdate
+from chandlery.feed.processed import ProcessedStream
 from chandlery.feed.recovery import Waits
-from chandlery.feed.series import DataProcessor
 
 MAX_UNREAD = 10_000
 """Number of unread updates per reader before the oldest are dropped."""
@@ -29,16 +29,16 @@ class Readers:
         self.errors = CallbackErrors(name, waits, self._put)
         self._on_update = on_update
         self._queues: list[ref[ConflatingQueue]] = []
-        self._processor: DataProcessor | None = None
+        self._stream: ProcessedStream | None = None
         self._closed = False
 
     def __len__(self) -> int:
         """Return the number of iterations."""
         return len(self._queues)
 
-    def follow(self, processor: DataProcessor) -> None:
-        """Publish what ``processor`` accepts on its fast path."""
-        self._processor = processor
+    def follow(self, stream: ProcessedStream) -> None:
+        """Publish what the processor of ``stream`` accepts on its fast path."""
+        self._stream = stream
         self._publish_directly()
 
     def join(self) -> ConflatingQueue:
@@ -82,10 +82,10 @@ class Readers:
 
     def _publish_directly(self) -> None:
         """Let the processor call ``on_update`` if there is no other reader; the indirection costs a tenth of the throughput."""
-        if self._processor is not None:
+        if self._stream is not None:
             called = self._on_update
-            self._processor.on_followed = self.publish if called is None or self._queues else called
-            self._processor.on_failed = self.errors
+            self._stream.processor.on_followed = self.publish if called is None or self._queues else called
+            self._stream.processor.on_failed = self.errors
 
     def _put(self, update: CandleUpdate) -> None:
         for each in self._queues:

@@ -6,10 +6,12 @@ from bisect import insort
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from math import inf
+from typing import Literal
 
 from msgspec import structs
 
 from chandlery.core.candle import CandleData
+from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Span, merge
 from chandlery.core.interval import Grid
 from chandlery.core.time import DAY, Clock, Micros
@@ -49,6 +51,9 @@ class DataProcessor:
     With ``next_closes`` a live candle is closed by the next live one, for exchanges that do not mark the close.
     ``clock`` is the exchange's: a live candle must not open more than a day later, nor before the oldest stored one.
     ``on_refused`` is called with each candle that is not accepted; ``taken`` and ``counts`` count the results.
+
+    A subclass may replace ``process``, through which all candles then pass, or ``verdict``. ``CandlesFeed`` takes the
+    class, or an instance of the feed's interval; the exchange then determines the arguments after ``history``.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class DataProcessor:
         """Called with each candle that ``follow`` accepts; may be replaced at any time."""
         self.on_failed: Callable[[Exception], object] = _raised
         """Called with what that raises."""
+        self._attached = False
         self._processed = 0
         self._held: dict[Micros, CandleData] = {}
         self._order: deque[Micros] = deque()
@@ -93,6 +99,39 @@ class DataProcessor:
         self._whole: Micros = 0
         """No candle is missing before this time."""
         self._step, self._anchor = interval.micros, interval.anchor
+
+    def attach(
+        self,
+        interval: Grid,
+        *,
+        next_closes: bool,
+        provisional: Provisional,
+        clock: Clock,
+        on_refused: Callable[[Verdict, CandleData], object],
+    ) -> None:
+        """
+        Use it for the series of a feed, whose exchange determines these; called once, by the feed.
+
+        Raises:
+            InvalidInput: It belongs to a feed already, has candles, or has another interval.
+        """
+        if self._attached or self._order:
+            raise InvalidInput("this processor belongs to a feed, or has candles; create one for each feed")
+        if interval.micros != self.interval.micros:
+            raise InvalidInput("the processor has another interval than the feed")
+        self._attached = True
+        self.interval = interval
+        self.next_closes = next_closes
+        self.provisional = provisional
+        self._clock = clock
+        self._on_refused = on_refused
+        self._step, self._anchor = interval.micros, interval.anchor
+
+    def has_shortcut(self, name: Literal["follow", "load"]) -> bool:
+        """Return whether that method does what ``process`` does; not if a subclass replaces only ``process`` or ``verdict``."""
+        kind = type(self)
+        replaced = kind.process is not DataProcessor.process or kind.verdict is not DataProcessor.verdict
+        return not replaced or getattr(kind, name) is not getattr(DataProcessor, name)
 
     def __len__(self) -> int:
         return len(self._order)

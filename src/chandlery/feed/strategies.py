@@ -35,7 +35,7 @@ class NetworkStrategy(ABC):
     """
     Feed series while ``run`` runs, until it is cancelled. Series can be added and removed at any time.
 
-    ``sleep`` and ``random`` (numbers from 0 to 1) determine its delays.
+    A subclass implements ``feed``, and may replace ``add``, ``remove`` and ``begin``. ``sleep`` and ``random`` (numbers from 0 to 1) determine its delays.
     """
 
     def __init__(
@@ -64,27 +64,34 @@ class NetworkStrategy(ABC):
             self.add(stream)
 
     @abstractmethod
+    async def feed(self, stream: LiveStream) -> None:
+        """
+        Feed a series: ``fill`` it, then ``refresh`` it, or call its ``take`` with live candles, until it is cancelled.
+
+        It runs once for each series, and again, with backoff, after an exception. A return ends it for good.
+        """
+
     def add(self, stream: LiveStream) -> None:
-        """Add a series."""
+        """Add a series; if the strategy runs, feed it."""
+        self.streams.append(stream)
+        if self._tasks is not None:
+            self._spawn(stream, partial(self.feed, stream))
 
-    @abstractmethod
     def remove(self, stream: LiveStream) -> None:
-        """Remove a series."""
+        """Stop feeding a series."""
+        self._forget(stream)
 
-    @abstractmethod
-    def _begin(self, tasks: asyncio.TaskGroup) -> None:
-        """Begin to feed the present series."""
-
-    @abstractmethod
-    async def _feed(self, stream: LiveStream) -> None:
-        """Feed a series from the start, as after an internal error."""
+    def begin(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin to feed the present series; called by ``run``, at whose end ``tasks`` are cancelled."""
+        for stream in self.streams:
+            self._spawn(stream, partial(self.feed, stream))
 
     async def run(self) -> None:
         """Feed the series until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             try:
-                self._begin(tasks)
+                self.begin(tasks)
                 await asyncio.Event().wait()
             finally:
                 self._tasks = None  # a group that ends accepts no more tasks
@@ -144,7 +151,7 @@ class NetworkStrategy(ABC):
         while True:
             await self._sleep(waits.next_s(asyncio.get_running_loop().time()))
             try:
-                await self._feed(stream)
+                await self.feed(stream)
             except Exception as error:  # noqa: BLE001  # other series continue
                 self._broke(stream, error)
             else:
@@ -197,21 +204,8 @@ class RESTPollingStrategy(NetworkStrategy):
     Series of more than a minute are also polled once a minute for their running candle.
     """
 
-    def add(self, stream: LiveStream) -> None:
+    async def feed(self, stream: LiveStream) -> None:
         """Backfill it once, then poll after each close."""
-        self.streams.append(stream)
-        if self._tasks is not None:
-            self._spawn(stream, partial(self._feed, stream))
-
-    def remove(self, stream: LiveStream) -> None:
-        """Stop polling it."""
-        self._forget(stream)
-
-    def _begin(self, tasks: asyncio.TaskGroup) -> None:
-        for stream in self.streams:
-            self._spawn(stream, partial(self._feed, stream))
-
-    async def _feed(self, stream: LiveStream) -> None:
         await self.fill(stream)
         while stream.failure is None:
             now = self.network.guess()
@@ -285,14 +279,16 @@ class WebSocketStrategy(NetworkStrategy):
         if stream not in self._jobs:
             self.start_filling(stream)
 
-    def _begin(self, tasks: asyncio.TaskGroup) -> None:
+    def begin(self, tasks: asyncio.TaskGroup) -> None:
+        """Open the connections."""
         for bundle in self.bundles:
             self._hold(bundle, tasks)
 
     def _hold(self, bundle: Bundle, tasks: asyncio.TaskGroup) -> None:
         self._held[bundle] = tasks.create_task(self._keep(bundle))
 
-    async def _feed(self, stream: LiveStream) -> None:
+    async def feed(self, stream: LiveStream) -> None:
+        """Backfill it; its connection does the rest."""
         await self.fill(stream)
 
     async def _keep(self, bundle: Bundle) -> None:

@@ -15,12 +15,10 @@ from chandlery.core.time import MINUTE, SECOND, Micros
 from chandlery.feed.absences import PATIENCE, Absences
 from chandlery.feed.events import Backfilled, CandleUpdate, Event, Failed, Missing, Rejected, Restated, Unsettled
 from chandlery.feed.network import NetworkClient
-from chandlery.feed.provisional import Provisional
+from chandlery.feed.processed import ProcessedStream, ProcessorOf, processor_of
 from chandlery.feed.recovery import described
 from chandlery.feed.reorder_buffer import ReorderBuffer
-from chandlery.feed.resample import Resampler, live_stream
-from chandlery.feed.series import DataProcessor
-from chandlery.feed.startup import Startup
+from chandlery.feed.resample import Resampler
 from chandlery.feed.verdict import Verdict
 
 _SHOWN = 200
@@ -30,14 +28,14 @@ _ORDER_PATIENCE: Micros = 5 * SECOND
 """Time that closed candles wait for one that REST must close; later they are published out of order."""
 
 
-class LiveStream(Startup):
+class LiveStream(ProcessedStream):
     """
     The candles of a symbol and an interval, without gaps.
 
     Socket candles are processed at once, and running candles are published at once. Closed ones wait until the
-    candles missed before them are fetched, so that they are published in order. ``live`` is the exchange's stream that
-    feeds it, ``None`` if it is only polled; one of a finer interval is resampled, and published once the missed parts
-    are fetched. ``on_begun`` is called when the first backfill is complete, or has failed for good.
+    candles missed before them are fetched, so that they are published in order. A ``live`` stream of a finer interval is
+    resampled, and published once the missed parts are fetched. ``on_begun`` is called when the first backfill is
+    complete, or has failed for good.
     """
 
     def __init__(
@@ -51,31 +49,12 @@ class LiveStream(Startup):
         publish: Callable[[CandleUpdate], None],
         on_begun: Callable[[], object],
         publish_all: Callable[[Sequence[CandleUpdate]], None] | None = None,
+        processor: ProcessorOf | None = None,
     ) -> None:
         """``publish_all`` publishes many closed candles faster than ``publish``."""
-        super().__init__(on_begun)
+        used = processor_of(processor, interval, max_records, history)
+        super().__init__(network, symbol, interval, on_begun, publish, used, self._refused)
         adapter = network.adapter
-        self.network = network
-        self.symbol = symbol
-        self.interval = interval
-        self.grid = adapter.grid(interval)
-        self.live = live_stream(adapter, symbol, interval)
-        own = self.live is not None and self.live.interval is interval
-        self.provisional = Provisional(self.grid, adapter.settle)
-        """Closed candles that await a second read."""
-        self.processor = DataProcessor(
-            self.grid,
-            max_records,
-            history=history,
-            next_closes=own and not adapter.live_closes,
-            provisional=self.provisional,
-            clock=network.guess,
-            on_refused=self._refused,
-        )
-        self.processor.on_followed = publish
-        self._process = self.processor.process
-        self.follow = self.processor.follow if own else None
-        """Faster equivalent of ``take`` for most candles; returns whether it accepted the candle."""
         self.filled = False
         """True while nothing is missing between the fetched candles and the socket's."""
         self.failures = 0
@@ -92,11 +71,11 @@ class LiveStream(Startup):
         self._first_heard = asyncio.Event()
         self._past: dict[Micros, CandleData] = {}
         """Candles of the socket from before that, oldest first."""
-        self._waiting = ReorderBuffer(max_records, self._publish_all)
+        self._waiting = ReorderBuffer(used.max_records, self._publish_all)
         self._resampled: CandleData | None = None
         """The latest candle that was resampled while parts of it may be missing."""
         self.absences = Absences(adapter, self.grid)
-        self._resampler = None if self.live is None or own else Resampler(self.grid)
+        self._resampler = None if self.live is None or self._own else Resampler(self.grid)
         self._late: Micros = _REPORTED_FROM
         """Age from which the backlog of second reads is published."""
         self._traded_at = -1
@@ -355,7 +334,7 @@ class LiveStream(Startup):
 
     def _load(self, rows: Sequence[CandleData], final: int) -> bool:
         """Process new closed candles at once if possible, while closed ones wait. Return whether it did."""
-        loaded = self.processor.load(rows, final)
+        loaded = self.processor.has_shortcut("load") and self.processor.load(rows, final)
         if loaded:
             self._waiting.put(rows)
         return loaded
