@@ -16,9 +16,9 @@ class MemoryRawDataRepository(IRawDataRepository):
     def __init__(self) -> None:
         self._entries: dict[tuple[Micros, str, str], RawOrderBookEntry] = {}
 
-    async def save(self, entries: Sequence[RawOrderBookEntry]) -> None:
+    async def save(self, entries: RawOrderBookEntry | Sequence[RawOrderBookEntry]) -> None:
         """Keep them."""
-        for entry in entries:
+        for entry in [entries] if isinstance(entries, RawOrderBookEntry) else entries:
             self._entries[entry.timestamp, entry.exchange, entry.coin_symbol] = entry
 
     async def find_by_range(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from chandlery.clients.rows import MORE, PRICES, Row
 from chandlery.clients.streaming import Callback, RealtimeStream, deliver
+from chandlery.core import signature
 from chandlery.core.errors import Closed, MalformedResponse, UnsupportedRequest
 from chandlery.core.interval import Interval
 from chandlery.core.time import Clock, Unit
@@ -53,14 +53,11 @@ def accepted(method: Callable[..., Any], **options: Any) -> dict[str, Any]:
     Raises:
         UnsupportedRequest: It has no ``interval``, and an interval other than a minute is requested.
     """
-    parameters = inspect.signature(method).parameters.values()
-    if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters):
-        return options
-    names = {each.name for each in parameters if each.kind is not inspect.Parameter.POSITIONAL_ONLY}
-    interval = Interval(options["interval"]) if "interval" in options else Interval.MINUTE_1
-    if "interval" not in names and interval is not Interval.MINUTE_1:
+    given = signature.accepted(method, **options)
+    interval = Interval(options.get("interval", Interval.MINUTE_1))
+    if "interval" not in given and interval is not Interval.MINUTE_1:
         raise UnsupportedRequest(f"this client has only 1m candles, not {interval.value}")
-    return {name: value for name, value in options.items() if name in names}
+    return given
 
 
 async def fetch_rows(

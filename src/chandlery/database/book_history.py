@@ -22,7 +22,7 @@ class BookHistory:
 
     async def bounds(self, series: SeriesId) -> Span | None:
         """Return the span from the first to the last readable order book, which is at ``end``; ``None`` if none is stored."""
-        last = await self._storage.get_latest_raw_entry(series.symbol, exchange=series.exchange)
+        last = await self._storage.get_latest_book(series.symbol, exchange=series.exchange)
         if last is None:
             return None
         page = await self._storage.get_book_page(series.symbol, 0, _EVER, 1, exchange=series.exchange)

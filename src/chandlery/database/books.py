@@ -11,6 +11,7 @@ from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros, iso
 from chandlery.database.interfaces import IRawDataRepository, IStorageManager, Record, Value
+from chandlery.database.paging import entries_between, latest_entry
 from chandlery.database.raw import BookPage, BookSnapshot, RawOrderBookEntry, decode, encode
 from chandlery.database.series_ids import SeriesIds
 
@@ -27,8 +28,9 @@ class RawDataRepositoryImpl(IRawDataRepository):
         self._database = ids.database
         self._ids = ids
 
-    async def save(self, entries: Sequence[RawOrderBookEntry]) -> None:
+    async def save(self, entries: RawOrderBookEntry | Sequence[RawOrderBookEntry]) -> None:
         """Encode and commit the entries."""
+        entries = [entries] if isinstance(entries, RawOrderBookEntry) else entries
         rows = [
             (
                 await self._ids.of(SeriesId.of_book(entry.exchange, entry.coin_symbol)),
@@ -123,13 +125,13 @@ class StorageManagerImpl(IStorageManager):
 
     async def store_raw_data(self, coin: str, data: BookSnapshot, *, exchange: str, timestamp: Micros) -> None:
         """Store a snapshot."""
-        await self._repository.save([RawOrderBookEntry(exchange, coin, timestamp, data)])
+        await self._repository.save(RawOrderBookEntry(exchange, coin, timestamp, data))
 
     async def get_raw_data_range(
         self, coin: str, start: Micros, end: Micros, limit: int = 100, offset: int = 0, *, exchange: str | None = None
     ) -> list[RawOrderBookEntry]:
         """Read a page of entries."""
-        return await self._repository.find_by_range(coin, start, end, limit, offset, exchange=exchange)
+        return await entries_between(self._repository.find_by_range, coin, start, end, limit, offset, exchange=exchange)
 
     async def get_book_page(self, coin: str, start: Micros, end: Micros, limit: int, *, exchange: str) -> BookPage:
         """Read a page of entries, with damaged ones as gaps."""
@@ -137,4 +139,4 @@ class StorageManagerImpl(IStorageManager):
 
     async def get_latest_raw_entry(self, coin: str, *, exchange: str | None = None) -> RawOrderBookEntry | None:
         """Read the newest entry."""
-        return await self._repository.find_latest(coin, exchange=exchange)
+        return await latest_entry(self._repository.find_latest, self._repository.find_by_range, coin, exchange=exchange)

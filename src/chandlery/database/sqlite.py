@@ -78,7 +78,7 @@ class SqliteDatabase(IDatabaseConnection):
 
     @property
     def waiting(self) -> int:
-        """Number of writes that wait for their commit."""
+        """Length of the queue."""
         return len(self._jobs)
 
     async def open(self) -> None:
@@ -262,7 +262,7 @@ class SqliteDatabase(IDatabaseConnection):
         self._connection = None
 
 
-async def watched(database: SqliteDatabase, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+async def watched(database: IDatabaseConnection, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
     """Restore the database whenever it fails; never returns."""
     while True:
         await sleep(_WATCHED_EVERY_S)

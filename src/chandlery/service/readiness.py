@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from chandlery.database.sqlite import SqliteDatabase
+from chandlery.database.interfaces import IDatabaseConnection
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.supervision import Supervisor
 
@@ -18,7 +18,7 @@ class Readiness:
 
     def __init__(
         self,
-        database: SqliteDatabase,
+        database: IDatabaseConnection,
         supervisor: Supervisor,
         collection: IDataCollectionManager,
         data_dir: Path,

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from chandlery.core.errors import InsufficientScope, TokenExpired
 from chandlery.core.time import Micros
+from chandlery.net.clock import system_clock
 
 READ, COLLECT, ADMIN = "read", "collect", "admin"
 """Scopes of a token: read data; start and stop collecting data; everything."""
@@ -26,9 +27,9 @@ class Subject(Struct, frozen=True):
     """Owner and scopes of a token; ``expires_at`` is ``None`` if it never expires."""
 
     id: str
-    client_id: str
-    scopes: frozenset[str]
-    issuer: str
+    client_id: str = ""
+    scopes: frozenset[str] = frozenset({READ})
+    issuer: str = ""
     expires_at: Micros | None = None
     token_id: str | None = None
 
@@ -66,14 +67,16 @@ class IAuthenticationModule(ABC):
             InvalidToken: The token is missing or invalid; ``TokenExpired`` if it has expired.
         """
 
-    @abstractmethod
     async def still_trusted(self, subject: Subject) -> None:
         """
         Check that a validated token is still trusted; for open connections. Costs next to nothing.
 
+        By default, it is until it expires.
+
         Raises:
             InvalidToken: The token was revoked; ``TokenExpired`` if it has expired.
         """
+        subject.still_valid(system_clock())
 
 
 class EverybodyMay(IAuthenticationModule):

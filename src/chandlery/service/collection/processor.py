@@ -16,7 +16,7 @@ from chandlery.core.time import SECOND, Clock, Micros, Unit
 from chandlery.database.candles import CandleRepository
 from chandlery.database.gaps import GapRepository
 from chandlery.database.interfaces import IStorageManager
-from chandlery.database.raw import BookSnapshot
+from chandlery.database.raw import BookSnapshot, RawOrderBookEntry
 from chandlery.service.collection.broadcaster import Broadcaster, Update, gap_content
 
 _RUNNING_KEPT_EVERY: Micros = 5 * SECOND
@@ -96,7 +96,7 @@ class RealTimeProcessor:
             book["sequence"],
             None if told is None else Unit.MILLIS.micros(told),
         )
-        await self._storage.store_raw_data(series.symbol, snapshot, exchange=series.exchange, timestamp=at)
+        await self._storage.store_book(RawOrderBookEntry(series.exchange, series.symbol, at, snapshot))
 
     def publish_gap(self, series: SeriesId, gap: Gap) -> None:
         """Publish a gap."""

@@ -193,7 +193,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
     async def _last_kept(self, series: SeriesId) -> Micros | None:
         if series.interval is not None:
             return await self._candles.last_closed(series)
-        entry = await self._storage.get_latest_raw_entry(series.symbol, exchange=series.exchange)
+        entry = await self._storage.get_latest_book(series.symbol, exchange=series.exchange)
         return None if entry is None else entry.timestamp
 
     async def _keep_books(self) -> None:

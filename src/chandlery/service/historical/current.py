@@ -38,7 +38,7 @@ class CurrentDataFetcher:
         return await (self._candle(series) if series.id.channel == "candles" else self._book(series.id))
 
     async def _book(self, series: SeriesId) -> Row | None:
-        entry = await self._storage.get_latest_raw_entry(series.symbol, exchange=series.exchange)
+        entry = await self._storage.get_latest_book(series.symbol, exchange=series.exchange)
         if entry is None:
             return None
         book = entry.data
