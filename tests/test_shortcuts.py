@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import chandlery
-from chandlery.core.errors import InvalidInput, InvalidSymbol, UnknownName
+from chandlery.core.errors import InvalidInput, InvalidSymbol, UnknownName, UnsupportedRequest
 from chandlery.core.instrument import ListingStatus, MarketType
 from chandlery.core.query import ChartType, DataProvider
 from chandlery.history.manager import DataSourceManager
@@ -68,6 +68,22 @@ def test_funding_rates(get_data, kind):
     assert 3 == len(get_data("BTCUSDT", chart_type=kind, **DAY))
 
 
+@pytest.mark.parametrize("market", ["binance_inverse", "okx_perpetual"])
+def test_volumes_of_contracts_in_other_units(get_data, market):
+    """Base x price is about quote; the contracts are those that the exchange sends."""
+    symbol = "BTC/USD:BTC" if market == "binance_inverse" else "BTC/USDT:USDT"
+    sent, contracts, base, quote = (
+        get_data(symbol, "1h", exchange=market, volume_unit=unit, **DAY)
+        for unit in ("exchange", "contracts", "base", "quote")
+    )
+
+    assert list(sent["volume"]) == list(contracts["volume"])
+    assert list(base["quote_asset_volume"]) == list(quote["volume"]) == list(quote["quote_asset_volume"])
+    assert (base["volume"] * base["low"] <= quote["volume"] * (1 + 1e-6)).all()
+    assert (base["volume"] * base["high"] >= quote["volume"] * (1 - 1e-6)).all()
+    assert base["volume"].min() > 0
+
+
 def test_a_minute_is_the_default(get_data):
     """As at every interface."""
     assert 60 == len(get_data("BTCUSDT", start="2024-01-01", end="2024-01-01T01:00"))
@@ -103,6 +119,9 @@ def test_a_symbol_of_one_other_market_is_found_there(tmp_path):
         ({"symbol": "NOSUCHUSDT"}, InvalidSymbol, "does not know the symbol"),
         ({"symbol": "?"}, InvalidSymbol, "write e.g. BTC/USDT"),
         ({"start": "yesterday"}, InvalidInput, "start_time 'yesterday' is not a time"),
+        ({"volume_unit": "coins"}, InvalidInput, "use one of exchange, base, quote, contracts"),
+        ({"volume_unit": "contracts"}, UnsupportedRequest, "the exchange sends it in base and quote"),
+        ({"volume_unit": "base", "chart_type": "funding"}, UnsupportedRequest, "needs candles"),
         ({"chart_type": "trades"}, UnknownName, "'trades' is not a ChartType"),
     ],
 )

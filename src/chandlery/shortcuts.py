@@ -48,6 +48,7 @@ def get_data(
     on_missing: _OnMissing = "raise",
     include_open: bool = False,
     unit: str = "ms",
+    volume_unit: str = "exchange",
     cache_dir: Path | str | None = None,
     endpoints: Endpoints | None = None,
 ) -> pd.DataFrame: ...
@@ -67,6 +68,7 @@ def get_data(
     on_missing: _OnMissing = "raise",
     include_open: bool = False,
     unit: str = "ms",
+    volume_unit: str = "exchange",
     cache_dir: Path | str | None = None,
     endpoints: Endpoints | None = None,
 ) -> pl.DataFrame: ...
@@ -86,6 +88,7 @@ def get_data(
     on_missing: _OnMissing = "raise",
     include_open: bool = False,
     unit: str = "ms",
+    volume_unit: str = "exchange",
     cache_dir: Path | str | None = None,
     endpoints: Endpoints | None = None,
 ) -> pa.Table: ...
@@ -104,6 +107,7 @@ def get_data(
     on_missing: _OnMissing = "raise",
     include_open: bool = False,
     unit: str = "ms",
+    volume_unit: str = "exchange",
     cache_dir: Path | str | None = None,
     endpoints: Endpoints | None = None,
 ) -> Any:
@@ -126,6 +130,7 @@ def get_data(
         on_missing: ``"report"`` returns the available rows if some could not be fetched.
         include_open: Adds the running candle, and a column ``closed`` that marks it.
         unit: The unit of integers as times: ``"s"``, ``"ms"`` or ``"us"``.
+        volume_unit: ``"base"``, ``"quote"`` or ``"contracts"`` converts the volumes, as in ``DataSourceManager.get_data``.
         cache_dir: The folder of the day files; by default that of the settings.
         endpoints: Base URLs in place of an exchange's own; by default those of the settings.
 
@@ -148,6 +153,7 @@ def get_data(
             on_missing=on_missing,
             include_open=include_open,
             unit=unit,
+            volume_unit=volume_unit,
         )
 
     markets = candidates(exchange, symbol, market, funding=kind is ChartType.FUNDING_RATE)

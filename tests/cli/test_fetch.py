@@ -46,6 +46,17 @@ def test_without_output_there_is_a_table_and_an_account(fetch):
     assert "\x1b" not in out
 
 
+def test_volumes_in_another_unit(fetch, tmp_path):
+    """They are converted; a unit that the exchange does not have is refused."""
+    code, _, _ = fetch("BTCUSDT", "1h", *DAY_1, "--volume-unit", "quote", "-o", tmp_path / "quote.parquet")
+    table = pq.read_table(tmp_path / "quote.parquet")
+    refused, _, said = fetch("BTCUSDT", "1h", *DAY_1, "--volume-unit", "coins")
+
+    assert 0 == code
+    assert table.column("volume").to_pylist() == table.column("quote_asset_volume").to_pylist()
+    assert (2, True) == (refused, "--volume-unit is 'coins'" in said)
+
+
 def test_again_it_comes_from_the_cache(fetch, exchange):
     """The second time nothing is downloaded, and the account says so."""
     fetch("BTCUSDT", "1h", *DAY_1)

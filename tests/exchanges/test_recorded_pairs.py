@@ -21,7 +21,11 @@ from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import ListingStatus
 from chandlery.core.interval import Interval
+from chandlery.core.query import ChartType
 from chandlery.core.time import HOUR, micros_of
+from chandlery.core.volume import VolumeFacts
+from chandlery.tables.frame import table_of
+from chandlery.tables.volume import converted
 
 MS = 1000
 
@@ -95,15 +99,27 @@ NOT_COMPARED = {
     "mexc_inverse": {"candlestick_msg.begin_time"},
 }
 
-UNITS = {
-    # In contracts of 0.0001 BTC, where the other project gives BTC.
-    "gate_perpetual": lambda candle: (candle.volume * 0.0001, None),
-    # Sent for both sides of each trade, in contracts of 100 USD, where the other project gives BTC and USD.
-    "htx_inverse": lambda candle: (candle.quote_asset_volume * 2, candle.volume * 2 * 100),
-    # In contracts, where the other project gives BTC.
-    "mexc_inverse": lambda candle: (candle.quote_asset_volume, None),
+CONTRACTS = {
+    # The messages of the socket bring no quote volume, so the size that the list had then is taken for certain.
+    "gate_perpetual": VolumeFacts("BTC_USDT", "contracts", None, contract_size=0.0001, fixed=True),
+    "htx_inverse": VolumeFacts("BTC-USD", "contracts", "base", inverse=True, contract_size=100.0),
+    "mexc_inverse": VolumeFacts("BTC_USD", "contracts", "base", inverse=True, contract_size=100.0),
 }
-"""Volume and quote volume of a candle as the other project counts them."""
+"""Units of the candles that the other project converts to the base asset."""
+BOTH_SIDES = {"htx_inverse"}
+"""Where the other project counts both sides of each trade, as the exchange sends it."""
+
+
+def volumes_of(adapter, candle):
+    """Volume and quote volume of a candle as the other project counts them."""
+    if adapter.id not in CONTRACTS:
+        return candle.volume, candle.quote_asset_volume
+    columns = {name: [getattr(candle, name)] for name in ("open_time", "open", "high", "low", "close", "volume")}
+    columns |= {"taker_buy_volume": [0.0], "taker_buy_quote_volume": [0.0], "count": [0], "close_time": [0]}
+    columns["quote_asset_volume"] = [candle.quote_asset_volume or float("nan")]
+    (row,) = converted(table_of(ChartType.KLINES, columns), CONTRACTS[adapter.id], "base").to_pylist()
+    sides = 2 if adapter.id in BOTH_SIDES else 1
+    return row["volume"] * sides, row["quote_asset_volume"] * sides if sides == 2 else None
 
 
 def lines(path):
@@ -305,7 +321,7 @@ def near(value):
 def candle_facts(adapter, row):
     """The same of a candle of ours, counted as the other project counts."""
     candle = row.candle
-    volume, quote = UNITS.get(adapter.id, lambda each: (each.volume, each.quote_asset_volume))(candle)
+    volume, quote = volumes_of(adapter, candle)
     return {
         "extract_symbol": row.symbol,
         "candlestick_msg.symbol": row.symbol,

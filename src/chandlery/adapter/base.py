@@ -80,6 +80,8 @@ class ExchangeAdapter(Refusing):
     limits: ClassVar[tuple[RateLimit, ...]]
     volume_unit: ClassVar[str] = "base"
     """Unit of ``volume``: ``base``, ``quote`` or ``contracts``."""
+    fixed_contract_size: ClassVar[float | None] = None
+    """Size of every contract if it is documented never to change, in quote if inverse, otherwise in base."""
     sends_empty_candles: ClassVar[bool] = True
     """True if it sends a candle for intervals without trades; if not, a hole may just be such an interval."""
     settle: ClassVar[Micros] = 60 * SECOND

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.adapter.volume import turnover_unit
 from chandlery.core.time import DAY
 
 
@@ -17,7 +18,8 @@ class Capabilities(Struct, frozen=True):
     One row of the matrix.
 
     ``intervals`` are available by REST, ``live_intervals`` by socket. ``retention_days`` and
-    ``retained_candles`` limit the history by REST, ``None`` for no limit. ``book_depths`` are the
+    ``retained_candles`` limit the history by REST, ``None`` for no limit. ``turnover_unit`` is that of
+    ``quote_asset_volume``, ``None`` if it is not sent. ``book_depths`` are the
     levels a side of live books; ``book_check`` is how they are validated: ``sequence``, ``checksum``,
     ``sequence and checksum`` or ``snapshots``.
     """
@@ -32,6 +34,7 @@ class Capabilities(Struct, frozen=True):
     retained_candles: int | None
     archive: bool
     volume_unit: str
+    turnover_unit: str | None
     sends_empty_candles: bool
     live_intervals: tuple[str, ...]
     live_closes: bool
@@ -65,6 +68,7 @@ def capabilities(exchange_id: str) -> Capabilities:
         retained_candles=adapter.retained_candles,
         archive=adapter.archive_url is not None,
         volume_unit=adapter.volume_unit,
+        turnover_unit=turnover_unit(adapter),
         sends_empty_candles=adapter.sends_empty_candles,
         live_intervals=tuple(each.value for each in adapter.live_intervals),
         live_closes=adapter.live_closes,

@@ -79,6 +79,7 @@ def described(row: Capabilities) -> dict[str, str]:
         "candles per request": str(row.page_size),
         "history by REST": back_to(row),
         "unit of volume": row.volume_unit,
+        "unit of quote_asset_volume": row.turnover_unit or "-",
         "order book levels": ", ".join(map(str, row.book_depths)) or "-",
         "order book check": row.book_check or "-",
         "funding rates": "yes" if row.funding else "-",

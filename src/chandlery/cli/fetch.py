@@ -25,6 +25,7 @@ from chandlery.core.moment import range_of
 from chandlery.core.provenance import Provenance
 from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.core.time import to_datetime
+from chandlery.core.volume import require_volume_unit
 from chandlery.net.clock import system_clock
 from chandlery.net.delays import LOGGER
 
@@ -49,6 +50,7 @@ class _Job(Struct, frozen=True):
     source: DataSource
     on_missing: str
     include_open: bool
+    volume_unit: str
     cache_dir: Path | None
     use_cache: bool
     endpoints: Endpoints
@@ -71,6 +73,7 @@ def fetch(
     no_cache: bool = typer.Option(False, "--no-cache", help="Neither read nor write the cache."),
     on_missing: str = typer.Option("raise", help="raise: fail if data is unavailable (exit code 3). report: return the available rows."),
     include_open: bool = typer.Option(False, "--include-open", help="Add the running candle, and a column closed, which is false for it."),
+    volume_unit: str = typer.Option("exchange", help="base, quote or contracts: convert the volumes. exchange: leave them as the exchange sends them."),
     endpoints: str = typer.Option("", envvar="CHANDLERY_ENDPOINTS", help="Base URLs by exchange id, as JSON, e.g. the output of chandlery sim.", show_default=False),
     proxy: str | None = arguments.PROXY,
 ) -> None:  # fmt: skip
@@ -95,6 +98,7 @@ def fetch(
         arguments.source(source),
         on_missing,
         include_open,
+        require_volume_unit(volume_unit, "--volume-unit"),
         cache_dir,
         not no_cache,
         arguments.endpoints(endpoints),
@@ -162,6 +166,7 @@ def _got(job: _Job, market: Candidate) -> tuple[_Job, pa.Table, int]:
             progress=progress,
             on_missing="report" if job.on_missing == "report" else "raise",
             include_open=job.include_open,
+            volume_unit=job.volume_unit,
         )
     return job, table, len(retries)
 

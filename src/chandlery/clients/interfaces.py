@@ -24,6 +24,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.moment import TimeLike
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros, to_datetime
+from chandlery.core.volume import VolumeFacts
 from chandlery.feed.events import Event
 from chandlery.tables.part import Part
 
@@ -228,6 +229,15 @@ class IExchangeAPIClient(ABC):
 
     def volume_unit(self, coin: str) -> str | None:
         """Return the unit of ``volume``: ``base``, ``quote`` or ``contracts``; ``None`` if unknown."""
+        return None
+
+    async def volume_facts(self, coin: str) -> VolumeFacts | None:
+        """
+        Return what is needed to convert the volumes of a coin; ``None`` if unknown.
+
+        Raises:
+            ExchangeError: The list of instruments, which has the contract size, could not be fetched.
+        """
         return None
 
     async def close(self) -> None:  # noqa: B027  # a client may have nothing to close

@@ -34,6 +34,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.moment import TimeLike
 from chandlery.core.query import ChartType
 from chandlery.core.time import Clock, Micros
+from chandlery.core.volume import VolumeFacts
 from chandlery.history.async_manager import AsyncDataSourceManager
 from chandlery.net.clock import system_clock
 from chandlery.net.exchange_client import ExchangeClient
@@ -254,6 +255,11 @@ class NativeExchangeClient(IExchangeAPIClient):
     def volume_unit(self, coin: str) -> str | None:
         """Return the unit that the market declares."""
         return self._coin(coin).adapter.volume_unit
+
+    async def volume_facts(self, coin: str) -> VolumeFacts:
+        """Return what the market declares, and the contract size of its list."""
+        found = await self._listed(coin)
+        return await self._exchanges[found.adapter.id].volume_facts(found.symbol)
 
     async def close(self) -> None:
         """Stop the streams and close the connections."""

@@ -419,6 +419,7 @@ class GateInverse(_GateContracts):
     native = re.compile("BTC_USD")
     example = "BTC_USD, BTC/USD:BTC or BTC-USD"
     volume_unit = "quote"
+    fixed_contract_size = 1.0
     rest_row = CandleLayout("t", "o", "h", "l", "c", "v", unit=Unit.SECONDS)
     unverified = (
         *_GateContracts.unverified,

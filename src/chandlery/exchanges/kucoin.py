@@ -388,6 +388,7 @@ class KuCoinInverse(_Perpetuals):
     """Inverse: a contract is worth one dollar. Turnover is left out, since its unit is not documented."""
 
     market_type = MarketType.FUTURES_COIN
+    fixed_contract_size = 1.0
     native = re.compile(rf"{CAPITAL}+(USDM|M{MONTH_CODE})", re.ASCII)
     expiring = re.compile(rf"M{MONTH_CODE}$", re.ASCII)
     example = "XBTUSDM, BTC/USD:BTC or BTC-USD"

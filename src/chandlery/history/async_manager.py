@@ -43,6 +43,7 @@ from chandlery.history.rest import RestDataClient
 from chandlery.history.series import Series
 from chandlery.history.verify import Comparison, Restatement, compare, recheck, recheck_gaps
 from chandlery.history.vision import VisionDataClient
+from chandlery.history.volume import volumes_in
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
@@ -163,6 +164,7 @@ class AsyncDataSourceManager(SourceLimits):
         on_missing: OnMissing = "raise",
         include_open: bool = False,
         unit: str = "ms",
+        volume_unit: str = "exchange",
     ) -> Any:
         """Return rows; see ``DataSourceManager.get_data``."""
         _require_one_of("output", output, ("pandas", "polars", "arrow"))
@@ -175,8 +177,10 @@ class AsyncDataSourceManager(SourceLimits):
                 "include_open needs candles and REST; funding rates and the archive have no running candle"
             )
 
+        convert = await volumes_in(volume_unit, self._series(query, source).client)
+
         def finish(part: Part) -> tuple[Any, list[Gap]]:
-            return part.output(output), part.failures
+            return convert(part).output(output), part.failures
 
         answer = await self._answered(query, source, finish, progress, use_cache=use_cache, include_open=include_open)
         (frame, missing), wanted, failure = answer

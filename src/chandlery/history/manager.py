@@ -128,6 +128,7 @@ class DataSourceManager(SourceLimits):
         on_missing: OnMissing = "raise",
         include_open: bool = False,
         unit: str = "ms",
+        volume_unit: str = "exchange",
     ) -> Any:
         """
         Return the rows that open in ``[start_time, end_time)``, oldest first, without duplicates, closed ones only.
@@ -151,9 +152,13 @@ class DataSourceManager(SourceLimits):
             on_missing: ``"report"`` returns the available rows, with the gaps in the provenance.
             include_open: Adds the running candle, and a column ``closed`` that marks it.
             unit: The unit of integers as times: ``"s"``, ``"ms"`` or ``"us"``.
+            volume_unit: ``"base"``, ``"quote"`` or ``"contracts"`` converts the volumes of candles, and
+                ``quote_asset_volume`` is then in the quote currency on every market, NaN if unknown. ``"exchange"``
+                leaves both in the units of the exchange, where ``quote_asset_volume`` of inverse markets is in base.
 
         Raises:
             InvalidInput: The request is invalid; no request was sent.
+            UnsupportedRequest: The volume is not known in ``volume_unit``, with the reason.
             IncompleteData: Part of the range could not be fetched; it carries the rest.
         """
         return shared_portal().run(
@@ -171,6 +176,7 @@ class DataSourceManager(SourceLimits):
                 on_missing=on_missing,
                 include_open=include_open,
                 unit=unit,
+                volume_unit=volume_unit,
             )
         )
 

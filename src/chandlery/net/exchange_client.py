@@ -9,12 +9,14 @@ from functools import partial
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.layout import CandleColumns
+from chandlery.adapter.volume import volume_facts
 from chandlery.core.book import BookUpdate
 from chandlery.core.errors import InvalidSymbol, MalformedResponse, RequestRejected, UnsupportedRequest
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Listing, ListingStatus
 from chandlery.core.interval import Interval
 from chandlery.core.time import DAY, MINUTE, Clock, Micros
+from chandlery.core.volume import VolumeFacts
 from chandlery.net.candle_exchange import CandleExchange
 from chandlery.net.clock import ExchangeClock, system_clock
 from chandlery.net.http import HttpClient
@@ -103,6 +105,14 @@ class ExchangeClient(CandleExchange):
             if cursor is None:
                 return found
         raise MalformedResponse(f"{adapter.id}: the list of instruments does not end after {_MOST_PAGES} pages")
+
+    async def volume_facts(self, symbol: str) -> VolumeFacts:
+        """Return the units of the volumes of a symbol, with its listed contract size if the volume is in contracts."""
+        adapter = self.adapter
+        if adapter.volume_unit != "contracts" or adapter.fixed_contract_size is not None:
+            return volume_facts(type(adapter), symbol, None)
+        listing = (await self.listings()).get(symbol)
+        return volume_facts(type(adapter), symbol, None if listing is None else listing.contract_size)
 
     async def trades(self, symbol: str) -> bool:
         """Return whether a symbol is listed and trades; without a list, whether it has had candles within a week."""

@@ -39,6 +39,28 @@ async def get(session, path, headers=None, **query):
         return answer.status, await answer.read(), answer.headers
 
 
+async def test_volumes_in_another_unit(running):
+    """Converted in every format, each with a tag of its own; an unknown volume is refused with its reason."""
+    _, session = running
+    asked = ASKED | {"interval": "1h"}
+    sent, quote, table, refused = [
+        await get(session, "/v1/candles", **asked, **more)
+        for more in (
+            {},
+            {"volume_unit": "quote"},
+            {"volume_unit": "quote", "format": "csv"},
+            {"volume_unit": "contracts"},
+        )
+    ]
+    page = json.loads(quote[1])
+    volume, turnover = (page["columns"].index(name) for name in ("volume", "quote_asset_volume"))
+
+    assert [row[turnover] for row in json.loads(sent[1])["rows"]] == [row[volume] for row in page["rows"]]
+    assert [row[volume] for row in page["rows"]] == csv.read_csv(pa.py_buffer(table[1])).column("volume").to_pylist()
+    assert sent[2]["ETag"] != quote[2]["ETag"]
+    assert (422, True) == (refused[0], "sends it in base and quote" in json.loads(refused[1])["detail"])
+
+
 async def test_pages(running):
     """Page after page each candle once, as the exchange has it; each page names its sources and gaps."""
     _, session = running

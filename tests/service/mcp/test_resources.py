@@ -58,13 +58,15 @@ async def test_a_symbol_is_understood_however_it_is_written(url):
 
 
 async def test_the_capability_matrix(url):
-    """All of it, a page of it, and one row."""
-    whole = json.loads((await read(url, "chandlery://exchanges")).text)
-    third = whole["exchanges"][2]
+    """Its first page, the rows from a cursor to the end, and one row."""
+    first = json.loads((await read(url, "chandlery://exchanges")).text)
+    third = first["exchanges"][2]
     rest = json.loads((await read(url, f"chandlery://exchanges?cursor={third['id']}")).text)
     row = json.loads((await read(url, f"chandlery://exchanges/{third['id']}")).text)
 
-    assert whole["exchanges"][3:] == rest["exchanges"]
+    both = zip(first["exchanges"][3:], rest["exchanges"], strict=False)
+    assert all(one == other for one, other in both)
+    assert (first["total"] - 3, None) == (len(rest["exchanges"]), rest["next"])
     assert third == row
 
 

@@ -80,6 +80,9 @@ async def test_every_tool_and_resource(start, connected, mode):
             row[0] for row in summed["buckets"]["rows"]
         ]
         assert ([], 4320) == (summed["gaps"], sum(each["rows"] for each in summed["sources"]))
+        worth = await answer(client, "summarize_candles", **DAYS, buckets=3, volume_unit="quote")
+        average = worth["whole"]["volume"] / summed["whole"]["volume"]
+        assert summed["whole"]["low"] < average < summed["whole"]["high"]
         assert "okx_spot" in {each["id"] for each in (await answer(client, "list_exchanges", name="okx"))["exchanges"]}
 
         await read_all(client, await answer(client, "download_historical_data", **DAYS))
@@ -88,8 +91,12 @@ async def test_every_tool_and_resource(start, connected, mode):
 async def read_all(client, downloaded):
     """Every resource there is, that of a download among them."""
     assert ["chandlery://exchanges"] == [each.uri for each in (await client.list_resources()).resources]
-    matrix = json.loads((await client.read_resource("chandlery://exchanges")).contents[0].text)
-    assert matrix["total"] == len(matrix["exchanges"])
+    rows, page = [], "chandlery://exchanges"
+    while page is not None:
+        matrix = json.loads((await client.read_resource(page)).contents[0].text)
+        rows += [each["id"] for each in matrix["exchanges"]]
+        page = matrix["next"]
+    assert matrix["total"] == len(set(rows)) == len(rows)
     row = json.loads((await client.read_resource("chandlery://exchanges/binance_spot")).contents[0].text)
     assert "1m" in row["intervals"]
     assert 2 == len((await client.list_resource_templates()).resource_templates)

@@ -18,6 +18,7 @@ from chandlery.core.moment import TIME_HELP
 from chandlery.core.query import ChartType
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock, Micros, Unit, iso
+from chandlery.core.volume import VOLUME_UNITS
 from chandlery.database.raw import RawOrderBookEntry
 from chandlery.history.interfaces import incomplete
 from chandlery.service.auth.guard import Reader
@@ -41,6 +42,7 @@ from chandlery.service.historical.pages import (
 from chandlery.service.historical.prefetch import prefetch
 from chandlery.service.historical.response_cache import ResponseCache
 from chandlery.service.historical.schemas import Book, Books, GapSpan, Page
+from chandlery.service.historical.volume import in_unit, volumes_in
 from chandlery.service.known import SymbolText, known_parameters
 from chandlery.service.parameters import span_of
 from chandlery.service.workload import Workload
@@ -64,6 +66,12 @@ Start: TypeAlias = Annotated[
 End: TypeAlias = Annotated[str | None, Query(description="End of the range, exclusive; defaults to now.")]
 Cursor: TypeAlias = Annotated[str | None, Query(max_length=64, description="next of the previous page.")]
 Limit: TypeAlias = Annotated[int, Query(ge=1, le=LARGEST_PAGE, description="Number of rows of a JSON page.")]
+VolumeUnit: TypeAlias = Annotated[
+    str,
+    Query(
+        description=f"Unit of the volumes: {', '.join(VOLUME_UNITS)}; exchange leaves them as the exchange sends them."
+    ),
+]
 Form: TypeAlias = Annotated[str, Query(alias="format", examples=["json"], description=", ".join(FORMATS))]
 
 _FILES: dict[int | str, dict[str, Any]] = {
@@ -117,6 +125,7 @@ async def candles(
     start: Start,
     end: End = None,
     interval: Annotated[str, Query(examples=["1m"])] = "1m",
+    volume_unit: VolumeUnit = "exchange",
     form: Form = "json",
     limit: Limit = PAGE,
     cursor: Cursor = None,
@@ -133,9 +142,11 @@ async def candles(
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
 
     def pieces(rows: int) -> AsyncGenerator[Piece, None]:
-        return parts.historical.stream_historical_data(series, Span(at, span.end), rows=rows)
+        found = parts.historical.stream_historical_data(series, Span(at, span.end), rows=rows)
+        return found if convert is None else in_unit(found, convert)
 
-    return await _answer(parts, subject, SCHEMA, series, span, now, at, limit, form, pieces)
+    convert = await volumes_in(volume_unit, series)
+    return await _answer(parts, subject, SCHEMA, series, span, now, at, limit, form, pieces, variant=volume_unit)
 
 
 @routes.get("/funding", responses=_FILES)
@@ -237,11 +248,12 @@ async def _answer(
     limit: int,
     form: str,
     pieces: Callable[[int], AsyncGenerator[Piece, None]],
+    variant: str = "",
 ) -> Response:
     """Return a JSON page or a whole file; 304 if the caller already has it."""
     request = parts.request
     immutable = is_immutable(span, now)
-    asked = f"{form} {series.id} {schema.names} {at} {span.start} {span.end} {limit if form == 'json' else ''}{series.origin or ''}"
+    asked = f"{form} {series.id} {schema.names} {at} {span.start} {span.end} {limit if form == 'json' else ''}{series.origin or ''} {variant}"
     tag = tag_of(asked.encode())
     if immutable and tag in request.headers.get("If-None-Match", ""):
         return Response(status_code=304, headers=cache_headers(tag, immutable=True))

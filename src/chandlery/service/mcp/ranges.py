@@ -16,11 +16,13 @@ from chandlery.core.errors import InvalidRange
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock, Micros, iso
+from chandlery.core.volume import require_volume_unit
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece, Source
 from chandlery.service.historical.pages import cursor_of
 from chandlery.service.historical.report import AnswerReport
 from chandlery.service.historical.schemas import GapSpan, SourceSpan
+from chandlery.service.historical.volume import in_unit, volumes_in
 from chandlery.service.mcp.budget import clipped
 from chandlery.service.parameters import span_of
 from chandlery.tables.frame import open_times
@@ -49,6 +51,7 @@ class Asked(Struct, frozen=True):
 
     source: ResolvedSeries
     span: Span
+    volume_unit: str = "exchange"
 
     @property
     def series(self) -> SeriesId:
@@ -109,7 +112,15 @@ class CandleRanges:
         self._historical = historical
         self._clock = clock
 
-    def asked(self, exchange: str, symbol: str, interval: str, start: str | int, end: str | int | None) -> Asked:
+    def asked(
+        self,
+        exchange: str,
+        symbol: str,
+        interval: str,
+        start: str | int,
+        end: str | int | None,
+        volume_unit: str = "exchange",
+    ) -> Asked:
         """
         Validate a range.
 
@@ -123,7 +134,7 @@ class CandleRanges:
         closed = Span(length.ceil(span.start), min(length.ceil(span.end), length.floor(now)))
         if not closed:
             raise InvalidRange(f"no candle of {interval} that opens in {span} has closed by now, {iso(now)}")
-        asked = Asked(series, closed)
+        asked = Asked(series, closed, require_volume_unit(volume_unit))
         if asked.count > MOST_CANDLES:
             raise InvalidRange(
                 f"the range has {asked.count:,} candles of {interval}, more than {MOST_CANDLES:,}; take a shorter range or a longer interval"
@@ -159,8 +170,12 @@ class CandleRanges:
                     break
         return _page(asked, at, kept, report).first(rows)
 
-    def _pieces(self, asked: Asked, at: Micros, rows: int) -> AsyncGenerator[Piece, None]:
-        return self._historical.stream_historical_data(asked.source, Span(at, asked.span.end), rows=rows)
+    async def _pieces(self, asked: Asked, at: Micros, rows: int) -> AsyncGenerator[Piece, None]:
+        convert = await volumes_in(asked.volume_unit, asked.source)
+        found = self._historical.stream_historical_data(asked.source, Span(at, asked.span.end), rows=rows)
+        async with aclosing(found if convert is None else in_unit(found, convert)) as pieces:
+            async for piece in pieces:
+                yield piece
 
 
 def _page(asked: Asked, at: Micros, tables: list[pa.Table], report: AnswerReport) -> Page:

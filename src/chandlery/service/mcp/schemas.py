@@ -89,6 +89,11 @@ class Range(CoinName):
     interval: str = Field("1m", max_length=8, description="1s 1m 5m 1h 1d 1w and so on; 1m is a minute, 1M a month.")
     start: str | int = Field(examples=["2024-01-01"], description=f"Start of the range: {TIME_HELP}")
     end: str | int | None = Field(None, description="End of the range, exclusive; defaults to now.")
+    volume_unit: str = Field(
+        "exchange",
+        max_length=16,
+        description="base, quote or contracts converts the volumes; resources have the units of the exchange.",
+    )
 
 
 class RangeToDownload(Range):

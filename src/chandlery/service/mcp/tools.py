@@ -246,7 +246,9 @@ class Toolbox:
         return longest_answer(len(rows), answer)
 
     def _asked(self, asked: schemas.Range) -> Asked:
-        return self._ranges.asked(asked.exchange, asked.symbol, asked.interval, asked.start, asked.end)
+        return self._ranges.asked(
+            asked.exchange, asked.symbol, asked.interval, asked.start, asked.end, asked.volume_unit
+        )
 
     def _source(self, series: SeriesId) -> str:
         for coin in self._collection.list_coins():

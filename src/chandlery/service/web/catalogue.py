@@ -33,6 +33,9 @@ class Exchange(BaseModel):
     retained_candles: int | None
     archive: bool
     volume_unit: str = Field(examples=["base"])
+    turnover_unit: str | None = Field(
+        description="Unit of quote_asset_volume: quote, or base in inverse markets; null if it is not sent."
+    )
     sends_empty_candles: bool
     live_intervals: list[str]
     live_closes: bool

@@ -1,0 +1,32 @@
+"""Volumes of past candles in the requested unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from msgspec import structs
+
+from chandlery.core.errors import UnsupportedRequest
+from chandlery.core.query import ChartType
+from chandlery.core.volume import require_volume_unit
+from chandlery.history.interfaces import DataClientInterface
+from chandlery.history.native import NativeClient
+from chandlery.tables.part import Part
+from chandlery.tables.volume import converted
+
+
+async def volumes_in(unit: str, client: DataClientInterface) -> Callable[[Part], Part]:
+    """
+    Return the conversion of the client's candles to ``unit``; the contract size, if needed, is that of the list.
+
+    Raises:
+        InvalidInput: The unit is unknown.
+        UnsupportedRequest: The client has no candles, or does not declare the units of its volumes.
+        ExchangeError: The list of instruments could not be fetched.
+    """
+    if require_volume_unit(unit) == "exchange":
+        return lambda part: part
+    if client.chart_type is not ChartType.KLINES or not isinstance(client, NativeClient):
+        raise UnsupportedRequest(f"{client.symbol}: volume_unit={unit!r} needs candles of an exchange of chandlery")
+    facts = await client.shared.exchange(type(client.adapter)).volume_facts(client.symbol)
+    return lambda part: structs.replace(part, table=converted(part.table, facts, unit))
