@@ -7,6 +7,7 @@ from typing import Any
 
 from chandlery.clients.markets import MARKETS
 from chandlery.core.instrument import Listing, ListingStatus, MarketType
+from chandlery.core.time import Micros, iso
 
 MARKET_NAMES = {MarketType.SPOT: "spot", MarketType.FUTURES_USDT: "linear", MarketType.FUTURES_COIN: "inverse"}
 """The name of each market in answers."""
@@ -57,7 +58,13 @@ def row_of(listing: Listing, exchange: str, volume_unit: str | None) -> dict[str
         "lot_size": listing.lot_size,
         "contract_size": listing.contract_size,
         "volume_unit": volume_unit,
+        "listed_at": _date(listing.listed_at),
+        "delisted_at": _date(listing.delisted_at),
     }
+
+
+def _date(moment: Micros | None) -> str | None:
+    return None if moment is None else iso(moment)
 
 
 def _matches(listing: Listing, word: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Self
 from msgspec import Struct
 
 from chandlery.core.errors import InvalidSymbol, WrongMarket
+from chandlery.core.time import Micros
 
 LONGEST_SYMBOL = 80
 """Limit in characters; no exchange has a symbol of more than half as many."""
@@ -162,7 +163,8 @@ class Listing(Struct, frozen=True):
     ``symbol`` is the exchange's spelling. ``contract_size`` is the value of one contract: in
     the base asset if the contract is linear, in the quote currency if it is inverse; ``None``
     for spot. ``tick_size`` and ``lot_size`` are the steps of price and size, in the exchange's own
-    unit of size; ``None`` if the exchange does not state them.
+    unit of size; ``None`` if the exchange does not state them. ``listed_at`` is when trading began or will begin, and
+    ``delisted_at`` when it ended or will end, in microseconds; ``None`` if the exchange does not state it.
     """
 
     symbol: str
@@ -171,6 +173,8 @@ class Listing(Struct, frozen=True):
     contract_size: float | None = None
     tick_size: float | None = None
     lot_size: float | None = None
+    listed_at: Micros | None = None
+    delisted_at: Micros | None = None
 
     @property
     def kind(self) -> str:

@@ -29,6 +29,7 @@ from msgspec import Struct, field
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.dates import stated
 from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
@@ -95,6 +96,7 @@ class _Symbol(Struct, rename="camel"):
     price_filter: _Steps
     lot_size_filter: _Steps
     delivery_time: Millis = 0
+    launch_time: Millis = 0
 
 
 class _Symbols(Struct):
@@ -259,6 +261,8 @@ class _Bybit(ExchangeAdapter):
             None if self.market_type is MarketType.SPOT else 1.0,
             each.price_filter.tick_size,
             each.lot_size_filter.qty_step or each.lot_size_filter.base_precision,
+            stated(each.launch_time),
+            stated(each.delivery_time),
         )
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:

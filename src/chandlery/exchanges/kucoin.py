@@ -26,6 +26,7 @@ from msgspec import Meta, Raw, Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.dates import stated
 from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
@@ -92,6 +93,7 @@ class _Contract(Struct, rename="camel"):
     tick_size: Finite | None = None
     lot_size: Finite | None = None
     expire_date: Millis | None = None
+    first_open_date: Millis | None = None
 
 
 class _Funding(Struct, rename="camel"):
@@ -356,7 +358,8 @@ class _Perpetuals(_KuCoin):
         instrument = Instrument.of(base, each.quote_currency, self.market_type, day_of(each.expire_date))
         status = _STATUS.get(each.status, ListingStatus.HALTED)
         # The multiplier of inverse contracts is negative.
-        return Listing(each.symbol, instrument, status, abs(each.multiplier), each.tick_size, each.lot_size)
+        dates = stated(each.first_open_date), stated(each.expire_date)
+        return Listing(each.symbol, instrument, status, abs(each.multiplier), each.tick_size, each.lot_size, *dates)
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
         """Send both bounds, which are inclusive."""

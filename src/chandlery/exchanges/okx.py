@@ -27,6 +27,7 @@ from msgspec import Raw, Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, Price, Size, SnapshotSource
+from chandlery.adapter.dates import stated
 from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
@@ -132,6 +133,8 @@ class _Instrument(Struct, rename="camel"):
     ct_mult: str = ""
     tick_sz: str = ""
     lot_sz: str = ""
+    list_time: str = ""
+    exp_time: str = ""
 
 
 class _Time(Struct):
@@ -276,6 +279,8 @@ class _Okx(ExchangeAdapter):
             None if value is None else value * (1.0 if factor is None else factor),
             _number(each.tick_sz),
             _number(each.lot_sz),
+            stated(each.list_time),
+            stated(each.exp_time),
         )
 
     def ping(self) -> str | None:

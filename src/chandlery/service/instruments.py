@@ -48,6 +48,8 @@ class InstrumentRow(BaseModel):
         description="Of a linear contract in the base asset, of an inverse one in quote."
     )
     volume_unit: str | None = Field(description="Unit of the volume of candles: base, quote or contracts.")
+    listed_at: str | None = Field(description="Start of trading; null if the exchange does not state it.")
+    delisted_at: str | None = Field(description="End of trading, also of an expiry ahead; null likewise.")
 
 
 class Instruments(BaseModel):

@@ -23,6 +23,7 @@ from msgspec import Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.dates import stated
 from chandlery.adapter.kit import command
 from chandlery.adapter.layout import CandleColumns, CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, FollowBook, LiveCandle, Sinks, SocketRules
@@ -95,6 +96,8 @@ class _Symbol(Struct, rename="camel"):
     contract_status: str = ""
     contract_type: str = ""
     contract_size: Finite | None = None
+    onboard_date: Millis | None = None
+    delivery_date: Millis | None = None
     filters: list[_Filter] = []
 
 
@@ -214,6 +217,8 @@ class _Binance(ExchangeAdapter):
             None if self.market_type is MarketType.SPOT else each.contract_size or 1.0,
             steps.get("PRICE_FILTER"),
             steps.get("LOT_SIZE"),
+            stated(each.onboard_date),
+            stated(each.delivery_date),
         )
 
     def subscribe(self, streams: Sequence[CandleStream], *, leave: bool = False) -> list[str]:
