@@ -15,6 +15,7 @@ PUBLISHED = (
     "197601c185bd5d36",
     "c104ccbdc34addaa",
     "8627ed1e3cfc754c",
+    "d8e3ea3fc6a5ed14",
 )
 """The fingerprint of each step."""
 

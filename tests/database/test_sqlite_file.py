@@ -33,6 +33,7 @@ ROWS = {
     5: [],  # a column of gaps
     6: [],  # revoked tokens by issuer
     7: [],  # when a candle came
+    8: ["INSERT INTO listings VALUES ('', 'm', 's', 1, NULL)", "INSERT INTO listing_reads VALUES ('', 'm', 1, 2)"],
 }
 """Something in every table, by the step that made it."""
 

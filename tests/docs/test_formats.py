@@ -22,7 +22,7 @@ import pytest
 from chandlery.cli.app import run
 from chandlery.core.candle import CandleData
 from chandlery.core.gaps import Gap, GapKind, Span
-from chandlery.core.instrument import MarketType
+from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.provenance import EventKind
 from chandlery.core.query import ChartType, DataProvider
@@ -32,6 +32,7 @@ from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.coins import CoinRepository, CollectedCoin
 from chandlery.database.gaps import GapRepository
+from chandlery.database.listings import ListingRepository
 from chandlery.database.raw import BookSnapshot, RawOrderBookEntry
 from chandlery.database.series_ids import SeriesIds
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase
@@ -387,6 +388,10 @@ def data(tmp_path_factory):
             await gaps.record(minutes, Gap(0, MINUTE, GapKind.FETCH_FAILED))
             await gaps.settle(minutes, [Gap(MINUTE, HOUR, GapKind.HALT, "seen")])
             await CoinRepository(database).save(CollectedCoin("binance", "BTC/USDT", ("book", "candles:1m"), 7))
+            lists = ListingRepository(database)
+            coin = Listing("BTCUSDT", Instrument.parse("BTC/USDT"), ListingStatus.LISTED)
+            for at, listed in enumerate(({}, {"BTCUSDT": coin}, {}), 1):
+                await lists.record("binance_spot", listed, at)
 
     asyncio.run(fill())
     return folder

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from chandlery.core.time import iso
+from chandlery.database.listings import ListingRepository
+
 
 async def get(session, **params):
     """Status and content."""
@@ -34,6 +37,33 @@ async def test_the_total_counts_what_the_limit_leaves_out(running):
 
     assert (200, 2) == (status, len(found["instruments"]))
     assert found["total"] > 10
+
+
+async def test_the_universe_of_the_past(running):
+    """It begins with the first list that was read; what is delisted later stays in it."""
+    service, session = running
+    heard = []
+    service.instruments.listen(lambda market, changes: heard.append((market, changes)))
+
+    async def universe(at):
+        params = {"exchange": "binance_spot", "at": at}
+        async with session.get("/v1/universe", params=params) as answer:
+            return answer.status, await answer.json()
+
+    assert 422 == (await universe("now"))[0]
+    _, listed = await get(session, exchange="binance_spot")
+    read_at = service.clock()
+    (gone, *others) = await service.instruments.read("binance_spot", None)
+    stored = ListingRepository(service.database, service.origins)
+    (change,) = await stored.record("binance_spot", {each.symbol: each for _, each in others}, read_at + 1)
+
+    past, now = await universe(iso(read_at)), await universe(iso(read_at + 1))
+    assert (200, 200) == (past[0], now[0])
+    assert {each["symbol"] for each in listed["instruments"]} == {each["symbol"] for each in past[1]["instruments"]}
+    assert str(gone[1].instrument) not in {each["symbol"] for each in now[1]["instruments"]}
+    assert (gone[1], None) == (change.before, change.after)
+    assert 422 == (await universe("2020-01-01"))[0]
+    assert [] == heard, "nothing changed while it listened"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,20 @@ from __future__ import annotations
 APPLICATION_ID = 0x43484E44
 """Identifies a file as ours, in its header."""
 
-TABLES = frozenset({"series", "books", "candles", "coins", "gaps", "principals", "signing_keys", "revoked_tokens"})
+TABLES = frozenset(
+    {
+        "series",
+        "books",
+        "candles",
+        "coins",
+        "gaps",
+        "principals",
+        "signing_keys",
+        "revoked_tokens",
+        "listings",
+        "listing_reads",
+    }
+)
 """The tables after all migrations."""
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -136,5 +149,23 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         # Local time of the last message for a candle, and the exchange's time of it; null in existing rows.
         "ALTER TABLE candles ADD COLUMN received_at INTEGER",
         "ALTER TABLE candles ADD COLUMN at INTEGER",
+    ),
+    (
+        # What each list of instruments changed, null where an instrument left it; and the first and the last list.
+        """CREATE TABLE listings (
+            origin TEXT NOT NULL,
+            market TEXT NOT NULL,
+            symbol TEXT NOT NULL,
+            seen_at INTEGER NOT NULL,
+            listing TEXT,
+            PRIMARY KEY (origin, market, symbol, seen_at)
+        ) STRICT, WITHOUT ROWID""",
+        """CREATE TABLE listing_reads (
+            origin TEXT NOT NULL,
+            market TEXT NOT NULL,
+            first_at INTEGER NOT NULL,
+            last_at INTEGER NOT NULL,
+            PRIMARY KEY (origin, market)
+        ) STRICT, WITHOUT ROWID""",
     ),
 )

@@ -25,6 +25,7 @@ from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.coins import CoinRepository
 from chandlery.database.gaps import GapRepository
+from chandlery.database.listings import ListingRepository
 from chandlery.database.series_ids import EXCHANGE_OWN, SeriesIds
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase, watched
 from chandlery.history.factory import DataClientFactory
@@ -118,7 +119,7 @@ class Service:
             book_levels=settings.book_levels,
             sleep=sleep,
         )
-        self.instruments = InstrumentSearch(self.connector)
+        self.instruments = InstrumentSearch(self.connector, ListingRepository(self.database, self.origins), clock)
         self.historical = self._history()
         self.readiness = Readiness(self.database, self.supervisor, self.collection, settings.data_dir)
         self._watch = partial(watched, self.database, sleep)

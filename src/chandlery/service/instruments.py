@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+import logging
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from msgspec import Struct
 from pydantic import BaseModel, Field
 
+from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.clients.instruments import row_of, select
 from chandlery.clients.interfaces import IDataSourceConnector
-from chandlery.clients.markets import market_type
+from chandlery.clients.markets import market_type, markets_of
 from chandlery.clients.names import canonical
-from chandlery.core.errors import InvalidInput
-from chandlery.core.instrument import ListingStatus
+from chandlery.clients.native import NativeExchangeClient
+from chandlery.core.errors import InvalidInput, StorageError
+from chandlery.core.instrument import Listing, ListingStatus, MarketType
+from chandlery.core.listing_changes import ListingChange
+from chandlery.core.moment import TIME_HELP, to_micros
+from chandlery.core.time import Clock, Micros, iso
+from chandlery.database.listings import ListingRepository, Universe
 from chandlery.service.auth.guard import Reader
 from chandlery.service.errors import refusals
 from chandlery.service.known import known_parameters
@@ -23,6 +31,10 @@ from chandlery.service.label import Label
 
 MOST = 10_000
 """Most instruments of one answer; no exchange lists as many."""
+
+Listener: TypeAlias = Callable[[str, Sequence[ListingChange]], None]
+
+log = logging.getLogger(__name__)
 
 routes = APIRouter(
     prefix="/v1", tags=["exchanges"], dependencies=[Depends(known_parameters)], responses=refusals(401, 403, 422, 503)
@@ -70,10 +82,57 @@ class Found(Struct, frozen=True):
 
 
 class InstrumentSearch:
-    """Search in the lists of exchanges, which clients cache for ten minutes."""
+    """Search in the lists of exchanges, which clients cache for ten minutes; every list that is read is stored."""
 
-    def __init__(self, connector: IDataSourceConnector) -> None:
+    def __init__(self, connector: IDataSourceConnector, stored: ListingRepository, clock: Clock) -> None:
         self._connector = connector
+        self._stored = stored
+        self._clock = clock
+        self._listeners: list[Listener] = []
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call ``listener`` with a market and the changes of its list, once they are stored. Return what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def read(self, exchange: str, market: MarketType | None) -> list[tuple[str, Listing]]:
+        """
+        Return the instruments of an exchange, each with the id of its market, after what changed is stored.
+
+        Raises:
+            UnknownName: The exchange is unknown.
+            UnsupportedRequest: The exchange publishes no list.
+            ExchangeError: The exchange, or the connection to it, failed.
+        """
+        client = self._connector.get_client(canonical(exchange))
+        found = await client.instruments(market)
+        if client.family == NativeExchangeClient.family:  # others do not say which list an instrument is of
+            await self._store(found)
+        return found
+
+    async def universe(self, exchange: str, market: str | None, at: Micros) -> list[Universe]:
+        """
+        Return the instruments of the markets of an exchange as they were listed at ``at``.
+
+        Raises:
+            UnknownName: The exchange or the market is unknown.
+            InvalidRange: No list of a market was stored by then.
+            StorageError: It cannot be read.
+        """
+        return [await self._stored.universe(each.id, at) for each in markets_of(exchange, market)]
+
+    async def _store(self, found: list[tuple[str, Listing]]) -> None:
+        lists: dict[str, dict[str, Listing]] = {}
+        for market, listing in found:
+            lists.setdefault(market, {})[listing.symbol] = listing
+        for market, listings in lists.items():
+            try:
+                changes = await self._stored.record(market, listings, self._clock())
+            except StorageError as error:
+                log.warning("the list of the instruments of %s is not stored: %s", market, error)
+                continue
+            for listener in self._listeners if changes else ():
+                listener(market, changes)
 
     async def find(self, exchange: str, market: str | None, status: str | None, search: str, limit: int) -> Found:
         """
@@ -87,7 +146,7 @@ class InstrumentSearch:
         chosen = None if market is None else market_type(market)
         wanted = None if status is None else _status(status)
         client = self._connector.get_client(canonical(exchange))
-        found = await client.instruments(chosen)
+        found = await self.read(exchange, chosen)
         replaced = client.origin(str(found[0][1].instrument)) if found else None
         origin = None if replaced is None else str(replaced)
 
@@ -101,6 +160,48 @@ class InstrumentSearch:
 
         # An exchange lists thousands, whose search takes milliseconds.
         return await asyncio.to_thread(matching)
+
+
+class PastInstruments(BaseModel):
+    """Instruments as they were listed at a time, those that were delisted since among them."""
+
+    at: str
+    instruments: list[InstrumentRow]
+    first_at: str = Field(description="Time of the first stored list of all these markets.")
+    last_at: str = Field(description="Time of the last one.")
+
+
+@routes.get("/universe", response_model=PastInstruments, responses=refusals(404))
+async def list_universe(
+    request: Request,
+    subject: Reader,
+    exchange: Annotated[str, Query(examples=["binance_perpetual"], max_length=64)],
+    at: Annotated[str, Query(examples=["2026-01-01"], description=f"Time of the lists: {TIME_HELP}")],
+    market: Annotated[str | None, Query(max_length=20, description="spot, linear or inverse.")] = None,
+) -> Response:
+    """
+    Return the instruments of an exchange as they were listed at a time, without survivorship bias.
+
+    Lists are stored from the first search in a market on; earlier times are refused.
+    """
+    find: InstrumentSearch = request.app.state.instruments
+    moment = to_micros(at, name="at", now=request.app.state.clock())
+    found = await find.universe(exchange, market, moment)
+
+    def body() -> bytes:
+        units = {each.market: ExchangeRegistry.get(each.market).volume_unit for each in found}
+        return msgspec.json.encode(
+            {
+                "at": iso(moment),
+                "instruments": [
+                    row_of(one, each.market, units[each.market]) for each in found for one in each.listings
+                ],
+                "first_at": iso(max(each.first_at for each in found)),
+                "last_at": iso(min(each.last_at for each in found)),
+            }
+        )
+
+    return Response(await asyncio.to_thread(body), media_type="application/json")
 
 
 @routes.get("/instruments", response_model=Instruments, responses=refusals(404, 502, 504))
