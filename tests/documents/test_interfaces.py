@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from inspect import isabstract
 
+import pandas as pd
 import pytest
 
+import chandlery
+import chandlery.service
 from chandlery import (
+    OUTPUT_DTYPES,
+    CandlesFeed,
+    ChartType,
+    DataClientFactory,
+    DataClientInterface,
+    DataProvider,
     DataSourceConnectorImpl,
+    DataSourceManager,
     IDataSourceConnector,
     IExchangeAPIClient,
+    MarketType,
     NativeExchangeClient,
+    NetworkStrategy,
     PluginRegistry,
     Settings,
 )
+from chandlery.sim import SimServer, SyntheticMarket
 
 START, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 CANDLE = {"timestamp": 0, **dict.fromkeys(("open", "high", "low", "close", "volume"), 1.0), "closed": True}
@@ -148,3 +162,72 @@ async def test_both_spellings_of_keywords_at_our_own_clients():
     async with NativeExchangeClient("binance_spot", Settings(_env_file=None, env_file=None)) as client:
         with pytest.raises(TypeError, match="both coin and coin_symbol, which mean the same"):
             await client.check_coin_availability(coin="BTC/USDT", coin_symbol="BTC/USDT")
+
+
+class Client004(DataClientInterface):
+    """The three properties and the method of document 004."""
+
+    @property
+    def provider(self):
+        return DataProvider.register("DOCUMENT_004")
+
+    @property
+    def market_type(self):
+        return MarketType.SPOT
+
+    @property
+    def chart_type(self):
+        return ChartType.KLINES
+
+    def fetch(self, start_time, end_time, **kwargs):
+        opens = pd.date_range(start_time, end_time, freq="1h", inclusive="left", name="open_time", unit="ns")
+        values = {name: pd.Series(1, opens, dtype) for name, dtype in OUTPUT_DTYPES.items() if name != "close_time"}
+        return pd.DataFrame({**values, "close_time": opens + pd.Timedelta("59min59s")})[list(OUTPUT_DTYPES)]
+
+
+def test_a_data_client_of_document_004(tmp_path):
+    """It is registered as the document does, and a manager gets its rows."""
+    provider = DataProvider.register("DOCUMENT_004")
+    DataClientFactory.register_client(
+        provider=provider, market_type=MarketType.SPOT, chart_type=ChartType.KLINES, client_class=Client004
+    )
+    with DataSourceManager(provider=provider, cache_dir=tmp_path) as manager:
+        frame = manager.get_data("GOLD", START, END, "1h")
+
+    assert 24 == len(frame)
+    assert {1.0} == set(frame["close"])
+
+
+class Strategy003(NetworkStrategy):
+    """The document names no methods; this one has no default."""
+
+    async def feed(self, stream):
+        await self.fill(stream)
+
+
+async def test_a_strategy_of_document_003():
+    """A feed starts with it."""
+    async with SimServer(SyntheticMarket(7), exchanges=("binance_spot",)) as sim:
+        feed = CandlesFeed("binance_spot", "BTC-USDT", "1s", 10, endpoints=sim.endpoints)
+        await feed.start(Strategy003(feed.group.network))
+        candles = feed.get_candles()
+        await feed.stop()
+
+    assert 10 == len(candles)
+
+
+def test_the_methods_of_our_own_interfaces_are_documented(project):
+    """Where the documents name none, the page of names has those that must be written; none is private."""
+    page = (project / "docs/names.md").read_text()
+    kinds = [
+        value
+        for package in (chandlery, chandlery.service)
+        for name in package.__all__
+        if isabstract(value := getattr(package, name))
+    ]
+
+    assert {"feed"} == NetworkStrategy.__abstractmethods__
+    assert {"read", "write"} == chandlery.service.IDatabaseConnection.__abstractmethods__
+    assert "A `NetworkStrategy` implements `feed(stream)`" in page
+    assert "An `IDatabaseConnection` implements `read(sql, parameters)` and `write(*statements)`" in page
+    assert not [name for kind in kinds for name in kind.__abstractmethods__ if name.startswith("_")]

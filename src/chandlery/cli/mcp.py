@@ -60,4 +60,10 @@ async def _serve(data_dir: Path, endpoints: Endpoints, proxy: str | None, *, off
             endpoints = (await stack.enter_async_context(offline_exchange())).endpoints
         service = await stack.enter_async_context(Service(settings, _URL, endpoints=endpoints or None))
         parts = (service.collection, service.historical, service.authentication, service.clock, service.workload)
-        await MCPRouter(*parts, instruments=service.instruments, url=_URL, origins=service.origins).run_stdio()
+        await MCPRouter(
+            *parts,
+            resolve=service.connector.resolve,
+            instruments=service.instruments,
+            url=_URL,
+            origins=service.origins,
+        ).run_stdio()

@@ -25,6 +25,7 @@ from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl
 from chandlery.database.candles import CandleRepository
 from chandlery.database.coins import CoinRepository
 from chandlery.database.gaps import GapRepository
+from chandlery.database.interfaces import IDatabaseConnection, IRawDataRepository, IStorageManager
 from chandlery.database.listings import ListingRepository
 from chandlery.database.series_ids import EXCHANGE_OWN, SeriesIds
 from chandlery.database.sqlite import FILE_NAME, SqliteDatabase, watched
@@ -37,13 +38,15 @@ from chandlery.service.auth.interfaces import EverybodyMay, IAuthenticationModul
 from chandlery.service.auth.issuers import key_client
 from chandlery.service.auth.monotonic_clock import MonotonicClock
 from chandlery.service.auth.service import AuthenticationModuleImpl
-from chandlery.service.auth.wiring import authentication
+from chandlery.service.auth.wiring import authentication as accounts_of
 from chandlery.service.collection.broadcaster import Broadcaster
 from chandlery.service.collection.coins import CoinCollectionList
+from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.processor import RealTimeProcessor
 from chandlery.service.collection.service import DataCollectionManagerImpl
 from chandlery.service.historical.current import CurrentDataFetcher
 from chandlery.service.historical.fetcher import HistoricalFetcher
+from chandlery.service.historical.interfaces import IHistoricalDataManager
 from chandlery.service.instruments import InstrumentSearch
 from chandlery.service.readiness import Readiness
 from chandlery.service.retention import Retention
@@ -63,6 +66,13 @@ class Service:
 
     ``url`` is the public URL. ``library`` holds the library's settings; its cache defaults to the data folder.
     ``endpoints`` maps exchange ids to base URLs and replaces those of ``library``. ``sleep`` waits on ``clock``.
+
+    Each of the seven last arguments replaces a part by another implementation of its interface, which is used in its
+    place by all others. The service opens and closes the connector, the database and the collection. ``repository`` stores
+    the order books of the service's own storage, and has no effect with ``storage`` but for the retention.
+
+    Raises:
+        InvalidInput: The settings contradict each other, or the authentication module.
     """
 
     def __init__(
@@ -76,7 +86,16 @@ class Service:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         limiter: RateLimiter | None = None,
         hashes: Secrets | None = None,
+        connector: IDataSourceConnector | None = None,
+        database: IDatabaseConnection | None = None,
+        repository: IRawDataRepository | None = None,
+        storage: IStorageManager | None = None,
+        authentication: IAuthenticationModule | None = None,
+        collection: IDataCollectionManager | None = None,
+        historical: IHistoricalDataManager | None = None,
     ) -> None:
+        if authentication is not None and settings.no_auth:
+            raise InvalidInput("no_auth accepts every caller; leave it out to use an authentication module")
         settings.check()
         self.settings = settings
         self.url = url
@@ -85,9 +104,9 @@ class Service:
         self.library = _library(library or Settings(), settings, endpoints)
         self.origins = _origins(self.library.endpoints)
         """Origin of the data per exchange id, where a replacement endpoint serves it."""
-        self.database = SqliteDatabase(settings.data_dir / FILE_NAME)
+        self.database: IDatabaseConnection = database or SqliteDatabase(settings.data_dir / FILE_NAME)
         self.http = HttpClient(limiter=limiter, proxies=self.library.proxies)
-        self.connector: IDataSourceConnector = DataSourceConnectorImpl(
+        self.connector: IDataSourceConnector = connector or DataSourceConnectorImpl(
             PluginRegistry(),
             self.library,
             limiter=limiter,
@@ -97,30 +116,20 @@ class Service:
         self.supervisor = Supervisor()
         self.workload = Workload(settings.heavy_requests)
         ids = SeriesIds(self.database, self._origin_of)
-        books = RawDataRepositoryImpl(ids)
-        self.storage = StorageManagerImpl(books)
+        books = repository or RawDataRepositoryImpl(ids)
+        self.storage: IStorageManager = storage or StorageManagerImpl(books)
         self.candles = CandleRepository(ids)
         self.gaps = GapRepository(ids)
         self.token_clock = MonotonicClock(clock)
         """Clock for the validity of tokens."""
         self._issuers_http = key_client(limiter, self.library.proxies)
-        self.accounts: AuthenticationModuleImpl = authentication(self.database, self.token_clock, issuer=url, issuers=settings.issuers, http=self._issuers_http, hashes=hashes)  # fmt: skip
-        self.authentication: IAuthenticationModule = EverybodyMay() if settings.no_auth else self.accounts
-        self.collection = DataCollectionManagerImpl(
-            self.connector,
-            CoinCollectionList(CoinRepository(self.database, self._origin_of), clock),
-            RealTimeProcessor(self.broadcaster, self.storage, self.candles, self.gaps, clock),
-            self.candles,
-            self.storage,
-            self.broadcaster,
-            clock,
-            self.supervisor,
-            snapshot_every=settings.snapshot_interval,
-            book_levels=settings.book_levels,
-            sleep=sleep,
+        self.accounts: AuthenticationModuleImpl = accounts_of(self.database, self.token_clock, issuer=url, issuers=settings.issuers, http=self._issuers_http, hashes=hashes)  # fmt: skip
+        self.authentication: IAuthenticationModule = authentication or (
+            EverybodyMay() if settings.no_auth else self.accounts
         )
+        self.collection: IDataCollectionManager = collection or self._collector(sleep)
         self.instruments = InstrumentSearch(self.connector, ListingRepository(self.database, self.origins), clock)
-        self.historical = self._history()
+        self.historical: IHistoricalDataManager = historical or self._history()
         self.readiness = Readiness(self.database, self.supervisor, self.collection, settings.data_dir)
         self._watch = partial(watched, self.database, sleep)
         self._retention = Retention(books, self.candles, settings.retention, clock)
@@ -162,6 +171,22 @@ class Service:
     ) -> None:
         """Stop the streams, commit queued writes and close everything."""
         await self._open.aclose()
+
+    def _collector(self, sleep: Callable[[float], Awaitable[None]]) -> DataCollectionManagerImpl:
+        settings, clock = self.settings, self.clock
+        return DataCollectionManagerImpl(
+            self.connector,
+            CoinCollectionList(CoinRepository(self.database, self._origin_of), clock),
+            RealTimeProcessor(self.broadcaster, self.storage, self.candles, self.gaps, clock),
+            self.candles,
+            self.storage,
+            self.broadcaster,
+            clock,
+            self.supervisor,
+            snapshot_every=settings.snapshot_interval,
+            book_levels=settings.book_levels,
+            sleep=sleep,
+        )
 
     def _history(self) -> HistoricalFetcher:
         current = CurrentDataFetcher(self.broadcaster, self.candles, self.storage, self.clock)

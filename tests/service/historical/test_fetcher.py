@@ -44,7 +44,7 @@ async def past(service, series, span, rows=1000):
     """All rows as one table, the account, and the sizes of the pieces."""
     report, tables = AnswerReport(), []
     resolved = service.collection.resolve(series)
-    async for piece in service.historical.stream_historical_data(resolved, span, rows=rows):
+    async for piece in service.historical.pieces(resolved, span, rows=rows):
         report.add(piece)
         tables.append(piece.table)
     return pa.concat_tables(tables) if tables else None, report, [table.num_rows for table in tables]
@@ -140,7 +140,7 @@ async def test_order_books_and_their_gaps(service):
     await service.gaps.record(BOOK, gap)
     pieces = [
         piece
-        async for piece in service.historical.stream_historical_data(
+        async for piece in service.historical.pieces(
             service.collection.resolve(BOOK), Span(2 * SECOND, 7 * SECOND), rows=5, snapshots=2
         )
     ]
@@ -155,14 +155,12 @@ async def test_funding(service):
     end = Interval.DAY_1.floor(system_clock())
     series = service.collection.resolve(SeriesId.of_funding("binance", "BTC/USDT:USDT"))
     spot = service.collection.resolve(SeriesId.of_funding("binance", "BTC/USDT"))
-    pieces = [
-        piece async for piece in service.historical.stream_historical_data(series, Span(end - 3 * DAY, end), rows=4)
-    ]
+    pieces = [piece async for piece in service.historical.pieces(series, Span(end - 3 * DAY, end), rows=4)]
 
     assert [4, 4, 1] == [piece.table.num_rows for piece in pieces]
     assert not any(math.isnan(each) for piece in pieces for each in piece.table.column("funding_rate").to_pylist())
     with pytest.raises(UnsupportedRequest):
-        _ = [piece async for piece in service.historical.stream_historical_data(spot, Span(end - DAY, end), rows=4)]
+        _ = [piece async for piece in service.historical.pieces(spot, Span(end - DAY, end), rows=4)]
 
 
 async def test_the_latest(service):

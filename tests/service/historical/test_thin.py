@@ -57,7 +57,7 @@ async def page(service, sim, span):
     sim.log.clear()
     report, tables = AnswerReport(), []
     resolved = service.collection.resolve(THIN)
-    async for piece in service.historical.stream_historical_data(resolved, span, rows=1000):
+    async for piece in service.historical.pieces(resolved, span, rows=1000):
         report.add(piece)
         tables.append(piece.table)
     opens = open_times(pa.concat_tables(tables)).tolist()

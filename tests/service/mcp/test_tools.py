@@ -22,7 +22,8 @@ from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
 from chandlery.core.time import DAY, MINUTE, iso
 from chandlery.service.auth.interfaces import EverybodyMay
-from chandlery.service.collection.interfaces import ChannelStatus, CoinStatus, IDataCollectionManager
+from chandlery.service.collection.interfaces import IDataCollectionManager
+from chandlery.service.collection.status import ChannelStatus, CoinStatus
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece, Source
 from chandlery.service.instruments import InstrumentSearch
 from chandlery.service.mcp.budget import TOKEN_BUDGET, tokens_of
@@ -56,9 +57,6 @@ class Collection(IDataCollectionManager):
     def resolve(self, series):
         return ResolvedSeries(series, self.clients.get_client(series.exchange))
 
-    def origin(self, series):
-        return None
-
     async def stream_realtime_data(self, series, subscriber):
         raise NotImplementedError
 
@@ -71,7 +69,7 @@ class History(IHistoricalDataManager):
         self.gaps = gaps
         self.evidence = evidence
 
-    async def stream_historical_data(self, series, span, *, rows, snapshots=50):
+    async def pieces(self, series, span, *, rows, snapshots=50):
         length = series.id.length.micros
         for at in range(span.start, span.end, rows * length):
             end = min(at + rows * length, span.end)
@@ -93,7 +91,7 @@ class History(IHistoricalDataManager):
     async def get_gaps(self, series, span):
         return [Gap(span.start, span.end, GapKind.NOT_COLLECTED, self.evidence)] * self.gaps
 
-    async def get_most_current_data(self, series):
+    async def latest(self, series):
         levels = [(1 / 3e-5, 1 / 3)] * 1_000
         return {
             "exchange": series.id.exchange,
@@ -104,15 +102,23 @@ class History(IHistoricalDataManager):
             "asks": levels,
         }
 
+    async def stream_historical_data(self, coin, start, end, ws):
+        raise NotImplementedError
+
+    async def get_most_current_data(self, coin):
+        raise NotImplementedError
+
 
 def router(collection=None, historical=None):
     """The tools over those."""
+    collection = collection or Collection()
     return MCPRouter(
-        collection or Collection(),
+        collection,
         historical or History(),
         EverybodyMay(),
         lambda: NOW,
         Workload(8),
+        resolve=collection.resolve,
         instruments=InstrumentSearch(DataSourceConnectorImpl()),
         url="http://127.0.0.1:8700",
     )
@@ -169,7 +175,7 @@ class Latest(History):
         super().__init__()
         self.candle = candle
 
-    async def get_most_current_data(self, series):
+    async def latest(self, series):
         return row_of_candle(self.candle, series.id.exchange, series.id.symbol, Interval.MINUTE_1)
 
 

@@ -40,7 +40,7 @@ async def list_coins(subject: Reader, collection: Collection) -> Coins:
 @routes.post("/coins", status_code=201, responses=refusals(400, 404, 408, 413, 502, 504))
 async def add_coin(subject: Collector, collection: Collection, coin: CoinRequest) -> Coin:
     """Start collecting a coin, or further channels of one; the response shows whether the streams run."""
-    return Coin.of(await collection.add_coin(coin.symbol, coin.exchange, coin.channels))
+    return Coin.of(await collection.begin(coin.symbol, coin.exchange, coin.channels))
 
 
 @routes.delete("/coins", status_code=204, responses=refusals(404))
@@ -58,8 +58,10 @@ async def remove_coin(
 
 
 @routes.get("/availability", responses=refusals(404, 502, 504))
-async def availability(subject: Reader, collection: Collection, exchange: Exchange, symbol: Symbol) -> Availability:
+async def availability(
+    request: Request, subject: Reader, collection: Collection, exchange: Exchange, symbol: Symbol
+) -> Availability:
     """Check whether an exchange trades a coin now."""
-    available = await collection.check_availability(symbol, exchange)
-    origin = collection.origin(SeriesId.of_book(exchange, symbol))
+    available = await collection.is_available(symbol, exchange)
+    origin = request.app.state.resolve(SeriesId.of_book(exchange, symbol)).origin
     return Availability(exchange=exchange, symbol=symbol, available=available, origin=origin)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 from chandlery.core.time import iso
-from chandlery.service.collection.interfaces import CoinStatus
+from chandlery.service.collection.status import CoinStatus
 from chandlery.service.known import KnownFields, SymbolText
 from chandlery.service.label import Label
 

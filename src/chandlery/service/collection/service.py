@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from weakref import WeakValueDictionary
 
 from chandlery.clients.interfaces import IDataSourceConnector, ResolvedSeries
@@ -15,10 +16,11 @@ from chandlery.database.candles import CandleRepository
 from chandlery.database.coins import CollectedCoin
 from chandlery.database.interfaces import IStorageManager
 from chandlery.service.collection.availability import AvailabilityChecker
-from chandlery.service.collection.broadcaster import Broadcaster, Subscriber
+from chandlery.service.collection.broadcaster import Broadcaster, Subscriber, Update
 from chandlery.service.collection.coins import CoinCollectionList
-from chandlery.service.collection.interfaces import CoinStatus, IDataCollectionManager
+from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.processor import RealTimeProcessor
+from chandlery.service.collection.status import CoinStatus
 from chandlery.service.collection.stream_supervisor import StreamSupervisor
 from chandlery.service.supervision import Supervised, Supervisor
 
@@ -142,15 +144,31 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         """Ask the exchange whether it trades the coin now."""
         return await self._checker.check(coin, exchange)
 
-    async def stream_realtime_data(self, series: SeriesId, subscriber: Subscriber) -> None:
+    async def stream_realtime_data(self, coin: SeriesId | str, ws: Subscriber) -> None:
         """Subscribe, then make sure that the series is collected."""
-        named = self.resolve(series).id
-        self.broadcaster.subscribe(named, subscriber)
+        if isinstance(coin, str):
+            raise InvalidInput(f"{coin} may be collected in several series; pass a SeriesId")
+        named = self.resolve(coin).id
+        self.broadcaster.subscribe(named, ws)
         try:
             await self.collect([named])
         except BaseException:
-            self.broadcaster.unsubscribe(named, subscriber)
+            self.broadcaster.unsubscribe(named, ws)
             raise
+
+    def collects(self, series: SeriesId) -> bool:
+        """Look up the series in the list."""
+        known = self.coins.find(series.symbol, series.exchange)
+        return known is not None and series.channel_text in known.channels
+
+    def subscribe(self, series: SeriesId, subscriber: Subscriber) -> Callable[[], object]:
+        """Subscribe to the broadcaster."""
+        self.broadcaster.subscribe(series, subscriber)
+        return partial(self.broadcaster.unsubscribe, series, subscriber)
+
+    def latest(self, series: SeriesId) -> Update | None:
+        """Return what the broadcaster published last."""
+        return self.broadcaster.latest(series)
 
     def resolve(self, series: SeriesId) -> ResolvedSeries:
         """Resolve the series with the exchange's client."""

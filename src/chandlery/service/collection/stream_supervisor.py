@@ -34,9 +34,9 @@ from chandlery.feed.seam import Seam
 from chandlery.service.collection.book_moments import BookMoments
 from chandlery.service.collection.book_proof import proved_book
 from chandlery.service.collection.gap_queue import GapQueue
-from chandlery.service.collection.interfaces import ChannelStatus
 from chandlery.service.collection.processor import RealTimeProcessor
 from chandlery.service.collection.settling import changed, retried, settle, unsettled
+from chandlery.service.collection.status import ChannelStatus
 from chandlery.service.proofs import proved_gaps
 from chandlery.service.supervision import Supervisor
 from chandlery.tables.frame import open_times

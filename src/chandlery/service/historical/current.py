@@ -9,6 +9,7 @@ from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock, Unit, to_datetime
 from chandlery.database.candles import CandleRepository
 from chandlery.database.interfaces import IStorageManager
+from chandlery.database.raw import RawOrderBookEntry
 from chandlery.service.collection.broadcaster import Broadcaster
 
 _LOOKED_BACK = 3
@@ -39,18 +40,7 @@ class CurrentDataFetcher:
 
     async def _book(self, series: SeriesId) -> Row | None:
         entry = await self._storage.get_latest_book(series.symbol, exchange=series.exchange)
-        if entry is None:
-            return None
-        book = entry.data
-        return {
-            "exchange": entry.exchange,
-            "symbol": entry.coin_symbol,
-            "timestamp": None if book.at is None else Unit.MILLIS.of(book.at),
-            "received_at": Unit.MILLIS.of(book.received_at),
-            "sequence": book.sequence,
-            "bids": book.bids,
-            "asks": book.asks,
-        }
+        return None if entry is None else row_of_book(entry)
 
     async def _candle(self, found: ResolvedSeries) -> Row | None:
         series, interval = found.id, found.id.length
@@ -66,3 +56,17 @@ class CurrentDataFetcher:
             table.slice(max(table.num_rows - 1, 0)), series.exchange, series.symbol, interval, counts=True
         )
         return rows[0] if rows else None
+
+
+def row_of_book(entry: RawOrderBookEntry) -> Row:
+    """Convert a stored order book to a row, with the times of its message."""
+    book = entry.data
+    return {
+        "exchange": entry.exchange,
+        "symbol": entry.coin_symbol,
+        "timestamp": None if book.at is None else Unit.MILLIS.of(book.at),
+        "received_at": Unit.MILLIS.of(book.received_at),
+        "sequence": book.sequence,
+        "bids": book.bids,
+        "asks": book.asks,
+    }

@@ -142,7 +142,7 @@ async def candles(
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
 
     def pieces(rows: int) -> AsyncGenerator[Piece, None]:
-        found = parts.historical.stream_historical_data(series, Span(at, span.end), rows=rows)
+        found = parts.historical.pieces(series, Span(at, span.end), rows=rows)
         return found if convert is None else in_unit(found, convert)
 
     convert = await volumes_in(volume_unit, series)
@@ -169,7 +169,7 @@ async def funding(
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
 
     def pieces(rows: int) -> AsyncGenerator[Piece, None]:
-        return parts.historical.stream_historical_data(series, Span(at, span.end), rows=rows)
+        return parts.historical.pieces(series, Span(at, span.end), rows=rows)
 
     return await _answer(parts, subject, schema_of(ChartType.FUNDING_RATE), series, span, now, at, limit, form, pieces)
 
@@ -205,7 +205,7 @@ async def books(
 async def latest_book(subject: Reader, parts: Parts, exchange: Exchange, symbol: Symbol) -> Book:
     """Return the live order book if it is collected, otherwise the last stored one."""
     series = parts.resolve(SeriesId.of_book(exchange, symbol))
-    row = await parts.historical.get_most_current_data(series)
+    row = await parts.historical.latest(series)
     if row is None:
         raise UnknownName(f"there is no order book of {symbol} at {exchange}; collect it with POST /v1/coins")
     told, received = (

@@ -6,15 +6,17 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
+from datetime import datetime
 from typing import Any, TypeVar
 
 from msgspec import structs
 
 from chandlery.clients.interfaces import ResolvedSeries
-from chandlery.clients.rows import Row
+from chandlery.clients.rows import Row, rows_of_table
 from chandlery.core.errors import ChandleryError, ExchangeError, IncompleteData, InvalidSymbol, StorageError
 from chandlery.core.gaps import Gap, Span, subtract, subtract_all
+from chandlery.core.moment import to_micros
 from chandlery.core.provenance import SourceSpan
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock, Micros, to_datetime
@@ -26,7 +28,7 @@ from chandlery.database.interfaces import IStorageManager
 from chandlery.database.raw import BookPage
 from chandlery.history.checks import holes_of
 from chandlery.net.delays import delays_to
-from chandlery.service.historical.current import CurrentDataFetcher
+from chandlery.service.historical.current import CurrentDataFetcher, row_of_book
 from chandlery.service.historical.encode import FEW_ROWS
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece, Source, sources_of
 from chandlery.service.historical.joining import hulls, joined, rows_within, within
@@ -42,6 +44,8 @@ _T = TypeVar("_T")
 
 _MANY = 500
 """Number of spans from which work runs in a thread; starting a thread takes as long as a few of them."""
+SENT_ROWS, SENT_BOOKS = 500, 10
+"""Maximum number of candles and of order books in one message of ``stream_historical_data``."""
 FETCHED_AT_ONCE = 50_000
 """Maximum number of candles per read of the database and per request to a client; bounds the memory and time of a piece."""
 
@@ -70,7 +74,22 @@ class HistoricalFetcher(IHistoricalDataManager):
         self._awaited = awaited
         self._delays = LogLimit()
 
-    def stream_historical_data(
+    async def stream_historical_data(self, coin: ResolvedSeries, start: datetime, end: datetime, ws: Any) -> None:
+        """Send lists of at most ``SENT_ROWS`` candles or ``SENT_BOOKS`` order books, as clients return them."""
+        series = coin.id
+        span = Span(to_micros(start), to_micros(end))
+        while series.channel == "book":
+            page = await self.get_books(coin, span, SENT_BOOKS)
+            await ws.send_json([row_of_book(entry) for entry in page.entries])
+            if page.following is None:
+                return
+            span = Span(page.following, span.end)
+        async with aclosing(self.pieces(coin, span, rows=SENT_ROWS)) as pieces:
+            async for piece in pieces:
+                found = rows_of_table(piece.table, series.exchange, series.symbol, series.length, counts=True)
+                await ws.send_json(found)
+
+    def pieces(
         self, series: ResolvedSeries, span: Span, *, rows: int, snapshots: int = 50
     ) -> AsyncGenerator[Piece, None]:
         """Yield candles, order books or funding rates, depending on the channel."""
@@ -154,9 +173,13 @@ class HistoricalFetcher(IHistoricalDataManager):
             return await self._gaps.find(series, span)
         return await self._history.gaps(series, span, self._clock(), self._awaited(series) or 0)
 
-    async def get_most_current_data(self, series: ResolvedSeries) -> Row | None:
+    async def get_most_current_data(self, coin: ResolvedSeries) -> Row | None:
         """Return the latest order book or candle."""
-        return await self._current.latest(series)
+        return await self._current.latest(coin)
+
+    async def latest(self, series: ResolvedSeries) -> Row | None:
+        """Return the latest order book or candle."""
+        return await self.get_most_current_data(series)
 
     @contextmanager
     def _delays_logged(self, exchange: str) -> Iterator[None]:

@@ -17,7 +17,6 @@ from chandlery.core.gaps import Gap, Span
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock, Micros, iso
 from chandlery.core.volume import require_volume_unit
-from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece, Source
 from chandlery.service.historical.pages import cursor_of
 from chandlery.service.historical.report import AnswerReport
@@ -107,8 +106,10 @@ class Page(Struct):
 class CandleRanges:
     """Reader of ranges; missing candles are fetched and stored."""
 
-    def __init__(self, collection: IDataCollectionManager, historical: IHistoricalDataManager, clock: Clock) -> None:
-        self._collection = collection
+    def __init__(
+        self, resolve: Callable[[SeriesId], ResolvedSeries], historical: IHistoricalDataManager, clock: Clock
+    ) -> None:
+        self._resolve = resolve
         self._historical = historical
         self._clock = clock
 
@@ -129,7 +130,7 @@ class CandleRanges:
         """
         now = self._clock()
         span = span_of(start, end, now)
-        series = self._collection.resolve(SeriesId.parse(exchange, symbol, "candles", interval))
+        series = self._resolve(SeriesId.parse(exchange, symbol, "candles", interval))
         length = series.id.length
         closed = Span(length.ceil(span.start), min(length.ceil(span.end), length.floor(now)))
         if not closed:
@@ -172,7 +173,7 @@ class CandleRanges:
 
     async def _pieces(self, asked: Asked, at: Micros, rows: int) -> AsyncGenerator[Piece, None]:
         convert = await volumes_in(asked.volume_unit, asked.source)
-        found = self._historical.stream_historical_data(asked.source, Span(at, asked.span.end), rows=rows)
+        found = self._historical.pieces(asked.source, Span(at, asked.span.end), rows=rows)
         async with aclosing(found if convert is None else in_unit(found, convert)) as pieces:
             async for piece in pieces:
                 yield piece

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -18,7 +18,9 @@ from pydantic import BaseModel
 from starlette.types import Receive, Scope, Send
 
 import chandlery
+from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.core.errors import AccessDenied, ChandleryError, Closed, InsufficientScope, InvalidInput
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock
 from chandlery.service.auth.endpoints import RESOURCE_METADATA
 from chandlery.service.auth.interfaces import READ, SCOPES, IAuthenticationModule, Subject
@@ -57,7 +59,8 @@ class MCPRouter:
     """
     MCP tools and resources of a service.
 
-    ``url`` is the public URL of the service.
+    ``resolve`` resolves the names of a series, as ``IDataSourceConnector.resolve`` does; ``url`` is the public URL of the
+    service.
     """
 
     def __init__(
@@ -68,13 +71,14 @@ class MCPRouter:
         clock: Clock,
         workload: Workload,
         *,
+        resolve: Callable[[SeriesId], ResolvedSeries],
         instruments: InstrumentSearch,
         url: str,
         origins: Mapping[str, str] | None = None,
     ) -> None:
         self._workload = workload
-        ranges = CandleRanges(collection, historical, clock)
-        self._toolbox = Toolbox(collection, historical, ranges, instruments, clock)
+        ranges = CandleRanges(resolve, historical, clock)
+        self._toolbox = Toolbox(collection, historical, ranges, instruments, clock, resolve)
         self._declared = [tool.declared() for tool in self._toolbox.tools.values()]
         self._library = Library(ranges)
         self._sessions: AccountSessions | None = None

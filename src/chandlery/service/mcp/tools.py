@@ -10,6 +10,7 @@ from msgspec import Struct
 from pydantic import BaseModel, ValidationError
 
 from chandlery.adapter.capabilities import Capabilities, all_capabilities
+from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.gaps import Span
 from chandlery.core.series_id import SeriesId
@@ -82,7 +83,9 @@ class Toolbox:
         ranges: CandleRanges,
         instruments: InstrumentSearch,
         clock: Clock,
+        resolve: Callable[[SeriesId], ResolvedSeries],
     ) -> None:
+        self._resolve = resolve
         self._collection = collection
         self._historical = historical
         self._ranges = ranges
@@ -106,7 +109,7 @@ class Toolbox:
         Start collecting a coin, also after restarts, or further channels of one; the answer shows whether its streams
         run.
         """
-        status = await self._collection.add_coin(asked.symbol, asked.exchange, asked.channels)
+        status = await self._collection.begin(asked.symbol, asked.exchange, asked.channels)
         return schemas.CoinAnswer(**dict(_short(Coin.of(status))))
 
     async def _remove_coin(self, asked: schemas.CoinToRemove, _: Progress) -> schemas.Removed:
@@ -127,8 +130,8 @@ class Toolbox:
 
     async def _check_availability(self, asked: schemas.CoinName, _: Progress) -> schemas.AvailabilityAnswer:
         """Ask an exchange whether it trades a coin now."""
-        available = await self._collection.check_availability(asked.symbol, asked.exchange)
-        origin = self._collection.origin(SeriesId.of_book(asked.exchange, asked.symbol))
+        available = await self._collection.is_available(asked.symbol, asked.exchange)
+        origin = self._resolve(SeriesId.of_book(asked.exchange, asked.symbol)).origin
         return schemas.AvailabilityAnswer(
             exchange=asked.exchange, symbol=asked.symbol, available=available, origin=origin
         )
@@ -154,9 +157,9 @@ class Toolbox:
 
     async def _current(self, asked: schemas.CurrentAsked, _: Progress) -> schemas.CurrentAnswer:
         """Get the latest order book or candle, which may be running; it is live if the coin is collected."""
-        found = self._collection.resolve(SeriesId.parse(asked.exchange, asked.symbol, asked.channel))
+        found = self._resolve(SeriesId.parse(asked.exchange, asked.symbol, asked.channel))
         series = found.id
-        row = await self._historical.get_most_current_data(found)
+        row = await self._historical.latest(found)
         if row is None:
             raise UnknownName(
                 f"there is no {series.channel_text} of {series.symbol} at {series.exchange}; add_coin starts collecting it"

@@ -54,6 +54,7 @@ def application(service: Service) -> FastAPI:
         service.authentication,
         service.clock,
         service.workload,
+        resolve=service.connector.resolve,
         instruments=service.instruments,
         url=service.url,
         origins=service.origins,

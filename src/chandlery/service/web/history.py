@@ -87,7 +87,7 @@ class StreamingHandler:
 
     async def _send(self, span: Span) -> None:
         rows = READ_ROWS[self._form]
-        past = self._historical.stream_historical_data(self._series, span, rows=rows, snapshots=CHUNK_BOOKS)
+        past = self._historical.pieces(self._series, span, rows=rows, snapshots=CHUNK_BOOKS)
         async with self._turn(), aclosing(past) as pieces:
             async for piece in pieces:
                 self._report.add(piece)
@@ -99,7 +99,7 @@ class StreamingHandler:
 
     async def _fill(self, span: Span, interval: Interval) -> None:
         """Send the candles that closed after the history was read and before the first live update."""
-        past = self._historical.stream_historical_data(self._series, span, rows=READ_ROWS["json"])
+        past = self._historical.pieces(self._series, span, rows=READ_ROWS["json"])
         async with aclosing(past) as pieces:
             async for piece in pieces:
                 self._notify(piece, interval)

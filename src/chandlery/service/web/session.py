@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,7 @@ from chandlery.core.gaps import Span
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import SECOND, Clock
 from chandlery.service.auth.interfaces import COLLECT, READ, IAuthenticationModule, Subject
-from chandlery.service.collection.service import DataCollectionManagerImpl
+from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.errors import code_of
 from chandlery.service.frames import text_frame
 from chandlery.service.historical.interfaces import IHistoricalDataManager
@@ -58,11 +58,12 @@ class Session:
         self,
         send_queue: SendQueue,
         authentication: IAuthenticationModule,
-        collection: DataCollectionManagerImpl,
+        collection: IDataCollectionManager,
         historical: IHistoricalDataManager,
         clock: Clock,
         token_clock: Clock,
         workload: Workload,
+        resolve: Callable[[SeriesId], ResolvedSeries],
     ) -> None:
         self.subject: Subject | None = None
         self.renewed = asyncio.Event()
@@ -74,7 +75,10 @@ class Session:
         self._clock = clock
         self._token_clock = token_clock
         self._workload = workload
+        self._resolve = resolve
         self._subscriptions: dict[SeriesId, Subscription] = {}
+        self._ends: dict[SeriesId, Callable[[], object]] = {}
+        """Functions that end the subscriptions."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._following: dict[SeriesId, asyncio.Task[None] | None] = {}
 
@@ -155,7 +159,7 @@ class Session:
         self._notify("authenticated", message.id, scopes=sorted(self.subject.scopes), expires_in=left)
 
     def _series(self, message: Subscribe | Unsubscribe | RequestHistorical | MostCurrent) -> ResolvedSeries:
-        return self._collection.resolve(
+        return self._resolve(
             SeriesId.parse(message.exchange, str(message.symbol), message.channel, message.interval or "1m")
         )
 
@@ -167,7 +171,7 @@ class Session:
         if series not in self._subscriptions:
             self._add(Subscription(series, self._send_queue))
         self._notify("subscribed", message.id, **_named(found))
-        latest = self._collection.broadcaster.latest(series)
+        latest = self._collection.latest(series)
         if latest is not None:
             self._send_queue.replace(series, latest.frame)
 
@@ -220,25 +224,25 @@ class Session:
     async def _most_current(self, message: MostCurrent) -> None:
         self._require(READ)
         found = self._series(message)
-        data = await self._historical.get_most_current_data(found)
+        data = await self._historical.latest(found)
         self._notify("most_current_data", message.id, **_named(found), data=data)
 
     async def _collect(self, series: SeriesId) -> None:
         """Make sure that the series is collected; starting to collect it needs the scope."""
         self._require(READ)
-        known = self._collection.coins.find(series.symbol, series.exchange)
-        if known is None or series.channel_text not in known.channels:
+        if not self._collection.collects(series):
             self._require(COLLECT)
         await self._collection.collect([series])
 
     def _add(self, subscription: Subscription) -> None:
         if len(self._subscriptions) >= MOST_SUBSCRIPTIONS:
             raise InvalidInput(f"a connection has at most {MOST_SUBSCRIPTIONS} subscriptions; open another one")
+        self._ends[subscription.series] = self._collection.subscribe(subscription.series, subscription)
         self._subscriptions[subscription.series] = subscription
-        self._collection.broadcaster.subscribe(subscription.series, subscription)
 
     def _drop(self, series: SeriesId) -> None:
-        self._collection.broadcaster.unsubscribe(series, self._subscriptions.pop(series))
+        del self._subscriptions[series]
+        self._ends.pop(series)()
         following = self._following.pop(series, None)
         if following is not None:
             following.cancel()

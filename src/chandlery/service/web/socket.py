@@ -38,7 +38,7 @@ async def socket(websocket: WebSocket) -> None:
     direct.on_shutdown = send_queue.write_all
     direct.on_drained = send_queue.drained
     parts = (state.authentication, state.collection, state.historical, state.clock, state.token_clock, state.workload)
-    session = Session(send_queue, *parts)
+    session = Session(send_queue, *parts, state.resolve)
     state.metrics.clients += 1
     try:
         code, reason = await _serve(websocket, direct, session, slow)

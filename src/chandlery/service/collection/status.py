@@ -1,0 +1,39 @@
+"""State of the collected coins and their streams."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from chandlery.core.time import Micros
+
+
+class ChannelStatus(Struct, frozen=True):
+    """State of one stream of a coin. Counts are since the start of the service."""
+
+    channel: str
+    state: str
+    """
+    State: ``starting``, ``running``, ``reconnecting`` after a lost connection, ``stale`` if no order book was stored
+    for two intervals, or ``failed``, which is retried.
+    """
+    messages: int
+    gaps: int
+    resyncs: int
+    last_message: Micros | None
+    lag_ms: float | None
+    """Delay of the last message, in milliseconds, if the exchange sends timestamps."""
+    failures: int
+    """Number of consecutive failures."""
+    error: str | None
+    """Reason of the last failure or lost connection; ``None`` while it runs."""
+
+
+class CoinStatus(Struct, frozen=True):
+    """State of a collected coin."""
+
+    exchange: str
+    symbol: str
+    since: Micros
+    channels: tuple[ChannelStatus, ...]
+    origin: str | None = None
+    """Origin of its data; ``None`` for the exchange itself."""
