@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from chandlery.core.instrument import LONGEST_SYMBOL
 from chandlery.core.interval import Interval
 from chandlery.core.query import ChartType
 from chandlery.core.time import DAY, MINUTE, iso
+from chandlery.database.listings import ListingRepository
+from chandlery.database.sqlite import SqliteDatabase
 from chandlery.service.auth.interfaces import EverybodyMay
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.status import ChannelStatus, CoinStatus
@@ -119,7 +122,9 @@ def router(collection=None, historical=None):
         lambda: NOW,
         Workload(8),
         resolve=collection.resolve,
-        instruments=InstrumentSearch(DataSourceConnectorImpl()),
+        instruments=InstrumentSearch(
+            DataSourceConnectorImpl(), ListingRepository(SqliteDatabase(Path("unused"))), lambda: NOW
+        ),
         url="http://127.0.0.1:8700",
     )
 
