@@ -16,6 +16,7 @@ from chandlery.adapter.layout import CandleLayout
 from chandlery.core.errors import ChecksumMismatch, CorruptArchive
 from chandlery.core.time import Micros, Unit
 from chandlery.history.checks import Columns
+from chandlery.tables.interrupts import uninterrupted
 
 MAX_TEXT = 1 << 30
 """Limit of the inflated size of a file; a month of seconds is about 350 MB."""
@@ -96,6 +97,7 @@ def body_of(text: bytes) -> Body:
     return Body(text, unit, int(opened) * unit.value if is_time else None)
 
 
+@uninterrupted
 def parse_csv(bodies: Sequence[Body], layout: CandleLayout) -> Columns:
     """
     Parse the candles of all bodies, in sequence, by column, with times in their original unit.

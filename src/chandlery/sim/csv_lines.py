@@ -14,10 +14,12 @@ from chandlery.sim.bars import Bars
 from chandlery.sim.grids import Grid
 from chandlery.sim.noise import Integers
 from chandlery.sim.venues import Venue
+from chandlery.tables.interrupts import uninterrupted
 
 _SPOT_DIGITS = 8
 
 
+@uninterrupted
 def csv_lines(known: Bars, digits: Mapping[str, int], grid: Grid, venue: Venue) -> list[bytes]:
     """Return one line per candle, without line ends: spot with eight digits, futures without padding."""
     opens = known["open_time"]

@@ -19,6 +19,7 @@ from chandlery.core.fork import require_polars
 from chandlery.core.gaps import Span
 from chandlery.core.provenance import Provenance
 from chandlery.core.query import ChartType
+from chandlery.tables.interrupts import uninterrupted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -170,7 +171,7 @@ def to_output(table: pa.Table, output: Output, provenance: Provenance) -> Any:
         require_polars()
         import polars as pl  # noqa: PLC0415  # loaded where it is used
 
-        return pl.from_arrow(table.replace_schema_metadata(None))
+        return uninterrupted(pl.from_arrow)(table.replace_schema_metadata(None))
     if output == "pandas":
         frame = _to_pandas(table)
         frame.attrs[PROVENANCE_KEY] = provenance

@@ -19,6 +19,7 @@ from chandlery.core.errors import InvalidInput
 from chandlery.service.frames import Part
 from chandlery.service.historical.interfaces import Piece
 from chandlery.tables.frame import as_exported, unwrap
+from chandlery.tables.interrupts import uninterrupted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -86,6 +87,7 @@ def json_rows(table: pa.Table) -> msgspec.Raw:
     return msgspec.Raw(json_blocks(table, table.num_rows)[0] if table.num_rows else b"[]")
 
 
+@uninterrupted
 def json_blocks(table: pa.Table, rows: int) -> list[bytes]:
     """
     Encode the rows in blocks of ``rows``, each a JSON array of rows.
