@@ -44,7 +44,7 @@ def data(tmp_path):
 def test_migrate_makes_what_is_not_there(chandlery, tmp_path):
     """A folder, a file, its version; again is nothing."""
     for _ in range(2):
-        assert (0, "version 8\n", "") == chandlery("db", "migrate", "--data-dir", tmp_path / "new")
+        assert (0, "version 9\n", "") == chandlery("db", "migrate", "--data-dir", tmp_path / "new")
 
     assert (tmp_path / "new" / FILE_NAME).is_file()
 
