@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,9 @@ from hypothesis import HealthCheck, settings
 
 PROJECT = Path(__file__).resolve().parent.parent
 RECORDED = PROJECT.parent / "shared" / "recorded"
+
+# The lists of instruments of all exchanges would be read periodically, from the real ones.
+os.environ.setdefault("CHANDLERY_INSTRUMENTS_EVERY", "0")
 
 # The machines that run this are shared: how long an example takes says nothing.
 settings.register_profile("chandlery", deadline=None, suppress_health_check=[HealthCheck.too_slow])

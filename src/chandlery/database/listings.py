@@ -67,9 +67,13 @@ class ListingRepository:
             last_at, before = await self._last(market)
             if last_at is not None and at <= last_at:
                 return []
-            changes = await asyncio.to_thread(listing_changes, before, listings)
+
+            def compared() -> tuple[list[ListingChange], list[tuple[Any, ...]]]:
+                found = listing_changes(before, listings)
+                return found, [(*key, each.symbol, at, _text(each.after)) for each in found]
+
+            changes, rows = await asyncio.to_thread(compared)
             if changes or last_at is None or at - last_at >= _REFRESHED:
-                rows = [(*key, each.symbol, at, _text(each.after)) for each in changes]
                 writes = [("INSERT INTO listings VALUES (?, ?, ?, ?, ?)", rows)] if rows else []
                 await self._database.write(*writes, (_READ, [(*key, at, at)]))
                 self._latest[market] = (at, dict(listings))
@@ -91,7 +95,11 @@ class ListingRepository:
             since = "none is stored yet" if not found else f"the first one is of {iso(found[0][0])}"
             raise InvalidRange(f"no list of the instruments of {market} was stored by {iso(at)}; {since}")
         rows: list[Any] = await self._database.read(_AT, (*key, at))
-        return Universe(market, [msgspec.json.decode(row[0], type=Listing) for row in rows], *found[0])
+
+        def listings() -> list[Listing]:
+            return [msgspec.json.decode(row[0], type=Listing) for row in rows]
+
+        return Universe(market, await asyncio.to_thread(listings), *found[0])
 
     async def _last(self, market: str) -> tuple[Micros | None, Mapping[str, Listing]]:
         if market not in self._latest:

@@ -10,9 +10,11 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
+from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.cache.files import alone_in, private_folder
 from chandlery.clients.interfaces import IDataSourceConnector
+from chandlery.clients.markets import markets_of
 from chandlery.clients.native import NativeExchangeClient
 from chandlery.clients.plugins import PluginRegistry, offered
 from chandlery.clients.settings import Settings, StorageConfig
@@ -48,6 +50,7 @@ from chandlery.service.historical.current import CurrentDataFetcher
 from chandlery.service.historical.fetcher import HistoricalFetcher
 from chandlery.service.historical.interfaces import IHistoricalDataManager
 from chandlery.service.instruments import InstrumentSearch
+from chandlery.service.listing_reader import ListingReader
 from chandlery.service.readiness import Readiness
 from chandlery.service.retention import Retention
 from chandlery.service.settings import ServiceSettings
@@ -132,6 +135,7 @@ class Service:
         self.historical: IHistoricalDataManager = historical or self._history()
         self.readiness = Readiness(self.database, self.supervisor, self.collection, settings.data_dir)
         self._watch = partial(watched, self.database, sleep)
+        self.listing_reader = ListingReader(self.instruments, self._listed(), settings.instruments_every, sleep)
         self._retention = Retention(books, self.candles, settings.retention, clock)
         self._open = AsyncExitStack()
 
@@ -162,6 +166,8 @@ class Service:
             await self.collection.start()
             if self.settings.retention:
                 self.supervisor.start("retention", self._retention.run)
+            if self.settings.instruments_every:
+                self.supervisor.start("lists of instruments", self.listing_reader.run)
             await asyncio.to_thread(_load)
             self._open = stack.pop_all()
         return self
@@ -192,6 +198,13 @@ class Service:
         current = CurrentDataFetcher(self.broadcaster, self.candles, self.storage, self.clock)
         awaited = self.collection.book_awaited
         return HistoricalFetcher(self.candles, self.storage, self.gaps, current, self.clock, awaited)
+
+    def _listed(self) -> list[type[ExchangeAdapter]]:
+        """Return the markets whose lists are read periodically; offline, those that the offline exchange has."""
+        markets = ExchangeRegistry.adapters()
+        if self.settings.instruments_of:
+            markets = [each for name in self.settings.instruments_of for each in markets_of(name)]
+        return [each for each in markets if not self.settings.offline or each.id in self.library.endpoints]
 
     def _origin_of(self, exchange: str, symbol: str) -> str:
         """Return the origin of stored data; offline, an exchange that is unavailable gets that of the others."""

@@ -88,6 +88,15 @@ class Metrics(Collector):
         yield CounterMetricFamily(
             "chandlery_limiter_wait_seconds", "Total delay by rate limits", value=limiter.waited_s
         )
+        reader = self.service.listing_reader
+        for name, text, counts in (
+            ("reads", "Lists of instruments that were read", reader.reads),
+            ("failures", "Lists of instruments that could not be read", reader.failures),
+        ):
+            lists = CounterMetricFamily(f"chandlery_instrument_list_{name}", text, labels=("exchange",))
+            for market, count in counts.items():
+                lists.add_metric((market,), count)
+            yield lists
         rows = CounterMetricFamily("chandlery_history_rows", "Historical rows by source", labels=("source",))
         for source, count in self.service.historical.rows.items():
             rows.add_metric((source,), count)

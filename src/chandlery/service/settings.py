@@ -14,7 +14,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from chandlery.clients.settings import FromEnvironment, as_folder
 from chandlery.core.errors import InvalidInput, UnknownInterval
 from chandlery.core.interval import Interval
-from chandlery.core.time import DAY, SECOND, Micros
+from chandlery.core.time import DAY, HOUR, SECOND, Micros
 from chandlery.service.addresses import Network, networks
 from chandlery.service.auth.issuers import Issuer
 
@@ -79,6 +79,10 @@ class ServiceSettings(FromEnvironment):
     """Number of levels per side in each live update of a book."""
     proxy: SecretStr | None = None
     """Proxy of all connections to exchanges; defaults to ``HTTPS_PROXY`` and related variables."""
+    instruments_every: Annotated[Micros, BeforeValidator(_length)] = 6 * HOUR
+    """Interval at which the lists of instruments are read and stored, given as ``6h``, or in seconds; 0 for never."""
+    instruments_of: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)] = ()
+    """Comma-separated exchanges whose lists are read; all by default."""
     retain_books_days: int | None = Field(None, ge=1)
     retain_candles_days: int | None = Field(None, ge=1)
     log_format: Literal["console", "json"] = "console"
