@@ -29,13 +29,15 @@ class Unit(Enum):
     MILLIS = 1_000
     MICROS = 1
 
+    # ``value`` is a property in Python: each live message would pay 0.3 us for it.
+
     def micros(self, value: int) -> Micros:
         """Convert a time from this unit to microseconds."""
-        return value * self.value
+        return value * self._value_
 
     def of(self, moment: Micros) -> int:
         """Convert a time to this unit, rounded down."""
-        return moment // self.value
+        return moment // self._value_
 
 
 def micros_of(moment: datetime) -> Micros:

@@ -316,20 +316,21 @@ class StreamSupervisor:
         self._last_message = now
         self._lost = None
         told = entry["timestamp"]
-        if told is not None:
-            moment = Unit.MILLIS.micros(told)
-            if self.interval is None:
-                self._lag = now - moment
-            elif entry["closed"]:
-                self._lag = now - self.interval.step(moment)
         if self.interval is None:
+            if told is not None:
+                self._lag = now - Unit.MILLIS.micros(told)
             entry = self._latest_book = {"received_at": Unit.MILLIS.of(now), **entry}
-            if not self._seam.held:
-                self._moments.find(self._clock())
-            await self._process_all(self._seam.running(0, entry))  # only the latest waits
+            if self._seam.held:
+                self._seam.running(0, entry)  # only the latest waits
+            else:
+                self._moments.find(now)
+                await self._process(entry)
         else:
+            moment = Unit.MILLIS.micros(told)
+            if entry["closed"]:
+                self._lag = now - self.interval.step(moment)
             add = self._seam.closed if entry["closed"] else self._seam.running
-            await self._process_all(add(Unit.MILLIS.micros(told), entry))
+            await self._process_all(add(moment, entry))
 
     async def _process(self, entry: Row) -> None:
         if self.interval is not None and (self._gaps or self._to_restate):

@@ -97,10 +97,12 @@ class SendQueue:
         """Replace the queued frame with the same key, or queue a new one."""
         if self._ended:
             return
-        if key in self._waiting:
-            self._metrics.messages_replaced += 1
-        self._waiting[key] = frame
-        self._pump.soon(self)
+        waiting = self._waiting
+        if key in waiting:
+            self._metrics.messages_replaced += 1  # the flush of the older frame is scheduled already
+        else:
+            self._pump.soon(self)
+        waiting[key] = frame
 
     def drop(self, key: Hashable) -> None:
         """Discard the queued frame with a key, since a later one supersedes it."""
@@ -166,9 +168,12 @@ class SendQueue:
         waiting = self._waiting
         if waiting:
             self._metrics.messages_sent += len(waiting)
-            frames = next(iter(waiting.values())) if len(waiting) == 1 else b"".join(waiting.values())
+            if len(waiting) == 1:
+                _, frames = waiting.popitem()
+            else:
+                frames = b"".join(waiting.values())
+                waiting.clear()
             self._socket.write_frames(frames)
-            waiting.clear()
             self._kept_bytes = 0
 
     def _stuck(self, now: float) -> bool:
@@ -195,22 +200,20 @@ class Pump:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._every_s, self._turn)
 
-    def _flushed(self, send_queue: SendQueue, now: float) -> bool:
-        """Flush a queue; a failure closes that client only."""
-        try:
-            return send_queue.flush(now)
-        except Exception:
-            log.exception("cannot write to a client; closing its connection")
-            send_queue.give_up()
-            return False
-
     def _turn(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self._timer = None
         dirty, self._dirty = self._dirty, set()
         self._metrics.queued = sum(map(len, dirty))
-        again = {send_queue for send_queue in dirty if self._flushed(send_queue, now)}
+        again = set()
+        for send_queue in dirty:
+            try:
+                if send_queue.flush(now):
+                    again.add(send_queue)
+            except Exception:
+                log.exception("cannot write to a client; closing its connection")
+                send_queue.give_up()
         if again:
             self._dirty |= again
             if self._timer is None:
