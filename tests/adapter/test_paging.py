@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chandlery.adapter.paging import Paging, places_of
+from chandlery.adapter.paging import Paging, candles_of_a_page, places_of
 from chandlery.core.gaps import Span, merge, subtract
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
@@ -39,6 +39,22 @@ def test_a_page_without_holes_takes_one_request_one_candle_wider():
 
     assert [minutes(-1, 99)] == read(paging, range(-5, 200))
     assert ([], []) == (paging.proved, paging.open)
+
+
+@pytest.mark.parametrize(
+    ("count", "page_size", "wide", "candles"),
+    [
+        (5_000, 1_000, False, 1_000),  # 5 requests instead of 6
+        (4_990, 1_000, False, 998),  # 5 requests in both ways
+        (5_000, 1_000, True, 998),
+        (500_000, 1_000, False, 998),  # 501 instead of 500
+        (1, 1, False, 1),
+        (3, 2, False, 2),
+    ],
+)
+def test_a_short_reading_takes_full_pages_if_that_saves_a_request(count, page_size, wide, candles):
+    """Such a page has no room for candles beside it."""
+    assert candles == candles_of_a_page(GRID, [minutes(0, 1), minutes(1, count)], page_size, wide=wide)
 
 
 def test_a_page_and_one_repeat_prove_every_hole_inside():

@@ -15,6 +15,10 @@ _PROOFS = 2
 """Number of answers that must agree that there is no row."""
 
 
+_FEW_PAGES = 8
+"""Number of pages below which one request less matters."""
+
+
 class _Hole(NamedTuple):
     """Places without a row: ``start <= place < end``."""
 
@@ -155,6 +159,19 @@ class Paging:
 
     def _span(self, hole: _Hole) -> Span:
         return Span(self._grid.moment(hole.start), self._grid.moment(hole.end))
+
+
+def candles_of_a_page(grid: Grid, spans: Iterable[Span], page_size: int, *, wide: bool) -> int:
+    """
+    Return into how many candles to split ``spans`` for answers of ``page_size`` candles.
+
+    A page leaves room for a candle on both sides, whose rows prove holes at its ends. A short reading does without
+    if that saves a request and it need not be ``wide``: a hole at an end then costs one request more.
+    """
+    inner = max(page_size - 2, 1)
+    count = sum(grid.count(span.start, span.end) for span in spans)
+    fewer = -(-count // page_size) < min(-(-count // inner), _FEW_PAGES)
+    return page_size if fewer and not wide else inner
 
 
 def places_of(grid: Grid, opens: Iterable[Micros]) -> list[int]:

@@ -13,7 +13,7 @@ from msgspec import Struct, structs
 from numpy.typing import NDArray
 
 from chandlery.adapter.layout import CandleColumns
-from chandlery.adapter.paging import Paging
+from chandlery.adapter.paging import Paging, candles_of_a_page
 from chandlery.core.errors import ChandleryError, Closed, ExchangeError, InvalidInput, InvalidSymbol
 from chandlery.core.gaps import Gap, GapKind, Span, common, merge, subtract_all, subtract_each
 from chandlery.core.holes import Life, explain
@@ -145,9 +145,10 @@ class RestReading:
         """Return the number of candles that one request may ask for."""
         return max(self._page_size if self._most is None else min(self._page_size, self._most), 1)
 
-    def _pages(self, spans: Iterable[Span]) -> list[_Page]:
-        """Split into pages with room for a candle on both sides; spans that fit into one page are read together."""
-        size, grid = max(self._size() - 2, 1), self._grid
+    def _pages(self, spans: Sequence[Span]) -> list[_Page]:
+        """Split into pages of ``candles_of_a_page``; spans that fit into one page are read together."""
+        grid = self._grid
+        size = candles_of_a_page(grid, spans, self._size(), wide=bool(self._open))
         pages: list[_Page] = []
         for span in spans:
             at = span.start

@@ -315,9 +315,8 @@ class StreamSupervisor:
         self.messages += 1
         self._last_message = now
         self._lost = None
-        told = entry["timestamp"]
         if self.interval is None:
-            if told is not None:
+            if (told := entry["timestamp"]) is not None:
                 self._lag = now - Unit.MILLIS.micros(told)
             entry = self._latest_book = {"received_at": Unit.MILLIS.of(now), **entry}
             if self._seam.held:
@@ -325,12 +324,11 @@ class StreamSupervisor:
             else:
                 self._moments.find(now)
                 await self._process(entry)
-        else:
-            moment = Unit.MILLIS.micros(told)
-            if entry["closed"]:
-                self._lag = now - self.interval.step(moment)
-            add = self._seam.closed if entry["closed"] else self._seam.running
-            await self._process_all(add(moment, entry))
+            return
+        moment, add = Unit.MILLIS.micros(entry["timestamp"]), self._seam.running
+        if entry["closed"]:
+            self._lag, add = now - self.interval.step(moment), self._seam.closed
+        await self._process_all(add(moment, entry))
 
     async def _process(self, entry: Row) -> None:
         if self.interval is not None and (self._gaps or self._to_restate):
