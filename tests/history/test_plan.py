@@ -23,6 +23,7 @@ from chandlery.history.plan import (
     RestStep,
     archive_files,
     plan,
+    require_served,
 )
 
 JAN = to_micros(datetime(2024, 1, 1, tzinfo=UTC))
@@ -157,16 +158,19 @@ def test_what_only_an_archive_serves_comes_from_it_however_new():
 
 def test_what_an_exchange_no_longer_serves_is_a_step_of_its_own():
     """The rest is planned as ever; a range of which nothing can be had is refused, and the error names the oldest moment."""
-    abilities = Abilities(oldest=NOW - DAY)
+    oldest = NOW - DAY
+    abilities = Abilities(oldest=oldest)
     steps = laid_out(Span(NOW - 7 * DAY, NOW), Interval.MINUTE_1, [], abilities=abilities)
 
-    assert BeyondStep(Span(NOW - 7 * DAY, NOW - DAY)) == steps[0]
-    assert NOW - DAY == steps[1].span.start
+    assert BeyondStep(Span(NOW - 7 * DAY, oldest), oldest) == steps[0]
+    assert oldest == steps[1].span.start
+    require_served(steps)
     with pytest.raises(UnsupportedRequest, match="2024-06-19T12:00:00Z, the oldest candle"):
-        laid_out(Span(NOW - 7 * DAY, NOW - 2 * DAY), Interval.MINUTE_1, [], abilities=abilities)
+        require_served(laid_out(Span(NOW - 7 * DAY, NOW - 2 * DAY), Interval.MINUTE_1, [], abilities=abilities))
     cached = [Span(NOW - 7 * DAY, NOW - 6 * DAY)]
     kept = laid_out(Span(NOW - 7 * DAY, NOW - 2 * DAY), Interval.MINUTE_1, cached, abilities=abilities)
-    assert [CacheStep(cached[0]), BeyondStep(Span(NOW - 6 * DAY, NOW - 2 * DAY))] == kept
+    assert [CacheStep(cached[0]), BeyondStep(Span(NOW - 6 * DAY, NOW - 2 * DAY), oldest)] == kept
+    require_served(kept)
 
 
 def test_archive_files_are_named_as_their_period():

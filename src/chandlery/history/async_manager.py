@@ -192,9 +192,10 @@ class AsyncDataSourceManager(SourceLimits):
         """
         Fetch the closed candles that open in ``span``, like ``get_data``, with their provenance.
 
-        Candles that could not be fetched are gaps of it. Otherwise raises what ``get_data`` raises.
+        Candles that could not be fetched are gaps of it, even all of them. Otherwise raises what ``get_data`` raises.
         """
-        return (await self._answered(self._query(symbol, span, interval), DataSource.AUTO, lambda part: part))[0]
+        query = self._query(symbol, span, interval)
+        return (await self._answered(query, DataSource.AUTO, lambda part: part, refuses=False))[0]
 
     async def _answered(
         self,
@@ -205,12 +206,13 @@ class AsyncDataSourceManager(SourceLimits):
         *,
         use_cache: bool = True,
         include_open: bool = False,
+        refuses: bool = True,
     ) -> tuple[_Result, Span, ChandleryError | None]:
         """Return the result of ``finish`` on the answer, run in a thread, the answered span, and the first failure."""
         series = self._series(query, source)
         for _ in range(2):
             try:
-                return await self._answer(series, query.span, finish, progress, use_cache, include_open)
+                return await self._answer(series, query.span, finish, progress, use_cache, include_open, refuses)
             except GridDiffers as found:
                 # The rows decide; evaluate everything again on their grid.
                 series.adopt(found.grid)
@@ -226,6 +228,7 @@ class AsyncDataSourceManager(SourceLimits):
         progress: OnProgress | None,
         use_cache: bool,  # noqa: FBT001  # passed on as it was given
         include_open: bool,  # noqa: FBT001  # the same
+        refuses: bool,  # noqa: FBT001  # the same
     ) -> tuple[_Result, Span, ChandleryError | None]:
         """Answer one call, on the currently known grid of the series."""
         cache = self.cache if use_cache else None
@@ -233,12 +236,12 @@ class AsyncDataSourceManager(SourceLimits):
         now = await series.now(span.end, fetches=False)
         wanted = series.closed_part(span, now)
         cached = await series.load(cache, wanted)
-        steps = series.plan(wanted, cached.covered, now, self)
+        steps = series.plan(wanted, cached.covered, now, self, refuses=refuses)
         if any(isinstance(step, RestStep | ArchiveStep) for step in steps):
             there = await series.now(span.end, fetches=series.source is not DataSource.VISION)
             if there != now:
                 now, wanted = there, series.closed_part(span, there)
-                steps = series.plan(wanted, cached.covered, now, self)
+                steps = series.plan(wanted, cached.covered, now, self, refuses=refuses)
         require_begun(span, now)
         report = None if progress is None else reporter(progress, grid, wanted)
         if report is not None:

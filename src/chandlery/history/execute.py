@@ -98,10 +98,10 @@ class Execution:
         """
         by_archive = [step for step in steps if isinstance(step, ArchiveStep)]
         by_rest = [step.span for step in steps if isinstance(step, RestStep)]
-        beyond = [step.span for step in steps if isinstance(step, BeyondStep)]
-        if beyond:
-            oldest = iso(max(span.end for span in beyond))
-            self._fail(beyond, GapKind.NO_LONGER_SERVED, f"the exchange serves data from {oldest} on")
+        for step in steps:
+            if isinstance(step, BeyondStep):
+                evidence = f"the exchange serves data from {iso(step.oldest)} on"
+                self._fail([step.span], GapKind.NO_LONGER_SERVED, evidence)
         try:
             async with asyncio.TaskGroup() as group:
                 parts = (self._by_archive(by_archive), self._by_rest(by_rest))

@@ -51,9 +51,10 @@ class RestStep(Struct, frozen=True):
 
 
 class BeyondStep(Struct, frozen=True):
-    """A span older than the exchange still serves, which no other source has."""
+    """A span older than ``oldest``, the first open time that the exchange still serves, which no other source has."""
 
     span: Span
+    oldest: Micros
 
 
 Step: TypeAlias = CacheStep | ArchiveStep | RestStep | BeyondStep
@@ -118,11 +119,22 @@ def plan(
             steps += _rest_steps(hole, interval, abilities)
         else:
             steps += _mixed_steps(hole, interval, abilities, now)
-    if steps and all(isinstance(step, BeyondStep) for step in steps):
-        raise UnsupportedRequest(
-            f"{wanted} ends before {iso(abilities.oldest or 0)}, the oldest candle that this exchange serves; give a later range"
-        )
     return sorted(steps, key=lambda step: step.span)
+
+
+def require_served(steps: Sequence[Step]) -> None:
+    """
+    Check that some source has a part of the planned range.
+
+    Raises:
+        UnsupportedRequest: All of it is older than the exchange still serves.
+    """
+    beyond = [step for step in steps if isinstance(step, BeyondStep)]
+    if beyond and len(beyond) == len(steps):
+        wanted = Span(beyond[0].span.start, beyond[-1].span.end)
+        raise UnsupportedRequest(
+            f"{wanted} ends before {iso(beyond[0].oldest)}, the oldest candle that this exchange serves; give a later range"
+        )
 
 
 def archive_files(span: Span, interval: Grid) -> list[ArchiveFile]:
@@ -205,7 +217,7 @@ def _month_published(month: ArchiveFile) -> Micros:
 def _rest_steps(span: Span, interval: Grid, abilities: Abilities) -> list[Step]:
     steps: list[Step] = []
     if abilities.oldest is not None and span.start < abilities.oldest:
-        steps.append(BeyondStep(Span(span.start, min(span.end, abilities.oldest))))
+        steps.append(BeyondStep(Span(span.start, min(span.end, abilities.oldest)), abilities.oldest))
         span = Span(steps[0].span.end, span.end)
     chunks = rest_chunks(span, interval, chunk=abilities.chunk, longest=abilities.longest)
     return [*steps, *(RestStep(chunk) for chunk in chunks)]

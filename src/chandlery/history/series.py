@@ -14,7 +14,7 @@ from chandlery.core.time import DAY, HOUR, Micros
 from chandlery.history.assemble import restrict, without_due
 from chandlery.history.checks import require_grid
 from chandlery.history.interfaces import DataClientInterface, Resources
-from chandlery.history.plan import Abilities, CacheStep, SourceLimits, Step, plan
+from chandlery.history.plan import Abilities, CacheStep, SourceLimits, Step, plan, require_served
 from chandlery.history.unknown import load_proved
 from chandlery.history.vision import VisionDataClient
 from chandlery.tables.frame import empty_table, open_times
@@ -75,12 +75,15 @@ class Series:
         start = grid.ceil(span.start)
         return Span(start, max(start, min(grid.ceil(span.end), grid.floor(now))))
 
-    def plan(self, wanted: Span, covered: Sequence[Span], now: Micros, limits: SourceLimits) -> list[Step]:
+    def plan(
+        self, wanted: Span, covered: Sequence[Span], now: Micros, limits: SourceLimits, *, refuses: bool
+    ) -> list[Step]:
         """
         Plan the sources of ``wanted``, of which ``covered`` is in the cache.
 
         Raises:
-            UnsupportedRequest: The allowed sources cannot serve the range.
+            UnsupportedRequest: The allowed sources cannot serve the range, or, if ``refuses``, the exchange serves no
+                part of it any more.
         """
         if [wanted] == covered:
             return [CacheStep(wanted)]
@@ -93,7 +96,10 @@ class Series:
             max_chunks=limits.REST_MAX_CHUNKS,
             oldest=self.client.oldest_served(now),
         )
-        return plan(wanted, self.grid, covered=covered, now=now, source=self.source, abilities=abilities)
+        steps = plan(wanted, self.grid, covered=covered, now=now, source=self.source, abilities=abilities)
+        if refuses:
+            require_served(steps)
+        return steps
 
     async def load(self, cache: UnifiedCacheManager | None, wanted: Span) -> Cached:
         """Return the cached data of ``wanted`` from the allowed sources."""

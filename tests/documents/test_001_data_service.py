@@ -1,0 +1,159 @@
+"""Statements of document 001, the data service; ``statements.toml`` has those that other tests prove."""
+
+from __future__ import annotations
+
+from inspect import isabstract
+
+import pyarrow as pa
+import pytest
+from mcp.client import Client
+
+from chandlery.connector import DataSourceConnectorImpl
+from chandlery.core.candle import CandleData
+from chandlery.core.errors import InvalidToken
+from chandlery.core.gaps import GapKind, Span
+from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
+from chandlery.core.time import DAY, MINUTE
+from chandlery.database.listings import ListingRepository
+from chandlery.database.raw import BookSnapshot
+from chandlery.database.sqlite import SqliteDatabase
+from chandlery.net.clock import system_clock
+from chandlery.service import (
+    IAuthenticationModule,
+    IDatabaseConnection,
+    IDataCollectionManager,
+    IHistoricalDataManager,
+    IRawDataRepository,
+    IStorageManager,
+    MCPRouter,
+    RawOrderBookEntry,
+    TokenValidator,
+)
+from chandlery.service.auth.interfaces import Subject
+from chandlery.service.historical.report import AnswerReport
+from chandlery.service.instruments import InstrumentSearch
+from chandlery.service.workload import Workload
+from chandlery.tables.frame import open_times
+from fixtures.service import offline, service_of
+
+
+def check_interface(interface, *methods):
+    """It has the methods, and cannot be made without them."""
+    assert isabstract(interface)
+    assert set(methods) <= set(dir(interface))
+    with pytest.raises(TypeError):
+        interface()
+
+
+class Tokens(IAuthenticationModule):
+    """Lets in whoever has no token at all, as in this process; remembers who asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    async def validate_token(self, token):
+        self.asked.append(token)
+        if token is not None:
+            raise InvalidToken("a wrong token")
+        return Subject("somebody", "somebody", frozenset({"read", "collect"}), "tests")
+
+
+class Collection(IDataCollectionManager):
+    """Remembers what it was to collect."""
+
+    def __init__(self):
+        self.coins = []
+
+    async def add_coin(self, coin, exchange):
+        self.coins.append((coin, exchange))
+
+    async def check_availability(self, coin, exchange):
+        return coin == "BTC/USDT"
+
+    async def stream_realtime_data(self, coin, ws):
+        raise NotImplementedError
+
+
+class History(IHistoricalDataManager):
+    """Has nothing."""
+
+    async def stream_historical_data(self, coin, start, end, ws):
+        raise NotImplementedError
+
+    async def get_most_current_data(self, coin):
+        return None
+
+
+async def test_1_05_mcp_depends_on_interfaces(tmp_path):
+    """Tools over a collection and an authentication that have the documented methods only."""
+    collection, connector = Collection(), DataSourceConnectorImpl()
+    router = MCPRouter(
+        collection,
+        History(),
+        Tokens(),
+        system_clock,
+        Workload(8),
+        resolve=connector.resolve,
+        instruments=InstrumentSearch(connector, ListingRepository(SqliteDatabase(tmp_path / "unused")), system_clock),
+        url="http://127.0.0.1:8700",
+    )
+    coin = {"exchange": "binance", "symbol": "BTC/USDT"}
+    async with Client(router._server) as client:
+        found = await client.call_tool("check_availability", coin)
+        added = await client.call_tool("add_coin", coin)
+
+    assert found.structured_content["available"]
+    assert not added.is_error, added.content
+    assert [("BTC/USDT", "binance")] == collection.coins
+
+
+def test_1_06_the_interface_of_authentication():
+    """``validate_token``, as the token validator has it."""
+    check_interface(IAuthenticationModule, "validate_token")
+    assert callable(TokenValidator.validate_token)
+
+
+def test_1_17_the_interface_of_collecting():
+    """With its three methods."""
+    check_interface(IDataCollectionManager, "add_coin", "check_availability", "stream_realtime_data")
+
+
+def test_1_27_the_interface_of_the_past():
+    """With its two methods."""
+    check_interface(IHistoricalDataManager, "stream_historical_data", "get_most_current_data")
+
+
+def test_1_38_the_interfaces_of_the_storage():
+    """The database, the manager over it, and the repository, by the names of the document."""
+    check_interface(IDatabaseConnection)
+    check_interface(IStorageManager, "store_raw_data", "get_raw_data_range", "get_latest_raw_entry")
+    check_interface(IRawDataRepository, "save", "find_by_range", "find_latest")
+
+
+def test_1_44_a_raw_order_book():
+    """Its coin, its time and its data."""
+    entry = RawOrderBookEntry(
+        exchange="binance", coin_symbol="BTC/USDT", timestamp=7, data=BookSnapshot(((1.0, 1.0),), ((2.0, 1.0),), 6)
+    )
+
+    assert ("BTC/USDT", 7, ((1.0, 1.0),)) == (entry.coin_symbol, entry.timestamp, entry.data.bids)
+
+
+async def test_1_66_the_past_that_only_storage_has(tmp_path):
+    """Kraken serves 720 candles: older ones that were stored are sent, and what nobody has any more is a gap."""
+    minutes = SeriesId.parse("kraken", "BTC/USD", "candles:1m")
+    begin = Interval.MINUTE_1.floor(system_clock()) - 3 * DAY
+    stored = Span(begin + 10 * MINUTE, begin + 40 * MINUTE)
+    own = [CandleData(at, 1.0, 1.0, 1.0, 1.0, 1.0) for at in range(stored.start, stored.end, MINUTE)]
+    report, tables = AnswerReport(), []
+    async with offline("kraken_spot") as sim, service_of(sim, tmp_path) as service:
+        await service.candles.save(minutes, own)
+        series = service.collection.resolve(minutes)
+        async for piece in service.historical.pieces(series, Span(begin, begin + 60 * MINUTE), rows=1000):
+            report.add(piece)
+            tables.append(piece.table)
+
+    assert [each.open_time for each in own] == open_times(pa.concat_tables(tables)).tolist()
+    assert {GapKind.NO_LONGER_SERVED} == {gap.kind for gap in report.gaps}
+    assert [(begin, stored.start), (stored.end, begin + 60 * MINUTE)] == [(gap.start, gap.end) for gap in report.gaps]
