@@ -144,7 +144,7 @@ def test_instruments(get_data):
     assert all(
         each.status is ListingStatus.DELISTED for each in chandlery.instruments("okx", market="spot", status="delisted")
     )
-    with pytest.raises(InvalidInput, match="status is 'gone'; use one of listed, upcoming, halted, delisted"):
+    with pytest.raises(InvalidInput, match="status 'gone' is unknown; use one of listed, upcoming, halted, delisted"):
         chandlery.instruments("binance", status="gone")
 
 

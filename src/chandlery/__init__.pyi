@@ -18,6 +18,7 @@ from chandlery.clients.settings import Settings as Settings
 from chandlery.clients.sources import ExchangeSpan as ExchangeSpan
 from chandlery.clients.sources import FallbackResult as FallbackResult
 from chandlery.clients.streaming import RealtimeStream as RealtimeStream
+from chandlery.clients.universe import universe as universe
 from chandlery.connector import DataSourceConnectorImpl as DataSourceConnectorImpl
 from chandlery.core.book import BookUpdate as BookUpdate
 from chandlery.core.candle import CandleData as CandleData

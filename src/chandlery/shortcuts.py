@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import msgspec
 
 from chandlery.adapter.base import ExchangeAdapter
-from chandlery.clients.instruments import select
+from chandlery.clients.instruments import listing_status, select
 from chandlery.clients.markets import Candidate, candidates, in_its_market, market_type, markets_of
 from chandlery.clients.native import NativeExchangeClient
 from chandlery.clients.settings import Settings, StorageConfig
 from chandlery.core.candle import CandleData
 from chandlery.core.endpoints import Endpoints
-from chandlery.core.errors import InvalidInput
 from chandlery.core.instrument import Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.moment import TimeLike
@@ -183,7 +182,7 @@ def instruments(
         UnsupportedRequest: The exchange publishes no list.
         ExchangeError: The exchange, or the connection to it, failed.
     """
-    wanted = None if status is None else _status(status)
+    wanted = None if status is None else listing_status(status)
     chosen = None if market is None else market_type(market)
     found: list[Listing] = []
     settings = _settings(endpoints, None)
@@ -242,15 +241,6 @@ def _listings(adapter: type[ExchangeAdapter], settings: Settings) -> list[Listin
             return [listing for _, listing in await client.instruments()]
 
     return shared_portal().run(read())
-
-
-def _status(status: ListingStatus | str) -> ListingStatus:
-    try:
-        return ListingStatus(status)
-    except ValueError:
-        raise InvalidInput(
-            f"status is {status!r}; use one of {', '.join(each.value for each in ListingStatus)}"
-        ) from None
 
 
 def _settings(endpoints: Endpoints | None, cache_dir: Path | str | None) -> Settings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import chandlery
 from chandlery.core.time import iso
 from chandlery.database.listings import ListingRepository
 
@@ -39,7 +40,7 @@ async def test_the_total_counts_what_the_limit_leaves_out(running):
     assert found["total"] > 10
 
 
-async def test_the_universe_of_the_past(running):
+async def test_the_universe_of_the_past(running, tmp_path):
     """It begins with the first list that was read; what is delisted later stays in it."""
     service, session = running
     heard = []
@@ -64,6 +65,14 @@ async def test_the_universe_of_the_past(running):
     assert (gone[1], None) == (change.before, change.after)
     assert 422 == (await universe("2020-01-01"))[0]
     assert [] == heard, "nothing changed while it listened"
+
+    here = chandlery.universe(
+        "binance_spot", at=iso(read_at), data_dir=tmp_path / "data", origin="offline-7", search="btc"
+    )
+    assert str(gone[1].instrument) in {each["symbol"] for each in past[1]["instruments"]}
+    assert [str(each.instrument) for each in here] == [
+        each["symbol"] for each in past[1]["instruments"] if each["base"] == "BTC" or each["quote"] == "BTC"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from chandlery.cli.mcp import mcp
 from chandlery.cli.probe import probe
 from chandlery.cli.serve import serve
 from chandlery.cli.sim import sim
+from chandlery.cli.universe import universe
 from chandlery.core.errors import ChandleryError, IncompleteData, InvalidInput
 
 OK, FAILURE, MISTAKE, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -56,6 +57,7 @@ app.command()(sim)
 app.command()(mcp)
 app.command()(exchanges)
 app.command()(instruments)
+app.command()(universe)
 app.command()(probe)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from chandlery.cli import arguments, output
-from chandlery.core.errors import InvalidInput, MissingDependency, StorageUnavailable
+from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.moment import range_of
+from chandlery.database.folder import database_of, readable_database_of
 from chandlery.net.clock import system_clock
 
 if TYPE_CHECKING:
@@ -21,77 +21,19 @@ if TYPE_CHECKING:
 
     from chandlery.core.series_id import SeriesId
     from chandlery.database.adoption import Unknown
-    from chandlery.database.interfaces import IDatabaseConnection
     from chandlery.database.series_ids import SeriesIds
-    from chandlery.database.sqlite import SqliteDatabase
 
 commands = typer.Typer(
     help="The service's database: migrate, check, vacuum, back up, export.",
     pretty_exceptions_show_locals=False,
 )
 
-_NEEDED = "this command needs an extra; run: pip install 'chandlery[server]'"
 _PAGE = 10_000
 _BOOK_PAGE = 200
 _MOST_GAPS = 10
 """Maximum number of gaps that are printed."""
 _OFFLINE_MARK = ".offline"
 """Marker file of a folder in which 0.1 stored synthetic data of ``--offline``."""
-
-
-def data_folder(given: Path | None) -> Path:
-    """Return the given folder, or the user's."""
-    import platformdirs  # noqa: PLC0415  # loaded where it is used
-
-    return given if given is not None else platformdirs.user_data_path("chandlery")
-
-
-def database_of(data_dir: Path | None, *, made: bool = False) -> SqliteDatabase:
-    """
-    Return the database in a folder, not opened yet.
-
-    Raises:
-        InvalidInput: There is none, and it must not be created (``made``).
-        StorageUnavailable: The folder cannot be created.
-        MissingDependency: The extra of the service is not installed.
-    """
-    try:
-        from chandlery.database.sqlite import SqliteDatabase  # noqa: PLC0415  # needs an extra
-    except ImportError as error:
-        raise MissingDependency(_NEEDED) from error
-    return SqliteDatabase(_file_of(data_dir, made=made))
-
-
-def readable_database_of(data_dir: Path | None) -> IDatabaseConnection:
-    """
-    Return the database for reading; it is migrated first if it is writable.
-
-    Raises:
-        InvalidInput: There is none.
-        MissingDependency: The extra of the service is not installed.
-    """
-    database = database_of(data_dir)
-    if all(os.access(each, os.W_OK, effective_ids=True) for each in (database.path, database.path.parent)):
-        return database
-    from chandlery.database.sqlite_reader import ReadOnlyDatabase  # noqa: PLC0415  # needs an extra
-
-    return ReadOnlyDatabase(database.path)
-
-
-def _file_of(data_dir: Path | None, *, made: bool) -> Path:
-    from chandlery.cache.files import private_folder  # noqa: PLC0415  # loaded where it is used
-    from chandlery.database.sqlite import FILE_NAME  # noqa: PLC0415  # needs an extra
-
-    folder = data_folder(data_dir)
-    path = folder / FILE_NAME
-    if made:
-        try:
-            private_folder(folder)
-        except OSError as error:
-            raise StorageUnavailable(f"the folder {folder} cannot be created: {error.strerror}") from error
-    elif not path.is_file():
-        raise InvalidInput(f"there is no {FILE_NAME} in {folder}; give the data folder of the service with --data-dir")
-    return path
 
 
 @commands.command()

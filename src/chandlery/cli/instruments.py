@@ -32,7 +32,7 @@ def instruments(
     from chandlery.clients.markets import market_type  # noqa: PLC0415  # the same
 
     chosen = market_type(market, name="--market") if market else None
-    wanted = _status(status)
+    wanted = status_of(status)
     listings = asyncio.run(_listed(exchange, chosen))
     units = {id(each): (name, unit) for name, unit, each in listings}
     found = select((each for _, _, each in listings), market=chosen, status=wanted, search=" ".join(words or ()))
@@ -40,7 +40,7 @@ def instruments(
         rows = [row_of(each, *units[id(each)]) for each in found]
         sys.stdout.write(msgspec.json.encode(rows).decode() + "\n")
     else:
-        _print(found, limit, of=len(listings))
+        table_of(found, limit, of=len(listings))
 
 
 async def _listed(exchange: str, market: MarketType | None) -> list[tuple[str, str | None, Listing]]:
@@ -55,7 +55,8 @@ async def _listed(exchange: str, market: MarketType | None) -> list[tuple[str, s
         ]
 
 
-def _status(text: str) -> ListingStatus | None:
+def status_of(text: str) -> ListingStatus | None:
+    """Return the status of ``--status``; ``None`` for all."""
     from chandlery.core.instrument import ListingStatus  # noqa: PLC0415  # loaded where it is used
 
     if text not in {*_STATUSES, "all"}:
@@ -63,7 +64,8 @@ def _status(text: str) -> ListingStatus | None:
     return None if text == "all" else ListingStatus(text)
 
 
-def _print(found: list[Listing], limit: int, *, of: int) -> None:
+def table_of(found: list[Listing], limit: int, *, of: int, note: str = "") -> None:
+    """Print a table of the first listings, and the number of all."""
     from chandlery.cli.output import counted, grid, printer  # noqa: PLC0415  # loads rich
 
     table = grid("symbol", "exchange's", "kind", "status", "tick size", "lot size", "contract size", left=4)
@@ -75,4 +77,4 @@ def _print(found: list[Listing], limit: int, *, of: int) -> None:
     if found:
         to.print(table)
     more = f"; the first {limit} are shown, --limit shows more" if len(found) > limit else ""
-    to.print(f"{counted(len(found), 'instrument')} of {of}{more}")
+    to.print(f"{counted(len(found), 'instrument')} of {of}{more}{note and f'; {note}'}")

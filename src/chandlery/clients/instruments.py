@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from chandlery.clients.markets import MARKETS
+from chandlery.core.errors import InvalidInput
 from chandlery.core.instrument import Listing, ListingStatus, MarketType
 from chandlery.core.time import Micros, iso
 
@@ -38,6 +39,22 @@ def select(
         and all(_matches(each, word) for word in words)
     ]
     return sorted(found, key=lambda each: _rank(each, words))
+
+
+def listing_status(status: ListingStatus | str) -> ListingStatus:
+    """
+    Return the status of a name, in any case.
+
+    Raises:
+        InvalidInput: It is none.
+    """
+    if isinstance(status, ListingStatus):
+        return status
+    try:
+        return ListingStatus(status.strip().lower())
+    except ValueError:
+        known = ", ".join(each.value for each in ListingStatus)
+        raise InvalidInput(f"status {status!r} is unknown; use one of {known}") from None
 
 
 def row_of(listing: Listing, exchange: str, volume_unit: str | None) -> dict[str, Any]:

@@ -12,18 +12,17 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from msgspec import Struct
 from pydantic import BaseModel, Field
 
-from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.clients.instruments import row_of, select
+from chandlery.clients.instruments import listing_status, row_of, select
 from chandlery.clients.interfaces import IDataSourceConnector
 from chandlery.clients.markets import market_type, markets_of
 from chandlery.clients.names import canonical
 from chandlery.clients.native import NativeExchangeClient
-from chandlery.core.errors import InvalidInput, StorageError
-from chandlery.core.instrument import Listing, ListingStatus, MarketType
+from chandlery.core.errors import StorageError
+from chandlery.core.instrument import Listing, MarketType
 from chandlery.core.listing_changes import ListingChange
 from chandlery.core.moment import TIME_HELP, to_micros
 from chandlery.core.time import Clock, Micros, iso
-from chandlery.database.listings import ListingRepository, Universe
+from chandlery.database.listings import ListingRepository
 from chandlery.service.auth.guard import Reader
 from chandlery.service.errors import refusals
 from chandlery.service.known import known_parameters
@@ -81,6 +80,16 @@ class Found(Struct, frozen=True):
     """The server that answered in place of the exchange."""
 
 
+class Past(Struct, frozen=True):
+    """The first rows of a search in past lists, the number of all, and the times of the first and the last list."""
+
+    at: str
+    instruments: list[dict[str, Any]]
+    total: int
+    first_at: str
+    last_at: str
+
+
 class InstrumentSearch:
     """Search in the lists of exchanges, which clients cache for ten minutes; every list that is read is stored."""
 
@@ -110,16 +119,30 @@ class InstrumentSearch:
             await self._store(found)
         return found
 
-    async def universe(self, exchange: str, market: str | None, at: Micros) -> list[Universe]:
+    async def universe(
+        self, exchange: str, market: str | None, status: str | None, search: str, at: Micros, limit: int
+    ) -> Past:
         """
-        Return the instruments of the markets of an exchange as they were listed at ``at``.
+        Return the instruments of an exchange that match, as they were listed at ``at``.
 
         Raises:
-            UnknownName: The exchange or the market is unknown.
+            InvalidInput: The exchange, the market or the status is unknown.
             InvalidRange: No list of a market was stored by then.
             StorageError: It cannot be read.
         """
-        return [await self._stored.universe(each.id, at) for each in markets_of(exchange, market)]
+        wanted = None if status is None else listing_status(status)
+        markets = markets_of(exchange, market)
+        lists = [await self._stored.universe(each.id, at) for each in markets]
+
+        def matching() -> Past:
+            units = {each.id: each.volume_unit for each in markets}
+            names = {id(listing): each.market for each in lists for listing in each.listings}
+            found = select((listing for each in lists for listing in each.listings), status=wanted, search=search)
+            rows = [row_of(each, names[id(each)], units[names[id(each)]]) for each in found[:limit]]
+            first, last = max(each.first_at for each in lists), min(each.last_at for each in lists)
+            return Past(iso(at), rows, len(found), iso(first), iso(last))
+
+        return await asyncio.to_thread(matching)
 
     async def _store(self, found: list[tuple[str, Listing]]) -> None:
         lists: dict[str, dict[str, Listing]] = {}
@@ -144,7 +167,7 @@ class InstrumentSearch:
             ExchangeError: The exchange, or the connection to it, failed.
         """
         chosen = None if market is None else market_type(market)
-        wanted = None if status is None else _status(status)
+        wanted = None if status is None else listing_status(status)
         client = self._connector.get_client(canonical(exchange))
         found = await self.read(exchange, chosen)
         replaced = client.origin(str(found[0][1].instrument)) if found else None
@@ -167,6 +190,7 @@ class PastInstruments(BaseModel):
 
     at: str
     instruments: list[InstrumentRow]
+    total: int = Field(description="Number of matching instruments, which may exceed those of the answer.")
     first_at: str = Field(description="Time of the first stored list of all these markets.")
     last_at: str = Field(description="Time of the last one.")
 
@@ -178,30 +202,22 @@ async def list_universe(
     exchange: Annotated[str, Query(examples=["binance_perpetual"], max_length=64)],
     at: Annotated[str, Query(examples=["2026-01-01"], description=f"Time of the lists: {TIME_HELP}")],
     market: Annotated[str | None, Query(max_length=20, description="spot, linear or inverse.")] = None,
+    status: Annotated[
+        str | None, Query(max_length=20, description="listed, upcoming, halted or delisted at that time.")
+    ] = None,
+    search: Annotated[str, Query(max_length=64, examples=["btc perp"], description="Words that must all match.")] = "",
+    limit: Annotated[int, Query(ge=1, le=MOST)] = MOST,
 ) -> Response:
     """
     Return the instruments of an exchange as they were listed at a time, without survivorship bias.
 
-    Lists are stored from the first search in a market on; earlier times are refused.
+    Lists are stored from the first run of the service on; earlier times are refused.
     """
     find: InstrumentSearch = request.app.state.instruments
     moment = to_micros(at, name="at", now=request.app.state.clock())
-    found = await find.universe(exchange, market, moment)
-
-    def body() -> bytes:
-        units = {each.market: ExchangeRegistry.get(each.market).volume_unit for each in found}
-        return msgspec.json.encode(
-            {
-                "at": iso(moment),
-                "instruments": [
-                    row_of(one, each.market, units[each.market]) for each in found for one in each.listings
-                ],
-                "first_at": iso(max(each.first_at for each in found)),
-                "last_at": iso(min(each.last_at for each in found)),
-            }
-        )
-
-    return Response(await asyncio.to_thread(body), media_type="application/json")
+    found = await find.universe(exchange, market, status, search, moment, limit)
+    body = await asyncio.to_thread(msgspec.json.encode, found)
+    return Response(body, media_type="application/json")
 
 
 @routes.get("/instruments", response_model=Instruments, responses=refusals(404, 502, 504))
@@ -221,11 +237,3 @@ async def list_instruments(
     found = await find.find(exchange, market, status, search, limit)
     body = await asyncio.to_thread(msgspec.json.encode, found)
     return Response(body, media_type="application/json")
-
-
-def _status(text: str) -> ListingStatus:
-    try:
-        return ListingStatus(text.lower())
-    except ValueError:
-        known = ", ".join(each.value for each in ListingStatus)
-        raise InvalidInput(f"status {text!r} is unknown; use one of {known}") from None

@@ -24,6 +24,7 @@ TOOLS = {
     "summarize_candles",
     "list_exchanges",
     "list_instruments",
+    "get_universe",
 }
 COIN = {"exchange": "binance", "symbol": "BTC/USDT"}
 DAYS = {**COIN, "start": "2026-09-01", "end": "2026-09-04"}
@@ -58,6 +59,8 @@ async def test_every_tool_and_resource(start, connected, mode):
         found = await answer(client, "list_instruments", exchange="binance_spot", search="btc usdt")
         assert ["BTC/USDT", "BTCUSDT", "spot", "listed"] in [row[:4] for row in found["instruments"]["rows"]]
         assert "offline-7" == found["origin"]
+        past = await answer(client, "get_universe", exchange="binance_spot", search="btc usdt", at="now")
+        assert (found["instruments"], found["total"]) == (past["instruments"], past["total"])
         added = await answer(client, "add_coin", **COIN)
         assert {"book": "running", "candles:1m": "running"} == {
             each["channel"]: each["state"] for each in added["channels"]

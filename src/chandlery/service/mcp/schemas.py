@@ -76,6 +76,12 @@ class InstrumentsAsked(KnownFields):
     )
 
 
+class UniverseAsked(InstrumentsAsked):
+    """Search in the instruments of an exchange as they were listed at a time."""
+
+    at: str | int = Field(examples=["2026-01-01"], description=f"Time of the lists: {TIME_HELP}")
+
+
 class CurrentAsked(CoinName):
     """Series whose latest data is requested."""
 
@@ -200,6 +206,18 @@ class InstrumentsAnswer(BaseModel):
     total: int = Field(description="Number of matches; add words to search if it exceeds the rows.")
     source: str = "the exchange's list of instruments, at most ten minutes old"
     origin: Label = None
+
+
+class UniverseAnswer(BaseModel):
+    """Instruments as they were listed at a time."""
+
+    exchange: str
+    at: TimeText
+    instruments: InstrumentTable
+    total: int = Field(description="Number of matches; add words to search if it exceeds the rows.")
+    first_at: str = Field(description="Time of the first stored list; earlier times are refused.")
+    last_at: str = Field(description="Time of the last stored list.")
+    source: str = "the lists of instruments that this service stored"
 
 
 class ExchangesAnswer(BaseModel):

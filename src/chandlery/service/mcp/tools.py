@@ -13,6 +13,7 @@ from chandlery.adapter.capabilities import Capabilities, all_capabilities
 from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.gaps import Span
+from chandlery.core.moment import to_micros
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import HOUR, SECOND, Clock, Unit, iso
 from chandlery.service.auth.interfaces import COLLECT, READ
@@ -100,6 +101,7 @@ class Toolbox:
             Tool("get_most_current_data", READ, schemas.CurrentAsked, schemas.CurrentAnswer, self._current),
             Tool("summarize_candles", READ, schemas.RangeToSum, schemas.SummaryAnswer, self._summarize, heavy=True),
             Tool("list_instruments", READ, schemas.InstrumentsAsked, schemas.InstrumentsAnswer, self._list_instruments),
+            Tool("get_universe", READ, schemas.UniverseAsked, schemas.UniverseAnswer, self._get_universe),
             Tool("list_exchanges", READ, schemas.ExchangesAsked, schemas.ExchangesAnswer, self._list_exchanges),
         )  # fmt: skip
         self.tools = {tool.name: tool for tool in tools}
@@ -236,7 +238,7 @@ class Toolbox:
         """Search in the instruments that an exchange lists, by words such as btc perp; the most likely comes first."""
         query = (asked.exchange, asked.market, asked.status, asked.search, schemas.MOST_INSTRUMENTS)
         found = await self._instruments.find(*query)
-        rows = [tuple(row[name] for name in schemas.INSTRUMENT_COLUMNS) for row in found.instruments]
+        rows = _instrument_rows(found.instruments)
 
         def answer(count: int) -> schemas.InstrumentsAnswer:
             return schemas.InstrumentsAnswer(
@@ -244,6 +246,28 @@ class Toolbox:
                 instruments=schemas.InstrumentTable(rows=rows[:count]),
                 total=found.total,
                 origin=found.origin,
+            )
+
+        return longest_answer(len(rows), answer)
+
+    async def _get_universe(self, asked: schemas.UniverseAsked, _: Progress) -> schemas.UniverseAnswer:
+        """
+        Search in the instruments that an exchange listed at a past time, those that were delisted since among them;
+        without survivorship bias.
+        """
+        at = to_micros(asked.at, name="at", now=self._clock())
+        query = (asked.exchange, asked.market, asked.status, asked.search, at, schemas.MOST_INSTRUMENTS)
+        found = await self._instruments.universe(*query)
+        rows = _instrument_rows(found.instruments)
+
+        def answer(count: int) -> schemas.UniverseAnswer:
+            return schemas.UniverseAnswer(
+                exchange=asked.exchange,
+                at=found.at,
+                instruments=schemas.InstrumentTable(rows=rows[:count]),
+                total=found.total,
+                first_at=found.first_at,
+                last_at=found.last_at,
             )
 
         return longest_answer(len(rows), answer)
@@ -292,6 +316,10 @@ def _exchange_row(row: Capabilities) -> schemas.ExchangeRow:
         live_candles=bool(row.live_intervals),
         live_books=bool(row.book_depths),
     )
+
+
+def _instrument_rows(found: list[dict[str, Any]]) -> list[Any]:
+    return [tuple(row[name] for name in schemas.INSTRUMENT_COLUMNS) for row in found]
 
 
 def _download_answer(
