@@ -165,3 +165,27 @@ def test_open_names_in_every_spelling():
     """Case, separators and other names do not matter."""
     assert {DataProvider.BINANCE} == {DataProvider(each) for each in ("BINANCE", "binance", "Binance")}
     assert {ChartType.KLINES} == {ChartType(each) for each in ("klines", "KLINES", "candles")}
+
+
+@pytest.mark.parametrize(
+    ("symbol", "exchange_name", "meant"),
+    [
+        ("BTCUSTD", "binance", "BTCUSDT"),
+        ("BTC/USTD", "binance", "BTCUSDT"),
+        ("BTC/USTD:USTD", "binance", "BTCUSDT"),
+        ("BTCUSTD", "okx", "BTC-USDT"),
+        ("BTC-USTD", "okx_perpetual", "BTC-USDT-SWAP"),
+    ],
+)
+def test_the_nearest_is_suggested_for_a_typing_mistake(get_data, symbol, exchange_name, meant):
+    """By past and live candles, whether the spelling is refused here or by the exchange."""
+    with pytest.raises(InvalidSymbol, match=f"did you mean {meant}\\?"):
+        get_data(symbol, "1h", **DAY, exchange=exchange_name)
+
+    async def live():
+        async with asyncio.timeout(20):
+            async for _ in chandlery.candles(symbol, exchange=exchange_name):
+                return
+
+    with pytest.raises(InvalidSymbol, match=f"did you mean {meant}\\?"):
+        asyncio.run(live())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -11,15 +13,18 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import msgspec
 
 from chandlery.adapter.base import ExchangeAdapter
+from chandlery.adapter.names import Names
 from chandlery.clients.instruments import listing_status, select
 from chandlery.clients.markets import Candidate, candidates, in_its_market, market_type, markets_of
 from chandlery.clients.native import NativeExchangeClient
 from chandlery.clients.settings import Settings, StorageConfig
 from chandlery.core.candle import CandleData
 from chandlery.core.endpoints import Endpoints
+from chandlery.core.errors import ExchangeError, InvalidSymbol, UnsupportedRequest, WrongMarket, suggest
 from chandlery.core.instrument import Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.moment import TimeLike
+from chandlery.core.nearest import may_be_meant
 from chandlery.core.query import ChartType
 from chandlery.feed.candles_feed import CandlesFeed
 from chandlery.history.manager import DataSourceManager
@@ -155,8 +160,9 @@ def get_data(
             volume_unit=volume_unit,
         )
 
-    markets = candidates(exchange, symbol, market, funding=kind is ChartType.FUNDING_RATE)
-    return in_its_market(markets, fetch, partial(lists, settings))
+    with suggestions(settings, exchange, symbol, market):
+        markets = candidates(exchange, symbol, market, funding=kind is ChartType.FUNDING_RATE)
+        return in_its_market(markets, fetch, partial(lists, settings))
 
 
 def instruments(
@@ -210,8 +216,13 @@ async def candles(
         InvalidInput: Exchange, market, symbol or interval is unknown.
         ExchangeError: The exchange refuses the subscription.
     """
-    adapter, spelled = candidates(exchange, symbol, market)[0]
     settings = _settings(endpoints, None)
+
+    def first() -> Candidate:
+        with suggestions(settings, exchange, symbol, market):
+            return candidates(exchange, symbol, market)[0]
+
+    adapter, spelled = await asyncio.to_thread(first)
     async with CandlesFeed(
         adapter.id,
         spelled,
@@ -233,6 +244,22 @@ def lists(settings: Settings, market: Candidate) -> bool:
         ExchangeError: The list could not be fetched.
     """
     return any(each.symbol == market.symbol for each in _listings(market.adapter, settings))
+
+
+@contextmanager
+def suggestions(settings: Settings, exchange: str, symbol: str, market: MarketType | str | None) -> Iterator[None]:
+    """Add the nearest symbol that the exchange lists to an ``InvalidSymbol`` of the block."""
+    try:
+        yield
+    except WrongMarket:
+        raise
+    except InvalidSymbol as error:
+        names = Names()
+        for adapter in markets_of(exchange, market) if may_be_meant(symbol) else ():
+            with suppress(UnsupportedRequest, ExchangeError):  # the error of the symbol is the one that matters
+                names.learn(_listings(adapter, settings))
+        suggest(error, names.nearest(symbol))
+        raise
 
 
 def _listings(adapter: type[ExchangeAdapter], settings: Settings) -> list[Listing]:

@@ -75,6 +75,22 @@ async def test_the_universe_of_the_past(running, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("symbol", ["BTC/USTD", "BTCUSTD"])
+async def test_the_nearest_is_suggested_everywhere(running, symbol):
+    """For past candles, stored books, and a coin to collect."""
+    _, session = running
+    coin = {"exchange": "binance_spot", "symbol": symbol}
+    past = coin | {"start": "2026-09-01", "end": "2026-09-02"}
+    answers = [
+        await session.get("/v1/candles", params=past),
+        await session.get("/v1/books", params=past),
+        await session.post("/v1/coins", json=coin),
+    ]
+
+    details = [(await each.json())["detail"] for each in answers]
+    assert ["did you mean BTCUSDT?"] * 3 == [each[-21:] for each in details], details
+
+
 @pytest.mark.parametrize(
     ("params", "status", "says"),
     [

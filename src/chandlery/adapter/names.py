@@ -8,16 +8,18 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import ClassVar
 
-from chandlery.core.errors import InvalidSymbol
+from chandlery.core.errors import InvalidSymbol, suggest
 from chandlery.core.instrument import (
     Instrument,
     Listing,
+    ListingStatus,
     MarketType,
     capitals,
     require_symbol,
     small_letters,
     spelled_out,
 )
+from chandlery.core.nearest import nearest, squeezed
 
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _CODES = "FGHJKMNQUVXZ"
@@ -56,11 +58,17 @@ class Names:
         """Grows with every name that is learnt or changes; what was looked up before may be outdated."""
         self._text_of: dict[str, str] = {}
         self._symbols_of: dict[str, frozenset[str]] = {}
+        self._squeezed: dict[str, str] = {}
+        """Symbols that are listed, by their letters and digits, and by those of base and quote."""
 
     def learn(self, listings: Iterable[Listing]) -> None:
         """Add a page of a list; safe in a thread while others look names up."""
         for each in listings:
             text = str(each.instrument)
+            if each.status is not ListingStatus.DELISTED:
+                self._squeezed.setdefault(squeezed(each.symbol), each.symbol)
+                if each.instrument.expiry is None:
+                    self._squeezed.setdefault(squeezed(each.instrument.base + each.instrument.quote), each.symbol)
             former = self._text_of.get(each.symbol)
             if former == text:
                 continue
@@ -73,6 +81,10 @@ class Names:
     def lists(self, symbol: str) -> bool:
         """Return whether the exchange has listed this symbol, in its own spelling."""
         return symbol in self._text_of
+
+    def nearest(self, text: str) -> str | None:
+        """Return the listed symbol that a text with one typing mistake means; ``None`` if there is none, or it is one."""
+        return None if self.lists(text) or text in self._symbols_of else nearest(text, self._squeezed)
 
     def symbol_of(self, text: str) -> str | None:
         """
@@ -126,14 +138,19 @@ class Spelling(ABC):
             return wanted
         if "/" in wanted or "-" in wanted:
             return self._symbol_of(Instrument.parse(wanted, self.market_type))
-        raise InvalidSymbol(f"{text!r} is not a symbol of {self.id}; it has e.g. {self.example}")
+        raise self._unknown(text, repr(text))
 
     def _symbol_of(self, instrument: Instrument) -> str:
         spelled = self.names.symbol_of(str(instrument)) or self.spelled(instrument)
         by_rule = self.native.fullmatch(spelled) and self.expires(spelled) == bool(instrument.expiry)
         if by_rule or self.names.lists(spelled):
             return spelled
-        raise InvalidSymbol(f"{instrument} is not a symbol of {self.id}; it has e.g. {self.example}")
+        raise self._unknown(spelled, str(instrument))
+
+    def _unknown(self, text: str, shown: str) -> InvalidSymbol:
+        error = InvalidSymbol(f"{shown} is not a symbol of {self.id}; it has e.g. {self.example}")
+        suggest(error, self.names.nearest(text))
+        return error
 
     def expires(self, symbol: str) -> bool:
         """Return whether a symbol, in the exchange's spelling, is a contract that expires."""

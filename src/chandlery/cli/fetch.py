@@ -17,7 +17,7 @@ from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.cli import arguments, output
 from chandlery.clients.markets import Candidate, candidates, in_its_market, market_type
 from chandlery.core.endpoints import Endpoints
-from chandlery.core.errors import InvalidInput
+from chandlery.core.errors import InvalidInput, InvalidSymbol
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
@@ -32,6 +32,7 @@ from chandlery.net.delays import LOGGER
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from chandlery.clients.settings import Settings
     from chandlery.history.execute import Progress
     from chandlery.net.tokens import Credentials
 
@@ -87,7 +88,14 @@ def fetch(
         raise InvalidInput(f"--on-missing {on_missing!r} is unknown; use one of {', '.join(_ON_MISSING)}")
     kind = arguments.chart_type(chart_type)
     chosen = market_type(market, name="--market") if market else None
-    markets = candidates(exchange, symbol, chosen, funding=kind is ChartType.FUNDING_RATE)
+    replaced = arguments.endpoints(endpoints)
+    try:
+        markets = candidates(exchange, symbol, chosen, funding=kind is ChartType.FUNDING_RATE)
+    except InvalidSymbol:
+        from chandlery.shortcuts import suggestions  # noqa: PLC0415  # only after a mistake
+
+        with suggestions(_settings(replaced, proxy), exchange, symbol, chosen):
+            raise
     job = _Job(
         symbol,
         _interval(interval, kind),
@@ -101,7 +109,7 @@ def fetch(
         require_volume_unit(volume_unit, "--volume-unit"),
         cache_dir,
         not no_cache,
-        arguments.endpoints(endpoints),
+        replaced,
         proxy,
     )
     job, table, retries = in_its_market(markets, partial(_got, job), partial(_lists, job))
@@ -128,13 +136,19 @@ def _interval(text: str, kind: ChartType) -> Interval:
 
 def _lists(job: _Job, market: Candidate) -> bool:
     """Return whether a market lists the symbol."""
+    from chandlery.shortcuts import lists  # noqa: PLC0415  # rarely needed
+
+    return lists(_settings(job.endpoints, job.proxy), market)
+
+
+def _settings(endpoints: Endpoints, proxy: str | None) -> Settings:
+    """Return the settings of the environment with these endpoints and proxy."""
     from pydantic import SecretStr  # noqa: PLC0415  # rarely needed
 
     from chandlery.clients.settings import Settings  # noqa: PLC0415  # the same
-    from chandlery.shortcuts import lists  # noqa: PLC0415  # the same
 
-    proxy = None if job.proxy is None else SecretStr(job.proxy)
-    return lists(Settings().model_copy(update={"endpoints": job.endpoints, "proxy": proxy}), market)
+    hidden = None if proxy is None else SecretStr(proxy)
+    return Settings().model_copy(update={"endpoints": endpoints, "proxy": hidden})
 
 
 def _got(job: _Job, market: Candidate) -> tuple[_Job, pa.Table, int]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+from chandlery.adapter.names import Names
+from chandlery.clients.interfaces import IExchangeAPIClient
 from chandlery.clients.markets import MARKETS
-from chandlery.core.errors import InvalidInput
+from chandlery.core.errors import ExchangeError, InvalidInput, UnsupportedRequest
 from chandlery.core.instrument import Listing, ListingStatus, MarketType
 from chandlery.core.time import Micros, iso
 
@@ -55,6 +58,17 @@ def listing_status(status: ListingStatus | str) -> ListingStatus:
     except ValueError:
         known = ", ".join(each.value for each in ListingStatus)
         raise InvalidInput(f"status {status!r} is unknown; use one of {known}") from None
+
+
+async def nearest_listed(client: IExchangeAPIClient, coin: str) -> str | None:
+    """Return the instrument of a client's list that a text with one typing mistake means; ``None`` if there is none."""
+    try:
+        found = await client.instruments()
+    except (UnsupportedRequest, ExchangeError):
+        return None
+    names = Names()
+    await asyncio.to_thread(names.learn, [listing for _, listing in found])
+    return names.nearest(coin)
 
 
 def row_of(listing: Listing, exchange: str, volume_unit: str | None) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from chandlery.core.errors import (
     UnknownName,
     UnsupportedRequest,
     WrongMarket,
+    suggest,
 )
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Instrument, Listing, MarketType, require_symbol
@@ -303,7 +304,9 @@ class NativeExchangeClient(IExchangeAPIClient):
             raise InvalidSymbol(
                 f"{coin!r} is ambiguous: it may belong to {names}; write BTC/USDT for spot, BTC/USDT:USDT for linear, BTC/USD:BTC for inverse, or use the name of one market"
             )
-        raise InvalidSymbol(f"{coin!r} is not a symbol of {self._name}; write e.g. BTC/USDT or BTC/USDT:USDT")
+        unknown = InvalidSymbol(f"{coin!r} is not a symbol of {self._name}; write e.g. BTC/USDT or BTC/USDT:USDT")
+        suggest(unknown, next(filter(None, (each.names.nearest(coin) for each in self._adapters.values())), None))
+        raise unknown
 
     async def _listed(self, coin: str) -> _Coin:
         """Resolve a coin; for irregular spellings, look them up in the exchange's list."""

@@ -80,6 +80,12 @@ class WrongMarket(InvalidSymbol):
     """A symbol of another market, e.g. of a perpetual where spot is traded."""
 
 
+def suggest(error: InvalidSymbol, symbol: str | None) -> None:
+    """Add a symbol that the caller may mean to the message of an error, unless it has one."""
+    if symbol is not None and "did you mean" not in str(error):
+        error.args = (f"{error}; did you mean {symbol}?",)
+
+
 class InvalidRange(InvalidInput):
     """The times do not form a valid range."""
 

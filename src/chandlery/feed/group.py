@@ -159,6 +159,7 @@ class Group(ABC, Generic[_Feed]):
         error = next((feed.stream.failure for feed in refused), None)
         if error is None:
             return
+        await self.network.suggest(error, refused[0].symbol)
         if refused == self.feeds:
             await self._shut()
         else:
@@ -193,6 +194,7 @@ class Group(ABC, Generic[_Feed]):
                         raise Closed(_REMOVED.format(", ".join(gone)))
                     for feed in minded:
                         if feed.stream.failure is not None:
+                            await self.network.suggest(feed.stream.failure, feed.symbol)
                             raise feed.stream.failure
                     if self.ended:
                         raise Closed("the feed was stopped meanwhile")

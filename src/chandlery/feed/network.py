@@ -17,7 +17,7 @@ from chandlery.adapter.pages import rest_chunks
 from chandlery.core.book import BookUpdate
 from chandlery.core.candle import CandleData
 from chandlery.core.endpoints import Endpoints
-from chandlery.core.errors import ExchangeError, InvalidInput
+from chandlery.core.errors import ChandleryError, ExchangeError, InvalidInput
 from chandlery.core.gaps import Span
 from chandlery.core.interval import Grid, Interval
 from chandlery.core.time import SECOND, Clock, Micros
@@ -77,6 +77,10 @@ class NetworkClient:
     async def now(self) -> Micros:
         """Return the exchange's time; see ``ExchangeClient.now``."""
         return await self._exchange.now()
+
+    async def suggest(self, error: ChandleryError, symbol: str) -> None:
+        """Add the nearest symbol to the error of an unknown one; see ``ExchangeClient.suggest``."""
+        await self._exchange.suggest(error, symbol)
 
     def guess(self) -> Micros:
         """Return the exchange's time, extrapolated from its last answer."""

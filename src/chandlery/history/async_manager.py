@@ -41,6 +41,7 @@ from chandlery.history.interfaces import DataClientInterface, Resources, incompl
 from chandlery.history.plan import ArchiveStep, CacheStep, RestStep, SourceLimits
 from chandlery.history.rest import RestDataClient
 from chandlery.history.series import Series
+from chandlery.history.suggestions import suggestions
 from chandlery.history.verify import Comparison, Restatement, compare, recheck, recheck_gaps
 from chandlery.history.vision import VisionDataClient
 from chandlery.history.volume import volumes_in
@@ -177,13 +178,13 @@ class AsyncDataSourceManager(SourceLimits):
                 "include_open needs candles and REST; funding rates and the archive have no running candle"
             )
 
-        convert = await volumes_in(volume_unit, self._series(query, source).client)
-
         def finish(part: Part) -> tuple[Any, list[Gap]]:
             return convert(part).output(output), part.failures
 
-        answer = await self._answered(query, source, finish, progress, use_cache=use_cache, include_open=include_open)
-        (frame, missing), wanted, failure = answer
+        options = {"use_cache": use_cache, "include_open": include_open}
+        async with suggestions(self._resources, query):
+            convert = await volumes_in(volume_unit, self._series(query, source).client)
+            (frame, missing), wanted, failure = await self._answered(query, source, finish, progress, **options)
         if not missing or on_missing == "report":
             return frame
         raise incomplete(frame, missing, wanted, "; on_missing='report' returns it with the gap marked") from failure
@@ -195,7 +196,8 @@ class AsyncDataSourceManager(SourceLimits):
         Candles that could not be fetched are gaps of it, even all of them. Otherwise raises what ``get_data`` raises.
         """
         query = self._query(symbol, span, interval)
-        return (await self._answered(query, DataSource.AUTO, lambda part: part, refuses=False))[0]
+        async with suggestions(self._resources, query):
+            return (await self._answered(query, DataSource.AUTO, lambda part: part, refuses=False))[0]
 
     async def _answered(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,16 +12,30 @@ from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.layout import CandleColumns
 from chandlery.adapter.volume import volume_facts
 from chandlery.core.book import BookUpdate
-from chandlery.core.errors import InvalidSymbol, MalformedResponse, RequestRejected, UnsupportedRequest
+from chandlery.core.errors import (
+    ChandleryError,
+    ExchangeError,
+    InvalidInput,
+    InvalidSymbol,
+    MalformedResponse,
+    RequestRejected,
+    UnsupportedRequest,
+    WrongMarket,
+    suggest,
+)
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import Listing, ListingStatus
 from chandlery.core.interval import Interval
+from chandlery.core.nearest import may_be_meant
 from chandlery.core.time import DAY, MINUTE, Clock, Micros
 from chandlery.core.volume import VolumeFacts
 from chandlery.net.candle_exchange import CandleExchange
 from chandlery.net.clock import ExchangeClock, system_clock
 from chandlery.net.http import HttpClient
 from chandlery.net.tokens import Account
+
+log = logging.getLogger(__name__)
+log.addHandler(logging.NullHandler())
 
 LIST_AGE = 10 * MINUTE
 _MOST_PAGES = 1000
@@ -93,6 +108,21 @@ class ExchangeClient(CandleExchange):
                 self._listings = await self._read_listings()
                 self._listed_at = self._clock()
         return self._listings
+
+    async def suggest(self, error: ChandleryError, text: str) -> None:
+        """
+        Add the listed symbol that ``text`` with one typing mistake means to the message of an ``InvalidSymbol``.
+
+        The list is requested if the exchange refused the symbol, not if its spelling is refused before that.
+        """
+        if not isinstance(error, InvalidSymbol) or isinstance(error, WrongMarket) or not may_be_meant(text):
+            return
+        try:
+            text = self.adapter.symbol(text)
+            await self.listings()
+        except (InvalidInput, ExchangeError) as missing:
+            log.debug("no list for the nearest symbol of %s: %s", text, missing)
+        suggest(error, self.adapter.names.nearest(text))
 
     async def _read_listings(self) -> Mapping[str, Listing]:
         adapter = self.adapter

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
+from chandlery.clients.instruments import nearest_listed
 from chandlery.clients.interfaces import IDataSourceConnector
-from chandlery.core.errors import ChandleryError, InvalidSymbol
+from chandlery.core.errors import ChandleryError, InvalidSymbol, suggest
 from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import HOUR, Clock, to_datetime
@@ -53,4 +54,6 @@ class AvailabilityChecker:
             raise
         except ChandleryError as error:
             log.debug("cannot determine whether %s trades %s: %s", exchange, coin, error)
-        raise InvalidSymbol(f"{exchange} does not trade {coin} now; use check_availability for others")
+        unknown = InvalidSymbol(f"{exchange} does not trade {coin} now; use check_availability for others")
+        suggest(unknown, await nearest_listed(self._connector.get_client(exchange), coin))
+        raise unknown

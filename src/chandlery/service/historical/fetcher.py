@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 from msgspec import structs
 
+from chandlery.clients.instruments import nearest_listed
 from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.clients.rows import Row, rows_of_table
-from chandlery.core.errors import ChandleryError, ExchangeError, IncompleteData, InvalidSymbol, StorageError
+from chandlery.core.errors import ChandleryError, ExchangeError, IncompleteData, InvalidSymbol, StorageError, suggest
 from chandlery.core.gaps import Gap, Span, subtract, subtract_all
 from chandlery.core.moment import to_micros
 from chandlery.core.provenance import SourceSpan
@@ -202,7 +203,9 @@ class HistoricalFetcher(IHistoricalDataManager):
             log.warning("cannot determine whether %s trades %s: %s", exchange, symbol, error)
             return
         if not listed:
-            raise InvalidSymbol(f"{exchange} does not trade {symbol} now, and no order book of it is stored")
+            unknown = InvalidSymbol(f"{exchange} does not trade {symbol} now, and no order book of it is stored")
+            suggest(unknown, await nearest_listed(series.client, symbol))
+            raise unknown
 
     async def _stored_from(self, series: SeriesId, span: Span) -> Micros:
         """Return the time before which the database has no data of ``span``; the end of ``span`` if it has none at all."""
