@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 import typer
 
 from chandlery.cli import arguments, output
+from chandlery.clients.data_folder import database_of, readable_database_of
 from chandlery.core.errors import InvalidInput
 from chandlery.core.time import iso
-from chandlery.database.folder import database_of, readable_database_of
 
 if TYPE_CHECKING:
     from chandlery.database.principals import PrincipalRepository

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from chandlery.cli import arguments, output
+from chandlery.clients.data_folder import database_of, readable_database_of
 from chandlery.core.errors import InvalidInput
 from chandlery.core.gaps import Gap, Span
 from chandlery.core.moment import range_of
-from chandlery.database.folder import database_of, readable_database_of
 from chandlery.net.clock import system_clock
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import Any
 import typer
 
 from chandlery.cli import arguments
+from chandlery.clients.data_folder import data_folder
 from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import InvalidInput, MissingDependency
-from chandlery.database.folder import data_folder
 
 _URL = "http://localhost"
 

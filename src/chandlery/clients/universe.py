@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from chandlery.clients.data_folder import readable_database_of
 from chandlery.clients.instruments import listing_status, select
 from chandlery.clients.markets import markets_of
 from chandlery.core.instrument import Listing, ListingStatus, MarketType
 from chandlery.core.moment import TimeLike, to_micros
-from chandlery.database.folder import readable_database_of
 from chandlery.database.listings import ListingRepository, Universe
 from chandlery.net.clock import system_clock
 from chandlery.net.portal import shared_portal

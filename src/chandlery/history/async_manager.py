@@ -195,8 +195,7 @@ class AsyncDataSourceManager(SourceLimits):
 
         Candles that could not be fetched are gaps of it, even all of them. Otherwise raises what ``get_data`` raises.
         """
-        query = self._query(symbol, span, interval)
-        async with suggestions(self._resources, query):
+        async with suggestions(self._resources, query := self._query(symbol, span, interval)):
             return (await self._answered(query, DataSource.AUTO, lambda part: part, refuses=False))[0]
 
     async def _answered(

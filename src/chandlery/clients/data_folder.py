@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chandlery.cache.files import private_folder
 from chandlery.core.errors import InvalidInput, MissingDependency, StorageUnavailable
 
 if TYPE_CHECKING:
@@ -55,7 +56,6 @@ def readable_database_of(data_dir: Path | None) -> IDatabaseConnection:
 
 
 def _file_of(data_dir: Path | None, *, made: bool) -> Path:
-    from chandlery.cache.files import private_folder  # noqa: PLC0415  # loaded where it is used
     from chandlery.database.sqlite import FILE_NAME  # noqa: PLC0415  # needs an extra
 
     folder = data_folder(data_dir)
