@@ -15,7 +15,13 @@ HERE = Path(__file__).parent
 TESTS = HERE.parent
 COUNTS = [41, 78, 60, 36, 42]
 """The statements of each document."""
+_OWN = re.compile(r"test_(\d)_(\d\d)_\w+")
 _ROW = re.compile(r"^\| (\d)\.(\d+) \|", re.MULTILINE)
+
+
+def number(document, statement):
+    """How a statement is called, e.g. 0.4."""
+    return f"{int(document)}.{int(statement)}"
 
 
 @cache
@@ -31,13 +37,33 @@ def names_in(file):
 
 @pytest.fixture(scope="module")
 def table():
-    """Documents with their statements, each with its title and the tests that prove it."""
-    return tomllib.loads((HERE / "statements.toml").read_text())
+    """Documents with their statements, each with its title and the tests that prove it; and those that are open."""
+    documents = tomllib.loads((HERE / "statements.toml").read_text())
+    return documents, documents.pop("open")["statements"]
+
+
+def own_tests():
+    """The statements that have a test in this folder."""
+    names = {name for path in HERE.glob("test_00*.py") for name in names_in(path.relative_to(TESTS))[0]}
+    return [number(*found.groups()) for name in names if (found := _OWN.fullmatch(name))]
+
+
+def test_each_statement_is_covered_once(table, project):
+    """By a test of its own, by tests elsewhere, by a row that gives the reason why it differs; or it is open."""
+    documents, unproved = table
+    page = (project / "docs" / "coming-from.md").read_text().partition("\n## Statements that differ\n")[2]
+    mapped = [number(document, each) for document, statements in documents.items() for each in statements]
+    found = Counter([*own_tests(), *mapped, *unproved, *(number(*each) for each in _ROW.findall(page))])
+    expected = [number(document, each + 1) for document, count in enumerate(COUNTS) for each in range(count)]
+
+    assert [] == sorted(set(expected) - set(found))
+    assert {} == {name: times for name, times in found.items() if times != 1 or name not in expected}
 
 
 def test_the_tests_of_the_table_are_there(table):
     """Each is defined in its file as a test, and runs with every suite."""
-    entries = [each for statements in table.values() for each in statements.values()]
+    documents, _ = table
+    entries = [each for statements in documents.values() for each in statements.values()]
     wrong = []
     for test in {test for _, *tests in entries for test in tests}:
         file, *parts = test.split("::")
