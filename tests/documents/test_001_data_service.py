@@ -6,6 +6,7 @@ from inspect import isabstract
 
 import pyarrow as pa
 import pytest
+from fastapi import FastAPI
 from mcp.client import Client
 
 from chandlery.connector import DataSourceConnectorImpl
@@ -15,8 +16,10 @@ from chandlery.core.gaps import GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import DAY, MINUTE
+from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.listings import ListingRepository
 from chandlery.database.raw import BookSnapshot
+from chandlery.database.series_ids import SeriesIds
 from chandlery.database.sqlite import SqliteDatabase
 from chandlery.net.clock import system_clock
 from chandlery.service import (
@@ -33,8 +36,10 @@ from chandlery.service import (
 from chandlery.service.auth.interfaces import Subject
 from chandlery.service.historical.report import AnswerReport
 from chandlery.service.instruments import InstrumentSearch
+from chandlery.service.web.application import application
 from chandlery.service.workload import Workload
 from chandlery.tables.frame import open_times
+from chandlery.testing.repositories import book_entry
 from fixtures.service import offline, service_of
 
 
@@ -131,6 +136,17 @@ def test_1_38_the_interfaces_of_the_storage():
     check_interface(IRawDataRepository, "save", "find_by_range", "find_latest")
 
 
+async def test_1_40_one_entry_is_saved(tmp_path):
+    """``save(entry)`` takes one, as well as several at once."""
+    one, other = book_entry(7), book_entry(8)
+    async with SqliteDatabase(tmp_path / "d.sqlite3") as database:
+        repository = RawDataRepositoryImpl(SeriesIds(database))
+        await repository.save(one)
+        assert one == await repository.find_latest("BTC/USDT")
+        await repository.save([one, other])
+        assert [one, other] == await repository.find_by_range("BTC/USDT", 0, 10, 10)
+
+
 def test_1_44_a_raw_order_book():
     """Its coin, its time and its data."""
     entry = RawOrderBookEntry(
@@ -157,3 +173,11 @@ async def test_1_66_the_past_that_only_storage_has(tmp_path):
     assert [each.open_time for each in own] == open_times(pa.concat_tables(tables)).tolist()
     assert {GapKind.NO_LONGER_SERVED} == {gap.kind for gap in report.gaps}
     assert [(begin, stored.start), (stored.end, begin + 60 * MINUTE)] == [(gap.start, gap.end) for gap in report.gaps]
+
+
+def test_1_71_an_application_of_fastapi(exchange, tmp_path):
+    """It has the endpoints of the service, and their description."""
+    app = application(service_of(exchange, tmp_path))
+
+    assert isinstance(app, FastAPI)
+    assert {"/v1/coins", "/v1/availability", "/v1/candles", "/v1/books/latest"} <= set(app.openapi()["paths"])
