@@ -82,13 +82,14 @@ class Paging:
         start, end = grid.place(grid.ceil(asked.start)), grid.place(grid.ceil(asked.end))
         inside = _within(rows, start, end)
         first, last = (inside[0], inside[-1]) if inside else (end, start - 1)
-        new = not self._have.issuperset(_within(rows, self._start, self._end))
+        wanted = _within(rows, self._start, self._end)
+        new = not self._have.issuperset(wanted)
         self._have.update(rows)
         before = sum(1 for hole in self._holes if self._proofs(hole) >= _PROOFS)
         if rows:
             self._answers.append((rows[0], rows[-1]))
         self._asked.append((start, end, len(inside), first, last))
-        self._holes = self._find_holes()
+        self._holes = self._find_holes() if len(wanted) < self._end - self._start else []
         proved = sum(1 for hole in self._holes if self._proofs(hole) >= _PROOFS) > before
         self._vain = 0 if new or proved else self._vain + 1
         if len(self._asked) > 1:

@@ -54,7 +54,10 @@ class Answers(Struct):
         checked = check(closed(within(columns, self.span), self.grid, self.now), self.grid, self.span, self.where)
         around = times[(times < self.span.start) | (times >= self.span.end)]
         opens = np.concatenate((around, checked.columns["open_time"]))
-        self.paging.add(asked, np.unique(places(opens, self.grid)).tolist())
+        found = places(opens, self.grid)
+        if not (found[1:] > found[:-1]).all():  # mostly they are sorted, and sorting costs as much as all else here
+            found = np.unique(found)
+        self.paging.add(asked, found.tolist())
         known = self.columns is not None and len(self.columns["open_time"])
         self.columns = merged(self.columns, checked.columns) if self.columns and known else checked.columns
         self.events |= dict.fromkeys(checked.events)
