@@ -206,13 +206,33 @@ async def test_intervals_that_an_exchange_has_not(offline, client_of, last):
         assert [] == list(sim.log)
 
 
-def test_order_books_that_an_exchange_has_not():
-    """Checked without a request, by what ccxt declares."""
+async def test_order_books_that_an_exchange_has_not():
+    """Refused without a request, by what ccxt declares; before ccxt is imported, nothing is known yet."""
     config = CCXTConfig(_env_file=None, default_contract_type="swap")
+    client, other = CCXTExchangeClient(config, "mudrex"), CCXTExchangeClient(config, "okx")
 
+    client.require_books("BTC/USDT:USDT")
     with pytest.raises(UnsupportedRequest, match="mudrex has no order books in ccxt"):
-        CCXTExchangeClient(config, "mudrex").require_books("BTC/USDT:USDT")
-    CCXTExchangeClient(config, "okx").require_books("BTC/USDT:USDT")
+        await client.start_realtime_stream("BTC/USDT:USDT", print, channel="book")
+    with pytest.raises(UnsupportedRequest, match="mudrex has no order books in ccxt"):
+        client.require_books("BTC/USDT:USDT")
+    assert other.exchange
+    other.require_books("BTC/USDT:USDT")
+
+
+async def test_the_keys_of_its_settings():
+    """They belong to one exchange, the default one; keys that are given win."""
+    config = CCXTConfig(_env_file=None, api_key="key", api_secret="secret")
+    other = Credentials.of("other", "secret")
+    clients = [
+        CCXTExchangeClient(config, "binance"),
+        CCXTExchangeClient(config, "binance", credentials=other),
+        CCXTExchangeClient(config, "kraken"),
+    ]
+
+    assert ["key", "other", ""] == [client.exchange.apiKey or "" for client in clients]
+    for client in clients:
+        await client.close()
 
 
 async def test_a_limit_without_an_end_is_raised(offline, client_of, last):
@@ -237,6 +257,39 @@ async def test_secrets_show_nowhere(offline, client_of, caplog):
             error = error.__cause__ or error.__context__
 
         assert not [each for each in shown if "hunter2" in each]
+
+
+async def test_ccxt_is_imported_in_a_thread(tmp_path):
+    """Importing it takes seconds, during which the event loop serves others."""
+    script = """
+import asyncio, sys, threading
+from chandlery import CCXTConfig, CCXTExchangeClient
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ccxt":
+            print("imported in the main thread:", threading.current_thread() is threading.main_thread())
+            raise ImportError("enough has been seen")
+
+async def main():
+    client = CCXTExchangeClient(CCXTConfig(_env_file=None, endpoints={"okx": {"https://www.okx.com": "http://127.0.0.1:9"}}), "okx")
+    client.require_interval("BTC/USDT", None)
+    print(client.origin("BTC/USDT"), "ccxt" in sys.modules)
+    sys.meta_path.insert(0, Watch())
+    try:
+        await client.check_coin_availability("BTC/USDT")
+    except Exception as error:
+        print(type(error).__name__)
+
+asyncio.run(main())
+"""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE, cwd=tmp_path
+    )
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
+
+    lines = ["127.0.0.1:9 False", "imported in the main thread: False", "MissingDependency"]
+    assert lines == out.decode().splitlines()
 
 
 async def test_without_ccxt_it_says_how_to_install_it(tmp_path):

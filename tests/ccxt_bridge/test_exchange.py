@@ -5,7 +5,7 @@ from __future__ import annotations
 import ccxt
 import pytest
 
-from chandlery.ccxt_bridge.exchange import exchange_class, host_of, made
+from chandlery.ccxt_bridge.exchange import default_kind, exchange_class, host_of, made
 from chandlery.clients.settings import CCXTConfig, Credentials
 from chandlery.core.errors import InvalidInput, UnknownName, UnsupportedRequest
 
@@ -63,6 +63,16 @@ def test_contracts_that_an_exchange_has_not(limiter):
         exchange_of(limiter, "coinbase", "option")
     with pytest.raises(InvalidInput, match="contract_type is 'futures'; use one of spot, margin, future"):
         exchange_of(limiter, "coinbase", "futures")
+
+
+def test_the_default_kind_of_contract(limiter):
+    """It applies to the exchanges that trade it; the others are connected as they are."""
+    wanted = {name: default_kind(ccxt, name, "future") for name in ccxt.exchanges}
+
+    assert {"future", None} == set(wanted.values())
+    assert ["future", "future", None] == [wanted[name] for name in ("binance", "kraken", "upbit")]
+    assert [None, "margin"] == [default_kind(ccxt, "kraken", None), default_kind(ccxt, "binance", "margin")]
+    exchange_of(limiter, "upbit", wanted["upbit"])
 
 
 def test_addresses_are_moved(limiter):

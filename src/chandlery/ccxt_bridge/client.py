@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
+from chandlery.ccxt_bridge.addresses import of_exchange
 from chandlery.ccxt_bridge.errors import is_ccxt_error, translated
-from chandlery.ccxt_bridge.exchange import exchange_class, made, missing_ccxt
+from chandlery.ccxt_bridge.exchange import default_kind, exchange_class, made, missing_ccxt, require_exchange
 from chandlery.ccxt_bridge.history import Market, MarketFacts, Rows, fetch
 from chandlery.ccxt_bridge.listings import listings_of
 from chandlery.ccxt_bridge.stream import BookLoop, CandleLoop
@@ -17,7 +18,7 @@ from chandlery.clients.documented import respelled
 from chandlery.clients.interfaces import EventCallback, IExchangeAPIClient, StreamChannel
 from chandlery.clients.names import canonical
 from chandlery.clients.rows import Row, rows_of_table
-from chandlery.clients.settings import CCXTConfig, Credentials
+from chandlery.clients.settings import CCXTConfig, ContractType, Credentials
 from chandlery.clients.streaming import Callback, RealtimeStream
 from chandlery.core.endpoints import Origin
 from chandlery.core.errors import (
@@ -69,7 +70,8 @@ class CCXTExchangeClient(IExchangeAPIClient):
 
     ``exchange_id`` is ccxt's id, or another spelling of it; it defaults to ``config.default_exchange``. Streams use
     ccxt.pro if it supports them, else polling. ``proxies`` default to those of the environment. The client belongs to
-    one event loop; ccxt is imported on first use.
+    one event loop; ccxt is imported on first use, in a thread. Without ``credentials``, the keys of ``config`` are used
+    if they belong to this exchange.
 
     Raises:
         UnknownName: ccxt has no such exchange.
@@ -89,18 +91,16 @@ class CCXTExchangeClient(IExchangeAPIClient):
         clock: Clock = system_clock,
         pace: Pace = PACE,
     ) -> None:
-        try:
-            import ccxt.pro as ccxt  # noqa: PLC0415  # only who uses it pays for it
-            from ccxt import async_support  # noqa: PLC0415  # the same
-        except ImportError:
-            raise missing_ccxt() from None
         self._config = config or CCXTConfig()
         self._name = canonical(self._config.default_exchange if exchange_id is None else exchange_id)
-        contract_type = self._config.default_contract_type
-        module = ccxt if self._name in ccxt.exchanges else async_support
-        self._class = exchange_class(module, self._name, contract_type)
+        require_exchange(self._name, installed=True)
+        self._loading = asyncio.Lock()
         self._exchange: Any = None
-        self._made_with = (limiter or RateLimiter(), proxies or Proxies(), credentials, contract_type)
+        self._made_with = (
+            limiter or RateLimiter(),
+            proxies or Proxies(),
+            credentials or self._config.account(self._name),
+        )
         self.clock = clock
         self._time = ExchangeClock(self._request_time, clock=clock)
         self._pace = pace
@@ -136,6 +136,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         span = range_of(start, end, now)
         require_begun(span, now)
         length = interval if isinstance(interval, Interval) else Interval(interval)
+        await self._ready()
         self._require(length)
         market = await self._market(coin)
         result, failure = await self.past_candles(market["symbol"], length, span)
@@ -166,11 +167,16 @@ class CCXTExchangeClient(IExchangeAPIClient):
         return [(self._name, each) for each in listings if market in {None, each.instrument.market}]
 
     def require_interval(self, coin: str, interval: Interval) -> None:
-        """Check the interval against ccxt's declaration."""
-        self._require(interval)
+        """Check the interval against ccxt's declaration, if that is loaded; requests and streams check it again."""
+        if self._exchange is not None:
+            self._require(interval)
 
     def require_books(self, coin: str) -> None:
-        """Check that ccxt can watch or fetch order books."""
+        """Check that ccxt can watch or fetch order books, if its declaration is loaded; streams check it again."""
+        if self._exchange is not None:
+            self._require_books()
+
+    def _require_books(self) -> None:
         if not any(self.exchange.has.get(each) for each in ("watchOrderBook", "fetchOrderBook")):
             raise UnsupportedRequest(f"{self._name} has no order books in ccxt")
 
@@ -178,7 +184,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         """Return the testnet, or the host that replaces the exchange's addresses."""
         if self._config.testnet:
             return Origin("testnet")
-        moved = self._config.endpoints.get(self._class.__name__, {})
+        moved = of_exchange(self._config.endpoints, self._name)
         return next((Origin(urlsplit(url).netloc.lower() or url) for url in moved.values()), None)
 
     @respelled(coin_symbol="coin")
@@ -198,8 +204,11 @@ class CCXTExchangeClient(IExchangeAPIClient):
         if depth is not None and depth < 1:
             raise InvalidInput(f"depth is {depth}; it must be at least one level per side")
         length = interval if isinstance(interval, Interval) else Interval(interval)
+        await self._ready()
         if channel == "candles":
             self._require(length)
+        else:
+            self._require_books()
         symbol = (await self._market(coin))["symbol"]
         name = f"{self._name} {symbol} {channel}"
         loop: CandleLoop | BookLoop
@@ -223,13 +232,14 @@ class CCXTExchangeClient(IExchangeAPIClient):
 
     @property
     def exchange(self) -> Any:
-        """Exchange object of ccxt."""
+        """Exchange object of ccxt, which is imported here unless an asynchronous method was called before."""
         if self._closed:
             raise Closed(f"the client of {self._name} is closed; make a new one")
         if self._exchange is None:
-            limiter, proxies, credentials, contract_type = self._made_with
+            limiter, proxies, credentials = self._made_with
+            of_class, contract_type = self._found()
             self._exchange = made(
-                self._class,
+                of_class,
                 self._config,
                 limiter,
                 proxies=proxies,
@@ -239,8 +249,26 @@ class CCXTExchangeClient(IExchangeAPIClient):
             )
         return self._exchange
 
+    async def _ready(self) -> None:
+        """Import ccxt in a thread, since that takes seconds."""
+        if self._exchange is None:
+            async with self._loading:
+                await asyncio.to_thread(self._found)
+
+    def _found(self) -> tuple[type[Any], ContractType | None]:
+        """Return ccxt's class, and the default contract type if the exchange trades it."""
+        try:
+            import ccxt.pro as ccxt  # noqa: PLC0415  # only who uses it pays for it
+            from ccxt import async_support  # noqa: PLC0415  # the same
+        except ImportError:
+            raise missing_ccxt() from None
+        module = ccxt if self._name in ccxt.exchanges else async_support
+        contract_type = default_kind(module, self._name, self._config.default_contract_type)
+        return exchange_class(module, self._name, contract_type), contract_type
+
     async def call(self, method: str, *args: Any, retries: int = RETRIES, **kwargs: Any) -> Any:
         """Call a method of ccxt; translate its errors, and retry temporary ones."""
+        await self._ready()
         exchange = self.exchange
 
         async def once() -> Any:
@@ -261,6 +289,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
             active = (await self._markets()).get(symbol, {"active": False}).get("active")
             return active if isinstance(active, bool) else None
 
+        await self._ready()
         timeframes = self.exchange.timeframes or {}
         known = frozenset(each for each in Interval if each.value in timeframes)
         market = Market(MarketFacts(known, self._page_size(symbol)), ask, self._time, is_listed=is_listed)

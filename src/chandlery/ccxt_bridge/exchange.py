@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
+from chandlery.ccxt_bridge.addresses import filled, leaves, of_exchange, replace_addresses
 from chandlery.clients.names import canonical
 from chandlery.clients.settings import CCXTConfig, ContractType, Credentials
 from chandlery.core.errors import InvalidInput, MissingDependency, UnknownName, UnsupportedRequest
@@ -48,14 +49,17 @@ def _ccxt_names() -> frozenset[str] | None:
     return frozenset(each.stem for each in folder.glob("*.py") if not each.stem.startswith("_"))
 
 
-def require_exchange(exchange: str) -> None:
+def require_exchange(exchange: str, *, installed: bool = False) -> None:
     """
-    Check that ccxt may have an exchange.
+    Check that ccxt may have an exchange, without importing ccxt.
 
     Raises:
         UnknownName: It has none of that id.
+        MissingDependency: ccxt must be ``installed``, and is not.
     """
     names = _ccxt_names()
+    if names is None and installed:
+        raise missing_ccxt()
     if names is not None and canonical(exchange) not in names:
         raise _unknown(exchange, sorted(names))
 
@@ -74,6 +78,17 @@ def exchange_class(ccxt: Any, exchange: str, contract_type: ContractType | None 
         name = _FUTURES_CLASS[name]
     found: type[Any] = getattr(ccxt, name)
     return found
+
+
+def default_kind(ccxt: Any, exchange: str, default: ContractType | None) -> ContractType | None:
+    """
+    Return the default contract type if the exchange trades it; otherwise ``None``, its own default.
+
+    Raises:
+        UnknownName: ccxt has no such exchange.
+    """
+    of_class: Any = exchange_class(ccxt, exchange, default)
+    return default if default is not None and _trades(_has(of_class), default) else None
 
 
 def _unknown(exchange: str, names: Sequence[str]) -> UnknownName:
@@ -103,7 +118,8 @@ def made(
         UnsupportedRequest: The exchange has no testnet, or does not trade that kind of contract.
     """
     name = of_class.__name__
-    given = {**config.options.get(name, {})}
+    _require_known(config, name)
+    given = of_exchange(config.options, name)
     options = {"enableRateLimit": config.enable_rate_limit, "timeout": round(config.timeout_s * 1000), **given}
     options["options"] = {**_default_type(name, contract_type), **given.get("options", {})}
     if credentials is not None:
@@ -118,12 +134,20 @@ def made(
     exchange.chandlery_limiter = limiter
     exchange.chandlery_proxies = proxies or Proxies()
     _require_contracts(exchange, contract_type)
-    pairs = config.endpoints.get(name, {})
-    exchange.urls = {key: _moved(value, pairs) for key, value in exchange.urls.items()}
+    replace_addresses(exchange, of_exchange(config.endpoints, name))
     if testnet:
         _to_testnet(exchange, contract_type)
     exchange.chandlery_host = host_of(exchange, contract_type)
     return exchange
+
+
+def _require_known(config: CCXTConfig, name: str) -> None:
+    """Refuse settings for exchanges that ccxt does not have, and addresses that this class would not use."""
+    for each in (*config.endpoints, *config.options):
+        require_exchange(each)
+    spot = next((spot for spot, futures in _FUTURES_CLASS.items() if futures == name), None)
+    if spot and of_exchange(config.endpoints, spot) and not of_exchange(config.endpoints, name):
+        raise InvalidInput(f"endpoints has addresses of {spot}, whose futures are {name} in ccxt; add those of {name}")
 
 
 def missing_ccxt() -> MissingDependency:
@@ -134,10 +158,11 @@ def missing_ccxt() -> MissingDependency:
 def host_of(exchange: Any, contract_type: ContractType | None = None) -> str:
     """Return the host that represents an exchange: its first REST address for that kind of contract, or its first."""
     wanted = _HOSTS_OF.get(contract_type or "spot", ())
-    addresses = [(name, url) for name, url in _leaves(exchange.urls["api"]) if url.startswith("http")]
+    api = exchange.urls["api"]
+    addresses = [(name, filled(exchange, name, url)) for name, url in leaves(api) if url.startswith("http")]
     fitting = [url for name, url in addresses if any(word in name.lower() for word in wanted)]
     url = (fitting or [url for _, url in addresses] or [str(exchange.id)])[0]
-    return urlsplit(url.replace("{hostname}", exchange.hostname or "")).netloc or url
+    return urlsplit(url).netloc or url
 
 
 def _default_type(name: str, contract_type: ContractType | None) -> dict[str, str]:
@@ -149,11 +174,22 @@ def _default_type(name: str, contract_type: ContractType | None) -> dict[str, st
 def _require_contracts(exchange: Any, contract_type: ContractType | None) -> None:
     if contract_type not in {None, *get_args(ContractType)}:
         raise InvalidInput(f"contract_type is {contract_type!r}; use one of {', '.join(get_args(ContractType))}")
-    traded = contract_type is None or exchange.has.get(_HAS.get(contract_type, contract_type))
-    if traded is False or (traded is None and contract_type != "spot"):
+    if contract_type is not None and not _trades(exchange.has, contract_type):
         raise UnsupportedRequest(
             f"{exchange.id} has no {contract_type} in ccxt; choose another contract_type or exchange"
         )
+
+
+def _trades(has: Mapping[str, Any], contract_type: ContractType) -> bool:
+    traded = has.get(_HAS.get(contract_type, contract_type))
+    return contract_type == "spot" if traded is None else bool(traded)
+
+
+@cache
+def _has(of_class: Any) -> Mapping[str, Any]:
+    """Return what a class of ccxt supports; only its objects tell."""
+    found: Mapping[str, Any] = of_class({}).has
+    return found
 
 
 def _to_testnet(exchange: Any, contract_type: ContractType | None) -> None:
@@ -164,26 +200,6 @@ def _to_testnet(exchange: Any, contract_type: ContractType | None) -> None:
         exchange.set_sandbox_mode(True)
     else:
         raise UnsupportedRequest(f"{exchange.id} has no testnet in ccxt; leave testnet out, or choose another exchange")
-
-
-def _moved(urls: Any, pairs: Mapping[str, str]) -> Any:
-    """Replace URL prefixes by ``pairs``; the longest matching prefix wins."""
-    if isinstance(urls, dict):
-        return {key: _moved(value, pairs) for key, value in urls.items()}
-    if isinstance(urls, list):
-        return [_moved(value, pairs) for value in urls]
-    fitting = [old for old in pairs if isinstance(urls, str) and urls.startswith(old)]
-    if not fitting:
-        return urls
-    longest = max(fitting, key=len)
-    return pairs[longest] + urls.removeprefix(longest)
-
-
-def _leaves(urls: Any, name: str = "") -> list[tuple[str, str]]:
-    """Return the addresses and their names."""
-    if isinstance(urls, dict):
-        return [leaf for key, value in urls.items() for leaf in _leaves(value, f"{name}.{key}")]
-    return [(name, urls)] if isinstance(urls, str) else []
 
 
 class _Observed:
@@ -201,11 +217,11 @@ class _Observed:
     def check_ws_proxy_settings(self) -> list[str | None]:
         """Return the proxy of all WebSockets; ccxt does not pass the URL, so that of the first address is used."""
         own: list[str | None] = super().check_ws_proxy_settings()  # type: ignore[misc]  # of the class beside it
-        sockets = [url for _, url in _leaves(self.urls["api"]) if url.startswith("ws")]  # type: ignore[attr-defined]  # the same
+        api = leaves(self.urls["api"])  # type: ignore[attr-defined]  # the same
+        sockets = [filled(self, name, url) for name, url in api if url.startswith("ws")]
         if any(own) or not sockets:
             return own
-        url = sockets[0].replace("{hostname}", self.hostname or "")  # type: ignore[attr-defined]  # the same
-        return _for_ccxt(self.chandlery_proxies.of(url), encrypted=url.startswith("wss"))
+        return _for_ccxt(self.chandlery_proxies.of(sockets[0]), encrypted=sockets[0].startswith("wss"))
 
     def on_rest_response(self, code: int, reason: str, url: str, method: str, response_headers: Any, *rest: Any) -> Any:
         """Report a response before ccxt parses it; called by ccxt."""

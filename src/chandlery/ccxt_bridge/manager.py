@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from chandlery.ccxt_bridge.connection_factory import NamedConnects
 from chandlery.ccxt_bridge.errors import is_ccxt_error, translated
-from chandlery.ccxt_bridge.exchange import exchange_class, made, missing_ccxt
+from chandlery.ccxt_bridge.exchange import default_kind, exchange_class, made, missing_ccxt
 from chandlery.ccxt_bridge.throttle import Throttle
 from chandlery.ccxt_bridge.wrapper import ConnectionKey, Connections, ExchangeWrapper
 from chandlery.clients.names import PRIORITY, canonical
@@ -122,7 +122,7 @@ class CountedExchanges(Throttle):
         except ImportError:
             raise missing_ccxt() from None
         config = self._settings.ccxt
-        kind = config.default_contract_type if contract_type is None else contract_type
+        kind = contract_type or default_kind(ccxt, exchange_id, config.default_contract_type)
         on_testnet = self._testnet if testnet is None else testnet
         of_class = exchange_class(ccxt, exchange_id, kind)
         key = ConnectionKey(canonical(exchange_id), _hashed(credentials), on_testnet, kind)

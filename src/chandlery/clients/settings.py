@@ -109,6 +109,12 @@ class CCXTConfig(FromEnvironment):
     api_secret: SecretStr | None = None
     password: SecretStr | None = None
 
+    def account(self, exchange: str) -> Credentials | None:
+        """Return the keys if they are set and belong to the exchange."""
+        if canonical(exchange) != canonical(self.default_exchange) or not (self.api_key and self.api_secret):
+            return None
+        return Credentials.of(self.api_key, self.api_secret, self.password)
+
 
 class Settings(FromEnvironment):
     """
@@ -172,10 +178,8 @@ class Settings(FromEnvironment):
             if account is None:
                 break
             found.append(account)
-        config = self.ccxt
-        if not found and name == canonical(config.default_exchange) and config.api_key and config.api_secret:
-            found.append(Credentials.of(config.api_key, config.api_secret, config.password))
-        return found
+        default = self.ccxt.account(name)
+        return found or ([] if default is None else [default])
 
     def sign_in(self, adapters: Sequence[type[ExchangeAdapter]]) -> dict[str, Mapping[str, str]]:
         """Return the configured sign-in values of adapters that need them, by id, e.g. ``TRADESTATION_REFRESH_TOKEN``."""

@@ -27,10 +27,13 @@ class AvailabilityChecker:
         Check that a series, in its canonical spelling, can be collected, as far as is known without a request.
 
         Raises:
-            UnsupportedRequest: It is an order book, and the exchange has no live ones of the coin.
+            UnsupportedRequest: The exchange has no live order books of the coin, or no candles of the interval.
         """
+        client = self._connector.get_client(series.exchange)
         if series.interval is None:
-            self._connector.get_client(series.exchange).require_books(series.symbol)
+            client.require_books(series.symbol)
+        else:
+            client.require_interval(series.symbol, series.interval)
 
     async def check(self, coin: str, exchange: str) -> bool:
         """Return whether the exchange trades the coin now."""
