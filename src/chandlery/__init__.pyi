@@ -79,3 +79,10 @@ from chandlery.shortcuts import get_data as get_data
 from chandlery.shortcuts import instruments as instruments
 
 __version__: str
+from chandlery.clients.settings import StorageConfig as StorageConfig
+from chandlery.exchanges.binance.markets import BinanceAdapter as BinanceAdapter
+from chandlery.exchanges.binance.markets import BinanceBaseAdapter as BinanceBaseAdapter
+from chandlery.exchanges.binance.markets import BinanceSpotAdapter as BinanceSpotAdapter
+from chandlery.exchanges.bybit import BybitAdapter as BybitAdapter
+from chandlery.exchanges.coinbase import CoinbaseAdapter as CoinbaseAdapter
+from chandlery.exchanges.kraken import KrakenAdapter as KrakenAdapter

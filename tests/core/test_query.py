@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import BaseModel, ValidationError, create_model
 
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.gaps import Span
@@ -110,3 +111,29 @@ def test_events_are_filed_under_the_interval_of_their_kind():
 
     assert Interval.MINUTE_1 is candles.filed_interval
     assert Interval.HOUR_8 is funding.filed_interval
+
+
+@pytest.mark.parametrize("member", MEMBERS, ids=repr)
+def test_members_by_name(member):
+    """As in an ``Enum``: by subscription, in ``__members__``, and in a pydantic model."""
+    kind = type(member)
+
+    class Model(BaseModel):
+        field: kind
+
+    assert member is kind[member.name] is kind.__members__[member.name]
+    assert member in kind
+    assert member.value in kind
+    assert "nothing" not in kind
+    for given in (member, member.value, member.name):
+        assert member is Model(field=given).field
+    assert f'{{"field":"{member.value}"}}' == Model(field=member).model_dump_json()
+    assert member.value in Model.model_json_schema()["properties"]["field"]["enum"]
+
+
+def test_names_that_are_not_members():
+    """They are refused with those that are."""
+    with pytest.raises(UnknownName, match="ChartType has no 'klines'; use one of KLINES, FUNDING_RATE"):
+        ChartType["klines"]
+    with pytest.raises(ValidationError, match="'nothing' is not a ChartType"):
+        create_model("Model", field=(ChartType, ...))(field="nothing")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from textwrap import dedent
 
 import pandas as pd
 import pytest
 
-from chandlery.core.errors import InvalidInput, InvalidSymbol, UnknownName
+from chandlery.core.errors import Closed, InvalidInput, InvalidSymbol, UnknownName
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import AnchoredGrid, Interval
 from chandlery.core.query import ChartType, DataProvider, DataSource
@@ -24,6 +25,7 @@ from chandlery.history.rest import RestDataClient
 from chandlery.history.vision import VisionDataClient
 from chandlery.net.clock import system_clock
 from chandlery.net.http import HttpClient
+from chandlery.sim import running
 from fixtures.support import at
 
 ACME = Path(__file__).parent / "third_party" / "acme"
@@ -233,3 +235,64 @@ def test_a_manager_creates_the_client_of_a_series_once():
     assert [24.0, 24.0, 24.0, 24.0, 48.0] == [frame["close"].sum() for frame in frames]
     assert [("GOLD", Interval.HOUR_1), ("TIN", Interval.HOUR_1)] == made
     assert made[:1] == later
+
+
+def test_names_of_third_parties_are_found_at_their_first_use():
+    """By call, attribute or iteration, before anything else of the package is used."""
+    uses = ['DataProvider("ACME")', "DataProvider.ACME", 'ChartType("openInterest")', "ChartType.OPEN_INTEREST"]
+    code = "from chandlery import ChartType, DataProvider\nprint(repr({}), DataProvider['ACME'] in list(DataProvider))"
+
+    said = [run_as_a_user(code.format(use)) for use in uses]
+
+    assert [["DataProvider.ACME True"]] * 2 + [["ChartType.OPEN_INTEREST True"]] * 2 == said
+
+
+def test_classes_that_cannot_work_are_refused():
+    """At registration, with what to do."""
+
+    class Unfinished(DataClientInterface):
+        """Lacks the method that fetches."""
+
+        provider = DataProvider.BINANCE
+        market_type = MarketType.SPOT
+        chart_type = ChartType.KLINES
+
+    class Finished(Unfinished):
+        """Has it."""
+
+        def fetch(self, start_time, end_time, **kwargs):
+            """Fetch nothing."""
+            return pd.DataFrame()
+
+    kind = (DataProvider.TRADESTATION, MarketType.SPOT, ChartType.FUNDING_RATE)
+    with pytest.raises(InvalidInput, match="Unfinished lacks fetch; define what it lacks"):
+        DataClientFactory.register_client(*kind, Unfinished)
+    with pytest.raises(InvalidInput, match=r"use DataSource.REST, or DataSource.VISION"):
+        DataClientFactory.register_client(*kind, Finished, source=DataSource.AUTO)
+    with pytest.raises(InvalidInput, match="'spot' is not a MarketType"):
+        DataClientFactory.register_client(kind[0], "spot", kind[2], Finished)
+    with pytest.raises(UnknownName, match="'NOBODY' is not a DataProvider"):
+        DataClientFactory.register_client("NOBODY", *kind[1:], Finished)
+
+
+def test_a_client_is_a_context_manager_and_takes_endpoints():
+    """It closes its connections at the end of the block."""
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
+    start = end - timedelta(hours=3)
+    with (
+        running() as sim,
+        DataClientFactory.create_data_client(
+            DataProvider.BINANCE, MarketType.SPOT, ChartType.KLINES, "BTCUSDT", Interval.HOUR_1, endpoints=sim.endpoints
+        ) as client,
+    ):
+        assert 3 == len(client.fetch(start, end))
+
+    with pytest.raises(Closed):
+        client.fetch(start, end)
+    with pytest.raises(InvalidInput, match="give endpoints or resources"):
+        RestDataClient(
+            symbol="BTCUSDT",
+            interval=Interval.HOUR_1,
+            resources=Resources(HttpClient(), system_clock),
+            endpoints=sim.endpoints,
+        )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
+from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from msgspec import Struct
 
+from chandlery.core.entry_points import DATA_CLIENTS, import_group
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.gaps import Span
 from chandlery.core.instrument import MarketType
@@ -58,13 +60,35 @@ class _OpenNames(type):
             return getattr(cls, name)
         raise AttributeError(f"{cls.__name__} has no {name}")
 
+    def __getitem__(cls, name: str) -> Any:
+        """Return the member of that name, as an ``Enum`` does."""
+        member = cls.__members__.get(name)
+        if member is None:
+            raise UnknownName(f"{cls.__name__} has no {name!r}; use one of {', '.join(cls.__members__)}")
+        return member
+
+    def __contains__(cls, value: object) -> bool:
+        """Return whether ``value`` is a member, or the value of one."""
+        cls.find()
+        return isinstance(value, cls) or (isinstance(value, str) and value in cls._members)
+
+    @property
+    def __members__(cls) -> Mapping[str, Any]:
+        """The members by name."""
+        cls.find()
+        return MappingProxyType({member.name: member for member in cls._members.values()})
+
     def find(cls) -> bool:
-        """Run ``finder``, which registers further names, if it has not run. Return whether it ran."""
+        """Run ``finder`` and import third parties' modules, which register names. Return whether any did for the first time."""
         finder, cls.finder = cls.finder, None
-        if finder is None:
-            return False
-        finder()
-        return True
+        try:
+            if finder is not None:
+                finder()
+            fresh = import_group(DATA_CLIENTS)
+        except InvalidInput:
+            cls.finder = finder
+            raise
+        return fresh or finder is not None
 
 
 def _folded(name: str) -> str:
@@ -126,6 +150,26 @@ class _OpenName(metaclass=_OpenNames):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}.{self.name}"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
+        """Validate a field of a pydantic model by value or name; serialize it as its value."""
+        from pydantic_core import core_schema  # noqa: PLC0415  # only models need it
+
+        def parse(value: Any) -> _OpenName:
+            try:
+                return cls(value)
+            except UnknownName as error:
+                raise ValueError(str(error)) from None
+
+        return core_schema.no_info_plain_validator_function(
+            parse, serialization=core_schema.plain_serializer_function_ser_schema(lambda member: member.value)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: object, handler: object) -> dict[str, Any]:
+        """Describe a field in JSON Schema."""
+        return {"title": cls.__name__, "type": "string", "enum": [member.value for member in cls]}
 
     def __reduce__(self) -> tuple[type[Self], tuple[str]]:
         """Pickle and copy by value, so that each member stays unique."""

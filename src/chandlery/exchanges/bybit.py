@@ -172,7 +172,7 @@ def _stream(topic: str) -> tuple[str, Interval]:
     return found[2], interval
 
 
-class _Bybit(ExchangeAdapter):
+class BybitAdapter(ExchangeAdapter):
     """Common base of the three markets, which differ in ``category``."""
 
     provider = BYBIT
@@ -339,7 +339,7 @@ class _Bybit(ExchangeAdapter):
         return BookUpdate(symbol, book.b, book.a, is_snapshot=True, first=book.u, last=book.u, at=at)
 
 
-class _Contracts(_Bybit):
+class _Contracts(BybitAdapter):
     """Funding rates of the two contract markets: both bounds inclusive, latest first, 200 per page."""
 
     book_most = 500
@@ -366,7 +366,7 @@ class _Contracts(_Bybit):
 
 
 @ExchangeRegistry.register("bybit_spot")
-class BybitSpot(_Bybit):
+class BybitSpot(BybitAdapter):
     """Spot: at most ten topics per message."""
 
     market_type = MarketType.SPOT

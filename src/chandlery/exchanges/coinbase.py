@@ -277,3 +277,7 @@ class CoinbaseSpot(ExchangeAdapter):
         book = _BOOK(body)
         bids, asks = ([(each.price, each.size) for each in side] for side in (book.bids, book.asks))
         return BookUpdate(symbol, bids, asks, is_snapshot=True, at=None if book.time is None else micros_of(book.time))
+
+
+CoinbaseAdapter = CoinbaseSpot
+"""The name of the documented diagrams."""

@@ -368,3 +368,7 @@ def _levels(sent: Sequence[_Level]) -> tuple[list[Level], list[Digits]]:
     if not all(0 < price < _LARGEST and 0 <= size < _LARGEST for price, size in levels):
         raise MalformedResponse("not levels of an order book: a price or a size is out of range")
     return levels, digits
+
+
+KrakenAdapter = KrakenSpot
+"""The name of the documented diagrams."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, NamedTuple
 
 from chandlery.adapter.registry import ExchangeRegistry
-from chandlery.core.entry_points import loaded
+from chandlery.core.entry_points import DATA_CLIENTS, import_group
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Interval
@@ -44,7 +43,6 @@ class DataClientFactory:
 
     _rest: ClassVar[dict[_Kind, type[DataClientInterface]]] = {}
     _archives: ClassVar[dict[_Kind, type[VisionDataClient]]] = {}
-    _found: ClassVar[bool] = False
 
     @classmethod
     def register_client(
@@ -64,7 +62,14 @@ class DataClientFactory:
         """
         if not (isinstance(client_class, type) and issubclass(client_class, DataClientInterface)):
             raise InvalidInput(f"{client_class!r} is not a subclass of DataClientInterface")
-        kind = (provider, market_type, chart_type)
+        missing = ", ".join(sorted(getattr(client_class, "__abstractmethods__", ())))
+        if missing:
+            raise InvalidInput(f"{client_class.__qualname__} lacks {missing}; define what it lacks")
+        if source is DataSource.AUTO:
+            raise InvalidInput("a client reads one source; use DataSource.REST, or DataSource.VISION for an archive")
+        if not isinstance(market_type, MarketType):
+            raise InvalidInput(f"{market_type!r} is not a MarketType; use one of {', '.join(map(str, MarketType))}")
+        kind = (DataProvider(provider), market_type, ChartType(chart_type))
         served = cls._serving(kind)
         known = served.archive if source is DataSource.VISION else served.rest
         if source is DataSource.VISION and not issubclass(client_class, VisionDataClient):
@@ -107,7 +112,8 @@ class DataClientFactory:
         **options: Any,
     ) -> DataClientInterface:
         """
-        Create a client of one series; ``options`` are passed to the class.
+        Create a client of one series, which is a context manager; ``options`` are passed to the class, e.g. ``endpoints``
+        to the clients of chandlery's own exchanges.
 
         Raises:
             UnknownName: No class is registered; the message lists those that are.
@@ -122,10 +128,7 @@ class DataClientFactory:
     @classmethod
     def discover(cls) -> None:
         """Import the modules of third parties, once, so that their names are registered."""
-        if not cls._found:
-            for entry in entry_points(group="chandlery.data_clients"):
-                loaded(entry)
-            cls._found = True
+        import_group(DATA_CLIENTS)
 
     @classmethod
     def _serving(cls, kind: _Kind) -> Served:

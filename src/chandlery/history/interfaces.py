@@ -7,7 +7,8 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import pyarrow as pa
 from msgspec import Struct, field
@@ -286,6 +287,17 @@ class DataClientInterface(ABC):
 
     async def close(self) -> None:  # noqa: B027  # most clients open nothing of their own
         """Release the resources that the client opened itself."""
+
+    def close_sync(self) -> None:  # noqa: B027  # the same
+        """``close`` for synchronous users."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close_sync()
 
 
 def incomplete(data: Any, missing: Sequence[Gap], wanted: Span, advice: str = "") -> IncompleteData:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
+from chandlery.core.endpoints import Endpoints
+from chandlery.core.errors import InvalidInput
 from chandlery.core.instrument import MarketType
 from chandlery.core.interval import Grid, Interval
 from chandlery.core.moment import TimeLike, range_of
@@ -26,7 +28,8 @@ class NativeClient(DataClientInterface):
     """
     A client of one series of an exchange that has an adapter.
 
-    Used by itself it opens its own connections: call ``close`` (or ``close_sync``) when done.
+    Used by itself it opens its own connections: use it as a context manager, or call ``close`` (or ``close_sync``) when
+    done. ``endpoints`` are base URLs by exchange id; a client with shared ``resources`` uses theirs.
     """
 
     kind: ClassVar[ChartType]
@@ -42,10 +45,13 @@ class NativeClient(DataClientInterface):
         market_type: MarketType = MarketType.SPOT,
         provider: DataProvider | None = None,
         resources: Resources | None = None,
+        endpoints: Endpoints | None = None,
     ) -> None:
         """Refuse symbols and intervals that the exchange does not have; the default provider is Binance."""
         super().__init__(symbol=symbol, interval=interval, resources=resources)
-        self.shared = resources or Resources(HttpClient(), system_clock)
+        if resources is not None and endpoints is not None:
+            raise InvalidInput("give endpoints or resources, which have their own endpoints")
+        self.shared = resources or Resources(HttpClient(), system_clock, endpoints or {})
         self.adapter = self.shared.adapter(ExchangeRegistry.of_market(provider or DataProvider.BINANCE, market_type))
         self.settle = self.adapter.settle
         self.origin = self.adapter.origin(self.role)
@@ -108,4 +114,5 @@ class NativeClient(DataClientInterface):
 
     def close_sync(self) -> None:
         """``close`` for synchronous users."""
-        shared_portal().run(self.close())
+        if self.resources is None:
+            shared_portal().run(self.close())

@@ -1,3 +1,5 @@
+from chandlery.database.books import RawDataRepositoryImpl as RawDataRepositoryImpl
+from chandlery.database.books import StorageManagerImpl as StorageManagerImpl
 from chandlery.database.interfaces import IDatabaseConnection as IDatabaseConnection
 from chandlery.database.interfaces import IRawDataRepository as IRawDataRepository
 from chandlery.database.interfaces import IStorageManager as IStorageManager
@@ -5,11 +7,19 @@ from chandlery.database.raw import RawOrderBookEntry as RawOrderBookEntry
 from chandlery.service.app import Service as Service
 from chandlery.service.auth.guard import get_current_user as get_current_user
 from chandlery.service.auth.interfaces import IAuthenticationModule as IAuthenticationModule
+from chandlery.service.auth.service import AuthenticationModuleImpl as AuthenticationModuleImpl
 from chandlery.service.auth.validator import TokenValidator as TokenValidator
 from chandlery.service.collection.availability import AvailabilityChecker as AvailabilityChecker
 from chandlery.service.collection.coins import CoinCollectionList as CoinCollectionList
 from chandlery.service.collection.interfaces import IDataCollectionManager as IDataCollectionManager
 from chandlery.service.collection.processor import RealTimeProcessor as RealTimeProcessor
+from chandlery.service.collection.service import DataCollectionManagerImpl as DataCollectionManagerImpl
+from chandlery.service.diagrams import DatabaseConnectionImpl as DatabaseConnectionImpl
+from chandlery.service.diagrams import FastAPIApp as FastAPIApp
+from chandlery.service.diagrams import HistoricalDataManagerImpl as HistoricalDataManagerImpl
+from chandlery.service.diagrams import HTTP_Endpoint as HTTP_Endpoint
+from chandlery.service.diagrams import OAuth2PasswordBearer as OAuth2PasswordBearer
+from chandlery.service.diagrams import WebSocketEndpoint as WebSocketEndpoint
 from chandlery.service.historical.current import CurrentDataFetcher as CurrentDataFetcher
 from chandlery.service.historical.fetcher import HistoricalFetcher as HistoricalFetcher
 from chandlery.service.historical.interfaces import IHistoricalDataManager as IHistoricalDataManager

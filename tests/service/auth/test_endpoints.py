@@ -77,6 +77,25 @@ async def get(session, path, token=None):
         return answer.status, json.loads(await answer.read()), answer.headers
 
 
+async def test_another_application_answers_with_the_status_of_the_error(app, database, clock, hashes):
+    """It has only ``get_current_user``, and the authentication module."""
+    _, _, module = app
+    other = FastAPI()
+    other.state.authentication = module
+
+    @other.get("/read")
+    async def read(subject: Reader) -> str:
+        return subject.id
+
+    bound, url = bound_socket()
+    async with serving(other, bound), aiohttp.ClientSession(url) as session:
+        status, content, headers = await get(session, "/read")
+        assert (401, "Bearer") == (status, headers["WWW-Authenticate"])
+        assert "a token is needed" in content["detail"]
+        status, content, _ = await get(session, "/read", "nonsense")
+        assert (401, ["detail"]) == (status, list(content))
+
+
 async def test_every_grant(app):
     """A client by Basic or in the form, a user by name and password; the token is let in."""
     session, _, module = app

@@ -124,7 +124,7 @@ _STATUS = {
 _CLOSING = re.compile(rb'"e":\s*"serverShutdown"')
 
 
-class _Binance(ExchangeAdapter):
+class BinanceBaseAdapter(ExchangeAdapter):
     """Common base of the three markets: rows, times, and paths below a prefix."""
 
     provider = DataProvider.BINANCE
@@ -286,7 +286,7 @@ class _Binance(ExchangeAdapter):
         return BookUpdate(symbol, book.bids, book.asks, is_snapshot=True, last=book.last_update_id, at=at)
 
 
-class _Perpetuals(_Binance):
+class _Perpetuals(BinanceBaseAdapter):
     """Funding rates of the futures: both bounds inclusive, oldest first, 1000 per page."""
 
     page_size = 1500
@@ -312,7 +312,7 @@ class _Perpetuals(_Binance):
 
 
 @ExchangeRegistry.register("binance_spot")
-class BinanceSpot(_Binance):
+class BinanceSpot(BinanceBaseAdapter):
     """Spot: the only market with candles of seconds; every page has the same weight."""
 
     market_type = MarketType.SPOT
@@ -400,3 +400,8 @@ class BinanceInverse(_Perpetuals):
     def first_candle_request(self, symbol: str, interval: Interval) -> Request | None:
         """Return ``None``: a request without an end returns at most 200 days from its start."""
         return None
+
+
+# The names of the documented diagrams.
+BinanceAdapter = BinanceBaseAdapter
+BinanceSpotAdapter = BinanceSpot

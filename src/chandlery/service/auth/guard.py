@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, TypeAlias
 
-from fastapi import Depends, Security
+from fastapi import Depends, HTTPException, Security
 from fastapi.security import OAuth2PasswordBearer, SecurityScopes
 from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
+from chandlery.core.errors import AccessDenied, ChandleryError
 from chandlery.service.auth.interfaces import COLLECT, READ, SCOPES, IAuthenticationModule, Subject
+from chandlery.service.errors import status_of
 
 PLACE = "chandlery.place"
 """Key of the ASGI scope under which the server stores the connection's slot; ``trust`` marks it as authenticated."""
@@ -35,14 +37,23 @@ async def get_current_user(
     """
     Return the caller, after checking that the token allows all required scopes.
 
+    Another FastAPI application sets ``app.state.authentication``, an ``IAuthenticationModule``. Without a handler of
+    ``ChandleryError`` it gets an ``HTTPException`` with the status of the error.
+
     Raises:
         InvalidToken: The token is missing or invalid.
         InsufficientScope: The token lacks a scope.
     """
-    subject = await _module_of(request).validate_token(token)
-    vouch(request.scope)
-    for scope in needed.scopes:
-        subject.require(scope)
+    try:
+        subject = await _module_of(request).validate_token(token)
+        vouch(request.scope)
+        for scope in needed.scopes:
+            subject.require(scope)
+    except ChandleryError as error:
+        if ChandleryError in request.app.exception_handlers:
+            raise
+        headers = {"WWW-Authenticate": "Bearer"} if isinstance(error, AccessDenied) else None
+        raise HTTPException(status_of(error), str(error), headers) from error
     return subject
 
 
