@@ -77,6 +77,7 @@ from chandlery.history.vision import VisionDataClient as VisionDataClient
 from chandlery.shortcuts import candles as candles
 from chandlery.shortcuts import get_data as get_data
 from chandlery.shortcuts import instruments as instruments
+from chandlery.tables.funding import with_nominal_time as with_nominal_time
 
 __version__: str
 from chandlery.clients.settings import StorageConfig as StorageConfig

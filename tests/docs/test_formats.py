@@ -149,6 +149,8 @@ def seen():
 
 TIMES = ("received_at", "at")
 """What candles of the service have besides."""
+MORE = (*TIMES, "nominal_time")
+"""What candles and funding rates of the service have besides."""
 
 
 def names_of(anchor, more=()):
@@ -159,7 +161,7 @@ def names_of(anchor, more=()):
 def check_schema(anchor, schema, *, nullable=False, more=()):
     """The columns of the table; of optional ones those among ``more``, which may be null where the page says so."""
     rows = {name: fields(anchor)[name] for name in names_of(anchor, more)}
-    optional = {name for name in more if "null" in rows[name]["missing"]}
+    optional = {name for name in rows.keys() & {*more} if "null" in rows[name]["missing"]}
     expected = [(name, row["Arrow type"].strip("`"), nullable or name in optional) for name, row in rows.items()]
     assert expected == [(each.name, str(each.type), each.nullable) for each in schema]
 
@@ -181,7 +183,7 @@ def check_missing(anchor, table):
 def check_cells(anchor, columns, rows):
     """The cells of JSON rows have the JSON types of the columns; those of candles are the service's."""
     assert rows
-    assert columns == names_of(anchor, TIMES)
+    assert columns == names_of(anchor, MORE)
     for name, values in zip(columns, zip(*rows, strict=True), strict=True):
         kind, missing = fields(anchor)[name]["JSON type"].strip("`"), fields(anchor)[name]["missing"]
         assert {type(each) for each in values} <= {_PLAIN[kind]} | ({type(None)} if "`null`" in missing else set()), (
@@ -556,11 +558,10 @@ async def test_http(service, seen):
         query = {**asked, "start": START // 1000, "end": (START + DAY) // 1000}
         stream = pa.ipc.open_stream(await got(session, path, **query, format="arrow")).read_all()
         parquet = pq.read_table(io.BytesIO(await got(session, path, **query, format="parquet")))
-        more = TIMES if anchor == "candles" else ()
-        rows = check_csv(anchor, (await got(session, path, **query, format="csv")).decode(), r"\d{13}", more)
+        rows = check_csv(anchor, (await got(session, path, **query, format="csv")).decode(), r"\d{13}", MORE)
         page = json.loads(await got(session, path, **query))
         for table in (stream, parquet):
-            check_schema(anchor, table.schema, more=more)
+            check_schema(anchor, table.schema, more=MORE)
             check_exported(table)
             check_missing(anchor, table)
         assert len(rows) == stream.num_rows == len(page["rows"]) == parquet.num_rows
@@ -587,6 +588,16 @@ async def test_http_books(service, seen):
     await collected(running_one)
     answer = json.loads(await got(session, "/v1/books", **BTC, start=START // 1000))
     latest = json.loads(await got(session, "/v1/books/latest", **BTC))
+    asked = {**BTC, "start": START // 1000}
+    stream = pa.ipc.open_stream(await got(session, "/v1/books", **asked, format="arrow")).read_all()
+    check_schema("order-books", stream.schema, nullable=True)
+    check_exported(stream)
+    check_csv("order-books", (await got(session, "/v1/books", **asked, format="csv")).decode(), r"\d{13}")
+    wide = await got(session, "/v1/books", **asked, format="parquet", layout="wide", levels=2)
+    wide_schema = pq.read_table(io.BytesIO(wide)).schema
+    assert ["timestamp", "received_at", "at", "sequence", *fields("wide-order-books")][:4] == wide_schema.names[:4]
+    numbered = [each.replace("N", str(level)) for level in range(2) for each in fields("wide-order-books")]
+    assert numbered == wide_schema.names[4:]
 
     check_described(described["Books"], answer)
     for book in (*answer["books"], latest):

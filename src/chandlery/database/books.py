@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -49,21 +50,13 @@ class RawDataRepositoryImpl(IRawDataRepository):
         if limit < 0 or offset < 0:
             raise InvalidInput(f"limit {limit} and offset {offset} count entries; neither can be negative")
         rows = await self._rows(coin, exchange, "at >= ? AND at < ?", (start, end), "ASC", limit, offset)
-        return [_entry(row) for row in rows]
+        return await asyncio.to_thread(lambda: [_entry(row) for row in rows])
 
     async def find_page(self, coin: str, start: Micros, end: Micros, limit: int, *, exchange: str) -> BookPage:
         """Read a page and decode each entry separately."""
         rows = await self._rows(coin, exchange, "at >= ? AND at < ?", (start, end), "ASC", limit + 1)
-        page = BookPage([], [], rows[limit][2] if len(rows) > limit else None)
-        for row in rows[:limit]:
-            try:
-                page.entries.append(_entry(row))
-            except CorruptStorage as error:
-                log.warning("a stored order book is left out: %s", error)
-                page.damaged.append(
-                    Gap(row[2], row[2] + 1, GapKind.NOT_COLLECTED, f"what was stored is damaged: {error}")
-                )
-        return page
+        # In a thread: a book of a thousand levels takes a fifth of a millisecond.
+        return await asyncio.to_thread(_page, rows[:limit], rows[limit][2] if len(rows) > limit else None)
 
     async def find_latest(self, coin: str, *, exchange: str | None = None) -> RawOrderBookEntry | None:
         """Read and decode the newest entry; if it is damaged, the one before."""
@@ -107,6 +100,17 @@ class RawDataRepositoryImpl(IRawDataRepository):
             number = await self._ids.find(SeriesId.of_book(exchange, coin))
             return [] if number is None else [(number, exchange)]
         return await self._ids.of_books(coin)
+
+
+def _page(rows: Sequence[tuple[str, str, Micros, bytes]], following: Micros | None) -> BookPage:
+    page = BookPage([], [], following)
+    for row in rows:
+        try:
+            page.entries.append(_entry(row))
+        except CorruptStorage as error:
+            log.warning("a stored order book is left out: %s", error)
+            page.damaged.append(Gap(row[2], row[2] + 1, GapKind.NOT_COLLECTED, f"what was stored is damaged: {error}"))
+    return page
 
 
 def _entry(row: tuple[str, str, Micros, bytes]) -> RawOrderBookEntry:

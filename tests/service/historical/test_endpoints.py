@@ -197,6 +197,8 @@ async def test_funding(running):
 
     assert 3 == len(page["rows"])
     assert "funding_rate" in page["columns"]
+    hours = [page["columns"].index(name) for name in ("open_time", "nominal_time")]
+    assert all(row[hours[1]] % 28_800_000 == 0 <= row[hours[0]] - row[hours[1]] < 1_000 for row in page["rows"])
     status, body, _ = await get(running[1], "/v1/funding", **query | {"symbol": "BTC/USDT"})
     assert (422, "unsupported_request") == (status, json.loads(body)["code"])
 
@@ -228,6 +230,37 @@ async def test_order_books(running):
     assert [moment("1.000007"), moment("1.000003")] == [first["books"][0][name] for name in ("received_at", "at")]
     assert [moment(5)] * 2 == [kept[name] for name in ("received_at", "at")]
     assert all(abs(to_micros(live[name]) - system_clock()) < 20 * SECOND for name in ("received_at", "at"))
+
+
+async def test_order_books_as_files(running):
+    """A row a level or a row a book, the best levels alone or all, in every format."""
+    service, session = running
+    for at in range(70):
+        each = entry(START + at * SECOND, at=None if at else 3)
+        await service.storage.store_raw_data("BTC/USDT", each.data, exchange="binance", timestamp=each.timestamp)
+    query = {"exchange": "binance", "symbol": "BTC-USDT", "start": "2026-11-01", "end": "2026-11-02"}
+    wide = {"layout": "wide", "levels": 3}
+    status, text, headers = await get(session, "/v1/books", **query, format="csv")
+    best = csv.read_csv(pa.py_buffer((await get(session, "/v1/books", **query, format="csv", levels=1))[1]))
+    table = pq.read_table(io.BytesIO((await get(session, "/v1/books", **query, **wide, format="parquet"))[1]))
+    refused = [
+        await get(session, "/v1/books", **query, **wrong)
+        for wrong in (wide, {"format": "csv", "layout": "wide"}, {"format": "csv", "layout": "tall"}, {"format": "xml"})
+    ]
+    page = json.loads((await get(session, "/v1/books", **query, levels=1, limit=1))[1])
+    bids, asks = page["books"][0]["bids"], page["books"][0]["asks"]
+    rows = csv.read_csv(pa.py_buffer(text))
+
+    assert (200, 'attachment; filename="binance-BTC-USDT-book.csv"') == (status, headers["Content-Disposition"])
+    assert [3 * 70, 2 * 70, 70] == [each.num_rows for each in (rows, best, table)]
+    assert [*bids[0], *asks[0]] == [table.column(4 + place)[0].as_py() for place in range(4)]
+    assert [1, 1] == [len(bids), len(asks)]
+    assert [None] * 70 == table.column("bid_price_2").to_pylist()
+    assert rows.column("price").to_pylist()[:3] == [
+        table.column(each)[0].as_py() for each in ("bid_price_0", "bid_price_1", "ask_price_0")
+    ]
+    assert [START // 1000 + at * 1000 for at in range(70)] == best.column("timestamp").to_pylist()[::2]
+    assert ([422] * 4, 69) == ([each[0] for each in refused], table.column("at").null_count)
 
 
 async def a_day(service):

@@ -1,4 +1,4 @@
-"""The past over HTTP."""
+"""Past candles and funding rates over HTTP."""
 
 from __future__ import annotations
 
@@ -9,22 +9,21 @@ from typing import Annotated, Any, TypeAlias
 
 import pyarrow as pa
 from fastapi import APIRouter, Depends, Query, Request
+from msgspec import structs
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from chandlery.clients.interfaces import ResolvedSeries
-from chandlery.core.errors import UnknownName
 from chandlery.core.gaps import Span
 from chandlery.core.moment import TIME_HELP
 from chandlery.core.query import ChartType
 from chandlery.core.series_id import SeriesId
-from chandlery.core.time import Clock, Micros, Unit, iso
+from chandlery.core.time import Clock, Micros
 from chandlery.core.volume import VOLUME_UNITS
-from chandlery.database.raw import RawOrderBookEntry
 from chandlery.history.interfaces import incomplete
 from chandlery.service.auth.guard import Reader
 from chandlery.service.auth.interfaces import Subject
 from chandlery.service.caller import caller_of
-from chandlery.service.collection.broadcaster import gap_content
 from chandlery.service.collection.endpoints import Exchange, Symbol
 from chandlery.service.errors import refusals
 from chandlery.service.frames import Part
@@ -34,20 +33,20 @@ from chandlery.service.historical.interfaces import IHistoricalDataManager, Piec
 from chandlery.service.historical.pages import (
     cache_headers,
     candle_page,
-    cursor_of,
     is_immutable,
     moment_of_cursor,
     tag_of,
 )
 from chandlery.service.historical.prefetch import prefetch
 from chandlery.service.historical.response_cache import ResponseCache
-from chandlery.service.historical.schemas import Book, Books, GapSpan, Page
+from chandlery.service.historical.schemas import Page
 from chandlery.service.historical.volume import in_unit, volumes_in
 from chandlery.service.known import SymbolText, known_parameters
 from chandlery.service.parameters import span_of
 from chandlery.service.workload import Workload
 from chandlery.tables.candle_rows import SCHEMA
-from chandlery.tables.frame import schema_of
+from chandlery.tables.frame import empty_table
+from chandlery.tables.funding import table_with_nominal_time
 
 routes = APIRouter(
     prefix="/v1",
@@ -74,20 +73,21 @@ VolumeUnit: TypeAlias = Annotated[
 ]
 Form: TypeAlias = Annotated[str, Query(alias="format", examples=["json"], description=", ".join(FORMATS))]
 
-_FILES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "model": Page,
-        "content": {
-            media.partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
-            for name, media in FORMATS.items()
-            if name != "json"
-        },
-    },
-    304: {"description": "Not modified since the response with this ETag."},
-}
+
+def files_of(model: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of responses with a model as JSON, or a file."""
+    media = {
+        each.partition(";")[0]: {"schema": {"type": "string", "format": "binary"}}
+        for name, each in FORMATS.items()
+        if name != "json"
+    }
+    return {
+        200: {"model": model, "content": media},
+        304: {"description": "Not modified since the response with this ETag."},
+    }
 
 
-class _Parts:
+class PartsOfApplication:
     """The parts of the application that the endpoints use."""
 
     def __init__(self, request: Request) -> None:
@@ -109,14 +109,14 @@ class _Parts:
         await caller_of(self.request.scope).held.enter_async_context(workload.turn(subject))
 
 
-async def _parts(request: Request) -> _Parts:
-    return _Parts(request)
+async def _parts(request: Request) -> PartsOfApplication:
+    return PartsOfApplication(request)
 
 
-Parts: TypeAlias = Annotated[_Parts, Depends(_parts)]
+Parts: TypeAlias = Annotated[PartsOfApplication, Depends(_parts)]
 
 
-@routes.get("/candles", responses=_FILES)
+@routes.get("/candles", responses=files_of(Page))
 async def candles(
     subject: Reader,
     parts: Parts,
@@ -149,7 +149,7 @@ async def candles(
     return await _answer(parts, subject, SCHEMA, series, span, now, at, limit, form, pieces, variant=volume_unit)
 
 
-@routes.get("/funding", responses=_FILES)
+@routes.get("/funding", responses=files_of(Page))
 async def funding(
     subject: Reader,
     parts: Parts,
@@ -161,7 +161,11 @@ async def funding(
     limit: Limit = PAGE,
     cursor: Cursor = None,
 ) -> Response:
-    """Return the funding rates of a perpetual with start <= time < end, oldest first, from the cache or REST."""
+    """
+    Return the funding rates of a perpetual with start <= time < end, oldest first, from the cache or REST.
+
+    nominal_time is the full hour that a funding was meant for, which is the open time of a candle.
+    """
     require_format(form, list(FORMATS))
     now = parts.clock()
     span = span_of(start, end, now)
@@ -169,76 +173,14 @@ async def funding(
     at = span.start if cursor is None else moment_of_cursor(cursor, span)
 
     def pieces(rows: int) -> AsyncGenerator[Piece, None]:
-        return parts.historical.pieces(series, Span(at, span.end), rows=rows)
+        return nominal(parts.historical.pieces(series, Span(at, span.end), rows=rows))
 
-    return await _answer(parts, subject, schema_of(ChartType.FUNDING_RATE), series, span, now, at, limit, form, pieces)
-
-
-@routes.get("/books")
-async def books(
-    subject: Reader,
-    parts: Parts,
-    exchange: Exchange,
-    symbol: Symbol,
-    start: Start,
-    end: End = None,
-    limit: Annotated[int, Query(ge=1, le=LARGEST_BOOK_PAGE)] = BOOK_PAGE,
-    cursor: Cursor = None,
-) -> Books:
-    """Return the stored order books with start <= timestamp < end, oldest first, and the gaps between them."""
-    span = span_of(start, end, parts.clock())
-    series = parts.resolve(SeriesId.of_book(exchange, symbol))
-    at = span.start if cursor is None else moment_of_cursor(cursor, span)
-    await parts.take_turn(subject)
-    page = await parts.historical.get_books(series, Span(at, span.end), limit)
-    following = page.following
-    gaps = await parts.historical.get_gaps(series.id, Span(at, span.end if following is None else following))
-    return Books(
-        books=[_book(entry) for entry in page.entries],
-        gaps=[GapSpan(**gap_content(gap)) for gap in sorted([*gaps, *page.damaged])],
-        next=None if following is None else cursor_of(following),
-        origin=series.origin,
-    )
-
-
-@routes.get("/books/latest")
-async def latest_book(subject: Reader, parts: Parts, exchange: Exchange, symbol: Symbol) -> Book:
-    """Return the live order book if it is collected, otherwise the last stored one."""
-    series = parts.resolve(SeriesId.of_book(exchange, symbol))
-    row = await parts.historical.latest(series)
-    if row is None:
-        raise UnknownName(f"there is no order book of {symbol} at {exchange}; collect it with POST /v1/coins")
-    told, received = (
-        None if row.get(name) is None else iso(Unit.MILLIS.micros(row[name])) for name in ("timestamp", "received_at")
-    )
-    return Book(
-        exchange=row["exchange"],
-        symbol=row["symbol"],
-        timestamp=told,
-        received_at=received,
-        at=told,
-        sequence=row["sequence"],
-        bids=list(map(list, row["bids"])),
-        asks=list(map(list, row["asks"])),
-        origin=series.origin,
-    )
-
-
-def _book(entry: RawOrderBookEntry) -> Book:
-    return Book(
-        exchange=entry.exchange,
-        symbol=entry.coin_symbol,
-        timestamp=iso(entry.timestamp),
-        received_at=iso(entry.data.received_at),
-        at=None if entry.data.at is None else iso(entry.data.at),
-        sequence=entry.data.sequence,
-        bids=list(map(list, entry.data.bids)),
-        asks=list(map(list, entry.data.asks)),
-    )
+    schema = table_with_nominal_time(empty_table(ChartType.FUNDING_RATE)).schema
+    return await _answer(parts, subject, schema, series, span, now, at, limit, form, pieces)
 
 
 async def _answer(
-    parts: _Parts,
+    parts: PartsOfApplication,
     subject: Subject,
     schema: pa.Schema,
     series: ResolvedSeries,
@@ -267,23 +209,50 @@ async def _answer(
             if tag in request.headers.get("If-None-Match", ""):
                 return Response(status_code=304, headers=cache_headers(tag, immutable=False))
         return Response(content, media_type=FORMATS["json"], headers=cache_headers(tag, immutable=immutable))
-    name = f"{series.id.exchange}-{series.id.symbol}-{series.id.channel_text}.{form}".replace("/", "-").replace(
-        ":", "-"
-    )
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     if immutable:
-        headers |= cache_headers(tag, immutable=True)
         kept = parts.answers.get(tag)
         if kept is not None:
+            headers = file_headers(series, form) | cache_headers(tag, immutable=True)
             headers["Content-Length"] = str(sum(map(len, kept)))
             return Download(_in_turns(kept), media_type=FORMATS[form], headers=headers)
+    return await file_answer(parts, subject, series, schema, form, pieces(STREAM_ROWS), tag=tag if immutable else None)
+
+
+async def file_answer(
+    parts: PartsOfApplication,
+    subject: Subject,
+    series: ResolvedSeries,
+    schema: pa.Schema,
+    form: str,
+    pieces: AsyncGenerator[Piece, None],
+    *,
+    tag: str | None = None,
+) -> Response:
+    """Return the pieces as one file, encoded as they are sent; with the ``tag`` of an immutable answer, cached."""
     await parts.take_turn(subject)
-    body = encoded(prefetch(_complete(pieces(STREAM_ROWS))), schema, form)
-    if immutable:
+    headers = file_headers(series, form)
+    body = encoded(prefetch(_complete(pieces)), schema, form)
+    if tag is not None:
+        headers |= cache_headers(tag, immutable=True)
         body = parts.answers.caching(tag, body)
     # What fails at once is an error with its status; later, the connection is cut and nobody takes half for all.
     first = await anext(body, b"")
     return Download(_chained(first, body), media_type=FORMATS[form], headers=headers)
+
+
+def file_headers(series: ResolvedSeries, form: str) -> dict[str, str]:
+    """Return the header with the name of a file."""
+    name = f"{series.id.exchange}-{series.id.symbol}-{series.id.channel_text}.{form}".replace("/", "-").replace(
+        ":", "-"
+    )
+    return {"Content-Disposition": f'attachment; filename="{name}"'}
+
+
+async def nominal(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:
+    """Yield the pieces of funding rates with their nominal times; closes them."""
+    async with aclosing(pieces):
+        async for piece in pieces:
+            yield structs.replace(piece, table=table_with_nominal_time(piece.table))
 
 
 async def _complete(pieces: AsyncGenerator[Piece, None]) -> AsyncGenerator[Piece, None]:

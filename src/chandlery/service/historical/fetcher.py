@@ -47,6 +47,10 @@ _MANY = 500
 """Number of spans from which work runs in a thread; starting a thread takes as long as a few of them."""
 SENT_ROWS, SENT_BOOKS = 500, 10
 """Maximum number of candles and of order books in one message of ``stream_historical_data``."""
+FIRST_BOOKS = 10
+"""Number of order books in the first read, whose levels determine how many the next ones may have."""
+LEVELS_AT_ONCE = 50_000
+"""Number of levels of the order books of one read; bounds the memory of a piece."""
 FETCHED_AT_ONCE = 50_000
 """Maximum number of candles per read of the database and per request to a client; bounds the memory and time of a piece."""
 
@@ -126,15 +130,16 @@ class HistoricalFetcher(IHistoricalDataManager):
     async def _read_books(self, series: ResolvedSeries, span: Span, snapshots: int) -> AsyncGenerator[Piece, None]:
         """Yield the stored order books of ``span``, one row per level, at most ``snapshots`` books per piece."""
         gaps = await self.get_gaps(series.id, span)
-        at = span.start
+        at, limit = span.start, min(snapshots, FIRST_BOOKS)
         while True:
-            page = await self.get_books(series, Span(at, span.end), snapshots)
+            page = await self.get_books(series, Span(at, span.end), limit)
             entries = page.entries
             until = span.end if page.following is None else page.following
             found = [gap for gap in gaps if at <= gap.start < until or gap.start < at == span.start]
             if entries or gaps or page.damaged:
-                table, source = table_of_books(entries), []
+                table, source = await asyncio.to_thread(table_of_books, entries), []
                 if entries:
+                    limit = max(1, min(snapshots, LEVELS_AT_ONCE * len(entries) // max(1, table.num_rows)))
                     first, last = entries[0].timestamp, entries[-1].timestamp
                     source = [Source("database", first, last + 1, table.num_rows, series.origin)]
                     self.rows["database"] += table.num_rows

@@ -19,6 +19,7 @@ from chandlery.service.auth.endpoints import FORMS, RESOURCE_METADATA
 from chandlery.service.auth.endpoints import routes as auth_routes
 from chandlery.service.auth.wiring import MCP_PATH
 from chandlery.service.collection.endpoints import routes as collection_routes
+from chandlery.service.historical.book_endpoints import routes as book_routes
 from chandlery.service.historical.endpoints import routes as historical_routes
 from chandlery.service.historical.response_cache import ResponseCache
 from chandlery.service.instruments import routes as instrument_routes
@@ -89,6 +90,7 @@ def application(service: Service) -> FastAPI:
         instrument_routes,
         collection_routes,
         historical_routes,
+        book_routes,
         socket_routes,
         docs_routes,
     ):
