@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 NOMINAL_TIME = "nominal_time"
 _TIME = pa.timestamp("ns", "UTC")
 _LATE = 10 * MINUTE * NANOS
-"""How far a funding may be from the hour that it is meant for."""
+"""Largest distance of a funding from the hour that it is meant for."""
 
 _Rates = TypeVar("_Rates", "pd.DataFrame", "pl.DataFrame", pa.Table)
 
