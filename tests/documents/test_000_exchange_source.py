@@ -16,6 +16,7 @@ from chandlery import (
     NativeExchangeClient,
     PluginRegistry,
     Settings,
+    StorageConfig,
 )
 from chandlery.clients.streaming import RealtimeStream
 
@@ -138,6 +139,14 @@ def test_0_34_settings_have_parts():
     assert isinstance(settings.ccxt, CCXTConfig)
     assert settings.storage.use_cache
     assert {} == settings.endpoints
+
+
+def test_0_35_the_settings_of_the_storage(tmp_path):
+    """A class of its own, which is a part of the settings."""
+    settings = Settings.of(None)
+
+    assert isinstance(settings.storage, StorageConfig)
+    assert tmp_path == StorageConfig(_env_file=None, cache_dir=tmp_path).cache_dir
 
 
 def test_0_36_the_default_exchange(monkeypatch):

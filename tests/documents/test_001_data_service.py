@@ -16,13 +16,16 @@ from chandlery.core.gaps import GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import DAY, MINUTE
-from chandlery.database.books import RawDataRepositoryImpl
 from chandlery.database.listings import ListingRepository
 from chandlery.database.raw import BookSnapshot
 from chandlery.database.series_ids import SeriesIds
 from chandlery.database.sqlite import SqliteDatabase
 from chandlery.net.clock import system_clock
 from chandlery.service import (
+    AuthenticationModuleImpl,
+    DatabaseConnectionImpl,
+    DataCollectionManagerImpl,
+    HistoricalDataManagerImpl,
     IAuthenticationModule,
     IDatabaseConnection,
     IDataCollectionManager,
@@ -30,7 +33,9 @@ from chandlery.service import (
     IRawDataRepository,
     IStorageManager,
     MCPRouter,
+    RawDataRepositoryImpl,
     RawOrderBookEntry,
+    StorageManagerImpl,
     TokenValidator,
 )
 from chandlery.service.auth.interfaces import Subject
@@ -136,6 +141,42 @@ def test_1_38_the_interfaces_of_the_storage():
     check_interface(IRawDataRepository, "save", "find_by_range", "find_latest")
 
 
+@pytest.fixture
+def parts(exchange, tmp_path):
+    """The parts of a service that was not opened yet."""
+    return service_of(exchange, tmp_path, no_auth=False)
+
+
+def test_1_08_the_implementation_of_authentication(parts):
+    """It is the service's."""
+    assert issubclass(AuthenticationModuleImpl, IAuthenticationModule)
+    assert isinstance(parts.authentication, AuthenticationModuleImpl)
+
+
+def test_1_22_the_implementation_of_collecting(parts):
+    """It is the service's."""
+    assert issubclass(DataCollectionManagerImpl, IDataCollectionManager)
+    assert isinstance(parts.collection, DataCollectionManagerImpl)
+
+
+def test_1_31_the_implementation_of_the_past(parts):
+    """It is the service's."""
+    assert issubclass(HistoricalDataManagerImpl, IHistoricalDataManager)
+    assert isinstance(parts.historical, HistoricalDataManagerImpl)
+
+
+def test_1_37_the_implementation_of_the_storage(parts):
+    """It is the service's."""
+    assert issubclass(StorageManagerImpl, IStorageManager)
+    assert isinstance(parts.storage, StorageManagerImpl)
+
+
+def test_1_39_the_implementation_of_the_database(parts):
+    """It is the service's."""
+    assert issubclass(DatabaseConnectionImpl, IDatabaseConnection)
+    assert isinstance(parts.database, DatabaseConnectionImpl)
+
+
 async def test_1_40_one_entry_is_saved(tmp_path):
     """``save(entry)`` takes one, as well as several at once."""
     one, other = book_entry(7), book_entry(8)
@@ -145,6 +186,12 @@ async def test_1_40_one_entry_is_saved(tmp_path):
         assert one == await repository.find_latest("BTC/USDT")
         await repository.save([one, other])
         assert [one, other] == await repository.find_by_range("BTC/USDT", 0, 10, 10)
+
+
+def test_1_43_the_implementation_of_the_repository(parts):
+    """It is made of a database, as the service does."""
+    assert issubclass(RawDataRepositoryImpl, IRawDataRepository)
+    assert isinstance(RawDataRepositoryImpl(SeriesIds(parts.database)), IRawDataRepository)
 
 
 def test_1_44_a_raw_order_book():

@@ -12,6 +12,7 @@ from chandlery import (
     ExchangeConnectionFactory,
     ExchangeManager,
     PublicExchangeManager,
+    Settings,
 )
 from chandlery.core.errors import MissingCredentials
 
@@ -78,8 +79,8 @@ def test_2_35_a_direct_call_is_not_throttled(em):
 
 
 def test_2_39_every_exchange_of_ccxt_with_keys(em):
-    """Each has the keys that it was connected with, and no other's."""
-    manager = em(kind=AuthenticatedExchangeManager)
+    """Each has the keys that it was connected with, and no other's; to connect sends nothing."""
+    manager = em(kind=AuthenticatedExchangeManager, settings=Settings.of(None))
     found = {}
     for name in ccxt.exchanges:
         exchange = manager.connect_to_exchange_with_credentials(name, f"key-of-{name}", "secret", password="phrase")

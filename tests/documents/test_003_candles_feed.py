@@ -9,6 +9,8 @@ from msgspec import structs
 
 from chandlery import (
     BaseAdapter,
+    BinanceBaseAdapter,
+    BinanceSpotAdapter,
     CandlesFeed,
     ExchangeRegistry,
     NetworkClient,
@@ -61,6 +63,14 @@ def test_3_18_adapters_on_demand():
     assert isinstance(one, BaseAdapter)
     with pytest.raises(UnknownName):
         ExchangeRegistry.create("nowhere")
+
+
+def test_3_23_the_adapters_of_binance():
+    """As the document's block has it: a class over the base, which is registered."""
+    assert issubclass(BinanceSpotAdapter, BinanceBaseAdapter)
+    assert issubclass(BinanceBaseAdapter, BaseAdapter)
+    assert BinanceSpotAdapter is ExchangeRegistry.register("binance_spot")(BinanceSpotAdapter)
+    assert BinanceSpotAdapter is ExchangeRegistry.get("binance_spot")
 
 
 def test_3_24_the_named_exchanges():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from inspect import isabstract, signature
 
 import pandas as pd
+import pytest
 
 from chandlery import (
     FUNDING_RATE_DTYPES,
@@ -19,6 +21,7 @@ from chandlery import (
     Interval,
     MarketType,
 )
+from chandlery.core.errors import InvalidInput
 
 
 def test_4_01_the_manager_and_its_sources():
@@ -173,3 +176,19 @@ def test_4_36_the_interface_of_a_data_client():
     """Three properties and ``fetch``."""
     assert {"provider", "market_type", "chart_type", "fetch"} == DataClientInterface.__abstractmethods__
     assert isabstract(DataClientInterface)
+
+
+def test_4_37_an_enumeration_of_ones_own():
+    """The document's block makes one: its members are refused at once, with those that there are."""
+
+    class Providers(Enum):
+        BINANCE = auto()
+        NEW_PROVIDER = auto()
+
+    with pytest.raises(InvalidInput, match="is not a DataProvider; use one of BINANCE"):
+        DataClientFactory.register_client(
+            provider=Providers.NEW_PROVIDER,
+            market_type=MarketType.SPOT,
+            chart_type=ChartType.KLINES,
+            client_class=Gold,
+        )
