@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -36,6 +36,7 @@ _MOST_NAMED = 10
 Progress: TypeAlias = Callable[[float, float, str], Awaitable[None]]
 """Callback for progress: done, total, message."""
 PageRow: TypeAlias = tuple[str, float, float, float, float, float]
+_RowT = TypeVar("_RowT")
 
 
 class Sums(Protocol):
@@ -75,17 +76,17 @@ class Asked(Struct, frozen=True):
         return self.series.length.count(self.span.start, self.span.end)
 
 
-class Page(Struct):
-    """Consecutive candles, and the start of the next page."""
+class Page(Struct, Generic[_RowT]):
+    """Consecutive rows, and the start of the next page."""
 
     at: Micros
     end: Micros
-    rows: list[PageRow]
+    rows: list[_RowT]
     times: list[Micros]
     sources: list[Source]
     gaps: list[Gap]
 
-    def first(self, count: int) -> Page:
+    def first(self, count: int) -> Page[_RowT]:
         """Return the first rows, at most ``count``."""
         if count >= len(self.rows):
             return self
@@ -142,7 +143,9 @@ class CandleRanges:
             )
         return asked
 
-    async def sum_up(self, asked: Asked, sums: Sums, progress: Progress, rows: int = 0) -> tuple[AnswerReport, Page]:
+    async def sum_up(
+        self, asked: Asked, sums: Sums, progress: Progress, rows: int = 0
+    ) -> tuple[AnswerReport, Page[PageRow]]:
         """Add all candles to ``sums``; return the report, and a page of the first ``rows`` candles."""
         report = AnswerReport()
         kept: list[pa.Table] = []
@@ -159,7 +162,7 @@ class CandleRanges:
                     await progress(passed, asked.count, f"{report.rows:,} candles")
         return report, _page(asked, asked.span.start, kept, report).first(rows)
 
-    async def page(self, asked: Asked, at: Micros, rows: int) -> Page:
+    async def page(self, asked: Asked, at: Micros, rows: int) -> Page[PageRow]:
         """Return the first ``rows`` candles from ``at`` on; no more than that is read."""
         report = AnswerReport()
         kept: list[pa.Table] = []
@@ -179,7 +182,7 @@ class CandleRanges:
                 yield piece
 
 
-def _page(asked: Asked, at: Micros, tables: list[pa.Table], report: AnswerReport) -> Page:
+def _page(asked: Asked, at: Micros, tables: list[pa.Table], report: AnswerReport) -> Page[PageRow]:
     rows: list[PageRow] = []
     times: list[Micros] = []
     for table in tables:

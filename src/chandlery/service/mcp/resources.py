@@ -17,7 +17,7 @@ from chandlery.core.errors import UnknownName
 from chandlery.core.time import iso
 from chandlery.service.historical.pages import moment_of_cursor
 from chandlery.service.mcp.budget import ENVELOPE_TOKENS, TOKEN_BUDGET, after, longest, tokens_of
-from chandlery.service.mcp.ranges import SCHEME, Asked, CandleRanges, Page, told
+from chandlery.service.mcp.ranges import SCHEME, Asked, CandleRanges, Page, PageRow, told
 
 MATRIX = f"{SCHEME}://exchanges"
 _CANDLES = f"{SCHEME}://candles/{{exchange}}/{{symbol}}/{{interval}}/{{start}}/{{end}}{{?cursor}}"
@@ -103,7 +103,7 @@ def _cost(content: Text) -> int:
     return tokens_of(json.dumps(content.text)) + ENVELOPE_TOKENS
 
 
-def _csv(asked: Asked, page: Page) -> str:
+def _csv(asked: Asked, page: Page[PageRow]) -> str:
     series, out = asked.series, io.StringIO()
     known = told(page.sources, page.gaps)
     notes = [

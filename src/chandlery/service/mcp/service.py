@@ -37,7 +37,8 @@ from chandlery.service.mcp.resources import Library
 from chandlery.service.mcp.schemas import DownloadAnswer, ErrorAnswer
 from chandlery.service.mcp.sessions import IDLE_TIMEOUT_S, MOST_SESSIONS, AccountSessions
 from chandlery.service.mcp.stdio import lines_of
-from chandlery.service.mcp.tools import Tool, Toolbox
+from chandlery.service.mcp.tool import Tool
+from chandlery.service.mcp.tools import Toolbox
 from chandlery.service.workload import Workload
 
 _log = logging.getLogger(__name__)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
-
-import mcp_types as types
-from msgspec import Struct
-from pydantic import BaseModel, ValidationError
 
 from chandlery.adapter.capabilities import Capabilities, all_capabilities
 from chandlery.clients.interfaces import ResolvedSeries
-from chandlery.core.errors import InvalidInput, UnknownName
+from chandlery.core.errors import UnknownName
 from chandlery.core.gaps import Span
 from chandlery.core.moment import to_micros
 from chandlery.core.series_id import SeriesId
@@ -22,56 +18,14 @@ from chandlery.service.collection.schemas import Coin
 from chandlery.service.historical.interfaces import IHistoricalDataManager
 from chandlery.service.historical.pages import moment_of_cursor
 from chandlery.service.instruments import InstrumentSearch
-from chandlery.service.known import KnownFields, shown
 from chandlery.service.mcp import schemas
 from chandlery.service.mcp.budget import after, clipped, longest_answer
-from chandlery.service.mcp.ranges import Asked, CandleRanges, Page, Progress, told, told_gaps
+from chandlery.service.mcp.past_tools import PastTools
+from chandlery.service.mcp.ranges import Asked, CandleRanges, Page, PageRow, Progress, told, told_gaps
 from chandlery.service.mcp.summary import RunningSummary, SummaryBuckets
+from chandlery.service.mcp.tool import Tool
 
 _GAPS_LOOKED_BACK = HOUR
-
-
-class Tool(Struct, frozen=True):
-    """Tool, and its description."""
-
-    name: str
-    scope: str
-    takes: type[KnownFields]
-    answers: type[BaseModel]
-    work: Callable[[Any, Progress], Awaitable[BaseModel]]
-    changes: bool = False
-    """True if the tool changes the state of the service."""
-    destroys: bool = False
-    heavy: bool = False
-    """True if the tool reads whole ranges."""
-
-    def declared(self) -> types.Tool:
-        """Return the declaration for clients."""
-        return types.Tool(
-            name=self.name,
-            title=self.name.replace("_", " ").capitalize(),
-            description=" ".join((self.work.__doc__ or "").split()) + f" Needs the scope {self.scope}.",
-            input_schema=self.takes.model_json_schema(),
-            output_schema=self.answers.model_json_schema(mode="serialization"),
-            annotations=types.ToolAnnotations(
-                read_only_hint=not self.changes,
-                destructive_hint=self.destroys,
-                idempotent_hint=True,
-                open_world_hint=True,
-            ),
-        )
-
-    def arguments(self, given: dict[str, Any]) -> KnownFields:
-        """
-        Validate the arguments.
-
-        Raises:
-            InvalidInput: They do not match the schema.
-        """
-        try:
-            return self.takes.model_validate(given)
-        except ValidationError as error:
-            raise InvalidInput("; ".join(map(shown, error.errors()))) from None
 
 
 class Toolbox:
@@ -104,7 +58,8 @@ class Toolbox:
             Tool("get_universe", READ, schemas.UniverseAsked, schemas.UniverseAnswer, self._get_universe),
             Tool("list_exchanges", READ, schemas.ExchangesAsked, schemas.ExchangesAnswer, self._list_exchanges),
         )  # fmt: skip
-        self.tools = {tool.name: tool for tool in tools}
+        past = PastTools(resolve, historical, clock).tools()
+        self.tools = {tool.name: tool for tool in (*tools, *past)}
 
     async def _add_coin(self, asked: schemas.CoinToAdd, _: Progress) -> schemas.CoinAnswer:
         """
@@ -323,7 +278,7 @@ def _instrument_rows(found: list[dict[str, Any]]) -> list[Any]:
 
 
 def _download_answer(
-    asked: Asked, page: Page, summary: schemas.Summary | None, of_all: dict[str, Any] | None
+    asked: Asked, page: Page[PageRow], summary: schemas.Summary | None, of_all: dict[str, Any] | None
 ) -> schemas.DownloadAnswer:
     return schemas.DownloadAnswer(
         exchange=asked.series.exchange,
