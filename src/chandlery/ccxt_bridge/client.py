@@ -166,6 +166,10 @@ class CCXTExchangeClient(IExchangeAPIClient):
         listings = listings_of(markets.values(), self.exchange.precisionMode)
         return [(self._name, each) for each in listings if market in {None, each.instrument.market}]
 
+    def listed_at(self, market: MarketType | None = None) -> Micros | None:
+        """Return when ccxt's list was read."""
+        return self._listed_at
+
     def require_interval(self, coin: str, interval: Interval) -> None:
         """Check the interval against ccxt's declaration, if that is loaded; requests and streams check it again."""
         if self._exchange is not None:

@@ -12,6 +12,7 @@ from chandlery.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from chandlery.core.instrument import Listing, ListingStatus, MarketType
+    from chandlery.core.time import Micros
 
 _STATUSES = ("listed", "upcoming", "halted", "delisted")
 
@@ -30,29 +31,32 @@ def instruments(
 
     from chandlery.clients.instruments import row_of, select  # noqa: PLC0415  # the same
     from chandlery.clients.markets import market_type  # noqa: PLC0415  # the same
+    from chandlery.core.time import iso  # noqa: PLC0415  # the same
 
     chosen = market_type(market, name="--market") if market else None
     wanted = status_of(status)
-    listings = asyncio.run(_listed(exchange, chosen))
+    listings, read_at = asyncio.run(_listed(exchange, chosen))
     units = {id(each): (name, unit) for name, unit, each in listings}
     found = select((each for _, _, each in listings), market=chosen, status=wanted, search=" ".join(words or ()))
     if as_json:
         rows = [row_of(each, *units[id(each)]) for each in found]
         sys.stdout.write(msgspec.json.encode(rows).decode() + "\n")
     else:
-        table_of(found, limit, of=len(listings))
+        table_of(found, limit, of=len(listings), note="" if read_at is None else f"list of {iso(read_at)}")
 
 
-async def _listed(exchange: str, market: MarketType | None) -> list[tuple[str, str | None, Listing]]:
-    """Return each listing with the id of its market and the unit of its volume."""
+async def _listed(
+    exchange: str, market: MarketType | None
+) -> tuple[list[tuple[str, str | None, Listing]], Micros | None]:
+    """Return each listing with the id of its market and the unit of its volume, and when the list was read."""
     from chandlery.clients.settings import Settings  # noqa: PLC0415  # loaded where it is used
     from chandlery.connector import DataSourceConnectorImpl  # noqa: PLC0415  # loads the clients
 
     async with DataSourceConnectorImpl(settings=Settings()) as connector:
         client = connector.get_client(exchange)
-        return [
-            (name, client.volume_unit(str(each.instrument)), each) for name, each in await client.instruments(market)
-        ]
+        found = await client.instruments(market)
+        rows = [(name, client.volume_unit(str(each.instrument)), each) for name, each in found]
+        return rows, client.listed_at(market)
 
 
 def status_of(text: str) -> ListingStatus | None:

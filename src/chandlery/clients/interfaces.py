@@ -181,6 +181,10 @@ class IExchangeAPIClient(ABC):
         """
         raise UnsupportedRequest(f"{self.family}.{self.get_exchange_name()} has no list of instruments")
 
+    def listed_at(self, market: MarketType | None = None) -> Micros | None:
+        """Return when the oldest list of ``instruments`` was read; ``None`` if none was, or if it is unknown."""
+        return None
+
     async def exchange_time(self, coin: str) -> Micros | None:
         """Return the time of the exchange's clock in the market of ``coin``; ``None`` if unknown."""
         return None
@@ -232,12 +236,7 @@ class IExchangeAPIClient(ABC):
         return None
 
     async def volume_facts(self, coin: str) -> VolumeFacts | None:
-        """
-        Return what is needed to convert the volumes of a coin; ``None`` if unknown.
-
-        Raises:
-            ExchangeError: The list of instruments, which has the contract size, could not be fetched.
-        """
+        """Return what is needed to convert the volumes of a coin, ``None`` if unknown; raises what ``instruments`` raises."""
         return None
 
     async def close(self) -> None:  # noqa: B027  # a client may have nothing to close

@@ -234,6 +234,12 @@ class NativeExchangeClient(IExchangeAPIClient):
         lists = await asyncio.gather(*(self._exchanges[name].listings() for name in names))
         return [(name, each) for name, found in zip(names, lists, strict=True) for each in found.values()]
 
+    def listed_at(self, market: MarketType | None = None) -> Micros | None:
+        """Return when the oldest of these lists was read."""
+        of = [each.id for each in self._adapters.values() if market in {None, each.market_type}]
+        times = [self._exchanges[each].listed_at for each in of]
+        return None if None in times else min((each for each in times if each is not None), default=None)
+
     def origin(self, coin: str) -> Origin | None:
         """Return the origin of its market's endpoints, which must all have the same one."""
         origins = self._origins

@@ -62,7 +62,8 @@ class ExchangeClient(CandleExchange):
         self.adapter = adapter
         self.http = http
         self._clock = clock
-        self._listed_at: Micros | None = None
+        self.listed_at: Micros | None = None
+        """Time at which the list of instruments was read."""
         self._listings: Mapping[str, Listing] = {}
         self._listing = asyncio.Lock()
 
@@ -104,9 +105,9 @@ class ExchangeClient(CandleExchange):
             UnsupportedRequest: The exchange publishes no list.
         """
         async with self._listing:
-            if self._listed_at is None or abs(self._clock() - self._listed_at) >= LIST_AGE:
+            if self.listed_at is None or abs(self._clock() - self.listed_at) >= LIST_AGE:
                 self._listings = await self._read_listings()
-                self._listed_at = self._clock()
+                self.listed_at = self._clock()
         return self._listings
 
     async def suggest(self, error: ChandleryError, text: str) -> None:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from pydantic import BaseModel, Field
 
 from chandlery.clients.instruments import listing_status, row_of, select
-from chandlery.clients.interfaces import IDataSourceConnector
+from chandlery.clients.interfaces import IDataSourceConnector, IExchangeAPIClient
 from chandlery.clients.markets import market_type, markets_of
 from chandlery.clients.names import canonical
 from chandlery.clients.native import NativeExchangeClient
@@ -68,6 +68,7 @@ class Instruments(BaseModel):
 
     instruments: list[InstrumentRow]
     total: int = Field(description="Number of matching instruments, which may exceed those of the answer.")
+    listed_at: str | None = Field(description="Time at which the oldest of the lists was read; null if unknown.")
     origin: Label = None
 
 
@@ -76,6 +77,8 @@ class Found(Struct, frozen=True):
 
     instruments: list[dict[str, Any]]
     total: int
+    listed_at: str | None
+    """Time at which the oldest of the lists was read."""
     origin: str | None
     """The server that answered in place of the exchange."""
 
@@ -116,7 +119,7 @@ class InstrumentSearch:
         client = self._connector.get_client(canonical(exchange))
         found = await client.instruments(market)
         if client.family == NativeExchangeClient.family:  # others do not say which list an instrument is of
-            await self._store(found)
+            await self._store(found, client)
         return found
 
     async def universe(
@@ -144,13 +147,14 @@ class InstrumentSearch:
 
         return await asyncio.to_thread(matching)
 
-    async def _store(self, found: list[tuple[str, Listing]]) -> None:
+    async def _store(self, found: list[tuple[str, Listing]], client: IExchangeAPIClient) -> None:
         lists: dict[str, dict[str, Listing]] = {}
         for market, listing in found:
             lists.setdefault(market, {})[listing.symbol] = listing
         for market, listings in lists.items():
+            read_at = client.listed_at(next(iter(listings.values())).instrument.market)
             try:
-                changes = await self._stored.record(market, listings, self._clock())
+                changes = await self._stored.record(market, listings, self._clock() if read_at is None else read_at)
             except StorageError as error:
                 log.warning("the list of the instruments of %s is not stored: %s", market, error)
                 continue
@@ -172,6 +176,8 @@ class InstrumentSearch:
         found = await self.read(exchange, chosen)
         replaced = client.origin(str(found[0][1].instrument)) if found else None
         origin = None if replaced is None else str(replaced)
+        read_at = client.listed_at(chosen)
+        listed_at = None if read_at is None else iso(read_at)
 
         def matching() -> Found:
             names = {id(listing): name for name, listing in found}
@@ -179,7 +185,7 @@ class InstrumentSearch:
             units = {name: client.volume_unit(str(each.instrument)) for name, each in first.items()}
             listings = select((each for _, each in found), market=chosen, status=wanted, search=search)
             rows = [row_of(each, names[id(each)], units[names[id(each)]]) for each in listings[:limit]]
-            return Found(rows, len(listings), origin)
+            return Found(rows, len(listings), listed_at, origin)
 
         # An exchange lists thousands, whose search takes milliseconds.
         return await asyncio.to_thread(matching)

@@ -64,10 +64,24 @@ async def test_the_capability_matrix(url):
     rest = json.loads((await read(url, f"chandlery://exchanges?cursor={third['id']}")).text)
     row = json.loads((await read(url, f"chandlery://exchanges/{third['id']}")).text)
 
-    both = zip(first["exchanges"][3:], rest["exchanges"], strict=False)
-    assert all(one == other for one, other in both)
-    assert (first["total"] - 3, None) == (len(rest["exchanges"]), rest["next"])
-    assert third == row
+    assert (first["total"], None) == (len(first["exchanges"]), first["next"]), "all fit on one page"
+    assert first["exchanges"][3:] == rest["exchanges"]
+    assert row == third | {"unverified": row["unverified"]}
+
+
+async def test_the_instruments_of_an_exchange(url):
+    """Each once, in pages within the budget, with the time of the list."""
+    rows, uri, pages = [], "chandlery://instruments/binance_spot", 0
+    while uri is not None:
+        content = await read(url, uri)
+        assert tokens_of(content.model_dump_json(by_alias=True)) <= TOKEN_BUDGET
+        page = json.loads(content.text)
+        rows += [dict(zip(page["columns"], row, strict=True)) for row in page["rows"]]
+        uri, pages = page["next"], pages + 1
+
+    assert page["total"] == len(rows) == len({each["exchange_symbol"] for each in rows})
+    assert ("offline-7", 20) == (page["origin"], len(page["listed_at"][:20]))
+    assert {"symbol": "BTC/USDT", "kind": "spot", "status": "listed"}.items() <= next(each for each in rows if each["exchange_symbol"] == "BTCUSDT").items()  # fmt: skip
 
 
 @pytest.mark.parametrize(

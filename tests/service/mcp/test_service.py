@@ -25,6 +25,8 @@ TOOLS = {
     "list_exchanges",
     "list_instruments",
     "get_universe",
+    "get_funding_rates",
+    "get_past_order_books",
 }
 COIN = {"exchange": "binance", "symbol": "BTC/USDT"}
 DAYS = {**COIN, "start": "2026-09-01", "end": "2026-09-04"}
@@ -102,7 +104,7 @@ async def read_all(client, downloaded):
     assert matrix["total"] == len(set(rows)) == len(rows)
     row = json.loads((await client.read_resource("chandlery://exchanges/binance_spot")).contents[0].text)
     assert "1m" in row["intervals"]
-    assert 2 == len((await client.list_resource_templates()).resource_templates)
+    assert 3 == len((await client.list_resource_templates()).resource_templates)
     text = (await client.read_resource(downloaded["resource"])).contents[0].text
     assert text.startswith("# binance BTC/USDT 1m, 2026-09-01T00:00:00Z to ")
 

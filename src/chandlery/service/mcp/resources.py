@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import json
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import mcp_types as types
 import msgspec
@@ -16,10 +17,14 @@ from chandlery.adapter.capabilities import all_capabilities, capabilities
 from chandlery.core.errors import UnknownName
 from chandlery.core.time import iso
 from chandlery.service.historical.pages import moment_of_cursor
+from chandlery.service.instruments import MOST, Found, InstrumentSearch
+from chandlery.service.label import labelled
 from chandlery.service.mcp.budget import ENVELOPE_TOKENS, TOKEN_BUDGET, after, longest, tokens_of
 from chandlery.service.mcp.ranges import SCHEME, Asked, CandleRanges, Page, PageRow, told
+from chandlery.service.mcp.schemas import INSTRUMENT_COLUMNS
 
 MATRIX = f"{SCHEME}://exchanges"
+_INSTRUMENTS = f"{SCHEME}://instruments/{{exchange}}{{?cursor}}"
 _CANDLES = f"{SCHEME}://candles/{{exchange}}/{{symbol}}/{{interval}}/{{start}}/{{end}}{{?cursor}}"
 _JSON, _CSV = "application/json", "text/csv"
 _COLUMNS = ("open_time", "open", "high", "low", "close", "volume")
@@ -38,8 +43,9 @@ class Text(Struct, frozen=True):
 class Library:
     """Resources by URI."""
 
-    def __init__(self, ranges: CandleRanges) -> None:
+    def __init__(self, ranges: CandleRanges, instruments: InstrumentSearch) -> None:
         self._ranges = ranges
+        self._instruments = instruments
 
     def listed(self) -> list[types.Resource]:
         """Return the resources with a fixed URI."""
@@ -48,7 +54,7 @@ class Library:
                 uri=MATRIX,
                 name="exchanges",
                 title="Capability matrix",
-                description="All capabilities of each exchange, in pages.",
+                description="The capabilities of each exchange, in pages; unverified assumptions are in its own resource.",
                 mime_type=_JSON,
             )
         ]
@@ -65,10 +71,17 @@ class Library:
                 mime_type=_CSV,
             ),
             types.ResourceTemplate(
+                uri_template=_INSTRUMENTS,
+                name="instruments",
+                title="Instruments of an exchange",
+                description="All instruments that an exchange, or one of its markets, lists, in pages by market and symbol.",
+                mime_type=_JSON,
+            ),
+            types.ResourceTemplate(
                 uri_template=f"{MATRIX}/{{exchange}}",
                 name="exchange",
                 title="Capabilities of an exchange",
-                description="One row of the capability matrix.",
+                description="One row of the capability matrix, with its unverified assumptions.",
                 mime_type=_JSON,
             ),
         ]
@@ -88,10 +101,15 @@ class Library:
         cursor = parse_qs(address.query).get("cursor", [None])[0]
         if address.scheme == SCHEME and address.netloc == "exchanges" and len(parts) <= 1:
             return _exchange(parts[0]) if parts else _matrix(cursor)
+        if address.scheme == SCHEME and address.netloc == "instruments" and len(parts) == 1:
+            found = await self._instruments.find(parts[0], None, None, "", MOST)
+            return await asyncio.to_thread(_instruments, parts[0], found, cursor)
         if address.scheme == SCHEME and address.netloc == "candles" and len(parts) >= 5:
             exchange, *symbol, interval, start, end = parts
             return await self._candles(self._ranges.asked(exchange, "/".join(symbol), interval, start, end), cursor)
-        raise UnknownName(f"unknown resource {uri[:200]!r}; known are {MATRIX}, {MATRIX}/{{exchange}} and {_CANDLES}")
+        raise UnknownName(
+            f"unknown resource {uri[:200]!r}; known are {MATRIX}, {MATRIX}/{{exchange}}, {_INSTRUMENTS} and {_CANDLES}"
+        )
 
     async def _candles(self, asked: Asked, cursor: str | None) -> Text:
         at = asked.span.start if cursor is None else moment_of_cursor(cursor, asked.span)
@@ -126,12 +144,37 @@ def _csv(asked: Asked, page: Page[PageRow]) -> str:
     return out.getvalue()
 
 
-def _matrix(cursor: str | None) -> Text:
-    rows = all_capabilities()
-    left = after(rows, lambda row: row.id, cursor)
+def _instruments(exchange: str, found: Found, cursor: str | None) -> Text:
+    left = after(found.instruments, _instrument_key, cursor)
 
     def content(count: int) -> Text:
-        following = f"{MATRIX}?cursor={left[count - 1].id}" if 0 < count < len(left) else None
+        last = _instrument_key(left[count - 1]) if 0 < count < len(left) else None
+        told: dict[str, Any] = {
+            "exchange": exchange,
+            **labelled(found.origin),
+            "listed_at": found.listed_at,
+            "total": found.total,
+            "next": None if last is None else f"{SCHEME}://instruments/{exchange}?cursor={quote(last)}",
+            "columns": INSTRUMENT_COLUMNS,
+            "rows": [[row[name] for name in INSTRUMENT_COLUMNS] for row in left[:count]],
+        }
+        return Text(msgspec.json.encode(told).decode(), _JSON)
+
+    return longest(min(len(left), _MOST_ROWS), content, _cost)
+
+
+def _instrument_key(row: dict[str, Any]) -> str:
+    return f"{row['exchange']} {row['exchange_symbol']}"
+
+
+def _matrix(cursor: str | None) -> Text:
+    rows = [each.to_dict() for each in all_capabilities()]
+    for row in rows:
+        del row["unverified"]  # nearly half of all; the resource of the exchange has it
+    left = after(rows, lambda row: str(row["id"]), cursor)
+
+    def content(count: int) -> Text:
+        following = f"{MATRIX}?cursor={left[count - 1]['id']}" if 0 < count < len(left) else None
         told: dict[str, Any] = {"total": len(rows), "next": following, "exchanges": left[:count]}
         return Text(msgspec.json.encode(told).decode(), _JSON)
 

@@ -204,6 +204,7 @@ class InstrumentsAnswer(BaseModel):
     exchange: str
     instruments: InstrumentTable
     total: int = Field(description="Number of matches; add words to search if it exceeds the rows.")
+    listed_at: str | None = Field(description="Time at which the list was read; null if unknown.")
     source: str = "the exchange's list of instruments, at most ten minutes old"
     origin: Label = None
 

@@ -81,7 +81,7 @@ class MCPRouter:
         ranges = CandleRanges(resolve, historical, clock)
         self._toolbox = Toolbox(collection, historical, ranges, instruments, clock, resolve)
         self._declared = [tool.declared() for tool in self._toolbox.tools.values()]
-        self._library = Library(ranges)
+        self._library = Library(ranges, instruments)
         self._sessions: AccountSessions | None = None
         self._server: Server[Any] = Server(
             "chandlery",

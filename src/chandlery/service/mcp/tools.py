@@ -200,6 +200,7 @@ class Toolbox:
                 exchange=asked.exchange,
                 instruments=schemas.InstrumentTable(rows=rows[:count]),
                 total=found.total,
+                listed_at=found.listed_at,
                 origin=found.origin,
             )
 
