@@ -55,14 +55,16 @@ async def test_the_pause_that_was_asked_for(sim_of, connection_of):
     assert [3.0] == waits.all
 
 
-async def test_unreadable_messages(sim_of, connection_of):
-    """Single ones are told; twenty in a row end the connection."""
+async def test_unreadable_messages(sim_of, connection_of, caplog):
+    """Single ones are told, and logged once a minute; twenty in a row end the connection."""
     fault = Fault(FaultKind.GARBAGE, "kline", 3)
     sim = await sim_of(fault)
     connection, receiver, _ = connection_of(sim)
     await receiver.until(lambda: receiver.candles)
     assert 3 == len(receiver.rejected) == connection.bad_messages
     assert [] == receiver.downs
+    (line,) = [each.getMessage() for each in caplog.records if "rejected" in each.getMessage()]
+    assert re.fullmatch(r"\w+: rejected: .+: .+; rejections since the last such line: 1", line)
     sim.faults[:] = [Fault(FaultKind.GARBAGE, "kline", 20)]
     await receiver.until(lambda: receiver.downs)
     assert "20 consecutive messages" in receiver.downs[0]

@@ -405,8 +405,8 @@ async def test_trade_that_the_socket_did_not_tell(sim_of, stream_of, market):
     assert not stream.is_unheard
 
 
-async def test_what_is_wrong_is_told(sim_of, stream_of, market):
-    """With its reason, and the beginning of what it was."""
+async def test_what_is_wrong_is_told(sim_of, stream_of, market, caplog):
+    """With its reason, and the beginning of what it was; the first one is logged, and the next within a minute is not."""
     stream, heard = stream_of(await sim_of(clock=Stopped(START + 30 * SECOND)))
     stream.up()
     await stream.fill()
@@ -417,6 +417,9 @@ async def test_what_is_wrong_is_told(sim_of, stream_of, market):
     assert ["impossible", "contradicted", "why"] == [each.reason for each in heard.of(Rejected)]
     assert "x" * 200 == heard.of(Rejected)[-1].payload
     assert minute(market, -3) == stream.processor.held(START - 3 * MINUTE)
+    (line,) = [each.getMessage() for each in caplog.records if "rejected" in each.getMessage()]
+    assert ": rejected: BTCUSDT: impossible: CandleData(open_time=" in line
+    assert line.endswith("; rejections since the last such line: 1")
 
 
 async def test_a_hole_in_the_finer_ones(sim_of, stream_of, adapter_of, market):

@@ -27,6 +27,7 @@ from chandlery.net.exchange_client import ExchangeClient
 from chandlery.net.http import HttpClient
 from chandlery.net.limiter import RateLimiter
 from chandlery.net.line_stream import LineStream
+from chandlery.net.log_limit import LogLimit
 from chandlery.net.proxy import Proxies
 from chandlery.net.tokens import Account, Accounts, Credentials
 from chandlery.net.ws import Socket, connect
@@ -73,6 +74,13 @@ class NetworkClient:
         self.clock = clock
         self._ticks = ticks
         self._exchange = ExchangeClient(adapter, self._client, clock=clock, ticks=ticks)
+        self._rejections = LogLimit(ticks)
+
+    def log_rejection(self, reason: str, payload: object) -> None:
+        """Log that received data was rejected, at most once a minute, with the beginning of it."""
+        if number := self._rejections.count(self.adapter.id):
+            text = "%s: rejected: %s: %.200s; rejections since the last such line: %d"
+            log.warning(text, self.adapter.id, reason, payload, number)
 
     async def now(self) -> Micros:
         """Return the exchange's time; see ``ExchangeClient.now``."""

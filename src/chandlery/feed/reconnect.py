@@ -219,6 +219,7 @@ class PersistentConnection(Generic[Item]):
             self._slow_down(connection, error)
         meant = self._meant(connection, message) if refuses(error) else []
         if not meant:
+            self._network.log_rejection(str(error), message)
             self._listener.on_rejected(error, message)
             return
         if len(meant) == 1 and isinstance(error, InvalidSymbol):

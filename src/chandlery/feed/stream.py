@@ -362,6 +362,7 @@ class LiveStream(ProcessedStream):
 
     def _refused(self, verdict: Verdict, candle: CandleData) -> None:
         if verdict.is_reject:
+            self.network.log_rejection(f"{self.symbol}: {verdict.value}", candle)
             self.reject(verdict.value, candle)
 
     def _give_up(self, came: Sequence[Micros], now: Micros) -> None:

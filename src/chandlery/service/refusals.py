@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from time import monotonic
 
-from chandlery.service.log_limit import LogLimit
+from chandlery.net.log_limit import LogLimit
 
 log = logging.getLogger(__name__)
 log.addHandler(logging.NullHandler())

@@ -29,11 +29,11 @@ from chandlery.database.interfaces import IStorageManager
 from chandlery.database.raw import BookPage
 from chandlery.history.checks import holes_of
 from chandlery.net.delays import delays_to
+from chandlery.net.log_limit import LogLimit
 from chandlery.service.historical.current import CurrentDataFetcher, row_of_book
 from chandlery.service.historical.encode import FEW_ROWS
 from chandlery.service.historical.interfaces import IHistoricalDataManager, Piece, Source, sources_of
 from chandlery.service.historical.joining import hulls, joined, rows_within, within
-from chandlery.service.log_limit import LogLimit
 from chandlery.service.proofs import proved_gaps
 from chandlery.tables.candle_rows import timed
 from chandlery.tables.part import Part
