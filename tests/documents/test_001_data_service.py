@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from inspect import isabstract
 
 import pyarrow as pa
@@ -11,9 +12,10 @@ from mcp.client import Client
 
 from chandlery.connector import DataSourceConnectorImpl
 from chandlery.core.candle import CandleData
-from chandlery.core.errors import InvalidToken
+from chandlery.core.errors import InvalidInput, InvalidRange, InvalidToken
 from chandlery.core.gaps import GapKind, Span
 from chandlery.core.interval import Interval
+from chandlery.core.moment import to_micros
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import DAY, MINUTE
 from chandlery.database.listings import ListingRepository
@@ -147,6 +149,13 @@ def parts(exchange, tmp_path):
     return service_of(exchange, tmp_path, no_auth=False)
 
 
+@pytest.fixture
+async def storage(tmp_path):
+    """Over an empty database."""
+    async with SqliteDatabase(tmp_path / "d.sqlite3") as database:
+        yield StorageManagerImpl(RawDataRepositoryImpl(SeriesIds(database)))
+
+
 def test_1_08_the_implementation_of_authentication(parts):
     """It is the service's."""
     assert issubclass(AuthenticationModuleImpl, IAuthenticationModule)
@@ -163,6 +172,47 @@ def test_1_31_the_implementation_of_the_past(parts):
     """It is the service's."""
     assert issubclass(HistoricalDataManagerImpl, IHistoricalDataManager)
     assert isinstance(parts.historical, HistoricalDataManagerImpl)
+
+
+async def test_1_33_a_data_entry_is_stored(storage):
+    """``store_raw_data(coin, data)``: a client's order book names its exchange and time, and so does an entry."""
+    book = {
+        "exchange": "binance", "symbol": "BTC/USDT", "timestamp": 1_704_067_200_000, "received_at": 1_704_067_200_007,
+        "sequence": 5, "bids": [[1, 2.5]], "asks": [(2.0, 1.0)],
+    }  # fmt: skip
+    await storage.store_raw_data("BTC/USDT", book)
+    stored = await storage.get_latest_raw_entry("BTC/USDT")
+    await storage.store_raw_data("ETH/USDT", stored)
+    await storage.store_raw_data("SOL/USDT", book, exchange="okx", timestamp=datetime(2024, 1, 2, tzinfo=UTC))
+
+    at = 1_704_067_200_000_000
+    snapshot = BookSnapshot([(1.0, 2.5)], [(2.0, 1.0)], at + 7_000, 5, at)
+    assert RawOrderBookEntry("binance", "BTC/USDT", at, snapshot) == stored
+    assert RawOrderBookEntry("binance", "ETH/USDT", at, snapshot) == await storage.get_latest_raw_entry("ETH/USDT")
+    moved = RawOrderBookEntry("okx", "SOL/USDT", at + DAY, snapshot)
+    assert moved == await storage.get_latest_raw_entry("SOL/USDT")
+    for wrong, text in [
+        ({"bids": [], "asks": []}, "needs its exchange"),
+        ({"exchange": "binance", "bids": [], "asks": []}, "needs its timestamp"),
+        ({"exchange": "binance", "timestamp": 1_704_067_200_000, "bids": [1]}, "has bids, a list of price and size"),
+        ({"exchange": "binance", "timestamp": 1_704_067_200_000, "bids": []}, "has asks"),
+    ]:
+        with pytest.raises(InvalidInput, match=text):
+            await storage.store_raw_data("BTC/USDT", wrong)
+
+
+async def test_1_36_ranges_of_datetimes(storage):
+    """Of the storage and of the repository; a naive one is refused."""
+    begin = datetime(2024, 1, 1, tzinfo=UTC)
+    entries = [book_entry(to_micros(begin + timedelta(minutes=5 * place))) for place in range(4)]
+    for each in entries:
+        await storage.store_raw_data("BTC/USDT", each)
+    span = (begin + timedelta(minutes=5), begin + timedelta(minutes=15))
+
+    assert entries[1:3] == await storage.get_raw_data_range("BTC/USDT", *span)
+    assert entries[1:3] == await storage._repository.find_by_range("BTC/USDT", *span, 10)
+    with pytest.raises(InvalidRange, match=r"start .* has no time zone"):
+        await storage.get_raw_data_range("BTC/USDT", begin.replace(tzinfo=None), span[1])
 
 
 def test_1_37_the_implementation_of_the_storage(parts):

@@ -11,9 +11,10 @@ from chandlery.core.errors import CorruptStorage, InvalidInput
 from chandlery.core.gaps import Gap, GapKind
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Micros, iso
+from chandlery.database.entries import Book, Moment, entry_of, moment_of
 from chandlery.database.interfaces import IRawDataRepository, IStorageManager, Record, Value
 from chandlery.database.paging import entries_between, latest_entry
-from chandlery.database.raw import BookPage, BookSnapshot, RawOrderBookEntry, decode, encode
+from chandlery.database.raw import BookPage, RawOrderBookEntry, decode, encode
 from chandlery.database.series_ids import SeriesIds
 
 log = logging.getLogger(__name__)
@@ -44,12 +45,13 @@ class RawDataRepositoryImpl(IRawDataRepository):
         await self._database.write((sql, rows))
 
     async def find_by_range(
-        self, coin: str, start: Micros, end: Micros, limit: int, offset: int = 0, *, exchange: str | None = None
+        self, coin: str, start: Moment, end: Moment, limit: int, offset: int = 0, *, exchange: str | None = None
     ) -> list[RawOrderBookEntry]:
         """Read and decode a page of entries."""
+        bounds = (moment_of(start, "start"), moment_of(end, "end"))
         if limit < 0 or offset < 0:
             raise InvalidInput(f"limit {limit} and offset {offset} count entries; neither can be negative")
-        rows = await self._rows(coin, exchange, "at >= ? AND at < ?", (start, end), "ASC", limit, offset)
+        rows = await self._rows(coin, exchange, "at >= ? AND at < ?", bounds, "ASC", limit, offset)
         return await asyncio.to_thread(lambda: [_entry(row) for row in rows])
 
     async def find_page(self, coin: str, start: Micros, end: Micros, limit: int, *, exchange: str) -> BookPage:
@@ -127,15 +129,25 @@ class StorageManagerImpl(IStorageManager):
     def __init__(self, repository: IRawDataRepository) -> None:
         self._repository = repository
 
-    async def store_raw_data(self, coin: str, data: BookSnapshot, *, exchange: str, timestamp: Micros) -> None:
-        """Store a snapshot."""
-        await self._repository.save(RawOrderBookEntry(exchange, coin, timestamp, data))
+    async def store_raw_data(
+        self, coin: str, data: Book, *, exchange: str | None = None, timestamp: Moment | None = None
+    ) -> None:
+        """
+        Store an order book, under the exchange and time that are given, or that it has.
+
+        Raises:
+            InvalidInput: The exchange or the time is unknown, or it is not an order book.
+        """
+        await self._repository.save(entry_of(coin, data, exchange, timestamp))
 
     async def get_raw_data_range(
-        self, coin: str, start: Micros, end: Micros, limit: int = 100, offset: int = 0, *, exchange: str | None = None
+        self, coin: str, start: Moment, end: Moment, limit: int = 100, offset: int = 0, *, exchange: str | None = None
     ) -> list[RawOrderBookEntry]:
         """Read a page of entries."""
-        return await entries_between(self._repository.find_by_range, coin, start, end, limit, offset, exchange=exchange)
+        first, last = moment_of(start, "start"), moment_of(end, "end")
+        return await entries_between(
+            self._repository.find_by_range, coin, first, last, limit, offset, exchange=exchange
+        )
 
     async def get_book_page(self, coin: str, start: Micros, end: Micros, limit: int, *, exchange: str) -> BookPage:
         """Read a page of entries, with damaged ones as gaps."""

@@ -14,9 +14,10 @@ from chandlery.core.holes import storable
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import SECOND, Clock, Micros, Unit
 from chandlery.database.candles import CandleRepository
+from chandlery.database.entries import snapshot_of
 from chandlery.database.gaps import GapRepository
 from chandlery.database.interfaces import IStorageManager
-from chandlery.database.raw import BookSnapshot, RawOrderBookEntry
+from chandlery.database.raw import RawOrderBookEntry
 from chandlery.service.collection.broadcaster import Broadcaster, Update, gap_content
 
 _RUNNING_KEPT_EVERY: Micros = 5 * SECOND
@@ -88,14 +89,7 @@ class RealTimeProcessor:
         Raises:
             StorageError: The book could not be stored.
         """
-        told, received = book["timestamp"], book.get("received_at")
-        snapshot = BookSnapshot(
-            book["bids"],
-            book["asks"],
-            self._clock() if received is None else Unit.MILLIS.micros(received),
-            book["sequence"],
-            None if told is None else Unit.MILLIS.micros(told),
-        )
+        snapshot = snapshot_of(book, self._clock())
         await self._storage.store_book(RawOrderBookEntry(series.exchange, series.symbol, at, snapshot))
 
     def publish_gap(self, series: SeriesId, gap: Gap) -> None:
