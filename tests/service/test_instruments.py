@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 import chandlery
-from chandlery.core.time import iso
+from chandlery.clients.interfaces import IExchangeAPIClient
+from chandlery.clients.plugins import PluginRegistry
+from chandlery.connector import DataSourceConnectorImpl
+from chandlery.core.instrument import Instrument, Listing, ListingStatus
+from chandlery.core.time import HOUR, iso
 from chandlery.database.listings import ListingRepository
+from chandlery.database.sqlite import SqliteDatabase
+from chandlery.net.clock import system_clock
+from chandlery.service.instruments import InstrumentSearch
 
 
 async def get(session, **params):
@@ -73,6 +81,64 @@ async def test_the_universe_of_the_past(running, tmp_path):
     assert [str(each.instrument) for each in here] == [
         each["symbol"] for each in past[1]["instruments"] if each["base"] == "BTC" or each["quote"] == "BTC"
     ]
+
+
+class Lists(IExchangeAPIClient):
+    """A client of Binance spot whose list is another one at each reading."""
+
+    family = "native"
+
+    def __init__(self, *lists):
+        self.lists = iter(lists)
+        self.read_at = 0
+
+    def get_exchange_name(self):
+        """Binance spot."""
+        return "binance_spot"
+
+    async def instruments(self, market=None):
+        """The next list."""
+        self.read_at += HOUR
+        return [("binance_spot", each) for each in next(self.lists)]
+
+    def listed_at(self, market=None):
+        """An hour later each time."""
+        return self.read_at
+
+    async def fetch_historical_data(self, coin, start, end, interval="1m"):
+        """Have none."""
+        return []
+
+    async def check_coin_availability(self, coin):
+        """Have none."""
+        return False
+
+
+async def test_a_change_reaches_a_listener(tmp_path):
+    """New, delisted and changed instruments, once they are stored; not those of the first list, and none after it left."""
+    bitcoin, luna, sui = (
+        Listing(f"{each}USDT", Instrument(each, "USDT"), ListingStatus.LISTED, tick_size=0.1)
+        for each in ("BTC", "LUNA", "SUI")
+    )
+    finer = structs.replace(bitcoin, tick_size=0.01)
+    heard, registry = [], PluginRegistry()
+    registry.add_plugin(Lists([bitcoin, luna], [finer, sui], [finer, sui], [sui]))
+    async with SqliteDatabase(tmp_path / "d") as database:
+        stored = ListingRepository(database)
+        search = InstrumentSearch(DataSourceConnectorImpl(registry), stored, system_clock)
+        leave = search.listen(lambda market, changes: heard.append((market, changes)))
+        for _ in range(3):
+            await search.read("binance_spot", None)
+        leave()
+        await search.read("binance_spot", None)
+        past = await stored.universe("binance_spot", 2 * HOUR - 1)
+
+    ((market, changes),) = heard
+    assert "binance_spot" == market
+    assert [("changed", bitcoin, finer), ("delisted", luna, None), ("new", None, sui)] == [
+        (each.kind.value, each.before, each.after) for each in changes
+    ]
+    assert [bitcoin, luna] == past.listings
 
 
 @pytest.mark.parametrize("symbol", ["BTC/USTD", "BTCUSTD"])

@@ -11,7 +11,7 @@ from chandlery.clients.interfaces import IExchangeAPIClient
 from chandlery.clients.markets import MARKETS
 from chandlery.core.errors import ExchangeError, InvalidInput, UnsupportedRequest
 from chandlery.core.instrument import Listing, ListingStatus, MarketType
-from chandlery.core.time import Micros, iso
+from chandlery.core.time import HOUR, MINUTE, Micros, iso
 
 MARKET_NAMES = {MarketType.SPOT: "spot", MarketType.FUTURES_USDT: "linear", MarketType.FUTURES_COIN: "inverse"}
 """The name of each market in answers."""
@@ -91,11 +91,19 @@ def row_of(listing: Listing, exchange: str, volume_unit: str | None) -> dict[str
         "volume_unit": volume_unit,
         "listed_at": _date(listing.listed_at),
         "delisted_at": _date(listing.delisted_at),
+        "funding_interval": _length(listing.funding_interval),
     }
 
 
 def _date(moment: Micros | None) -> str | None:
     return None if moment is None else iso(moment)
+
+
+def _length(interval: Micros | None) -> str | None:
+    """Return an interval as in funding rates, ``8h``; in minutes if it is not whole hours."""
+    if interval is None:
+        return None
+    return f"{interval // HOUR}h" if interval % HOUR == 0 else f"{interval // MINUTE}m"
 
 
 def _matches(listing: Listing, word: str) -> bool:

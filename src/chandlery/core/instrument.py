@@ -165,6 +165,7 @@ class Listing(Struct, frozen=True):
     for spot. ``tick_size`` and ``lot_size`` are the steps of price and size, in the exchange's own
     unit of size; ``None`` if the exchange does not state them. ``listed_at`` is when trading began or will begin, and
     ``delisted_at`` when it ended or will end, in microseconds; ``None`` if the exchange does not state it.
+    ``funding_interval`` is the time between two fundings of a perpetual; ``None`` likewise, also if it never changes.
     """
 
     symbol: str
@@ -175,6 +176,7 @@ class Listing(Struct, frozen=True):
     lot_size: float | None = None
     listed_at: Micros | None = None
     delisted_at: Micros | None = None
+    funding_interval: Micros | None = None
 
     @property
     def kind(self) -> str:

@@ -29,7 +29,7 @@ from msgspec import Struct, field
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
-from chandlery.adapter.dates import stated
+from chandlery.adapter.dates import lasting, stated
 from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
@@ -47,7 +47,7 @@ from chandlery.core.http import RateLimit, Request, Response
 from chandlery.core.instrument import CAPITAL, Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.query import DataProvider
-from chandlery.core.time import Micros, Unit
+from chandlery.core.time import MINUTE, Micros, Unit
 
 # https://bybit-exchange.github.io/docs/v5/guide, https://bybit-exchange.github.io/docs/v5/ws/connect.
 # No sockets are documented for nl, ae, eu and id: other clients use those of bybit.com.
@@ -97,6 +97,7 @@ class _Symbol(Struct, rename="camel"):
     lot_size_filter: _Steps
     delivery_time: Millis = 0
     launch_time: Millis = 0
+    funding_interval: Whole | None = None
 
 
 class _Symbols(Struct):
@@ -263,6 +264,7 @@ class BybitAdapter(ExchangeAdapter):
             each.lot_size_filter.qty_step or each.lot_size_filter.base_precision,
             stated(each.launch_time),
             stated(each.delivery_time),
+            lasting(each.funding_interval, MINUTE),
         )
 
     def socket_url(self, channel: Channel, answer: bytes | None = None) -> str:

@@ -26,6 +26,7 @@ from msgspec import Meta, Struct
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
+from chandlery.adapter.dates import lasting, stated
 from chandlery.adapter.kit import command
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
@@ -126,6 +127,8 @@ class _Pair(Struct):
     trade_status: str
     precision: _Digits | None = None
     amount_precision: _Digits | None = None
+    buy_start: Seconds = 0
+    sell_start: Seconds = 0
 
 
 class _Contract(Struct):
@@ -136,6 +139,10 @@ class _Contract(Struct):
     status: str = "trading"
     in_delisting: bool = False
     enable_decimal: bool = False
+    launch_time: Seconds = 0
+    create_time: Seconds = 0
+    expire_time: Seconds = 0
+    funding_interval: Whole | None = None
 
 
 class _Rate(Struct):
@@ -292,6 +299,7 @@ class GateSpot(_Gate):
                 ListingStatus.HALTED if each.trade_status == "untradable" else ListingStatus.LISTED,
                 tick_size=step_of(each.precision),
                 lot_size=step_of(each.amount_precision),
+                listed_at=stated(max(each.buy_start, each.sell_start), Unit.SECONDS),
             )
             for each in _PAIRS(body)
         ], None
@@ -357,6 +365,9 @@ class _GateContracts(_Gate):
             each.quanto_multiplier or 1.0,
             each.order_price_round,
             each.order_size_min if each.enable_decimal else 1.0,
+            stated(each.launch_time or each.create_time, Unit.SECONDS),
+            stated(each.expire_time, Unit.SECONDS),
+            lasting(each.funding_interval, SECOND),
         )
 
     def live_rows(self, message: bytes) -> Sequence[LiveCandle]:

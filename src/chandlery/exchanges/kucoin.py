@@ -26,7 +26,7 @@ from msgspec import Meta, Raw, Struct, structs
 
 from chandlery.adapter.base import ExchangeAdapter, FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource, WireLevels
-from chandlery.adapter.dates import stated
+from chandlery.adapter.dates import lasting, stated
 from chandlery.adapter.kit import command, intervals_of
 from chandlery.adapter.layout import CandleLayout
 from chandlery.adapter.live import CandleStream, Channel, LiveCandle, SocketRules
@@ -94,6 +94,7 @@ class _Contract(Struct, rename="camel"):
     lot_size: Finite | None = None
     expire_date: Millis | None = None
     first_open_date: Millis | None = None
+    funding_rate_granularity: Whole | None = None
 
 
 class _Funding(Struct, rename="camel"):
@@ -358,8 +359,12 @@ class _Perpetuals(_KuCoin):
         instrument = Instrument.of(base, each.quote_currency, self.market_type, day_of(each.expire_date))
         status = _STATUS.get(each.status, ListingStatus.HALTED)
         # The multiplier of inverse contracts is negative.
-        dates = stated(each.first_open_date), stated(each.expire_date)
-        return Listing(each.symbol, instrument, status, abs(each.multiplier), each.tick_size, each.lot_size, *dates)
+        times = (
+            stated(each.first_open_date),
+            stated(each.expire_date),
+            lasting(each.funding_rate_granularity, Unit.MILLIS.value),
+        )
+        return Listing(each.symbol, instrument, status, abs(each.multiplier), each.tick_size, each.lot_size, *times)
 
     def funding_request(self, symbol: str, span: Span, page: int = 1) -> Request:
         """Send both bounds, which are inclusive."""

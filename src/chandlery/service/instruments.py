@@ -61,6 +61,9 @@ class InstrumentRow(BaseModel):
     volume_unit: str | None = Field(description="Unit of the volume of candles: base, quote or contracts.")
     listed_at: str | None = Field(description="Start of trading; null if the exchange does not state it.")
     delisted_at: str | None = Field(description="End of trading, also of an expiry ahead; null likewise.")
+    funding_interval: str | None = Field(
+        examples=["8h"], description="Time between fundings; null if the list does not state it."
+    )
 
 
 class Instruments(BaseModel):

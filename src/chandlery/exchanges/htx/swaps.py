@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from msgspec import Struct, structs
+from msgspec import Meta, Struct, structs
 
 from chandlery.adapter.base import FundingColumns
 from chandlery.adapter.books import BookRule, Link, SnapshotSource
+from chandlery.adapter.dates import day_stated, stated
 from chandlery.adapter.layout import CandleColumns
 from chandlery.adapter.names import ENDS_WITH_DAY
 from chandlery.adapter.pages import numbered_page
@@ -48,11 +49,16 @@ HTX_SWAPS_KNOWN = standings("""
 """)
 
 
+_Digits = Annotated[str, Meta(max_length=20)]
+
+
 class _Contract(Struct):
     contract_code: str
     contract_size: Finite
     contract_status: Whole
     price_tick: Finite | None = None
+    create_date: _Digits | None = None
+    delivery_time: _Digits | None = None
 
 
 class _Funding(Struct):
@@ -117,6 +123,8 @@ class _Swaps(Htx):
             each.contract_size,
             each.price_tick,
             1.0,
+            day_stated(each.create_date),
+            stated(each.delivery_time),
         )
 
     def _instrument(self, code: str) -> Instrument:
