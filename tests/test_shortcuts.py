@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import chandlery
-from chandlery.core.errors import InvalidInput, InvalidSymbol, UnknownName, UnsupportedRequest
+from chandlery.core.errors import IncompleteData, InvalidInput, InvalidSymbol, UnknownName, UnsupportedRequest
 from chandlery.core.instrument import ListingStatus, MarketType
 from chandlery.core.query import ChartType, DataProvider
 from chandlery.history.manager import DataSourceManager
@@ -82,6 +82,20 @@ def test_volumes_of_contracts_in_other_units(get_data, market):
     assert (base["volume"] * base["low"] <= quote["volume"] * (1 + 1e-6)).all()
     assert (base["volume"] * base["high"] >= quote["volume"] * (1 - 1e-6)).all()
     assert base["volume"].min() > 0
+
+
+def test_several_symbols_each_in_its_market(get_data):
+    """Of several markets; labels name the rows; every output can come with its report."""
+    frame, reports = get_data(["BTCUSDT", "ETH/USDT:USDT"], "1h", **DAY, with_report=True)
+    labelled = get_data({"bitcoin": "BTC/USDT"}, "1h", **DAY, output="arrow")
+
+    assert {"BTCUSDT": 24, "ETH/USDT:USDT": 24} == frame.groupby("symbol").size().to_dict()
+    assert ["BTCUSDT", "ETH/USDT:USDT"] == sorted(reports)
+    assert ["bitcoin"] * 24 == labelled.column("symbol").to_pylist()
+    one, report = get_data("BTCUSDT", "1h", **DAY, output="polars", with_report=True)
+    assert (24, ()) == (len(one), report.gaps)
+    with pytest.raises(IncompleteData, match=r"1 of 2 symbols lack data .*; NOPE/USDT: .* does not know the symbol"):
+        get_data(["BTCUSDT", "NOPE/USDT"], "1h", **DAY)
 
 
 def test_a_minute_is_the_default(get_data):

@@ -15,7 +15,7 @@ import msgspec
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.names import Names
 from chandlery.clients.instruments import listing_status, select
-from chandlery.clients.markets import Candidate, candidates, in_its_market, market_type, markets_of
+from chandlery.clients.markets import Candidate, candidates, in_its_market, market_of, market_type, markets_of
 from chandlery.clients.native import NativeExchangeClient
 from chandlery.clients.settings import Settings, StorageConfig
 from chandlery.core.candle import CandleData
@@ -23,12 +23,16 @@ from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import ExchangeError, InvalidSymbol, UnsupportedRequest, WrongMarket, suggest
 from chandlery.core.instrument import Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
-from chandlery.core.moment import TimeLike
+from chandlery.core.moment import TimeLike, range_of
 from chandlery.core.nearest import may_be_meant
 from chandlery.core.query import ChartType
 from chandlery.feed.candles_feed import CandlesFeed
+from chandlery.history.arguments import Symbols, labelled
 from chandlery.history.manager import DataSourceManager
+from chandlery.history.many import finished, read_groups
+from chandlery.net.clock import system_clock
 from chandlery.net.portal import shared_portal
+from chandlery.tables.frame import Output
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,7 +44,7 @@ _OnMissing = Literal["raise", "report"]
 
 @overload
 def get_data(
-    symbol: str,
+    symbol: str | Symbols,
     interval: Interval | str = "1m",
     *,
     start: TimeLike,
@@ -55,12 +59,13 @@ def get_data(
     volume_unit: str = "exchange",
     cache_dir: Path | str | None = None,
     endpoints: Endpoints | None = None,
+    with_report: Literal[False] = False,
 ) -> pd.DataFrame: ...
 
 
 @overload
 def get_data(
-    symbol: str,
+    symbol: str | Symbols,
     interval: Interval | str = "1m",
     *,
     start: TimeLike,
@@ -75,12 +80,13 @@ def get_data(
     volume_unit: str = "exchange",
     cache_dir: Path | str | None = None,
     endpoints: Endpoints | None = None,
+    with_report: Literal[False] = False,
 ) -> pl.DataFrame: ...
 
 
 @overload
 def get_data(
-    symbol: str,
+    symbol: str | Symbols,
     interval: Interval | str = "1m",
     *,
     start: TimeLike,
@@ -95,11 +101,13 @@ def get_data(
     volume_unit: str = "exchange",
     cache_dir: Path | str | None = None,
     endpoints: Endpoints | None = None,
+    with_report: Literal[False] = False,
 ) -> pa.Table: ...
 
 
+@overload
 def get_data(
-    symbol: str,
+    symbol: str | Symbols,
     interval: Interval | str = "1m",
     *,
     start: TimeLike,
@@ -107,13 +115,34 @@ def get_data(
     exchange: str = "binance",
     market: MarketType | str | None = None,
     chart_type: ChartType | str = ChartType.KLINES,
-    output: Literal["pandas", "polars", "arrow"] = "pandas",
+    output: Output = "pandas",
     on_missing: _OnMissing = "raise",
     include_open: bool = False,
     unit: str = "ms",
     volume_unit: str = "exchange",
     cache_dir: Path | str | None = None,
     endpoints: Endpoints | None = None,
+    with_report: Literal[True],
+) -> tuple[Any, Any]: ...
+
+
+def get_data(
+    symbol: str | Symbols,
+    interval: Interval | str = "1m",
+    *,
+    start: TimeLike,
+    end: TimeLike | None = None,
+    exchange: str = "binance",
+    market: MarketType | str | None = None,
+    chart_type: ChartType | str = ChartType.KLINES,
+    output: Output = "pandas",
+    on_missing: _OnMissing = "raise",
+    include_open: bool = False,
+    unit: str = "ms",
+    volume_unit: str = "exchange",
+    cache_dir: Path | str | None = None,
+    endpoints: Endpoints | None = None,
+    with_report: bool = False,
 ) -> Any:
     """
     Return the closed candles that open in ``[start, end)``, oldest first, like ``DataSourceManager.get_data``.
@@ -122,7 +151,8 @@ def get_data(
     ``CHANDLERY_CACHE_DIR`` and so on, and of ``.env``.
 
     Args:
-        symbol: In any spelling: ``BTCUSDT``, ``BTC/USDT``, ``BTC-USDT``, ``BTC/USDT:USDT``.
+        symbol: In any spelling: ``BTCUSDT``, ``BTC/USDT``, ``BTC-USDT``, ``BTC/USDT:USDT``. A list of symbols, or a
+            mapping of labels to symbols, gives one frame, as in ``DataSourceManager.get_data``.
         interval: ``"1m"``, ``"1h"`` and so on; ignored for funding rates.
         start: Inclusive, a ``TimeLike``: ``"2024-01-01"``, ``"7d"``, a date, a datetime, milliseconds.
         end: Exclusive, in the same forms; now by default.
@@ -137,6 +167,7 @@ def get_data(
         volume_unit: ``"base"``, ``"quote"`` or ``"contracts"`` converts the volumes, as in ``DataSourceManager.get_data``.
         cache_dir: The folder of the day files; by default that of the settings.
         endpoints: Base URLs in place of an exchange's own; by default those of the settings.
+        with_report: Returns the rows and their ``Provenance``, of several symbols a dict of them.
 
     Raises:
         InvalidInput: The request is invalid, e.g. an unknown exchange or symbol, or a symbol of several markets.
@@ -145,20 +176,23 @@ def get_data(
     kind = ChartType(chart_type)
     length = kind.interval or interval
     settings = _settings(endpoints, cache_dir)
+    options: dict[str, Any] = {
+        "interval": length,
+        "chart_type": kind,
+        "include_open": include_open,
+        "volume_unit": volume_unit,
+    }
+    if not isinstance(symbol, str):
+        span = range_of(start, end, system_clock(), unit=unit)
+        funding = kind is ChartType.FUNDING_RATE
+        chosen = by_market(settings, labelled(symbol), exchange, market, funding=funding)
+        groups = [(symbols, partial(_manager(each, settings).get_data, **options)) for each, symbols in chosen.items()]
+        found = read_groups(groups, span)
+        return finished(*found, output=output, raises=on_missing == "raise", with_report=with_report)
 
     def fetch(found: Candidate) -> Any:
-        return _manager(found.adapter, settings).get_data(
-            found.symbol,
-            start,
-            end,
-            length,
-            chart_type=kind,
-            output=output,
-            on_missing=on_missing,
-            include_open=include_open,
-            unit=unit,
-            volume_unit=volume_unit,
-        )
+        options.update(output=output, on_missing=on_missing, unit=unit, with_report=with_report)
+        return _manager(found.adapter, settings).get_data(found.symbol, start, end, **options)
 
     with suggestions(settings, exchange, symbol, market):
         markets = candidates(exchange, symbol, market, funding=kind is ChartType.FUNDING_RATE)
@@ -189,12 +223,7 @@ def instruments(
         ExchangeError: The exchange, or the connection to it, failed.
     """
     wanted = None if status is None else listing_status(status)
-    chosen = None if market is None else market_type(market)
-    found: list[Listing] = []
-    settings = _settings(endpoints, None)
-    for adapter in markets_of(exchange, chosen):
-        found += _listings(adapter, settings)
-    return select(found, status=wanted, search=search)
+    return select(listings_of(_settings(endpoints, None), exchange, market), status=wanted, search=search)
 
 
 async def candles(
@@ -236,6 +265,12 @@ async def candles(
                 yield update
 
 
+def listings_of(settings: Settings, exchange: str, market: MarketType | str | None) -> list[Listing]:
+    """Return the instruments of an exchange, of all its markets or one."""
+    chosen = None if market is None else market_type(market)
+    return [each for adapter in markets_of(exchange, chosen) for each in _listings(adapter, settings)]
+
+
 def lists(settings: Settings, market: Candidate) -> bool:
     """
     Return whether a market lists the symbol.
@@ -260,6 +295,26 @@ def suggestions(settings: Settings, exchange: str, symbol: str, market: MarketTy
                 names.learn(_listings(adapter, settings))
         suggest(error, names.nearest(symbol))
         raise
+
+
+def by_market(
+    settings: Settings, symbols: dict[str, str], exchange: str, market: MarketType | str | None, *, funding: bool
+) -> dict[type[ExchangeAdapter], dict[str, str]]:
+    """Return several symbols by their market, each with its label and in the spelling of the exchange."""
+
+    @cache
+    def listed(adapter: type[ExchangeAdapter]) -> frozenset[str] | None:
+        try:
+            return frozenset(each.symbol for each in _listings(adapter, settings))
+        except (UnsupportedRequest, ExchangeError):
+            return None
+
+    found: dict[type[ExchangeAdapter], dict[str, str]] = {}
+    for label, symbol in symbols.items():
+        with suggestions(settings, exchange, symbol, market):
+            adapter, spelled = market_of(candidates(exchange, symbol, market, funding=funding), listed)
+        found.setdefault(adapter, {})[label] = spelled
+    return found
 
 
 def _listings(adapter: type[ExchangeAdapter], settings: Settings) -> list[Listing]:

@@ -57,6 +57,61 @@ def test_volumes_in_another_unit(fetch, tmp_path):
     assert (2, True) == (refused, "--volume-unit is 'coins'" in said)
 
 
+def test_several_symbols(fetch):
+    """One line a symbol, of each market that was taken; one progress, one report."""
+    code, out, err = fetch("BTCUSDT", "ETH/USDT:USDT", "1h", *DAY_1)
+
+    assert (0, "") == (code, err)
+    assert "2 symbols 1h, binance_spot, binance_perpetual KLINES: 48 candles" in out
+    assert [["BTCUSDT", "24", "0"], ["ETH/USDT:USDT", "24", "0"]] == [
+        line.split() for line in out.splitlines() if "USDT" in line
+    ]
+    assert "gaps: none" in out
+
+
+def test_symbols_of_a_file_and_of_a_search(fetch, tmp_path):
+    """Into one file, with the column ``symbol``; the words of the command line come first."""
+    listed = tmp_path / "symbols.txt"
+    listed.write_text("# majors\nBTCUSDT, ETHUSDT\n\nBTCUSDT # again\n")
+
+    first, _, said = fetch("1h", *DAY_1, "--symbols-file", listed, "-o", tmp_path / "two.parquet")
+    second, _, _ = fetch("1d", *DAY_1, "--all", "linear ETH", "-o", tmp_path / "all.csv")
+
+    assert (0, 0) == (first, second)
+    assert "two.parquet: 48 rows of 2 symbols\n" in said
+    two = pq.read_table(tmp_path / "two.parquet")
+    assert [*["BTCUSDT"] * 24, *["ETHUSDT"] * 24] == two.column("symbol").to_pylist()
+    rows = list(csv.DictReader((tmp_path / "all.csv").read_text().splitlines()))
+    assert "ETH/USDT:USDT" in {row["symbol"] for row in rows}
+    assert all("ETH" in row["symbol"] for row in rows)
+
+
+def test_a_symbol_that_is_none_among_others(fetch, tmp_path):
+    """Code 3, as for all data that cannot be fetched; the others are written if that is wanted."""
+    words = ("BTCUSDT", "NOPEUSDT", "1h", *DAY_1, "-o", tmp_path / "some.csv")
+    code, _, said = fetch(*words)
+
+    assert (3, False) == (code, (tmp_path / "some.csv").exists())
+    assert "NOPEUSDT: binance_spot does not know the symbol" in said
+    assert (0, True) == (fetch(*words, "--on-missing", "report")[0], (tmp_path / "some.csv").exists())
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("1h",), "name at least one symbol, or use --symbols-file or --all"),
+        (("--all", "zzz"), "--all 'zzz' matches no listed instrument of binance"),
+        (("--symbols-file", "/nowhere"), "cannot read the symbols in /nowhere"),
+    ],
+)
+def test_no_symbols(fetch, args, said):
+    """One line, code 2."""
+    code, _, err = fetch(*args, *DAY_1)
+
+    assert 2 == code
+    assert said in err
+
+
 def test_again_it_comes_from_the_cache(fetch, exchange):
     """The second time nothing is downloaded, and the account says so."""
     fetch("BTCUSDT", "1h", *DAY_1)

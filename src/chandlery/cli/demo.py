@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from chandlery.cli import output
 from chandlery.cli.demo_service import demonstrate
-from chandlery.cli.fetch import counting_retries, progress_bar
+from chandlery.cli.fetching import counting_retries, progress_bar
 from chandlery.core.moment import to_micros
 from chandlery.core.provenance import Provenance
 from chandlery.core.time import iso

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
 from chandlery.adapter.base import ExchangeAdapter
@@ -150,9 +150,35 @@ def in_its_market(markets: list[Candidate], fetch: Callable[[Candidate], _T], li
         if not listed:
             raise
     if len(listed) > 1:
-        names = ", ".join(each.adapter.id for each in listed)
-        raise InvalidSymbol(f"{first.symbol!r} is listed by {names}; name one of them as exchange")
+        raise _of_several(first, listed)
     return fetch(listed[0])
+
+
+def market_of(markets: list[Candidate], listed: Callable[[type[ExchangeAdapter]], Collection[str] | None]) -> Candidate:
+    """
+    Return the first of the markets if it lists the symbol, otherwise the only other one that does.
+
+    ``listed`` returns the exchange's spellings of what a market lists; ``None`` if that is unknown, when the first is
+    taken, as it is if none lists the symbol.
+
+    Raises:
+        InvalidSymbol: Several of the others list it; the message names them.
+    """
+    first, *others = markets
+    if not others:
+        return first
+    known = listed(first.adapter)
+    if known is None or first.symbol in known:
+        return first
+    found = [each for each in others if each.symbol in (listed(each.adapter) or ())]
+    if len(found) > 1:
+        raise _of_several(first, found)
+    return found[0] if found else first
+
+
+def _of_several(first: Candidate, listed: list[Candidate]) -> InvalidSymbol:
+    names = ", ".join(each.adapter.id for each in listed)
+    return InvalidSymbol(f"{first.symbol!r} is listed by {names}; name one of them as exchange")
 
 
 def _spelled(adapter: ExchangeAdapter, symbol: str) -> str:

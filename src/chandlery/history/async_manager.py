@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +12,6 @@ from typing import Any, Literal, Self, TypeAlias, TypeVar
 import pyarrow as pa
 from msgspec import structs
 
-from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.cache.arrow_cache import UnifiedCacheManager
 from chandlery.cache.reading import Cached
 from chandlery.cache.series import SeriesKey
@@ -23,7 +21,6 @@ from chandlery.core.errors import (
     Closed,
     InvalidInput,
     MalformedResponse,
-    UnknownName,
     UnsupportedRequest,
 )
 from chandlery.core.gaps import Gap, Span
@@ -33,11 +30,13 @@ from chandlery.core.moment import TimeLike, range_of, require_begun
 from chandlery.core.query import CandleQuery, ChartType, DataProvider, DataSource
 from chandlery.core.recent import Recent
 from chandlery.core.time import Clock
+from chandlery.history.arguments import Symbols, member, require_exchanges, require_one_of
 from chandlery.history.assemble import assemble
 from chandlery.history.checks import GridDiffers
 from chandlery.history.execute import Execution, Progress, reporter
 from chandlery.history.factory import DataClientFactory, Served
 from chandlery.history.interfaces import DataClientInterface, Resources, incomplete
+from chandlery.history.many import get_many
 from chandlery.history.plan import ArchiveStep, CacheStep, RestStep, SourceLimits
 from chandlery.history.rest import RestDataClient
 from chandlery.history.series import Series
@@ -54,7 +53,6 @@ from chandlery.tables.frame import Output
 from chandlery.tables.part import Part, in_order
 
 OnMissing: TypeAlias = Literal["raise", "report"]
-_Member = TypeVar("_Member", bound=Enum)
 _Result = TypeVar("_Result")
 
 OnProgress: TypeAlias = Callable[[Progress], None]
@@ -101,15 +99,9 @@ class AsyncDataSourceManager(SourceLimits):
                 raise InvalidInput(f"{name} is {value}; use at least 1")
         if retry_count < 0:
             raise InvalidInput(f"retry_count is {retry_count}; use 0 or more")
-        for name, by_exchange in {"endpoints": endpoints, "credentials": credentials}.items():
-            unknown = set(by_exchange or ()) - set(ExchangeRegistry.names())
-            if unknown:
-                known = ", ".join(ExchangeRegistry.names())
-                raise UnknownName(
-                    f"{name} names {', '.join(sorted(unknown))}, which is not an exchange; use one of {known}"
-                )
+        require_exchanges(endpoints=endpoints, credentials=credentials)
         DataClientFactory.discover()
-        self.market_type = _member(MarketType, market_type, "market_type")
+        self.market_type = member(MarketType, market_type, "market_type")
         self.provider = DataProvider(provider)
         self.chart_type = ChartType(chart_type)
         self.cache = UnifiedCacheManager(cache_dir) if use_cache else None
@@ -151,7 +143,7 @@ class AsyncDataSourceManager(SourceLimits):
 
     async def get_data(
         self,
-        symbol: str,
+        symbol: str | Symbols,
         start_time: TimeLike,
         end_time: TimeLike | None = None,
         interval: Interval | str = Interval.SECOND_1,
@@ -166,12 +158,25 @@ class AsyncDataSourceManager(SourceLimits):
         include_open: bool = False,
         unit: str = "ms",
         volume_unit: str = "exchange",
+        with_report: bool = False,
     ) -> Any:
         """Return rows; see ``DataSourceManager.get_data``."""
-        _require_one_of("output", output, ("pandas", "polars", "arrow"))
-        _require_one_of("on_missing", on_missing, ("raise", "report"))
-        source = _member(DataSource, enforce_source, "enforce_source")
+        require_one_of("output", output, ("pandas", "polars", "arrow"))
+        require_one_of("on_missing", on_missing, ("raise", "report"))
+        source = member(DataSource, enforce_source, "enforce_source")
         span = range_of(start_time, end_time, self._clock(), unit=unit)
+        if not isinstance(symbol, str):
+            read = partial(
+                self.get_data,
+                interval=interval,
+                use_cache=use_cache,
+                enforce_source=source,
+                provider=provider,
+                chart_type=chart_type,
+                include_open=include_open,
+                volume_unit=volume_unit,
+            )
+            return await get_many(read, symbol, span, progress, output, on_missing, with_report=with_report)
         query = self._query(symbol, span, interval, provider or self.provider, chart_type or self.chart_type)
         if include_open and (query.chart_type.interval is not None or source is DataSource.VISION):
             raise UnsupportedRequest(
@@ -179,7 +184,9 @@ class AsyncDataSourceManager(SourceLimits):
             )
 
         def finish(part: Part) -> tuple[Any, list[Gap]]:
-            return convert(part).output(output), part.failures
+            part = convert(part)
+            frame = part.output(output)
+            return (frame, part.provenance) if with_report else frame, part.failures
 
         options = {"use_cache": use_cache, "include_open": include_open}
         async with suggestions(self._resources, query):
@@ -187,7 +194,9 @@ class AsyncDataSourceManager(SourceLimits):
             (frame, missing), wanted, failure = await self._answered(query, source, finish, progress, **options)
         if not missing or on_missing == "report":
             return frame
-        raise incomplete(frame, missing, wanted, "; on_missing='report' returns it with the gap marked") from failure
+        raise incomplete(
+            frame[0] if with_report else frame, missing, wanted, "; on_missing='report' returns it with the gap marked"
+        ) from failure
 
     async def fetch_part(self, symbol: str, span: Span, interval: Interval) -> Part:
         """
@@ -386,15 +395,3 @@ class AsyncDataSourceManager(SourceLimits):
         archive = None if served.archive is None else served.archive(**options)
         # Not every regional site has the archive of its exchange.
         return rest, None if archive is None or archive.adapter.archive_url is None else archive
-
-
-def _require_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise InvalidInput(f"{name} is {value!r}; use one of {', '.join(known)}")
-
-
-def _member(kind: type[_Member], given: _Member | str, name: str) -> _Member:
-    try:
-        return kind(given)
-    except ValueError:
-        raise InvalidInput(f"{name} is {given!r}; use one of {', '.join(each.value for each in kind)}") from None

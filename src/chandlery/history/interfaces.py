@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import pyarrow as pa
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.pages import rest_chunks
@@ -305,6 +305,19 @@ def incomplete(data: Any, missing: Sequence[Gap], wanted: Span, advice: str = ""
     more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     message = f"{missing[0].span}{more} of {wanted} could not be fetched: {missing[0].evidence}"
     return IncompleteData(f"{message}. The error's .data has the available rows{advice}", data=data, missing=missing)
+
+
+def incomplete_of_many(data: Any, missing: Mapping[str, Sequence[Gap]]) -> IncompleteData:
+    """Create the error for a result of several symbols, of which some lack data."""
+    named = [
+        structs.replace(gap, evidence=f"{label}: {gap.evidence}") for label, gaps in missing.items() for gap in gaps
+    ]
+    message = (
+        f"{sum(map(bool, missing.values()))} of {len(missing)} symbols lack data that could not be fetched; "
+        f"{named[0].evidence}; the error's .data has the available rows; "
+        "on_missing='report' returns them with the gaps of each symbol"
+    )
+    return IncompleteData(message, data=data, missing=named)
 
 
 async def in_body(tasks: Collection[asyncio.Task[None]]) -> None:

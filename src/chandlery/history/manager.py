@@ -13,6 +13,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.moment import TimeLike
 from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.core.time import Clock
+from chandlery.history.arguments import Symbols
 from chandlery.history.async_manager import (
     AsyncDataSourceManager,
     OnMissing,
@@ -114,7 +115,7 @@ class DataSourceManager(SourceLimits):
 
     def get_data(
         self,
-        symbol: str,
+        symbol: str | Symbols,
         start_time: TimeLike,
         end_time: TimeLike | None = None,
         interval: Interval | str = Interval.SECOND_1,
@@ -129,12 +130,16 @@ class DataSourceManager(SourceLimits):
         include_open: bool = False,
         unit: str = "ms",
         volume_unit: str = "exchange",
+        with_report: bool = False,
     ) -> Any:
         """
         Return the rows that open in ``[start_time, end_time)``, oldest first, without duplicates, closed ones only.
 
         Args:
-            symbol: ``BTCUSDT``, ``BTC/USDT`` or ``BTC-USDT``.
+            symbol: ``BTCUSDT``, ``BTC/USDT`` or ``BTC-USDT``. A list of symbols, or a mapping of labels to symbols,
+                gives one frame with the levels ``symbol`` and ``open_time`` (a column ``symbol`` with Arrow and polars),
+                read concurrently within the limits of the manager. ``attrs["chandlery"]`` is then a dict of a
+                ``Provenance`` for each symbol; one that fails as a whole is a gap there.
             start_time: Inclusive: ``"2024-01-01"``, ``"7d"`` for seven days ago, a ``date``, an aware ``datetime``, a
                 ``pandas.Timestamp``, a ``numpy.datetime64``, or milliseconds since 1970. UTC without a time zone; a
                 naive ``datetime`` is refused.
@@ -155,6 +160,7 @@ class DataSourceManager(SourceLimits):
             volume_unit: ``"base"``, ``"quote"`` or ``"contracts"`` converts the volumes of candles, and
                 ``quote_asset_volume`` is then in the quote currency on every market, NaN if unknown. ``"exchange"``
                 leaves both in the units of the exchange, where ``quote_asset_volume`` of inverse markets is in base.
+            with_report: Returns the rows and their ``Provenance`` (of several symbols a dict of them), in every output.
 
         Raises:
             InvalidInput: The request is invalid; no request was sent.
@@ -177,6 +183,7 @@ class DataSourceManager(SourceLimits):
                 include_open=include_open,
                 unit=unit,
                 volume_unit=volume_unit,
+                with_report=with_report,
             )
         )
 
