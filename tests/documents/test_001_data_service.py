@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from inspect import isabstract
 
 import pyarrow as pa
 import pytest
+import pytest_asyncio
 from fastapi import FastAPI
 from mcp.client import Client
 
 from chandlery.connector import DataSourceConnectorImpl
 from chandlery.core.candle import CandleData
-from chandlery.core.errors import InvalidInput, InvalidRange, InvalidToken
+from chandlery.core.errors import Closed, InvalidInput, InvalidRange, InvalidToken, UnknownName
 from chandlery.core.gaps import GapKind, Span
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
@@ -27,6 +29,7 @@ from chandlery.service import (
     AuthenticationModuleImpl,
     DatabaseConnectionImpl,
     DataCollectionManagerImpl,
+    FastAPIApp,
     HistoricalDataManagerImpl,
     IAuthenticationModule,
     IDatabaseConnection,
@@ -41,13 +44,15 @@ from chandlery.service import (
     TokenValidator,
 )
 from chandlery.service.auth.interfaces import Subject
+from chandlery.service.collection.broadcaster import Update
+from chandlery.service.collection.pushed import MOST_WAITING, Pushing
 from chandlery.service.historical.report import AnswerReport
 from chandlery.service.instruments import InstrumentSearch
-from chandlery.service.web.application import application
 from chandlery.service.workload import Workload
 from chandlery.tables.frame import open_times
 from chandlery.testing.repositories import book_entry
 from fixtures.service import offline, service_of
+from fixtures.waiting import until
 
 
 def check_interface(interface, *methods):
@@ -143,10 +148,10 @@ def test_1_38_the_interfaces_of_the_storage():
     check_interface(IRawDataRepository, "save", "find_by_range", "find_latest")
 
 
-@pytest.fixture
-def parts(exchange, tmp_path):
-    """The parts of a service that was not opened yet."""
-    return service_of(exchange, tmp_path, no_auth=False)
+@pytest.fixture(scope="module")
+def parts(exchange, tmp_path_factory):
+    """The parts of a service that is not opened."""
+    return service_of(exchange, tmp_path_factory.mktemp("service"), no_auth=False)
 
 
 @pytest.fixture
@@ -162,10 +167,110 @@ def test_1_08_the_implementation_of_authentication(parts):
     assert isinstance(parts.authentication, AuthenticationModuleImpl)
 
 
+class Socket:
+    """As much of a WebSocket as the documented methods use; ``take_s`` is how long it takes a message."""
+
+    def __init__(self, take_s=0.0):
+        self.take_s = take_s
+        self.sent = []
+
+    async def send_json(self, message):
+        await asyncio.sleep(self.take_s)
+        self.sent += message if isinstance(message, list) else [message]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def collecting(tmp_path_factory):
+    """A service that collects order books and candles of seconds of one coin."""
+    folder = tmp_path_factory.mktemp("collecting")
+    async with offline("binance_spot") as sim, service_of(sim, folder) as service:
+        await service.collection.add_coin("BTC/USDT", "binance", ["book", "candles:1s"])
+        yield service
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_1_20_live_entries_of_a_coin(collecting):
+    """``stream_realtime_data(coin, ws)`` sends what clients return, of all channels, until it is cancelled."""
+    socket = Socket()
+    streaming = asyncio.create_task(collecting.collection.stream_realtime_data("BTC/USDT", socket))
+    await until(lambda: {True, False} == {"bids" in each for each in socket.sent})
+    assert 2 == collecting.broadcaster.count()
+    streaming.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await streaming
+
+    assert 0 == collecting.broadcaster.count()
+    assert {("binance", "BTC/USDT")} == {(each["exchange"], each["symbol"]) for each in socket.sent}
+    with pytest.raises(UnknownName, match="ETH/USDT is not collected; collected: BTC/USDT of binance"):
+        await collecting.collection.stream_realtime_data("ETH/USDT", socket)
+    with pytest.raises(UnknownName, match="ETH/USDT of binance is not collected"):
+        await collecting.collection.stream_realtime_data("ETH/USDT", socket, exchange="binance")
+
+
+async def test_a_slow_socket():
+    """It gets the latest running candle alone, all closed ones, and an error once it is too far behind."""
+    candles, pushing, socket = SeriesId.parse("binance", "BTC/USDT", "candles:1s"), Pushing(), Socket()
+    for number in range(5):
+        pushing.take(Update(candles, "running", {"number": number}))
+        pushing.take(Update(candles, "gap", {"gap": number}))
+    for number in range(MOST_WAITING - 1):
+        pushing.take(Update(candles, "closed", {"number": number}))
+    sending = asyncio.create_task(pushing.send(socket))
+    await until(lambda: len(socket.sent) == MOST_WAITING)
+    assert [4, *range(MOST_WAITING - 1)] == [each["number"] for each in socket.sent]
+
+    socket.take_s = 60
+    for number in range(MOST_WAITING + 2):
+        pushing.take(Update(candles, "closed", {"number": number}))
+    sending.cancel()
+    with pytest.raises(Closed, match=f"more than {MOST_WAITING} entries wait"):
+        await pushing.send(Socket())
+
+
 def test_1_22_the_implementation_of_collecting(parts):
     """It is the service's."""
     assert issubclass(DataCollectionManagerImpl, IDataCollectionManager)
     assert isinstance(parts.collection, DataCollectionManagerImpl)
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_1_28_the_past_of_a_coin(collecting):
+    """``stream_historical_data(coin, start, end, ws)``: candles of minutes, or another channel by name."""
+    end = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(minutes=5)
+    candles, books = Socket(), Socket()
+    await collecting.historical.stream_historical_data("BTC/USDT", end - timedelta(minutes=10), end, candles)
+    await until_stored(collecting)
+    await collecting.historical.stream_historical_data(
+        "BTC/USDT", end, datetime.now(UTC) + timedelta(minutes=5), books, channel="book"
+    )
+
+    first = round(end.timestamp() * 1000) - 600_000
+    assert [first + 60_000 * place for place in range(10)] == [each["timestamp"] for each in candles.sent]
+    assert all(each["closed"] for each in candles.sent)
+    assert books.sent[0]["bids"][0][0] < books.sent[0]["asks"][0][0]
+    with pytest.raises(UnknownName, match="ETH/USDT is not collected"):
+        await collecting.historical.stream_historical_data("ETH/USDT", end, end, candles)
+
+
+async def until_stored(service):
+    """Wait for an order book in the database."""
+    async with asyncio.timeout(20):
+        while await service.storage.get_latest_raw_entry("BTC/USDT") is None:
+            await asyncio.sleep(0.05)  # it is in a file
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_1_29_the_latest_of_a_coin(collecting):
+    """``get_most_current_data(coin)``: the candle of a minute, or another channel by name; of another exchange, too."""
+    historical = collecting.historical
+    candle = await historical.get_most_current_data("BTC/USDT")
+    second = await historical.get_most_current_data("BTC/USDT", interval="1s")
+    book = await historical.get_most_current_data("BTC/USDT", channel="book")
+    other = await historical.get_most_current_data("ETH/USDT", exchange="binance")
+
+    assert ["1m", "1s", "1m"] == [each["interval"] for each in (candle, second, other)]
+    assert book["bids"][0][0] < book["asks"][0][0]
+    assert ("binance", "ETH/USDT") == (other["exchange"], other["symbol"])
 
 
 def test_1_31_the_implementation_of_the_past(parts):
@@ -272,9 +377,9 @@ async def test_1_66_the_past_that_only_storage_has(tmp_path):
     assert [(begin, stored.start), (stored.end, begin + 60 * MINUTE)] == [(gap.start, gap.end) for gap in report.gaps]
 
 
-def test_1_71_an_application_of_fastapi(exchange, tmp_path):
+def test_1_71_an_application_of_fastapi(parts):
     """It has the endpoints of the service, and their description."""
-    app = application(service_of(exchange, tmp_path))
+    app = FastAPIApp(parts)
 
     assert isinstance(app, FastAPI)
     assert {"/v1/coins", "/v1/availability", "/v1/candles", "/v1/books/latest"} <= set(app.openapi()["paths"])

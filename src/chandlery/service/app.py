@@ -13,7 +13,7 @@ from typing import Self
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.cache.files import alone_in, private_folder
-from chandlery.clients.interfaces import IDataSourceConnector
+from chandlery.clients.interfaces import IDataSourceConnector, ResolvedSeries
 from chandlery.clients.markets import markets_of
 from chandlery.clients.native import NativeExchangeClient
 from chandlery.clients.plugins import PluginRegistry, offered
@@ -21,6 +21,8 @@ from chandlery.clients.settings import Settings, StorageConfig
 from chandlery.connector import DataSourceConnectorImpl
 from chandlery.core.endpoints import ROLES, Endpoints, key_of
 from chandlery.core.errors import InvalidInput, MissingDependency, StorageUnavailable
+from chandlery.core.interval import Interval
+from chandlery.core.series_id import SeriesId
 from chandlery.core.time import Clock
 from chandlery.database.adoption import unknown
 from chandlery.database.books import RawDataRepositoryImpl, StorageManagerImpl
@@ -197,7 +199,11 @@ class Service:
     def _history(self) -> HistoricalFetcher:
         current = CurrentDataFetcher(self.broadcaster, self.candles, self.storage, self.clock)
         awaited = self.collection.book_awaited
-        return HistoricalFetcher(self.candles, self.storage, self.gaps, current, self.clock, awaited)
+        return HistoricalFetcher(self.candles, self.storage, self.gaps, current, self.clock, awaited, self._find)
+
+    def _find(self, coin: str, exchange: str | None, channel: str, interval: Interval) -> ResolvedSeries:
+        name = exchange or self.collection.exchange_of(coin)
+        return self.connector.resolve(SeriesId.parse(name, coin, channel, interval.value))
 
     def _listed(self) -> list[type[ExchangeAdapter]]:
         """Return the markets whose lists are read periodically; offline, those that the offline exchange has."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from chandlery.core.errors import InvalidInput, UnknownName
+from chandlery.core.errors import UnknownName
 from chandlery.core.time import Clock
 from chandlery.database.coins import CoinRepository, CollectedCoin
+from chandlery.service.collection.status import only_exchange
 
 
 class CoinCollectionList:
@@ -71,12 +72,7 @@ class CoinCollectionList:
             UnknownName: The coin is not collected.
             InvalidInput: The coin is collected from several exchanges.
         """
-        found = [exchange for exchange, symbol in self._coins if symbol == coin]
-        if len(found) > 1:
-            raise InvalidInput(f"{coin} is collected from {', '.join(found)}; name the exchange")
-        if not found:
-            raise UnknownName(f"{coin} is not collected; collected: {self._told()}")
-        return found[0]
+        return only_exchange(coin, self._coins)
 
     def find(self, coin: str, exchange: str) -> CollectedCoin | None:
         """Return a collected coin; ``None`` if it is not collected."""

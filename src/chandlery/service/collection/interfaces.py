@@ -13,7 +13,7 @@ from chandlery.core.time import Micros
 from chandlery.net.clock import system_clock
 from chandlery.service.collection.broadcaster import Subscriber, Update
 from chandlery.service.collection.pushed import live
-from chandlery.service.collection.status import CoinStatus
+from chandlery.service.collection.status import CoinStatus, only_exchange
 
 if TYPE_CHECKING:
     from chandlery.service.collection.stream_supervisor import StreamSupervisor
@@ -55,8 +55,8 @@ class IDataCollectionManager(ABC):
         """
         Send the entries of a coin to ``ws.send_json``, as clients return them, until cancelled or in the background.
 
-        For the service's own collector, ``coin`` is a series and ``ws`` a subscriber: it subscribes, and starts
-        collecting the series unless it is collected already. It raises the errors of ``add_coin``.
+        For the service's own collector, ``coin`` is a coin that it collects, or a series and ``ws`` a subscriber: then it
+        subscribes, and starts collecting the series unless it is collected already, with the errors of ``add_coin``.
         """
 
     async def start(self) -> None:  # noqa: B027  # one may need no start
@@ -78,6 +78,16 @@ class IDataCollectionManager(ABC):
     def list_coins(self) -> list[CoinStatus]:
         """Return the collected coins, oldest first."""
         return []
+
+    def exchange_of(self, coin: str) -> str:
+        """
+        Return the exchange from which a coin is collected.
+
+        Raises:
+            UnknownName: The coin is not collected.
+            InvalidInput: The coin is collected from several exchanges.
+        """
+        return only_exchange(coin, [(each.exchange, each.symbol) for each in self.list_coins()])
 
     async def begin(self, coin: str, exchange: str, channels: Sequence[str]) -> CoinStatus:
         """Call ``add_coin`` with the arguments that it accepts, and return a status, whatever it returns."""

@@ -6,10 +6,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any
 from weakref import WeakValueDictionary
 
 from chandlery.clients.interfaces import IDataSourceConnector, ResolvedSeries
-from chandlery.core.errors import InvalidInput, MissingDependency
+from chandlery.core.errors import InvalidInput, MissingDependency, UnknownName
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import SECOND, Clock, Micros
 from chandlery.database.candles import CandleRepository
@@ -20,6 +21,7 @@ from chandlery.service.collection.broadcaster import Broadcaster, Subscriber, Up
 from chandlery.service.collection.coins import CoinCollectionList
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.processor import RealTimeProcessor
+from chandlery.service.collection.pushed import Pushing
 from chandlery.service.collection.status import CoinStatus
 from chandlery.service.collection.stream_supervisor import StreamSupervisor
 from chandlery.service.supervision import Supervised, Supervisor
@@ -144,10 +146,18 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         """Ask the exchange whether it trades the coin now."""
         return await self._checker.check(coin, exchange)
 
-    async def stream_realtime_data(self, coin: SeriesId | str, ws: Subscriber) -> None:
-        """Subscribe, then make sure that the series is collected."""
+    async def stream_realtime_data(self, coin: SeriesId | str, ws: Any, *, exchange: str | None = None) -> None:
+        """
+        Send the entries of all series of a coin until cancelled; or subscribe to a series, and make sure that it is collected.
+
+        Raises:
+            UnknownName: The coin is not collected.
+            InvalidInput: The coin is collected from several exchanges, none of which is named.
+            Closed: The WebSocket is too slow.
+        """
         if isinstance(coin, str):
-            raise InvalidInput(f"{coin} may be collected in several series; pass a SeriesId")
+            await self._push(coin, exchange or self.exchange_of(coin), ws)
+            return
         named = self.resolve(coin).id
         self.broadcaster.subscribe(named, ws)
         try:
@@ -155,6 +165,24 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         except BaseException:
             self.broadcaster.unsubscribe(named, ws)
             raise
+
+    async def _push(self, coin: str, exchange: str, ws: Any) -> None:
+        book = self.resolve(SeriesId.of_book(exchange, coin)).id
+        known = self.coins.find(book.symbol, book.exchange)
+        if known is None:
+            raise UnknownName(f"{coin} of {exchange} is not collected; add it first")
+        pushing = Pushing()
+        for each in known.series:
+            self.broadcaster.subscribe(each, pushing)
+        try:
+            await pushing.send(ws)
+        finally:
+            for each in known.series:
+                self.broadcaster.unsubscribe(each, pushing)
+
+    def exchange_of(self, coin: str) -> str:
+        """Look up the coin in the list."""
+        return self.coins.get_exchange(coin)
 
     def collects(self, series: SeriesId) -> bool:
         """Look up the series in the list."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
+from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.time import Micros
 
 
@@ -37,3 +40,21 @@ class CoinStatus(Struct, frozen=True):
     channels: tuple[ChannelStatus, ...]
     origin: str | None = None
     """Origin of its data; ``None`` for the exchange itself."""
+
+
+def only_exchange(coin: str, collected: Iterable[tuple[str, str]]) -> str:
+    """
+    Return the exchange from which a coin is collected, of pairs of exchange and coin.
+
+    Raises:
+        UnknownName: The coin is not collected.
+        InvalidInput: The coin is collected from several exchanges.
+    """
+    pairs = list(collected)
+    found = [exchange for exchange, symbol in pairs if symbol == coin]
+    if len(found) > 1:
+        raise InvalidInput(f"{coin} is collected from {', '.join(found)}; name the exchange")
+    if not found:
+        known = ", ".join(f"{symbol} of {exchange}" for exchange, symbol in pairs) or "nothing"
+        raise UnknownName(f"{coin} is not collected; collected: {known}")
+    return found[0]

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from msgspec import structs
 
@@ -17,6 +17,7 @@ from chandlery.clients.interfaces import ResolvedSeries
 from chandlery.clients.rows import Row, rows_of_table
 from chandlery.core.errors import ChandleryError, ExchangeError, IncompleteData, InvalidSymbol, StorageError, suggest
 from chandlery.core.gaps import Gap, Span, subtract, subtract_all
+from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.provenance import SourceSpan
 from chandlery.core.series_id import SeriesId
@@ -43,6 +44,9 @@ log.addHandler(logging.NullHandler())
 
 _T = TypeVar("_T")
 
+FindSeries: TypeAlias = Callable[[str, str | None, str, Interval], ResolvedSeries]
+"""Returns the series of a coin, its exchange if that is given, a channel, and the interval of candles."""
+
 _MANY = 500
 """Number of spans from which work runs in a thread; starting a thread takes as long as a few of them."""
 SENT_ROWS, SENT_BOOKS = 500, 10
@@ -66,8 +70,14 @@ class HistoricalFetcher(IHistoricalDataManager):
         current: CurrentDataFetcher,
         clock: Clock,
         awaited: Callable[[SeriesId], Micros | None],
+        find: FindSeries,
     ) -> None:
-        """Create a fetcher. ``awaited`` returns the time for which an order book may be overdue, or ``None`` if the series is not collected."""
+        """
+        Create a fetcher.
+
+        ``awaited`` returns the time for which an order book may be overdue, or ``None`` if the series is not collected.
+        ``find`` returns the series of a coin; without its exchange, of the only one from which it is collected.
+        """
         self.rows: Counter[str] = Counter()
         """Number of rows by source."""
         self._candles = candles
@@ -77,10 +87,30 @@ class HistoricalFetcher(IHistoricalDataManager):
         self._current = current
         self._clock = clock
         self._awaited = awaited
+        self._find = find
         self._delays = LogLimit()
 
-    async def stream_historical_data(self, coin: ResolvedSeries, start: datetime, end: datetime, ws: Any) -> None:
-        """Send lists of at most ``SENT_ROWS`` candles or ``SENT_BOOKS`` order books, as clients return them."""
+    async def stream_historical_data(
+        self,
+        coin: ResolvedSeries | str,
+        start: datetime,
+        end: datetime,
+        ws: Any,
+        *,
+        exchange: str | None = None,
+        channel: str = "candles",
+        interval: Interval | str = Interval.MINUTE_1,
+    ) -> None:
+        """
+        Send lists of at most ``SENT_ROWS`` candles or ``SENT_BOOKS`` order books, as clients return them.
+
+        ``coin`` is a series, or a coin of ``exchange``, by default of the only one from which it is collected.
+
+        Raises:
+            UnknownName: The coin is not collected, and its exchange is not given.
+            InvalidInput: It is collected from several exchanges, none of which is given, or the range is invalid.
+        """
+        coin = self._series(coin, exchange, channel, interval)
         series = coin.id
         span = Span(to_micros(start), to_micros(end))
         while series.channel == "book":
@@ -179,9 +209,23 @@ class HistoricalFetcher(IHistoricalDataManager):
             return await self._gaps.find(series, span)
         return await self._history.gaps(series, span, self._clock(), self._awaited(series) or 0)
 
-    async def get_most_current_data(self, coin: ResolvedSeries) -> Row | None:
-        """Return the latest order book or candle."""
-        return await self._current.latest(coin)
+    async def get_most_current_data(
+        self,
+        coin: ResolvedSeries | str,
+        *,
+        exchange: str | None = None,
+        channel: str = "candles",
+        interval: Interval | str = Interval.MINUTE_1,
+    ) -> Row | None:
+        """Return the latest order book or candle; the arguments are those of ``stream_historical_data``."""
+        return await self._current.latest(self._series(coin, exchange, channel, interval))
+
+    def _series(
+        self, coin: ResolvedSeries | str, exchange: str | None, channel: str, interval: Interval | str
+    ) -> ResolvedSeries:
+        if not isinstance(coin, str):
+            return coin
+        return self._find(coin, exchange, channel, interval if isinstance(interval, Interval) else Interval(interval))
 
     async def latest(self, series: ResolvedSeries) -> Row | None:
         """Return the latest order book or candle."""
