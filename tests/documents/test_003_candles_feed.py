@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from inspect import isabstract
 
 import pytest
@@ -11,6 +12,7 @@ from chandlery import (
     BaseAdapter,
     BinanceBaseAdapter,
     BinanceSpotAdapter,
+    CandleData,
     CandlesFeed,
     ExchangeRegistry,
     NetworkClient,
@@ -18,7 +20,7 @@ from chandlery import (
     RESTPollingStrategy,
     WebSocketStrategy,
 )
-from chandlery.core.errors import UnknownName
+from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.interval import Interval
 from chandlery.core.time import MINUTE
 from fixtures.waiting import until
@@ -113,3 +115,26 @@ async def test_3_11_the_number_of_candles_is_bounded(exchange):
     await feed.stop()
 
     assert [strategy.last.timestamp + place * 60 for place in (3, 4, 5)] == [candle.timestamp for candle in candles]
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"high": 1.5}, "impossible"),
+        ({"low": 2.5}, "impossible"),
+        ({"close": math.nan}, "not finite"),
+        ({"high": math.inf}, "not finite"),
+        ({"volume": -1.0}, "not finite"),
+    ],
+)
+def test_3_29_a_candle_validates_itself(change, text):
+    """An error says what is wrong with which candle; a feed rejects the same candles."""
+    right = CandleData(MINUTE, open=2.0, high=3.0, low=1.0, close=2.0, volume=0.0)
+    wrong = structs.replace(right, **change)
+    processor = CandlesFeed("binance_spot", "BTC-USDT", "1m").stream.processor
+
+    assert right is right.validate()
+    assert not processor.verdict(right, fetched=True).is_reject
+    with pytest.raises(InvalidInput, match=rf"the candle of 1970-01-01T00:01:00Z is {text}: CandleData\("):
+        wrong.validate()
+    assert processor.verdict(wrong, fetched=True).is_reject

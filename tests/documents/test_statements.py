@@ -37,9 +37,8 @@ def names_in(file):
 
 @pytest.fixture(scope="module")
 def table():
-    """Documents with their statements, each with its title and the tests that prove it; and those that are open."""
-    documents = tomllib.loads((HERE / "statements.toml").read_text())
-    return documents, documents.pop("open")["statements"]
+    """Documents with their statements, each with its title and the tests that prove it."""
+    return tomllib.loads((HERE / "statements.toml").read_text())
 
 
 def own_tests():
@@ -49,11 +48,10 @@ def own_tests():
 
 
 def test_each_statement_is_covered_once(table, project):
-    """By a test of its own, by tests elsewhere, by a row that gives the reason why it differs; or it is open."""
-    documents, unproved = table
+    """By a test of its own, by tests elsewhere, or by a row that gives the reason why it differs."""
     page = (project / "docs" / "coming-from.md").read_text().partition("\n## Statements that differ\n")[2]
-    mapped = [number(document, each) for document, statements in documents.items() for each in statements]
-    found = Counter([*own_tests(), *mapped, *unproved, *(number(*each) for each in _ROW.findall(page))])
+    mapped = [number(document, each) for document, statements in table.items() for each in statements]
+    found = Counter([*own_tests(), *mapped, *(number(*each) for each in _ROW.findall(page))])
     expected = [number(document, each + 1) for document, count in enumerate(COUNTS) for each in range(count)]
 
     assert [] == sorted(set(expected) - set(found))
@@ -62,8 +60,7 @@ def test_each_statement_is_covered_once(table, project):
 
 def test_the_tests_of_the_table_are_there(table):
     """Each is defined in its file as a test, and runs with every suite."""
-    documents, _ = table
-    entries = [each for statements in documents.values() for each in statements.values()]
+    entries = [each for statements in table.values() for each in statements.values()]
     wrong = []
     for test in {test for _, *tests in entries for test in tests}:
         file, *parts = test.split("::")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from math import inf
 from operator import attrgetter
+from typing import Self
 
 from msgspec import Struct
 
-from chandlery.core.time import SECOND, Micros
+from chandlery.core.errors import InvalidInput
+from chandlery.core.time import SECOND, Micros, iso
 
 
 class CandleData(Struct, frozen=True, gc=False):
@@ -45,6 +48,31 @@ class CandleData(Struct, frozen=True, gc=False):
 
     def __hash__(self) -> int:
         return hash(_values(self))
+
+    def fault(self) -> str | None:
+        """
+        Return why the values cannot be those of a candle; ``None`` if they can.
+
+        ``not_finite``: a price or the volume is NaN or infinite, or the volume is negative. ``impossible``: the high is not
+        the highest price, or the low not the lowest.
+        """
+        low, high = self.low, self.high
+        if low <= self.open <= high and low <= self.close <= high and -inf < low and high < inf:
+            return None if 0.0 <= self.volume < inf else "not_finite"
+        numbers = (low, high, self.open, self.close)
+        return "impossible" if all(-inf < number < inf for number in numbers) else "not_finite"
+
+    def validate(self) -> Self:
+        """
+        Return the candle itself, if it has no ``fault``.
+
+        Raises:
+            InvalidInput: It has one.
+        """
+        fault = self.fault()
+        if fault is not None:
+            raise InvalidInput(f"the candle of {iso(self.open_time)} is {fault.replace('_', ' ')}: {self}")
+        return self
 
     @property
     def timestamp(self) -> int:

@@ -68,8 +68,5 @@ def are_right(candles: Iterable[CandleData]) -> bool:
 
 def fault_of(candle: CandleData) -> Verdict | None:
     """Return the verdict on a candle whose values are impossible; ``None`` if they are possible."""
-    low, high = candle.low, candle.high
-    if low <= candle.open <= high and low <= candle.close <= high and -inf < low and high < inf:
-        return None if 0.0 <= candle.volume < inf else Verdict.NOT_FINITE
-    numbers = (low, high, candle.open, candle.close)
-    return Verdict.IMPOSSIBLE if all(-inf < number < inf for number in numbers) else Verdict.NOT_FINITE
+    fault = candle.fault()
+    return None if fault is None else Verdict(fault)
