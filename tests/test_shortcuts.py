@@ -82,6 +82,11 @@ def test_volumes_of_contracts_in_other_units(get_data, market):
     assert (base["volume"] * base["low"] <= quote["volume"] * (1 + 1e-6)).all()
     assert (base["volume"] * base["high"] >= quote["volume"] * (1 - 1e-6)).all()
     assert base["volume"].min() > 0
+    turnover = "base" if market == "binance_inverse" else "quote"
+    assert [("contracts", turnover), ("contracts", "quote"), ("base", "quote"), ("quote", "quote")] == [
+        (each.attrs["chandlery"].volume_unit, each.attrs["chandlery"].turnover_unit)
+        for each in (sent, contracts, base, quote)
+    ]
 
 
 def test_several_symbols_each_in_its_market(get_data):

@@ -26,6 +26,8 @@ PROVENANCES = st.builds(
     st.lists(st.builds(Gap, MOMENTS, MOMENTS, st.sampled_from(GapKind), TEXT), max_size=1),
     st.lists(st.builds(Event, MOMENTS, MOMENTS, st.sampled_from(EventKind), TEXT), max_size=3),
     st.none() | MOMENTS,
+    OPTIONAL,
+    OPTIONAL,
 )
 ONE = Provenance.of(
     [SourceSpan(20, 30, "rest", 99), SourceSpan(0, 20, "vision", 98, "a.zip", "ab" * 32, cached=True)],
@@ -37,7 +39,8 @@ ONE = Provenance.of(
 
 def content(provenance: Provenance) -> tuple[object, ...]:
     """All that it says, typed."""
-    return provenance.spans, provenance.gaps, provenance.events, provenance.open_candle
+    units = provenance.volume_unit, provenance.turnover_unit
+    return provenance.spans, provenance.gaps, provenance.events, provenance.open_candle, *units
 
 
 @given(PROVENANCES)
@@ -54,7 +57,7 @@ def test_typed_values_come_back_oldest_first():
     assert (Gap(30, 40, GapKind.HALT, "asked twice"),) == ONE.gaps
     assert (Event(0, 20, EventKind.OFF_GRID, "2 rows"),) == ONE.events
     assert 40 == ONE.open_candle
-    assert ((), (), (), None) == content(Provenance.of())
+    assert ((), (), (), None, None, None) == content(Provenance.of())
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,8 @@ class _Content(Struct, frozen=True):
     gaps: tuple[Gap, ...] = ()
     events: tuple[Event, ...] = ()
     open_candle: Micros | None = None
+    volume_unit: str | None = None
+    turnover_unit: str | None = None
 
 
 class Provenance(dict[str, Any]):
@@ -83,6 +85,7 @@ class Provenance(dict[str, Any]):
     It is a dict of plain JSON values, since what a data frame carries in ``attrs`` must survive
     being copied, compared and written to a file. The properties return typed values.
     ``open_candle`` is the open time of the running candle if it was requested.
+    ``volume_unit`` is what ``volume`` counts, ``turnover_unit`` what ``quote_asset_volume`` counts.
     """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
@@ -100,9 +103,12 @@ class Provenance(dict[str, Any]):
         gaps: Iterable[Gap] = (),
         events: Iterable[Event] = (),
         open_candle: Micros | None = None,
+        volume_unit: str | None = None,
+        turnover_unit: str | None = None,
     ) -> Self:
         """Make one from typed values, in any order."""
-        return cls(msgspec.to_builtins(_Content(tuple(sorted(spans)), tuple(sorted(gaps)), tuple(events), open_candle)))
+        ordered = tuple(sorted(spans)), tuple(sorted(gaps)), tuple(events)
+        return cls(msgspec.to_builtins(_Content(*ordered, open_candle, volume_unit, turnover_unit)))
 
     @classmethod
     def from_json(cls, text: bytes | str) -> Self:
@@ -141,3 +147,13 @@ class Provenance(dict[str, Any]):
     def open_candle(self) -> Micros | None:
         """The open time of the running candle, if the result holds it."""
         return self._content.open_candle
+
+    @property
+    def volume_unit(self) -> str | None:
+        """The unit of ``volume``: ``base``, ``quote`` or ``contracts``; ``None`` if it is unknown, or not of candles."""
+        return self._content.volume_unit
+
+    @property
+    def turnover_unit(self) -> str | None:
+        """The unit of ``quote_asset_volume``: ``quote``, or ``base`` in inverse markets; ``None`` if it is not sent or unknown."""
+        return self._content.turnover_unit

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -33,8 +32,9 @@ def table_of_books(entries: Sequence[RawOrderBookEntry]) -> pa.Table:
     lengths = np.array([len(side) for side in sides], np.int64)
     counts = lengths.reshape(-1, 2).sum(axis=1)
     total = int(lengths.sum())
-    numbers = chain.from_iterable(chain.from_iterable(sides))
-    prices, sizes = np.fromiter(numbers, np.float64, 2 * total).reshape(-1, 2).T
+    # One array per side: a single one of all levels would hold the interpreter for longer than the event loop may wait.
+    numbers = [np.array(side, np.float64).reshape(-1, 2) for side in sides]
+    prices, sizes = np.concatenate([*numbers, np.empty((0, 2))]).T
     starts = np.cumsum(lengths) - lengths
     columns = [
         np.repeat(np.array([entry.timestamp for entry in entries], np.int64), counts),

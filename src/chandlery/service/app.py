@@ -246,5 +246,7 @@ def _load() -> None:
     import pandas as pd  # noqa: F401, PLC0415  # not as early as this module, which has much else
     import polars as pl  # noqa: F401, PLC0415  # the same
 
+    from chandlery.net import transport  # noqa: F401, PLC0415  # aiohttp, which reads all certificates
+
     DataClientFactory.discover()
     offered()

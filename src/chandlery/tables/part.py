@@ -35,6 +35,9 @@ class Part(Struct, frozen=True):
     """Time from which rows may still change and are not stored; ``None`` if the source does not state it."""
     open_candle: Micros | None = None
     """The open time of the running candle, if it was requested and is the last row."""
+    volume_unit: str | None = None
+    turnover_unit: str | None = None
+    """The units of ``volume`` and ``quote_asset_volume``; ``None`` if unknown."""
 
     def __post_init__(self) -> None:
         """Replace ``None`` by a table without rows."""
@@ -61,12 +64,21 @@ class Part(Struct, frozen=True):
         if text is None:
             return cls(plain, gaps=failed)
         provenance = Provenance.from_json(text)
-        return cls(plain, provenance.spans, provenance.gaps, provenance.events, open_candle=provenance.open_candle)
+        return cls(
+            plain,
+            provenance.spans,
+            provenance.gaps,
+            provenance.events,
+            open_candle=provenance.open_candle,
+            volume_unit=provenance.volume_unit,
+            turnover_unit=provenance.turnover_unit,
+        )
 
     @property
     def provenance(self) -> Provenance:
         """The provenance as plain values."""
-        return Provenance.of(self.spans, self.gaps, self.events, self.open_candle)
+        units = self.volume_unit, self.turnover_unit
+        return Provenance.of(self.spans, self.gaps, self.events, self.open_candle, *units)
 
     @property
     def covered(self) -> list[Span]:

@@ -125,13 +125,16 @@ async def _converted(
 
 
 def _encoded(page: BookPage, gaps: Sequence[Gap], levels: int | None, origin: str | None) -> bytes:
-    """Encode a page as ``Books``."""
-    content = {
+    """Encode a page as ``Books``, and remove its entries: to release their levels takes the time of a callback."""
+    content: dict[str, Any] = {
         "books": [_book(entry, levels) for entry in page.entries],
         "gaps": [gap_content(gap) for gap in sorted([*gaps, *page.damaged])],
         "next": None if page.following is None else cursor_of(page.following),
     }
-    return msgspec.json.encode(content | labelled(origin))
+    encoded = msgspec.json.encode(content | labelled(origin))
+    content.clear()
+    page.entries.clear()
+    return encoded
 
 
 def _book(entry: RawOrderBookEntry, levels: int | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from contextlib import aclosing, contextmanager
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar
 
+import pyarrow as pa
 from msgspec import structs
 
 from chandlery.clients.instruments import nearest_listed
@@ -27,7 +28,7 @@ from chandlery.database.book_rows import table_of_books
 from chandlery.database.candles import CandleRepository
 from chandlery.database.gaps import GapRepository
 from chandlery.database.interfaces import IStorageManager
-from chandlery.database.raw import BookPage
+from chandlery.database.raw import BookPage, RawOrderBookEntry
 from chandlery.history.checks import holes_of
 from chandlery.net.delays import delays_to
 from chandlery.net.log_limit import LogLimit
@@ -163,14 +164,14 @@ class HistoricalFetcher(IHistoricalDataManager):
         at, limit = span.start, min(snapshots, FIRST_BOOKS)
         while True:
             page = await self.get_books(series, Span(at, span.end), limit)
-            entries = page.entries
             until = span.end if page.following is None else page.following
             found = [gap for gap in gaps if at <= gap.start < until or gap.start < at == span.start]
-            if entries or gaps or page.damaged:
-                table, source = await asyncio.to_thread(table_of_books, entries), []
-                if entries:
-                    limit = max(1, min(snapshots, LEVELS_AT_ONCE * len(entries) // max(1, table.num_rows)))
-                    first, last = entries[0].timestamp, entries[-1].timestamp
+            if page.entries or gaps or page.damaged:
+                count, source = len(page.entries), []
+                first, last = (page.entries[0].timestamp, page.entries[-1].timestamp) if count else (at, at)
+                table = await asyncio.to_thread(_tabulated, page.entries)
+                if count:
+                    limit = max(1, min(snapshots, LEVELS_AT_ONCE * count // max(1, table.num_rows)))
                     source = [Source("database", first, last + 1, table.num_rows, series.origin)]
                     self.rows["database"] += table.num_rows
                 yield Piece(table, source, sorted([*found, *page.damaged]))
@@ -328,6 +329,13 @@ async def _worked(rows: int, stretches: int, work: Callable[..., _T], *args: Any
     """Return the result of ``work``, which runs in a thread if it processes many rows or spans."""
     few = rows <= FEW_ROWS and stretches < _MANY
     return work(*args) if few else await asyncio.to_thread(work, *args)
+
+
+def _tabulated(entries: list[RawOrderBookEntry]) -> pa.Table:
+    """Convert and remove the entries: to release many levels takes the time of a callback, which a thread may take."""
+    table = table_of_books(entries)
+    entries.clear()
+    return table
 
 
 def _accounted(gaps: Sequence[Gap], holes: Sequence[Span]) -> tuple[list[Gap], list[Span]]:

@@ -151,18 +151,21 @@ class PastTools:
         until = span.end if page.following is None else page.following
         gaps = sorted([*await self._historical.get_gaps(series.id, Span(at, until)), *page.damaged])
 
+        times = [entry.timestamp for entry in page.entries]
+        books = await asyncio.to_thread(_books, page.entries, asked.levels)
+
         def answer(count: int) -> PastBooksAnswer:
-            following = page.entries[count].timestamp if count < len(page.entries) else page.following
+            following = times[count] if count < len(times) else page.following
             return PastBooksAnswer(
                 exchange=series.id.exchange,
                 symbol=series.id.symbol,
-                books=[_book(entry, asked.levels) for entry in page.entries[:count]],
+                books=books[:count],
                 next=None if following is None else cursor_of(following),
                 origin=series.origin,
                 **told_gaps(_before(gaps, following)),
             )
 
-        return await asyncio.to_thread(longest_answer, len(page.entries), answer)
+        return await asyncio.to_thread(longest_answer, len(books), answer)
 
     def _range(self, asked: PastAsked) -> tuple[Span, Micros]:
         """Return the whole range, and where the page begins."""
@@ -182,13 +185,19 @@ def _rates(tables: Sequence[pa.Table]) -> tuple[list[RateRow], list[Micros]]:
     return rows, times
 
 
-def _book(entry: RawOrderBookEntry, levels: int) -> PastBook:
-    return PastBook(
-        timestamp=iso(entry.timestamp),
-        received_at=iso(entry.data.received_at),
-        bids=list(entry.data.bids[:levels]),
-        asks=list(entry.data.asks[:levels]),
-    )
+def _books(entries: list[RawOrderBookEntry], levels: int) -> list[PastBook]:
+    """Convert and remove the entries: to release many levels takes the time of a callback, which a thread may take."""
+    books = [
+        PastBook(
+            timestamp=iso(entry.timestamp),
+            received_at=iso(entry.data.received_at),
+            bids=list(entry.data.bids[:levels]),
+            asks=list(entry.data.asks[:levels]),
+        )
+        for entry in entries
+    ]
+    entries.clear()
+    return books
 
 
 def _before(gaps: Sequence[Gap], end: Micros | None) -> list[Gap]:
