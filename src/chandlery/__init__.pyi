@@ -72,6 +72,7 @@ from chandlery.history.funding import BinanceFundingRateClient as BinanceFunding
 from chandlery.history.interfaces import DataClientInterface as DataClientInterface
 from chandlery.history.interfaces import FetchResult as FetchResult
 from chandlery.history.manager import DataSourceManager as DataSourceManager
+from chandlery.history.resampling import resample as resample
 from chandlery.history.rest import RestDataClient as RestDataClient
 from chandlery.history.vision import VisionDataClient as VisionDataClient
 from chandlery.shortcuts import candles as candles

@@ -58,6 +58,8 @@ class EventKind(Enum):
     DAMAGED_CACHE_FILE = "damaged_cache_file"
     CACHE_NOT_WRITTEN = "cache_not_written"
     UNKNOWN_ORIGIN = "unknown_origin"
+    RESAMPLED = "resampled"
+    """The exchange has no candles of the interval; these are made of shorter ones."""
 
 
 class Event(Struct, frozen=True, order=True):

@@ -38,6 +38,7 @@ from chandlery.history.factory import DataClientFactory, Served
 from chandlery.history.interfaces import DataClientInterface, Resources, incomplete
 from chandlery.history.many import get_many
 from chandlery.history.plan import ArchiveStep, CacheStep, RestStep, SourceLimits
+from chandlery.history.resampling import available
 from chandlery.history.rest import RestDataClient
 from chandlery.history.series import Series
 from chandlery.history.suggestions import suggestions
@@ -178,13 +179,14 @@ class AsyncDataSourceManager(SourceLimits):
             )
             return await get_many(read, symbol, span, progress, output, on_missing, with_report=with_report)
         query = self._query(symbol, span, interval, provider or self.provider, chart_type or self.chart_type)
+        query, longer = available(query, include_open=include_open)
         if include_open and (query.chart_type.interval is not None or source is DataSource.VISION):
             raise UnsupportedRequest(
                 "include_open needs candles and REST; funding rates and the archive have no running candle"
             )
 
         def finish(part: Part) -> tuple[Any, list[Gap]]:
-            part = convert(part)
+            part = longer(convert(part))
             frame = part.output(output)
             return (frame, part.provenance) if with_report else frame, part.failures
 

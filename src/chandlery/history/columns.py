@@ -44,7 +44,7 @@ def whole(columns: Columns, interval: Grid) -> Columns:
         if name in columns:
             continue
         if name == "close_time":
-            missing[name] = _ends(columns["open_time"], interval) - 1
+            missing[name] = ends_of(columns["open_time"], interval) - 1
         else:
             missing[name] = np.zeros(size, np.int64) if name == "count" else np.full(size, np.nan)
     return {**columns, **missing}
@@ -72,14 +72,14 @@ def closed(columns: Columns, grid: Grid, now: Micros) -> Columns:
     times = columns["open_time"]
     if not len(times):
         return columns
-    over = _ends(times, grid) <= now
+    over = ends_of(times, grid) <= now
     sent = columns.get("close_time")
     if sent is not None:
         over &= sent <= now
     return columns if over.all() else {name: values[over] for name, values in columns.items()}
 
 
-def _ends(opens: NDArray[np.int64], grid: Grid) -> NDArray[np.int64]:
+def ends_of(opens: NDArray[np.int64], grid: Grid) -> NDArray[np.int64]:
     """Return the end of each candle."""
     if grid.micros is not None:
         return opens + grid.micros
