@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
@@ -182,7 +182,7 @@ def get_data(
         "include_open": include_open,
         "volume_unit": volume_unit,
     }
-    if not isinstance(symbol, str):
+    if isinstance(symbol, Iterable) and not isinstance(symbol, str | bytes):
         span = range_of(start, end, system_clock(), unit=unit)
         funding = kind is ChartType.FUNDING_RATE
         chosen = by_market(settings, labelled(symbol), exchange, market, funding=funding)

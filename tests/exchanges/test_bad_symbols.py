@@ -29,8 +29,10 @@ def test_adapters(exchange):
 @EACH
 def test_the_manager_of_past_data(symbol, tmp_path):
     """Nothing is written either."""
-    with DataSourceManager(cache_dir=tmp_path / "cache") as manager, pytest.raises(InvalidSymbol):
-        manager.get_data(symbol, *SPAN, "1h")
+    with DataSourceManager(cache_dir=tmp_path / "cache") as manager:
+        for given in ([symbol], {"label": symbol}, *([] if isinstance(symbol, list) else [symbol])):
+            with pytest.raises(InvalidSymbol):
+                manager.get_data(given, *SPAN, "1h")
 
     assert not (tmp_path / "cache").exists()
 

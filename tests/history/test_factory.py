@@ -271,8 +271,8 @@ def test_classes_that_cannot_work_are_refused():
         DataClientFactory.register_client(*kind, Finished, source=DataSource.AUTO)
     with pytest.raises(InvalidInput, match="'spot' is not a MarketType"):
         DataClientFactory.register_client(kind[0], "spot", kind[2], Finished)
-    with pytest.raises(UnknownName, match="'NOBODY' is not a DataProvider"):
-        DataClientFactory.register_client("NOBODY", *kind[1:], Finished)
+    with pytest.raises(UnknownName, match="'NOBODY_AT_ALL' is not a DataProvider"):
+        DataClientFactory.register_client("NOBODY_AT_ALL", *kind[1:], Finished)
 
 
 def test_a_client_is_a_context_manager_and_takes_endpoints():

@@ -185,7 +185,7 @@ async def test_what_is_no_text_is_no_name(opened):
     """Where a way can give anything but text."""
     async with opened() as ways:
         for symbol in NO_TEXT:
-            wanted = await ways.library("binance_spot", symbol)
+            wanted = await ways.library("binance_spot", [symbol])  # a list alone is several symbols
             assert "a symbol must be a string" in wanted[1]
             for way in (ways.body, ways.websocket, ways.mcp):
                 assert wanted == await way("binance_spot", symbol), (way.__name__, symbol)

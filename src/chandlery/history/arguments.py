@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import TypeAlias, TypeVar
 
@@ -10,7 +11,7 @@ from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.instrument import require_symbol
 
-Symbols: TypeAlias = Sequence[str] | Mapping[str, str]
+Symbols: TypeAlias = Iterable[str] | Mapping[str, str]
 """Several symbols, or symbols by the labels that their rows get."""
 
 _Member = TypeVar("_Member", bound=Enum)
@@ -48,12 +49,14 @@ def labelled(symbols: Symbols) -> dict[str, str]:
     Raises:
         InvalidInput: There is none, one is given twice, or one is not a symbol.
     """
-    found = dict(symbols) if isinstance(symbols, Mapping) else {each: each for each in symbols}
-    if not found:
+    named = list(symbols.items()) if isinstance(symbols, Mapping) else [(each, each) for each in symbols]
+    if not named:
         raise InvalidInput("no symbols are given; name at least one, e.g. ['BTCUSDT', 'ETHUSDT']")
-    if len(found) < len(symbols):
-        twice = sorted({each for each in found if list(symbols).count(each) > 1})
+    for label, symbol in named:
+        require_symbol(symbol)
+        if not isinstance(label, str):
+            raise InvalidInput(f"the label of {symbol} is {label!r}; use text")
+    twice = [label for label, count in Counter(label for label, _ in named).items() if count > 1]
+    if twice:
         raise InvalidInput(f"{', '.join(twice)} is given twice")
-    for each in found.values():
-        require_symbol(each)
-    return found
+    return dict(named)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -166,7 +166,7 @@ class AsyncDataSourceManager(SourceLimits):
         require_one_of("on_missing", on_missing, ("raise", "report"))
         source = member(DataSource, enforce_source, "enforce_source")
         span = range_of(start_time, end_time, self._clock(), unit=unit)
-        if not isinstance(symbol, str):
+        if isinstance(symbol, Iterable) and not isinstance(symbol, str | bytes):
             read = partial(
                 self.get_data,
                 interval=interval,
