@@ -20,6 +20,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.series_id import SeriesId
 from chandlery.core.time import DAY, MINUTE
+from chandlery.database.coins import CoinRepository
 from chandlery.database.listings import ListingRepository
 from chandlery.database.raw import BookSnapshot
 from chandlery.database.series_ids import SeriesIds
@@ -27,6 +28,7 @@ from chandlery.database.sqlite import SqliteDatabase
 from chandlery.net.clock import system_clock
 from chandlery.service import (
     AuthenticationModuleImpl,
+    CoinCollectionList,
     DatabaseConnectionImpl,
     DataCollectionManagerImpl,
     FastAPIApp,
@@ -186,6 +188,28 @@ async def collecting(tmp_path_factory):
     async with offline("binance_spot") as sim, service_of(sim, folder) as service:
         await service.collection.add_coin("BTC/USDT", "binance", ["book", "candles:1s"])
         yield service
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_1_19_availability_of_a_coin(collecting):
+    """Of an exchange; without it, of the one from which the coin is collected."""
+    collection = collecting.collection
+
+    assert await collection.check_availability("BTC/USDT")
+    assert await collection.check_availability("ETH/USDT", "binance")
+    assert not await collection.check_availability("NOPE/USDT", "binance")
+    with pytest.raises(UnknownName, match="ETH/USDT is not collected"):
+        await collection.check_availability("ETH/USDT")
+
+
+async def test_1_23_a_coin_on_the_list(tmp_path):
+    """``add_coin(coin, exchange)``: its order book and candles of minutes."""
+    async with SqliteDatabase(tmp_path / "d.sqlite3") as database:
+        coins = CoinCollectionList(CoinRepository(database), system_clock)
+        added = await coins.add_coin("BTC/USDT", "binance")
+
+    assert ("binance", "BTC/USDT", ("book", "candles:1m")) == (added.exchange, added.symbol, added.channels)
+    assert [added] == coins.all()
 
 
 @pytest.mark.asyncio(loop_scope="module")

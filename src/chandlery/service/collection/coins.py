@@ -7,7 +7,7 @@ from msgspec import structs
 from chandlery.core.errors import UnknownName
 from chandlery.core.time import Clock
 from chandlery.database.coins import CoinRepository, CollectedCoin
-from chandlery.service.collection.status import only_exchange
+from chandlery.service.collection.status import DEFAULT_CHANNELS, only_exchange
 
 
 class CoinCollectionList:
@@ -23,7 +23,7 @@ class CoinCollectionList:
         self._coins = {(each.exchange, each.symbol): each for each in await self._repository.all()}
         return self.all()
 
-    async def add_coin(self, coin: str, exchange: str, channels: tuple[str, ...]) -> CollectedCoin:
+    async def add_coin(self, coin: str, exchange: str, channels: tuple[str, ...] = DEFAULT_CHANNELS) -> CollectedCoin:
         """
         Add a coin, or further channels of one.
 

@@ -13,7 +13,7 @@ from chandlery.core.time import Micros
 from chandlery.net.clock import system_clock
 from chandlery.service.collection.broadcaster import Subscriber, Update
 from chandlery.service.collection.pushed import live
-from chandlery.service.collection.status import CoinStatus, only_exchange
+from chandlery.service.collection.status import DEFAULT_CHANNELS, CoinStatus, only_exchange
 
 if TYPE_CHECKING:
     from chandlery.service.collection.stream_supervisor import StreamSupervisor
@@ -28,7 +28,7 @@ class IDataCollectionManager(ABC):
     """
 
     @abstractmethod
-    async def add_coin(self, coin: str, exchange: str, channels: Sequence[str] = ("book", "candles:1m")) -> CoinStatus:
+    async def add_coin(self, coin: str, exchange: str, channels: Sequence[str] = DEFAULT_CHANNELS) -> CoinStatus:
         """
         Start collecting a coin, also after restarts; adds channels if it is collected already.
 

@@ -22,7 +22,7 @@ from chandlery.service.collection.coins import CoinCollectionList
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.processor import RealTimeProcessor
 from chandlery.service.collection.pushed import Pushing
-from chandlery.service.collection.status import CoinStatus
+from chandlery.service.collection.status import DEFAULT_CHANNELS, CoinStatus
 from chandlery.service.collection.stream_supervisor import StreamSupervisor
 from chandlery.service.supervision import Supervised, Supervisor
 
@@ -100,7 +100,7 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         stream_supervisors, self._stream_supervisors = self._stream_supervisors, {}
         await asyncio.gather(*(stream_supervisor.end() for stream_supervisor in stream_supervisors.values()))
 
-    async def add_coin(self, coin: str, exchange: str, channels: Sequence[str] = ("book", "candles:1m")) -> CoinStatus:
+    async def add_coin(self, coin: str, exchange: str, channels: Sequence[str] = DEFAULT_CHANNELS) -> CoinStatus:
         """Check, store and start a coin; returns when each stream runs, or has failed for the first time."""
         if not channels:
             raise InvalidInput("name at least one channel: book, or candles:1m and so on")
@@ -142,9 +142,9 @@ class DataCollectionManagerImpl(IDataCollectionManager):
         """Return the coins with the state of each stream."""
         return [self._status(coin) for coin in self.coins.all()]
 
-    async def check_availability(self, coin: str, exchange: str) -> bool:
-        """Ask the exchange whether it trades the coin now."""
-        return await self._checker.check(coin, exchange)
+    async def check_availability(self, coin: str, exchange: str | None = None) -> bool:
+        """Ask the exchange, by default the only one from which the coin is collected, whether it trades the coin now."""
+        return await self._checker.check(coin, exchange or self.exchange_of(coin))
 
     async def stream_realtime_data(self, coin: SeriesId | str, ws: Any, *, exchange: str | None = None) -> None:
         """

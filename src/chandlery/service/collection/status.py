@@ -9,6 +9,9 @@ from msgspec import Struct
 from chandlery.core.errors import InvalidInput, UnknownName
 from chandlery.core.time import Micros
 
+DEFAULT_CHANNELS = ("book", "candles:1m")
+"""Channels of a coin that is added without any."""
+
 
 class ChannelStatus(Struct, frozen=True):
     """State of one stream of a coin. Counts are since the start of the service."""
