@@ -20,7 +20,8 @@ async def test_the_tools_over_stdin_and_stdout(tmp_path):
     command = StdioServerParameters(command=sys.executable, args=[*START, str(tmp_path)], env=dict(os.environ))
     with (tmp_path / "log").open("w+") as log:
         async with Client(stdio_client(command, errlog=log)) as client:
-            assert 9 == len((await client.list_tools()).tools)
+            names = {tool.name for tool in (await client.list_tools()).tools}
+            assert {"add_coin", "download_historical_data", "list_exchanges"} <= names
             added = (await client.call_tool("add_coin", COIN)).structured_content
             heard = []
 

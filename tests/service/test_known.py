@@ -16,7 +16,7 @@ RANGE = {**COIN, "start": "2026-11-01", "end": "2026-11-02"}
         ("GET", "/v1/candles", {**RANGE, "intervall": "5m"}, "'intervall' is not a parameter here, did you mean interval; available: cursor, end, exchange, format, interval, limit, start, symbol"),
         ("GET", "/v1/candles", {**RANGE, "fromat": "csv"}, "did you mean format"),
         ("GET", "/v1/funding", {**RANGE, "interval": "5m"}, "'interval' is not a parameter here; available: cursor"),
-        ("GET", "/v1/books", {**RANGE, "format": "parquet"}, "'format' is not a parameter here; available: cursor, end"),
+        ("GET", "/v1/books", {**RANGE, "volume_unit": "base"}, "'volume_unit' is not a parameter here; available: cursor, "),
         ("GET", "/v1/books/latest", {**COIN, "depth": "5"}, "available: exchange, symbol"),
         ("GET", "/v1/coins", {"exchange": "binance"}, "'exchange' is not a parameter here; there are none"),
         ("GET", "/v1/exchanges", {"x" * 5000: ""}, f"{'x' * 40!r} is not a parameter here; there are none"),
