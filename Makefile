@@ -48,8 +48,9 @@ lint: $(READY) ## Style, formatting, beginnings of docstrings, and that the lock
 	@$(BIN)/python scripts/check_locks.py
 	@$(BIN)/python scripts/check_docstrings.py
 
-types: $(READY) ## Static types, strictly
+types: $(READY) ## Static types, strictly, of the library and of users' programs
 	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -m soak -p no:xdist tests/test_types.py -k mypy
 
 contracts: $(READY) ## Who may import whom
 	@$(BIN)/lint-imports --no-cache

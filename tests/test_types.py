@@ -46,7 +46,9 @@ def pyright(tmp_path, *files):
     return ended.returncode, ended.stdout.splitlines()
 
 
-@pytest.mark.parametrize("checker", [mypy, pytest.param(pyright, marks=pytest.mark.soak)])
+# ``make types`` runs the first, ``make soak`` both: each checks all of chandlery from the start.
+@pytest.mark.soak
+@pytest.mark.parametrize("checker", [mypy, pyright])
 def test_programs_of_users_are_accepted(checker, tmp_path, project):
     """The examples have no error, each public name has a type, and a misspelled one is an error."""
     named = tmp_path / "named.py"
