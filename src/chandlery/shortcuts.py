@@ -20,7 +20,7 @@ from chandlery.clients.native import NativeExchangeClient
 from chandlery.clients.settings import Settings, StorageConfig
 from chandlery.core.candle import CandleData
 from chandlery.core.endpoints import Endpoints
-from chandlery.core.errors import ExchangeError, InvalidSymbol, UnsupportedRequest, WrongMarket, suggest
+from chandlery.core.errors import ExchangeError, InvalidSymbol, UnsupportedRequest, WrongMarket, suggest, suggests
 from chandlery.core.instrument import Listing, ListingStatus, MarketType
 from chandlery.core.interval import Interval
 from chandlery.core.moment import TimeLike, range_of
@@ -31,6 +31,7 @@ from chandlery.history.arguments import Symbols, labelled
 from chandlery.history.manager import DataSourceManager
 from chandlery.history.many import finished, read_groups
 from chandlery.net.clock import system_clock
+from chandlery.net.exchange_client import SUGGESTED_WITHIN_S
 from chandlery.net.portal import shared_portal
 from chandlery.tables.frame import Output
 
@@ -290,9 +291,10 @@ def suggestions(settings: Settings, exchange: str, symbol: str, market: MarketTy
         raise
     except InvalidSymbol as error:
         names = Names()
-        for adapter in markets_of(exchange, market) if may_be_meant(symbol) else ():
-            with suppress(UnsupportedRequest, ExchangeError):  # the error of the symbol is the one that matters
-                names.learn(_listings(adapter, settings))
+        for adapter in markets_of(exchange, market) if may_be_meant(symbol) and not suggests(error) else ():
+            # The error of the symbol is the one that matters.
+            with suppress(UnsupportedRequest, ExchangeError, TimeoutError):
+                names.learn(_listings(adapter, settings, within_s=SUGGESTED_WITHIN_S))
         suggest(error, names.nearest(symbol))
         raise
 
@@ -317,9 +319,9 @@ def by_market(
     return found
 
 
-def _listings(adapter: type[ExchangeAdapter], settings: Settings) -> list[Listing]:
+def _listings(adapter: type[ExchangeAdapter], settings: Settings, *, within_s: float | None = None) -> list[Listing]:
     async def read() -> list[Listing]:
-        async with NativeExchangeClient(adapter.id, settings) as client:
+        async with asyncio.timeout(within_s), NativeExchangeClient(adapter.id, settings) as client:
             return [listing for _, listing in await client.instruments()]
 
     return shared_portal().run(read())

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import date
 
 import pytest
 
-from chandlery.clients.instruments import row_of, select
+from chandlery.clients.instruments import nearest_listed, row_of, select
+from chandlery.clients.interfaces import IExchangeAPIClient
 from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
 
 LINEAR, INVERSE, SPOT = MarketType.FUTURES_USDT, MarketType.FUTURES_COIN, MarketType.SPOT
@@ -64,3 +66,28 @@ def test_a_row_has_every_spelling_and_the_kind():
     assert ("BTC", "USDT", "USDT", "2026-03-27") == (row["base"], row["quote"], row["settle"], row["expiry"])
     assert ("listed", 0.1, None, "base") == (row["status"], row["tick_size"], row["lot_size"], row["volume_unit"])
     assert ["spot", "perpetual"] == [each.kind for each in LISTINGS[4:6]]
+
+
+class Silent(IExchangeAPIClient):
+    """A client whose list never comes."""
+
+    def get_exchange_name(self):
+        """Any name."""
+        return "silent"
+
+    async def instruments(self, market=None):
+        """Wait for ever."""
+        await asyncio.Event().wait()
+
+    async def fetch_historical_data(self, coin, start, end, interval="1m"):
+        """Have none."""
+        return []
+
+    async def check_coin_availability(self, coin):
+        """Have none."""
+        return False
+
+
+async def test_an_error_does_not_wait_for_a_list_that_does_not_come():
+    """There is no nearest symbol then."""
+    assert None is await nearest_listed(Silent(), "BTCUSTD", within_s=0.01)

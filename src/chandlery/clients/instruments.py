@@ -12,6 +12,7 @@ from chandlery.clients.markets import MARKETS
 from chandlery.core.errors import ExchangeError, InvalidInput, UnsupportedRequest
 from chandlery.core.instrument import Listing, ListingStatus, MarketType
 from chandlery.core.time import HOUR, MINUTE, Micros, iso
+from chandlery.net.exchange_client import SUGGESTED_WITHIN_S
 
 MARKET_NAMES = {MarketType.SPOT: "spot", MarketType.FUTURES_USDT: "linear", MarketType.FUTURES_COIN: "inverse"}
 """The name of each market in answers."""
@@ -60,11 +61,16 @@ def listing_status(status: ListingStatus | str) -> ListingStatus:
         raise InvalidInput(f"status {status!r} is unknown; use one of {known}") from None
 
 
-async def nearest_listed(client: IExchangeAPIClient, coin: str) -> str | None:
-    """Return the instrument of a client's list that a text with one typing mistake means; ``None`` if there is none."""
+async def nearest_listed(client: IExchangeAPIClient, coin: str, *, within_s: float = SUGGESTED_WITHIN_S) -> str | None:
+    """
+    Return the instrument of a client's list that a text with one typing mistake means.
+
+    ``None`` if there is none, or if the list was not read ``within_s`` seconds.
+    """
     try:
-        found = await client.instruments()
-    except (UnsupportedRequest, ExchangeError):
+        async with asyncio.timeout(within_s):
+            found = await client.instruments()
+    except (UnsupportedRequest, ExchangeError, TimeoutError):
         return None
     names = Names()
     await asyncio.to_thread(names.learn, [listing for _, listing in found])

@@ -80,9 +80,14 @@ class WrongMarket(InvalidSymbol):
     """A symbol of another market, e.g. of a perpetual where spot is traded."""
 
 
+def suggests(error: InvalidSymbol) -> bool:
+    """Return whether the message of an error names a symbol that the caller may mean."""
+    return "did you mean" in str(error)
+
+
 def suggest(error: InvalidSymbol, symbol: str | None) -> None:
     """Add a symbol that the caller may mean to the message of an error, unless it has one."""
-    if symbol is not None and "did you mean" not in str(error):
+    if symbol is not None and not suggests(error):
         error.args = (f"{error}; did you mean {symbol}?",)
 
 

@@ -40,6 +40,8 @@ log.addHandler(logging.NullHandler())
 LIST_AGE = 10 * MINUTE
 _MOST_PAGES = 1000
 _LATELY = 7 * DAY
+SUGGESTED_WITHIN_S = 10.0
+"""Time limit of the list that is read for the nearest symbol, since an error waits for it."""
 
 
 class ExchangeClient(CandleExchange):
@@ -110,7 +112,7 @@ class ExchangeClient(CandleExchange):
                 self.listed_at = self._clock()
         return self._listings
 
-    async def suggest(self, error: ChandleryError, text: str) -> None:
+    async def suggest(self, error: ChandleryError, text: str, *, within_s: float = SUGGESTED_WITHIN_S) -> None:
         """
         Add the listed symbol that ``text`` with one typing mistake means to the message of an ``InvalidSymbol``.
 
@@ -120,9 +122,10 @@ class ExchangeClient(CandleExchange):
             return
         try:
             text = self.adapter.symbol(text)
-            await self.listings()
-        except (InvalidInput, ExchangeError) as missing:
-            log.debug("no list for the nearest symbol of %s: %s", text, missing)
+            async with asyncio.timeout(within_s):
+                await self.listings()
+        except (InvalidInput, ExchangeError, TimeoutError) as missing:
+            log.debug("no list for the nearest symbol of %s: %r", text, missing)
         suggest(error, self.adapter.names.nearest(text))
 
     async def _read_listings(self) -> Mapping[str, Listing]:
