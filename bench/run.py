@@ -19,6 +19,7 @@ import pipelines
 from connections import connections
 from exchange import DISTANT, INTERVAL, LATENCY_S, SYMBOL, Endpoints, clock, monthly_url, served, urls, warm_up
 from live import live
+from many import many
 from measure import Ratio, interleaved
 
 from chandlery.history.manager import DataSourceManager
@@ -38,7 +39,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15, help="how often each work is timed")
     parser.add_argument("--folder", default=_memory_or_disk(), help="where the cache is; by default in memory")
     parser.add_argument("--arctic", default="", help="an interpreter that has arcticdb and pyarrow, to compare with")
-    parser.add_argument("--only", choices=["past", "live", "connections", "service"], help="leave out the others")
+    parser.add_argument(
+        "--only", choices=["past", "many", "live", "connections", "service"], help="leave out the others"
+    )
     parser.add_argument("--live-rounds", type=int, default=7, help="how often each client is timed")
     parser.add_argument("--frames", type=int, default=100_000, help="how many frames a client gets each time")
     parser.add_argument("--service-rounds", type=int, default=3, help="how often each server is timed")
@@ -49,6 +52,8 @@ def main() -> int:
         ratios += connections(arguments.rounds)
     if arguments.only in {None, "past"}:
         ratios += past(arguments.rounds, arguments.folder, arguments.arctic)
+    if arguments.only in {None, "many"}:
+        ratios += symbols(min(arguments.rounds, 5), arguments.folder)
     if arguments.only in {None, "live"}:
         ratios += live(arguments.live_rounds, arguments.frames)
     if arguments.only in {None, "service"}:
@@ -68,6 +73,14 @@ def past(rounds: int, place: str, arctic: str = "") -> list[Ratio]:
         rest(endpoints, rounds)
     imports()
     return ratios
+
+
+def symbols(rounds: int, place: str) -> list[Ratio]:
+    """Thirty days of fifty symbols; the cache is in ``place``."""
+    with tempfile.TemporaryDirectory(prefix="chandlery-bench-", dir=place) as name, served() as endpoints:
+        daily = urls(endpoints, *COLD)
+        warm_up([*daily, *(f"{url}.CHECKSUM" for url in daily)])
+        return many(endpoints, Path(name), *COLD, rounds)
 
 
 def _memory_or_disk() -> str:

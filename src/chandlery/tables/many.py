@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from chandlery.core.provenance import Provenance
 from chandlery.tables.frame import PROVENANCE_KEY, Output, to_output
@@ -46,11 +47,29 @@ def _to_pandas(table: pa.Table, reports: Mapping[str, Provenance]) -> Any:
     if isinstance(symbols, pa.ChunkedArray):
         symbols = symbols.chunk(0) if symbols.num_chunks else pa.array([], _KIND)
     frame = to_output(table.drop_columns([SYMBOL]), "pandas", Provenance.of())
-    # Both levels as codes: from the values pandas would hash each text of each row.
-    opened, places = np.unique(frame.index.asi8, return_inverse=True)
+    # Both levels as codes: from the values pandas would hash each text and each time of each row.
+    numbers = symbols.indices.to_numpy()
+    opened, places = _factorized(frame.index.asi8, np.flatnonzero(np.diff(numbers)) + 1)
     times = pd.DatetimeIndex(opened.view("M8[ns]")).tz_localize("UTC")
-    codes: Any = [symbols.indices.to_numpy(), places]
+    codes: Any = [numbers, places]
     levels: Any = [pd.Index(symbols.dictionary.to_pylist(), dtype=object), times]
     frame.index = pd.MultiIndex(levels, codes, names=[SYMBOL, frame.index.name])
     frame.attrs[PROVENANCE_KEY] = dict(reports)
     return frame
+
+
+def _factorized(times: NDArray[np.int64], bounds: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """
+    Return the distinct times, ascending, and the number of each time among them.
+
+    ``bounds`` split the times into parts that are ascending. Mostly all parts have the same times, so that they are
+    not sorted.
+    """
+    parts = np.split(times, bounds)
+    distinct = parts[0]
+    for part in parts:
+        if not np.array_equal(part, distinct):
+            distinct = np.union1d(distinct, part)
+    every = np.arange(len(distinct))
+    codes = [every if len(part) == len(distinct) else np.searchsorted(distinct, part) for part in parts]
+    return distinct, np.concatenate(codes)
