@@ -48,5 +48,5 @@ def universe(
         rows = [row_of(each, markets[id(each)], units[markets[id(each)]]) for each in found]
         sys.stdout.write(msgspec.json.encode(rows).decode() + "\n")
     else:
-        stored = f"lists stored from {iso(max(each.first_at for each in lists))} to {iso(min(each.last_at for each in lists))}"
+        stored = f"lists are stored since {iso(max(each.first_at for each in lists))}"
         table_of(found, limit, of=len(markets), note=stored)
