@@ -290,12 +290,15 @@ def suggestions(settings: Settings, exchange: str, symbol: str, market: MarketTy
     except WrongMarket:
         raise
     except InvalidSymbol as error:
-        names = Names()
         for adapter in markets_of(exchange, market) if may_be_meant(symbol) and not suggests(error) else ():
+            names = Names()
             # The error of the symbol is the one that matters.
             with suppress(UnsupportedRequest, ExchangeError, TimeoutError):
                 names.learn(_listings(adapter, settings, within_s=SUGGESTED_WITHIN_S))
-        suggest(error, names.nearest(symbol))
+            near = names.nearest(symbol)
+            if near is not None:
+                suggest(error, near)
+                break
         raise
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from chandlery.adapter.names import Names
 from chandlery.clients.interfaces import IExchangeAPIClient
 from chandlery.clients.markets import MARKETS
-from chandlery.core.errors import ExchangeError, InvalidInput, UnsupportedRequest
-from chandlery.core.instrument import Listing, ListingStatus, MarketType
+from chandlery.core.errors import ExchangeError, InvalidInput, InvalidSymbol, UnsupportedRequest
+from chandlery.core.instrument import Instrument, Listing, ListingStatus, MarketType
 from chandlery.core.time import HOUR, MINUTE, Micros, iso
 from chandlery.net.exchange_client import SUGGESTED_WITHIN_S
 
@@ -69,12 +69,19 @@ async def nearest_listed(client: IExchangeAPIClient, coin: str, *, within_s: flo
     """
     try:
         async with asyncio.timeout(within_s):
-            found = await client.instruments()
+            found = await client.instruments(_market_of(coin))
     except (UnsupportedRequest, ExchangeError, TimeoutError):
         return None
     names = Names()
     await asyncio.to_thread(names.learn, [listing for _, listing in found])
     return names.nearest(coin)
+
+
+def _market_of(coin: str) -> MarketType | None:
+    try:
+        return Instrument.parse(coin).market
+    except InvalidSymbol:
+        return None
 
 
 def row_of(listing: Listing, exchange: str, volume_unit: str | None) -> dict[str, Any]:
