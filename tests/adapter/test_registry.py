@@ -129,3 +129,14 @@ def test_a_third_partys_module_that_cannot_be_imported_is_named(tmp_path):
     )  # fmt: skip
 
     assert "InvalidInput: the entry point acme = acme_chandlery of chandlery.exchanges cannot be" in used.stderr
+
+
+def test_the_names_of_published_code():
+    """They are those of the registry's own methods."""
+    ExchangeRegistry.discover_adapters()
+
+    assert ExchangeRegistry.names() == ExchangeRegistry.list_available_adapters()
+    assert ExchangeRegistry.names() == ExchangeRegistry.get_registered_exchanges()
+    assert ExchangeRegistry.get("kraken_spot") is ExchangeRegistry.get_adapter_class("kraken_spot")
+    for make in (ExchangeRegistry.get_adapter, ExchangeRegistry.get_adapter_instance):
+        assert isinstance(make("kraken_spot"), ExchangeRegistry.get("kraken_spot"))

@@ -248,8 +248,9 @@ def test_cleanup_closes_what_is_old_and_unused(em):
 
     assert again is not unused
     assert again.fetch_ohlcv("BTC/USD", limit=2)
-    with pytest.raises(InvalidInput, match="use 0 or more hours"):
-        manager.cleanup_unused_exchanges(-1)
+    for wrong in (-1, None):
+        with pytest.raises(InvalidInput, match="use 0 or more hours"):
+            manager.cleanup_unused_exchanges(wrong)
 
 
 def test_closing_an_exchange_closes_it_at_once(em):
@@ -262,6 +263,10 @@ def test_closing_an_exchange_closes_it_at_once(em):
     manager.release_exchange(one)
 
     assert one is not two
+    assert [1] == list(manager.refcounts().values())
+    manager.connect_to_exchange_with_no_credentials("binance", contract_type="future")
+    assert 0 == manager.close_exchange("binance", testnet=True)
+    assert 1 == manager.close_exchange("binance", contract_type="future")
     assert [1] == list(manager.refcounts().values())
 
 

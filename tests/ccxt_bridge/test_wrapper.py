@@ -20,6 +20,14 @@ class Exchange:
     id = "binance"
 
 
+def test_the_names_of_published_code():
+    """They are methods there, and properties here."""
+    wrapper = ExchangeWrapper(object())
+    assert wrapper.increment_refcount()
+
+    assert (1, True) == (wrapper.get_refcount(), wrapper.is_in_use()) == (wrapper.refcount, wrapper.in_use)
+
+
 def test_a_wrapper_counts():
     """Each user counts once; none too many can leave; the last to leave sets when it was last used."""
     now = [5.0]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chandlery.core.errors import UnknownInterval
+from chandlery.core.errors import UnknownInterval, UnsupportedRequest
 from chandlery.core.interval import Interval
 from chandlery.core.moment import to_micros
 from chandlery.core.time import DAY, to_datetime
@@ -96,6 +96,13 @@ def test_months_open_on_the_first(moment):
 def test_known_opens(interval, moment, opened):
     """Opens that can be looked up in a calendar."""
     assert opened == interval.floor(moment)
+
+
+def test_the_length_in_seconds():
+    """A month has none."""
+    assert [1, 60, 604_800] == [Interval(each).to_seconds() for each in ("1s", "1m", "1w")]
+    with pytest.raises(UnsupportedRequest, match="a month has no fixed length"):
+        Interval.MONTH_1.to_seconds()
 
 
 def test_a_leap_february_and_a_year_of_months():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from msgspec import structs
@@ -608,6 +609,24 @@ async def test_fetch_candles(sim_of, feed_of, market):
     for wrong in ((end, start), (datetime(2025, 3, 1), end), (True, end), (start, 1.5)):  # noqa: DTZ001
         with pytest.raises(InvalidRange):
             await feed.fetch_candles(*wrong)
+
+
+async def test_fetch_candles_in_the_words_of_published_code(sim_of, feed_of):
+    """Other names of the range, a limit, and none at all: as many as the feed stores, up to now. ``rest`` is polling."""
+    feed, _ = feed_of(await sim_of(), interval="1m")
+    start, end = datetime(2025, 3, 1, tzinfo=UTC), datetime(2025, 3, 1, 2, tzinfo=UTC)
+    found = await feed.fetch_candles(start, end)
+
+    assert found == await feed.fetch_candles(start_time=start, end_time=end)
+    assert found[:10] == await feed.fetch_candles(start, end, limit=10)
+    assert found[-10:] == await feed.fetch_candles(end=end, limit=10)
+    assert feed.max_records == len(await feed.fetch_candles(end=end))
+    latest = await feed.fetch_candles(limit=3)
+    assert [60, 60] == [later.timestamp - earlier.timestamp for earlier, later in pairwise(latest)]
+    with pytest.raises(InvalidInput, match="limit is 0"):
+        await feed.fetch_candles(limit=0)
+    await feed.start("rest")
+    assert feed.stream in feed.group.polling.streams
 
 
 async def test_what_is_refused_at_once():

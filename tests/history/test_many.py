@@ -9,11 +9,16 @@ import pytest
 
 from chandlery.core.errors import IncompleteData, InvalidInput, InvalidSymbol, UnknownInterval
 from chandlery.core.gaps import GapKind
+from chandlery.core.instrument import MarketType
+from chandlery.core.moment import to_micros
 from chandlery.core.provenance import Provenance
+from chandlery.core.query import ChartType
+from chandlery.history.manager import DataSourceManager
 from chandlery.sim.faults import Fault, FaultKind
 from fixtures.support import at
 
 SYMBOLS = ["ETHUSDT", "BTCUSDT"]
+NOW = to_micros(at(2025, 3, 20, 12))
 SPAN = (at(2025, 3, 18), at(2025, 3, 20), "1h")
 
 
@@ -120,3 +125,12 @@ def test_what_is_wrong_is_refused(exchange, symbols, interval, error, says):
     """Before anything is sent, where that is possible; if all symbols fail, with the first error."""
     with pytest.raises(error, match=says):
         exchange.manager().get_data(symbols, *SPAN[:2], interval)
+
+
+def test_arguments_in_the_order_of_published_code(exchange):
+    """The provider comes first in ``create``; a kind of data in the place of ``use_cache`` is refused."""
+    options = {"use_cache": False, "endpoints": exchange.endpoints, "clock": lambda: NOW}
+    with DataSourceManager.create("binance", MarketType.FUTURES_USDT, **options) as manager:
+        assert 48 == len(manager.get_data("BTCUSDT", *SPAN))
+        with pytest.raises(InvalidInput, match=r"use_cache is ChartType.FUNDING_RATE; use one of True, False"):
+            manager.get_data("BTCUSDT", *SPAN, ChartType.FUNDING_RATE)

@@ -89,6 +89,30 @@ class ExchangeRegistry:
         return adapter(given.get(adapter.id, given.get(exchange_id)))
 
     @classmethod
+    def get_adapter_class(cls, exchange_id: str) -> type[ExchangeAdapter]:
+        """Return what ``get`` returns; the name in published code."""
+        return cls.get(exchange_id)
+
+    @classmethod
+    def get_adapter(cls, exchange_id: str, endpoints: Endpoints | None = None) -> ExchangeAdapter:
+        """Return what ``create`` returns; the name in published code, as ``get_adapter_instance``."""
+        return cls.create(exchange_id, endpoints)
+
+    get_adapter_instance = get_adapter
+
+    @classmethod
+    def list_available_adapters(cls) -> list[str]:
+        """Return what ``names`` returns; the name in published code, as ``get_registered_exchanges``."""
+        return cls.names()
+
+    get_registered_exchanges = list_available_adapters
+
+    @classmethod
+    def discover_adapters(cls) -> None:
+        """Import all adapters, which happens at the first lookup in any case."""
+        cls._find()
+
+    @classmethod
     def _find(cls) -> None:
         if cls._found:
             return

@@ -101,9 +101,10 @@ class ExchangeManager(NamedConnects):
             + self.public.cleanup_unused_exchanges(max_age_hours)
         )
 
-    def close_exchange(self, exchange_id: str) -> int:
-        """Close all connections of both managers to an exchange."""
-        return self.authenticated.close_exchange(exchange_id) + self.public.close_exchange(exchange_id)
+    def close_exchange(self, exchange_id: str, **options: Any) -> int:
+        """Close all connections of both managers to an exchange; the options are those of ``AuthenticatedExchangeManager``."""
+        managers = (self.authenticated, self.public)
+        return sum(manager.close_exchange(exchange_id, **options) for manager in managers)
 
     def close(self) -> None:
         """Close all connections of both managers."""

@@ -89,13 +89,20 @@ class CountedExchanges(Throttle):
             InvalidInput: The age is invalid.
             CloseFailed: Some did not close; all others did.
         """
-        if not 0 <= max_age_hours < math.inf:
+        if not isinstance(max_age_hours, int | float) or not 0 <= max_age_hours < math.inf:
             raise InvalidInput(f"max_age_hours is {max_age_hours}; use 0 or more hours, 0 for all unused connections")
         return _close(self._connections.retire(max_age_s=max_age_hours * HOUR_S))
 
-    def close_exchange(self, exchange_id: str) -> int:
-        """Close all connections to an exchange at once, even those in use; return their number."""
-        return len(_close(self._connections.retire(exchange=canonical(exchange_id))))
+    def close_exchange(
+        self, exchange_id: str, *, testnet: bool | None = None, contract_type: ContractType | None = None
+    ) -> int:
+        """
+        Close all connections to an exchange at once, even those in use; return their number.
+
+        ``testnet`` and ``contract_type`` choose among them.
+        """
+        name = canonical(exchange_id)
+        return len(_close(self._connections.retire(exchange=name, testnet=testnet, contract_type=contract_type)))
 
     def close(self) -> None:
         """Close all connections."""

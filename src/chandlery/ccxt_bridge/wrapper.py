@@ -48,6 +48,14 @@ class ExchangeWrapper:
         """True while there are users."""
         return self._count > 0
 
+    def get_refcount(self) -> int:
+        """Return ``refcount``; the name in published code."""
+        return self._count
+
+    def is_in_use(self) -> bool:
+        """Return ``in_use``; the name in published code."""
+        return self._count > 0
+
     def increment_refcount(self) -> bool:
         """Add a user; ``False`` if the connection is retired."""
         with self._lock:
@@ -149,12 +157,20 @@ class Connections:
                 return any(key.exchange == exchange and each.in_use for key, each in self._open.items())
             return exchange in self._by_exchange or exchange in self._gone
 
-    def retire(self, *, exchange: str | None = None, max_age_s: float | None = None) -> list[Any]:
+    def retire(
+        self,
+        *,
+        exchange: str | None = None,
+        max_age_s: float | None = None,
+        testnet: bool | None = None,
+        contract_type: str | None = None,
+    ) -> list[Any]:
         """Retire and return the connections of an exchange, or those unused for ``max_age_s``, for the caller to close."""
         retired = []
         with self._lock:
             for key, wrapper in list(self._open.items()):
-                if exchange in {None, key.exchange} and wrapper.retire(max_age_s):
+                chosen = testnet in {None, key.testnet} and contract_type in {None, key.contract_type}
+                if chosen and exchange in {None, key.exchange} and wrapper.retire(max_age_s):
                     self._owed[key.exchange] += wrapper.refcount
                     self._gone.add(wrapper.exchange)
                     del self._open[key], self._by_exchange[wrapper.exchange]

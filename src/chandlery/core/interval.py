@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Any
 
-from chandlery.core.errors import UnknownInterval
+from chandlery.core.errors import UnknownInterval, UnsupportedRequest
 from chandlery.core.time import DAY, HOUR, MINUTE, SECOND, Micros, add_months, month_of, to_datetime
 
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
@@ -119,6 +119,17 @@ class Interval(Grid, Enum):
     def _missing_(cls, value: object) -> Any:
         known = " ".join(member.value for member in cls)
         raise UnknownInterval(f"{value!r} is not an interval; use one of {known} (1m is a minute, 1M a month)")
+
+    def to_seconds(self) -> int:
+        """
+        Return the length in seconds.
+
+        Raises:
+            UnsupportedRequest: It is a month, whose length varies.
+        """
+        if self.micros is None:
+            raise UnsupportedRequest("a month has no fixed length; use step(opened) for the next open time")
+        return self.micros // SECOND
 
     @property
     def slug(self) -> str:

@@ -13,7 +13,7 @@ from chandlery.core.candle import CandleData
 from chandlery.core.endpoints import Endpoints
 from chandlery.core.errors import Closed, InvalidInput
 from chandlery.core.interval import Interval
-from chandlery.core.moment import TimeLike, range_of, to_micros
+from chandlery.core.moment import TimeLike, to_micros
 from chandlery.core.time import SECOND, Clock
 from chandlery.feed.backoff import PACE, Pace
 from chandlery.feed.conflating_queue import ConflatingQueue
@@ -26,7 +26,7 @@ from chandlery.feed.processed import ProcessorOf
 from chandlery.feed.readers import Readers
 from chandlery.feed.recovery import kept_up
 from chandlery.feed.second_reader import SecondReader
-from chandlery.feed.selection import Strategy, require_strategy, require_streamed
+from chandlery.feed.selection import Strategy, last_candles, require_strategy, require_streamed
 from chandlery.feed.strategies import NetworkStrategy, RESTPollingStrategy, WebSocketStrategy
 from chandlery.feed.stream import LiveStream
 from chandlery.feed.updates import merged, updates_since
@@ -85,7 +85,7 @@ class CandlesFeed:
         )
         network = self.group.network
         self.exchange = network.adapter.id
-        self.trading_pair = trading_pair
+        self.trading_pair, self.max_records = trading_pair, max_records
         self.interval = interval if isinstance(interval, Interval) else Interval(interval)
         network.adapter.interval_name(self.interval)
         self.symbol = network.adapter.symbol(trading_pair)
@@ -184,17 +184,31 @@ class CandlesFeed:
         """Return the stored candles as a frame indexed by ``open_time``, with the columns of ``OUTPUT_DTYPES`` and ``closed``."""
         return candles_frame(self.get_candles(), self.interval)
 
-    async def fetch_candles(self, start: TimeLike, end: TimeLike) -> list[CandleData]:
+    async def fetch_candles(
+        self,
+        start: TimeLike | None = None,
+        end: TimeLike | None = None,
+        *,
+        start_time: TimeLike | None = None,
+        end_time: TimeLike | None = None,
+        limit: int | None = None,
+    ) -> list[CandleData]:
         """
         Fetch the candles with ``start <= open < end`` by REST, oldest first, whether or not the feed stores them.
 
-        Both are a ``TimeLike``, whose integers are whole seconds since 1970 here.
+        Both are a ``TimeLike``, whose integers are whole seconds since 1970 here; ``start_time`` and ``end_time`` are other
+        names of them. The end is now by default. Without a start, the last ``limit`` candles before the end are fetched, by
+        default as many as the feed stores; with one, ``limit`` leaves out those after the first ``limit``.
 
         Raises:
             InvalidRange: A value is not a ``TimeLike``, or the end is not after the start.
+            InvalidInput: ``limit`` is less than 1.
         """
-        span = range_of(start, end, self.group.network.clock(), unit="s", names=("start", "end"))
-        return await self.group.network.candles(self.symbol, self.interval, span)
+        begin, until = (start_time if start is None else start), (end_time if end is None else end)
+        count = self.max_records if limit is None else limit
+        span = last_candles(begin, until, count, self.interval, self.group.network.clock())
+        found = await self.group.network.candles(self.symbol, self.interval, span)
+        return found if limit is None else found[:limit]
 
     def __aiter__(self) -> AsyncIterator[CandleUpdate]:
         """
@@ -358,6 +372,7 @@ class FeedGroup(Group[CandlesFeed]):
 
     def _choose(self, strategy: Strategy) -> None:
         require_strategy(strategy, self.network.adapter)
+        strategy = "polling" if strategy == "rest" else strategy
         for feed in self.feeds:
             require_streamed(strategy, self.network.adapter, feed.stream)
         self.sockets.fall_back = strategy == "auto"

@@ -17,10 +17,10 @@ Symbols: TypeAlias = Iterable[str] | Mapping[str, str]
 _Member = TypeVar("_Member", bound=Enum)
 
 
-def require_one_of(name: str, value: object, known: tuple[str, ...]) -> None:
-    """Check that an argument is one of the known texts."""
+def require_one_of(name: str, value: object, known: tuple[str | bool, ...]) -> None:
+    """Check that an argument is one of the known values."""
     if value not in known:
-        raise InvalidInput(f"{name} is {value!r}; use one of {', '.join(known)}")
+        raise InvalidInput(f"{name} is {value!r}; use one of {', '.join(map(str, known))}")
 
 
 def member(kind: type[_Member], given: _Member | str, name: str) -> _Member:

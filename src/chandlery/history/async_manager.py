@@ -164,6 +164,7 @@ class AsyncDataSourceManager(SourceLimits):
         """Return rows; see ``DataSourceManager.get_data``."""
         require_one_of("output", output, ("pandas", "polars", "arrow"))
         require_one_of("on_missing", on_missing, ("raise", "report"))
+        require_one_of("use_cache", use_cache, (True, False))
         source = member(DataSource, enforce_source, "enforce_source")
         span = range_of(start_time, end_time, self._clock(), unit=unit)
         if isinstance(symbol, Iterable) and not isinstance(symbol, str | bytes):

@@ -94,6 +94,16 @@ class DataSourceManager(SourceLimits):
             setattr(core, name, getattr(self, name))
         self._core = core
 
+    @classmethod
+    def create(
+        cls,
+        provider: DataProvider | str = DataProvider.BINANCE,
+        market_type: MarketType = MarketType.SPOT,
+        **options: Any,
+    ) -> Self:
+        """Create a manager, provider first, as published code does; ``options`` are those of the constructor."""
+        return cls(market_type, DataProvider(provider), **options)
+
     @property
     def cache(self) -> UnifiedCacheManager | None:
         """The cache, or ``None`` if none is used."""
