@@ -26,6 +26,16 @@ def test_version_is_the_same_everywhere(project):
     assert not released or released[0] == version
 
 
+def test_every_extra_is_needed(project):
+    """An error of the library asks for it; ``all`` has each of them."""
+    extras = tomllib.loads((project / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    sources = "".join(path.read_text() for path in (project / "src").rglob("*.py"))
+    whole = extras.pop("all")
+
+    assert [f"chandlery[{','.join(extras)}]"] == whole
+    assert [] == [name for name in extras if f"chandlery[{name}]" not in sources and f'extra="{name}"' not in sources]
+
+
 def test_changelog_is_in_order(project):
     """Unreleased comes first, then versions and dates, falling."""
     headings = re.findall(r"^## (.+)$", (project / "CHANGELOG.md").read_text(), re.MULTILINE)
