@@ -42,3 +42,20 @@ def test_names_are_loaded_at_their_first_use(package):
 
     said = ["True ['One']", "loaded", "1 1", "module 'acme' has no attribute 'Two'"]
     assert said == ended.stdout.splitlines()
+
+
+def test_a_name_of_the_service_names_its_extra():
+    """Without a library of the extra; a missing module of the package itself is reported as it is."""
+    code = (
+        "import sys; missing = sys.argv[1]; sys.modules[missing] = None\n"
+        "try:\n    from chandlery.service import Service\n"
+        "except Exception as error:\n    print(type(error).__name__, error)"
+    )
+
+    def said(missing):
+        command = [sys.executable, "-c", code, missing]
+        return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+    needed = "MissingDependency chandlery.service.Service needs an extra; run: pip install 'chandlery[server]'\n"
+    assert needed == said("fastapi")
+    assert said("chandlery.service.app").startswith("ModuleNotFoundError")

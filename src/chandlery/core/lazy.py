@@ -14,11 +14,14 @@ def homes(stub: str) -> dict[str, str]:
     return {name: module for _, module, _, _, _, name in words}
 
 
-def exported(package: str, file: str) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
+def exported(
+    package: str, file: str, *, extra: str | None = None
+) -> tuple[list[str], Callable[[str], Any], Callable[[], list[str]]]:
     """
     Return ``__all__``, ``__getattr__`` and ``__dir__`` of a package, from the stub beside its ``file``.
 
-    Follows SPEC 1 of Scientific Python. A frozen program must include the stub.
+    Follows SPEC 1 of Scientific Python. A frozen program must include the stub. A name that needs a library of
+    ``extra`` raises ``MissingDependency`` if that library is not installed.
     """
     with open(f"{file.rpartition('.')[0]}.pyi", encoding="utf-8") as stub:  # noqa: PTH123  # pathlib costs more than all of this
         known = homes(stub.read())
@@ -26,7 +29,16 @@ def exported(package: str, file: str) -> tuple[list[str], Callable[[str], Any], 
     def load(name: str) -> Any:
         if name not in known:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(known[name]), name)
+        try:
+            value = getattr(importlib.import_module(known[name]), name)
+        except ModuleNotFoundError as error:
+            if extra is None or (error.name or "").partition(".")[0] == package.partition(".")[0]:
+                raise
+            from chandlery.core.errors import MissingDependency  # noqa: PLC0415  # needed for this error alone
+
+            raise MissingDependency(
+                f"{package}.{name} needs an extra; run: pip install 'chandlery[{extra}]'"
+            ) from error
         setattr(sys.modules[package], name, value)
         return value
 

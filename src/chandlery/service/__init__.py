@@ -8,4 +8,4 @@ from __future__ import annotations
 
 from chandlery.core.lazy import exported
 
-__all__, __getattr__, __dir__ = exported(__name__, __file__)
+__all__, __getattr__, __dir__ = exported(__name__, __file__, extra="server")
