@@ -96,3 +96,9 @@ def test_it_pickles_as_ours():
 
     assert errors.ExchangeUnavailable is type(error)
     assert "cut (NetworkError)" in str(error)
+
+
+def test_short_secrets_are_removed_as_words_only():
+    """A key of a character would otherwise be cut out of every word."""
+    assert "invalid key ***: a key is needed" == without_secrets("invalid key k: a key is needed", ["k"])
+    assert "invalid *** here" == without_secrets("invalid longer here", ["longer"])

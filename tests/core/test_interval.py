@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from datetime import UTC, datetime
 
 import pytest
@@ -96,6 +97,15 @@ def test_months_open_on_the_first(moment):
 def test_known_opens(interval, moment, opened):
     """Opens that can be looked up in a calendar."""
     assert opened == interval.floor(moment)
+
+
+def test_an_interval_equals_its_spelling():
+    """``feed.interval == "1m"`` holds; a minute is no month."""
+    assert Interval.MINUTE_1 == "1m"
+    assert Interval.MINUTE_1 != "1M"
+    assert Interval.MINUTE_1 != Interval.MONTH_1
+    assert {"1m": 1} == {Interval.MINUTE_1: 1}
+    assert Interval.MINUTE_1 is pickle.loads(pickle.dumps(Interval.MINUTE_1))  # made here
 
 
 def test_the_length_in_seconds():

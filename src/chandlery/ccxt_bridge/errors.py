@@ -24,6 +24,8 @@ from chandlery.core.errors import (
 
 _QUERY = re.compile(r"(https?|wss?)://([^\s?]*)\?\S*")
 _MOST_TEXT = 500
+_SHORT = 4
+"""Length in characters below which a secret may be part of an ordinary word."""
 
 # By ccxt's name of the error; for subclasses, the first match in the method resolution order.
 _OURS: Mapping[str, tuple[type[ChandleryError], str]] = {
@@ -72,10 +74,17 @@ def translated(error: BaseException, exchange: Any) -> ChandleryError:
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """Remove the query strings of URLs and all ``secrets`` from a text, and truncate it."""
+    """
+    Remove the query strings of URLs and all ``secrets`` from a text, and truncate it.
+
+    A secret of up to three characters is removed as a word only: it may be part of any other.
+    """
     text = _QUERY.sub(r"\1://\2", text)
     for secret in secrets:
-        text = text.replace(secret, "***")
+        if len(secret) < _SHORT:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+        else:
+            text = text.replace(secret, "***")
     return text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}…"
 
 

@@ -115,6 +115,13 @@ class Interval(Grid, Enum):
         self.micros = None if text.endswith("M") else int(text[:-1]) * _UNITS[text[-1]]
         self.anchor = _MONDAY if text.endswith("w") else 0
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether it is the same interval, or its spelling: ``Interval.MINUTE_1 == "1m"``."""
+        return self is other or (isinstance(other, str) and self._value_ == other)
+
+    def __hash__(self) -> int:
+        return hash(self._value_)
+
     @classmethod
     def _missing_(cls, value: object) -> Any:
         known = " ".join(member.value for member in cls)
