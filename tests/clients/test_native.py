@@ -152,6 +152,48 @@ async def test_contracts_that_expire_and_names_in_any_script(offline, client_of,
     assert "BTC/USDT:USDT-270326" == rows["BTC/USDT:USDT-270326"][0]["symbol"]
 
 
+@pytest.mark.parametrize(
+    ("coin", "meant"),
+    [
+        ("BTCUSDT", "BTC/USDT"),
+        ("btcusdt", "BTC/USDT"),
+        ("PEPEUSDT", "PEPE/USDT:USDT"),
+        ("BTCUSD", "BTC/USD:BTC"),
+        ("BTCUSDT_270326", "BTCUSDT_270326"),
+    ],
+)
+async def test_a_symbol_of_several_markets_is_that_of_spot_or_else_of_the_only_one_that_lists_it(
+    offline, client_of, last, coin, meant
+):
+    """The rows name the market; spot is also taken while the lists are unknown."""
+    symbols = {
+        MarketType.SPOT: ["BTCUSDT"],
+        MarketType.FUTURES_USDT: ["BTCUSDT", "PEPEUSDT", "BTCUSDT_270326"],
+        MarketType.FUTURES_COIN: ["BTCUSD_PERP"],
+    }
+    async with offline(*BINANCE, market=SyntheticMarket(symbols=symbols)) as sim:
+        client = client_of(sim, "BINANCE")
+        (row,) = await client.fetch_historical_data(coin, *last(1, sim.clock))
+
+        assert meant == row["symbol"] == client.spelled(coin)
+
+
+async def test_a_symbol_of_several_other_markets_is_refused(offline, client_of):
+    """The error names them."""
+    symbols = {MarketType.SPOT: [], MarketType.FUTURES_USDT: ["ETHUSD"], MarketType.FUTURES_COIN: ["ETHUSD_PERP"]}
+    async with offline(*BINANCE, market=SyntheticMarket(symbols=symbols)) as sim:
+        with pytest.raises(InvalidSymbol, match="listed by binance_perpetual, binance_inverse"):
+            await client_of(sim, "binance").check_coin_availability("ETHUSD")
+
+
+async def test_any_spelling_without_a_separator(offline, client_of, last):
+    """Where the exchange writes a separator, too, and by the name of one market."""
+    async with offline("okx_spot", "okx_perpetual") as sim:
+        for exchange in ("okx", "okx_spot", "OKX_Spot"):
+            (row,) = await client_of(sim, exchange).fetch_historical_data("btcusdt", *last(1, sim.clock))
+            assert "BTC/USDT" == row["symbol"]
+
+
 async def test_an_instrument_whose_spelling_follows_no_rule_is_looked_up(offline, client_of):
     """Pairs that are called by an index are found in the exchange's list; one that is not there is refused."""
     async with offline("hyperliquid_spot", market=SyntheticMarket(symbols={MarketType.SPOT: ["SOLUSDC"]})) as sim:
@@ -195,7 +237,6 @@ async def test_a_coin_is_resolved_anew_when_the_list_changes(offline, client_of)
         ("binance_spot", "BTC/USDT:USDT", WrongMarket, "FUTURES_USDT, not of SPOT"),
         ("kraken", "BTC/USDT:USDT", WrongMarket, "not of SPOT"),
         ("kraken", "nonsense!", InvalidSymbol, "not a symbol of kraken"),
-        ("binance", "BTCUSDT", InvalidSymbol, "binance_perpetual.*BTC/USDT for spot"),
         ("binance", "nonsense!", InvalidSymbol, "write e.g. BTC/USDT"),
     ],
 )

@@ -13,14 +13,14 @@ RANGE = {**COIN, "start": "2026-11-01", "end": "2026-11-02"}
 @pytest.mark.parametrize(
     ("method", "path", "query", "message"),
     [
-        ("GET", "/v1/candles", {**RANGE, "intervall": "5m"}, "'intervall' is not a parameter here, did you mean interval; available: cursor, end, exchange, format, interval, limit, start, symbol"),
+        ("GET", "/v1/candles", {**RANGE, "intervall": "5m"}, "'intervall' is not a parameter here, did you mean interval; available: cursor, end, exchange, format, interval, limit, market, start, symbol"),
         ("GET", "/v1/candles", {**RANGE, "fromat": "csv"}, "did you mean format"),
         ("GET", "/v1/funding", {**RANGE, "interval": "5m"}, "'interval' is not a parameter here; available: cursor"),
         ("GET", "/v1/books", {**RANGE, "volume_unit": "base"}, "'volume_unit' is not a parameter here; available: cursor, "),
-        ("GET", "/v1/books/latest", {**COIN, "depth": "5"}, "available: exchange, symbol"),
+        ("GET", "/v1/books/latest", {**COIN, "depth": "5"}, "available: exchange, market, symbol"),
         ("GET", "/v1/coins", {"exchange": "binance"}, "'exchange' is not a parameter here; there are none"),
         ("GET", "/v1/exchanges", {"x" * 5000: ""}, f"{'x' * 40!r} is not a parameter here; there are none"),
-        ("GET", "/v1/availability", {**COIN, "market": "spot"}, "available: exchange, symbol"),
+        ("GET", "/v1/availability", {**COIN, "marked": "spot"}, "did you mean market; available: exchange, market, symbol"),
         ("DELETE", "/v1/coins", {**COIN, "channels": "book"}, "did you mean channel"),
     ],
 )  # fmt: skip
@@ -41,7 +41,7 @@ async def test_fields_of_a_body(running):
 
     assert (422, "invalid_input") == (answer.status, problem["code"])
     assert (
-        "'chanels' is not a field here, did you mean channels; available: exchange, symbol, channels"
+        "'chanels' is not a field here, did you mean channels; available: exchange, symbol, market, channels"
         in problem["detail"]
     )
     assert [] == service.collection.list_coins()
@@ -54,7 +54,7 @@ async def test_fields_of_a_message(client):
 
     assert "invalid_input" == error["code"]
     assert "unknown field `intervall`" in error["message"]
-    assert "subscribe has the fields channel, exchange, symbol, interval, id" in error["message"]
+    assert "subscribe has the fields channel, exchange, symbol, interval, market, id" in error["message"]
     await client.say("subscribed")
     assert "takes" not in (await client.until("error"))["message"]
 

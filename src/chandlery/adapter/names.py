@@ -82,6 +82,10 @@ class Names:
         """Return whether the exchange has listed this symbol, in its own spelling."""
         return symbol in self._text_of
 
+    def text_of(self, symbol: str) -> str | None:
+        """Return the ccxt spelling of a listed symbol; ``None`` if it was not listed."""
+        return self._text_of.get(symbol)
+
     def nearest(self, text: str) -> str | None:
         """Return the listed symbol that a text with one typing mistake means; ``None`` if there is none, or it is one."""
         return None if self.lists(text) or text in self._symbols_of else nearest(text, self._squeezed)

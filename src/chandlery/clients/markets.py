@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from typing import NamedTuple, TypeVar
 
 from chandlery.adapter.base import ExchangeAdapter
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.clients.names import canonical, other_names
 from chandlery.core.errors import InvalidSymbol, UnknownName, UnsupportedRequest, WrongMarket
-from chandlery.core.instrument import MarketType, require_symbol
+from chandlery.core.instrument import Instrument, MarketType, capitals, require_symbol
 
 _T = TypeVar("_T")
 
@@ -150,7 +151,7 @@ def in_its_market(markets: list[Candidate], fetch: Callable[[Candidate], _T], li
         if not listed:
             raise
     if len(listed) > 1:
-        raise _of_several(first, listed)
+        raise _of_several(first, *listed)
     return fetch(listed[0])
 
 
@@ -172,11 +173,63 @@ def market_of(markets: list[Candidate], listed: Callable[[type[ExchangeAdapter]]
         return first
     found = [each for each in others if each.symbol in (listed(each.adapter) or ())]
     if len(found) > 1:
-        raise _of_several(first, found)
+        raise _of_several(first, *found)
     return found[0] if found else first
 
 
-def _of_several(first: Candidate, listed: list[Candidate]) -> InvalidSymbol:
+def known_market(adapters: Iterable[ExchangeAdapter], symbol: str) -> tuple[ExchangeAdapter, str, Instrument] | None:
+    """
+    Return the market of a symbol without a separator, its spelling there and its instrument.
+
+    As ``market_of`` chooses, by the lists that the adapters have read: the first market, spot before others, if it lists
+    the symbol or no other one does, otherwise the only other one that does; ``None`` if none can spell it.
+
+    Raises:
+        InvalidSymbol: Several besides the first list it; the message names them.
+    """
+    found = []
+    for each in sorted(adapters, key=lambda each: _ORDER.index(each.market_type)):
+        with suppress(InvalidSymbol):
+            spelled = _spelled(each, symbol)
+            text = each.names.text_of(spelled) or separated(symbol)
+            instrument = None if text is None else each.instrument(text)
+            if instrument is not None:
+                found.append((each, spelled, instrument))
+    if not found:
+        return None
+    first, *others = found
+    if first[0].names.lists(first[1]):
+        return first
+    listed = [each for each in others if each[0].names.lists(each[1])]
+    if len(listed) > 1:
+        raise _of_several(*(Candidate(type(adapter), spelled) for adapter, spelled, _ in (first, *listed)))
+    return listed[0] if listed else first
+
+
+def separated(symbol: str) -> str | None:
+    """Return ``BTC-USDT`` for ``BTCUSDT`` and ``BTC_USDT``; ``None`` if it ends with no known quote asset."""
+    text = capitals(symbol)
+    quote = next((each for each in _QUOTES if text.endswith(each)), "")
+    base = text.removesuffix(quote).removesuffix("_")
+    return f"{base}-{quote}" if quote and base.isalnum() else None
+
+
+def in_market(exchange: str, symbol: str, market: MarketType | str) -> str:
+    """
+    Return a symbol of one market in ccxt's notation, which names the market, or in the exchange's own spelling.
+
+    Raises:
+        UnknownName: As ``markets_of``.
+        InvalidSymbol: It is not a symbol of the market.
+    """
+    (found,) = candidates(exchange, symbol, market)
+    adapter = found.adapter()
+    text = separated(symbol)
+    instrument = adapter.instrument(symbol) or (None if text is None else adapter.instrument(text))
+    return found.symbol if instrument is None else str(instrument)
+
+
+def _of_several(first: Candidate, *listed: Candidate) -> InvalidSymbol:
     names = ", ".join(each.adapter.id for each in listed)
     return InvalidSymbol(f"{first.symbol!r} is listed by {names}; name one of them as exchange")
 
@@ -187,11 +240,10 @@ def _spelled(adapter: ExchangeAdapter, symbol: str) -> str:
     except WrongMarket:
         raise
     except InvalidSymbol:
-        text = symbol.upper()
-        quote = next((each for each in _QUOTES if text.endswith(each) and text != each), None)
-        if quote is None or not text.isalnum():
+        text = separated(symbol)
+        if text is None:
             raise
-        return adapter.symbol(f"{text.removesuffix(quote)}-{quote}")
+        return adapter.symbol(text)
 
 
 def _exchange(adapter: type[ExchangeAdapter]) -> str:

@@ -14,6 +14,7 @@ from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.clients.documented import respelled
 from chandlery.clients.interfaces import EventCallback, IExchangeAPIClient, StreamChannel
 from chandlery.clients.live import LiveFeeds
+from chandlery.clients.markets import known_market, separated
 from chandlery.clients.names import canonical
 from chandlery.clients.rows import Row, rows_of_table
 from chandlery.clients.settings import Settings
@@ -288,34 +289,44 @@ class NativeExchangeClient(IExchangeAPIClient):
             self._version = version
         found = self._coins.get(coin) if isinstance(coin, str) else None
         if found is None:
-            adapter, symbol = self._market_of(require_symbol(coin))
-            instrument = adapter.instrument(coin)
+            adapter, symbol, instrument = self._market_of(require_symbol(coin))
             found = self._coins[coin] = _Coin(adapter, symbol, coin if instrument is None else str(instrument))
         return found
 
-    def _market_of(self, coin: str) -> tuple[ExchangeAdapter, str]:
-        """Return the adapter of a coin, and the coin in its spelling."""
+    def _market_of(self, coin: str) -> tuple[ExchangeAdapter, str, Instrument | None]:
+        """Return the adapter of a coin, the coin in its spelling, and its instrument if the coin is not spelled so."""
+        instrument = _parsed(coin)
+        fitting = [each for each in self._adapters.values() if each.native.fullmatch(each.folded(coin))]
         if len(self._adapters) == 1:
             (adapter,) = self._adapters.values()
-            return adapter, adapter.symbol(coin)
-        instrument = _parsed(coin)
-        if instrument is not None:
+        elif instrument is not None:
             adapter = self._of_instrument(instrument, coin)
-            return adapter, adapter.symbol(coin)
-        fitting = [each for each in self._adapters.values() if each.native.fullmatch(each.folded(coin))]
-        if len(fitting) == 1:
-            return fitting[0], fitting[0].symbol(coin)
-        if fitting:
-            names = ", ".join(each.id for each in fitting)
-            raise InvalidSymbol(
-                f"{coin!r} is ambiguous: it may belong to {names}; write BTC/USDT for spot, BTC/USDT:USDT for linear, BTC/USD:BTC for inverse, or use the name of one market"
-            )
+        elif len(fitting) == 1:
+            (adapter,) = fitting
+        else:
+            found = known_market(self._adapters.values(), coin)
+            if found is None:
+                raise self._unknown(coin)
+            return found
+        try:
+            return adapter, adapter.symbol(coin), adapter.instrument(coin)
+        except WrongMarket:
+            raise
+        except InvalidSymbol:
+            text = separated(coin)
+            if text is None:
+                raise
+            return adapter, adapter.symbol(text), adapter.instrument(text)
+
+    def _unknown(self, coin: str) -> InvalidSymbol:
         unknown = InvalidSymbol(f"{coin!r} is not a symbol of {self._name}; write e.g. BTC/USDT or BTC/USDT:USDT")
         suggest(unknown, next(filter(None, (each.names.nearest(coin) for each in self._adapters.values())), None))
-        raise unknown
+        return unknown
 
     async def _listed(self, coin: str) -> _Coin:
         """Resolve a coin; for irregular spellings, look them up in the exchange's list."""
+        if len(self._adapters) > 1 and _parsed(require_symbol(coin)) is None and separated(coin) is not None:
+            await self._read_lists()
         try:
             return self._coin(coin)
         except WrongMarket:
@@ -329,6 +340,12 @@ class NativeExchangeClient(IExchangeAPIClient):
             with contextlib.suppress(UnsupportedRequest):
                 await self._exchanges[adapter.id].listings()
             return self._coin(coin)
+
+    async def _read_lists(self) -> None:
+        """Read the lists of all markets, which tell where a symbol without a separator is listed, unless they are fresh."""
+        for each in self._exchanges.values():
+            with contextlib.suppress(UnsupportedRequest, ExchangeError):  # without a list, the first market is taken
+                await each.listings()
 
     def _of_instrument(self, instrument: Instrument, coin: str) -> ExchangeAdapter:
         adapter = self._adapters.get(instrument.market)

@@ -28,7 +28,7 @@ class SeriesId(Struct, frozen=True, cache_hash=True):
     @classmethod
     def parse(cls, exchange: str, symbol: str, channel: str, interval: str | None = None) -> Self:
         """
-        Parse ``book``, ``candles:1m`` or ``1m``, or ``candles`` with an ``interval``, which other channels ignore.
+        Parse ``book``, ``candles:1m`` or ``1m``, or ``candles``, whose ``interval`` is 1m by default; others ignore it.
 
         Funding rates are not collected, so that no text names them.
 
@@ -38,8 +38,8 @@ class SeriesId(Struct, frozen=True, cache_hash=True):
         """
         if channel == "book":
             return cls.of_book(exchange, symbol)
-        if channel == "candles" and interval is not None:
-            return cls.of_candles(exchange, symbol, Interval(interval))
+        if channel == "candles":
+            return cls.of_candles(exchange, symbol, Interval(interval or "1m"))
         name, _, length = channel.partition(":")
         try:
             return cls.of_candles(exchange, symbol, Interval(length if name == "candles" else channel))

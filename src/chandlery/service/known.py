@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias
 
 from fastapi import Request
 from fastapi.dependencies.models import Dependant
-from pydantic import BaseModel, BeforeValidator, ConfigDict, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from chandlery.clients.markets import in_market
 from chandlery.core.errors import InvalidInput
 from chandlery.core.instrument import require_symbol
 
 SymbolText: TypeAlias = Annotated[str, BeforeValidator(require_symbol)]
 """Symbol validated as in the library: an invalid one raises ``InvalidSymbol``, not a field error."""
+
+
+MARKET_HELP = (
+    "spot, linear (also perpetual, futures, um) or inverse (also cm), where the symbol does not tell; "
+    "by default spot if the exchange lists the symbol there, otherwise the only market that does."
+)
 
 
 class KnownFields(BaseModel):
@@ -40,6 +47,20 @@ class KnownFields(BaseModel):
                 "unknown_field", "{refusal}", {"refusal": _refusal("field", unknown, cls.model_fields)}
             )
         return content
+
+
+class NamedCoin(KnownFields):
+    """Coin of an exchange, in any spelling; ``symbol`` is replaced by the one that names its ``market``, if that is given."""
+
+    exchange: str = Field(examples=["binance"], max_length=64)
+    symbol: SymbolText = Field(examples=["BTC/USDT"])
+    market: str | None = Field(None, max_length=20, description=MARKET_HELP)
+
+    @model_validator(mode="after")
+    def _in_market(self) -> Self:
+        if self.market is not None:
+            self.symbol = in_market(self.exchange, self.symbol, self.market)
+        return self
 
 
 async def known_parameters(request: Request) -> None:

@@ -6,12 +6,13 @@ from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Depends, Query, Request
 
+from chandlery.clients.markets import in_market
 from chandlery.core.series_id import SeriesId
 from chandlery.service.auth.guard import Collector, Reader
 from chandlery.service.collection.interfaces import IDataCollectionManager
 from chandlery.service.collection.schemas import Availability, Coin, CoinRequest, Coins
 from chandlery.service.errors import refusals
-from chandlery.service.known import SymbolText, known_parameters
+from chandlery.service.known import MARKET_HELP, SymbolText, known_parameters
 
 routes = APIRouter(
     prefix="/v1",
@@ -28,7 +29,18 @@ async def _manager(request: Request) -> IDataCollectionManager:
 
 Collection: TypeAlias = Annotated[IDataCollectionManager, Depends(_manager)]
 Exchange: TypeAlias = Annotated[str, Query(examples=["binance"], max_length=64)]
-Symbol: TypeAlias = Annotated[SymbolText, Query(examples=["BTC/USDT"])]
+
+
+async def _symbol(
+    exchange: Exchange,
+    symbol: Annotated[SymbolText, Query(examples=["BTC/USDT"])],
+    market: Annotated[str | None, Query(max_length=20, description=MARKET_HELP)] = None,
+) -> str:
+    return symbol if market is None else in_market(exchange, symbol, market)
+
+
+Symbol: TypeAlias = Annotated[str, Depends(_symbol)]
+"""Symbol in any spelling; with a ``market``, in the one that names it."""
 
 
 @routes.get("/coins")

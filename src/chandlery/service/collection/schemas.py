@@ -6,15 +6,13 @@ from pydantic import BaseModel, Field
 
 from chandlery.core.time import iso
 from chandlery.service.collection.status import CoinStatus
-from chandlery.service.known import KnownFields, SymbolText
+from chandlery.service.known import NamedCoin
 from chandlery.service.label import Label
 
 
-class CoinRequest(KnownFields):
+class CoinRequest(NamedCoin):
     """Coin to collect."""
 
-    exchange: str = Field(examples=["binance"], max_length=64)
-    symbol: SymbolText = Field(examples=["BTC/USDT"])
     channels: list[str] = Field(
         default=["book", "candles:1m"],
         description="book, and candles of any intervals.",

@@ -41,7 +41,7 @@ from chandlery.service.historical.prefetch import prefetch
 from chandlery.service.historical.response_cache import ResponseCache
 from chandlery.service.historical.schemas import Page
 from chandlery.service.historical.volume import in_unit, volumes_in
-from chandlery.service.known import SymbolText, known_parameters
+from chandlery.service.known import known_parameters
 from chandlery.service.parameters import span_of
 from chandlery.service.workload import Workload
 from chandlery.tables.candle_rows import SCHEMA
@@ -154,7 +154,7 @@ async def funding(
     subject: Reader,
     parts: Parts,
     exchange: Exchange,
-    symbol: Annotated[SymbolText, Query(examples=["BTC/USDT:USDT"])],
+    symbol: Symbol,
     start: Start,
     end: End = None,
     form: Form = "json",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from chandlery.core.moment import TIME_HELP
 from chandlery.service.collection.schemas import Coin
 from chandlery.service.historical.schemas import GapSpan, SourceSpan
-from chandlery.service.known import KnownFields, SymbolText
+from chandlery.service.known import KnownFields, NamedCoin, SymbolText
 from chandlery.service.label import Label
 
 MOST_PREVIEWED, PREVIEWED = 500, 20
@@ -29,7 +29,7 @@ Next: TypeAlias = Annotated[str | None, Field(description="Cursor of the next pa
 TimeText: TypeAlias = Annotated[str, Field(examples=["2024-01-01T00:00:00Z"])]
 
 
-class CoinName(KnownFields):
+class CoinName(NamedCoin):
     """Coin of an exchange."""
 
     exchange: ExchangeName

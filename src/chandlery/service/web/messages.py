@@ -35,12 +35,17 @@ class Auth(_Message, frozen=True, tag="auth"):
 
 
 class Subscribe(_Message, frozen=True, tag="subscribe"):
-    """Subscribe to a series; ``channel`` is ``book`` or ``candles``."""
+    """
+    Subscribe to a series; ``channel`` is ``book``, ``candles:1m``, or ``candles`` with an ``interval``.
+
+    ``market`` is needed where the symbol does not name it: ``spot``, ``linear``, ``inverse``.
+    """
 
     channel: str
     exchange: str
     symbol: _Symbol
     interval: str | None = None
+    market: str | None = None
     id: Id = None
 
 
@@ -51,6 +56,7 @@ class Unsubscribe(_Message, frozen=True, tag="unsubscribe"):
     exchange: str
     symbol: _Symbol
     interval: str | None = None
+    market: str | None = None
     id: Id = None
 
 
@@ -69,6 +75,7 @@ class RequestHistorical(_Message, frozen=True, tag="request_historical"):
     channel: str = "candles"
     format: str = "json"
     follow: bool = False
+    market: str | None = None
     id: Id = None
 
 
@@ -79,6 +86,7 @@ class MostCurrent(_Message, frozen=True, tag="most_current"):
     symbol: _Symbol
     channel: str = "candles"
     interval: str | None = None
+    market: str | None = None
     id: Id = None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from chandlery.clients.interfaces import ResolvedSeries
+from chandlery.clients.markets import in_market
 from chandlery.core.errors import ChandleryError, InvalidInput, InvalidToken
 from chandlery.core.gaps import Span
 from chandlery.core.series_id import SeriesId
@@ -159,9 +160,10 @@ class Session:
         self._notify("authenticated", message.id, scopes=sorted(self.subject.scopes), expires_in=left)
 
     def _series(self, message: Subscribe | Unsubscribe | RequestHistorical | MostCurrent) -> ResolvedSeries:
-        return self._resolve(
-            SeriesId.parse(message.exchange, str(message.symbol), message.channel, message.interval or "1m")
-        )
+        symbol = str(message.symbol)
+        if message.market is not None:
+            symbol = in_market(message.exchange, symbol, message.market)
+        return self._resolve(SeriesId.parse(message.exchange, symbol, message.channel, message.interval))
 
     async def _subscribe(self, message: Subscribe) -> None:
         self._require(READ)
