@@ -89,3 +89,13 @@ def test_frames_that_carry_it_can_be_joined():
     frame.attrs["chandlery"] = ONE
 
     assert ONE == pd.concat([frame, frame.copy()]).attrs["chandlery"]
+
+
+def test_it_is_shown_by_what_it_holds():
+    """In a line, and as a table in a notebook, escaped."""
+    assert (
+        "<Provenance 1970-01-01T00:00:00Z to 1970-01-01T00:00:00.000030Z from vision (cached), rest; 1 gaps, 1 events>"
+        == repr(ONE)
+    )
+    assert "<Provenance no source; 0 gaps, 0 events>" == repr(Provenance())
+    assert "<td>halt</td><td>a &lt; b</td>" in Provenance.of(gaps=[Gap(0, 1, GapKind.HALT, "a < b")])._repr_html_()

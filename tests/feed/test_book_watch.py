@@ -139,6 +139,18 @@ def test_an_age_that_cannot_be_told_is_infinite():
     assert inf == book.age_ms
 
 
+def test_a_book_is_shown_by_its_best_prices():
+    """In a line, and as a table in a notebook."""
+    book = LiveBook("X", clock=lambda: SECOND_NS)
+    assert "<LiveBook X bid None ask None, of unknown age>" == repr(book)
+
+    book.apply(BookUpdate("X", [(1.5, 2.0), (1.0, 3.0)], [(1.75, 4.0)], is_snapshot=True))
+    book.received_ns = SECOND_NS // 2
+    assert "<LiveBook X bid 1.5 ask 1.75, 500 ms old>" == repr(book)
+    assert "<td>2.0</td><td>1.5</td><td>1.75</td><td>4.0</td>" in book._repr_html_()
+    assert "<td>3.0</td><td>1.0</td><td></td><td></td>" in book._repr_html_()
+
+
 class Wire:
     """A connection whose frames the test makes."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from html import escape
 from typing import Any, Self
 
 import msgspec
 from msgspec import Struct
 
 from chandlery.core.gaps import Gap, SpanInfo
-from chandlery.core.time import Micros
+from chandlery.core.time import Micros, iso
 
 
 class SourceSpan(SpanInfo, frozen=True):
@@ -98,6 +99,27 @@ class Provenance(dict[str, Any]):
         """
         return self
 
+    def __repr__(self) -> str:
+        """Show the range, the sources, and the numbers of gaps and events."""
+        content = self._content
+        spans = content.spans
+        of = (
+            f"{iso(spans[0].start)} to {iso(spans[-1].end)} from {', '.join(_sources(spans))}" if spans else "no source"
+        )
+        return f"<Provenance {of}; {len(content.gaps)} gaps, {len(content.events)} events>"
+
+    def _repr_html_(self) -> str:
+        """Show the sources, gaps and events as a table in a notebook."""
+        content = self._content
+        rows = [("source", each.start, each.end, each.source, each.origin or "") for each in content.spans]
+        rows += [("gap", each.start, each.end, each.kind.value, each.evidence) for each in content.gaps]
+        rows += [("event", each.start, each.end, each.kind.value, each.detail) for each in content.events]
+        body = "".join(
+            f"<tr><td>{what}</td><td>{iso(start)}</td><td>{iso(end)}</td><td>{escape(kind)}</td><td>{escape(detail)}</td></tr>"
+            for what, start, end, kind, detail in rows
+        )
+        return f"<table><tr><th></th><th>start</th><th>end</th><th>kind</th><th>detail</th></tr>{body}</table>"
+
     @classmethod
     def of(
         cls,
@@ -159,3 +181,7 @@ class Provenance(dict[str, Any]):
     def turnover_unit(self) -> str | None:
         """The unit of ``quote_asset_volume``: ``quote``, or ``base`` in inverse markets; ``None`` if it is not sent or unknown."""
         return self._content.turnover_unit
+
+
+def _sources(spans: Iterable[SourceSpan]) -> Iterable[str]:
+    return dict.fromkeys(f"{each.source} (cached)" if each.cached else each.source for each in spans)

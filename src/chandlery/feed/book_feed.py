@@ -108,6 +108,10 @@ class OrderBookFeed:
     ) -> None:
         await self.stop()
 
+    def __repr__(self) -> str:
+        """Show the symbol and its book."""
+        return f"<BookFeed {self.exchange} {self.symbol}: {self.book}>"
+
     async def start(self, *, timeout_s: float = 60.0) -> None:
         """
         Connect; returns once there is a valid book. A feed of a group starts the whole group; if the

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from html import escape
+from itertools import zip_longest
 from math import inf
 from typing import Any
 
@@ -20,6 +22,8 @@ from chandlery.net.clock import nanoseconds
 
 _RENEW_BELOW = 4
 """Divisor of the depth: this part of the levels must lie within the reach of the last snapshot."""
+_SHOWN = 10
+"""Number of levels a side that a notebook shows."""
 _COMPARED = 10
 """Number of levels a side that are compared to see whether a silent book is stale."""
 
@@ -45,6 +49,20 @@ class LiveBook(OrderBook):
         """
         age = self._clock() - self.received_ns
         return age / 1_000_000 if age >= 0 and self.received_ns else inf
+
+    def __repr__(self) -> str:
+        """Show the best prices and the age."""
+        age = f"{self.age_ms:.0f} ms old" if self.age_ms < inf else "of unknown age"
+        return f"<LiveBook {self.symbol} bid {self.best_bid} ask {self.best_ask}, {age}>"
+
+    def _repr_html_(self) -> str:
+        """Show the best levels as a table in a notebook."""
+        rows = "".join(
+            f"<tr><td>{bid[1]}</td><td>{bid[0]}</td><td>{ask[0]}</td><td>{ask[1]}</td></tr>"
+            for bid, ask in zip_longest(self.bids(_SHOWN), self.asks(_SHOWN), fillvalue=("", ""))
+        )
+        head = "<tr><th>size</th><th>bid</th><th>ask</th><th>size</th></tr>"
+        return f"<p>{escape(repr(self))}</p><table>{head}{rows}</table>"
 
     def to_arrow(self, count: int) -> Any:
         """

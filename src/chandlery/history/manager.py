@@ -109,6 +109,12 @@ class DataSourceManager(SourceLimits):
         """The cache, or ``None`` if none is used."""
         return self._core.cache
 
+    def __repr__(self) -> str:
+        """Show the market and the folder of the cache."""
+        core = self._core
+        folder = "no cache" if core.cache is None else f"cache {core.cache.root}"
+        return f"<DataSourceManager {core.provider.value} {core.market_type.name} {core.chart_type.value}, {folder}>"
+
     def __enter__(self) -> Self:
         """Return itself; connections are opened on demand."""
         return self
