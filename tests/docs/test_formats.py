@@ -729,6 +729,7 @@ async def test_messages_of_the_client(service):
         "channel": "candles",
         "format": "json",
         "interval": "1m",
+        "market": "spot",
         "end": "2024-01-01T01:00:00Z",
         **BTC,
     }

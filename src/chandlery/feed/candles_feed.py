@@ -115,10 +115,6 @@ class CandlesFeed:
     ) -> None:
         await self.stop()
 
-    def __repr__(self) -> str:
-        """Show the series and the number of closed candles."""
-        return f"<CandlesFeed {self.exchange} {self.symbol} {self.interval.value}, {len(self.get_candles())} candles>"
-
     async def start(self, strategy: Strategy = "auto", *, timeout_s: float | None = None) -> None:
         """
         Backfill the history and continue live; returns once the history is complete. Running candles are published before that.
