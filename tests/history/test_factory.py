@@ -238,13 +238,16 @@ def test_a_manager_creates_the_client_of_a_series_once():
 
 
 def test_names_of_third_parties_are_found_at_their_first_use():
-    """By call, attribute or iteration, before anything else of the package is used."""
-    uses = ['DataProvider("ACME")', "DataProvider.ACME", 'ChartType("openInterest")', "ChartType.OPEN_INTEREST"]
-    code = "from chandlery import ChartType, DataProvider\nprint(repr({}), DataProvider['ACME'] in list(DataProvider))"
+    """By call, attribute, or ``--type`` of a command, before anything else of the package is used."""
+    uses = ['DataProvider("ACME")', "ChartType.OPEN_INTEREST", 'arguments.chart_type("open-interest")']
+    code = (
+        "from chandlery import ChartType, DataProvider\nfrom chandlery.cli import arguments\n"
+        "print(repr({}), DataProvider['ACME'] in list(DataProvider))"
+    )
 
     said = [run_as_a_user(code.format(use)) for use in uses]
 
-    assert [["DataProvider.ACME True"]] * 2 + [["ChartType.OPEN_INTEREST True"]] * 2 == said
+    assert [["DataProvider.ACME True"], *[["ChartType.OPEN_INTEREST True"]] * 2] == said
 
 
 def test_classes_that_cannot_work_are_refused():
