@@ -150,6 +150,13 @@ def test_what_is_wrong_is_refused(get_data, options, error, says):
         get_data(**({"symbol": "BTCUSDT", "interval": "1h"} | DAY | options))
 
 
+@pytest.mark.parametrize("symbol", [b"BTCUSDT", None, 7, [b"BTCUSDT"]])
+def test_what_is_no_text_is_no_symbol(get_data, symbol):
+    """It has no nearest symbol either."""
+    with pytest.raises(InvalidSymbol, match="a symbol must be a string"):
+        get_data(symbol, "1h", **DAY)
+
+
 def test_instruments(get_data):
     """Of all markets or one, by status and by words."""
     every = chandlery.instruments("Binance")

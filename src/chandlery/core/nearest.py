@@ -15,9 +15,9 @@ def squeezed(text: str) -> str:
     return "".join(each for each in capitals(text) if each.isalnum())
 
 
-def may_be_meant(text: str) -> bool:
-    """Return whether a text has as many letters and digits as symbols have, so that it is worth to look for the nearest."""
-    return _SHORTEST <= len(squeezed(text)) <= _LONGEST
+def may_be_meant(text: object) -> bool:
+    """Return whether it is a text with as many letters and digits as symbols have, so that the nearest is worth a search."""
+    return isinstance(text, str) and _SHORTEST <= len(squeezed(text)) <= _LONGEST
 
 
 def nearest(text: str, known: Mapping[str, str]) -> str | None:
