@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from chandlery.adapter.registry import ExchangeRegistry
 from chandlery.core.errors import InvalidInput, UnknownName
+from chandlery.core.gaps import Span
 from chandlery.core.instrument import require_symbol
+from chandlery.core.interval import Interval
+from chandlery.core.query import ChartType
+from chandlery.core.time import DAY
 
 Symbols: TypeAlias = Iterable[str] | Mapping[str, str]
 """Several symbols, or symbols by the labels that their rows get."""
+
+
+class _LeftOut(str):
+    __slots__ = ()
+
+
+LEFT_OUT: Final = _LeftOut("1s")
+"""Default of ``interval``: that of the documented interface, as an object of its own."""
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
 
 _Member = TypeVar("_Member", bound=Enum)
 
@@ -40,6 +56,20 @@ def require_exchanges(**by_exchange: Mapping[str, object] | None) -> None:
             raise UnknownName(
                 f"{name} names {', '.join(sorted(unknown))}, which is not an exchange; use one of {known}"
             )
+
+
+def length_of(interval: Interval | str, span: Span, chart_type: ChartType | str) -> Interval:
+    """
+    Return the interval; log a warning if it was left out although the span has more than a day of candles.
+
+    Raises:
+        UnknownInterval: It is not an interval.
+    """
+    length = interval if isinstance(interval, Interval) else Interval(interval)
+    if interval is LEFT_OUT and span.end - span.start > DAY and ChartType(chart_type).interval is None:
+        rows = length.count(span.start, span.end)
+        _log.warning("no interval is given: %s has %d candles of %s; pass e.g. interval='1m'", span, rows, length.value)
+    return length
 
 
 def labelled(symbols: Symbols) -> dict[str, str]:

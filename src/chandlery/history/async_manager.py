@@ -30,7 +30,7 @@ from chandlery.core.moment import TimeLike, range_of, require_begun
 from chandlery.core.query import CandleQuery, ChartType, DataProvider, DataSource
 from chandlery.core.recent import Recent
 from chandlery.core.time import Clock
-from chandlery.history.arguments import Symbols, member, require_exchanges, require_one_of
+from chandlery.history.arguments import LEFT_OUT, Symbols, length_of, member, require_exchanges, require_one_of
 from chandlery.history.assemble import assemble
 from chandlery.history.checks import GridDiffers
 from chandlery.history.execute import Execution, Progress, reporter
@@ -147,7 +147,7 @@ class AsyncDataSourceManager(SourceLimits):
         symbol: str | Symbols,
         start_time: TimeLike,
         end_time: TimeLike | None = None,
-        interval: Interval | str = Interval.SECOND_1,
+        interval: Interval | str = LEFT_OUT,
         use_cache: bool = True,  # noqa: FBT001, FBT002  # the documented signature
         enforce_source: DataSource | str = DataSource.AUTO,
         provider: DataProvider | str | None = None,
@@ -345,7 +345,7 @@ class AsyncDataSourceManager(SourceLimits):
             raise Closed("this manager is closed; make a new one")
         return CandleQuery(
             require_symbol(symbol),
-            interval if isinstance(interval, Interval) else Interval(interval),
+            length_of(interval, span, chart_type),
             span,
             self.market_type,
             DataProvider(provider or self.provider),

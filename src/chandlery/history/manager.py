@@ -13,7 +13,7 @@ from chandlery.core.interval import Interval
 from chandlery.core.moment import TimeLike
 from chandlery.core.query import ChartType, DataProvider, DataSource
 from chandlery.core.time import Clock
-from chandlery.history.arguments import Symbols
+from chandlery.history.arguments import LEFT_OUT, Symbols
 from chandlery.history.async_manager import (
     AsyncDataSourceManager,
     OnMissing,
@@ -134,7 +134,7 @@ class DataSourceManager(SourceLimits):
         symbol: str | Symbols,
         start_time: TimeLike,
         end_time: TimeLike | None = None,
-        interval: Interval | str = Interval.SECOND_1,
+        interval: Interval | str = LEFT_OUT,
         use_cache: bool = True,  # noqa: FBT001, FBT002  # the documented signature
         enforce_source: DataSource | str = DataSource.AUTO,
         provider: DataProvider | str | None = None,
