@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Generic, Protocol, Self, TypeVar
 
-from chandlery.core.errors import Closed, RequestTimeout
+from chandlery.core.errors import Closed, InvalidSymbol, RequestTimeout
 from chandlery.feed.backoff import Pace, delays
 from chandlery.feed.connection import Sleep
 from chandlery.feed.network import NetworkClient
@@ -142,11 +142,16 @@ class Group(ABC, Generic[_Feed]):
         try:
             awaited = self.feeds if first or only is None else [only]
             await self._begun(awaited, [] if only is None else [only], timeout_s)
-        except BaseException:
-            if only is not None and (not first or (only.stream.failure is not None and self.feeds != [only])):
+        except BaseException as error:
+            feeds = [*self.feeds]
+            alone = only is not None and (not first or (only.stream.failure is not None and feeds != [only]))
+            if alone and only is not None:
                 self.remove(only)
-            else:
-                await self._shut()
+            try:
+                await self._suggest(error, feeds)
+            finally:
+                if not alone:
+                    await self._shut()
             raise
         if only is None:
             await self._end_refused()
@@ -159,16 +164,31 @@ class Group(ABC, Generic[_Feed]):
         error = next((feed.stream.failure for feed in refused), None)
         if error is None:
             return
-        await self.network.suggest(error, refused[0].symbol)
         if refused == self.feeds:
-            await self._shut()
+            try:
+                await self._suggest(error, refused)
+            finally:
+                await self._shut()
         else:
             for feed in refused:
                 self.remove(feed)
             error.add_note(
                 f"refused permanently: {', '.join(each.symbol for each in refused)}; the other feeds continue"
             )
+            await self._suggest(error, refused)
         raise error
+
+    async def _suggest(self, error: BaseException, feeds: Sequence[_Feed]) -> None:
+        """
+        Add the nearest listed symbol to the error of an unknown one.
+
+        Feeds that others outlive are removed before: until then, their subscriptions are repeated.
+        """
+        if isinstance(error, InvalidSymbol):
+            for feed in feeds:
+                if feed.stream.failure is error:
+                    await self.network.suggest(error, feed.symbol)
+                    return
 
     async def _begun(self, feeds: Sequence[_Feed], minded: Sequence[_Feed], timeout_s: float) -> None:
         """Wait until all ``feeds`` have begun or failed; raise the failure of one in ``minded``."""
@@ -194,7 +214,6 @@ class Group(ABC, Generic[_Feed]):
                         raise Closed(_REMOVED.format(", ".join(gone)))
                     for feed in minded:
                         if feed.stream.failure is not None:
-                            await self.network.suggest(feed.stream.failure, feed.symbol)
                             raise feed.stream.failure
                     if self.ended:
                         raise Closed("the feed was stopped meanwhile")

@@ -40,7 +40,7 @@ log.addHandler(logging.NullHandler())
 LIST_AGE = 10 * MINUTE
 _MOST_PAGES = 1000
 _LATELY = 7 * DAY
-SUGGESTED_WITHIN_S = 10.0
+SUGGESTED_WITHIN_S = 3.0
 """Time limit of the list that is read for the nearest symbol, since an error waits for it."""
 
 
