@@ -91,3 +91,8 @@ async def test_the_client_says_from_where_its_data_comes():
     config = CCXTConfig(_env_file=None, endpoints={"GateIO": {"https://api.gateio.ws": NEW}})
 
     assert "127.0.0.1:9" == str(CCXTExchangeClient(config, "gate").origin("BTC/USDT"))
+    futures = {"krakenfutures": {"https://futures.kraken.com": NEW}}
+    config = CCXTConfig(_env_file=None, default_contract_type="future", endpoints=futures)
+    assert "127.0.0.1:9" == str(CCXTExchangeClient(config, "kraken").origin("BTC/USD:USD"))
+    config = CCXTConfig(_env_file=None, endpoints=futures)
+    assert CCXTExchangeClient(config, "kraken").origin("BTC/USD") is None

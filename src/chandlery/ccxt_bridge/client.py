@@ -8,9 +8,15 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from chandlery.ccxt_bridge.addresses import of_exchange
 from chandlery.ccxt_bridge.errors import is_ccxt_error, translated
-from chandlery.ccxt_bridge.exchange import default_kind, exchange_class, made, missing_ccxt, require_exchange
+from chandlery.ccxt_bridge.exchange import (
+    default_kind,
+    endpoints_of,
+    exchange_class,
+    made,
+    missing_ccxt,
+    require_exchange,
+)
 from chandlery.ccxt_bridge.history import Market, MarketFacts, Rows, fetch
 from chandlery.ccxt_bridge.listings import listings_of
 from chandlery.ccxt_bridge.stream import BookLoop, CandleLoop
@@ -188,7 +194,7 @@ class CCXTExchangeClient(IExchangeAPIClient):
         """Return the testnet, or the host that replaces the exchange's addresses."""
         if self._config.testnet:
             return Origin("testnet")
-        moved = of_exchange(self._config.endpoints, self._name)
+        moved = endpoints_of(self._config, self._name)
         return next((Origin(urlsplit(url).netloc.lower() or url) for url in moved.values()), None)
 
     @respelled(coin_symbol="coin")

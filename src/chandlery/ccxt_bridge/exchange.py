@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -71,13 +71,22 @@ def exchange_class(ccxt: Any, exchange: str, contract_type: ContractType | None 
     Raises:
         UnknownName: ccxt has no such exchange.
     """
-    name = canonical(exchange)
-    if name not in ccxt.exchanges:
+    if canonical(exchange) not in ccxt.exchanges:
         raise _unknown(exchange, ccxt.exchanges)
-    if contract_type in {"future", "swap"} and _FUTURES_CLASS.get(name) in ccxt.exchanges:
-        name = _FUTURES_CLASS[name]
-    found: type[Any] = getattr(ccxt, name)
+    found: type[Any] = getattr(ccxt, _class_name(exchange, contract_type, ccxt.exchanges))
     return found
+
+
+def endpoints_of(config: CCXTConfig, exchange: str) -> dict[str, str]:
+    """Return the replaced addresses of the class that connects to an exchange by default, without importing ccxt."""
+    return of_exchange(config.endpoints, _class_name(exchange, config.default_contract_type, _ccxt_names() or ()))
+
+
+def _class_name(exchange: str, contract_type: ContractType | None, known: Collection[str]) -> str:
+    """Return the name of ccxt's class; perpetuals of some exchanges have one of their own."""
+    name = canonical(exchange)
+    futures = _FUTURES_CLASS.get(name, name)
+    return futures if contract_type in {"future", "swap"} and futures in known else name
 
 
 def default_kind(ccxt: Any, exchange: str, default: ContractType | None) -> ContractType | None:
