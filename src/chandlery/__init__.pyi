@@ -15,6 +15,7 @@ from chandlery.clients.plugins import PluginRegistry as PluginRegistry
 from chandlery.clients.settings import CCXTConfig as CCXTConfig
 from chandlery.clients.settings import Credentials as Credentials
 from chandlery.clients.settings import Settings as Settings
+from chandlery.clients.settings import StorageConfig as StorageConfig
 from chandlery.clients.sources import ExchangeSpan as ExchangeSpan
 from chandlery.clients.sources import FallbackResult as FallbackResult
 from chandlery.clients.streaming import RealtimeStream as RealtimeStream
@@ -42,6 +43,12 @@ from chandlery.core.query import CandleQuery as CandleQuery
 from chandlery.core.query import ChartType as ChartType
 from chandlery.core.query import DataProvider as DataProvider
 from chandlery.core.query import DataSource as DataSource
+from chandlery.exchanges.binance.markets import BinanceAdapter as BinanceAdapter
+from chandlery.exchanges.binance.markets import BinanceBaseAdapter as BinanceBaseAdapter
+from chandlery.exchanges.binance.markets import BinanceSpotAdapter as BinanceSpotAdapter
+from chandlery.exchanges.bybit import BybitAdapter as BybitAdapter
+from chandlery.exchanges.coinbase import CoinbaseAdapter as CoinbaseAdapter
+from chandlery.exchanges.kraken import KrakenAdapter as KrakenAdapter
 from chandlery.feed.audit import BookAudit as BookAudit
 from chandlery.feed.book_feed import BookGroup as BookGroup
 from chandlery.feed.book_feed import OrderBook as OrderBook
@@ -81,10 +88,3 @@ from chandlery.shortcuts import instruments as instruments
 from chandlery.tables.funding import with_nominal_time as with_nominal_time
 
 __version__: str
-from chandlery.clients.settings import StorageConfig as StorageConfig
-from chandlery.exchanges.binance.markets import BinanceAdapter as BinanceAdapter
-from chandlery.exchanges.binance.markets import BinanceBaseAdapter as BinanceBaseAdapter
-from chandlery.exchanges.binance.markets import BinanceSpotAdapter as BinanceSpotAdapter
-from chandlery.exchanges.bybit import BybitAdapter as BybitAdapter
-from chandlery.exchanges.coinbase import CoinbaseAdapter as CoinbaseAdapter
-from chandlery.exchanges.kraken import KrakenAdapter as KrakenAdapter

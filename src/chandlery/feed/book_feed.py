@@ -110,7 +110,7 @@ class OrderBookFeed:
 
     def __repr__(self) -> str:
         """Show the symbol and its book."""
-        return f"<BookFeed {self.exchange} {self.symbol}: {self.book}>"
+        return f"<OrderBookFeed {self.exchange} {self.symbol}: {self.book}>"
 
     async def start(self, *, timeout_s: float = 60.0) -> None:
         """
