@@ -26,7 +26,7 @@ from chandlery.history.columns import ends_of
 from chandlery.tables.frame import NANOS, OPEN_TIME, PROVENANCE_KEY, Output, schema_of, to_output, wrap
 from chandlery.tables.many import SYMBOL, joined, output_of_many
 from chandlery.tables.part import Part
-from chandlery.tables.resample import resampled
+from chandlery.tables.resample import beginnings, resampled
 
 _Frame = TypeVar("_Frame")
 _Columns = dict[str, NDArray[Any]]
@@ -150,7 +150,7 @@ def _resampled(table: pa.Table, grid: Grid, report: Provenance | None, *, fills:
     place = places(opens, grid)
     if (places(ends - 1, grid) != place).any():
         raise InvalidInput("the candles do not fit into the interval: one begins in one and ends in the next")
-    firsts = np.flatnonzero(np.concatenate(([True], place[1:] != place[:-1])))
+    firsts = beginnings(place)
     longer = resampled(columns, firsts)
     places_of = place[firsts]
     if fills:

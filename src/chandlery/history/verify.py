@@ -32,7 +32,7 @@ from chandlery.history.plan import ArchiveFile, archive_files
 from chandlery.history.vision import VisionDataClient
 from chandlery.tables.frame import open_times, slice_span
 from chandlery.tables.part import Part, in_order
-from chandlery.tables.resample import resampled
+from chandlery.tables.resample import beginnings, resampled
 
 _COMPARED = tuple(RESAMPLING)
 _SUM_TOLERANCE = 1e-9
@@ -129,7 +129,7 @@ def aggregate(columns: Columns, interval: Interval) -> Columns:
     if not len(columns["open_time"]):
         return columns
     place = places(columns["open_time"], interval)
-    first = np.flatnonzero(np.concatenate(([True], place[1:] != place[:-1])))
+    first = beginnings(place)
     opens = np.array([interval.floor(int(time)) for time in columns["open_time"][first]], np.int64)
     return {"open_time": opens, **resampled(columns, first)}
 

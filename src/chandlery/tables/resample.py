@@ -20,6 +20,11 @@ _REDUCED: Mapping[How, Callable[[_Values, NDArray[np.intp]], _Values]] = {
 }
 
 
+def beginnings(places: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the first row of each longer candle, from the number of the longer candle of each row, of which there is one."""
+    return np.flatnonzero(np.concatenate(([True], places[1:] != places[:-1])))
+
+
 def resampled(columns: Mapping[str, _Values], firsts: NDArray[np.intp]) -> dict[str, _Values]:
     """
     Combine consecutive candles, which are in order, to longer ones; columns without a rule in ``RESAMPLING`` are left out.
