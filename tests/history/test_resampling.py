@@ -147,6 +147,19 @@ def test_empty_intervals():
         ),
         (rows(["2024-01-01", "2024-01-02"]).tz_localize(None), "1w", InvalidInput, "with a time zone"),
         ({"open": [1]}, "1w", InvalidInput, "dict is not a frame"),
+        (rows(["2024-01-01", "2024-01-02"], close=["1", "2"]), "1w", InvalidInput, r"close is .*string; use numbers"),
+        (
+            rows(["2024-01-01", "2024-01-02"], close_time=[1, 2]),
+            "1w",
+            InvalidInput,
+            "close_time is int64; use timestamps",
+        ),
+        (
+            pl.from_pandas(rows(["2024-01-01"]).reset_index(drop=True)).with_columns(pl.lit(0).alias("open_time")),
+            "1w",
+            InvalidInput,
+            "open_time is int32; use timestamps",
+        ),
         (rows(["2024-01-01", "2024-01-02"]), "7h", UnknownInterval, "7h"),
     ],
 )

@@ -55,7 +55,8 @@ def resample(
 
     Args:
         frame: Candles as ``get_data`` returns them, in any output, of one symbol or several. A frame of another origin
-            needs ``open_time`` (the index in pandas), ``open``, ``high``, ``low``, ``close`` and ``volume``.
+            needs ``open_time`` (the index in pandas), ``open``, ``high``, ``low``, ``close`` and ``volume``. Without
+            ``close_time``, the shortest distance between two candles is taken for the length of all.
         interval: The longer interval: ``"1h"``.
         exchange: Align as this exchange does, e.g. ``"htx_spot"``, and add empty candles if it sends them: all prices
             are the close before, all volumes 0.
@@ -241,6 +242,11 @@ def _table(frame: Any, form: Output) -> pa.Table:
     missing = [name for name in (OPEN_TIME, *_PRICES, "volume") if name not in table.column_names]
     if missing:
         raise InvalidInput(f"the frame lacks {', '.join(missing)}; it has {', '.join(table.column_names)}")
+    for field in table.schema:
+        if field.name in {OPEN_TIME, _CLOSE_TIME} and not pa.types.is_timestamp(field.type):
+            raise InvalidInput(f"{field.name} is {field.type}; use timestamps, whose unit is known")
+        if field.name in RESAMPLING and not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
+            raise InvalidInput(f"{field.name} is {field.type}; use numbers")
     return table
 
 
