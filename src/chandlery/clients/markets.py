@@ -147,12 +147,10 @@ def in_its_market(markets: list[Candidate], fetch: Callable[[Candidate], _T], li
     except WrongMarket:
         raise
     except InvalidSymbol:
-        listed = [each for each in others if lists(each)]
-        if not listed:
+        other = _only(first, others, lists)
+        if other is None:
             raise
-    if len(listed) > 1:
-        raise _of_several(first, *listed)
-    return fetch(listed[0])
+    return fetch(other)
 
 
 def market_of(markets: list[Candidate], listed: Callable[[type[ExchangeAdapter]], Collection[str] | None]) -> Candidate:
@@ -171,10 +169,7 @@ def market_of(markets: list[Candidate], listed: Callable[[type[ExchangeAdapter]]
     known = listed(first.adapter)
     if known is None or first.symbol in known:
         return first
-    found = [each for each in others if each.symbol in (listed(each.adapter) or ())]
-    if len(found) > 1:
-        raise _of_several(first, *found)
-    return found[0] if found else first
+    return _only(first, others, lambda each: each.symbol in (listed(each.adapter) or ())) or first
 
 
 def known_market(adapters: Iterable[ExchangeAdapter], symbol: str) -> tuple[ExchangeAdapter, str, Instrument] | None:
@@ -187,23 +182,22 @@ def known_market(adapters: Iterable[ExchangeAdapter], symbol: str) -> tuple[Exch
     Raises:
         InvalidSymbol: Several besides the first list it; the message names them.
     """
-    found = []
+    found: dict[Candidate, tuple[ExchangeAdapter, str, Instrument]] = {}
     for each in sorted(adapters, key=lambda each: _ORDER.index(each.market_type)):
         with suppress(InvalidSymbol):
             spelled = _spelled(each, symbol)
             text = each.names.text_of(spelled) or separated(symbol)
             instrument = None if text is None else each.instrument(text)
             if instrument is not None:
-                found.append((each, spelled, instrument))
+                found[Candidate(type(each), spelled)] = each, spelled, instrument
     if not found:
         return None
+
+    def lists(market: Candidate) -> bool:
+        return found[market][0].names.lists(market.symbol)
+
     first, *others = found
-    if first[0].names.lists(first[1]):
-        return first
-    listed = [each for each in others if each[0].names.lists(each[1])]
-    if len(listed) > 1:
-        raise _of_several(*(Candidate(type(adapter), spelled) for adapter, spelled, _ in (first, *listed)))
-    return listed[0] if listed else first
+    return found[first if lists(first) else _only(first, others, lists) or first]
 
 
 def separated(symbol: str) -> str | None:
@@ -229,9 +223,18 @@ def in_market(exchange: str, symbol: str, market: MarketType | str) -> str:
     return found.symbol if instrument is None else str(instrument)
 
 
-def _of_several(first: Candidate, *listed: Candidate) -> InvalidSymbol:
-    names = ", ".join(each.adapter.id for each in listed)
-    return InvalidSymbol(f"{first.symbol!r} is listed by {names}; name one of them as exchange")
+def _only(first: Candidate, others: Iterable[Candidate], lists: Callable[[Candidate], bool]) -> Candidate | None:
+    """
+    Return the only one of the other markets that lists the symbol; ``None`` if none does.
+
+    Raises:
+        InvalidSymbol: Several list it; the message names them.
+    """
+    listed = [each for each in others if lists(each)]
+    if len(listed) > 1:
+        names = ", ".join(each.adapter.id for each in listed)
+        raise InvalidSymbol(f"{first.symbol!r} is listed by {names}; name one of them as exchange")
+    return listed[0] if listed else None
 
 
 def _spelled(adapter: ExchangeAdapter, symbol: str) -> str:
