@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import aclosing
 
 import pandas as pd
 import pytest
@@ -115,8 +116,14 @@ def test_arguments_take_the_place_of_the_settings(get_data, exchange, tmp_path, 
     assert (tmp_path / "other").exists()
 
 
+async def first_live(symbol, endpoints):
+    """The first live candle."""
+    async with asyncio.timeout(30), aclosing(chandlery.candles(symbol, "1m", endpoints=endpoints)) as candles:
+        return await anext(candles)
+
+
 def test_a_symbol_of_one_other_market_is_found_there(tmp_path):
-    """Spot does not list it."""
+    """Spot does not list it, neither for past nor for live candles."""
     symbols = {
         MarketType.SPOT: ("BTCUSDT",),
         MarketType.FUTURES_USDT: ("BTCUSDT", "ETHUSDT"),
@@ -125,9 +132,11 @@ def test_a_symbol_of_one_other_market_is_found_there(tmp_path):
     with running(SyntheticMarket(7, symbols=symbols), exchanges=["binance_spot", "binance_perpetual"]) as sim:
         frame = chandlery.get_data("ETHUSDT", "1h", endpoints=sim.endpoints, cache_dir=tmp_path, **DAY)
         paths = [path for _, path, _ in sim.log]
+        live = asyncio.run(first_live("ETHUSDT", sim.endpoints))
 
     assert 24 == len(frame)
     assert any("/fapi/v1/klines" in path or "futures/um" in path for path in paths)
+    assert live.open > 0
 
 
 @pytest.mark.parametrize(

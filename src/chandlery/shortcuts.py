@@ -239,7 +239,7 @@ async def candles(
     Yield live candles: each closed one once and in order, and states of the running one between them.
 
     Use it as ``async for candle in candles("BTCUSDT", "1m"):``. It reconnects, and fetches the candles that it missed.
-    Symbol, exchange and market are as in ``get_data``; without a market, it is the first one that can spell the symbol.
+    Symbol, exchange and market are as in ``get_data``.
     ``CandlesFeed`` also has the history, the events and the choice of the transport.
 
     Raises:
@@ -248,11 +248,9 @@ async def candles(
     """
     settings = _settings(endpoints, None)
 
-    def first() -> Candidate:
-        with suggestions(settings, exchange, symbol, market):
-            return candidates(exchange, symbol, market)[0]
-
-    adapter, spelled = await asyncio.to_thread(first)
+    markets = await asyncio.to_thread(by_market, settings, {"": symbol}, exchange, market, funding=False)
+    ((adapter, named),) = markets.items()
+    (spelled,) = named.values()
     async with CandlesFeed(
         adapter.id,
         spelled,
