@@ -36,3 +36,11 @@ def test_a_manager_logs_it(caplog):
     with manager, caplog.at_level(logging.WARNING), pytest.raises(InvalidInput, match="1s"):
         manager.get_data("BTCUSD_PERP", "2024-01-01", "2024-01-03")
     assert "has 172800 candles of 1s" in caplog.text
+
+
+def test_it_is_logged_once_for_many_symbols(caplog):
+    """Not for each of them."""
+    manager = DataSourceManager(MarketType.FUTURES_COIN, use_cache=False)
+    with manager, caplog.at_level(logging.WARNING), pytest.raises(InvalidInput, match="1s"):
+        manager.get_data(["BTCUSD_PERP", "ETHUSD_PERP"], "2024-01-01", "2024-01-03")
+    assert 1 == sum("has 172800 candles of 1s" in message for message in caplog.messages)

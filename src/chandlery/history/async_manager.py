@@ -170,7 +170,7 @@ class AsyncDataSourceManager(SourceLimits):
         if isinstance(symbol, Iterable) and not isinstance(symbol, str | bytes):
             read = partial(
                 self.get_data,
-                interval=interval,
+                interval=length_of(interval, span, chart_type or self.chart_type),
                 use_cache=use_cache,
                 enforce_source=source,
                 provider=provider,

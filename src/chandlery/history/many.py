@@ -71,8 +71,7 @@ async def read_many(
                 tables[label], reports[label] = await read(symbol, progress=total.part(label))
             except ChandleryError as error:
                 failures.append(error)
-                gap = Gap(span.start, span.end, GapKind.FETCH_FAILED, str(error))
-                reports[label] = Provenance.of(gaps=[gap])
+                reports[label] = _not_fetched(span, error)
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -135,14 +134,18 @@ def read_groups(
             )
         except ChandleryError as error:
             failures.append(error)
-            gap = Gap(span.start, span.end, GapKind.FETCH_FAILED, str(error))
-            reports |= dict.fromkeys(symbols, Provenance.of(gaps=[gap]))
+            reports |= dict.fromkeys(symbols, _not_fetched(span, error))
     if not found:
         raise failures[0]
     for _, more in found:
         reports |= more
     table = pa.concat_tables([table.replace_schema_metadata(None) for table, _ in found]).unify_dictionaries()
     return table, reports, failures[0] if failures else None
+
+
+def _not_fetched(span: Span, error: ChandleryError) -> Provenance:
+    """Return the report of a symbol that failed as a whole."""
+    return Provenance.of(gaps=[Gap(span.start, span.end, GapKind.FETCH_FAILED, str(error))])
 
 
 class _Total:
